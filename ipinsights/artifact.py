@@ -1,0 +1,305 @@
+"""The model artifact: the only module that knows what lies in a model directory.
+
+``model_algo-1`` is an uncompressed zip, as the siblings of the original write it, of
+
+- ``params``: the parameters as an MXNet NDArray file (``mx.nd.load`` reads it once unzipped);
+- ``symbol.json``: the network as an MXNet symbol;
+- ``seen_entities``: one bit per row of the entity table, set if training ever touched the row;
+- ``meta.json``: format version, hyperparameters, how entities were hashed, what it was trained on and with.
+
+The parameters are read as read-only memory maps, so that several processes share one copy and nothing is loaded before
+it is used. Nothing is ever unpickled, and shapes are checked against the file's size before they are believed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from ipinsights.errors import AlgorithmError, ClientError
+from ipinsights.hyperparameters import Hyperparameters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+__all__ = ["FORMAT_VERSION", "MODEL_FILE", "Artifact", "load", "parameter_shapes", "save"]
+
+MODEL_FILE = "model_algo-1"
+FORMAT_VERSION = 1
+
+# MXNet's NDArray list file: magic and reserved word, then each array, then the names (src/ndarray/ndarray.cc).
+_LIST_HEADER = struct.Struct("<QQQ")
+_LIST_MAGIC = 0x112
+_ARRAY_HEADER = struct.Struct("<IiI")
+_ARRAY_MAGIC = 0xF993FAC9
+_DENSE = 0
+_CPU_FLOAT32 = struct.pack("<iii", 1, 0, 0)
+_CHUNK_BYTES = 16 * 2**20
+# A zip file keeps a time for each member; a fixed one makes equal models equal to the byte.
+_NO_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A model as it lies on disk.
+
+    Attributes
+    ----------
+    hyperparameters
+        What it was trained with.
+    params
+        Read-only float32 arrays by name, see :func:`parameter_shapes`.
+    seen_entities
+        Bits (``numpy.packbits``) of the rows of the entity table that training touched.
+    meta
+        The whole of ``meta.json``.
+    """
+
+    hyperparameters: Hyperparameters
+    params: Mapping[str, NDArray[np.float32]]
+    seen_entities: NDArray[np.uint8]
+    meta: Mapping[str, Any]
+
+
+def parameter_shapes(hyperparameters: Hyperparameters) -> dict[str, tuple[int, ...]]:
+    """Give name and shape of every parameter of a model, in the order of the file."""
+    dim = hyperparameters.vector_dim
+    shapes: dict[str, tuple[int, ...]] = {
+        "entity_weight": (hyperparameters.num_entity_vectors, dim),
+        "ip_octet_weight": (4 * 256, -(-dim // 4)),
+    }
+    for layer in range(hyperparameters.num_ip_encoder_layers):
+        shapes[f"ip_layer{layer}_weight"] = (dim, dim)
+        shapes[f"ip_layer{layer}_bias"] = (dim,)
+    return shapes
+
+
+def save(
+    directory: Path,
+    *,
+    params: Mapping[str, Any],
+    symbol: str,
+    seen_entities: NDArray[np.uint8],
+    hyperparameters: Hyperparameters,
+    training: Mapping[str, Any],
+) -> Path:
+    """Write a model into a directory, beside the old one first and then in its place.
+
+    Parameters
+    ----------
+    directory
+        Made if it does not exist.
+    params
+        MXNet or NumPy float32 arrays by name, exactly those of :func:`parameter_shapes`.
+    symbol
+        The network as MXNet symbol JSON.
+    seen_entities
+        Bits of the rows that training touched.
+    hyperparameters
+        What it was trained with.
+    training
+        Facts about the run, kept under ``training`` in ``meta.json``.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    ClientError
+        The directory cannot be written, or the disk is full.
+    """
+    target = directory / MODEL_FILE
+    beside = directory / f".{MODEL_FILE}.{os.getpid()}"
+    meta = _describe(hyperparameters, training)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(beside, "w") as archive:
+            # First in the file, because there its numbers begin at a multiple of four bytes.
+            with _member(archive, "params") as stream:
+                _write_arrays(stream, {name: params[name] for name in parameter_shapes(hyperparameters)})
+            for name, content in (
+                ("symbol.json", symbol.encode()),
+                ("seen_entities", seen_entities.tobytes()),
+                ("meta.json", json.dumps(meta, indent=2, sort_keys=True).encode()),
+            ):
+                with _member(archive, name) as stream:
+                    stream.write(content)
+        beside.replace(target)
+    except OSError as error:
+        raise ClientError(f"The model cannot be written to {target}: {error.strerror or error}.") from None
+    finally:
+        beside.unlink(missing_ok=True)
+    return target
+
+
+def load(path: Path) -> Artifact:
+    """Open a model: its directory, its ``model_algo-1`` file, or the ``model.tar.gz`` SageMaker makes of it.
+
+    Raises
+    ------
+    ClientError
+        There is no model at the path, or the file is damaged or from a later version.
+    """
+    if path.is_dir():
+        path = path / MODEL_FILE if (path / MODEL_FILE).exists() else path / "model.tar.gz"
+    if not path.is_file():
+        raise ClientError(f"There is no model at {path}: give a model directory, a {MODEL_FILE} file or a model.tar.gz.")
+    if tarfile.is_tarfile(path):
+        return _load_from_tar(path)
+    return _load_file(path, path)
+
+
+def _describe(hyperparameters: Hyperparameters, training: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "algorithm": "ipinsights",
+        "hyperparameters": hyperparameters.to_strings(),
+        "entity_hash": "pandas.util.hash_array of the UTF-8 string, modulo num_entity_vectors",
+        "training": dict(training),
+    }
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    return archive.open(zipfile.ZipInfo(name, date_time=_NO_TIME), "w", force_zip64=True)
+
+
+def _write_arrays(stream: IO[bytes], arrays: Mapping[str, Any]) -> None:
+    stream.write(_LIST_HEADER.pack(_LIST_MAGIC, 0, len(arrays)))
+    for array in arrays.values():
+        stream.write(_ARRAY_HEADER.pack(_ARRAY_MAGIC, _DENSE, len(array.shape)))
+        stream.write(struct.pack(f"<{len(array.shape)}q", *array.shape))
+        stream.write(_CPU_FLOAT32)
+        for chunk in _chunks(array):
+            stream.write(chunk.data)
+    stream.write(struct.pack("<Q", len(arrays)))
+    for name in arrays:
+        # MXNet's prefix for what is an argument of the symbol
+        key = f"arg:{name}".encode()
+        stream.write(struct.pack("<Q", len(key)) + key)
+
+
+def _chunks(array: Any) -> Iterator[NDArray[np.float32]]:
+    """Give the rows of an MXNet or NumPy array in pieces, so that no second copy of a large one is made."""
+    row_bytes = 4 * int(np.prod(array.shape[1:]))
+    step = max(1, _CHUNK_BYTES // row_bytes)
+    for start in range(0, array.shape[0], step):
+        part = array[start : start + step]
+        yield np.ascontiguousarray(part.asnumpy() if hasattr(part, "asnumpy") else part, dtype="<f4")
+
+
+def _load_from_tar(path: Path) -> Artifact:
+    with tempfile.TemporaryDirectory(prefix="ipinsights-") as folder:
+        copy = Path(folder) / MODEL_FILE
+        try:
+            _extract(path, copy)
+        except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
+            raise ClientError(f"{path} cannot be unpacked: {error}.") from None
+        # The memory maps keep the file's content alive after the folder is gone.
+        return _load_file(copy, path)
+
+
+def _extract(archive: Path, target: Path) -> None:
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            stream = tar.extractfile(member) if Path(member.name).name == MODEL_FILE else None
+            if stream is not None:
+                with target.open("wb") as copy:
+                    while chunk := stream.read(_CHUNK_BYTES):
+                        copy.write(chunk)
+                return
+    raise ClientError(f"{archive} holds no {MODEL_FILE}: it is not a model of IP Insights.")
+
+
+def _load_file(path: Path, shown_as: Path) -> Artifact:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            meta = json.loads(archive.read("meta.json"))
+            hyperparameters = _check_meta(meta)
+            seen = np.frombuffer(archive.read("seen_entities"), dtype=np.uint8)
+            params = _map_arrays(path, archive.getinfo("params"))
+    except (zipfile.BadZipFile, KeyError, ValueError, struct.error, EOFError) as error:
+        raise ClientError(f"{shown_as} is not a whole model of IP Insights: {error}.") from None
+    expected = parameter_shapes(hyperparameters)
+    found = {name: array.shape for name, array in params.items()}
+    if found != expected:
+        raise ClientError(
+            f"{shown_as} contradicts itself: its hyperparameters ask for {expected}, it holds {found}."
+        )
+    return Artifact(hyperparameters, params, seen, meta)
+
+
+def _check_meta(meta: Any) -> Hyperparameters:
+    version = meta["format_version"]
+    if version != FORMAT_VERSION:
+        raise ValueError(f"its format is version {version}, this ipinsights reads version {FORMAT_VERSION}")
+    return Hyperparameters.parse(meta["hyperparameters"])
+
+
+def _map_arrays(path: Path, member: zipfile.ZipInfo) -> dict[str, NDArray[np.float32]]:
+    """Map the arrays of the params member into memory, after checking its checksum."""
+    if member.compress_type != zipfile.ZIP_STORED:
+        raise ValueError("its params are compressed")
+    whole = np.memmap(path, dtype=np.uint8, mode="r", offset=0)
+    with path.open("rb") as stream:
+        stream.seek(member.header_offset + 26)
+        name_length, extra_length = struct.unpack("<HH", stream.read(4))
+    start = member.header_offset + 30 + name_length + extra_length
+    content = whole[start : start + member.file_size]
+    if zlib.crc32(content) != member.CRC:
+        raise ValueError("the checksum of its params is wrong")
+    return _parse_arrays(content)
+
+
+def _parse_arrays(content: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    magic, _, num_arrays = _LIST_HEADER.unpack_from(content)
+    if magic != _LIST_MAGIC:
+        raise ValueError("its params are no MXNet NDArray file")
+    position = _LIST_HEADER.size
+    arrays = []
+    for _ in range(num_arrays):
+        array, position = _parse_array(content, position)
+        arrays.append(array)
+    names = _parse_names(content, position)
+    return dict(zip(names, arrays))
+
+
+def _parse_array(content: NDArray[np.uint8], position: int) -> tuple[NDArray[np.float32], int]:
+    magic, storage, num_axes = _ARRAY_HEADER.unpack_from(content, position)
+    if magic != _ARRAY_MAGIC or storage != _DENSE or not 1 <= num_axes <= 2:
+        raise ValueError("its params hold something that is no dense array")
+    position += _ARRAY_HEADER.size
+    shape = struct.unpack_from(f"<{num_axes}q", content, position)
+    position += 8 * num_axes
+    if content[position : position + len(_CPU_FLOAT32)].tobytes() != _CPU_FLOAT32:
+        raise ValueError("its params hold an array that is not float32")
+    position += len(_CPU_FLOAT32)
+    num_bytes = 4 * int(np.prod(shape, dtype=object))
+    if min(shape) < 1 or position + num_bytes > len(content):
+        raise ValueError(f"its params hold an array of impossible shape {shape}")
+    return content[position : position + num_bytes].view("<f4").reshape(shape), position + num_bytes
+
+
+def _parse_names(content: NDArray[np.uint8], position: int) -> list[str]:
+    (num_names,) = struct.unpack_from("<Q", content, position)
+    position += 8
+    names = []
+    for _ in range(num_names):
+        (length,) = struct.unpack_from("<Q", content, position)
+        position += 8
+        names.append(content[position : position + length].tobytes().decode().replace("arg:", "", 1))
+        position += length
+    return names

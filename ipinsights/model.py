@@ -1,0 +1,140 @@
+"""The network: an entity table, an encoder of IPv4 addresses, and their dot product.
+
+The score is a log odds: sigmoid(score) is the modelled probability that a pair was observed rather than made up. Higher
+is more normal. The original's encoder is unpublished; ``docs/explanation/encoder.md`` has the evidence for this one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipinsights._mxnet import mx
+
+__all__ = ["NUM_OCTET_ROWS", "IPEncoder", "IPInsightsNet", "octet_rows"]
+
+NUM_OCTET_ROWS = 4 * 256
+"""Rows of the octet table: 256 values at each of the four places."""
+
+# Row of the octet table where each place begins.
+_PLACES = np.arange(0, NUM_OCTET_ROWS, 256, dtype=np.int32)
+# Gluon's own default; gives |score| of .003 to .008 before training at 128 dimensions, as the original has.
+_INITIAL_SCALE = 0.07
+
+
+def octet_rows(ips: NDArray[np.uint32]) -> NDArray[np.int32]:
+    """Give the rows of the octet table that spell each address, most significant octet first.
+
+    Parameters
+    ----------
+    ips
+        Addresses, shape (batch,).
+
+    Returns
+    -------
+    NDArray[np.int32]
+        Shape (batch, 4); column k lies in ``[256 * k, 256 * (k + 1))``.
+    """
+    octets = ips.astype(">u4").view(np.uint8).reshape(-1, 4)
+    return octets + _PLACES
+
+
+class IPEncoder(mx.gluon.HybridBlock):
+    """Encoder of IPv4 addresses: one embedding per octet and place, concatenated, then fully connected layers.
+
+    .. math:: x_0 = [T_1[o_1]; T_2[o_2]; T_3[o_3]; T_4[o_4]], \\qquad x_l = W_l \\, \\mathrm{relu}(x_{l-1}) + b_l
+
+    With no layer at all the embedding is the concatenation itself. Every address has an encoding of its own, and
+    addresses that share octets share parameters. The last operation is linear, as the original's embeddings show.
+
+    Parameters
+    ----------
+    vector_dim
+        Width d of the encoding, at least 4. The octets share it as evenly as it divides.
+    num_layers
+        ``num_ip_encoder_layers``, 0 to 100.
+
+    Inputs:
+        - **octet_rows**: (batch, 4), see :func:`octet_rows`.
+
+    Outputs:
+        - **ip_embedding**: (batch, vector_dim).
+    """
+
+    def __init__(self, vector_dim: int, num_layers: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.octet_widths = [vector_dim // 4 + (place < vector_dim % 4) for place in range(4)]
+        with self.name_scope():
+            self.octets = mx.gluon.nn.Embedding(NUM_OCTET_ROWS, max(self.octet_widths), prefix="octet_")
+            self.layers = mx.gluon.nn.HybridSequential(prefix="")
+            for layer in range(num_layers):
+                self.layers.add(mx.gluon.nn.Activation("relu"))
+                self.layers.add(mx.gluon.nn.Dense(vector_dim, in_units=vector_dim, prefix=f"layer{layer}_"))
+
+    def hybrid_forward(self, F: Any, octet_rows: Any) -> Any:
+        """Encode a batch of addresses."""
+        # (batch, 4, widest octet)
+        octets = self.octets(octet_rows)
+        # (batch, vector_dim)
+        prefix = self._concatenate(F, octets)
+        return self.layers(prefix)
+
+    def _concatenate(self, F: Any, octets: Any) -> Any:
+        if len(set(self.octet_widths)) == 1:
+            return F.reshape(octets, (0, -1))
+        places = F.split(octets, num_outputs=4, axis=1, squeeze_axis=True)
+        widths = self.octet_widths
+        return F.concat(*[F.slice_axis(p, axis=1, begin=0, end=w) for p, w in zip(places, widths)], dim=1)
+
+
+class IPInsightsNet(mx.gluon.HybridBlock):
+    """The whole network: score of (entity, address) pairs as the dot product of their embeddings.
+
+    The entity table has row-sparse gradients: only the entities of a batch are read, updated and decayed.
+
+    Parameters
+    ----------
+    num_entity_vectors
+        Rows of the entity table.
+    vector_dim
+        Width d of both embeddings, at least 4.
+    num_ip_encoder_layers
+        Fully connected layers of the address encoder, 0 to 100.
+
+    Inputs:
+        - **entity_rows**: (batch,) rows of the entity table, int32.
+        - **octet_rows**: (batch, 4), see :func:`octet_rows`.
+
+    Outputs:
+        - **score**: (batch,) log odds.
+    """
+
+    def __init__(self, num_entity_vectors: int, vector_dim: int, num_ip_encoder_layers: int) -> None:
+        super().__init__(prefix="")
+        with self.name_scope():
+            self.entities = mx.gluon.nn.Embedding(
+                num_entity_vectors, vector_dim, sparse_grad=True, prefix="entity_"
+            )
+            self.ip_encoder = IPEncoder(vector_dim, num_ip_encoder_layers, prefix="ip_")
+
+    def initialize_from(self, seed: int, ctx: Any) -> None:
+        """Draw the initial parameters: weights uniform in +-0.07, biases zero."""
+        mx.random.seed(seed)
+        self.initialize(mx.init.Uniform(_INITIAL_SCALE), ctx=ctx)
+
+    def symbol(self) -> str:
+        """Give the network as MXNet symbol JSON, with inputs ``entity_rows`` and ``octet_rows``."""
+        rows = mx.sym.var("entity_rows", dtype="int32")
+        octets = mx.sym.var("octet_rows", dtype="int32")
+        text: str = self(rows, octets).tojson()
+        return text
+
+    def hybrid_forward(self, F: Any, entity_rows: Any, octet_rows: Any) -> Any:
+        """Score a batch of pairs."""
+        # (batch, 1, vector_dim) and (batch, vector_dim, 1): a row-wise sum is five times slower in MXNet
+        entities = F.expand_dims(self.entities(entity_rows), axis=1)
+        ips = F.expand_dims(self.ip_encoder(octet_rows), axis=2)
+        # (batch,)
+        return F.reshape(F.batch_dot(entities, ips), (-1,))

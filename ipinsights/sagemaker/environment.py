@@ -1,0 +1,190 @@
+"""The ``/opt/ml`` tree of a training container, as one value derived from one base folder.
+
+Nothing below this module knows a path of the container, so a test or a laptop gives another base and changes nothing
+else. Source: SageMaker's documentation of how a container is given its input and where it leaves its output.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from ipinsights.errors import ClientError
+
+__all__ = ["Channel", "Environment", "failure_file", "read_json_object"]
+
+_DEFAULT_HOST = "algo-1"
+
+
+@dataclass(frozen=True)
+class Channel:
+    """An input channel.
+
+    Attributes
+    ----------
+    name
+        ``train``, ``validation``, ...
+    path
+        The folder the platform copied the channel's files into.
+    content_type
+        As given with the job; empty when none was given, which means CSV.
+    """
+
+    name: str
+    path: Path
+    content_type: str
+
+    def check(self) -> Channel:
+        """Give the channel itself if this algorithm can read it.
+
+        Raises
+        ------
+        ClientError
+            The content type is not CSV.
+        """
+        media_type = self.content_type.split(";")[0].strip().lower()
+        if media_type not in ("", "text/csv"):
+            raise ClientError(
+                f"Channel '{self.name}' has content type '{self.content_type}'; IP Insights reads text/csv only. "
+                "Set the channel's ContentType to text/csv, or leave it out."
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What the platform gave a training job, and where it expects the results.
+
+    Attributes
+    ----------
+    base
+        The folder everything is derived from, ``/opt/ml`` in a container.
+    hyperparameters
+        The raw map of ``hyperparameters.json``, empty when there is no such file.
+    channels
+        Input channels by name.
+    current_host, hosts
+        This host and all hosts of the job.
+    network_interface
+        Interface the hosts talk over; None when not given, as in SageMaker's local mode.
+    """
+
+    base: Path
+    hyperparameters: Mapping[str, Any]
+    channels: Mapping[str, Channel]
+    current_host: str
+    hosts: tuple[str, ...]
+    network_interface: str | None
+
+    @classmethod
+    def read(cls, base: Path) -> Environment:
+        """Read the tree below a base folder.
+
+        Raises
+        ------
+        ClientError
+            A configuration file is not what the platform writes, or a channel is in Pipe mode.
+        """
+        config = base / "input" / "config"
+        resources = _read_optional(config / "resourceconfig.json")
+        host = str(resources.get("current_host", _DEFAULT_HOST))
+        return cls(
+            base=base,
+            hyperparameters=_read_optional(config / "hyperparameters.json"),
+            channels=_read_channels(base),
+            current_host=host,
+            hosts=tuple(resources.get("hosts", [host])),
+            network_interface=resources.get("network_interface_name"),
+        )
+
+    @property
+    def hyperparameters_file(self) -> Path:
+        """Where the hyperparameters came from."""
+        return self.base / "input" / "config" / "hyperparameters.json"
+
+    @property
+    def model_dir(self) -> Path:
+        """Where the model goes; the platform makes ``model.tar.gz`` of it."""
+        return self.base / "model"
+
+    @property
+    def failure_file(self) -> Path:
+        """Where the reason of a failure goes; its first 1,024 characters become ``FailureReason``."""
+        return failure_file(self.base)
+
+    def channel(self, name: str) -> Channel | None:
+        """Give a channel by name, checked, or None when the job has none of that name."""
+        found = self.channels.get(name)
+        return found.check() if found else None
+
+    def required_channel(self, name: str) -> Channel:
+        """Give a channel by name.
+
+        Raises
+        ------
+        ClientError
+            The job has no such channel; the message names those it has.
+        """
+        found = self.channel(name)
+        if found is None:
+            raise ClientError(f"The job has no channel '{name}'; {self._channels_in_words(name)}.")
+        return found
+
+    def _channels_in_words(self, wanted: str) -> str:
+        if not self.channels:
+            return f"it has none at all. Put the data into {self.base / 'input' / 'data' / wanted}"
+        names = ", ".join(f"'{name}'" for name in self.channels)
+        lower = {name.lower(): name for name in self.channels}
+        close = get_close_matches(wanted, lower, n=1)
+        advice = f". Did you mean '{lower[close[0]]}'? Rename it to '{wanted}'" if close else ""
+        return f"its channels are {names}{advice}"
+
+
+def failure_file(base: Path) -> Path:
+    """Give the failure file of a base folder, known even when the tree cannot be read."""
+    return base / "output" / "failure"
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Give the JSON object in a file.
+
+    Raises
+    ------
+    ClientError
+        The file cannot be read, is no JSON, or holds something else.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ClientError(f"{path} cannot be read as JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise ClientError(f"{path} must hold a JSON object, it holds a {type(value).__name__}.")
+    return value
+
+
+def _read_optional(path: Path) -> dict[str, Any]:
+    return read_json_object(path) if path.exists() else {}
+
+
+def _read_channels(base: Path) -> dict[str, Channel]:
+    """Channels as configured or, without a configuration, one per folder of ``input/data``."""
+    data = base / "input" / "data"
+    config = base / "input" / "config" / "inputdataconfig.json"
+    if not config.exists():
+        folders = sorted(folder for folder in data.glob("*") if folder.is_dir())
+        return {folder.name: Channel(folder.name, folder, "") for folder in folders}
+    return {name: _read_channel(name, data / name, entry) for name, entry in read_json_object(config).items()}
+
+
+def _read_channel(name: str, path: Path, entry: Any) -> Channel:
+    if not isinstance(entry, Mapping):
+        raise ClientError(f"Channel '{name}' must be described by a JSON object, not by {json.dumps(entry)}.")
+    if entry.get("TrainingInputMode") == "Pipe":
+        raise ClientError(
+            f"Channel '{name}' is in Pipe mode; IP Insights reads files. Use File or FastFile as its input mode."
+        )
+    return Channel(name, path, str(entry.get("ContentType") or ""))

@@ -1,0 +1,188 @@
+"""The lines the original writes, in its formats: what CloudWatch regexes and people's scripts read.
+
+Formats are those of the container's Python 3 generations (2021 to 2025); the fidelity table lists them line by line.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from typing import IO, TYPE_CHECKING
+
+from ipinsights.callbacks import Callback
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ipinsights.trainer import Trainer
+
+__all__ = ["ContainerFormatter", "JobLog", "emit_metrics", "set_up_logging"]
+
+_logger = logging.getLogger(__name__)
+
+_COUNTERS = (
+    "Total Records Seen",
+    "Total Batches Seen",
+    "Max Records Seen Between Resets",
+    "Max Batches Seen Between Resets",
+    "Reset Count",
+    "Number of Records Since Last Reset",
+    "Number of Batches Since Last Reset",
+)
+
+
+class ContainerFormatter(logging.Formatter):
+    """``[MM/DD/YYYY HH:MM:SS LEVEL thread] message``, and nothing before the lines that are for machines."""
+
+    def __init__(self) -> None:
+        super().__init__("[%(asctime)s %(levelname)s %(thread)d] %(message)s", datefmt="%m/%d/%Y %H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give the line of a record."""
+        return record.getMessage() if getattr(record, "bare", False) else super().format(record)
+
+
+def set_up_logging(level: str = "info", stream: IO[str] | None = None) -> None:
+    """Send this package's log to a stream, standard output by default, in the container's format."""
+    handler = logging.StreamHandler(stream or sys.stdout)
+    handler.setFormatter(ContainerFormatter())
+    logger = logging.getLogger("ipinsights")
+    logger.handlers = [handler]
+    logger.setLevel(level.upper())
+    logger.propagate = False
+
+
+def bare(line: str) -> None:
+    """Log a line that has no timestamp."""
+    _logger.info("%s", line, extra={"bare": True})
+
+
+def emit_metrics(
+    values: Mapping[str, float], *, start: float, dimensions: Mapping[str, object], end: float | None = None
+) -> None:
+    """Log a ``#metrics`` line.
+
+    Parameters
+    ----------
+    values
+        Metrics by name; durations in milliseconds.
+    start, end
+        Seconds since the epoch between which they were measured; ``end`` is now when not given.
+    dimensions
+        What they belong to: ``Algorithm``, ``Host``, ``Operation`` and more.
+    """
+    line = {
+        "StartTime": start,
+        "EndTime": time.time() if end is None else end,
+        "Dimensions": dict(dimensions),
+        "Metrics": {
+            name: {"sum": float(value), "count": 1, "min": value, "max": value}
+            for name, value in values.items()
+        },
+    }
+    bare(f"#metrics {json.dumps(line)}")
+
+
+class JobLog(Callback):
+    """The original's log of a training job.
+
+    Parameters
+    ----------
+    host
+        Name of this host in the lines, ``algo-1`` where there is one.
+    interval
+        ``batch_metrics_publish_interval``: quality metrics inside an epoch every so many batches, batch 0 included.
+    """
+
+    def __init__(self, *, host: str, interval: int) -> None:
+        self._host = host
+        self._interval = interval
+        self._job_start = time.time()
+        self._job_clock = time.perf_counter()
+        self._epoch_start = self._epoch_clock = 0.0
+        self._max_records = self._max_batches = 0
+
+    @property
+    def dimensions(self) -> dict[str, object]:
+        """What every metric of the job belongs to."""
+        return {"Algorithm": "ipinsights", "Host": self._host, "Operation": "training"}
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        """Log counters that are still zero."""
+        self._setup_milliseconds = self._milliseconds_since(self._job_clock)
+        self.emit({"initialize.time": self._setup_milliseconds})
+        self._emit_counters(trainer, {"Meta": "init_train_data_iter"}, num_resets=0)
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        """Start the epoch's clock."""
+        self._epoch_start, self._epoch_clock = time.time(), time.perf_counter()
+
+    def on_batch_end(self, trainer: Trainer) -> None:
+        """Log quality metrics at batch 0 and at every multiple of the interval."""
+        if trainer.state.batch % self._interval == 0:
+            self._log_quality(trainer, f"epoch={trainer.state.epoch}, batch={trainer.state.batch}")
+
+    def on_epoch_trained(self, trainer: Trainer) -> None:
+        """Log the epoch's metrics twice, as MXNet does and as SageMaker reads them."""
+        epoch = trainer.state.epoch
+        for name, value in trainer.metrics.get().items():
+            _logger.info("Epoch[%d] Train-%s=%f", epoch, name, value)
+        _logger.info("Epoch[%d] Time cost=%.3f", epoch, time.perf_counter() - self._epoch_clock)
+        self._log_quality(trainer, f"epoch={epoch},")
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        """Log validation, duration, progress, counters and throughput."""
+        state = trainer.state
+        if state.validation_auc is not None:
+            _logger.info("Num unique classes of label: [0. 1.]")
+            self._quality(f"epoch={state.epoch}, validation discriminator_auc <score>={state.validation_auc!r}")
+        milliseconds = self._milliseconds_since(self._epoch_clock)
+        total = trainer.hyperparameters.epochs
+        # The number of epochs stands in the first line only.
+        epochs = {"epochs": total} if state.epoch == 0 else {}
+        self.emit({**epochs, "update.time": milliseconds}, start=self._epoch_start)
+        done = 100.0 * (state.epoch + 1) / total
+        _logger.info("#progress_metric: host=%s, completed %s %% of epochs", self._host, done)
+        meta = {"epoch": state.epoch, "Meta": "training_data_iter"}
+        self._emit_counters(trainer, meta, num_resets=2 * (state.epoch + 1), start=self._epoch_start)
+        throughput = 1000 * state.epoch_records / milliseconds
+        _logger.info("#throughput_metric: host=%s, train throughput=%r records/second", self._host, throughput)
+
+    def job_finished(self) -> None:
+        """Log how long the whole job took: the last line of all."""
+        total = self._milliseconds_since(self._job_clock)
+        self.emit({"setuptime": self._setup_milliseconds, "totaltime": total})
+
+    def emit(self, values: Mapping[str, float], start: float | None = None) -> None:
+        """Log a ``#metrics`` line of the job, measured from its beginning if not said otherwise."""
+        emit_metrics(values, start=self._job_start if start is None else start, dimensions=self.dimensions)
+
+    def _log_quality(self, trainer: Trainer, moment: str) -> None:
+        accuracy, loss = trainer.metrics.get().values()
+        self._quality(f"{moment} train binary_classification_accuracy <score>={accuracy!r}")
+        self._quality(f"{moment} train binary_classification_cross_entropy <loss>={loss!r}")
+
+    def _quality(self, text: str) -> None:
+        _logger.info("#quality_metric: host=%s, %s", self._host, text)
+
+    def _emit_counters(
+        self, trainer: Trainer, meta: dict[str, object], *, num_resets: int, start: float | None = None
+    ) -> None:
+        state = trainer.state
+        self._max_records = max(self._max_records, state.epoch_records)
+        self._max_batches = max(self._max_batches, state.epoch_batches)
+        # An epoch ends with a reset, so nothing has been seen since.
+        counts = (
+            state.num_records, state.num_batches, self._max_records, self._max_batches, num_resets, 0, 0,
+        )  # fmt: skip
+        emit_metrics(
+            dict(zip(_COUNTERS, counts)),
+            start=self._job_start if start is None else start,
+            dimensions={**self.dimensions, **meta},
+        )
+
+    @staticmethod
+    def _milliseconds_since(clock: float) -> float:
+        return 1000 * (time.perf_counter() - clock)

@@ -1,0 +1,94 @@
+"""Negative sampling: what a row of training data is contrasted with.
+
+A batch of B rows becomes ``(1 + R + S) * B`` labelled records. NumPy in, NumPy out, with the generator passed in, so
+that a draw can be tested, repeated and resumed; MXNet's random state can be neither read nor stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Records", "expand", "random_ips"]
+
+
+@dataclass(frozen=True)
+class Records:
+    """Labelled records, the unit the original counts (``Total Records Seen``).
+
+    Attributes
+    ----------
+    entity_rows
+        Row of the entity table, shape (num_records,).
+    ips
+        IPv4 address as an unsigned integer, shape (num_records,).
+    labels
+        1 for an observed pair, 0 for a negative, shape (num_records,).
+    """
+
+    entity_rows: NDArray[np.int32]
+    ips: NDArray[np.uint32]
+    labels: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, part: slice) -> Records:
+        """The records of a slice; no array is copied."""
+        return Records(self.entity_rows[part], self.ips[part], self.labels[part])
+
+
+def expand(
+    entity_rows: NDArray[np.int32],
+    ips: NDArray[np.uint32],
+    *,
+    num_random: int,
+    num_shuffled: int,
+    rng: np.random.Generator,
+) -> Records:
+    """Give the rows as positives together with their negatives, mixed.
+
+    Every row keeps its entity in ``num_random`` negatives with a uniformly random address, and in ``num_shuffled``
+    negatives with the address of another (or, as the original allows, the same) row of the batch. The mixing is what
+    makes the original's first batch of an epoch look like the epoch's mean (see the fidelity table).
+
+    Parameters
+    ----------
+    entity_rows
+        Rows of the entity table, shape (batch,).
+    ips
+        Addresses, shape (batch,).
+    num_random
+        ``random_negative_sampling_rate`` R, 0 to 500.
+    num_shuffled
+        ``shuffled_negative_sampling_rate`` S, 0 to 500.
+    rng
+        Source of all randomness.
+
+    Returns
+    -------
+    Records
+        ``(1 + R + S) * batch`` records in random order.
+    """
+    batch = len(ips)
+    records_per_row = 1 + num_random + num_shuffled
+    shuffled = [ips[rng.permutation(batch)] for _ in range(num_shuffled)]
+    # (records_per_row * batch,): positives, then random negatives, then shuffled ones
+    all_ips = np.concatenate([ips, random_ips(num_random * batch, rng=rng), *shuffled])
+    labels = np.zeros(len(all_ips), dtype=np.float32)
+    labels[:batch] = 1
+    order = rng.permutation(len(all_ips))
+    return Records(np.tile(entity_rows, records_per_row)[order], all_ips[order], labels[order])
+
+
+def random_ips(size: int, *, rng: np.random.Generator) -> NDArray[np.uint32]:
+    """Give uniformly random IPv4 addresses, reserved ones included: every octet is uniform in 0..255.
+
+    Source: the AWS tutorial's description of random negatives.
+    """
+    return rng.integers(0, 2**32, size=size, dtype=np.uint32)
