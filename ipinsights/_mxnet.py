@@ -1,19 +1,25 @@
-"""The only place that imports MXNet, because MXNet 1.9.1 needs two repairs before it imports on a current Python."""
+"""The only place that imports MXNet, because MXNet 1.9.1 needs two repairs before it imports on a current Python.
+
+Everyone else writes ``from ipinsights._mxnet import mx``.
+"""
 
 from __future__ import annotations
 
 import sys
+import warnings
 
 import numpy as np
 
-# MXNet 1.9.1 reads ``numpy.bool``, which numpy 1.24 removed. MXNet also reads it at call time, so it has to stay.
-if not hasattr(np, "bool"):
-    np.bool = bool  # type: ignore[attr-defined]
+# MXNet reads ``numpy.bool``, which numpy 1.24 removed; it reads it at call time too, so it has to stay.
+np.bool = bool  # type: ignore[attr-defined]
 
-# MXNet 1.9.1 imports ``distutils``, which Python 3.12 removed and setuptools still carries.
+# MXNet imports ``distutils``, which Python 3.12 removed; setuptools puts its own copy in that place.
 if sys.version_info >= (3, 12):
     import setuptools  # noqa: F401
 
-import mxnet as mx
+# MXNet's import alone warns nine times of what numpy and setuptools will remove one day; our versions of both are bounded.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import mxnet as mx
 
 __all__ = ["mx"]

@@ -1,13 +1,14 @@
 """Traffic to try the algorithm on: users who log in from a home, from work, and now and then from anywhere.
 
-The recipe is the one the AWS tutorial of IP Insights describes (``ipinsights_login`` in the SageMaker examples), so
-that numbers got here can be set beside published ones. It is kinder than life: nobody moves house, no address is
-shared by design, and travellers look exactly like attackers.
+The recipe is the one that the AWS tutorial of IP Insights describes (``ipinsights_login`` in the SageMaker
+examples), so that what is measured here can be set beside published numbers. It is kinder than life: nobody
+moves house, addresses are shared by accident only, and travellers look exactly like attackers.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import os
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING
@@ -39,20 +40,23 @@ __all__ = [
     "write_traffic",
 ]
 
-SECONDS_PER_DAY = 86_400
+_SECONDS_PER_DAY = 86_400
 
-# Not routed on the public Internet (IANA's special-purpose registry), multicast and the reserved end.
+# IANA's special-purpose blocks, multicast and the reserved end: never announced.
 _RESERVED = (
-    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
-    "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
-    "224.0.0.0/3",
+    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+    "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24",
+    "203.0.113.0/24", "224.0.0.0/3",
 )  # fmt: skip
 
-# Of the blocks of a length, the share that is announced whole; of the others, 3 % lie idle and the rest are halved.
-# Chosen so that the ranges of each length number as in a real table of 2025 (a million ranges, 62 % of them a /24).
-_FIRST_LENGTH, _LAST_LENGTH = 10, 24
-_SHARE_ANNOUNCED = (.058, .030, .045, .047, .058, .072, .253, .169, .177, .186, .228, .204, .252, .177, .621)  # fmt: skip
+# The share of the blocks of a length that is announced whole; 3 % more lie idle and the rest are halved.
+# Chosen so that each length is as frequent as in a real table: a million ranges, 62 % of them of 256
+# addresses.
 _SHARE_IDLE = 0.03
+_SHARE_ANNOUNCED = {
+    10: .058, 11: .030, 12: .045, 13: .047, 14: .058, 15: .072, 16: .253, 17: .169, 18: .177, 19: .186,
+    20: .228, 21: .204, 22: .252, 23: .177, 24: .621,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,19 +81,20 @@ class Ranges:
         return rng.integers(low, high, endpoint=True).astype(np.uint32)
 
     def draw_anywhere(self, size: int, *, rng: np.random.Generator) -> NDArray[np.uint32]:
-        """Give addresses of uniformly random ranges: small ranges are drawn as often as large ones, shape (size,)."""
+        """Give addresses of uniformly random ranges, small ones as often as large ones; shape (size,)."""
         return self.draw(rng.integers(len(self), size=size), rng=rng)
 
 
 def synthetic_ranges(rng: np.random.Generator) -> Ranges:
-    """Give a plausible allocation of the address space: about a million ranges, drawn anew for each generator state.
+    """Give a plausible allocation of the address space: about a million ranges of lengths /10 to /24.
 
-    The space is halved and halved again; at each length from /10 to /24 some blocks are announced whole and a few lie
-    idle. So neighbours are of like size, as in life, no two ranges overlap, and none is in reserved space.
+    The space is halved again and again; at each length some blocks are announced whole and a few lie idle. So
+    neighbours tend to be alike in size, as in life, no two ranges overlap, and none is in reserved space.
     """
-    blocks = np.arange(2**_FIRST_LENGTH, dtype=np.int64) << (32 - _FIRST_LENGTH)
+    shortest = min(_SHARE_ANNOUNCED)
+    blocks = np.arange(2**shortest, dtype=np.int64) << (32 - shortest)
     firsts, lasts = [], []
-    for length, share in zip(range(_FIRST_LENGTH, _LAST_LENGTH + 1), _SHARE_ANNOUNCED):
+    for length, share in _SHARE_ANNOUNCED.items():
         size = 2 ** (32 - length)
         fate = rng.random(len(blocks))
         announced = blocks[fate < share]
@@ -97,6 +102,7 @@ def synthetic_ranges(rng: np.random.Generator) -> Ranges:
         lasts.append(announced + size - 1)
         halved = blocks[fate >= share + _SHARE_IDLE]
         blocks = np.concatenate([halved, halved + size // 2])
+    # Ranges do not overlap, so their first and their last addresses have the same order.
     first, last = np.sort(np.concatenate(firsts)), np.sort(np.concatenate(lasts))
     public = _is_public(first, last)
     return Ranges(first[public].astype(np.uint32), last[public].astype(np.uint32))
@@ -112,24 +118,22 @@ def _is_public(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.
 def load_ranges(path: Path) -> Ranges:
     """Read a table of ranges in the format of iptoasn.com, and give those that are routed.
 
-    A line is ``first, last, ASN, country, name``, separated by tabs, in ascending order, without a header. Addresses
-    are numbers (``ip2asn-v4-u32.tsv``) or dotted quads (``ip2asn-v4.tsv``); a name ending in ``.gz`` is unpacked.
-    Ranges of ASN 0 are not routed and are left out.
+    A line is ``first, last, ASN, country, name``, separated by tabs, in ascending order, without a header.
+    Addresses are numbers (``ip2asn-v4-u32.tsv``) or dotted quads (``ip2asn-v4.tsv``). A file whose name ends
+    in ``.gz`` is unpacked. Ranges of ASN 0 are not routed and are left out.
 
     Raises
     ------
     ClientError
         When the file cannot be read, a line is not of this form, ranges are out of order, or none is routed.
     """
-    table = _read_table(path)
-    (first, first_valid), (last, last_valid) = (
-        _parse_addresses(table["first"]),
-        _parse_addresses(table["last"]),
-    )
-    asn, asn_valid = _parse_numbers(table["asn"])
+    first_texts, last_texts, asn_texts = (column.combine_chunks() for column in _read_table(path).columns)
+    first, first_valid = _parse_addresses(first_texts)
+    last, last_valid = _parse_addresses(last_texts)
+    asn, asn_valid = _parse_numbers(asn_texts)
     _refuse_lines(path, ~(first_valid & last_valid & asn_valid), _TABLE_FORM)
     previous_last = np.concatenate([[-1], last[:-1]])
-    _refuse_lines(path, (first > last) | (first <= previous_last), "ranges must ascend and must not overlap.")
+    _refuse_lines(path, (first > last) | (first <= previous_last), _TABLE_ORDER)
     routed = asn != 0
     if not routed.any():
         raise ClientError(f"{path}: the table has no routed range: every ASN is 0.")
@@ -137,8 +141,11 @@ def load_ranges(path: Path) -> Ranges:
 
 
 _TABLE_FORM = (
-    "a line must be 'first, last, ASN, country, name' separated by tabs, with IPv4 addresses as numbers or dotted "
-    "quads (iptoasn.com's ip2asn-v4-u32.tsv or ip2asn-v4.tsv)."
+    "a line must be first, last, ASN, country and name, separated by tabs, with IPv4 addresses as numbers or "
+    "as dotted quads, as in the ip2asn-v4-u32.tsv and ip2asn-v4.tsv of iptoasn.com."
+)
+_TABLE_ORDER = (
+    "the ranges of a table must ascend, each from its first to its last address, and must not overlap."
 )
 
 
@@ -150,24 +157,25 @@ def _read_table(path: Path) -> pa.Table:
         return "skip"
 
     wanted = ["first", "last", "asn"]
+    # Threads would lose the line numbers of malformed lines.
+    read = csv.ReadOptions(use_threads=False, column_names=[*wanted, "country", "name"])
+    parse = csv.ParseOptions(
+        delimiter="\t", quote_char=False, ignore_empty_lines=False, invalid_row_handler=keep_in_mind
+    )
+    convert = csv.ConvertOptions(include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string()))
     try:
-        table = csv.read_csv(
-            path,
-            # Threads would lose the line numbers of malformed lines.
-            csv.ReadOptions(use_threads=False, column_names=[*wanted, "country", "name"]),
-            csv.ParseOptions(
-                "\t", quote_char=False, ignore_empty_lines=False, invalid_row_handler=keep_in_mind
-            ),
-            csv.ConvertOptions(include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string())),
-        )
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ClientError(f"{path}: the table of IP ranges cannot be read: {error}") from None
+        table = csv.read_csv(path, read, parse, convert)
+    except pa.ArrowInvalid:
+        raise ClientError(f"{path}: the table of IP ranges is empty or no text.") from None
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else "It is damaged or not compressed by gzip"
+        raise ClientError(f"{path}: the table of IP ranges cannot be read: {reason}.") from None
     if malformed:
         raise ClientError(f"{path}:{malformed[0].number}: {_TABLE_FORM}")
-    return table.combine_chunks()
+    return table
 
 
-def _parse_addresses(texts: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _parse_addresses(texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     if "." not in texts[0].as_py():
         return _parse_numbers(texts)
     from ipinsights.data import parse_ips
@@ -176,10 +184,10 @@ def _parse_addresses(texts: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray
     return ips.astype(np.int64), valid
 
 
-def _parse_numbers(texts: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _parse_numbers(texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     digits = pc.match_substring_regex(texts, r"^[0-9]{1,10}$")
     numbers = pc.if_else(digits, texts, "0").cast(pa.int64()).to_numpy()
-    return numbers, digits.to_numpy() & (numbers < 2**32)
+    return numbers, digits.to_numpy(zero_copy_only=False) & (numbers < 2**32)
 
 
 def _refuse_lines(path: Path, wrong: NDArray[np.bool_], rule: str) -> None:
@@ -218,12 +226,12 @@ class Events:
     @property
     def start(self) -> int:
         """Midnight before the first event, in seconds since 1970."""
-        return _midnight(self.end) - self.num_days * SECONDS_PER_DAY
+        return _midnight(self.end) - self.num_days * _SECONDS_PER_DAY
 
     def splits(self) -> tuple[slice, slice, slice]:
         """Where the train, validation and test rows are: by day, as :func:`split_days` has it."""
         days = np.cumsum((0, *split_days(self.num_days)))
-        edges = np.searchsorted(self.time, self.start + days * SECONDS_PER_DAY).tolist()
+        edges = np.searchsorted(self.time, self.start + days * _SECONDS_PER_DAY).tolist()
         return slice(*edges[0:2]), slice(*edges[1:3]), slice(*edges[2:4])
 
 
@@ -232,7 +240,7 @@ def _midnight(day: date) -> int:
 
 
 def split_days(num_days: int) -> tuple[int, int, int]:
-    """Give the number of train, validation and test days: the first 70 % train, one day validates, the rest tests."""
+    """Give the numbers of train, validation and test days: 70 % train, the next validates, the rest test."""
     num_train = min(num_days * 7 // 10, num_days - 2)
     return num_train, 1, num_days - num_train - 1
 
@@ -242,12 +250,13 @@ def simulate(
 ) -> Events:
     """Give the log-ins of users with a home and a work network over some days.
 
-    A user's activity is Pareto (a = 1, scale 50, at most 10,000 log-ins in ten days). The home network is anywhere in
-    the table of ranges, the work network at most 50,000 ranges away from it. A log-in comes from anywhere with the
-    user's P_TRAVEL ~ Beta(1, 30), else from home with P_HOME ~ Beta(3, 5), else from work; around the home or work
-    network ranges are normal with a deviation of 10, and addresses are uniform in their range, times in the period.
+    A user's activity is Pareto (a = 1, scale 50, at most 10,000 log-ins in ten days). The home network is
+    anywhere in the table of ranges, the work network at most 50,000 ranges away from it. A log-in is from
+    anywhere with the user's P_TRAVEL ~ Beta(1, 30); else from home with the user's P_HOME ~ Beta(3, 5); else
+    from work. The range is normal around the home or work network with a deviation of 10 ranges, at the
+    table's end going on at its beginning; the address is uniform in the range, and the time in the period.
 
-    Source: the AWS tutorial's description and, for the width of the home and work window, data made by it.
+    Source: the AWS tutorial's description and, where it leaves something open, data made by its generator.
 
     Parameters
     ----------
@@ -269,20 +278,18 @@ def simulate(
     """
     _check_size(num_users, num_days)
     users = _draw_users(num_users, num_days, len(ranges), rng)
-    # (num_events,) from here on: times are alike for all users, so sorting them and mixing the users will do
+    # Times are alike for all users, so it is enough to sort the times and to mix the users. All are
+    # (num_events,).
     user = rng.permutation(np.repeat(np.arange(num_users, dtype=np.int32), users.num_events))
-    seconds = np.sort(rng.integers(num_days * SECONDS_PER_DAY, size=len(user)))
+    seconds = np.sort(rng.integers(num_days * _SECONDS_PER_DAY, size=len(user)))
     ip = ranges.draw(_draw_places(users, user, len(ranges), rng), rng=rng)
-    return Events(user, ip, _midnight(end) - num_days * SECONDS_PER_DAY + seconds, num_users, num_days, end)
+    return Events(user, ip, _midnight(end) - num_days * _SECONDS_PER_DAY + seconds, num_users, num_days, end)
 
 
 def _check_size(num_users: int, num_days: int) -> None:
-    if num_users < 2:
-        raise ClientError(f"The number of users must be at least 2. Got {num_users}.")
-    if num_days < 3:
-        raise ClientError(
-            f"The number of days must be at least 3: to train, validate and test. Got {num_days}."
-        )
+    for name, least, value in (("users", 2, num_users), ("days", 3, num_days)):
+        if value < least:
+            raise ClientError(f"The number of {name} to simulate must be at least {least}. Got {value}.")
 
 
 @dataclass(frozen=True)
@@ -347,10 +354,10 @@ def attack_test(
 ) -> AttackTest:
     """Give ``num_good`` log-ins of the test days (or all, if fewer) and as many attacks from random ranges.
 
-    With ``"uniform"`` victims, the tutorial's recipe, every user is attacked alike, while good rows are mostly of busy
-    users: that flatters, since a score that only knows how busy a user is already tells many attacks. With
-    ``"matched"`` victims each good row's user is attacked once, so the user alone tells nothing; this is how
-    ``ipinsights evaluate`` judges.
+    With ``"uniform"`` victims, the tutorial's recipe, all users are attacked alike while good rows are mostly
+    of busy users. That flatters: a score that only knows how busy a user is tells many attacks. With
+    ``"matched"`` victims each good row's user is attacked once, so the user alone tells nothing; ``ipinsights
+    evaluate`` matches victims.
 
     Raises
     ------
@@ -385,9 +392,9 @@ def write_traffic(
 ) -> TrafficCounts:
     """Write the traffic as files ready for use, and give their numbers of rows.
 
-    ``train.csv`` and ``validation.csv`` are headerless ``entity,ip``; the train rows are mixed, since training keeps
-    the order of the file. ``test.csv`` is ``entity,ip,label`` with 1 for an attack. ``access.log`` holds all events in
-    Apache's combined format. All are written beside, and renamed when all are complete.
+    ``train.csv`` and ``validation.csv`` are headerless ``entity,ip``; the train rows are mixed, since
+    training keeps the order of the file. ``test.csv`` is ``entity,ip,label``, 1 for an attack. ``access.log``
+    holds all events in Apache's combined format. All are written beside, and renamed when all are complete.
 
     Raises
     ------
@@ -409,19 +416,24 @@ def write_traffic(
 
 
 def _write_together(directory: Path, files: Mapping[str, Iterable[pa.Buffer]]) -> None:
-    partial = {name: directory / f".{name}.partial" for name in files}
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name, chunks in files.items():
-            with partial[name].open("wb") as stream:
-                stream.writelines(chunks)
-        for name, path in partial.items():
-            path.replace(directory / name)
+        _write_beside_then_rename({directory / name: chunks for name, chunks in files.items()})
     except OSError as error:
         raise ClientError(f"Traffic cannot be written to {directory}: {error.strerror}.") from None
+
+
+def _write_beside_then_rename(files: Mapping[Path, Iterable[pa.Buffer]]) -> None:
+    beside = {path: path.with_name(f".{path.name}.partial") for path in files}
+    try:
+        for path, chunks in files.items():
+            with beside[path].open("wb") as stream:
+                stream.writelines(chunks)
+        for path, partial in beside.items():
+            partial.replace(path)
     finally:
-        for path in partial.values():
-            path.unlink(missing_ok=True)
+        for partial in beside.values():
+            partial.unlink(missing_ok=True)
 
 
 def _csv_lines(
@@ -433,13 +445,13 @@ def _csv_lines(
 
 
 def _log_lines(events: Events) -> Iterator[pa.Buffer]:
-    midnights = _midnight(events.end) - np.arange(events.num_days, 0, -1) * SECONDS_PER_DAY
+    midnights = _midnight(events.end) - np.arange(events.num_days, 0, -1) * _SECONDS_PER_DAY
     dates = _time_texts(midnights, "%d/%b/%Y:")
-    clock = _time_texts(np.arange(SECONDS_PER_DAY), "%H:%M:%S")
+    clock = _time_texts(np.arange(_SECONDS_PER_DAY), "%H:%M:%S")
     agents = pa.array(_AGENTS)
     for part in _parts(len(events)):
         user = events.user[part]
-        day, second = np.divmod(events.time[part] - events.start, SECONDS_PER_DAY)
+        day, second = np.divmod(events.time[part] - events.start, _SECONDS_PER_DAY)
         time = [dates.take(pa.array(day)), clock.take(pa.array(second))]
         agent = agents.take(pa.array(user % len(_AGENTS)))
         yield _join(
@@ -456,7 +468,7 @@ _AGENTS = (
 
 
 def _parts(size: int) -> Iterator[slice]:
-    # Enough rows for Arrow to run at full speed, few enough that their text stays far below its 2 GB per array.
+    # Rows enough for Arrow to run at full speed, and few enough to stay far below its 2 GB of text per array.
     step = 500_000
     return (slice(start, start + step) for start in range(0, size, step))
 

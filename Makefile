@@ -1,0 +1,55 @@
+# Everything a developer or a curious visitor does, one word each. Needs Python 3.9 or later, and make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+CONSTRAINTS := requirements/constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all lint format types check build constraints clean
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Put the package, its tests' tools and the linters into .venv
+
+demo: $(INSTALLED) ## Simulate traffic, train, score attacks, draw the scores
+	$(BIN)/python scripts/demo.py
+
+test: $(INSTALLED) ## Run the tests that take seconds
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-all: $(INSTALLED) ## Run all tests: also the slow ones, and the wheel on every Python found
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(INSTALLED) ## Look for mistakes, missing docstrings and imports that point upward
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/interrogate --quiet ipinsights
+	$(BIN)/lint-imports
+
+types: $(INSTALLED) ## Check the types
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## Lay the code out and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: lint types test ## All that a change must pass
+
+build: $(INSTALLED) ## Build wheel and source distribution into dist/
+	$(BIN)/python -m build
+
+constraints: $(INSTALLED) ## Move every dependency to its newest version that fits each Python
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile setup.py --all-extras --universal --python-version 3.9 --no-annotate --upgrade -o $(CONSTRAINTS)
+
+clean: ## Remove what was made
+	rm -rf .venv build dist demo *.egg-info .coverage .hypothesis .*_cache
+
+$(INSTALLED): setup.py $(CONSTRAINTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9) and "make: ipinsights needs Python 3.9 or later, and this is %s. Try: make PYTHON=python3.11" % sys.version.split()[0])'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "make: $(PYTHON) cannot make virtual environments. On Debian: apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[report,test,dev]'
+	@touch $@

@@ -1,0 +1,54 @@
+"""What the package is called, needs and installs. The only place that holds its version."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+# MXNet 1.9.1 is the last release; numpy 2 no longer has the names that it imports.
+RUNTIME = [
+    "click>=8.1",
+    "gunicorn>=23",
+    "mxnet==1.9.1",
+    "numpy>=1.23,<2",
+    "orjson>=3.9",
+    "pandas>=1.5,<3",
+    "pyarrow>=14",
+    "scikit-learn>=1.2",
+    # MXNet imports distutils, which Python 3.12 removed and setuptools still carries.
+    "setuptools<81; python_version >= '3.12'",
+    "tqdm>=4.64",
+]
+EXTRAS = {
+    "report": ["matplotlib>=3.7"],
+    "test": ["coverage>=7", "hypothesis>=6", "pytest>=8", "pytest-randomly>=3.15", "pytest-timeout>=2.3"],
+    "dev": ["build>=1", "import-linter>=2", "interrogate>=1.7", "mypy>=1.10", "pandas-stubs>=2,<3",
+            "ruff>=0.14", "types-setuptools", "types-tqdm"],
+}  # fmt: skip
+
+setup(
+    name="ipinsights",
+    version="0.1.0",
+    description="Which IPv4 addresses are normal for a user: Amazon SageMaker's IP Insights, open and local, on MXNet.",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE", "NOTICE"],
+    python_requires=">=3.9",
+    packages=find_packages(include=["ipinsights", "ipinsights.*"]),
+    package_data={"ipinsights": ["py.typed", "**/*.json", "**/*.csv"]},
+    install_requires=RUNTIME,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["ipinsights = ipinsights.cli:main"]},
+    keywords=["anomaly detection", "embeddings", "IP Insights", "IPv4", "MXNet", "SageMaker"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(9, 14)),
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Security",
+        "Typing :: Typed",
+    ],
+)
