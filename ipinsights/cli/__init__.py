@@ -1,0 +1,57 @@
+"""The door: the ``ipinsights`` command.
+
+A command reads its options, calls one function and lets errors speak. What costs time to import (the engine, Arrow) is
+imported inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import click
+
+import ipinsights
+from ipinsights.cli import judging, scoring, traffic, training
+from ipinsights.errors import AlgorithmError, IPInsightsError
+
+__all__ = ["cli", "main"]
+
+_logger = logging.getLogger(__name__)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(ipinsights.__version__, prog_name="ipinsights")
+def cli() -> None:
+    """IP Insights: learn which IPv4 addresses are normal for an entity, and score new pairs.
+
+    A score is a dot product: HIGHER MEANS MORE NORMAL.
+    """
+
+
+for _room in (training, scoring, judging, traffic):
+    for _command in _room.COMMANDS:
+        cli.add_command(_command)
+
+
+def main() -> None:
+    """Run the command, and turn every failure into one line and the exit code of whose fault it is."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit("Interrupted.")
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except IPInsightsError as error:
+        click.echo(error.report, err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has had enough
+        sys.exit(0)
+    except Exception as error:
+        _logger.exception("Unexpected failure")
+        click.echo(
+            f"{AlgorithmError.prefix}: {error!r}. This is a bug in ipinsights; please report it.", err=True
+        )
+        sys.exit(AlgorithmError.exit_code)

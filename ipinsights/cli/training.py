@@ -1,0 +1,113 @@
+"""Commands about training and its results: ``train``, ``inspect``, ``hyperparameters``."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ipinsights.cli.options import FILE, FOLDER, PATH, SEED
+
+if TYPE_CHECKING:
+    from ipinsights.sagemaker.training import Job
+
+__all__ = ["COMMANDS"]
+
+
+@click.command()
+@click.option(
+    "--train", "train_path", type=PATH, help="Training CSV (entity,ip; no header), or a folder of them."
+)
+@click.option("--validation", type=PATH, help="Validation CSV or folder; measured after each epoch.")
+@click.option("--model-dir", type=FOLDER, help="Where the model is written.")
+@click.option(
+    "-H", "assignments", multiple=True, metavar="NAME=VALUE", help="A hyperparameter; repeat as needed."
+)
+@click.option(
+    "--hyperparameters", type=FILE, help="JSON file with a map of hyperparameters; -H goes before it."
+)
+@click.option("--base-dir", type=FOLDER, help="A container's tree (/opt/ml): everything is read from there.")
+@click.option("--quiet", is_flag=True, help="No log, only the progress bar.")
+@SEED
+def train(seed: int, quiet: bool, base_dir: Path | None, **options: Any) -> None:  # noqa: FBT001
+    """Train a model as SageMaker does, on files or on a container's tree."""
+    from ipinsights.sagemaker import training
+    from ipinsights.sagemaker.environment import Environment
+
+    with training.failure_reported(base_dir) if base_dir else nullcontext():
+        if base_dir:
+            _refuse_beside_base_dir(options)
+            job = training.Job.from_environment(Environment.read(base_dir), seed=seed)
+        else:
+            job = _local_job(seed=seed, **options)
+        training.run(job, quiet=quiet)
+
+
+@click.command()
+@click.argument("model", type=PATH)
+@click.option("--json", "as_json", is_flag=True, help="The whole of it as JSON.")
+def inspect(model: Path, as_json: bool) -> None:  # noqa: FBT001
+    """Show what a model artifact holds: a directory, a model_algo-1 file or a model.tar.gz."""
+    from ipinsights import artifact
+
+    found = artifact.load(model)
+    click.echo(json.dumps(found.summary(), indent=2) if as_json else found.describe())
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="In the shape of SageMaker's DescribeAlgorithm.")
+def hyperparameters(as_json: bool) -> None:  # noqa: FBT001
+    """Show every hyperparameter with its range, default and tuning range."""
+    from ipinsights.hyperparameters import describe, specification
+
+    click.echo(json.dumps(specification(), indent=2) if as_json else describe())
+
+
+COMMANDS = (train, inspect, hyperparameters)
+
+
+def _local_job(
+    *,
+    train_path: Path | None,
+    validation: Path | None,
+    model_dir: Path | None,
+    assignments: tuple[str, ...],
+    hyperparameters: Path | None,
+    seed: int,
+) -> Job:
+    from ipinsights.sagemaker.environment import read_json_object
+    from ipinsights.sagemaker.training import Job
+
+    if train_path is None or model_dir is None:
+        raise click.UsageError("Give --train and --model-dir, or --base-dir for a container's tree.")
+    given = read_json_object(hyperparameters) if hyperparameters else {}
+    return Job(
+        hyperparameters={**given, **_parse_assignments(assignments)},
+        source=str(hyperparameters or "the command line"),
+        train=train_path,
+        validation=validation,
+        model_dir=model_dir,
+        seed=seed,
+        progress=True,
+    )
+
+
+def _refuse_beside_base_dir(options: dict[str, Any]) -> None:
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise click.UsageError(
+            "--base-dir brings its own data, hyperparameters and model directory: give nothing else."
+        )
+
+
+def _parse_assignments(assignments: tuple[str, ...]) -> dict[str, str]:
+    values = {}
+    for assignment in assignments:
+        name, separator, value = assignment.partition("=")
+        if not separator:
+            raise click.UsageError(f"-H takes NAME=VALUE, not '{assignment}'. For example: -H epochs=5.")
+        values[name.strip()] = value
+    return values
