@@ -1,0 +1,296 @@
+"""Hyperparameters: the table, the parsing of string maps, and what derives from the table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipinsights.errors import ClientError
+from ipinsights.hyperparameters import (
+    TABLE,
+    Hyperparameters,
+    default_configuration,
+    describe,
+    final_configuration,
+    specification,
+)
+
+REQUIRED = {"num_entity_vectors": "20000", "vector_dim": "128"}
+DOCUMENTED = [row for row in TABLE if row.is_documented]
+
+
+def fault_of(provided: dict[str, Any]) -> str:
+    """Give the message that a map is refused with."""
+    with pytest.raises(ClientError) as caught:
+        Hyperparameters.parse(provided)
+    return str(caught.value)
+
+
+def with_default(row: Any, value: str) -> dict[str, str]:
+    """Give a good map but for one value."""
+    return {**REQUIRED, row.name: value}
+
+
+class TestParse:
+    """Maps of strings become checked values."""
+
+    def test_defaults_are_the_documented_ones(self) -> None:
+        """With the two required ones alone, all others have the developer guide's defaults."""
+        assert Hyperparameters.parse(REQUIRED) == Hyperparameters(
+            num_entity_vectors=20000,
+            vector_dim=128,
+            batch_metrics_publish_interval=1000,
+            epochs=10,
+            learning_rate=0.001,
+            mini_batch_size=10000,
+            num_ip_encoder_layers=1,
+            random_negative_sampling_rate=1,
+            shuffled_negative_sampling_rate=1,
+            weight_decay=0.00001,
+        )
+
+    @pytest.mark.parametrize(
+        ("given_as", "expected"),
+        [
+            ("1e-05", 1e-5),
+            ("1E-2", 0.01),
+            ('"0.5"', 0.5),
+            (" 0.5 ", 0.5),
+            (0.5, 0.5),
+            (1, 1.0),
+            ("+.5", 0.5),
+            ("5.", 5.0),
+        ],
+    )
+    def test_numbers_are_read_however_they_are_written(self, given_as: Any, expected: float) -> None:
+        """Scientific notation, JSON's quotes, blanks and JSON numbers all parse."""
+        assert Hyperparameters.parse({**REQUIRED, "learning_rate": given_as}).learning_rate == expected
+
+    def test_an_integer_may_be_in_scientific_notation(self) -> None:
+        """An integer counts by its value, and stays an integer."""
+        value = Hyperparameters.parse({**REQUIRED, "mini_batch_size": "1e4"}).mini_batch_size
+        assert (value, type(value)) == (10000, int)
+
+    @pytest.mark.parametrize(
+        "value",
+        ["nan", "inf", "-inf", "", " ", "ten", "1_0", "0x10", "\u0665", '"', '"5', "1e99999999", "null", "5 5"],
+    )
+    @pytest.mark.parametrize("row", DOCUMENTED, ids=lambda row: row.name)
+    def test_what_is_no_number_is_refused(self, row: Any, value: str) -> None:
+        """No hyperparameter takes a value that is not a finite number; the sentence has the rule and the value."""
+        expected = f"Hyperparameter '{row.name}' must be {row.domain}; it is {value!r}."
+        assert fault_of(with_default(row, value)) == expected
+
+    @pytest.mark.parametrize("value", [True, None, [5], {"a": 1}, float("nan"), float("inf")])
+    def test_what_json_can_hold_but_is_no_number_is_refused(self, value: Any) -> None:
+        """JSON's true, null, arrays, objects and Python's NaN are told like any other bad value."""
+        expected = f"Hyperparameter 'epochs' must be an integer, at least 1; it is {value!r}."
+        assert fault_of({**REQUIRED, "epochs": value}) == expected
+
+    @pytest.mark.parametrize(
+        "row",
+        [row for row in DOCUMENTED if not row.name.endswith("rate") or row.domain.type is float],
+        ids=lambda row: row.name,
+    )
+    def test_both_ends_of_a_range_are_inside_and_beyond_is_outside(self, row: Any) -> None:
+        """Ranges are closed: the ends parse, and one step further is refused."""
+        step = 1 if row.domain.type is int else 1e-7
+        small = {"num_entity_vectors": "100", "vector_dim": "4"}
+        ends = [row.domain.low] + ([] if row.domain.high is None else [row.domain.high])
+        for end in ends:
+            values = {**small, row.name: str(end)}
+            assert getattr(Hyperparameters.parse(values), row.name) == end
+        outside = [row.domain.low - step] + ([] if row.domain.high is None else [row.domain.high + step])
+        for value in outside:
+            text = str(value)
+            expected = f"Hyperparameter '{row.name}' must be {row.domain}; it is {text!r}."
+            assert fault_of({**small, row.name: text}) == expected
+
+    @pytest.mark.parametrize("row", [row for row in DOCUMENTED if row.domain.type is int], ids=lambda row: row.name)
+    def test_an_integer_with_a_fraction_is_refused(self, row: Any) -> None:
+        """1.5 is no integer, and nobody rounds it."""
+        value = str(row.domain.low + 1.5)
+        assert f"must be {row.domain}; it is {value!r}." in fault_of(with_default(row, value))
+
+    def test_missing_ones_say_what_to_give(self) -> None:
+        """A required hyperparameter that is missing is told with its rule and advice."""
+        assert fault_of({"vector_dim": "128"}) == (
+            "Hyperparameter 'num_entity_vectors' is required and missing: give an integer from 1 to 250000000. Rows of "
+            "the table that entities are hashed into; twice the number of distinct entities is a good start."
+        )
+
+    def test_unknown_names_are_told_with_the_nearest_known_one(self) -> None:
+        """A misspelt name gets a 'did you mean', a strange one the place to look."""
+        assert fault_of({**REQUIRED, "epoch": "5"}) == "Hyperparameter 'epoch' is unknown. Did you mean 'epochs'?"
+        assert fault_of({**REQUIRED, "zzz": "5"}) == (
+            "Hyperparameter 'zzz' is unknown; `ipinsights hyperparameters` lists those there are."
+        )
+
+    def test_all_faults_are_told_at_once(self) -> None:
+        """One message lists unknown names first, then every bad value in the table's order."""
+        message = fault_of({"vector_dim": "3", "epochs": "0", "batch_size": "1", "learning_rate": "nan"})
+        assert message == (
+            "5 hyperparameters are wrong:\n"
+            "  - Hyperparameter 'batch_size' is unknown. Did you mean 'mini_batch_size'?\n"
+            "  - Hyperparameter 'epochs' must be an integer, at least 1; it is '0'.\n"
+            "  - Hyperparameter 'learning_rate' must be a number from 1e-06 to 10.0; it is 'nan'.\n"
+            "  - Hyperparameter 'num_entity_vectors' is required and missing: give an integer from 1 to 250000000. "
+            "Rows of the table that entities are hashed into; twice the number of distinct entities is a good start.\n"
+            "  - Hyperparameter 'vector_dim' must be an integer from 4 to 4096; it is '3'."
+        )
+
+    @pytest.mark.parametrize(("num_random", "num_shuffled"), [(0, 1), (1, 0), (500, 0), (0, 500), (250, 250)])
+    def test_either_sampling_rate_may_be_at_its_end(self, num_random: int, num_shuffled: int) -> None:
+        """Each rate goes from 0 to 500, as long as the other leaves room."""
+        names = "random_negative_sampling_rate", "shuffled_negative_sampling_rate"
+        rates = {name: str(rate) for name, rate in zip(names, (num_random, num_shuffled))}
+        assert Hyperparameters.parse({**REQUIRED, **rates}).records_per_row == 1 + num_random + num_shuffled
+
+    @pytest.mark.parametrize(("num_random", "num_shuffled"), [("0", "0"), ("500", "1"), ("300", "300")])
+    def test_sampling_rates_have_a_common_range(self, num_random: str, num_shuffled: str) -> None:
+        """R + S must be from 1 to 500, whatever each is by itself."""
+        rates = {"random_negative_sampling_rate": num_random, "shuffled_negative_sampling_rate": num_shuffled}
+        assert fault_of({**REQUIRED, **rates}) == (
+            "random_negative_sampling_rate + shuffled_negative_sampling_rate must be from 1 to 500; "
+            f"it is {num_random} + {num_shuffled}."
+        )
+
+    def test_a_table_beyond_the_engine_is_refused_with_the_largest_that_fits(self) -> None:
+        """Rows x dim of 2^31 is refused, and the number that is named fits."""
+        assert fault_of({"num_entity_vectors": "16777216", "vector_dim": "128"}) == (
+            "num_entity_vectors x vector_dim must be below 2^31 (8 GB of float32, the most that one array holds); "
+            "it is 16777216 x 128. The largest num_entity_vectors for vector_dim 128 is 16777215."
+        )
+        assert Hyperparameters.parse({"num_entity_vectors": "16777215", "vector_dim": "128"}).vector_dim == 128
+
+    def test_platform_names_are_set_aside(self) -> None:
+        """Names of the platform and the SDK are accepted; those that might be a mistake are remembered."""
+        extra = {"sagemaker_program": "x", "_unheard_of": "1", "feature_dim": "2"}
+        assert Hyperparameters.parse({**REQUIRED, **extra}).ignored == ("_unheard_of", "feature_dim")
+
+    def test_the_originals_hidden_names_are_typed(self) -> None:
+        """What the original prints as its hidden defaults parses, 'auto' being None."""
+        hidden = {"_kvstore": "dist_sync", "_num_gpus": "2", "_num_kv_servers": "auto", "_log_level": "debug"}
+        parsed = Hyperparameters.parse({**REQUIRED, **hidden})
+        assert (parsed.kvstore, parsed.num_gpus, parsed.num_kv_servers, parsed.log_level) == (
+            "dist_sync",
+            2,
+            None,
+            "debug",
+        )
+
+    def test_a_bad_hidden_value_is_told(self) -> None:
+        """Hidden names are checked as strictly as documented ones."""
+        assert fault_of({**REQUIRED, "_num_gpus": "many"}) == (
+            "Hyperparameter '_num_gpus' must be 'auto' or an integer, at least 0; it is 'many'."
+        )
+
+    @given(st.dictionaries(st.text(max_size=8), st.one_of(st.text(max_size=8), st.integers(), st.floats(), st.none())))
+    def test_no_map_ever_ends_in_a_traceback(self, provided: dict[str, Any]) -> None:
+        """Whatever the map, it is either parsed or refused with a ClientError."""
+        assert fault_of(provided)
+
+    @given(
+        st.fixed_dictionaries(
+            {
+                "num_entity_vectors": st.integers(1, 500_000),
+                "vector_dim": st.integers(4, 4096),
+                "epochs": st.integers(1),
+                "learning_rate": st.floats(1e-6, 10),
+                "mini_batch_size": st.integers(1, 500_000),
+                "weight_decay": st.floats(0, 10),
+                "shuffled_negative_sampling_rate": st.integers(1, 250),
+                "random_negative_sampling_rate": st.integers(0, 250),
+            }
+        )
+    )
+    def test_to_strings_is_the_inverse(self, values: dict[str, Any]) -> None:
+        """Values survive the way through strings, to the last bit."""
+        parsed = Hyperparameters(**values)
+        assert Hyperparameters.parse(parsed.to_strings()) == parsed
+
+    def test_values_cannot_be_changed(self) -> None:
+        """Checked values stay as they were checked."""
+        with pytest.raises(FrozenInstanceError):
+            Hyperparameters.parse(REQUIRED).epochs = 5  # type: ignore[misc]
+
+    def test_a_row_becomes_itself_and_its_negatives(self) -> None:
+        """K = 1 + R + S."""
+        rates = {"random_negative_sampling_rate": "5", "shuffled_negative_sampling_rate": "2"}
+        assert Hyperparameters.parse({**REQUIRED, **rates}).records_per_row == 8
+
+
+class TestConfigurations:
+    """What the log prints at the start of a job."""
+
+    def test_defaults_come_in_the_originals_order(self) -> None:
+        """Documented ones by the alphabet, then the hidden ones, all as texts, the required ones left out."""
+        assert default_configuration() == {
+            "batch_metrics_publish_interval": "1000",
+            "epochs": "10",
+            "learning_rate": "0.001",
+            "mini_batch_size": "10000",
+            "num_ip_encoder_layers": "1",
+            "random_negative_sampling_rate": "1",
+            "shuffled_negative_sampling_rate": "1",
+            "weight_decay": "0.00001",
+            "_kvstore": "auto_gpu",
+            "_log_level": "info",
+            "_num_gpus": "auto",
+            "_num_kv_servers": "auto",
+            "_tuning_objective_metric": "",
+        }
+
+    def test_provided_values_take_their_places(self) -> None:
+        """The final configuration keeps the table's order and puts other names last."""
+        final = final_configuration(
+            {"sagemaker_region": "x", "vector_dim": 64, "num_entity_vectors": "9", "epochs": "2"}
+        )
+        assert list(final.items())[:5] == [
+            ("batch_metrics_publish_interval", "1000"),
+            ("epochs", "2"),
+            ("learning_rate", "0.001"),
+            ("mini_batch_size", "10000"),
+            ("num_entity_vectors", "9"),
+        ]
+        assert (final["vector_dim"], list(final)[-1]) == ("64", "sagemaker_region")
+
+
+class TestTable:
+    """What derives from the table for people and for SageMaker."""
+
+    def test_every_field_has_a_row_and_the_same_default(self) -> None:
+        """The dataclass and the table cannot drift apart."""
+        parsed = Hyperparameters.parse(REQUIRED)
+        assert parsed == Hyperparameters(num_entity_vectors=20000, vector_dim=128)
+        assert {row.field_name for row in TABLE} | {"ignored"} == set(Hyperparameters.__dataclass_fields__)
+
+    def test_the_listing_shows_name_range_default_and_tuning(self) -> None:
+        """A line of the listing has all that a user needs to choose a value."""
+        lines = describe().splitlines()
+        assert lines[3].split("  ")[0] == "learning_rate"
+        assert " ".join(lines[3].split()) == "learning_rate a number from 1e-06 to 10.0 0.001 0.0001 to 0.1"
+        assert (
+            " ".join(lines[5].split()) == "num_entity_vectors an integer from 1 to 250000000 required 10000 to 1000000"
+        )
+
+    def test_the_specification_has_sagemakers_shape(self) -> None:
+        """An entry is what DescribeAlgorithm gives, all values as texts."""
+        entries = {entry["Name"]: entry for entry in json.loads(json.dumps(specification()))}
+        assert list(entries) == [row.name for row in DOCUMENTED]
+        assert entries["weight_decay"] == {
+            "Name": "weight_decay",
+            "Description": "L2 regularization, added to the gradient.",
+            "Type": "Continuous",
+            "Range": {"ContinuousParameterRangeSpecification": {"MinValue": "0.0", "MaxValue": "10.0"}},
+            "IsTunable": True,
+            "IsRequired": False,
+            "DefaultValue": "0.00001",
+        }
+        assert "DefaultValue" not in entries["vector_dim"]
+        assert entries["epochs"]["Range"]["IntegerParameterRangeSpecification"]["MaxValue"] == "2147483647"
