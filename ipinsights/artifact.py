@@ -26,7 +26,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipinsights.errors import AlgorithmError, ClientError
+from ipinsights.errors import ClientError
 from ipinsights.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
@@ -157,7 +157,9 @@ def load(path: Path) -> Artifact:
     if path.is_dir():
         path = path / MODEL_FILE if (path / MODEL_FILE).exists() else path / "model.tar.gz"
     if not path.is_file():
-        raise ClientError(f"There is no model at {path}: give a model directory, a {MODEL_FILE} file or a model.tar.gz.")
+        raise ClientError(
+            f"There is no model at {path}: give a model directory, a {MODEL_FILE} file or a model.tar.gz."
+        )
     if tarfile.is_tarfile(path):
         return _load_from_tar(path)
     return _load_file(path, path)
@@ -236,9 +238,7 @@ def _load_file(path: Path, shown_as: Path) -> Artifact:
     expected = parameter_shapes(hyperparameters)
     found = {name: array.shape for name, array in params.items()}
     if found != expected:
-        raise ClientError(
-            f"{shown_as} contradicts itself: its hyperparameters ask for {expected}, it holds {found}."
-        )
+        raise ClientError(f"{shown_as} contradicts itself: its hyperparameters ask for {expected}, it holds {found}.")
     return Artifact(hyperparameters, params, seen, meta)
 
 

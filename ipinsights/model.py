@@ -6,12 +6,14 @@ is more normal. The original's encoder is unpublished; ``docs/explanation/encode
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ipinsights._mxnet import mx
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["NUM_OCTET_ROWS", "IPEncoder", "IPInsightsNet", "octet_rows"]
 
@@ -42,7 +44,7 @@ def octet_rows(ips: NDArray[np.uint32]) -> NDArray[np.int32]:
 
 
 class IPEncoder(mx.gluon.HybridBlock):
-    """Encoder of IPv4 addresses: one embedding per octet and place, concatenated, then fully connected layers.
+    r"""Encoder of IPv4 addresses: one embedding per octet and place, concatenated, then fully connected layers.
 
     .. math:: x_0 = [T_1[o_1]; T_2[o_2]; T_3[o_3]; T_4[o_4]], \\qquad x_l = W_l \\, \\mathrm{relu}(x_{l-1}) + b_l
 
@@ -114,9 +116,7 @@ class IPInsightsNet(mx.gluon.HybridBlock):
     def __init__(self, num_entity_vectors: int, vector_dim: int, num_ip_encoder_layers: int) -> None:
         super().__init__(prefix="")
         with self.name_scope():
-            self.entities = mx.gluon.nn.Embedding(
-                num_entity_vectors, vector_dim, sparse_grad=True, prefix="entity_"
-            )
+            self.entities = mx.gluon.nn.Embedding(num_entity_vectors, vector_dim, sparse_grad=True, prefix="entity_")
             self.ip_encoder = IPEncoder(vector_dim, num_ip_encoder_layers, prefix="ip_")
 
     def initialize_from(self, seed: int, ctx: Any) -> None:

@@ -144,9 +144,7 @@ _TABLE_FORM = (
     "a line must be first, last, ASN, country and name, separated by tabs, with IPv4 addresses as numbers or "
     "as dotted quads, as in the ip2asn-v4-u32.tsv and ip2asn-v4.tsv of iptoasn.com."
 )
-_TABLE_ORDER = (
-    "the ranges of a table must ascend, each from its first to its last address, and must not overlap."
-)
+_TABLE_ORDER = "the ranges of a table must ascend, each from its first to its last address, and must not overlap."
 
 
 def _read_table(path: Path) -> pa.Table:
@@ -454,9 +452,7 @@ def _log_lines(events: Events) -> Iterator[pa.Buffer]:
         day, second = np.divmod(events.time[part] - events.start, _SECONDS_PER_DAY)
         time = [dates.take(pa.array(day)), clock.take(pa.array(second))]
         agent = agents.take(pa.array(user % len(_AGENTS)))
-        yield _join(
-            [_ip_texts(events.ip[part]), " - ", _user_texts(user), " [", *time, _REQUEST, agent, '"\n']
-        )
+        yield _join([_ip_texts(events.ip[part]), " - ", _user_texts(user), " [", *time, _REQUEST, agent, '"\n'])
 
 
 _REQUEST = ' +0000] "POST /login HTTP/1.1" 200 512 "-" "'

@@ -189,9 +189,7 @@ class Trainer:
         }
         return mx.gluon.Trainer(self.net.collect_params(), "adam", options, kvstore=None)
 
-    def _run_epoch(
-        self, rows: NDArray[np.int32], ips: NDArray[np.uint32], validation: Pairs | None
-    ) -> None:
+    def _run_epoch(self, rows: NDArray[np.int32], ips: NDArray[np.uint32], validation: Pairs | None) -> None:
         self.state.begin_epoch()
         self.metrics.reset()
         self._notify("on_epoch_begin")
@@ -209,9 +207,7 @@ class Trainer:
         self._notify("on_epoch_end")
         self.state.epoch += 1
 
-    def _base_batches(
-        self, rows: NDArray[np.int32], ips: NDArray[np.uint32]
-    ) -> Iterator[tuple[Records, int]]:
+    def _base_batches(self, rows: NDArray[np.int32], ips: NDArray[np.uint32]) -> Iterator[tuple[Records, int]]:
         """Give each base batch expanded, with the number of its rows that are not padding."""
         size = self.hyperparameters.mini_batch_size
         for start in range(0, len(rows), size):

@@ -51,7 +51,5 @@ def main() -> None:
         sys.exit(0)
     except Exception as error:
         _logger.exception("Unexpected failure")
-        click.echo(
-            f"{AlgorithmError.prefix}: {error!r}. This is a bug in ipinsights; please report it.", err=True
-        )
+        click.echo(f"{AlgorithmError.prefix}: {error!r}. This is a bug in ipinsights; please report it.", err=True)
         sys.exit(AlgorithmError.exit_code)

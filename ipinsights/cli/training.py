@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,23 +11,19 @@ import click
 from ipinsights.cli.options import FILE, FOLDER, PATH, SEED
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ipinsights.sagemaker.training import Job
 
 __all__ = ["COMMANDS"]
 
 
 @click.command()
-@click.option(
-    "--train", "train_path", type=PATH, help="Training CSV (entity,ip; no header), or a folder of them."
-)
+@click.option("--train", "train_path", type=PATH, help="Training CSV (entity,ip; no header), or a folder of them.")
 @click.option("--validation", type=PATH, help="Validation CSV or folder; measured after each epoch.")
 @click.option("--model-dir", type=FOLDER, help="Where the model is written.")
-@click.option(
-    "-H", "assignments", multiple=True, metavar="NAME=VALUE", help="A hyperparameter; repeat as needed."
-)
-@click.option(
-    "--hyperparameters", type=FILE, help="JSON file with a map of hyperparameters; -H goes before it."
-)
+@click.option("-H", "assignments", multiple=True, metavar="NAME=VALUE", help="A hyperparameter; repeat as needed.")
+@click.option("--hyperparameters", type=FILE, help="JSON file with a map of hyperparameters; -H goes before it.")
 @click.option("--base-dir", type=FOLDER, help="A container's tree (/opt/ml): everything is read from there.")
 @click.option("--quiet", is_flag=True, help="No log, only the progress bar.")
 @SEED

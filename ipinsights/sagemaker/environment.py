@@ -10,10 +10,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipinsights.errors import ClientError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["Channel", "Environment", "failure_file", "read_json_object"]
 

@@ -78,8 +78,7 @@ def emit_metrics(
         "EndTime": time.time() if end is None else end,
         "Dimensions": dict(dimensions),
         "Metrics": {
-            name: {"sum": float(value), "count": 1, "min": value, "max": value}
-            for name, value in values.items()
+            name: {"sum": float(value), "count": 1, "min": value, "max": value} for name, value in values.items()
         },
     }
     bare(f"#metrics {json.dumps(line)}")

@@ -9,11 +9,11 @@ import os
 import platform
 import signal
 import traceback
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from typing_extensions import Self
 
 import ipinsights
 from ipinsights import artifact
@@ -26,6 +26,7 @@ from ipinsights.sagemaker.logs import JobLog, bare, set_up_logging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
     from types import FrameType
 
     from ipinsights.data import Pairs
@@ -140,7 +141,7 @@ def _write_failure(base: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
-        _logger.error("The failure file %s cannot be written: %s.", path, error.strerror)
+        _logger.exception("The failure file %s cannot be written: %s.", path, error.strerror)
 
 
 def _log_configuration(job: Job) -> None:
@@ -191,7 +192,11 @@ def _facts(job: Job, trainer: Trainer, train: Pairs) -> dict[str, Any]:
         "num_batches": trainer.state.num_batches,
         "num_records": trainer.state.num_records,
         "validation_auc": trainer.state.validation_auc,
-        "versions": {"ipinsights": ipinsights.__version__, "python": platform.python_version(), "numpy": np.__version__},
+        "versions": {
+            "ipinsights": ipinsights.__version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+        },
     }
 
 
@@ -209,7 +214,7 @@ class _StopSignal:
     def __init__(self) -> None:
         self._trainer: Trainer | None = None
 
-    def __enter__(self) -> _StopSignal:
+    def __enter__(self) -> Self:
         self._previous = signal.signal(signal.SIGTERM, self._receive)
         return self
 

@@ -90,8 +90,7 @@ def test_activity_is_pareto(traffic: Events) -> None:
 def test_activity_grows_with_the_days(seed: int) -> None:
     """In 30 days users log in three times as often as in ten."""
     ten, thirty = (
-        simulate(num_users=50, num_days=days, ranges=ruler(9), rng=np.random.default_rng(seed))
-        for days in (10, 30)
+        simulate(num_users=50, num_days=days, ranges=ruler(9), rng=np.random.default_rng(seed)) for days in (10, 30)
     )
     assert np.bincount(thirty.user) == pytest.approx(3 * np.bincount(ten.user), abs=2)
 
@@ -274,9 +273,7 @@ def rows_of(path: Path) -> list[tuple[str, ...]]:
 
 def as_texts(user: NDArray[np.int32], ip: NDArray[np.uint32]) -> list[tuple[str, str]]:
     """Pairs as they should be written, by way of the standard library."""
-    return [
-        (f"user_{number}", str(IPv4Address(address))) for number, address in zip(user.tolist(), ip.tolist())
-    ]
+    return [(f"user_{number}", str(IPv4Address(address))) for number, address in zip(user.tolist(), ip.tolist())]
 
 
 def test_csv_files_hold_the_splits(few: Events, tmp_path: Path) -> None:
@@ -300,9 +297,7 @@ COMBINED = re.compile(
 
 def test_access_log_is_in_the_combined_format(few: Events, tmp_path: Path) -> None:
     """Each line of the log is in Apache's combined format, and all give back the events in order."""
-    write_traffic(
-        tmp_path, few, attack_test(few, ruler(9), rng=np.random.default_rng(1)), rng=np.random.default_rng(1)
-    )
+    write_traffic(tmp_path, few, attack_test(few, ruler(9), rng=np.random.default_rng(1)), rng=np.random.default_rng(1))
     lines = (tmp_path / "access.log").read_text(encoding="ascii").splitlines()
     found = [match for match in map(COMBINED.fullmatch, lines) if match]
     assert len(found) == len(lines) == len(few)
@@ -426,9 +421,7 @@ def test_load_ranges_unpacks_gzip(tmp_path: Path) -> None:
 
 def test_load_ranges_reads_dotted_quads(tmp_path: Path) -> None:
     """Addresses may be dotted quads."""
-    (tmp_path / "table.tsv").write_text(
-        "1.0.0.0\t1.0.0.255\t13335\tUS\tA\n255.0.0.0\t255.255.255.255\t7\tUS\tB\n"
-    )
+    (tmp_path / "table.tsv").write_text("1.0.0.0\t1.0.0.255\t13335\tUS\tA\n255.0.0.0\t255.255.255.255\t7\tUS\tB\n")
     ranges = load_ranges(tmp_path / "table.tsv")
     assert ranges.first.tolist() == [0x01000000, 0xFF000000]
     assert ranges.last.tolist() == [0x010000FF, 0xFFFFFFFF]
