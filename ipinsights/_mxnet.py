@@ -17,7 +17,7 @@ np.bool = bool  # type: ignore[attr-defined]
 if sys.version_info >= (3, 12):
     import setuptools  # noqa: F401
 
-# MXNet's import alone warns nine times of what numpy and setuptools will remove one day; our versions of both are bounded.
+# MXNet's import warns nine times of what numpy and setuptools will remove one day; our versions of both are bounded.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import mxnet as mx

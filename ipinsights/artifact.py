@@ -14,6 +14,8 @@ it is used. Nothing is ever unpickled, and shapes are checked against the file's
 from __future__ import annotations
 
 import json
+import math
+import mmap
 import os
 import struct
 import tarfile
@@ -47,6 +49,9 @@ _ARRAY_MAGIC = 0xF993FAC9
 _DENSE = 0
 _CPU_FLOAT32 = struct.pack("<iii", 1, 0, 0)
 _CHUNK_BYTES = 16 * 2**20
+_MAX_META_BYTES = 2**20
+# Bytes from a member's header in a zip file to the lengths of its name and its extra field.
+_NAME_LENGTHS_AT = 26
 # A zip file keeps a time for each member; a fixed one makes equal models equal to the byte.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -71,6 +76,27 @@ class Artifact:
     params: Mapping[str, NDArray[np.float32]]
     seen_entities: NDArray[np.uint8]
     meta: Mapping[str, Any]
+
+    def summary(self) -> dict[str, Any]:
+        """Give all there is to tell of the model, as JSON can hold it: meta data, shapes, rows that were trained."""
+        shapes = {name: list(array.shape) for name, array in self.params.items()}
+        trained = int(np.unpackbits(self.seen_entities, count=self.hyperparameters.num_entity_vectors).sum())
+        return {**self.meta, "parameters": shapes, "num_trained_entity_vectors": trained}
+
+    def describe(self) -> str:
+        """Give the summary as text for a terminal."""
+        summary = self.summary()
+        training = summary["training"]
+        table = summary["hyperparameters"]
+        trained, rows = summary["num_trained_entity_vectors"], self.hyperparameters.num_entity_vectors
+        sections = {
+            "Trained on": {key: value for key, value in training.items() if key != "versions"},
+            "Trained with": training.get("versions", {}),
+            "Hyperparameters": table,
+            "Parameters": {name: " x ".join(map(str, shape)) for name, shape in summary["parameters"].items()},
+        }
+        head = f"IP Insights model, format {summary['format_version']}: {trained} of {rows} entity vectors trained"
+        return "\n".join([head, *(line for name, values in sections.items() for line in _section(name, values))])
 
 
 def parameter_shapes(hyperparameters: Hyperparameters) -> dict[str, tuple[int, ...]]:
@@ -124,7 +150,7 @@ def save(
     """
     target = directory / MODEL_FILE
     beside = directory / f".{MODEL_FILE}.{os.getpid()}"
-    meta = _describe(hyperparameters, training)
+    meta = _meta(hyperparameters, training)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(beside, "w") as archive:
@@ -165,7 +191,12 @@ def load(path: Path) -> Artifact:
     return _load_file(path, path)
 
 
-def _describe(hyperparameters: Hyperparameters, training: Mapping[str, Any]) -> dict[str, Any]:
+def _section(name: str, values: Mapping[str, Any]) -> list[str]:
+    width = max((len(key) for key in values), default=0)
+    return ["", name, *(f"  {key:<{width}}  {value}" for key, value in values.items())]
+
+
+def _meta(hyperparameters: Hyperparameters, training: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         "algorithm": "ipinsights",
@@ -229,9 +260,10 @@ def _extract(archive: Path, target: Path) -> None:
 def _load_file(path: Path, shown_as: Path) -> Artifact:
     try:
         with zipfile.ZipFile(path) as archive:
-            meta = json.loads(archive.read("meta.json"))
+            meta = json.loads(_read(archive, "meta.json", _MAX_META_BYTES))
             hyperparameters = _check_meta(meta)
-            seen = np.frombuffer(archive.read("seen_entities"), dtype=np.uint8)
+            seen_bytes = -(-hyperparameters.num_entity_vectors // 8)
+            seen = np.frombuffer(_read(archive, "seen_entities", seen_bytes), dtype=np.uint8, count=seen_bytes)
             params = _map_arrays(path, archive.getinfo("params"))
     except (zipfile.BadZipFile, KeyError, ValueError, struct.error, EOFError) as error:
         raise ClientError(f"{shown_as} is not a whole model of IP Insights: {error}.") from None
@@ -240,6 +272,14 @@ def _load_file(path: Path, shown_as: Path) -> Artifact:
     if found != expected:
         raise ClientError(f"{shown_as} contradicts itself: its hyperparameters ask for {expected}, it holds {found}.")
     return Artifact(hyperparameters, params, seen, meta)
+
+
+def _read(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    """Give a member that is no larger than it may be: what a stranger packed small can be huge unpacked."""
+    size = archive.getinfo(name).file_size
+    if size > limit:
+        raise ValueError(f"its {name} has {size} bytes, at most {limit} are possible")
+    return archive.read(name)
 
 
 def _check_meta(meta: Any) -> Hyperparameters:
@@ -253,18 +293,18 @@ def _map_arrays(path: Path, member: zipfile.ZipInfo) -> dict[str, NDArray[np.flo
     """Map the arrays of the params member into memory, after checking its checksum."""
     if member.compress_type != zipfile.ZIP_STORED:
         raise ValueError("its params are compressed")
-    whole = np.memmap(path, dtype=np.uint8, mode="r", offset=0)
     with path.open("rb") as stream:
-        stream.seek(member.header_offset + 26)
+        stream.seek(member.header_offset + _NAME_LENGTHS_AT)
         name_length, extra_length = struct.unpack("<HH", stream.read(4))
-    start = member.header_offset + 30 + name_length + extra_length
-    content = whole[start : start + member.file_size]
+        whole = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    start = member.header_offset + _NAME_LENGTHS_AT + 4 + name_length + extra_length
+    content = memoryview(whole)[start : start + member.file_size]
     if zlib.crc32(content) != member.CRC:
         raise ValueError("the checksum of its params is wrong")
     return _parse_arrays(content)
 
 
-def _parse_arrays(content: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+def _parse_arrays(content: memoryview) -> dict[str, NDArray[np.float32]]:
     magic, _, num_arrays = _LIST_HEADER.unpack_from(content)
     if magic != _LIST_MAGIC:
         raise ValueError("its params are no MXNet NDArray file")
@@ -273,33 +313,34 @@ def _parse_arrays(content: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
     for _ in range(num_arrays):
         array, position = _parse_array(content, position)
         arrays.append(array)
-    names = _parse_names(content, position)
-    return dict(zip(names, arrays))
+    return dict(zip(_parse_names(content, position), arrays))
 
 
-def _parse_array(content: NDArray[np.uint8], position: int) -> tuple[NDArray[np.float32], int]:
+def _parse_array(content: memoryview, position: int) -> tuple[NDArray[np.float32], int]:
     magic, storage, num_axes = _ARRAY_HEADER.unpack_from(content, position)
-    if magic != _ARRAY_MAGIC or storage != _DENSE or not 1 <= num_axes <= 2:
+    if magic != _ARRAY_MAGIC or storage != _DENSE or num_axes not in (1, 2):
         raise ValueError("its params hold something that is no dense array")
     position += _ARRAY_HEADER.size
     shape = struct.unpack_from(f"<{num_axes}q", content, position)
     position += 8 * num_axes
-    if content[position : position + len(_CPU_FLOAT32)].tobytes() != _CPU_FLOAT32:
+    if content[position : position + len(_CPU_FLOAT32)] != _CPU_FLOAT32:
         raise ValueError("its params hold an array that is not float32")
     position += len(_CPU_FLOAT32)
-    num_bytes = 4 * int(np.prod(shape, dtype=object))
-    if min(shape) < 1 or position + num_bytes > len(content):
+    # Python's integers do not overflow, whatever a forged shape says
+    size = math.prod(shape)
+    if min(shape) < 1 or position + 4 * size > len(content):
         raise ValueError(f"its params hold an array of impossible shape {shape}")
-    return content[position : position + num_bytes].view("<f4").reshape(shape), position + num_bytes
+    array = np.frombuffer(content, dtype="<f4", count=size, offset=position)
+    return array.reshape(shape), position + 4 * size
 
 
-def _parse_names(content: NDArray[np.uint8], position: int) -> list[str]:
+def _parse_names(content: memoryview, position: int) -> list[str]:
     (num_names,) = struct.unpack_from("<Q", content, position)
     position += 8
     names = []
     for _ in range(num_names):
         (length,) = struct.unpack_from("<Q", content, position)
         position += 8
-        names.append(content[position : position + length].tobytes().decode().replace("arg:", "", 1))
+        names.append(bytes(content[position : position + length]).decode().replace("arg:", "", 1))
         position += length
     return names

@@ -86,7 +86,7 @@ class ProgressBar(Callback):
         name = f"epoch {trainer.state.epoch + 1}/{trainer.hyperparameters.epochs}"
         self._bar = tqdm(total=trainer.batches_per_epoch, desc=name, unit="batch", disable=None)
 
-    def on_batch_end(self, trainer: Trainer) -> None:
+    def on_batch_end(self, trainer: Trainer) -> None:  # noqa: ARG002
         """Move the bar on."""
         self._bar.update()
 

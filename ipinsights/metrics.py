@@ -30,7 +30,8 @@ def cross_entropy(scores: NDArray[np.float32], labels: NDArray[np.float32]) -> N
     NDArray[np.float32]
         Shape (batch,).
     """
-    return np.maximum(scores, 0) - scores * labels + np.log1p(np.exp(-np.abs(scores)))
+    losses: NDArray[np.float32] = np.maximum(scores, 0) - scores * labels + np.log1p(np.exp(-np.abs(scores)))
+    return losses
 
 
 def discriminator_auc(positives: NDArray[np.float32], negatives: NDArray[np.float32]) -> float:

@@ -39,7 +39,7 @@ class Records:
         return len(self.labels)
 
     def __getitem__(self, part: slice) -> Records:
-        """The records of a slice; no array is copied."""
+        """Give the records of a slice; no array is copied."""
         return Records(self.entity_rows[part], self.ips[part], self.labels[part])
 
 

@@ -86,7 +86,6 @@ def _local_job(
         validation=validation,
         model_dir=model_dir,
         seed=seed,
-        progress=True,
     )
 
 

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
+
+from tqdm import tqdm
 
 from ipinsights.callbacks import Callback
+from ipinsights.hyperparameters import default_configuration, final_configuration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from ipinsights.trainer import Trainer
 
-__all__ = ["ContainerFormatter", "JobLog", "emit_metrics", "set_up_logging"]
+__all__ = ["ContainerFormatter", "ContainerHandler", "JobLog", "emit_metrics", "set_up_logging"]
 
 _logger = logging.getLogger(__name__)
 
@@ -44,10 +49,22 @@ class ContainerFormatter(logging.Formatter):
         return record.getMessage() if getattr(record, "bare", False) else super().format(record)
 
 
+class ContainerHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no parameter before Python 3.11
+    """Handler that writes a line without cutting through a progress bar on the same terminal."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        super().__init__(stream)
+        self.setFormatter(ContainerFormatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line of a record."""
+        with tqdm.external_write_mode(file=self.stream):
+            super().emit(record)
+
+
 def set_up_logging(level: str = "info", stream: IO[str] | None = None) -> None:
     """Send this package's log to a stream, standard output by default, in the container's format."""
-    handler = logging.StreamHandler(stream or sys.stdout)
-    handler.setFormatter(ContainerFormatter())
+    handler = ContainerHandler(stream or sys.stdout)
     logger = logging.getLogger("ipinsights")
     logger.handlers = [handler]
     logger.setLevel(level.upper())
@@ -85,7 +102,7 @@ def emit_metrics(
 
 
 class JobLog(Callback):
-    """The original's log of a training job.
+    """The original's log of a training job, from its first line to its last.
 
     Parameters
     ----------
@@ -100,21 +117,32 @@ class JobLog(Callback):
         self._interval = interval
         self._job_start = time.time()
         self._job_clock = time.perf_counter()
-        self._epoch_start = self._epoch_clock = 0.0
+        self._epoch_start = self._epoch_clock = self._setup_milliseconds = 0.0
         self._max_records = self._max_batches = 0
 
-    @property
-    def dimensions(self) -> dict[str, object]:
-        """What every metric of the job belongs to."""
-        return {"Algorithm": "ipinsights", "Host": self._host, "Operation": "training"}
+    def job_configured(self, provided: Mapping[str, Any], source: str) -> None:
+        """Log what the job was given, over which defaults, and what it reads and writes."""
+        given = {name: str(value) for name, value in provided.items()}
+        _logger.info("Reading default configuration from ipinsights.hyperparameters: %s", default_configuration())
+        _logger.info("Merging with provided configuration from %s: %s", source, given)
+        _logger.info("Final configuration: %s", final_configuration(given))
+        bare(f"Process {os.getpid()} is a worker.")
+        _logger.info("Using default worker.")
+        _logger.info("Loaded iterator creator text/csv for content type ('text/csv', '1.0')")
+        _logger.info("Checkpoint loading and saving are disabled.")
+        _logger.info("Number of GPUs being used: 0")
+
+    def network_initialized(self, seconds: float) -> None:
+        """Log how long the network took to build."""
+        self._emit({"initialize.time": 1000 * seconds})
 
     def on_train_begin(self, trainer: Trainer) -> None:
         """Log counters that are still zero."""
         self._setup_milliseconds = self._milliseconds_since(self._job_clock)
-        self.emit({"initialize.time": self._setup_milliseconds})
         self._emit_counters(trainer, {"Meta": "init_train_data_iter"}, num_resets=0)
+        _logger.info("Create Store: local")
 
-    def on_epoch_begin(self, trainer: Trainer) -> None:
+    def on_epoch_begin(self, trainer: Trainer) -> None:  # noqa: ARG002
         """Start the epoch's clock."""
         self._epoch_start, self._epoch_clock = time.time(), time.perf_counter()
 
@@ -141,7 +169,7 @@ class JobLog(Callback):
         total = trainer.hyperparameters.epochs
         # The number of epochs stands in the first line only.
         epochs = {"epochs": total} if state.epoch == 0 else {}
-        self.emit({**epochs, "update.time": milliseconds}, start=self._epoch_start)
+        self._emit({**epochs, "update.time": milliseconds}, start=self._epoch_start)
         done = 100.0 * (state.epoch + 1) / total
         _logger.info("#progress_metric: host=%s, completed %s %% of epochs", self._host, done)
         meta = {"epoch": state.epoch, "Meta": "training_data_iter"}
@@ -149,14 +177,21 @@ class JobLog(Callback):
         throughput = 1000 * state.epoch_records / milliseconds
         _logger.info("#throughput_metric: host=%s, train throughput=%r records/second", self._host, throughput)
 
-    def job_finished(self) -> None:
-        """Log how long the whole job took: the last line of all."""
+    def model_saved(self, path: Path, seconds: float) -> None:
+        """Log where the model lies, how long saving took, and how long the whole job: the last lines of all."""
+        _logger.warning("wait_for_all_workers will not sync workers since the kv store is not running distributed")
+        self._emit({"finalize.time": 1000 * seconds})
+        _logger.info('Saved checkpoint to "%s"', path)
+        _logger.info("Test data is not provided.")
         total = self._milliseconds_since(self._job_clock)
-        self.emit({"setuptime": self._setup_milliseconds, "totaltime": total})
+        self._emit({"setuptime": self._setup_milliseconds, "totaltime": total})
 
-    def emit(self, values: Mapping[str, float], start: float | None = None) -> None:
-        """Log a ``#metrics`` line of the job, measured from its beginning if not said otherwise."""
-        emit_metrics(values, start=self._job_start if start is None else start, dimensions=self.dimensions)
+    def _emit(self, values: Mapping[str, float], start: float | None = None) -> None:
+        emit_metrics(values, start=self._job_start if start is None else start, dimensions=self._dimensions)
+
+    @property
+    def _dimensions(self) -> dict[str, object]:
+        return {"Algorithm": "ipinsights", "Host": self._host, "Operation": "training"}
 
     def _log_quality(self, trainer: Trainer, moment: str) -> None:
         accuracy, loss = trainer.metrics.get().values()
@@ -179,7 +214,7 @@ class JobLog(Callback):
         emit_metrics(
             dict(zip(_COUNTERS, counts)),
             start=self._job_start if start is None else start,
-            dimensions={**self.dimensions, **meta},
+            dimensions={**self._dimensions, **meta},
         )
 
     @staticmethod

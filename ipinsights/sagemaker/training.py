@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import os
 import platform
 import signal
+import time
 import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,12 +17,12 @@ from typing_extensions import Self
 
 import ipinsights
 from ipinsights import artifact
-from ipinsights.callbacks import Callback, ProgressBar, Speedometer
+from ipinsights.callbacks import ProgressBar, Speedometer
 from ipinsights.data import entity_rows, read_pairs
 from ipinsights.errors import AlgorithmError, IPInsightsError
-from ipinsights.hyperparameters import Hyperparameters, default_configuration, final_configuration
+from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.sagemaker.environment import Environment, failure_file
-from ipinsights.sagemaker.logs import JobLog, bare, set_up_logging
+from ipinsights.sagemaker.logs import JobLog, set_up_logging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,8 +55,6 @@ class Job:
         Name of this host in the log.
     seed
         Of every random draw.
-    progress
-        Show progress bars on a terminal.
     """
 
     hyperparameters: Mapping[str, Any]
@@ -66,7 +64,6 @@ class Job:
     model_dir: Path
     host: str = "algo-1"
     seed: int = 0
-    progress: bool = False
 
     @classmethod
     def from_environment(cls, environment: Environment, *, seed: int = 0) -> Job:
@@ -89,10 +86,17 @@ class Job:
         )
 
 
-def run(job: Job) -> Path | None:
+def run(job: Job, *, quiet: bool = False) -> Path | None:
     """Train and save a model, writing the original's log.
 
     SIGTERM ends training after the current base batch and saves what is trained so far.
+
+    Parameters
+    ----------
+    job
+        What to do.
+    quiet
+        Log errors only; progress bars are shown on a terminal all the same.
 
     Returns
     -------
@@ -105,21 +109,18 @@ def run(job: Job) -> Path | None:
         Hyperparameters, data or paths are at fault, or training diverged.
     """
     hyperparameters = Hyperparameters.parse(job.hyperparameters)
-    set_up_logging(hyperparameters.log_level)
+    set_up_logging("error" if quiet else hyperparameters.log_level)
     log = JobLog(host=job.host, interval=hyperparameters.batch_metrics_publish_interval)
-    _log_configuration(job)
+    log.job_configured(job.hyperparameters, job.source)
+    if hyperparameters.ignored:
+        _logger.warning("These hyperparameters change nothing: %s.", ", ".join(hyperparameters.ignored))
     with _StopSignal() as stop:
-        train = read_pairs(job.train, progress=job.progress)
-        validation = read_pairs(job.validation, progress=job.progress) if job.validation else None
-        trainer = _trainer(job, hyperparameters, log)
+        train = read_pairs(job.train, progress=True)
+        validation = read_pairs(job.validation, progress=True) if job.validation else None
+        trainer = _build_trainer(job, hyperparameters, log)
         stop.when_received(trainer)
         trainer.fit(train, validation)
-        if trainer.state.num_batches == 0:
-            _logger.warning("The job was stopped before its first batch: there is no model to save.")
-            return None
-        path = _save(job, trainer, train)
-    _log_end(log, path)
-    return path
+        return _save(job, trainer, train, log)
 
 
 @contextlib.contextmanager
@@ -144,34 +145,25 @@ def _write_failure(base: Path, text: str) -> None:
         _logger.exception("The failure file %s cannot be written: %s.", path, error.strerror)
 
 
-def _log_configuration(job: Job) -> None:
-    provided = {name: str(value) for name, value in job.hyperparameters.items()}
-    _logger.info("Reading default configuration from %s: %s", "ipinsights.hyperparameters", default_configuration())
-    _logger.info("Merging with provided configuration from %s: %s", job.source, provided)
-    _logger.info("Final configuration: %s", final_configuration(provided))
-    bare(f"Process {os.getpid()} is a worker.")
-    _logger.info("Using default worker.")
-    _logger.info("Loaded iterator creator text/csv for content type ('text/csv', '1.0')")
-    _logger.info("Checkpoint loading and saving are disabled.")
-
-
-def _trainer(job: Job, hyperparameters: Hyperparameters, log: JobLog) -> Trainer:
+def _build_trainer(job: Job, hyperparameters: Hyperparameters, log: JobLog) -> Trainer:
     # Imported here because the engine takes a second to load: bad hyperparameters and bad data are told sooner.
     from ipinsights.trainer import Trainer
 
-    _logger.info("Number of GPUs being used: 0")
-    callbacks: list[Callback] = [Speedometer(hyperparameters.batch_metrics_publish_interval), log]
-    if job.progress:
-        callbacks.append(ProgressBar())
+    callbacks = (Speedometer(hyperparameters.batch_metrics_publish_interval), log, ProgressBar())
+    start = time.perf_counter()
     trainer = Trainer(hyperparameters, seed=job.seed, callbacks=callbacks)
-    _logger.info("Create Store: local")
+    log.network_initialized(time.perf_counter() - start)
     return trainer
 
 
-def _save(job: Job, trainer: Trainer, train: Pairs) -> Path:
+def _save(job: Job, trainer: Trainer, train: Pairs, log: JobLog) -> Path | None:
+    if trainer.state.num_batches == 0:
+        _logger.warning("The job was stopped before its first batch: there is no model to save.")
+        return None
+    start = time.perf_counter()
     seen = np.zeros(trainer.hyperparameters.num_entity_vectors, dtype=bool)
     seen[entity_rows(train.entities, len(seen))] = True
-    return artifact.save(
+    path = artifact.save(
         job.model_dir,
         params=trainer.parameters(),
         symbol=trainer.net.symbol(),
@@ -179,6 +171,8 @@ def _save(job: Job, trainer: Trainer, train: Pairs) -> Path:
         hyperparameters=trainer.hyperparameters,
         training=_facts(job, trainer, train),
     )
+    log.model_saved(path, time.perf_counter() - start)
+    return path
 
 
 def _facts(job: Job, trainer: Trainer, train: Pairs) -> dict[str, Any]:
@@ -198,14 +192,6 @@ def _facts(job: Job, trainer: Trainer, train: Pairs) -> dict[str, Any]:
             "numpy": np.__version__,
         },
     }
-
-
-def _log_end(log: JobLog, path: Path) -> None:
-    _logger.warning("wait_for_all_workers will not sync workers since the kv store is not running distributed")
-    log.emit({"finalize.time": 0.0})
-    _logger.info('Saved checkpoint to "%s"', path)
-    _logger.info("Test data is not provided.")
-    log.job_finished()
 
 
 class _StopSignal:
