@@ -12,7 +12,8 @@ RUNTIME = [
     "numpy>=1.23,<2",
     "orjson>=3.9",
     "pandas>=1.5,<3",
-    "pyarrow>=14",
+    # from 26 on it wants numpy 2, and says so only when it is imported
+    "pyarrow>=14,<26",
     "scikit-learn>=1.2",
     # MXNet imports distutils, which Python 3.12 removed and setuptools still carries.
     "setuptools<81; python_version >= '3.12'",
