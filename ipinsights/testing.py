@@ -1,0 +1,125 @@
+"""What tests need, ours and those of users: data with a known answer, and the tree a container is started in."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ipinsights.data import Pairs, hash_entities
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["PlantedNetworks", "csv_text", "make_container_tree"]
+
+
+@dataclass(frozen=True)
+class PlantedNetworks:
+    """Entities that each live in a /16 network of their own, so that the right answer is known.
+
+    A model that learned them tells an entity's addresses, seen or not, from those of any other entity's network.
+
+    Attributes
+    ----------
+    networks
+        First two octets of each entity's network as a number, all different, shape (num_entities,).
+    """
+
+    networks: NDArray[np.uint32]
+
+    @classmethod
+    def draw(cls, num_entities: int, *, rng: np.random.Generator) -> PlantedNetworks:
+        """Give networks for so many entities, at most 65,536."""
+        return cls(rng.choice(2**16, size=num_entities, replace=False).astype(np.uint32))
+
+    def names(self, entities: NDArray[np.int64]) -> list[str]:
+        """Give the names of entities by number."""
+        return [f"user_{entity}" for entity in entities.tolist()]
+
+    def normal(self, num_rows: int, *, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+        """Give entities, as numbers, at random addresses of their own networks; both (num_rows,)."""
+        entities = rng.integers(len(self.networks), size=num_rows)
+        return entities, self._address(entities, rng)
+
+    def odd(self, num_rows: int, *, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+        """Give entities, as numbers, at random addresses of other entities' networks; both (num_rows,)."""
+        entities = rng.integers(len(self.networks), size=num_rows)
+        others = (entities + rng.integers(1, len(self.networks), size=num_rows)) % len(self.networks)
+        return entities, self._address(others, rng)
+
+    def pairs(self, num_rows: int, *, rng: np.random.Generator) -> Pairs:
+        """Give normal rows as the trainer takes them."""
+        entities, ips = self.normal(num_rows, rng=rng)
+        return Pairs(hash_entities(self.names(entities)), ips)
+
+    def csv(self, num_rows: int, *, rng: np.random.Generator) -> str:
+        """Give normal rows as the text of a training file."""
+        entities, ips = self.normal(num_rows, rng=rng)
+        return csv_text(self.names(entities), ips)
+
+    def _address(self, entities: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint32]:
+        hosts = rng.integers(2**16, size=len(entities), dtype=np.uint32)
+        addresses: NDArray[np.uint32] = (self.networks[entities] << np.uint32(16)) + hosts
+        return addresses
+
+
+def csv_text(entities: Sequence[str], ips: NDArray[np.uint32]) -> str:
+    """Give entities (that need no quoting) and addresses, both of the same length, as headerless CSV."""
+    return "".join(f"{entity},{ipaddress.IPv4Address(ip)}\n" for entity, ip in zip(entities, ips.tolist()))
+
+
+def make_container_tree(
+    base: Path,
+    *,
+    hyperparameters: Mapping[str, str],
+    channels: Mapping[str, str],
+    content_type: str | None = "text/csv",
+    hosts: Sequence[str] = ("algo-1",),
+) -> Path:
+    """Write what the platform lays below ``/opt/ml`` before it starts a training container.
+
+    Parameters
+    ----------
+    base
+        Stands for ``/opt/ml``.
+    hyperparameters
+        As sent with the job.
+    channels
+        CSV text by channel name.
+    content_type
+        Of every channel; None when the job names none.
+    hosts
+        All hosts of the job; the tree is the first one's.
+
+    Returns
+    -------
+    Path
+        The base itself.
+    """
+    config = base / "input" / "config"
+    config.mkdir(parents=True)
+    (base / "model").mkdir()
+    (base / "output").mkdir()
+    channel = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None"}
+    if content_type is not None:
+        channel["ContentType"] = content_type
+    resources = {"current_host": hosts[0], "hosts": list(hosts), "network_interface_name": "eth0"}
+    files = {
+        "hyperparameters.json": dict(hyperparameters),
+        "inputdataconfig.json": dict.fromkeys(channels, channel),
+        "resourceconfig.json": resources,
+    }
+    for name, content in files.items():
+        (config / name).write_text(json.dumps(content), encoding="utf-8")
+    for name, text in channels.items():
+        folder = base / "input" / "data" / name
+        folder.mkdir(parents=True)
+        (folder / "part-00000.csv").write_text(text, encoding="utf-8")
+    return base
