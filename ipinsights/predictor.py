@@ -92,7 +92,8 @@ class Predictor:
     def entity_known(self, entities: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell for hashed entities (n,) whether training ever touched their row; collisions count as known."""
         rows = self._rows(entities)
-        return (self._seen_entities[rows >> 3] >> (7 - (rows & 7)) & 1).astype(bool)
+        known: NDArray[np.bool_] = (self._seen_entities[rows >> 3] >> (7 - (rows & 7)) & 1).astype(bool)
+        return known
 
     def _rows(self, entities: NDArray[np.uint64]) -> NDArray[np.int32]:
         return entity_rows(entities, self.hyperparameters.num_entity_vectors)

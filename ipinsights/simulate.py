@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from ipinsights.errors import ClientError
+from ipinsights.ipv4 import format_ips, parse_ips
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -176,8 +177,6 @@ def _read_table(path: Path) -> pa.Table:
 def _parse_addresses(texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     if "." not in texts[0].as_py():
         return _parse_numbers(texts)
-    from ipinsights.data import parse_ips
-
     ips, valid = parse_ips(texts)
     return ips.astype(np.int64), valid
 
@@ -439,7 +438,7 @@ def _csv_lines(
 ) -> Iterator[pa.Buffer]:
     for part in _parts(len(user)):
         last = [] if label is None else [",", _numbers(2).take(pa.array(label[part]))]
-        yield _join([_user_texts(user[part]), ",", _ip_texts(ip[part]), *last, "\n"])
+        yield _join([_user_texts(user[part]), ",", format_ips(ip[part]), *last, "\n"])
 
 
 def _log_lines(events: Events) -> Iterator[pa.Buffer]:
@@ -452,7 +451,7 @@ def _log_lines(events: Events) -> Iterator[pa.Buffer]:
         day, second = np.divmod(events.time[part] - events.start, _SECONDS_PER_DAY)
         time = [dates.take(pa.array(day)), clock.take(pa.array(second))]
         agent = agents.take(pa.array(user % len(_AGENTS)))
-        yield _join([_ip_texts(events.ip[part]), " - ", _user_texts(user), " [", *time, _REQUEST, agent, '"\n'])
+        yield _join([format_ips(events.ip[part]), " - ", _user_texts(user), " [", *time, _REQUEST, agent, '"\n'])
 
 
 _REQUEST = ' +0000] "POST /login HTTP/1.1" 200 512 "-" "'
@@ -471,12 +470,6 @@ def _parts(size: int) -> Iterator[slice]:
 
 def _user_texts(user: NDArray[np.int32]) -> pa.StringArray:
     return pc.binary_join_element_wise("user_", pa.array(user).cast(pa.string()), "")
-
-
-def _ip_texts(ip: NDArray[np.uint32]) -> pa.StringArray:
-    octets = _numbers(256)
-    parts = [octets.take(pa.array((ip >> shift) & 255)) for shift in (24, 16, 8, 0)]
-    return pc.binary_join_element_wise(*parts, ".")
 
 
 def _numbers(size: int) -> pa.StringArray:

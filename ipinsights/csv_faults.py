@@ -1,0 +1,190 @@
+"""Where files come from, and what is wrong with those that cannot be used: file, line, reason, cure.
+
+This is the slow reader: Python's own, exact about lines. It runs only when something is known to be wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import io
+import os
+import zlib
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Callable, cast
+
+from tqdm import tqdm
+
+from ipinsights.errors import ClientError
+from ipinsights.ipv4 import explain_ip, is_ip
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+__all__ = ["Source", "fault_report"]
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_NUM_SHOWN = 5
+_LONGEST_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class Source:
+    """Bytes that can be read more than once.
+
+    Attributes
+    ----------
+    name
+        What messages call it.
+    open_raw
+        Gives a context manager around a binary stream at its beginning.
+    """
+
+    name: str
+    open_raw: Callable[[], contextlib.AbstractContextManager[IO[bytes]]]
+
+    @classmethod
+    def file(cls, path: Path, name: str | None = None) -> Source:
+        """Give a file as a source."""
+        return cls(name or str(path), lambda: path.open("rb"))
+
+    @classmethod
+    def stream(cls, stream: IO[bytes], name: str) -> Source:
+        """Give an open stream that can seek as a source; it stays open."""
+
+        def rewound() -> contextlib.AbstractContextManager[IO[bytes]]:
+            stream.seek(0)
+            return contextlib.nullcontext(stream)
+
+        return cls(name, rewound)
+
+    @contextlib.contextmanager
+    def open(self, *, progress: bool = False) -> Iterator[IO[bytes]]:
+        """Open it, unpacked if its first bytes are gzip's, with a bar over its raw bytes on a terminal if wanted.
+
+        Raises
+        ------
+        ClientError
+            It cannot be opened, holds nothing, or is a damaged gzip file.
+        """
+        try:
+            with self.open_raw() as raw:
+                magic, size = raw.read(2), raw.seek(0, os.SEEK_END)
+                raw.seek(0)
+                if size == 0:
+                    raise ClientError(f"{self.name} is empty: it must hold at least one row of entity,ip.")
+                with _watched(raw, size, self.name, progress=progress) as stream:
+                    yield cast("IO[bytes]", gzip.GzipFile(fileobj=stream)) if magic == _GZIP_MAGIC else stream
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise ClientError(f"{self.name} is a damaged gzip file: {str(error).rstrip('.')}.") from None
+        except OSError as error:
+            raise ClientError(f"{self.name} cannot be read: {error.strerror or error}.") from None
+
+
+def fault_report(sources: Sequence[Source], *, num_columns: int | None) -> str | None:
+    """Give one message about every faulty row of some sources: the first five in full, and the number of all.
+
+    Parameters
+    ----------
+    sources
+        What to read through.
+    num_columns
+        Columns that a row must have, None for any number from two on.
+
+    Returns
+    -------
+    str or None
+        None if no row is faulty.
+    """
+    shown: list[str] = []
+    num_faults = 0
+    for source in sources:
+        for place, reason in _faults(source, num_columns):
+            num_faults += 1
+            if len(shown) < _NUM_SHOWN:
+                shown.append(f"{place}: {reason}.")
+    if num_faults <= 1:
+        return shown[0] if shown else None
+    head = f"{num_faults} rows cannot be used" + (f"; the first {_NUM_SHOWN}:" if num_faults > _NUM_SHOWN else ":")
+    return "\n  - ".join([head, *shown])
+
+
+def _watched(raw: IO[bytes], size: int, name: str, *, progress: bool) -> contextlib.AbstractContextManager[IO[bytes]]:
+    """Give the stream with a bar over its bytes, on a terminal and if wanted."""
+    if not progress:
+        return contextlib.nullcontext(raw)
+    bar = tqdm.wrapattr(
+        raw, "read", total=size, desc=f"reading {name}", unit="B", unit_scale=True, leave=False, disable=None
+    )
+    return cast("contextlib.AbstractContextManager[IO[bytes]]", bar)
+
+
+def _faults(source: Source, num_columns: int | None) -> Iterator[tuple[str, str]]:
+    """Give place and reason of every faulty row of a source."""
+    with source.open() as stream:
+        # Bytes that are no UTF-8 become lone surrogates, which no text has.
+        text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        num_rows = 0
+        for line, row in _rows(text):
+            num_rows += 1
+            reason = row if isinstance(row, str) else _reason(row, num_columns)
+            if reason is not None:
+                yield f"{source.name}:{line}", reason + _header_advice(row, num_rows)
+        text.detach()
+    if num_rows == 0:
+        yield source.name, "there is no row in it; it must hold at least one row of entity,ip"
+
+
+def _rows(text: IO[str]) -> Iterator[tuple[int, list[str] | str]]:
+    """Give the line where each row begins with its fields, or with what is wrong if it has none."""
+    # Python before 3.11 knows no NUL in CSV
+    reader = csv.reader(line.replace("\0", "\ufffd") for line in text)
+    while True:
+        line = reader.line_num + 1
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            yield line, f"{error}; is a closing quote missing?"
+            continue
+        if row is None:
+            return
+        if row:
+            yield line, row
+
+
+def _reason(row: list[str], num_columns: int | None) -> str | None:
+    if num_columns not in (None, len(row)) or len(row) < 2:  # noqa: PLR2004
+        return _wrong_columns(row, num_columns)
+    if not row[0]:
+        return "the entity is empty"
+    if not is_ip(row[1]):
+        return f"{_shown(row[1])} is no IPv4 address: {explain_ip(row[1])}"
+    if not all(map(_is_text, row)):
+        return "it is not UTF-8 text"
+    return None
+
+
+def _wrong_columns(row: list[str], num_columns: int | None) -> str:
+    wanted = f"{num_columns} columns" if num_columns else "at least 2 columns"
+    found = "1 column" if len(row) == 1 else f"{len(row)} columns"
+    advice = "; is the closing quote of a field missing?" if any("\n" in field for field in row) else ""
+    return f"a row must have {wanted} (entity,ip), this one has {found}{advice}"
+
+
+def _header_advice(row: list[str] | str, num_rows: int) -> str:
+    """Give advice if the first row looks like names of columns: nothing in it has a digit and a dot or colon."""
+    if num_rows > 1 or isinstance(row, str) or len(row) < 2:  # noqa: PLR2004
+        return ""
+    is_name = not any(character.isdigit() for character in row[1]) and any(character.isalpha() for character in row[1])
+    return ". It looks like a header: remove it, the file must have none" if is_name else ""
+
+
+def _is_text(field: str) -> bool:
+    return field.isascii() or not any("\udc80" <= character <= "\udcff" for character in field)
+
+
+def _shown(field: str) -> str:
+    text = repr(field if _is_text(field) else field.encode(errors="replace").decode())
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}...'"

@@ -1,0 +1,130 @@
+"""IPv4 addresses between text and number: strict, and a column at a time."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["BLANKS", "explain_ip", "format_ips", "is_ip", "parse_ips"]
+
+BLANKS = " \t"
+"""Characters that may stand around an address."""
+
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IPV4 = rf"{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}"
+_match = re.compile(_IPV4).fullmatch
+_DOT, _ZERO = ord("."), ord("0")
+
+
+def parse_ips(texts: pa.StringArray) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+    """Give the addresses of a column of texts, and which of the texts are one.
+
+    An address is four numbers from 0 to 255 without leading zeros, separated by dots; blanks may stand around it.
+
+    Parameters
+    ----------
+    texts
+        Strings without nulls, shape (n,).
+
+    Returns
+    -------
+    tuple
+        Addresses, 0 where the text is none, and whether it is one; both (n,).
+    """
+    trimmed = pc.ascii_trim(texts, characters=BLANKS)
+    ips = _parse_if_all_valid(trimmed)
+    if ips is not None:
+        return ips, np.ones(len(ips), dtype=bool)
+    matches = pc.match_substring_regex(trimmed, f"^{_IPV4}$")
+    parsed = _parse_if_all_valid(pc.if_else(matches, trimmed, "0.0.0.0"))  # noqa: S104 - no address of ours
+    assert parsed is not None
+    return parsed, matches.to_numpy(zero_copy_only=False)
+
+
+def format_ips(ips: NDArray[np.uint32]) -> pa.StringArray:
+    """Give the dotted quads of addresses (n,) as a column of strings."""
+    octets = pa.array([str(octet) for octet in range(256)])
+    return pc.binary_join_element_wise(*(octets.take(pa.array((ips >> s) & 255)) for s in (24, 16, 8, 0)), ".")
+
+
+def is_ip(text: str) -> bool:
+    """Tell whether a text is an address, blanks around it allowed."""
+    return _match(text.strip(BLANKS)) is not None
+
+
+def explain_ip(text: str) -> str | None:
+    """Give the reason why a text is no address, as the end of a sentence; None if it is one."""
+    text = text.strip(BLANKS)
+    if _match(text):
+        return None
+    if not text:
+        return "it is empty"
+    if ":" in text:
+        return "it looks like IPv6, and only IPv4 is known"
+    parts = text.split(".")
+    if len(parts) != 4 or not all(part.isascii() and part.isdigit() for part in parts):  # noqa: PLR2004
+        return "it must be four numbers from 0 to 255, separated by dots"
+    zeros = [part for part in parts if part[0] == "0" and part != "0"]
+    if zeros:
+        return f"{zeros[0]} has a leading zero, which some read as octal"
+    large = next(part for part in parts if len(part) > 3 or int(part) > 255)  # noqa: PLR2004
+    return f"{large} is more than 255"
+
+
+def _parse_if_all_valid(texts: pa.StringArray) -> NDArray[np.uint32] | None:
+    """Give the addresses if every text is one: arithmetic on all bytes at once, faster than a regular expression."""
+    starts, ends, data = _bytes_of(texts)
+    dots = np.flatnonzero(data == _DOT)
+    if len(dots) != 3 * len(texts) or len(texts) == 0:
+        return None if len(texts) else np.empty(0, dtype=np.uint32)
+    # (n, 4): where each octet ends
+    octet_ends = np.column_stack([dots.reshape(-1, 3), ends])
+    if (octet_ends[:, 0] <= starts).any() or (octet_ends[:, 2] >= ends - 1).any():
+        return None
+    values = _values_so_far(data, starts)
+    if values is None:
+        return None
+    # (n, 4)
+    octets = values[octet_ends - 1]
+    if octets.max() > 255:  # noqa: PLR2004
+        return None
+    ips: NDArray[np.uint32] = octets.astype(np.uint8).view(">u4").ravel().astype(np.uint32)
+    return ips
+
+
+def _bytes_of(texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+    """Give where each text begins and ends in their bytes laid end to end, both (n,), and those bytes."""
+    _, offset_buffer, data_buffer = texts.buffers()
+    offsets = np.frombuffer(offset_buffer, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(
+        np.int64
+    )
+    data = np.frombuffer(data_buffer or b"", dtype=np.uint8)[offsets[0] : offsets[-1]]
+    offsets -= offsets[0]
+    return offsets[:-1], offsets[1:], data
+
+
+def _values_so_far(data: NDArray[np.uint8], starts: NDArray[np.int64]) -> NDArray[np.uint16] | None:
+    """Give at each byte the value of its octet's digits up to there; None if an octet is not one to three digits."""
+    digits = data - np.uint8(_ZERO)
+    is_digit = digits <= 9  # noqa: PLR2004
+    # whether the byte before belongs to the same octet, and the two before
+    goes_on = np.concatenate([[False], is_digit[:-1]])
+    goes_on[starts] = False
+    goes_on_twice = np.concatenate([[False], goes_on[:-1]]) & goes_on
+    empty_octet = ~is_digit & ~goes_on
+    leading_zero = goes_on[1:] & is_digit[1:] & ~goes_on[:-1] & (digits[:-1] == 0)
+    four_digits = goes_on_twice[:-1] & goes_on[1:] & is_digit[1:]
+    strange = ~is_digit & (data != _DOT)
+    if empty_octet.any() or leading_zero.any() or four_digits.any() or strange.any():
+        return None
+    values = digits.astype(np.uint16)
+    values[1:] += np.uint16(10) * (digits[:-1] * goes_on[1:])
+    values[2:] += np.uint16(100) * (digits[:-2] * goes_on_twice[2:])
+    return values
