@@ -146,7 +146,7 @@ def _rows(text: IO[str]) -> Iterator[tuple[int, list[str] | str]]:
         try:
             row = next(reader, None)
         except csv.Error as error:
-            yield line, f"{error}; is a closing quote missing?"
+            yield line, f"{error} (a closing quote may be missing)"
             continue
         if row is None:
             return
@@ -169,7 +169,7 @@ def _reason(row: list[str], num_columns: int | None) -> str | None:
 def _wrong_columns(row: list[str], num_columns: int | None) -> str:
     wanted = f"{num_columns} columns" if num_columns else "at least 2 columns"
     found = "1 column" if len(row) == 1 else f"{len(row)} columns"
-    advice = "; is the closing quote of a field missing?" if any("\n" in field for field in row) else ""
+    advice = " (the closing quote of a field may be missing)" if any("\n" in field for field in row) else ""
     return f"a row must have {wanted} (entity,ip), this one has {found}{advice}"
 
 
