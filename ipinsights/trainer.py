@@ -171,6 +171,14 @@ class Trainer:
             scores[part] = self._forward(rows[part], ips[part]).asnumpy()
         return scores
 
+    def embeddings(
+        self, rows: NDArray[np.int32], ips: NDArray[np.uint32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Give the embeddings of rows of the entity table and of addresses, both (n,), as (n, vector_dim) each."""
+        entities = self.net.entities(mx.nd.array(rows, dtype="int32", ctx=self._ctx))
+        addresses = self.net.ip_encoder(mx.nd.array(octet_rows(ips), dtype="int32", ctx=self._ctx))
+        return entities.asnumpy(), addresses.asnumpy()
+
     def parameters(self) -> dict[str, mx.nd.NDArray]:
         """Give every parameter by its name in the artifact; the arrays are the network's own, not copies."""
         return {name: parameter.data(self._ctx) for name, parameter in self.net.collect_params().items()}

@@ -1,0 +1,62 @@
+"""Write ``docs/reference/hyperparameters.md`` from the table in the code; a test tells when it is out of date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ipinsights.hyperparameters import TABLE
+
+PAGE = Path(__file__).parent.parent / "docs" / "reference" / "hyperparameters.md"
+
+HEAD = """# Hyperparameters
+
+<!-- Written by scripts/render_reference.py from ipinsights/hyperparameters.py; change it there. -->
+
+All arrive as strings, as SageMaker sends them: `-H name=value`, a JSON file with `--hyperparameters`, or a container's
+`hyperparameters.json`. A JSON number or a text in JSON's quotes will do, and so will scientific notation. NaN and
+infinity are no numbers. Every fault of a map is told at once.
+
+| name | value | default | tuning range | what it does |
+| --- | --- | --- | --- | --- |
+"""
+
+TAIL = """
+Two rules join several of them:
+
+- `random_negative_sampling_rate` + `shuffled_negative_sampling_rate` must be from 1 to 500;
+- `num_entity_vectors` x `vector_dim` must be below 2^31: 8 GB of float32, the original's documented limit too.
+
+The default of `mini_batch_size` is the documented one. The original's container holds 5000 in its own defaults, so a
+job there that leaves it out trains with 5000.
+
+## Undocumented ones of the original
+
+Its log shows them among its defaults. They are accepted and checked.
+
+| name | value | default | what it does |
+| --- | --- | --- | --- |
+"""
+
+END = """
+Names that begin with `sagemaker_` belong to the platform and are set aside, as are other names with a leading
+underscore and the SDK's `feature_dim`.
+"""
+
+
+def render() -> str:
+    """Give the page."""
+    documented = (
+        f"| `{row.name}` | {row.domain} | {row.default or '**required**'} | {row.tuning or ''} | {row.help} |\n"
+        for row in TABLE
+        if row.is_documented
+    )
+    hidden = (
+        f"| `{row.name}` | {row.domain} | {row.default or '(empty)'} | {row.help} |\n"
+        for row in TABLE
+        if not row.is_documented
+    )
+    return HEAD + "".join(documented) + TAIL + "".join(hidden) + END
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")
