@@ -1,0 +1,30 @@
+"""What all tests share: a seed that changes and is printed, and silence restored after commands that log."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Give a generator with a new seed each time; a failing test prints it."""
+    seed = secrets.randbits(32)
+    request.node.add_report_section("setup", "seed", f"rng seed {seed}")
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture(autouse=True)
+def package_logger_restored() -> Iterator[None]:
+    """Leave the package's logger as it was found, whatever a command set up."""
+    logger = logging.getLogger("ipinsights")
+    before = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.level, logger.propagate = before

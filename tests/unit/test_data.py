@@ -1,0 +1,253 @@
+"""CSV files become arrays, or a message that says where and why not."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipinsights import data
+from ipinsights.data import channel_files, entity_rows, hash_entities, read_blocks, read_pairs
+from ipinsights.errors import ClientError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Python's writer leaves a lone carriage return unquoted, and a byte order mark at the beginning is none of the entity.
+ENTITIES = st.text(st.characters(codec="utf-8", exclude_characters="\r\0\ufeff"), min_size=1, max_size=6)
+IP = "1.2.3.4"
+IP_NUMBER = 0x01020304
+
+
+def rows_of(content: bytes) -> list[tuple[str, int]]:
+    """Read bytes as a file; give entity and address of each row."""
+    blocks = list(read_blocks(io.BytesIO(content), name="x.csv"))
+    for block in blocks:
+        assert block.entities.tolist() == hash_entities(block.columns[0].to_pylist()).tolist()
+    return [row for block in blocks for row in zip(block.columns[0].to_pylist(), block.ips.tolist())]
+
+
+def fault_of(content: bytes) -> str:
+    """Give the message that bytes are refused with."""
+    with pytest.raises(ClientError) as caught:
+        rows_of(content)
+    return str(caught.value)
+
+
+class TestHashEntities:
+    """Entities become rows of a table."""
+
+    def test_the_hash_is_the_same_for_ever(self) -> None:
+        """A trained model is of no use if tomorrow's hash differs: these values are golden."""
+        golden = [17591131420874301409, 10290692046808132054, 12185390029970081263]
+        assert hash_entities(["user", "bob, the builder", "\u00fcser \U0001f600"]).tolist() == golden
+
+    def test_rows_are_the_hash_modulo_the_table(self) -> None:
+        """The row is the remainder, also of hashes beyond 2^63."""
+        rows = entity_rows(np.array([2**64 - 1, 25, 3], dtype=np.uint64), 10)
+        assert (rows.tolist(), rows.dtype) == ([5, 5, 3], np.int32)
+
+
+class TestRead:
+    """What a file may look like."""
+
+    @pytest.mark.parametrize(
+        ("content", "entities"),
+        [
+            (b"a,1.2.3.4\nb,1.2.3.4\n", ["a", "b"]),
+            (b"a, 1.2.3.4", ["a"]),
+            (b"a,\t1.2.3.4 \r\nb,1.2.3.4\r\n", ["a", "b"]),
+            (b"a,1.2.3.4\rb,1.2.3.4\r", ["a", "b"]),
+            (b"\xef\xbb\xbfa,1.2.3.4\n", ["a"]),
+            (b"\n\na,1.2.3.4\n\n\r\nb,1.2.3.4\n\n", ["a", "b"]),
+            (b'"a,b",1.2.3.4\n', ["a,b"]),
+            (b'"a""b","1.2.3.4"\n', ['a"b']),
+            (b'"a\nb\r\nc",1.2.3.4\n', ["a\nb\r\nc"]),
+            (b'a"b,1.2.3.4\n', ['a"b']),
+            (b'"a"b,1.2.3.4\n', ["ab"]),
+            (b" a ,1.2.3.4\n", [" a "]),
+            (b"NA,1.2.3.4\nnull,1.2.3.4\n", ["NA", "null"]),
+            (b"007,1.2.3.4\n1e5,1.2.3.4\n", ["007", "1e5"]),
+            ("\u00fc\U0001f600,1.2.3.4\n".encode(), ["\u00fc\U0001f600"]),
+            (b"a\0b,1.2.3.4\n", ["a\0b"]),
+            (gzip.compress(b"a,1.2.3.4\n"), ["a"]),
+            (gzip.compress(b"a,1.2.3.4\n") + gzip.compress(b"b,1.2.3.4\n"), ["a", "b"]),
+        ],
+    )
+    def test_rows_are_read(self, content: bytes, entities: list[str]) -> None:
+        """Line ends, blanks, byte order marks, quotes, any text, gzip by its first bytes: entities stay as they are."""
+        assert rows_of(content) == [(entity, IP_NUMBER) for entity in entities]
+
+    def test_a_large_file_is_read_in_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Rows keep their order across blocks."""
+        small = dict(data._OPTIONS, read_options=data.csv.ReadOptions(block_size=64, autogenerate_column_names=True))
+        monkeypatch.setattr(data, "_OPTIONS", small)
+        content = "".join(f'"user\n{number}",0.0.{number >> 8}.{number & 255}\n' for number in range(500))
+        assert rows_of(content.encode()) == [(f"user\n{number}", number) for number in range(500)]
+
+    def test_further_columns_are_given_when_asked_for(self) -> None:
+        """A file to be scored may carry more than the pair."""
+        (block,) = read_blocks(io.BytesIO(b"a,1.2.3.4,x,\nb,1.2.3.4,y,1\n"), name="x.csv", num_columns=None)
+        assert [column.to_pylist() for column in block.columns[2:]] == [["x", "y"], ["", "1"]]
+
+    @given(
+        st.lists(st.tuples(ENTITIES, st.integers(0, 2**32 - 1)), min_size=1, max_size=30),
+        st.sampled_from(["\n", "\r\n"]),
+        st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    )
+    def test_what_python_writes_is_read(self, rows: list[tuple[str, int]], end: str, quoting: int) -> None:
+        """Any entities and addresses survive the way through Python's own CSV writer."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator=end, quoting=quoting)
+        for entity, ip in rows:
+            writer.writerow([entity, ".".join(str((ip >> shift) & 255) for shift in (24, 16, 8, 0))])
+        assert rows_of(text.getvalue().encode()) == rows
+
+
+class TestFaults:
+    """What cannot be used is told with file, line, reason and cure."""
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b"", "x.csv is empty: it must hold at least one row of entity,ip."),
+            (b"\n\r\n", "x.csv: there is no row in it; it must hold at least one row of entity,ip."),
+            (
+                b"user,ip\na,1.2.3.4\n",
+                "x.csv:1: 'ip' is no IPv4 address: it must be four numbers from 0 to 255, separated by dots. It looks "
+                "like a header: remove it, the file must have none.",
+            ),
+            (b"a,1.2.3.4\nb,1.2.3.256\n", "x.csv:2: '1.2.3.256' is no IPv4 address: 256 is more than 255."),
+            (b"a,1.2.3.4\n\nb,\n", "x.csv:3: '' is no IPv4 address: it is empty."),
+            (b"a,1.2.3.4,5\n", "x.csv:1: a row must have 2 columns (entity,ip), this one has 3 columns."),
+            (b"a,1.2.3.4\na\n", "x.csv:2: a row must have 2 columns (entity,ip), this one has 1 column."),
+            (b"a,1.2.3.4\n,1.2.3.4\n", "x.csv:2: the entity is empty."),
+            (b'a,1.2.3.4\n"",1.2.3.4\n', "x.csv:2: the entity is empty."),
+            (b"a,1.2.3.4\nb\xff,1.2.3.4\n", "x.csv:2: it is not UTF-8 text."),
+            (
+                b'"a\nb",1.2.3.4\n"c,1.2.3.4\nd,1.2.3.4\n',
+                "x.csv:3: a row must have 2 columns (entity,ip), this one has 1 column (the closing quote of a field "
+                "may be missing).",
+            ),
+            (
+                b"a," + b"x" * 100 + b"\nb,1.2.3.4\n",
+                f"x.csv:1: '{'x' * 59}...' is no IPv4 address: it must be four numbers from 0 to 255, separated by "
+                "dots. It looks like a header: remove it, the file must have none.",
+            ),
+            (
+                gzip.compress(b"a,1.2.3.4\n" * 999)[:-9],
+                "x.csv is a damaged gzip file: Compressed file ended before the end-of-stream marker was reached.",
+            ),
+        ],
+    )
+    def test_a_fault_is_told(self, content: bytes, message: str) -> None:
+        """One fault, one sentence."""
+        assert fault_of(content) == message
+
+    def test_many_faults_are_counted_and_five_shown(self) -> None:
+        """The message stays short however bad the file is."""
+        content = b"a,1.2.3.4\n" + b"b,::1\n" * 7
+        reason = "'::1' is no IPv4 address: it looks like IPv6, and only IPv4 is known."
+        assert fault_of(content) == "\n".join(
+            ["7 rows cannot be used; the first 5:", *(f"  - x.csv:{line}: {reason}" for line in range(2, 7))]
+        )
+
+    def test_two_faults_are_both_shown(self) -> None:
+        """Up to five, nothing is left out and nothing is said to be."""
+        assert fault_of(b",1.2.3.4\n,1.2.3.4\n") == (
+            "2 rows cannot be used:\n  - x.csv:1: the entity is empty.\n  - x.csv:2: the entity is empty."
+        )
+
+    @given(st.integers(0, 40), st.integers(1, 40), st.sampled_from([b"b", b",1.2.3.4", b"b,1.2.3", b"b,1.2.3.4,c"]))
+    def test_the_line_is_the_right_one(self, before: int, after: int, bad: bytes) -> None:
+        """Quoted line ends and blank lines before the fault are counted as the lines they are."""
+        content = b'"a\nb",1.2.3.4\n\n' * before + bad + b"\n" + b"c,1.2.3.4\n" * after
+        assert fault_of(content).startswith(f"x.csv:{3 * before + 1}: ")
+
+    @given(st.binary(max_size=60))
+    def test_no_bytes_end_in_a_traceback(self, content: bytes) -> None:
+        """Whatever the bytes, they are read or refused with a ClientError."""
+        try:
+            rows_of(content)
+        except ClientError as error:
+            assert str(error).endswith((".", ").")) or "\n" in str(error)  # noqa: PT017
+
+
+class TestChannels:
+    """A channel is a file or a folder of them."""
+
+    def test_a_folder_is_read_in_sorted_order(self, tmp_path: Path) -> None:
+        """All files below it, whatever their names, but no markers and hidden files."""
+        for name, entity in {"b.csv": "b", "a/z.txt": "a", ".hidden/c.csv": "-", "_SUCCESS": ""}.items():
+            path = tmp_path / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(f"{entity},{IP}\n" if entity else "")
+        (tmp_path / "c.csv.gz").write_bytes(gzip.compress(b"c,1.2.3.4\n"))
+        assert [str(path.relative_to(tmp_path)) for path in channel_files(tmp_path)] == ["a/z.txt", "b.csv", "c.csv.gz"]
+        pairs = read_pairs(tmp_path)
+        assert pairs.entities.tolist() == hash_entities(["a", "b", "c"]).tolist()
+        assert pairs.ips.tolist() == [IP_NUMBER] * 3
+
+    def test_a_missing_path_is_told(self, tmp_path: Path) -> None:
+        """The path is named."""
+        with pytest.raises(ClientError) as caught:
+            read_pairs(tmp_path / "none.csv")
+        assert str(caught.value) == f"There is no file or folder {tmp_path}/none.csv."
+
+    def test_an_empty_folder_is_told(self, tmp_path: Path) -> None:
+        """A channel without files is the user's to mend."""
+        (tmp_path / "_SUCCESS").touch()
+        with pytest.raises(ClientError) as caught:
+            read_pairs(tmp_path)
+        assert str(caught.value) == (
+            f"The folder {tmp_path} holds no file: give it at least one CSV file of entity,ip rows."
+        )
+
+    def test_an_empty_file_among_others_is_told(self, tmp_path: Path) -> None:
+        """An upload that failed half-way is not passed over in silence."""
+        (tmp_path / "a.csv").write_text(f"a,{IP}\n")
+        (tmp_path / "b.csv").touch()
+        with pytest.raises(ClientError) as caught:
+            read_pairs(tmp_path)
+        assert str(caught.value) == f"{tmp_path}/b.csv is empty: it must hold at least one row of entity,ip."
+
+    def test_faults_of_all_files_are_counted(self, tmp_path: Path) -> None:
+        """One message covers the whole channel, so that one mending is enough."""
+        (tmp_path / "a.csv").write_text(f"a,{IP}\na,256.1.1.1\n")
+        (tmp_path / "b.csv").write_text(f",{IP}\n")
+        with pytest.raises(ClientError) as caught:
+            read_pairs(tmp_path)
+        assert str(caught.value) == (
+            "2 rows cannot be used:\n"
+            f"  - {tmp_path}/a.csv:2: '256.1.1.1' is no IPv4 address: 256 is more than 255.\n"
+            f"  - {tmp_path}/b.csv:1: the entity is empty."
+        )
+
+    @pytest.mark.slow
+    def test_a_row_costs_at_most_16_bytes(self, tmp_path: Path) -> None:
+        """Peak memory grows by at most 16 bytes for each further row, whatever the file's size."""
+        path = tmp_path / "rows.csv"
+        peaks = []
+        for millions in (10, 30):
+            with path.open("wb") as stream:
+                stream.writelines([b"user_1,10.20.30.40\n" * 1_000_000] * millions)
+            peaks.append(peak_memory_of_reading(path))
+        assert (peaks[1] - peaks[0]) / 20_000_000 < 16
+
+
+def peak_memory_of_reading(path: Path) -> int:
+    """Give the peak resident bytes of a process that reads a file."""
+    code = (
+        "import sys, resource; from pathlib import Path; from ipinsights.data import read_pairs; "
+        "read_pairs(Path(sys.argv[1])); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], check=True, capture_output=True, text=True)
+    return 1024 * int(done.stdout)
