@@ -1,4 +1,4 @@
-"""Commands that make or read traffic: ``simulate``."""
+"""Commands that make or read traffic: ``simulate``, ``extract``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ipinsights.cli.options import FILE, FOLDER, SEED
+from ipinsights.cli.options import FILE, FOLDER, INPUT, SEED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,4 +42,36 @@ def simulate(users: int, days: int, output_dir: Path, asn_table: Path | None, ac
     )
 
 
-COMMANDS = (simulate,)
+_FORMATS = ["apache", "nginx"]
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, metavar="LOG...", type=INPUT)
+@click.option("--format", "log_format", required=True, type=click.Choice(_FORMATS), help="What wrote the logs.")
+@click.option("-o", "--output", type=FILE, help="Where the rows go; standard output when not given.")
+@click.option("--path", metavar="REGEX", help="Only requests whose path, without its query, has this in it.")
+@click.option("--status", metavar="CODE,...", default="", help="Only responses of these status codes.")
+@click.option("--where", metavar="FIELD=VALUE", multiple=True, help="Only records with this value; all must hold.")
+@click.option("--timezone", default="UTC", show_default=True, help="Of times that do not say theirs.")
+def extract(
+    sources: tuple[Path, ...],
+    log_format: str,
+    output: Path | None,
+    path: str | None,
+    status: str,
+    where: tuple[str, ...],
+    timezone: str,
+) -> None:
+    """Turn log files into rows of entity,ip,timestamp, and say what was skipped and why.
+
+    LOG is a file or a folder, plain or gzip, or - for standard input. The rows have no header; times are in UTC.
+    """
+    from ipinsights import extraction
+
+    filters = extraction.Filters.parse(path=path, status=status, where=where)
+    columns = extraction.Columns(zone=timezone)
+    summary = extraction.extract(sources, output, log_format=log_format, columns=columns, filters=filters)
+    click.echo(str(summary), err=True)
+
+
+COMMANDS = (simulate, extract)

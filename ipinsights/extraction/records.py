@@ -1,0 +1,92 @@
+"""What every format's reader gives: records as columns, and why one cannot be used."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Callable
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Columns", "Reason", "Records", "as_text"]
+
+
+class Reason(enum.IntEnum):
+    """Why a record is not in the output; the first that holds, in this order, is counted."""
+
+    NONE = 0
+    BLANK = 1
+    MALFORMED = 2
+    OTHER = 3
+    FILTERED = 4
+    NO_USER = 5
+    IPV6 = 6
+    NO_ADDRESS = 7
+    NO_TIME = 8
+
+
+@dataclass(frozen=True)
+class Records:
+    """Some consecutive records of a log.
+
+    Attributes
+    ----------
+    entity, ip
+        Text as it stands in the log, null or "" or "-" for none, shape (n,) each.
+    times
+        Microseconds since 1970 in UTC, shape (n,).
+    timed
+        Whether a record has a time, shape (n,).
+    reasons
+        Why a record is none that can be used, as the format has it, shape (n,); :class:`Reason`.
+    known_fields
+        Sentence that says which fields there are.
+    field
+        Gives a further field as text by its name, shape (n,), null where a record has none; None if there is no such
+        field in this format.
+    """
+
+    entity: pa.StringArray
+    ip: pa.StringArray
+    times: NDArray[np.int64]
+    timed: NDArray[np.bool_]
+    reasons: NDArray[np.uint8]
+    known_fields: str
+    field: Callable[[str], pa.StringArray | None]
+
+    def __len__(self) -> int:
+        return len(self.reasons)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where entity, address and time stand, None for the format's own place; and how times without a zone are read.
+
+    Attributes
+    ----------
+    entity, ip, timestamp
+        Names of fields.
+    zone
+        Name of the time zone of times that do not say theirs.
+    year
+        Year of a file's first line where times have none; None for what the file's own time says.
+    """
+
+    entity: str | None = None
+    ip: str | None = None
+    timestamp: str | None = None
+    zone: str = "UTC"
+    year: int | None = None
+
+
+def as_text(column: pa.Array) -> pa.StringArray:
+    r"""Give bytes as text; what is no UTF-8 becomes ``\xff`` and the like, as Apache writes it itself."""
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowInvalid:
+        texts = (None if raw is None else raw.decode("utf-8", errors="backslashreplace") for raw in column.to_pylist())
+        return pa.array(texts, pa.string())

@@ -1,0 +1,215 @@
+"""Times as logs write them, a column at a time, to microseconds since 1970 in UTC and back.
+
+Every reader gives the times, shape (n,), 0 where a text is none, and whether it is one, shape (n,).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import zoneinfo
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ipinsights.errors import ClientError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["check_zone", "format_times", "parse_clf_times", "parse_syslog_times", "parse_times"]
+
+_SECOND = 1_000_000
+_MONTHS = np.array(
+    [int.from_bytes(b"JanFebMarAprMayJunJulAugSepOctNovDec"[at : at + 3], "big") for at in range(0, 36, 3)]
+)
+_LAST_YEAR = 9999
+_ISO = (
+    r"^(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)"
+    r"(?:[Tt ](?P<hour>\d\d)(?::(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?)?)?"
+    r" ?(?P<zone>[Zz]|[+-]\d\d(?::?\d\d)?)?)?$"
+)
+_EPOCH = r"^(?P<whole>\d{9,18}|[1-8]\d{18})(?:\.(?P<fraction>\d{1,9}))?$"
+# Digits that an epoch has in seconds, and how many microseconds its unit is; longer ones count thousandths of it.
+_EPOCH_UNITS = ((11, _SECOND), (14, 1000), (17, 1))
+
+
+def check_zone(zone: str) -> None:
+    """Refuse a time zone that the machine does not know.
+
+    Raises
+    ------
+    ClientError
+        It is no name of the IANA time zone database.
+    """
+    try:
+        zoneinfo.ZoneInfo(zone)
+        _localized(np.zeros(1, dtype=np.int64), zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise ClientError(f"The time zone must be a name such as UTC or Europe/Berlin. Got {zone!r}.") from None
+
+
+def parse_times(texts: pa.StringArray, *, zone: str = "UTC") -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Read ISO 8601 (RFC 3339, with or without time of day) and seconds, milli-, micro- or nanoseconds since 1970.
+
+    Parameters
+    ----------
+    texts
+        Strings, null for none.
+    zone
+        Where a clock stood that does not say its offset.
+    """
+    texts = texts.fill_null("")
+    with contextlib.suppress(pa.ArrowInvalid):  # the rule: all are RFC 3339
+        return texts.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy(), np.ones(len(texts), dtype=bool)
+    iso, is_iso = _parse_iso(texts, zone)
+    epoch, is_epoch = _parse_epoch(texts)
+    return np.where(is_iso, iso, epoch), is_iso | is_epoch
+
+
+def _parse_iso(texts: pa.StringArray, zone: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    parts = pc.extract_regex(texts, _ISO)
+    matches = parts.is_valid().to_numpy(zero_copy_only=False)
+    year, month, day, hour, minute, second, fraction, offset = parts.flatten()
+    numbers = [_number(column) for column in (year, month, day, hour, minute, second)]
+    time, exists = _assembled(*numbers)
+    time += _number(pc.utf8_slice_codeunits(pc.utf8_rpad(fraction.fill_null(""), 6, padding="0"), 0, 6))
+    says = pc.not_equal(offset.fill_null(""), "").to_numpy(zero_copy_only=False)
+    seconds, real = _offset_seconds(offset.fill_null(""))
+    time = np.where(says, time - seconds * _SECOND, _localized(time, zone))
+    return time, matches & exists & real
+
+
+def _offset_seconds(offsets: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    digits = pc.utf8_rpad(pc.replace_substring_regex(offsets, "[^0-9]", ""), 4, padding="0")
+    value = _number(digits)
+    hours, minutes = np.divmod(value, 100)
+    sign = np.where(pc.starts_with(offsets, "-").to_numpy(zero_copy_only=False), -1, 1).astype(np.int64)
+    seconds: NDArray[np.int64] = sign * (hours * 3600 + minutes * 60)
+    return seconds, (hours < 24) & (minutes < 60)  # noqa: PLR2004
+
+
+def _parse_epoch(texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    parts = pc.extract_regex(texts, _EPOCH)
+    matches = parts.is_valid().to_numpy(zero_copy_only=False)
+    whole, fraction = parts.flatten()
+    value, length = _number(whole), pc.utf8_length(whole.fill_null("")).to_numpy()
+    time = value // 1000
+    for longest, microseconds in reversed(_EPOCH_UNITS):
+        time = np.where(length <= longest, value * microseconds, time)
+    micros = _number(pc.utf8_slice_codeunits(pc.utf8_rpad(fraction.fill_null(""), 6, padding="0"), 0, 6))
+    return time + np.where(length <= _EPOCH_UNITS[0][0], micros, 0), matches
+
+
+def parse_clf_times(texts: pa.BinaryArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Read the time of the Common Log Format, ``10/Oct/2000:13:55:36 -0700``; each text must have that shape."""
+    text = _matrix(texts, 26)
+    month, known = _month(text[:, 3:6])
+    time, exists = _assembled(
+        _digits(text[:, 7:11]), month, *(_digits(text[:, start : start + 2]) for start in (0, 12, 15, 18))
+    )
+    hours, minutes = _digits(text[:, 22:24]), _digits(text[:, 24:26])
+    sign = np.where(text[:, 21] == ord("-"), -1, 1)
+    real = (hours < 24) & (minutes < 60)  # noqa: PLR2004
+    return time - sign * (hours * 3600 + minutes * 60) * _SECOND, known & exists & real
+
+
+def parse_syslog_times(
+    texts: pa.BinaryArray, *, year: int, after: int = 0, zone: str = "UTC"
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], int, int]:
+    """Read the time of RFC 3164, ``Oct  9 13:55:36``, which has no year; each text must have that shape.
+
+    A month that is six or more before the last one begins a year, one that is as much later goes back to the old.
+
+    Parameters
+    ----------
+    texts
+        In the order of the log.
+    year
+        Year of the text before the first one.
+    after
+        Month of that text, 0 if there was none.
+    zone
+        Where the clock stood.
+
+    Returns
+    -------
+    tuple
+        Times and whether they are some, then year and month of the last text.
+    """
+    text = _matrix(texts, 15)
+    month, known = _month(text[:, :3])
+    trusted = month[known]
+    if not len(trusted):
+        return np.zeros(len(text), dtype=np.int64), known, year, after
+    jumps = np.diff(np.concatenate([[after or trusted[0]], trusted]))
+    years = np.zeros(len(text), dtype=np.int64)
+    years[known] = year + np.cumsum((jumps <= -6).astype(np.int64) - (jumps >= 6))  # noqa: PLR2004
+    day = np.where(text[:, 4] == ord(" "), 0, text[:, 4] - ord("0")) * 10 + _digits(text[:, 5:6])
+    time, exists = _assembled(years, month, day, *(_digits(text[:, start : start + 2]) for start in (7, 10, 13)))
+    return _localized(time, zone), known & exists, int(years[known][-1]), int(trusted[-1])
+
+
+def format_times(times: NDArray[np.int64]) -> pa.StringArray:
+    """Give times as ``2018-11-11T09:30:00Z``, with six decimals where there is more than whole seconds."""
+    seconds, micros = np.divmod(times, _SECOND)
+    texts = pc.strftime(pa.array(seconds, pa.timestamp("s")), "%Y-%m-%dT%H:%M:%S", locale="C")
+    decimals = pc.utf8_lpad(pa.array(micros).cast(pa.string()), 6, padding="0")
+    finer = pc.binary_join_element_wise(".", decimals, "Z", "")
+    return pc.binary_join_element_wise(texts, pc.if_else(pa.array(micros > 0), finer, "Z"), "")
+
+
+def _assembled(
+    year: NDArray[np.int64],
+    month: NDArray[np.int64],
+    day: NDArray[np.int64],
+    hour: NDArray[np.int64],
+    minute: NDArray[np.int64],
+    second: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Give the time of calendar and clock readings, and whether there is such a time; a leap second is the next."""
+    possible = (year > 0) & (year <= _LAST_YEAR) & (month >= 1) & (month <= 12)  # noqa: PLR2004
+    months = np.where(possible, (year - 1970) * 12 + month - 1, 0).astype("datetime64[M]")
+    days = months.astype("datetime64[D]") + (day - 1)
+    possible &= (days.astype("datetime64[M]") == months) & (day > 0)
+    possible &= (hour < 24) & (minute < 60) & (second <= 60)  # noqa: PLR2004
+    time = ((days.astype(np.int64) * 24 + hour) * 60 + minute) * 60 + second
+    return np.where(possible, time * _SECOND, 0), possible
+
+
+def _localized(times: NDArray[np.int64], zone: str) -> NDArray[np.int64]:
+    """Give the time at which a zone's clock showed these readings; the first of two, or the end of an hour skipped."""
+    if zone == "UTC":
+        return times
+    local = pa.array(times, pa.timestamp("us"))
+    there = pc.assume_timezone(local, zone, ambiguous="earliest", nonexistent="latest")
+    utc: NDArray[np.int64] = there.cast(pa.int64()).to_numpy()
+    return utc
+
+
+def _matrix(texts: pa.BinaryArray, width: int) -> NDArray[np.uint8]:
+    """Give the bytes of texts of one length as a matrix, shape (n, width)."""
+    joined = b"".join(texts.to_pylist())
+    return np.frombuffer(joined, dtype=np.uint8).reshape(len(texts), width)
+
+
+def _digits(text: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Give the number that digits spell, shape (n,), from shape (n, number of digits)."""
+    powers = 10 ** np.arange(text.shape[1] - 1, -1, -1)
+    number: NDArray[np.int64] = (text.astype(np.int64) - ord("0")) @ powers
+    return number
+
+
+def _month(text: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Give the month of English abbreviations (n, 3), 1 to 12, and whether it is one."""
+    code = text.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+    matches = code[:, None] == _MONTHS
+    return matches.argmax(axis=1) + 1, matches.any(axis=1)
+
+
+def _number(digits: Any) -> NDArray[np.int64]:
+    """Give the numbers that texts spell, 0 for an empty text or none."""
+    filled = pc.if_else(pc.equal(digits.fill_null(""), ""), "0", digits.fill_null(""))
+    number: NDArray[np.int64] = filled.cast(pa.int64(), safe=True).to_numpy()
+    return number
