@@ -18,7 +18,7 @@ from ipinsights.errors import ClientError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["check_zone", "format_times", "parse_clf_times", "parse_syslog_times", "parse_times"]
+__all__ = ["check_zone", "format_times", "localized", "parse_clf_times", "parse_syslog_times", "parse_times"]
 
 _SECOND = 1_000_000
 _MONTHS = np.array(
@@ -45,7 +45,7 @@ def check_zone(zone: str) -> None:
     """
     try:
         zoneinfo.ZoneInfo(zone)
-        _localized(np.zeros(1, dtype=np.int64), zone)
+        localized(np.zeros(1, dtype=np.int64), zone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         raise ClientError(f"The time zone must be a name such as UTC or Europe/Berlin. Got {zone!r}.") from None
 
@@ -77,7 +77,7 @@ def _parse_iso(texts: pa.StringArray, zone: str) -> tuple[NDArray[np.int64], NDA
     time += _number(pc.utf8_slice_codeunits(pc.utf8_rpad(fraction.fill_null(""), 6, padding="0"), 0, 6))
     says = pc.not_equal(offset.fill_null(""), "").to_numpy(zero_copy_only=False)
     seconds, real = _offset_seconds(offset.fill_null(""))
-    time = np.where(says, time - seconds * _SECOND, _localized(time, zone))
+    time = np.where(says, time - seconds * _SECOND, localized(time, zone))
     return time, matches & exists & real
 
 
@@ -148,7 +148,7 @@ def parse_syslog_times(
     years[known] = year + np.cumsum((jumps <= -6).astype(np.int64) - (jumps >= 6))  # noqa: PLR2004
     day = np.where(text[:, 4] == ord(" "), 0, text[:, 4] - ord("0")) * 10 + _digits(text[:, 5:6])
     time, exists = _assembled(years, month, day, *(_digits(text[:, start : start + 2]) for start in (7, 10, 13)))
-    return _localized(time, zone), known & exists, int(years[known][-1]), int(trusted[-1])
+    return localized(time, zone), known & exists, int(years[known][-1]), int(trusted[-1])
 
 
 def format_times(times: NDArray[np.int64]) -> pa.StringArray:
@@ -158,6 +158,19 @@ def format_times(times: NDArray[np.int64]) -> pa.StringArray:
     decimals = pc.utf8_lpad(pa.array(micros).cast(pa.string()), 6, padding="0")
     finer = pc.binary_join_element_wise(".", decimals, "Z", "")
     return pc.binary_join_element_wise(texts, pc.if_else(pa.array(micros > 0), finer, "Z"), "")
+
+
+def localized(times: NDArray[np.int64], zone: str) -> NDArray[np.int64]:
+    """Give the time at which a zone's clock showed these readings, shape (n,) each.
+
+    Of two such times it is the first; in an hour that was skipped, its end.
+    """
+    if zone == "UTC":
+        return times
+    local = pa.array(times, pa.timestamp("us"))
+    there = pc.assume_timezone(local, zone, ambiguous="earliest", nonexistent="latest")
+    utc: NDArray[np.int64] = there.cast(pa.int64()).to_numpy()
+    return utc
 
 
 def _assembled(
@@ -178,19 +191,9 @@ def _assembled(
     return np.where(possible, time * _SECOND, 0), possible
 
 
-def _localized(times: NDArray[np.int64], zone: str) -> NDArray[np.int64]:
-    """Give the time at which a zone's clock showed these readings; the first of two, or the end of an hour skipped."""
-    if zone == "UTC":
-        return times
-    local = pa.array(times, pa.timestamp("us"))
-    there = pc.assume_timezone(local, zone, ambiguous="earliest", nonexistent="latest")
-    utc: NDArray[np.int64] = there.cast(pa.int64()).to_numpy()
-    return utc
-
-
 def _matrix(texts: pa.BinaryArray, width: int) -> NDArray[np.uint8]:
     """Give the bytes of texts of one length as a matrix, shape (n, width)."""
-    joined = b"".join(texts.to_pylist())
+    joined = b"".join(texts.cast(pa.binary()).to_pylist())
     return np.frombuffer(joined, dtype=np.uint8).reshape(len(texts), width)
 
 

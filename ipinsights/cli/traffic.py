@@ -42,7 +42,7 @@ def simulate(users: int, days: int, output_dir: Path, asn_table: Path | None, ac
     )
 
 
-_FORMATS = ["apache", "nginx"]
+_FORMATS = ["apache", "nginx", "sshd", "cloudtrail", "vpcflow", "csv", "jsonl", "parquet"]
 
 
 @click.command()
@@ -52,7 +52,11 @@ _FORMATS = ["apache", "nginx"]
 @click.option("--path", metavar="REGEX", help="Only requests whose path, without its query, has this in it.")
 @click.option("--status", metavar="CODE,...", default="", help="Only responses of these status codes.")
 @click.option("--where", metavar="FIELD=VALUE", multiple=True, help="Only records with this value; all must hold.")
+@click.option("--entity", metavar="FIELD", help="Field that names the entity, for cloudtrail, vpcflow and tables.")
+@click.option("--ip", metavar="FIELD", help="Field that holds the address, likewise.")
+@click.option("--timestamp", metavar="FIELD", help="Field that holds the time, likewise.")
 @click.option("--timezone", default="UTC", show_default=True, help="Of times that do not say theirs.")
+@click.option("--year", type=int, help="Of a file's first line, for sshd; the file's own time tells when not given.")
 def extract(
     sources: tuple[Path, ...],
     log_format: str,
@@ -60,7 +64,11 @@ def extract(
     path: str | None,
     status: str,
     where: tuple[str, ...],
+    entity: str | None,
+    ip: str | None,
+    timestamp: str | None,
     timezone: str,
+    year: int | None,
 ) -> None:
     """Turn log files into rows of entity,ip,timestamp, and say what was skipped and why.
 
@@ -69,7 +77,7 @@ def extract(
     from ipinsights import extraction
 
     filters = extraction.Filters.parse(path=path, status=status, where=where)
-    columns = extraction.Columns(zone=timezone)
+    columns = extraction.Columns(entity, ip, timestamp, timezone, year)
     summary = extraction.extract(sources, output, log_format=log_format, columns=columns, filters=filters)
     click.echo(str(summary), err=True)
 

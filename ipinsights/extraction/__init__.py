@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ipinsights.extraction.extract import FORMATS, Filters, Summary, extract
-from ipinsights.extraction.records import Columns
+from ipinsights.extraction.filters import Filters
+from ipinsights.extraction.pipeline import FORMATS, extract
+from ipinsights.extraction.records import Columns, Reason
+from ipinsights.extraction.summary import Summary
 
-__all__ = ["FORMATS", "Columns", "Filters", "Summary", "extract"]
+__all__ = ["FORMATS", "Columns", "Filters", "Reason", "Summary", "extract"]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Callable
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Columns", "Reason", "Records", "as_text"]
+__all__ = ["Columns", "Reason", "Records", "as_text", "blank_or_none", "mask"]
 
 
 class Reason(enum.IntEnum):
@@ -73,7 +75,9 @@ class Columns:
     zone
         Name of the time zone of times that do not say theirs.
     year
-        Year of a file's first line where times have none; None for what the file's own time says.
+        Year of a file's first line where times have none; None for the latest that is not after ``written``.
+    written
+        Day on which the file was last written to.
     """
 
     entity: str | None = None
@@ -81,6 +85,7 @@ class Columns:
     timestamp: str | None = None
     zone: str = "UTC"
     year: int | None = None
+    written: date = date.max
 
 
 def as_text(column: pa.Array) -> pa.StringArray:
@@ -90,3 +95,14 @@ def as_text(column: pa.Array) -> pa.StringArray:
     except pa.ArrowInvalid:
         texts = (None if raw is None else raw.decode("utf-8", errors="backslashreplace") for raw in column.to_pylist())
         return pa.array(texts, pa.string())
+
+
+def blank_or_none(lines: pa.BinaryArray) -> NDArray[np.uint8]:
+    """Give the reason for each line as far as it is known at first sight, shape (n,): it is blank, or there is none."""
+    return np.where(mask(pc.match_substring_regex(lines, r"^[ \t]*$")), Reason.BLANK, Reason.NONE).astype(np.uint8)
+
+
+def mask(values: pa.BooleanArray) -> NDArray[np.bool_]:
+    """Give a column of truths as an array, shape (n,); null is false."""
+    array: NDArray[np.bool_] = values.fill_null(False).to_numpy(zero_copy_only=False)
+    return array

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow.compute as pc
 
 from ipinsights.extraction.files import line_blocks
-from ipinsights.extraction.records import Reason, Records, as_text
+from ipinsights.extraction.records import Reason, Records, as_text, blank_or_none, mask
 from ipinsights.timestamps import parse_clf_times
 
 if TYPE_CHECKING:
@@ -52,10 +51,10 @@ def read_web(stream: IO[bytes], columns: Columns) -> Iterator[Records]:  # noqa:
 
 def _records(lines: pa.BinaryArray) -> Records:
     ip, user, time, rest = _matched(lines)
-    malformed = ip.is_null().to_numpy(zero_copy_only=False)
+    malformed = mask(ip.is_null())
     times, timed = parse_clf_times(time.fill_null(b"01/Jan/1970:00:00:00 +0000"))
-    reasons = np.where(malformed, Reason.MALFORMED, Reason.NONE).astype(np.uint8)
-    reasons[pc.equal(lines, b"").to_numpy(zero_copy_only=False)] = Reason.BLANK
+    reasons = blank_or_none(lines)
+    reasons[(reasons == Reason.NONE) & malformed] = Reason.MALFORMED
 
     def field(name: str) -> pa.StringArray | None:
         return as_text(pc.extract_regex(rest, FIELDS[name]).flatten()[0]) if name in FIELDS else None

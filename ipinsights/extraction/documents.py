@@ -1,0 +1,110 @@
+"""JSON: the records of AWS CloudTrail, and JSON Lines of any kind.
+
+Source: "CloudTrail record contents" and "CloudTrail userIdentity element" of the AWS CloudTrail user guide. A file that
+CloudTrail delivers is one object with a list ``Records``; other tools write one record a line. Both are read.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from ipinsights.extraction.files import line_blocks
+from ipinsights.extraction.records import Reason, Records
+from ipinsights.timestamps import parse_times
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ipinsights.extraction.records import Columns
+
+__all__ = ["read_cloudtrail", "read_jsonl"]
+
+_BATCH = 50_000
+_KNOWN_FIELDS = "Fields inside of objects are named with dots: userIdentity.type."
+_MALFORMED, _BLANK = object(), object()
+
+
+def read_cloudtrail(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
+    """Give the records of a CloudTrail file; the entity is the ARN of whoever called if not told otherwise."""
+    names = columns.entity or "userIdentity.arn", columns.ip or "sourceIPAddress", columns.timestamp or "eventTime"
+    for records in _batches(itertools.chain.from_iterable(map(_unwrapped, _documents(stream)))):
+        yield _records(records, names, columns.zone)
+
+
+def read_jsonl(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
+    """Give the records of JSON Lines, an object a line, by the names of its fields: entity, ip and timestamp."""
+    names = columns.entity or "entity", columns.ip or "ip", columns.timestamp or "timestamp"
+    for lines in line_blocks(stream):
+        yield _records([_loaded(line) for line in lines.to_pylist()], names, columns.zone)
+
+
+def _documents(stream: IO[bytes]) -> Iterator[Any]:
+    """Give the documents of a stream: one a line, or, if the first line is none, the whole of it."""
+    blocks = line_blocks(stream)
+    first = next(blocks, None)
+    if first is None:
+        return
+    lines = first.to_pylist()
+    if _loaded(next(filter(bytes.strip, lines), b"")) is _MALFORMED:
+        lines += [line for block in blocks for line in block.to_pylist()]
+        whole = _loaded(b"\n".join(lines))
+        lines = lines if whole is _MALFORMED else []
+        yield from [] if whole is _MALFORMED else [whole]
+    yield from map(_loaded, lines)
+    for block in blocks:
+        yield from map(_loaded, block.to_pylist())
+
+
+def _loaded(line: bytes) -> Any:
+    if not line.strip():
+        return _BLANK
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return _MALFORMED
+
+
+def _unwrapped(document: Any) -> Iterable[Any]:
+    """Give the records of a document."""
+    records = document.get("Records") if isinstance(document, dict) else document
+    if isinstance(records, list):
+        return records
+    return [document]
+
+
+def _batches(records: Iterable[Any]) -> Iterator[list[Any]]:
+    iterator = iter(records)
+    while batch := list(itertools.islice(iterator, _BATCH)):
+        yield batch
+
+
+def _records(records: list[Any], names: tuple[str, str, str], zone: str) -> Records:
+    def field(name: str) -> pa.StringArray:
+        path = name.split(".")
+        return pa.array([_text(record, path) for record in records], pa.string())
+
+    entity, ip, timestamp = map(field, names)
+    reasons = np.array([_reason(record) for record in records], dtype=np.uint8)
+    return Records(entity, ip, *parse_times(timestamp, zone=zone), reasons, _KNOWN_FIELDS, field)
+
+
+def _reason(record: Any) -> Reason:
+    if record is _BLANK:
+        return Reason.BLANK
+    return Reason.NONE if isinstance(record, dict) else Reason.MALFORMED
+
+
+def _text(record: Any, path: list[str]) -> str | None:
+    """Give the value at a path as text, None if there is none or it is no scalar."""
+    for name in path:
+        if not isinstance(record, dict):
+            return None
+        record = record.get(name)
+    if isinstance(record, str):
+        return record
+    return orjson.dumps(record).decode() if isinstance(record, (int, float)) else None

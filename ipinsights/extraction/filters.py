@@ -1,0 +1,86 @@
+"""Which records of a log are wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ipinsights.errors import ClientError
+from ipinsights.extraction.records import mask
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from ipinsights.extraction.records import Records
+
+__all__ = ["Filters"]
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What records must be like to be used; all must hold.
+
+    Attributes
+    ----------
+    path
+        Regular expression (RE2) to be found in the field ``path``.
+    statuses
+        Values of which the field ``status`` must be one.
+    where
+        Pairs of a field and its value.
+    """
+
+    path: str | None = None
+    statuses: tuple[str, ...] = ()
+    where: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, *, path: str | None, status: str, where: Sequence[str]) -> Filters:
+        """Give filters from the texts of a command's options: ``200,302`` and ``FIELD=VALUE``.
+
+        Raises
+        ------
+        ClientError
+            One is not of that form.
+        """
+        try:
+            pc.match_substring_regex(pa.array([""]), path or "")
+        except pa.ArrowInvalid as error:
+            reason = str(error).partition(": ")[2]
+            raise ClientError(f"--path must be a regular expression (RE2). Got {path!r}: {reason}.") from None
+        for text in where:
+            if "=" not in text.lstrip("="):
+                raise ClientError(f"--where must be FIELD=VALUE. Got {text!r}.")
+        statuses = tuple(code.strip() for code in status.split(",") if code.strip())
+        pairs = (text.partition("=") for text in where)
+        return cls(path, statuses, tuple((name, value) for name, _, value in pairs))
+
+    def hold(self, records: Records) -> NDArray[np.bool_]:
+        """Tell for which records all hold, shape (n,).
+
+        Raises
+        ------
+        ClientError
+            The format has no such field.
+        """
+        passing = np.ones(len(records), dtype=bool)
+        if self.path is not None:
+            passing &= mask(pc.match_substring_regex(_field(records, "path", "--path"), self.path))
+        if self.statuses:
+            passing &= mask(pc.is_in(_field(records, "status", "--status"), pa.array(self.statuses)))
+        for name, value in self.where:
+            passing &= mask(pc.equal(_field(records, name, "--where"), value))
+        return passing
+
+
+def _field(records: Records, name: str, option: str) -> pa.StringArray:
+    values = records.field(name)
+    if values is None:
+        raise ClientError(f"{option} cannot be used here: a record has no field {name!r}. {records.known_fields}")
+    return values.fill_null("")
