@@ -1,4 +1,4 @@
-"""Commands that make or read traffic: ``simulate``, ``extract``."""
+"""Commands that make or read traffic: ``simulate``, ``extract``, ``split``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ipinsights.cli.options import FILE, FOLDER, INPUT, SEED
+from ipinsights.cli.options import FILE, FOLDER, INPUT, PATH, SEED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,4 +82,41 @@ def extract(
     click.echo(str(summary), err=True)
 
 
-COMMANDS = (simulate, extract)
+@click.command()
+@click.argument("source", metavar="INPUT", type=PATH)
+@click.option("-o", "--output-dir", required=True, type=FOLDER, help="Where train.csv, test.csv, ... go.")
+@click.option("--at", "test_from", metavar="TIME", help="Test from this date or time (UTC) on; train before it.")
+@click.option("--calibration-at", "calibration_from", metavar="TIME", help="Calibrate from here on to --at.")
+@click.option("--fraction", nargs=3, type=float, metavar="TRAIN CALIBRATION TEST", help="Shares, instead of --at.")
+@click.option("--keep-timestamps", is_flag=True, help="A third column in test.csv, for score --keep-columns.")
+@SEED
+def split(
+    source: Path,
+    output_dir: Path,
+    test_from: str | None,
+    calibration_from: str | None,
+    fraction: tuple[float, float, float] | None,
+    keep_timestamps: bool,  # noqa: FBT001
+    seed: int,
+) -> None:
+    """Split rows of entity,ip,timestamp by time into train.csv, calibration.csv and test.csv (entity,ip).
+
+    INPUT is what extract writes, or a folder of such files. Rows to train on are mixed, others in the order of time.
+    """
+    if (test_from is None) == (fraction is None) or (fraction and calibration_from):
+        raise click.UsageError("Give either --at, perhaps with --calibration-at, or --fraction.")
+    import numpy as np
+
+    from ipinsights import splitting
+
+    events = splitting.read_events(source)
+    if fraction:
+        parts = splitting.parts_by_fraction(events, fraction)
+    else:
+        parts = splitting.parts_by_time(events, test_from=str(test_from), calibration_from=calibration_from)
+    rng = np.random.default_rng(seed)
+    splitting.write_parts(output_dir, events, parts, rng=rng, keep_timestamps=keep_timestamps)
+    click.echo("\n".join(map(str, parts)), err=True)
+
+
+COMMANDS = (simulate, extract, split)

@@ -1,0 +1,219 @@
+"""Rows with times into files to train on, to calibrate with and to test on: what comes later is never trained on.
+
+All rows are held in memory, 16 bytes each and each distinct entity once, and as much again while they are sorted: some
+tens of millions on an ordinary machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from ipinsights.csv_output import csv_lines, opened_output, quoted
+from ipinsights.data import channel_files, read_blocks
+from ipinsights.errors import ClientError
+from ipinsights.ipv4 import format_ips
+from ipinsights.timestamps import format_times, parse_times
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ipinsights.data import Block
+
+__all__ = ["Events", "Part", "parts_by_fraction", "parts_by_time", "read_events", "write_parts"]
+
+# Rows enough for Arrow to run at full speed, and few enough to stay far below its 2 GB of text per array.
+_ROWS_PER_CHUNK = 500_000
+
+
+@dataclass(frozen=True)
+class Events:
+    """Rows in the order of their times; rows of one time keep the order that they had in the file.
+
+    Attributes
+    ----------
+    entities
+        Dictionary-encoded text, shape (n,).
+    ips
+        Addresses, shape (n,).
+    times
+        Microseconds since 1970 in UTC, shape (n,), never falling.
+    """
+
+    entities: pa.DictionaryArray
+    ips: NDArray[np.uint32]
+    times: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive events that belong into one file.
+
+    Attributes
+    ----------
+    name
+        ``train``, ``calibration`` or ``test``.
+    rows
+        Which ones.
+    first, last
+        Times of the first and the last one, as text.
+    """
+
+    name: str
+    rows: slice
+    first: str
+    last: str
+
+    def __str__(self) -> str:
+        """Say it in a line for people."""
+        return f"{self.name}.csv: {self.rows.stop - self.rows.start:,} rows from {self.first} to {self.last}"
+
+
+def read_events(path: Path) -> Events:
+    """Read rows of ``entity,ip,timestamp`` without a header, from a file or all files of a folder, in any order.
+
+    Raises
+    ------
+    ClientError
+        A row is none, or its time cannot be read; names the place.
+    """
+    columns = [columns for file in channel_files(path) for columns in _columns(file)]
+    entities, ips, times = zip(*columns)
+    time = np.concatenate(times)
+    order = np.argsort(time, kind="stable")
+    entity = pa.chunked_array(entities).unify_dictionaries().combine_chunks()
+    return Events(entity.take(pa.array(order)), np.concatenate(ips)[order], time[order])
+
+
+def _columns(file: Path) -> Iterator[tuple[pa.DictionaryArray, NDArray[np.uint32], NDArray[np.int64]]]:
+    num_rows = 0
+    for block in read_blocks(file, num_columns=3, progress=True):
+        yield block.columns[0].dictionary_encode(), block.ips, _times(block, file, num_rows)
+        num_rows += len(block)
+
+
+def _times(block: Block, file: Path, num_rows_before: int) -> NDArray[np.int64]:
+    times, timed = parse_times(block.columns[2])
+    if not timed.all():
+        row = int(timed.argmin())
+        raise ClientError(
+            f"{file}: the timestamp of row {num_rows_before + row + 1:,} must be ISO 8601, such as "
+            f"2018-11-11T09:30:00Z, or seconds since 1970. Got {block.columns[2][row].as_py()!r}."
+        )
+    return times
+
+
+def parts_by_time(events: Events, *, test_from: str, calibration_from: str | None = None) -> list[Part]:
+    """Give the parts that begin at given times (UTC): train before them all, calibration, and test to the end.
+
+    Raises
+    ------
+    ClientError
+        A time cannot be read, they are in the wrong order, or a part is empty.
+    """
+    test = _time("--at", test_from)
+    names, starts = ["train", "test"], [test]
+    if calibration_from is not None:
+        calibration = _time("--calibration-at", calibration_from)
+        if calibration >= test:
+            raise ClientError(
+                f"--calibration-at must be before --at, for what is tested comes last. Got {calibration_from} and "
+                f"{test_from}."
+            )
+        names, starts = ["train", "calibration", "test"], [calibration, test]
+    return _parts(events, names, np.searchsorted(events.times, starts).tolist())
+
+
+def _time(option: str, text: str) -> int:
+    times, timed = parse_times(pa.array([text]))
+    if not timed[0]:
+        raise ClientError(
+            f"{option} must be a date or a time such as 2018-11-11 or 2018-11-11T12:00:00Z. Got {text!r}."
+        )
+    return int(times[0])
+
+
+def parts_by_fraction(events: Events, fractions: Sequence[float]) -> list[Part]:
+    """Give the parts that hold given shares of the rows: train, calibration (none if its share is 0) and test.
+
+    Raises
+    ------
+    ClientError
+        The shares are none, do not add up to 1, or a part is empty.
+    """
+    train, calibration, test = fractions
+    usable = train > 0 and calibration >= 0 and test > 0
+    if not usable or not math.isclose(train + calibration + test, 1, abs_tol=1e-6):
+        raise ClientError(
+            "--fraction must be the shares of train, calibration and test, which add up to 1; only that of "
+            f"calibration may be 0. Got {' '.join(format(share, 'g') for share in fractions)}."
+        )
+    ends = [round(len(events) * train), round(len(events) * (train + calibration))]
+    if calibration == 0:
+        return _parts(events, ["train", "test"], ends[:1])
+    return _parts(events, ["train", "calibration", "test"], ends)
+
+
+def _parts(events: Events, names: Sequence[str], ends: Sequence[int]) -> list[Part]:
+    borders = [0, *ends, len(events)]
+    first, last = format_times(events.times[[0, -1]]).to_pylist()
+    parts = []
+    for name, start, stop in zip(names, borders, borders[1:]):
+        if start == stop:
+            raise ClientError(f"No row is left for {name}: the {len(events):,} rows are from {first} to {last}.")
+        parts.append(Part(name, slice(start, stop), *format_times(events.times[[start, stop - 1]]).to_pylist()))
+    return parts
+
+
+def write_parts(
+    directory: Path, events: Events, parts: Sequence[Part], *, rng: np.random.Generator, keep_timestamps: bool = False
+) -> None:
+    """Write each part as a CSV file of ``entity,ip`` without a header; all are renamed into place when complete.
+
+    Parameters
+    ----------
+    directory
+        Where the files go; made if it is not there. A file of a part that there is not is left as it is.
+    events, parts
+        What to write; the rows of ``train`` are mixed, since training keeps the order of the file, and the others are
+        in the order of time.
+    rng
+        What mixes them.
+    keep_timestamps
+        Add the timestamp as a third column to ``test``.
+
+    Raises
+    ------
+    ClientError
+        The directory cannot be made or written to.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ClientError(f"{directory} cannot be made: {error.strerror}.") from None
+    texts = quoted(events.entities.dictionary)
+    with contextlib.ExitStack() as stack:
+        for part in parts:
+            stream = stack.enter_context(opened_output(directory / f"{part.name}.csv"))
+            rows = np.arange(part.rows.start, part.rows.stop)
+            if part.name == "train":
+                rng.shuffle(rows)
+            stream.writelines(_lines(events, texts, rows, timed=keep_timestamps and part.name == "test"))
+
+
+def _lines(events: Events, texts: pa.StringArray, rows: NDArray[np.int64], *, timed: bool) -> Iterator[memoryview]:
+    for start in range(0, len(rows), _ROWS_PER_CHUNK):
+        chunk = rows[start : start + _ROWS_PER_CHUNK]
+        columns = [texts.take(events.entities.indices.take(pa.array(chunk))), format_ips(events.ips[chunk])]
+        yield csv_lines([*columns, format_times(events.times[chunk])] if timed else columns)
