@@ -5,7 +5,7 @@ Every reader gives the times, shape (n,), 0 where a text is none, and whether it
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import zoneinfo
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["check_zone", "format_times", "localized", "parse_clf_times", "parse_syslog_times", "parse_times"]
 
 _SECOND = 1_000_000
+_SECONDS_PER_DAY = 86_400
 _MONTHS = np.array(
     [int.from_bytes(b"JanFebMarAprMayJunJulAugSepOctNovDec"[at : at + 3], "big") for at in range(0, 36, 3)]
 )
@@ -61,11 +62,20 @@ def parse_times(texts: pa.StringArray, *, zone: str = "UTC") -> tuple[NDArray[np
         Where a clock stood that does not say its offset.
     """
     texts = texts.fill_null("")
-    with contextlib.suppress(pa.ArrowInvalid):  # the rule: all are RFC 3339
-        return texts.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy(), np.ones(len(texts), dtype=bool)
-    iso, is_iso = _parse_iso(texts, zone)
-    epoch, is_epoch = _parse_epoch(texts)
-    return np.where(is_iso, iso, epoch), is_iso | is_epoch
+    for sample in (texts[:1], texts):  # Arrow takes long to refuse a column, and refuses it whole
+        try:
+            times = sample.cast(pa.timestamp("us", "UTC"))
+        except pa.ArrowInvalid:
+            return _parse_others(texts, zone)
+    return times.cast(pa.int64()).to_numpy(), np.ones(len(texts), dtype=bool)
+
+
+def _parse_others(texts: pa.StringArray, zone: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    times, timed = _parse_epoch(texts)
+    if not timed.all():
+        iso, is_iso = _parse_iso(texts, zone)
+        times, timed = np.where(is_iso, iso, times), timed | is_iso
+    return times, timed
 
 
 def _parse_iso(texts: pa.StringArray, zone: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -154,10 +164,20 @@ def parse_syslog_times(
 def format_times(times: NDArray[np.int64]) -> pa.StringArray:
     """Give times as ``2018-11-11T09:30:00Z``, with six decimals where there is more than whole seconds."""
     seconds, micros = np.divmod(times, _SECOND)
-    texts = pc.strftime(pa.array(seconds, pa.timestamp("s")), "%Y-%m-%dT%H:%M:%S", locale="C")
+    days, clock = np.divmod(seconds, _SECONDS_PER_DAY)
+    # Formatting takes long; a log has few days, and a day 86,400 readings of the clock.
+    distinct, places = np.unique(days, return_inverse=True)
+    dates = pc.strftime(pa.array(distinct.astype(np.int32), pa.date32()), "%Y-%m-%dT", locale="C")
+    columns = dates.take(pa.array(places)), _clock_readings().take(pa.array(clock))
     decimals = pc.utf8_lpad(pa.array(micros).cast(pa.string()), 6, padding="0")
     finer = pc.binary_join_element_wise(".", decimals, "Z", "")
-    return pc.binary_join_element_wise(texts, pc.if_else(pa.array(micros > 0), finer, "Z"), "")
+    return pc.binary_join_element_wise(*columns, pc.if_else(pa.array(micros > 0), finer, "Z"), "")
+
+
+@functools.lru_cache(maxsize=1)
+def _clock_readings() -> pa.StringArray:
+    seconds = pa.array(np.arange(_SECONDS_PER_DAY), pa.timestamp("s"))
+    return pc.strftime(seconds, "%H:%M:%S", locale="C")
 
 
 def localized(times: NDArray[np.int64], zone: str) -> NDArray[np.int64]:
