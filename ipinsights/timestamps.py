@@ -88,7 +88,7 @@ def _parse_iso(texts: pa.StringArray, zone: str) -> tuple[NDArray[np.int64], NDA
     says = pc.not_equal(offset.fill_null(""), "").to_numpy(zero_copy_only=False)
     seconds, real = _offset_seconds(offset.fill_null(""))
     time = np.where(says, time - seconds * _SECOND, localized(time, zone))
-    return time, matches & exists & real
+    return _zero_unless(matches & exists & real, time)
 
 
 def _offset_seconds(offsets: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -122,7 +122,7 @@ def parse_clf_times(texts: pa.BinaryArray) -> tuple[NDArray[np.int64], NDArray[n
     hours, minutes = _digits(text[:, 22:24]), _digits(text[:, 24:26])
     sign = np.where(text[:, 21] == ord("-"), -1, 1)
     real = (hours < 24) & (minutes < 60)  # noqa: PLR2004
-    return time - sign * (hours * 3600 + minutes * 60) * _SECOND, known & exists & real
+    return _zero_unless(known & exists & real, time - sign * (hours * 3600 + minutes * 60) * _SECOND)
 
 
 def parse_syslog_times(
@@ -158,7 +158,7 @@ def parse_syslog_times(
     years[known] = year + np.cumsum((jumps <= -6).astype(np.int64) - (jumps >= 6))  # noqa: PLR2004
     day = np.where(text[:, 4] == ord(" "), 0, text[:, 4] - ord("0")) * 10 + _digits(text[:, 5:6])
     time, exists = _assembled(years, month, day, *(_digits(text[:, start : start + 2]) for start in (7, 10, 13)))
-    return localized(time, zone), known & exists, int(years[known][-1]), int(trusted[-1])
+    return (*_zero_unless(known & exists, localized(time, zone)), int(years[known][-1]), int(trusted[-1]))
 
 
 def format_times(times: NDArray[np.int64]) -> pa.StringArray:
@@ -209,6 +209,10 @@ def _assembled(
     possible &= (hour < 24) & (minute < 60) & (second <= 60)  # noqa: PLR2004
     time = ((days.astype(np.int64) * 24 + hour) * 60 + minute) * 60 + second
     return np.where(possible, time * _SECOND, 0), possible
+
+
+def _zero_unless(valid: NDArray[np.bool_], times: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    return np.where(valid, times, 0), valid
 
 
 def _matrix(texts: pa.BinaryArray, width: int) -> NDArray[np.uint8]:
