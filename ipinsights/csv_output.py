@@ -35,7 +35,9 @@ def csv_lines(columns: Sequence[pa.StringArray]) -> memoryview:
     The columns must hold no null.
     """
     lines = pc.binary_join_element_wise(pc.binary_join_element_wise(*columns, ","), "\n", "")
-    return memoryview(lines.buffers()[2] or b"")
+    if len(lines) == 0:
+        return memoryview(b"")  # Arrow's buffer is longer than nothing
+    return memoryview(lines.buffers()[2])
 
 
 @contextlib.contextmanager

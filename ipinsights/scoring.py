@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ipinsights.csv_output import csv_lines, opened_output, quoted
 from ipinsights.data import read_blocks
-from ipinsights.errors import ClientError
 from ipinsights.ipv4 import BLANKS
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ipinsights.predictor import Predictor
 
 __all__ = ["score_file"]
-
-_MUST_BE_QUOTED = '[",\r\n]'
 
 
 def score_file(
@@ -58,13 +56,13 @@ def score_file(
         A row cannot be read, or the output cannot be written.
     """
     num_rows = 0
-    with _opened_input(source) as given, _opened_output(output) as stream:
+    with _opened_input(source) as given, opened_output(output) as stream:
         name = None if isinstance(given, Path) else "standard input"
         for block in read_blocks(given, name=name, num_columns=None if keep_columns else 2, progress=True):
             columns = _scored(predictor, block, extended=extended)
             if num_rows == 0:
                 stream.write(_header(list(columns), num_kept=len(block.columns) - 2))
-            stream.write(_lines([*columns.values(), *map(_quoted, block.columns[2:])]))
+            stream.write(csv_lines([*columns.values(), *map(quoted, block.columns[2:])]))
             num_rows += len(block)
     return num_rows
 
@@ -73,7 +71,7 @@ def _scored(predictor: Predictor, block: Block, *, extended: bool) -> dict[str, 
     """Give the columns of the output as text."""
     scores = predictor.score(block.entities, block.ips)
     columns = {
-        "entity": _quoted(block.columns[0]),
+        "entity": quoted(block.columns[0]),
         "ip": pc.ascii_trim(block.columns[1], characters=BLANKS),
         "dot_product": _text(scores),
     }
@@ -88,23 +86,8 @@ def _text(values: Any) -> pa.StringArray:
     return pa.array(values).cast(pa.string())
 
 
-def _quoted(texts: pa.StringArray) -> pa.StringArray:
-    """Give texts as CSV fields, in quotes where they must be."""
-    special = pc.match_substring_regex(texts, _MUST_BE_QUOTED)
-    if not pc.any(special).as_py():
-        return texts
-    doubled = pc.replace_substring(texts, '"', '""')
-    return pc.if_else(special, pc.binary_join_element_wise('"', doubled, '"', ""), texts)
-
-
 def _header(names: Sequence[str], *, num_kept: int) -> bytes:
     return ",".join([*names, *(f"column_{3 + kept}" for kept in range(num_kept))]).encode() + b"\n"
-
-
-def _lines(columns: Sequence[pa.StringArray]) -> memoryview:
-    """Give the CSV lines of some columns; Arrow keeps strings end to end, which is what a file wants."""
-    lines = pc.binary_join_element_wise(pc.binary_join_element_wise(*columns, ","), "\n", "")
-    return memoryview(lines.buffers()[2])
 
 
 @contextlib.contextmanager
@@ -116,20 +99,3 @@ def _opened_input(source: Path) -> Iterator[Path | IO[bytes]]:
     with tempfile.TemporaryFile() as copy:
         shutil.copyfileobj(sys.stdin.buffer, copy)
         yield copy
-
-
-@contextlib.contextmanager
-def _opened_output(output: Path | None) -> Iterator[IO[bytes]]:
-    if output is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    beside = output.with_name(f".{output.name}.partial")
-    try:
-        with beside.open("wb") as stream:
-            yield stream
-        beside.replace(output)
-    except OSError as error:
-        raise ClientError(f"{output} cannot be written: {error.strerror or error}.") from None
-    finally:
-        beside.unlink(missing_ok=True)

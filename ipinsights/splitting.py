@@ -77,7 +77,8 @@ class Part:
 
     def __str__(self) -> str:
         """Say it in a line for people."""
-        return f"{self.name}.csv: {self.rows.stop - self.rows.start:,} rows from {self.first} to {self.last}"
+        size = self.rows.stop - self.rows.start
+        return f"{self.name}.csv: {size:,} {'row' if size == 1 else 'rows'} from {self.first} to {self.last}"
 
 
 def read_events(path: Path) -> Events:

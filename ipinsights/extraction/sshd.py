@@ -92,4 +92,4 @@ class _Clock:
         year = self._written.year
         times, _, *_ = parse_syslog_times(texts[:1], year=year)
         tomorrow = np.datetime64(self._written) + np.timedelta64(1, "D")
-        return year - int(np.datetime64(int(times[0]), "us") > tomorrow)
+        return year - int(np.datetime64(int(times[0]), "us").astype("datetime64[D]") > tomorrow)

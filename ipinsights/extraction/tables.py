@@ -40,11 +40,14 @@ def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
         The header has no column of a name that is needed.
     """
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="backslashreplace", newline="")
-    reader = csv.reader(text)
-    header = next(_rows(reader, None), None) or []
-    rows = _rows(reader, len(header))
-    while batch := list(itertools.islice(rows, _BATCH)):
-        yield _records(_column_reader(batch, header), columns, _csv_reasons(batch), header)
+    try:
+        reader = csv.reader(text)
+        header = next(_rows(reader, None), None) or []
+        rows = _rows(reader, len(header))
+        while batch := list(itertools.islice(rows, _BATCH)):
+            yield _records(_column_reader(batch, header), columns, _csv_reasons(batch), header)
+    finally:
+        text.detach()  # the stream is not ours to close
 
 
 def _rows(reader: Any, width: int | None) -> Iterator[list[str] | None]:

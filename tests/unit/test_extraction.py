@@ -1,0 +1,625 @@
+"""Log files of every format become rows; what does not is counted, with the reason."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from ipinsights import extraction, simulate
+from ipinsights.cli import traffic
+from ipinsights.errors import ClientError
+from ipinsights.extraction import FORMATS, Columns, Filters, Reason, Summary, files, pipeline
+from ipinsights.ipv4 import format_ips
+from ipinsights.timestamps import format_times
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+COMBINED = (
+    '192.0.2.7 - frank [10/Oct/2000:13:55:36 -0700] "GET /apache_pb.gif?x=1 HTTP/1.0" 200 2326 "-" "Mozilla/4.08"'
+)
+FRANK = ["frank", "192.0.2.7", "2000-10-10T20:55:36Z"]
+SSHD = "Oct  9 08:15:01 gate sshd[4711]: Accepted publickey for alice from 192.0.2.7 port 50022 ssh2: RSA SHA256:abc"
+ALICE = ["alice", "192.0.2.7", "2018-10-09T08:15:01Z"]
+FLOW = "2 123456789010 eni-0a1b 192.0.2.7 172.31.9.69 49761 3389 6 20 4249 1418530010 1418530070 REJECT OK"
+HEADER = (
+    "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status"
+)
+TRAIL: Mapping[str, Any] = {
+    "eventVersion": "1.08",
+    "userIdentity": {
+        "type": "IAMUser",
+        "principalId": "AIDACKCEVSQ6C2EXAMPLE",
+        "arn": "arn:aws:iam::123456789012:user/Alice",
+        "userName": "Alice",
+        "sessionContext": {"attributes": {"mfaAuthenticated": True}},
+    },
+    "eventTime": "2018-11-11T09:30:05Z",
+    "eventName": "ConsoleLogin",
+    "sourceIPAddress": "192.0.2.7",
+}
+CALLER = ["arn:aws:iam::123456789012:user/Alice", "192.0.2.7", "2018-11-11T09:30:05Z"]
+
+
+class Bench:
+    """A folder to put logs into and to extract from."""
+
+    def __init__(self, folder: Path) -> None:
+        self.logs = folder / "logs"
+        self.logs.mkdir()
+        self.output = folder / "rows.csv"
+
+    def put(self, content: str | bytes, name: str = "log") -> Path:
+        """Write a log."""
+        path = self.logs / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def extract(self, log_format: str, columns: Columns = Columns(), filters: Filters = Filters()) -> Summary:  # noqa: B008
+        """Extract from all logs."""
+        return extraction.extract([self.logs], self.output, log_format=log_format, columns=columns, filters=filters)
+
+    def rows(self) -> list[list[str]]:
+        """Read what was written, as any reader of CSV would."""
+        with self.output.open(encoding="utf-8", newline="") as stream:
+            return list(csv.reader(stream))
+
+    def of(self, log_format: str, content: str | bytes, **columns: Any) -> tuple[list[list[str]], dict[str, int]]:
+        """Give the rows of one log, and the numbers of what was skipped by the names of the reasons."""
+        self.put(content)
+        summary = self.extract(log_format, Columns(**columns))
+        rows = self.rows()
+        assert summary.num_written == len(rows)
+        assert summary.num_records == len(rows) + sum(summary.skipped.values())
+        return rows, {reason.name: number for reason, number in summary.skipped.items()}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """Give a folder to put logs into and to extract from."""
+    return Bench(tmp_path)
+
+
+class TestWeb:
+    """Access logs of Apache and nginx."""
+
+    @pytest.mark.parametrize("log_format", ["apache", "nginx"])
+    @pytest.mark.parametrize(
+        "line",
+        {
+            "combined": COMBINED,
+            "common": COMBINED.partition(' "-"')[0],
+            "vhost_combined": f"www.example.org:443 {COMBINED}",
+            "further fields": f'{COMBINED} 0.003 "cache=hit"',
+            "an agent cut off": COMBINED[:-1],
+            "quotes inside of the request": COMBINED.replace("x=1", r"x=\"1\" 2"),
+            "no request at all": COMBINED.replace("GET /apache_pb.gif?x=1 HTTP/1.0", ""),
+            "no size": COMBINED.replace("2326", "-"),
+            "an identity": COMBINED.replace(" - frank", " identd frank"),
+            "CRLF": f"{COMBINED}\r",
+        }.values(),
+    )
+    def test_every_kind_of_line(self, bench: Bench, log_format: str, line: str) -> None:
+        """Common and combined, with or without virtual host, whatever is asked for."""
+        assert bench.of(log_format, line) == ([FRANK], {})
+
+    @pytest.mark.parametrize("user", ["john doe", "a,b", 'q"x', "müller", "a [b] c", "- -"])
+    def test_a_user_may_be_anything(self, bench: Bench, user: str) -> None:
+        """Blanks, commas, quotes and letters of any language."""
+        assert bench.of("apache", COMBINED.replace("frank", user)) == ([[user, *FRANK[1:]]], {})
+
+    def test_bytes_that_are_no_text(self, bench: Bench) -> None:
+        """They become escapes, as Apache writes them itself."""
+        assert bench.of("apache", COMBINED.encode().replace(b"frank", b"fr\xffnk"))[0][0][0] == r"fr\xffnk"
+
+    def test_why_lines_are_skipped(self, bench: Bench) -> None:
+        """Each line that gives no row is counted with the first reason that holds."""
+        lines = [
+            COMBINED,
+            COMBINED.replace("frank", "-"),
+            COMBINED.replace("frank", '""'),
+            COMBINED.replace("192.0.2.7", "2001:db8::7"),
+            COMBINED.replace("192.0.2.7", "2001:db8::7").replace("frank", "john doe"),
+            COMBINED.replace("192.0.2.7", "::FFFF:192.0.2.7"),
+            COMBINED.replace("192.0.2.7", "www.example.org"),
+            COMBINED.replace("10/Oct", "31/Feb"),
+            COMBINED[10:],
+            COMBINED.replace(" 200 ", " OK "),
+            "",
+            " \t",
+        ]
+        assert bench.of("apache", "\n".join(lines) + "\n") == (
+            [FRANK, FRANK],
+            {"NO_USER": 2, "IPV6": 2, "NO_ADDRESS": 1, "NO_TIME": 1, "MALFORMED": 2, "BLANK": 2},
+        )
+
+    @pytest.mark.parametrize(
+        ("filters", "kept"),
+        [
+            (Filters.parse(path="^/login$", status="", where=[]), "abd"),
+            (Filters.parse(path=None, status="200, 302", where=[]), "abc"),
+            (Filters.parse(path=None, status="", where=["method=POST"]), "bd"),
+            (Filters.parse(path="login", status="302", where=["method=POST", 'agent=x\\"y']), "b"),
+            (Filters.parse(path=None, status="", where=["referer="]), "d"),
+            (Filters.parse(path="", status=",", where=[]), "abcd"),
+        ],
+    )
+    def test_filters(self, bench: Bench, filters: Filters, kept: str) -> None:
+        """Path without query, status, and any field by its value, all at once; a missing field is empty."""
+        line = '192.0.2.7 - {} [10/Oct/2000:13:55:36 -0700] "{}" {} 1'
+        bench.put(
+            "\n".join(
+                [
+                    line.format("a", "GET /login?next=/ HTTP/1.1", 200) + ' "-" "z"',
+                    line.format("b", "POST /login HTTP/1.1", 302) + ' "-" "x\\"y"',
+                    line.format("c", "GET /login/help HTTP/1.1", 200) + ' "-" "z"',
+                    line.format("d", "POST /login HTTP/1.1", 401),
+                ]
+            )
+        )
+        summary = bench.extract("apache", filters=filters)
+        assert "".join(row[0] for row in bench.rows()) == kept
+        assert summary.skipped[Reason.FILTERED] == 4 - len(kept)
+
+    def test_simulated_traffic_comes_back(self, tmp_path: Path, rng: np.random.Generator) -> None:
+        """Extracting from a simulated access log gives the simulated events, in their order."""
+        ranges = simulate.Ranges(np.array([16_909_056], dtype=np.uint32), np.array([16_909_311], dtype=np.uint32))
+        events = simulate.simulate(num_users=20, num_days=3, ranges=ranges, rng=rng)
+        simulate.write_traffic(tmp_path, events, simulate.attack_test(events, ranges, rng=rng), rng=rng)
+        output = tmp_path / "rows.csv"
+        summary = extraction.extract(
+            [tmp_path / "access.log"], output, log_format="apache", columns=Columns(), filters=Filters()
+        )
+        times = format_times(events.time * 1_000_000).to_pylist()
+        pairs = zip(events.user, format_ips(events.ip).to_pylist(), times)
+        assert output.read_text() == "".join(f"user_{user},{ip},{time}\n" for user, ip, time in pairs)
+        assert (summary.num_records, summary.num_written) == (len(events), len(events))
+
+
+class TestSshd:
+    """Log-ins of OpenSSH, behind whatever syslog puts in front."""
+
+    @pytest.mark.parametrize(
+        ("front", "time"),
+        [
+            ("Oct  9 08:15:01 gate sshd[4711]:", "2018-10-09T08:15:01Z"),
+            ("<38>Oct  9 08:15:01 gate sshd[4711]:", "2018-10-09T08:15:01Z"),
+            ("2018-10-09T08:15:01.123456+02:00 gate sshd[4711]:", "2018-10-09T06:15:01.123456Z"),
+            ("2018-10-09T08:15:01+0200 gate sshd[4711]:", "2018-10-09T06:15:01Z"),
+            ("2018-10-09T08:15:01Z gate sshd-session[4711]:", "2018-10-09T08:15:01Z"),
+            ("<38>1 2018-10-09T08:15:01Z gate sshd 4711 - -", "2018-10-09T08:15:01Z"),
+            ('<38>1 2018-10-09T08:15:01Z gate sshd 4711 - [meta x="1"]', "2018-10-09T08:15:01Z"),
+        ],
+    )
+    def test_every_kind_of_front(self, bench: Bench, front: str, time: str) -> None:
+        """RFC 3164, RFC 3339 as rsyslog and the journal write it, RFC 5424; sshd by its old and its new name."""
+        line = f"{front} Failed password for alice from 192.0.2.7 port 50022 ssh2"
+        assert bench.of("sshd", line, year=2018) == ([["alice", "192.0.2.7", time]], {})
+
+    @pytest.mark.parametrize(
+        ("message", "user"),
+        {
+            "Accepted password for alice from 192.0.2.7 port 50022 ssh2": "alice",
+            "Accepted publickey for alice from 192.0.2.7 port 50022 ssh2: ED25519 SHA256:abc/+d": "alice",
+            "Accepted keyboard-interactive/pam for alice from 192.0.2.7 port 50022 ssh2": "alice",
+            "Failed password for invalid user admin from 192.0.2.7 port 50022 ssh2": "admin",
+            "Failed none for invalid user a b from 192.0.2.7 port 50022 ssh2": "a b",
+            "Failed password for invalid user from 192.0.2.7 port 50022 ssh2": "invalid user",
+            "message repeated 2 times: [ Failed password for root from 192.0.2.7 port 50022 ssh2]": "root",
+            "Failed password for invalid user x from 198.51.100.1 port 1 ssh2 from 192.0.2.7 port 50022 ssh2": (
+                "x from 198.51.100.1 port 1 ssh2"
+            ),
+        }.items(),
+    )
+    def test_every_kind_of_result(self, bench: Bench, message: str, user: str) -> None:
+        """The name is all between "for" and the server's own "from", though it may try to look like that."""
+        line = f"2018-10-09T08:15:01Z gate sshd[1]: {message}"
+        assert bench.of("sshd", line) == ([[user, "192.0.2.7", "2018-10-09T08:15:01Z"]], {})
+
+    def test_why_lines_are_skipped(self, bench: Bench) -> None:
+        """Other programs and messages, no name, IPv6, host names, no log at all."""
+        lines = [
+            SSHD,
+            "Oct  9 08:15:01 gate CRON[1]: pam_unix(cron:session): session opened for user root by (uid=0)",
+            "Oct  9 08:15:01 gate fake[1]: Accepted password for alice from 192.0.2.7 port 1 ssh2",
+            "Oct  9 08:15:01 gate sshd[1]: Invalid user admin from 192.0.2.7 port 1",
+            "Oct  9 08:15:01 gate sshd[1]: Failed password for invalid user  from 192.0.2.7 port 1 ssh2",
+            "Oct  9 08:15:01 gate sshd[1]: Accepted password for alice from 2001:db8::7 port 1 ssh2",
+            "Oct  9 08:15:01 gate sshd[1]: Accepted password for alice from fe80::1%eth0 port 1 ssh2",
+            "Oct  9 08:15:01 gate sshd[1]: Accepted password for alice from www.example.org port 1 ssh2",
+            "Oct 99 08:15:01 gate sshd[1]: Accepted password for alice from 192.0.2.7 port 1 ssh2",
+            "Accepted password for alice from 192.0.2.7 port 1 ssh2",
+            "",
+        ]
+        assert bench.of("sshd", "\n".join(lines) + "\n", year=2018) == (
+            [ALICE],
+            {"OTHER": 3, "NO_USER": 1, "IPV6": 2, "NO_ADDRESS": 1, "NO_TIME": 1, "MALFORMED": 1, "BLANK": 1},
+        )
+
+    def test_only_successful_log_ins_of_known_users(self, bench: Bench) -> None:
+        """Event, method, host and whether the user exists can be asked for."""
+        bench.put(f"{SSHD}\n{SSHD.replace('Accepted', 'Failed').replace('alice', 'invalid user bob')}\n")
+        where = ["event=Accepted", "method=publickey", "host=gate", "invalid_user=no"]
+        summary = bench.extract("sshd", Columns(year=2018), Filters.parse(path=None, status="", where=where))
+        assert bench.rows() == [ALICE]
+        assert summary.skipped == {Reason.FILTERED: 1}
+
+    @pytest.mark.parametrize(("written", "year"), [(date(2019, 1, 2), 2018), (date(2018, 10, 8), 2018),
+                                                   (date(2018, 10, 7), 2017)])  # fmt: skip
+    def test_the_year_that_is_not_written(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, written: date, year: int
+    ) -> None:
+        """It is the last in which the first line is no later than the file, a day allowed for zones."""
+        monkeypatch.setattr(pipeline, "_written", lambda _: written)
+        assert bench.of("sshd", SSHD)[0][0][2] == f"{year}-10-09T08:15:01Z"
+
+    def test_new_year_across_blocks(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The year goes on from one block to the next."""
+        monkeypatch.setattr(files, "_BLOCK_BYTES", 64)
+        days = ["Dec 30", "Dec 31", "Jan  1", "Jan  2"]
+        rows, _ = bench.of("sshd", "\n".join(SSHD.replace("Oct  9", day) for day in days), year=2018)
+        assert [row[2][:10] for row in rows] == ["2018-12-30", "2018-12-31", "2019-01-01", "2019-01-02"]
+
+    def test_local_time(self, bench: Bench) -> None:
+        """A syslog clock without an offset stands where --timezone says."""
+        rows, _ = bench.of("sshd", SSHD, year=2018, zone="Europe/Berlin")
+        assert rows[0][2] == "2018-10-09T06:15:01Z"
+
+
+class TestVpcFlow:
+    """Flow logs of Amazon VPC."""
+
+    def test_default_fields(self, bench: Bench) -> None:
+        """A network interface and who sends to it, with or without a header."""
+        row = ["eni-0a1b", "192.0.2.7", "2014-12-14T04:06:50Z"]
+        assert bench.of("vpcflow", FLOW) == ([row], {})
+        assert bench.of("vpcflow", f"{HEADER}\n{FLOW}\n") == ([row], {"OTHER": 1})
+
+    def test_own_fields(self, bench: Bench) -> None:
+        """A header says where things stand; entity, address and time can be others."""
+        header = "instance-id start end pkt-srcaddr srcaddr interface-id"
+        log = f"{header}\ni-01 1418530010 1418530070 192.0.2.7 10.0.0.1 eni-1"
+        assert bench.of("vpcflow", log)[0] == [["eni-1", "10.0.0.1", "2014-12-14T04:06:50Z"]]
+        columns = {"entity": "instance-id", "ip": "pkt-srcaddr", "timestamp": "end"}
+        assert bench.of("vpcflow", log, **columns)[0] == [["i-01", "192.0.2.7", "2014-12-14T04:07:50Z"]]
+
+    def test_why_lines_are_skipped(self, bench: Bench) -> None:
+        """No flow, no interface, IPv6, too few or too many fields."""
+        nothing = "2 123456789010 eni-0a1b - - - - - - - 1431280876 1431280934 - NODATA"
+        lines = [FLOW, nothing, nothing.replace("NODATA", "SKIPDATA"), nothing.replace("NODATA", "OK"),
+                 FLOW.replace("eni-0a1b", "-"), FLOW.replace("192.0.2.7", "2001:db8::7"), FLOW[2:], f"{FLOW} OK",
+                 FLOW.replace("1418530010", "-"), ""]  # fmt: skip
+        rows, skipped = bench.of("vpcflow", "\n".join(lines) + "\n")
+        assert len(rows) == 1
+        assert skipped == {
+            "OTHER": 2, "NO_ADDRESS": 1, "NO_USER": 1, "IPV6": 1, "MALFORMED": 2, "NO_TIME": 1, "BLANK": 1
+        }  # fmt: skip
+
+    def test_filters_go_by_the_names_of_fields(self, bench: Bench) -> None:
+        """Only accepted flows, say."""
+        bench.put(f"garbage\n{FLOW}\n{FLOW.replace('REJECT', 'ACCEPT').replace('192.0.2.7', '192.0.2.8')}")
+        bench.extract("vpcflow", filters=Filters.parse(path=None, status="", where=["action=ACCEPT"]))
+        assert [row[1] for row in bench.rows()] == ["192.0.2.8"]
+
+    def test_a_field_that_there_is_not(self, bench: Bench) -> None:
+        """The message names the file, the field and those there are."""
+        path = bench.put("srcaddr start\n192.0.2.7 1418530010")
+        with pytest.raises(ClientError) as caught:
+            bench.extract("vpcflow")
+        assert str(caught.value) == (
+            f"{path}: The flow log has no field 'interface-id'. The fields are srcaddr, start."
+        )
+
+
+class TestCloudTrail:
+    """Records of AWS CloudTrail."""
+
+    @pytest.mark.parametrize(
+        "content",
+        {
+            "as delivered": json.dumps({"Records": [TRAIL, TRAIL]}),
+            "laid out": json.dumps({"Records": [TRAIL, TRAIL]}, indent=2),
+            "a bare list": json.dumps([TRAIL, TRAIL]),
+            "one a line": f"{json.dumps(TRAIL)}\n{json.dumps(TRAIL)}\n",
+            "lists line by line": f"{json.dumps({'Records': [TRAIL]})}\n{json.dumps({'Records': [TRAIL]})}",
+            "packed": gzip.compress(json.dumps({"Records": [TRAIL, TRAIL]}).encode()),
+        }.values(),
+    )
+    def test_every_shape_of_file(self, bench: Bench, content: str | bytes) -> None:
+        """One object with all records, laid out or not, or one record a line."""
+        assert bench.of("cloudtrail", content) == ([CALLER, CALLER], {})
+
+    def test_another_entity(self, bench: Bench) -> None:
+        """Dots lead inside of objects."""
+        rows, _ = bench.of("cloudtrail", json.dumps(TRAIL), entity="userIdentity.principalId")
+        assert rows[0][0] == "AIDACKCEVSQ6C2EXAMPLE"
+
+    def test_why_records_are_skipped(self, bench: Bench) -> None:
+        """Calls of AWS services, callers without ARN, IPv6, what is no record."""
+        records = [
+            TRAIL,
+            {**TRAIL, "sourceIPAddress": "AWS Internal"},
+            {**TRAIL, "sourceIPAddress": "ec2.amazonaws.com"},
+            {**TRAIL, "userIdentity": {"type": "AWSService", "invokedBy": "ec2.amazonaws.com"}},
+            {**TRAIL, "userIdentity": None},
+            {**TRAIL, "sourceIPAddress": "2001:db8::7"},
+            {**TRAIL, "eventTime": "yesterday"},
+            "no object",
+        ]
+        rows, skipped = bench.of("cloudtrail", json.dumps({"Records": records}))
+        assert rows == [CALLER]
+        assert skipped == {"NO_ADDRESS": 2, "NO_USER": 2, "IPV6": 1, "NO_TIME": 1, "MALFORMED": 1}
+
+    def test_lines_that_are_no_json(self, bench: Bench) -> None:
+        """They are counted one by one, wherever they stand."""
+        line = json.dumps(TRAIL)
+        assert bench.of("cloudtrail", f"\n{line}\n{line[:-1]}\n{line}") == (
+            [CALLER, CALLER],
+            {"BLANK": 1, "MALFORMED": 1},
+        )
+        assert bench.of("cloudtrail", f"{line[:-1]}\n{line}\n") == ([CALLER], {"MALFORMED": 1})
+
+    def test_filters_reach_inside(self, bench: Bench) -> None:
+        """A truth is true or false, a missing value empty."""
+        bench.put(f"{json.dumps(TRAIL)}\n{json.dumps({**TRAIL, 'errorCode': 'Failed'})}\n")
+        where = ["errorCode=", "userIdentity.sessionContext.attributes.mfaAuthenticated=true"]
+        summary = bench.extract("cloudtrail", filters=Filters.parse(path=None, status="", where=where))
+        assert (summary.num_written, summary.skipped) == (1, {Reason.FILTERED: 1})
+
+
+TABLE = [
+    {"who": "alice", "from": "192.0.2.7", "when": "2018-11-11T09:30:05Z", "ok": "yes"},
+    {"who": "bob, jr.", "from": " 192.0.2.8", "when": "2018-11-11T10:30:05+01:00", "ok": "no"},
+    {"who": "", "from": "192.0.2.8", "when": "2018-11-11T10:30:05Z", "ok": "no"},
+]
+NAMES = {"entity": "who", "ip": "from", "timestamp": "when"}
+TABLE_ROWS = [["alice", "192.0.2.7", "2018-11-11T09:30:05Z"], ["bob, jr.", "192.0.2.8", "2018-11-11T09:30:05Z"]]
+
+
+def as_csv(table: Sequence[Mapping[str, str]]) -> str:
+    """Write a table as CSV."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(table[0]))
+    writer.writeheader()
+    writer.writerows(table)
+    return stream.getvalue()
+
+
+def as_jsonl(table: Sequence[Mapping[str, str]]) -> str:
+    """Write a table as JSON Lines."""
+    return "".join(f"{json.dumps(row)}\n" for row in table)
+
+
+def as_parquet(table: pa.Table) -> bytes:
+    """Write a table as Parquet, two rows a group."""
+    stream = io.BytesIO()
+    parquet.write_table(table, stream, row_group_size=2)
+    return stream.getvalue()
+
+
+class TestTables:
+    """CSV with a header, JSON Lines and Parquet."""
+
+    @pytest.mark.parametrize(
+        ("log_format", "content"),
+        [
+            ("csv", as_csv(TABLE)),
+            ("csv", "\ufeff" + as_csv(TABLE)),
+            ("jsonl", as_jsonl(TABLE)),
+            ("parquet", as_parquet(pa.Table.from_pylist(TABLE))),
+            ("parquet", gzip.compress(as_parquet(pa.Table.from_pylist(TABLE)))),
+        ],
+    )
+    def test_columns_by_name(self, bench: Bench, log_format: str, content: str | bytes) -> None:
+        """Three names say what to take; an empty entity is none."""
+        assert bench.of(log_format, content, **NAMES) == (TABLE_ROWS, {"NO_USER": 1})
+        bench.extract(log_format, Columns(**NAMES), Filters.parse(path=None, status="", where=["ok=yes"]))
+        assert bench.rows() == TABLE_ROWS[:1]
+
+    @pytest.mark.parametrize(("log_format", "word"), [("csv", "column"), ("parquet", "column")])
+    def test_a_column_that_there_is_not(self, bench: Bench, log_format: str, word: str) -> None:
+        """The message names the file, the column, the option and the columns there are."""
+        path = bench.put(as_csv(TABLE) if log_format == "csv" else as_parquet(pa.Table.from_pylist(TABLE)))
+        with pytest.raises(ClientError) as caught:
+            bench.extract(log_format, Columns(entity="who"))
+        assert str(caught.value) == (
+            f"{path}: There is no {word} 'ip': name one with --ip. The columns are who, from, when, ok."
+        )
+
+    def test_csv_rows_of_another_width(self, bench: Bench) -> None:
+        """They are malformed, and count once for each of their lines."""
+        rows = [
+            "entity,ip,timestamp",
+            "a,192.0.2.7",
+            '"a\nb",192.0.2.7',
+            '"a\nb",192.0.2.7,1541928605',
+            "a,b,c,d",
+            "",
+            '"a',
+        ]
+        assert bench.of("csv", "\n".join(rows)) == (
+            [["a\nb", "192.0.2.7", "2018-11-11T09:30:05Z"]],
+            {"MALFORMED": 5, "BLANK": 1},
+        )
+
+    def test_csv_with_nothing_in_it(self, bench: Bench) -> None:
+        """An empty file, or one of a header only, has no records."""
+        assert bench.of("csv", "") == ([], {})
+        assert bench.of("csv", "entity,ip,timestamp\n") == ([], {})
+
+    @pytest.mark.parametrize(
+        "times",
+        [
+            pa.array([1_541_928_605, None], pa.timestamp("s", "America/New_York")),
+            pa.array([1_541_932_205_000, None], pa.timestamp("ms")),
+            pa.array([1_541_928_605, None]),
+            pa.array([1_541_928_605.0, None]),
+            pa.array(["2018-11-11T10:30:05", None], pa.large_string()),
+        ],
+    )
+    def test_times_in_parquet(self, bench: Bench, times: pa.Array) -> None:
+        """Times with and without zone, numbers and texts; what has no zone is local."""
+        table = pa.table({"entity": ["a", "a"], "ip": ["192.0.2.7"] * 2, "timestamp": times})
+        rows, skipped = bench.of("parquet", as_parquet(table), zone="Europe/Berlin")
+        assert rows == [["a", "192.0.2.7", "2018-11-11T09:30:05Z"]]
+        assert skipped == {"NO_TIME": 1}
+
+    def test_numbers_as_entities(self, bench: Bench) -> None:
+        """Whatever type a column has, it is taken as text."""
+        table = pa.table({"entity": [7], "ip": [b"192.0.2.7"], "timestamp": [date(2018, 11, 11)]})
+        assert bench.of("parquet", as_parquet(table))[0] == [["7", "192.0.2.7", "2018-11-11T00:00:00Z"]]
+        line = '{"entity": 7, "ip": "192.0.2.7", "timestamp": 1541928605.5}'
+        assert bench.of("jsonl", line)[0] == [["7", "192.0.2.7", "2018-11-11T09:30:05.500000Z"]]
+
+    def test_no_parquet(self, bench: Bench) -> None:
+        """The message says of which file."""
+        path = bench.put("entity,ip")
+        with pytest.raises(
+            ClientError, match=f"^{path}: The file cannot be read as Parquet: Parquet magic bytes not found"
+        ):
+            bench.extract("parquet")
+
+
+class TestFiles:
+    """Where logs come from."""
+
+    def test_files_and_folders_plain_and_packed(self, bench: Bench) -> None:
+        """All are read, in the order of their names; gzip is known by its first bytes."""
+        bench.put(COMBINED, "b.log")
+        bench.put(gzip.compress(COMBINED.replace("frank", "ann").encode()), "a.log")
+        bench.put("", "c.log")
+        summary = bench.extract("apache")
+        assert [row[0] for row in bench.rows()] == ["ann", "frank"]
+        assert str(summary) == (
+            "2 records in 3 files: 2 written, 0 skipped.\nWritten: from 2000-10-10T20:55:36Z to 2000-10-10T20:55:36Z."
+        )
+
+    def test_blocks_end_where_lines_do(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A line that goes over blocks is one line, with and without an end of its own."""
+        monkeypatch.setattr(files, "_BLOCK_BYTES", 50)
+        rows, skipped = bench.of("apache", f"{COMBINED}\r\n\n{COMBINED}\n{COMBINED}")
+        assert (rows, skipped) == ([FRANK] * 3, {"BLANK": 1})
+
+    def test_a_line_without_end(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is counted once, and its rest never kept in memory."""
+        monkeypatch.setattr(files, "_BLOCK_BYTES", 50)
+        monkeypatch.setattr(files, "_LONGEST_LINE", 200)
+        rows, skipped = bench.of("apache", f"{'x' * 5000}\n{COMBINED}\n{'x' * 5000}")
+        assert (rows, skipped) == ([FRANK], {"MALFORMED": 2})
+
+    def test_damaged_gzip(self, bench: Bench) -> None:
+        """A file cut off is no reason to guess; nothing is written."""
+        path = bench.put(gzip.compress(COMBINED.encode())[:-9])
+        with pytest.raises(ClientError) as caught:
+            bench.extract("apache")
+        assert str(caught.value) == (
+            f"{path} is a damaged gzip file: Compressed file ended before the end-of-stream marker was reached."
+        )
+        assert not bench.output.exists()
+
+    def test_another_format(self, bench: Bench) -> None:
+        """If no record is of the format, the format is wrong."""
+        bench.put(f"{SSHD}\n{SSHD}\n")
+        with pytest.raises(ClientError) as caught:
+            bench.extract("apache")
+        assert str(caught.value) == "None of the 2 records is in the format apache. See --format for the others."
+
+    def test_no_such_file(self, tmp_path: Path) -> None:
+        """The message names it."""
+        with pytest.raises(ClientError) as caught:
+            extraction.extract([tmp_path / "no.log"], None, log_format="apache", columns=Columns(), filters=Filters())
+        assert str(caught.value) == f"There is no file or folder {tmp_path / 'no.log'}."
+
+
+class TestFilters:
+    """What the options say."""
+
+    def test_a_field_that_there_is_not(self, bench: Bench) -> None:
+        """The message names the option, the field and those there are."""
+        bench.put(SSHD)
+        with pytest.raises(ClientError) as caught:
+            bench.extract("sshd", filters=Filters(path="login"))
+        assert str(caught.value) == (
+            "--path cannot be used here: a record has no field 'path'. "
+            "The fields are event, method, host, invalid_user."
+        )
+
+    def test_no_regular_expression(self) -> None:
+        """The message has the library's reason."""
+        with pytest.raises(ClientError) as caught:
+            Filters.parse(path="(", status="", where=[])
+        assert str(caught.value) == "--path must be a regular expression (RE2). Got '(': missing ): (."
+
+    @pytest.mark.parametrize("text", ["status", "=200", ""])
+    def test_no_pair(self, text: str) -> None:
+        """A field and a value are needed."""
+        with pytest.raises(ClientError) as caught:
+            Filters.parse(path=None, status="", where=[text])
+        assert str(caught.value) == f"--where must be FIELD=VALUE. Got {text!r}."
+
+
+class TestSummary:
+    """What became of all records."""
+
+    def test_for_people(self, bench: Bench) -> None:
+        """Reasons in the order in which they are looked for, then the period."""
+        bench.put(f"{COMBINED}\n\nx\n{COMBINED.replace('frank', '-')}\n{COMBINED.replace('2000', '2001')}\n")
+        assert str(bench.extract("apache")) == (
+            "5 records in 1 file: 2 written, 3 skipped.\n"
+            "               1  blank\n"
+            "               1  malformed, not of this format\n"
+            "               1  no entity\n"
+            "Written: from 2000-10-10T20:55:36Z to 2001-10-10T20:55:36Z."
+        )
+
+
+def test_the_command_knows_every_format() -> None:
+    """Its choices, written out to start quickly, are the readers there are."""
+    assert list(traffic._FORMATS) == list(FORMATS)
+
+
+SAMPLES = [COMBINED, SSHD, FLOW, HEADER, json.dumps(TRAIL), as_csv(TABLE), as_jsonl(TABLE), "entity,ip,timestamp"]
+PIECES = [
+    *(piece.encode() for sample in SAMPLES for piece in sample.split(" ")),
+    b" ", b"\n", b"\r\n", b"\r", b"\0", b'"', b"[", b"]", b"{", b"\xff", b"\\", b",", b"::1", b"-", b"9" * 20,
+]  # fmt: skip
+GARBAGE = st.one_of(
+    st.binary(max_size=200),
+    st.lists(st.sampled_from(PIECES), max_size=40).map(b" ".join),
+    st.lists(st.sampled_from([sample.encode() for sample in SAMPLES] + PIECES), max_size=8).map(b"\n".join),
+)
+
+
+@pytest.mark.parametrize("log_format", [name for name in FORMATS if name not in ("parquet", "nginx")])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(content=GARBAGE, packed=st.booleans())
+@example(content=b'"' + b"x" * 200_000, packed=False)
+@example(content=b"\n\n[]", packed=False)
+def test_garbage_is_counted(bench: Bench, log_format: str, content: bytes, packed: bool) -> None:  # noqa: FBT001
+    """Whatever a file holds, each line is read or counted as skipped, or the user is told what is wrong with it."""
+    if log_format == "csv":
+        content = b"entity,ip,timestamp\n" + content
+    bench.put(gzip.compress(content) if packed else content)
+    try:
+        summary = bench.extract(log_format, Columns(year=2018))
+    except ClientError as error:
+        told = ("None of the ", "The flow log has no field", "is a damaged gzip file")
+        assert any(part in str(error) for part in told)  # noqa: PT017
+        return
+    assert summary.num_written == len(bench.rows())
+    assert summary.num_records == summary.num_written + sum(summary.skipped.values())
+    num_lines = len(content.split(b"\n")) - content.endswith(b"\n") if content else 0
+    if log_format in ("apache", "sshd", "vpcflow", "jsonl"):
+        assert summary.num_records == num_lines
