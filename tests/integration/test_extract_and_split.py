@@ -1,0 +1,90 @@
+"""From a log on standard input to files that training reads, through the real command line."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ipinsights.data import read_pairs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LINE = '192.0.2.{} - user_{} [{:02}/Nov/2018:12:00:00 +0000] "POST /login HTTP/1.1" {} 512\n'
+LOG = "".join(LINE.format(number % 250, number % 7, 4 + number // 10, 200 + number % 2) for number in range(100))
+
+
+def run(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """Run the command in a process of its own."""
+    command = [sys.executable, "-m", "ipinsights", *arguments]
+    return subprocess.run(command, input=stdin, capture_output=True, check=False)
+
+
+def test_from_standard_input_to_files_to_train_on(tmp_path: Path) -> None:
+    """Rows go to standard output, the summary to standard error; split makes of them what train reads."""
+    extracted = run("extract", "--format", "nginx", "--status", "200", "-", stdin=gzip.compress(LOG.encode()))
+    assert extracted.returncode == 0
+    assert extracted.stderr.decode() == (
+        "100 records in 1 file: 50 written, 50 skipped.\n"
+        "              50  filtered out\n"
+        "Written: from 2018-11-04T12:00:00Z to 2018-11-13T12:00:00Z.\n"
+    )
+    rows = tmp_path / "rows.csv"
+    rows.write_bytes(extracted.stdout)
+    split = run("split", str(rows), "-o", str(tmp_path), "--at", "2018-11-12", "--calibration-at", "2018-11-11")
+    assert (split.returncode, split.stderr.decode()) == (
+        0,
+        "train.csv: 35 rows from 2018-11-04T12:00:00Z to 2018-11-10T12:00:00Z\n"
+        "calibration.csv: 5 rows from 2018-11-11T12:00:00Z to 2018-11-11T12:00:00Z\n"
+        "test.csv: 10 rows from 2018-11-12T12:00:00Z to 2018-11-13T12:00:00Z\n",
+    )
+    assert [len(read_pairs(tmp_path / f"{part}.csv")) for part in ("train", "calibration", "test")] == [35, 5, 10]
+
+
+def test_one_seed_gives_one_order(tmp_path: Path) -> None:
+    """The same seed mixes the same way, another one differently."""
+    rows = tmp_path / "rows.csv"
+    rows.write_text("".join(f"u,10.0.0.{number},{1541800000 + number}\n" for number in range(200)))
+    orders = []
+    for seed in ("1", "1", "2"):
+        run("split", str(rows), "-o", str(tmp_path), "--fraction", "0.9", "0", "0.1", "--seed", seed)
+        orders.append((tmp_path / "train.csv").read_text())
+    assert orders[0] == orders[1] != orders[2]
+
+
+BY_SHARES = ("--fraction", "0.8", "0.1", "0.1")
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--at", "2018-11-12", *BY_SHARES), ("--calibration-at", "2018-11-12", *BY_SHARES)]
+)
+def test_one_way_to_split(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """By time or by shares, and not both."""
+    split = run("split", str(tmp_path), "-o", str(tmp_path), *options)
+    assert split.returncode == 2
+    assert split.stderr.decode().endswith("Error: Give either --at, perhaps with --calibration-at, or --fraction.\n")
+
+
+def test_a_mistake_is_one_line(tmp_path: Path) -> None:
+    """Exit code 2, one line, and no file half written."""
+    log = tmp_path / "access.log"
+    log.write_text(LOG)
+    extracted = run("extract", "--format", "sshd", str(log), "-o", str(tmp_path / "rows.csv"))
+    assert (extracted.returncode, extracted.stdout) == (2, b"")
+    assert extracted.stderr.decode() == (
+        "ClientError: None of the 100 records is in the format sshd. See --format for the others.\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["access.log"]
+
+
+def test_whoever_reads_has_had_enough(tmp_path: Path) -> None:
+    """A closed pipe, as of head, is no reason to complain."""
+    log = tmp_path / "access.log"
+    log.write_text(LOG * 2000)
+    command = f"{sys.executable} -m ipinsights extract --format apache {log} | head -1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, check=False)
+    assert (done.stdout, done.stderr) == (b"user_0,192.0.2.0,2018-11-04T12:00:00Z\n", b"")
