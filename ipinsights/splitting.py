@@ -1,7 +1,7 @@
 """Rows with times into files to train on, to calibrate with and to test on: what comes later is never trained on.
 
-All rows are held in memory, 16 bytes each and each distinct entity once, and as much again while they are sorted: some
-tens of millions on an ordinary machine.
+All rows are held in memory, 16 bytes each and each distinct entity once; while they are sorted it is some 65 bytes a
+row (measured: 8 million rows in 0.7 GB), so tens of millions fit an ordinary machine.
 """
 
 from __future__ import annotations

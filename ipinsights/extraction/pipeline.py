@@ -44,6 +44,7 @@ FORMATS = {
 }
 """The readers, by the name of the format."""
 
+_FIXED = ("apache", "nginx", "sshd")
 _NO_USER = ["", "-", '""']
 _IPV6 = "^[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*(?:%.*)?$"
 _MAPPED = "(?i)^::ffff:([0-9.]+)$"
@@ -68,9 +69,10 @@ def extract(
     Raises
     ------
     ClientError
-        A file cannot be read, a field is not known, or every record is malformed.
+        A file cannot be read, a field is not known or cannot be chosen, or every record is malformed.
     """
     check_zone(columns.zone)
+    _refuse_names_if_fixed(columns, log_format)
     summary = Summary()
     with opened_output(output) as out:
         for file in _files(sources):
@@ -79,6 +81,13 @@ def extract(
                 out.write(_usable_lines(records, filters, summary))
         _refuse_if_all_malformed(summary, log_format)
     return summary
+
+
+def _refuse_names_if_fixed(columns: Columns, log_format: str) -> None:
+    named = {"--entity": columns.entity, "--ip": columns.ip, "--timestamp": columns.timestamp}
+    given = [option for option, name in named.items() if name is not None]
+    if given and log_format in _FIXED:
+        raise ClientError(f"{given[0]} cannot be used with {log_format}: its lines have fixed places for it.")
 
 
 def _records(file: Path, log_format: str, columns: Columns) -> Iterator[Records]:

@@ -570,6 +570,17 @@ class TestFilters:
         assert str(caught.value) == f"--where must be FIELD=VALUE. Got {text!r}."
 
 
+class TestColumns:
+    """What the options say about where things stand."""
+
+    @pytest.mark.parametrize("log_format", ["apache", "nginx", "sshd"])
+    def test_places_that_are_fixed(self, bench: Bench, log_format: str) -> None:
+        """Choosing one is refused rather than ignored."""
+        with pytest.raises(ClientError) as caught:
+            bench.of(log_format, COMBINED, ip="agent")
+        assert str(caught.value) == f"--ip cannot be used with {log_format}: its lines have fixed places for it."
+
+
 class TestSummary:
     """What became of all records."""
 
