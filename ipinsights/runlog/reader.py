@@ -1,0 +1,257 @@
+"""The lines of a job, one after another, gathered into a run."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from ipinsights.errors import ClientError
+from ipinsights.extraction.files import STANDARD_INPUT
+from ipinsights.runlog.lines import Kind, Line, parse_line
+from ipinsights.runlog.run import COUNTERS, SPEED, THROUGHPUT, TIME_COST, TIMINGS, UPDATE_TIME, Note, RunLog
+from ipinsights.runlog.sources import read_lines
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ipinsights.runlog.sources import LogLine
+
+__all__ = ["read_run"]
+
+_MOST_NOTES = 1000
+_LONGEST_NOTE = 1000
+
+
+def read_run(path: Path) -> RunLog:
+    """Read the log of a training run, ours or SageMaker's, in whatever it is wrapped.
+
+    Memory is bounded by the number of metrics in it. Of a job that was started several times (or of several jobs in
+    one notebook) the last start counts.
+
+    Parameters
+    ----------
+    path
+        A file, plain or gzip; ``-`` is standard input.
+
+    Raises
+    ------
+    ClientError
+        The file cannot be read, or holds no training metrics.
+    """
+    name = "standard input" if path == STANDARD_INPUT else str(path)
+    reader = _Reader()
+    for line in read_lines(path):
+        reader.take(line)
+    run = reader.run(name)
+    if run.num_epochs == 0 and run.batches.empty:
+        raise ClientError(_no_metrics(run))
+    return run
+
+
+def _no_metrics(run: RunLog) -> str:
+    count = sum(run.counts.values())
+    sentence = f"{run.name} holds no training metrics: none of its {count:,} lines is a #quality_metric line."
+    if run.errors:
+        return f"{sentence} Line {run.errors[0].number} tells why: {run.errors[0].text}"
+    return f"{sentence} Give the log of a training job, as CloudWatch, a notebook or `ipinsights train` shows it."
+
+
+_Values = dict[str, Any]
+# Who a line is from: ("host", name), or ("source", name of stream or thread) until the host is known.
+_Who = tuple[str, str]
+_Key = tuple[_Who, tuple[int, ...]]
+
+
+class _Reader:
+    """What has been understood so far."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[Kind] = Counter()
+        self._unknown: list[Note] = []
+        self._errors: list[Note] = []
+        self._rows: dict[_Key, dict[str, float]] = {}
+        self._timings: dict[str, float] = {}
+        self._start: float | None = None
+        self._is_saved = False
+        self._configuration: dict[str, dict[str, str]] = {}
+        self._hosts: dict[str, str] = {}  # by stream or thread
+        self._epoch: dict[_Who, int] = {}  # the one each is in
+        self._expected: dict[str | None, Kind] = {}  # what a line that is nothing by itself would continue
+        self._started: set[str | None] = set()  # streams with a start whose host is not known yet
+        self._num_restarts = 0
+
+    def take(self, given: LogLine) -> None:
+        """Take in the next line."""
+        line = parse_line(given.text)
+        kind = self._kind_in_place(line, given)
+        self._counts[kind] += 1
+        if kind is Kind.ERROR:
+            self._note(self._errors, given, str(line.fields.get("message", given.text)))
+        elif kind is Kind.UNKNOWN:
+            self._note(self._unknown, given, given.text)
+        else:
+            self._note_start(line, given)
+            self._take_values(line, given)
+
+    def _kind_in_place(self, line: Line, given: LogLine) -> Kind:
+        """Give the kind of a line after those before it: tracebacks, errors and warnings go on over several lines."""
+        if line.kind is Kind.BLANK:
+            return Kind.BLANK
+        expected = self._expected.pop(given.stream, None)
+        kind: Kind = line.kind
+        if kind is Kind.UNKNOWN and not line.is_prefixed:
+            kind = _continued(expected, is_indented=given.text[0].isspace())
+        if kind in {Kind.TRACEBACK, Kind.ERROR}:
+            self._expected[given.stream] = kind
+        elif kind is Kind.CONTINUATION and expected is Kind.ERROR:
+            self._expected[given.stream] = Kind.ERROR
+        elif "category" in line.fields:  # Python shows the line of code that it warns of
+            self._expected[given.stream] = Kind.WARNING
+        return kind
+
+    @staticmethod
+    def _note(notes: list[Note], given: LogLine, text: str) -> None:
+        if len(notes) < _MOST_NOTES:
+            notes.append(Note(given.number, text[:_LONGEST_NOTE]))
+
+    def _note_start(self, line: Line, given: LogLine) -> None:
+        is_start = line.kind is Kind.START and line.fields["command"] == "train"
+        if is_start or line.fields.get("role") == "default":
+            self._started.add(given.stream)
+
+    def _take_values(self, line: Line, given: LogLine) -> None:
+        values = line.fields
+        self._is_saved |= "saved" in values
+        handler = _HANDLERS.get(line.kind)
+        if handler is None:
+            return
+        handler(self, values, self._who(values.get("host"), given.stream, line.thread))
+        if not math.isfinite(values.get("value", 0.0)):
+            self._note(self._errors, given, given.text)
+
+    def _who(self, host: str | None, stream: str | None, thread: str | None) -> _Who:
+        source = stream or thread
+        if host is None:
+            return ("source", source or "")
+        if source:
+            self._hosts[source] = host
+        if self._started & {stream, None}:
+            self._started -= {stream, None}
+            self._forget(host)
+        return ("host", host)
+
+    def _forget(self, host: str) -> None:
+        """Drop what an earlier start of a host left, if there is anything."""
+        old = [key for key in self._rows if self._host_of(key[0]) == host]
+        if old:
+            self._num_restarts += 1
+            self._rows = {key: row for key, row in self._rows.items() if key not in set(old)}
+            self._timings, self._start, self._is_saved, self._errors = {}, None, False, []
+
+    def _host_of(self, who: _Who) -> str:
+        role, name = who
+        if role == "host":
+            return name
+        known = {name for role, name in self._epoch if role == "host"}
+        in_name = re.search(r"algo-\d+", name)
+        return self._hosts.get(name) or (in_name[0] if in_name else known.pop() if len(known) == 1 else "algo-1")
+
+    def _row(self, who: _Who, *place: int) -> dict[str, float]:
+        self._epoch[who] = place[0]
+        return self._rows.setdefault((who, place), {})
+
+    def take_configuration(self, values: _Values, _: _Who) -> None:
+        """Keep the defaults, what was provided, and what came of them."""
+        self._configuration[values["role"]] = values["configuration"]
+
+    def take_batch_metric(self, values: _Values, who: _Who) -> None:
+        """Keep a running metric."""
+        self._row(who, values["epoch"], values["batch"])[_name(values)] = values["value"]
+
+    def take_speed(self, values: _Values, who: _Who) -> None:
+        """Keep the speed, and the metrics beside it, which are rounded to six digits."""
+        row = self._row(who, values["epoch"], values["batch"])
+        row.update({f"train:{name}": value for name, value in values["running"].items()})
+        row[SPEED] = values["value"]
+
+    def take_epoch_metric(self, values: _Values, who: _Who) -> None:
+        """Keep a metric of a whole epoch."""
+        self._row(who, values["epoch"])[_name(values)] = values["value"]
+
+    def take_time_cost(self, values: _Values, who: _Who) -> None:
+        """Keep the seconds that training took, without validation."""
+        self._row(who, values["epoch"])[TIME_COST] = values["value"]
+
+    def take_throughput(self, values: _Values, who: _Who) -> None:
+        """Keep the records per second of the epoch that just ended."""
+        self._row(who, self._epoch.get(who, 0))[THROUGHPUT] = values["value"]
+
+    def take_metrics(self, values: _Values, who: _Who) -> None:
+        """Keep durations and counters."""
+        sums, start = values["sums"], values["start"]
+        self._start = start if self._start is None else min(start, self._start)
+        for name in sums.keys() & set(TIMINGS):
+            self._timings[name] = max(sums[name], self._timings.get(name, 0.0))
+        epoch = self._epoch.get(who, 0) if values["epoch"] is None else values["epoch"]
+        if values["epoch"] is not None:
+            self._row(who, epoch).update({name: sums[name] for name in COUNTERS if name in sums})
+        elif UPDATE_TIME in sums:
+            self._row(who, epoch)[UPDATE_TIME] = sums[UPDATE_TIME]
+
+    def run(self, name: str) -> RunLog:
+        """Give what the lines told."""
+        return RunLog(
+            name=name,
+            configuration=self._configuration.get("Final") or self._configuration.get("provided", {}),
+            epochs=self._table("host", "epoch"),
+            batches=self._table("host", "epoch", "batch"),
+            timings=self._timings,
+            start=self._start,
+            num_starts=1 + self._num_restarts,
+            is_saved=self._is_saved,
+            errors=tuple(self._errors),
+            unknown=tuple(self._unknown),
+            counts=dict(self._counts),
+        )
+
+    def _table(self, *index: str) -> pd.DataFrame:
+        merged: dict[tuple[Any, ...], dict[str, float]] = {}
+        # Lines that name their host come last: what they tell has more digits.
+        for who, place in sorted(self._rows, key=lambda key: key[0][0] == "host"):
+            if len(place) == len(index) - 1:
+                merged.setdefault((self._host_of(who), *place), {}).update(self._rows[who, place])
+        keys = (
+            pd.MultiIndex.from_tuples(merged, names=index)
+            if merged
+            else pd.MultiIndex.from_arrays([[]] * len(index), names=index)
+        )
+        return pd.DataFrame(list(merged.values()), index=keys).sort_index()
+
+
+def _continued(expected: Kind | None, *, is_indented: bool) -> Kind:
+    """Give what a line is that is nothing by itself."""
+    if expected is Kind.TRACEBACK:
+        return Kind.TRACEBACK if is_indented else Kind.ERROR
+    if expected is Kind.ERROR or (expected is Kind.WARNING and is_indented):
+        return Kind.CONTINUATION
+    return Kind.UNKNOWN
+
+
+def _name(values: _Values) -> str:
+    return f"{values['phase'].lower()}:{values['metric']}"
+
+
+_HANDLERS = {
+    Kind.BATCH_METRIC: _Reader.take_batch_metric,
+    Kind.CONFIGURATION: _Reader.take_configuration,
+    Kind.EPOCH_METRIC: _Reader.take_epoch_metric,
+    Kind.METRICS: _Reader.take_metrics,
+    Kind.ROUNDED_METRIC: _Reader.take_epoch_metric,
+    Kind.SPEED: _Reader.take_speed,
+    Kind.THROUGHPUT: _Reader.take_throughput,
+    Kind.TIME_COST: _Reader.take_time_cost,
+}

@@ -1,0 +1,143 @@
+"""A training run as its log tells it, and what of the log was not understood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from ipinsights.runlog.lines import Kind
+
+__all__ = [
+    "ACCURACY",
+    "AUC",
+    "COUNTERS",
+    "CROSS_ENTROPY",
+    "SPEED",
+    "THROUGHPUT",
+    "TIME_COST",
+    "TIMINGS",
+    "UPDATE_TIME",
+    "Note",
+    "RunLog",
+]
+
+ACCURACY = "train:binary_classification_accuracy"
+CROSS_ENTROPY = "train:binary_classification_cross_entropy"
+AUC = "validation:discriminator_auc"
+THROUGHPUT = "train:throughput"
+SPEED = "train:speed"
+TIME_COST = "time_cost"
+UPDATE_TIME = "update.time"
+COUNTERS = ("Total Records Seen", "Total Batches Seen", "Max Records Seen Between Resets",
+            "Max Batches Seen Between Resets", "Reset Count")  # fmt: skip
+
+TIMINGS = ("initialize.time", "setuptime", "finalize.time", "totaltime")
+# What several hosts count or do in parallel adds up; what they measure is averaged; the slowest one is waited for.
+_ADDED = {THROUGHPUT, SPEED, *COUNTERS[:4]}
+_LONGEST_OF_HOSTS = {TIME_COST, UPDATE_TIME}
+
+
+@dataclass(frozen=True)
+class Note:
+    """A line worth showing, with its number in the file; cut to 1000 characters."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True)
+class RunLog:
+    """A training run.
+
+    Attributes
+    ----------
+    name
+        Where it was read.
+    configuration
+        Hyperparameters as strings: the final ones if the log holds them, else those provided; may be empty.
+    epochs
+        Metrics under SageMaker's names, ``time_cost`` in seconds, ``update.time`` in milliseconds and the data
+        iterator's counters, one row per (host, epoch); NaN where the log is silent.
+    batches
+        Running metrics and speed in records per second, one row per (host, epoch, batch).
+    timings
+        Milliseconds: ``initialize.time``, ``setuptime``, ``finalize.time``, ``totaltime``; of the slowest host.
+    start
+        First moment told of in a ``#metrics`` line, in seconds since 1970.
+    num_starts
+        How often the job was started in this log; everything else is about the last time.
+    is_saved
+        Does the log tell that a model was saved?
+    errors, unknown
+        Failures, and lines that are not understood: the first 1000 of each.
+    counts
+        Number of lines by kind; nothing is left out.
+    """
+
+    name: str
+    configuration: dict[str, str]
+    epochs: pd.DataFrame
+    batches: pd.DataFrame
+    timings: dict[str, float]
+    start: float | None
+    num_starts: int
+    is_saved: bool
+    errors: tuple[Note, ...]
+    unknown: tuple[Note, ...]
+    counts: dict[Kind, int]
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Names of the hosts, sorted."""
+        return tuple(sorted(set(self.epochs.index.get_level_values("host"))))
+
+    @property
+    def num_epochs(self) -> int:
+        """Number of epochs trained to their end."""
+        return len(self.per_epoch())
+
+    @property
+    def wanted_epochs(self) -> int | None:
+        """Number of epochs that were configured, None where the log does not tell."""
+        text = self.configuration.get("epochs", "")
+        return int(text) if text.isdecimal() else None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no error is told of and all epochs were trained."""
+        return not self.errors and self.num_epochs >= (self.wanted_epochs or 1)
+
+    @property
+    def throughput(self) -> float | None:
+        """Median over epochs of records per second, negatives included, so that a slow start counts little."""
+        speeds = self.per_epoch().get(THROUGHPUT, pd.Series(dtype=float)).dropna()
+        return float(speeds.median()) if len(speeds) else None
+
+    def per_epoch(self) -> pd.DataFrame:
+        """Give one row per epoch that ended: hosts are averaged, or added where they count."""
+        ended = [name for name in (ACCURACY, CROSS_ENTROPY, AUC, THROUGHPUT) if name in self.epochs]
+        return _over_hosts(self.epochs.dropna(how="all", subset=ended), ["epoch"])
+
+    def within_epochs(self) -> pd.DataFrame:
+        """Give one row per (epoch, batch): hosts are averaged, their speeds added."""
+        return _over_hosts(self.batches, ["epoch", "batch"])
+
+    def last(self, metric: str) -> float | None:
+        """Give a metric of the last epoch that has it, None if none has."""
+        values = self.per_epoch().get(metric, pd.Series(dtype=float)).dropna()
+        return float(values.iloc[-1]) if len(values) else None
+
+
+def _over_hosts(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    groups = table.groupby(level=keys)
+    columns = {name: _merged(groups[name], name) for name in map(str, table)}
+    return pd.DataFrame(columns, index=None if columns else groups.size().index)
+
+
+def _merged(groups: Any, name: str) -> Any:
+    if name in _ADDED:
+        return groups.sum(min_count=1)  # a sum of nothing is nothing, not zero
+    return groups.max() if name in _LONGEST_OF_HOSTS else groups.mean()

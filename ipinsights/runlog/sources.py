@@ -1,0 +1,210 @@
+"""Log files to the lines a container wrote: without compression, JSON, CSV, timestamps, stream names and colours.
+
+Read are plain text and gzip of it; what ``aws logs`` prints as text, with or without times and stream names;
+CloudWatch's CSV download; JSON dumps of events (``{"events": [...]}``, a list, or one event a line, Docker's too);
+notebooks with their saved output; ``docker compose`` with its service names. In a notebook or a terminal SageMaker's
+own status texts share lines with the container's: these are taken apart.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from ipinsights.errors import ClientError
+from ipinsights.extraction.files import opened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["LogLine", "read_lines", "unwrap"]
+
+_LONGEST_LINE = 2**20
+_LARGEST_NOTEBOOK = 256 * 2**20
+_CHUNK = 2**16
+
+_MESSAGE_FIELDS = ("message", "@message", "log")
+_STREAM_FIELDS = ("logStreamName", "@logStream", "stream")
+
+_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\].*?(?:\x07|\x1b\\)|\[\d{1,2}(?:;\d{1,3})*m")
+# SageMaker's own status lines begin like a line with a timestamp, and are none.
+_STATUS = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]\w+ - ")
+_PREFIXES = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?(?:Z|[+-]\d\d:?\d\d))?[ \t,]",
+        r"\d{13}[ \t,]",
+        r"/aws/sagemaker/\w+[ \t:]",
+        r"(?P<stream>[\w./-]+/algo-\d+-\d{9,11})[ \t:,]",
+        r"(?P<stream>[\w.-]*\balgo-\d+[\w.-]*) *\| ?",
+    )
+)
+_TEXT_EVENTS = (
+    re.compile(r"EVENTS\t\d{40,}\t\d{13}\t(?P<stream>\S+)\t(?P<text>.*?)(?:\t\d{13})?$"),
+    re.compile(r"EVENTS\t\d{13}\t(?P<text>.*?)(?:\t\d{13})?$"),
+)
+# Where these stand in the middle of a line, something was printed before them without a line's end.
+_BEGINNING = re.compile(
+    r"(?=\[\d\d/\d\d/\d{4} \d\d:\d\d:\d\d [A-Z]+ \d+)|(?=#metrics \{)|(?=Docker entrypoint called with)"
+)
+_EVENT_LIST = re.compile(r'"events"\s*:\s*\[|^\s*\[(?=\s*[{\]])')
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line as the container wrote it.
+
+    Attributes
+    ----------
+    number
+        Of the line in its file, or of the event in its dump; from 1.
+    stream
+        Name of the stream or service it came from, where the wrapping tells.
+    text
+        Without an end of line, and with tabs where the log system wrote ``#011``.
+    """
+
+    number: int
+    stream: str | None
+    text: str
+
+
+def read_lines(path: Path) -> Iterator[LogLine]:
+    """Give the container's lines in a log file (``-``: standard input), in bounded memory.
+
+    Raises
+    ------
+    ClientError
+        The file cannot be read, or is damaged.
+    """
+    with opened(path) as stream:
+        buffered = cast("io.BufferedReader", stream)
+        head = buffered.peek(_CHUNK)[:_CHUNK].decode("utf-8", "replace").lstrip("\ufeff")
+        text = io.TextIOWrapper(buffered, encoding="utf-8-sig", errors="replace")
+        for number, name, message in _events(text, head.lstrip(), path):
+            for line in message.splitlines() or [""]:
+                for stream_name, piece in unwrap(line):
+                    yield LogLine(number, stream_name or name, piece)
+
+
+def unwrap(line: str) -> list[tuple[str | None, str]]:
+    """Give the stream's name, where the line tells it, and the text of each of the container's lines in a line."""
+    stream, text = None, _COLOUR.sub("", line).rstrip().replace("#011", "\t")
+    for _ in range(len(_PREFIXES)):
+        inner = _without_prefix(text)
+        if inner is None:
+            break
+        stream, text = inner[0] or stream, inner[1]
+    return [(stream, piece) for piece in _pieces(text)]
+
+
+def _without_prefix(text: str) -> tuple[str | None, str] | None:
+    if _STATUS.match(text):
+        return None
+    for pattern in _TEXT_EVENTS:
+        if found := pattern.match(text):
+            return found.groupdict().get("stream"), found["text"]
+    for pattern in _PREFIXES:
+        if found := pattern.match(text):
+            return found.groupdict().get("stream"), text[found.end() :]
+    return None
+
+
+def _pieces(text: str) -> list[str]:
+    pieces = [piece.rstrip() for piece in _BEGINNING.split(text)]
+    return [piece for piece in pieces if piece] or [""]
+
+
+def _events(stream: IO[str], head: str, path: Path) -> Iterator[tuple[int, str | None, str]]:
+    """Give number, stream name and message of each event, by the shape of the file's beginning."""
+    if re.match(r'\{\s*"(?:cells|nbformat)', head):
+        return _notebook(stream, path)
+    if re.match(r'\{\s*"(?:events|next\w*Token|searchedLogStreams)"|\[\s*[{\]]', head):
+        return _json_dump(stream)
+    columns = next(csv.reader(head.splitlines()[:1]), [])
+    if len(columns) > 1 and any(field in columns for field in _MESSAGE_FIELDS[:2]):
+        return _csv_download(stream, path)
+    return _plain(stream)
+
+
+def _plain(stream: IO[str]) -> Iterator[tuple[int, str | None, str]]:
+    number = 0
+    while line := stream.readline(_LONGEST_LINE):
+        number += 1
+        event = _json_event(line)
+        yield (number, None, line) if event is None else (number, *event)
+
+
+def _json_event(line: str) -> tuple[str | None, str] | None:
+    """Give stream and message if the line is an event in JSON."""
+    if not line.startswith("{"):
+        return None
+    try:
+        return _message(json.loads(line))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _message(event: Any) -> tuple[str | None, str] | None:
+    if not isinstance(event, dict):
+        return None
+    texts = [event[name] for name in _MESSAGE_FIELDS if isinstance(event.get(name), str)]
+    streams = [event[name] for name in _STREAM_FIELDS if "algo-" in str(event.get(name))]
+    return (str(streams[0]) if streams else None, texts[0]) if texts else None
+
+
+def _csv_download(stream: IO[str], path: Path) -> Iterator[tuple[int, str | None, str]]:
+    try:
+        for number, row in enumerate(csv.DictReader(stream), 2):
+            event = _message(row)
+            if event:
+                yield (number, *event)
+    except csv.Error as error:
+        raise ClientError(f"{path} is no CSV download of CloudWatch: {error}.") from None
+
+
+def _notebook(stream: IO[str], path: Path) -> Iterator[tuple[int, str | None, str]]:
+    text = stream.read(_LARGEST_NOTEBOOK)
+    try:
+        cells = json.loads(text)["cells"]
+        outputs = [output for cell in cells for output in cell.get("outputs", ())]
+        printed = "".join("".join(output.get("text", "")) for output in outputs)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ClientError(f"{path} begins like a notebook and cannot be read as one.") from None
+    for number, line in enumerate(printed.splitlines(), 1):
+        yield number, None, line
+
+
+def _json_dump(stream: IO[str]) -> Iterator[tuple[int, str | None, str]]:
+    """Read the events of one dump or of several one after another, an event at a time."""
+    for number, event in enumerate(_list_items(stream), 1):
+        message = _message(event)
+        if message:
+            yield (number, *message)
+
+
+def _list_items(stream: IO[str]) -> Iterator[Any]:
+    decoder = json.JSONDecoder()
+    waiting, inside = stream.read(_CHUNK), False
+    while waiting:
+        if not inside:
+            found = _EVENT_LIST.search(waiting)
+            waiting, inside = (waiting[found.end() :], True) if found else (waiting[-100:], False)
+        while inside:
+            waiting = waiting.lstrip(" \t\r\n,")
+            try:
+                item, end = decoder.raw_decode(waiting)
+            except (ValueError, RecursionError):
+                inside = not waiting.startswith("]") and len(waiting) < _LONGEST_LINE
+                break
+            yield item
+            waiting = waiting[end:]
+        more = stream.read(_CHUNK)
+        if not more and not (not inside and _EVENT_LIST.search(waiting)):
+            return
+        waiting += more
