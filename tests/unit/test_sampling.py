@@ -1,0 +1,77 @@
+"""Negatives: how a batch of rows becomes labelled records."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ipinsights.sampling import Records, expand, random_ips
+
+
+def expand_rows(num_rows: int, *, num_random: int, num_shuffled: int, rng: np.random.Generator) -> Records:
+    """Expand rows that can be told apart: entity 10 + i at address 1000 + i."""
+    rows = np.arange(num_rows, dtype=np.int32)
+    ips = np.arange(1000, 1000 + num_rows, dtype=np.uint32)
+    return expand(rows + 10, ips, num_random=num_random, num_shuffled=num_shuffled, rng=rng)
+
+
+class TestExpand:
+    """The K-fold expansion."""
+
+    @pytest.mark.parametrize(("num_random", "num_shuffled"), [(1, 1), (5, 1), (0, 1), (3, 0)])
+    def test_each_row_becomes_one_positive_and_its_negatives(
+        self, num_random: int, num_shuffled: int, rng: np.random.Generator
+    ) -> None:
+        """K = 1 + R + S records for each row, all of its own entity, one of them positive at its own address."""
+        records = expand_rows(50, num_random=num_random, num_shuffled=num_shuffled, rng=rng)
+        assert len(records) == 50 * (1 + num_random + num_shuffled)
+        assert np.bincount(records.entity_rows, minlength=60)[10:].tolist() == [1 + num_random + num_shuffled] * 50
+        positive = records.labels == 1
+        assert sorted(records.entity_rows[positive].tolist()) == list(range(10, 60))
+        assert (records.ips[positive].astype(int) - records.entity_rows[positive] == 990).all()
+        assert set(records.labels[~positive].tolist()) <= {0.0}
+
+    def test_shuffled_negatives_are_permutations_of_the_batch(self, rng: np.random.Generator) -> None:
+        """With R = 0 each address of the batch is in S negatives, and nearly none of them its own row's."""
+        records = expand_rows(500, num_random=0, num_shuffled=2, rng=rng)
+        negative = records.labels == 0
+        assert np.bincount(records.ips[negative] - 1000).tolist() == [2] * 500
+        num_own = np.count_nonzero(records.ips[negative].astype(int) - records.entity_rows[negative] == 990)
+        assert num_own < 20  # Poisson with mean 2
+
+    def test_a_lone_row_is_its_own_shuffled_negative(self, rng: np.random.Generator) -> None:
+        """The original does not exclude it either: its own test trains on one pair alone."""
+        records = expand_rows(1, num_random=0, num_shuffled=1, rng=rng)
+        assert records.ips.tolist() == [1000, 1000]
+        assert sorted(records.labels.tolist()) == [0.0, 1.0]
+
+    def test_records_are_mixed(self, rng: np.random.Generator) -> None:
+        """Positives are spread evenly over the batches that the records are cut into."""
+        records = expand_rows(1000, num_random=5, num_shuffled=1, rng=rng)
+        positives = records.labels.reshape(7, 1000).sum(axis=1)
+        assert (abs(positives - 1000 / 7) < 6 * np.sqrt(1000 / 7)).all()
+
+    def test_a_seed_gives_the_same_records(self) -> None:
+        """All randomness comes from the generator that is passed in."""
+        first, second = (expand_rows(20, num_random=2, num_shuffled=1, rng=np.random.default_rng(3)) for _ in range(2))
+        assert first.ips.tolist() == second.ips.tolist()
+        assert first.labels.tolist() == second.labels.tolist()
+
+    def test_types_are_what_the_network_takes(self, rng: np.random.Generator) -> None:
+        """Rows int32, addresses uint32, labels float32; slices copy nothing."""
+        records = expand_rows(4, num_random=1, num_shuffled=1, rng=rng)
+        assert (records.entity_rows.dtype, records.ips.dtype, records.labels.dtype) == (np.int32, np.uint32, np.float32)
+        assert np.shares_memory(records[2:5].ips, records.ips)
+        assert len(records[2:5]) == 3
+
+
+class TestRandomIps:
+    """Uniformly random addresses."""
+
+    def test_every_octet_is_uniform(self, rng: np.random.Generator) -> None:
+        """Each of the 256 values is as frequent as the others at each of the four places (chi-square, six sigma)."""
+        ips = random_ips(200_000, rng=rng)
+        for shift in (24, 16, 8, 0):
+            counts = np.bincount((ips >> shift) & 255, minlength=256)
+            chi_square = ((counts - 200_000 / 256) ** 2 / (200_000 / 256)).sum()
+            assert abs(chi_square - 255) < 6 * np.sqrt(2 * 255)
