@@ -1,0 +1,103 @@
+"""What ``ipinsights compare`` does: two logs are judged, a folder or any other number of logs is listed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ipinsights.comparison.history import log_files, read_history
+from ipinsights.comparison.report import Report, json_text, write_file
+from ipinsights.comparison.run_reports import comparison_report, history_report
+from ipinsights.comparison.runs import METRICS, compare, parse_tolerances
+from ipinsights.errors import ClientError
+from ipinsights.runlog import read_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from ipinsights.comparison.runs import Tolerance
+    from ipinsights.runlog import RunLog
+
+__all__ = ["check_metrics", "compare_logs"]
+
+
+def compare_logs(
+    paths: Sequence[Path],
+    *,
+    tolerances: Sequence[str] = (),
+    ignored: Sequence[str] = (),
+    markdown: Path | None = None,
+    json: Path | None = None,
+    plot: Path | None = None,
+    echo: Callable[[str], object] = print,
+) -> bool:
+    """Show two logs side by side, or many as a table, and write what is wanted.
+
+    Returns
+    -------
+    bool
+        Is the second of two worse than the first?
+
+    Raises
+    ------
+    ClientError
+        A log cannot be read or holds no metrics, an option is wrong, or a file cannot be written.
+    """
+    allowed = parse_tolerances(tolerances)
+    check_metrics(ignored)
+    if len(paths) == 2 and not any(path.is_dir() for path in paths):  # noqa: PLR2004
+        outcome = _judge_two(paths[0], paths[1], allowed, ignored)
+    else:
+        outcome = _list_many(paths)
+    echo(outcome.report.text())
+    if markdown:
+        write_file(markdown, outcome.report.markdown())
+    if json:
+        write_file(json, json_text(outcome.content))
+    if plot:
+        from ipinsights.comparison.plots import draw_runs, png
+
+        write_file(plot, png(draw_runs(outcome.runs, [run.name for run in outcome.runs])))
+    return outcome.is_regression
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What there is to show and to write."""
+
+    report: Report
+    content: dict[str, Any]
+    runs: tuple[RunLog, ...]
+    is_regression: bool = False
+
+
+def _judge_two(
+    baseline: Path, candidate: Path, tolerances: Mapping[str, Tolerance], ignored: Sequence[str]
+) -> _Outcome:
+    comparison = compare(read_run(baseline), read_run(candidate), tolerances=tolerances, ignored=ignored)
+    return _Outcome(
+        report=comparison_report(comparison),
+        content=comparison.to_json(),
+        runs=(comparison.baseline, comparison.candidate),
+        is_regression=bool(comparison.regressions),
+    )
+
+
+def _list_many(paths: Sequence[Path]) -> _Outcome:
+    history = read_history([file for path in paths for file in log_files(path)])
+    return _Outcome(report=history_report(history), content=history.to_json(), runs=history.runs)
+
+
+def check_metrics(names: Sequence[str]) -> None:
+    """Refuse names that are no metrics'.
+
+    Raises
+    ------
+    ClientError
+        There is one.
+    """
+    known = sorted(metric.name for metric in METRICS)
+    for name in names:
+        if name not in known:
+            raise ClientError(f"'{name}' is no metric to ignore: it must be one of {', '.join(known)}.")

@@ -1,0 +1,96 @@
+"""A library of training runs as one table, a row per run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from ipinsights.comparison.runs import METRICS
+from ipinsights.errors import ClientError
+from ipinsights.runlog import RunLog, read_run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["History", "log_files", "read_history"]
+
+_SUFFIXES = {".log", ".txt", ".json", ".jsonl", ".csv", ".ipynb", ".gz"}
+
+
+@dataclass(frozen=True)
+class History:
+    """Runs in the order they were started, and the files that could not be read, with the reason."""
+
+    runs: tuple[RunLog, ...]
+    unreadable: tuple[tuple[str, str], ...]
+
+    def table(self) -> pd.DataFrame:
+        """Give a row per run: start (UTC), state, epochs, metrics, total seconds, hyperparameters that differ."""
+        index = pd.Index([run.name for run in self.runs], name="run")
+        return pd.DataFrame([_row(run) for run in self.runs], index=index).join(self._differing().reindex(index))
+
+    def _differing(self) -> pd.DataFrame:
+        """Give the hyperparameters that are not the same in all runs; the number of epochs is shown anyway."""
+        table = pd.DataFrame([run.configuration for run in self.runs], index=[run.name for run in self.runs], dtype=str)
+        return table[[name for name in table if name != "epochs" and len(set(table[name])) > 1]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give all of it, for machines."""
+        return {"runs": self.table().reset_index().to_dict("records"), "unreadable": dict(self.unreadable)}
+
+
+def _row(run: RunLog) -> dict[str, Any]:
+    start = None if run.start is None else datetime.fromtimestamp(run.start, timezone.utc)
+    total = run.timings.get("totaltime")
+    return {
+        "start": None if start is None else f"{start:%Y-%m-%d %H:%M}",
+        "state": _state(run),
+        "epochs": run.num_epochs,
+        **{metric.name: metric.of(run) for metric in METRICS},
+        "seconds": None if total is None else total / 1000,
+    }
+
+
+def _state(run: RunLog) -> str:
+    if run.errors:
+        return "failed"
+    return "complete" if run.is_complete else f"{run.num_epochs} of {run.wanted_epochs or '?'} epochs"
+
+
+def log_files(path: Path) -> list[Path]:
+    """Give the log files of a folder by name; a file gives itself.
+
+    Raises
+    ------
+    ClientError
+        There is none, or nothing at all under this name.
+    """
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and not file.name.startswith("."))
+    if not found:
+        raise ClientError(f"{path} holds no logs: their names must end in {', '.join(sorted(_SUFFIXES))}.")
+    return found
+
+
+def read_history(paths: Sequence[Path]) -> History:
+    """Read many logs; one that cannot be read does not hide the others.
+
+    Raises
+    ------
+    ClientError
+        None can be read.
+    """
+    runs, unreadable = [], []
+    for path in paths:
+        try:
+            runs.append(read_run(path))
+        except ClientError as error:
+            unreadable.append((str(path), str(error)))
+    if not runs:
+        raise ClientError(unreadable[0][1])
+    return History(tuple(sorted(runs, key=lambda run: (run.start or 0.0, run.name))), tuple(unreadable))

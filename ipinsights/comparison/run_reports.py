@@ -1,0 +1,154 @@
+"""Comparisons and histories of training runs as reports for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ipinsights.comparison.report import Report, Section, number, signed
+from ipinsights.comparison.runs import METRICS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ipinsights.comparison.history import History
+    from ipinsights.comparison.runs import Judgement, RunComparison
+    from ipinsights.runlog import RunLog
+
+__all__ = ["comparison_report", "history_report", "verdict_line"]
+
+_DIGITS = {metric.name: metric.digits for metric in METRICS}
+# So many points of a learning curve tell its shape; JSON and the plot have all.
+_MOST_POINTS = 8
+_MOST_NOTES = 3
+
+
+def verdict_line(comparison: RunComparison) -> str:
+    """Give the verdict in a sentence."""
+    if not comparison.regressions:
+        return f"OK: {comparison.candidate.name} is not worse than {comparison.baseline.name}."
+    names = ", ".join(judgement.name for judgement in comparison.regressions)
+    return f"REGRESSION: {comparison.candidate.name} is worse than {comparison.baseline.name} in {names}."
+
+
+def comparison_report(comparison: RunComparison) -> Report:
+    """Give everything that two logs tell, side by side."""
+    sections = [
+        Section("Judged by the last epoch", _judgement_table(comparison.judgements)),
+        _configuration_section(comparison),
+        Section("Epoch by epoch", _metric_table(comparison.epochs())),
+        _within_section(comparison),
+        Section("Counters and timings", _counter_table(comparison.counters())),
+        Section("Notes", remarks=(*_data_notes(comparison), *_run_notes((comparison.baseline, comparison.candidate)))),
+    ]
+    return Report(
+        verdict_line(comparison), tuple(section for section in sections if section.table is not None or section.remarks)
+    )
+
+
+def _judgement_table(judgements: Iterable[Judgement]) -> pd.DataFrame:
+    rows = [
+        {
+            "metric": judgement.name,
+            "baseline": number(judgement.baseline, judgement.digits),
+            "candidate": number(judgement.candidate, judgement.digits),
+            "difference": signed(judgement.difference, judgement.digits),
+            "may be worse by": number(judgement.allowed, judgement.digits),
+            "verdict": judgement.verdict.value + (f" ({judgement.reason})" if judgement.reason else ""),
+        }
+        for judgement in judgements
+    ]
+    return pd.DataFrame(rows)
+
+
+def _configuration_section(comparison: RunComparison) -> Section:
+    table = comparison.configuration()
+    if table.empty:
+        return Section("Configuration", remarks=("No hyperparameter differs.",))
+    return Section("Configuration: what differs", table.fillna("-").reset_index())
+
+
+def _metric_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Give a line per metric and epoch (and batch) as texts."""
+    digits = [_DIGITS[name] for name in rows.index.get_level_values("metric")]
+    columns = {
+        **{str(level): rows.index.get_level_values(str(level)).astype(str) for level in rows.index.names},
+        "baseline": list(map(number, rows["baseline"], digits)),
+        "candidate": list(map(number, rows["candidate"], digits)),
+        "difference": list(map(signed, rows["difference"], digits)),
+    }
+    return pd.DataFrame(columns)
+
+
+def _within_section(comparison: RunComparison) -> Section:
+    title, rows = "Inside epochs", comparison.within_epochs()
+    if not comparison.has_same_batches:
+        return Section(title, remarks=("Not lined up: mini_batch_size differs, so batches are not the same records.",))
+    if rows.empty:
+        return Section(title, remarks=("The logs tell of no batch in common.",))
+    tables, remarks = [], []
+    for name in rows.index.unique("metric"):
+        metric = rows.xs(name, level="metric", drop_level=False)
+        remarks.append(f"{name}: {len(metric)} points in common, {_largest_difference(metric)}.")
+        tables.append(metric.iloc[np.unique(np.linspace(0, len(metric) - 1, _MOST_POINTS).round().astype(int))])
+    return Section(title, _metric_table(pd.concat(tables)), tuple(remarks))
+
+
+def _largest_difference(metric: pd.DataFrame) -> str:
+    """Say where two curves are farthest apart; batch 0 is a batch alone, so it is looked at only if there is no other."""
+    epochs, batches = (metric.index.get_level_values(level).to_numpy() for level in ("epoch", "batch"))
+    differences = metric["difference"].to_numpy()
+    place = int(np.argmax(np.abs(differences) * (batches > 0)))
+    difference = signed(float(differences[place]), _DIGITS[metric.index[0][0]])
+    return f"largest difference {difference} at epoch {epochs[place]}, batch {batches[place]}"
+
+
+def _counter_table(counters: pd.DataFrame) -> pd.DataFrame:
+    digits = [1 if name.endswith("(ms)") else 0 for name in counters.index]
+    difference = counters["candidate"] - counters["baseline"]
+    return pd.DataFrame(
+        {
+            "counter": counters.index,
+            "baseline": list(map(number, counters["baseline"], digits)),
+            "candidate": list(map(number, counters["candidate"], digits)),
+            "difference": list(map(signed, difference, digits)),
+        }
+    )
+
+
+def _data_notes(comparison: RunComparison) -> list[str]:
+    records = [run.last("Max Records Seen Between Resets") for run in (comparison.baseline, comparison.candidate)]
+    if None in records or records[0] == records[1]:
+        return []
+    return [f"The runs did not train on the same data: {number(records[0], 0)} and {number(records[1], 0)} records an "
+            "epoch."]  # fmt: skip
+
+
+def _run_notes(runs: Iterable[RunLog]) -> list[str]:
+    notes = []
+    for run in runs:
+        if not run.configuration:
+            notes.append(f"{run.name} does not tell its configuration.")
+        if run.num_starts > 1:
+            notes.append(f"{run.name} tells of {run.num_starts} starts; the last one is shown.")
+        if len(run.hosts) > 1:
+            notes.append(f"{run.name} is of {len(run.hosts)} hosts: metrics are averaged, records and speeds added.")
+        notes += [f"{run.name}, line {note.number}, an error: {note.text}" for note in run.errors[:_MOST_NOTES]]
+        notes += [f"{run.name}, line {note.number}, not understood: {note.text}" for note in run.unknown[:_MOST_NOTES]]
+        if len(run.unknown) > _MOST_NOTES:
+            notes.append(f"{run.name}: {len(run.unknown):,} lines are not understood in all.")
+    return notes
+
+
+def history_report(history: History) -> Report:
+    """Give a row per run."""
+    table = history.table().reset_index()
+    for name, digits in {**_DIGITS, "seconds": 1}.items():
+        table[name] = [number(value, digits) for value in table[name].astype(float)]
+    text = table.astype(object).where(table.notna(), "-")
+    sections = [Section("Runs", text), Section("Notes", remarks=tuple(_run_notes(history.runs)))]
+    sections += [Section("Not read", remarks=tuple(reason for _, reason in history.unreadable))]
+    headline = f"{len(history.runs)} runs, {len(history.unreadable)} files without one."
+    return Report(headline, tuple(section for section in sections if section.table is not None or section.remarks))

@@ -1,0 +1,309 @@
+"""Two training runs side by side, and whether the candidate is worse than the baseline.
+
+What is judged is the last epoch, because its parameters are the model. Better is never a regression. Throughput is
+shown and judged only on request: it tells more of the machine than of the model.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from ipinsights.errors import ClientError
+from ipinsights.runlog.run import ACCURACY, AUC, COUNTERS, CROSS_ENTROPY, SPEED, THROUGHPUT, RunLog
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+__all__ = ["METRICS", "Judgement", "Metric", "RunComparison", "Tolerance", "Verdict", "compare", "parse_tolerances"]
+
+_SAMPLING = ("random_negative_sampling_rate", "shuffled_negative_sampling_rate")
+# Differences as small as this come from writing decimals down.
+_ROUNDING = 1e-9
+_AMOUNT = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?%?")
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How much worse is not worse yet: an amount, or a share of the baseline's value."""
+
+    amount: float
+    is_share: bool = False
+
+    def allowed(self, baseline: float) -> float:
+        """Give the amount for a baseline's value."""
+        return self.amount * abs(baseline) if self.is_share else self.amount
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What two runs are compared by.
+
+    Attributes
+    ----------
+    name, key
+        Ours for people, and SageMaker's.
+    higher_is_better
+        The direction.
+    tolerance
+        By default; None if it is not judged by default.
+    within_key
+        Its key inside epochs, None if it does not exist there.
+    digits
+        To show after the point.
+    """
+
+    name: str
+    key: str
+    higher_is_better: bool
+    tolerance: Tolerance | None
+    within_key: str | None
+    digits: int = 6
+
+    def of(self, run: RunLog) -> float | None:
+        """Give its value for a whole run: that of the last epoch, for throughput the median over epochs."""
+        return run.throughput if self.key == THROUGHPUT else run.last(self.key)
+
+
+# Public runs of the original at the same settings on like data end within 0.0004 of accuracy and 0.0014 of
+# cross-entropy of each other; their AUC moves by 0.0001 from epoch to epoch. The defaults are two to three times that.
+METRICS = (
+    Metric("accuracy", ACCURACY, higher_is_better=True, tolerance=Tolerance(0.001), within_key=ACCURACY),
+    Metric("cross_entropy", CROSS_ENTROPY, higher_is_better=False, tolerance=Tolerance(0.003),
+           within_key=CROSS_ENTROPY),
+    Metric("auc", AUC, higher_is_better=True, tolerance=Tolerance(0.002), within_key=None),
+    Metric("throughput", THROUGHPUT, higher_is_better=True, tolerance=None, within_key=SPEED, digits=0),
+)  # fmt: skip
+
+
+class Verdict(str, enum.Enum):
+    """What a judgement comes to; the value is what people read."""
+
+    BETTER = "better"
+    SAME = "not worse"
+    WORSE = "WORSE"
+    MISSING = "MISSING"
+    NOT_JUDGED = "not judged"
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether the candidate fails by it."""
+        return self in {Verdict.WORSE, Verdict.MISSING}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One thing judged.
+
+    Attributes
+    ----------
+    name
+        Of the metric, or ``epochs``: did the run come to its end?
+    baseline, candidate
+        Values, None where the log has none.
+    allowed
+        How much worse the candidate may be, None when not judged.
+    verdict, reason
+        What came of it, and why where that is not plain from the numbers.
+    """
+
+    name: str
+    baseline: float | None
+    candidate: float | None
+    allowed: float | None
+    verdict: Verdict
+    reason: str = ""
+    digits: int = 6
+
+    @property
+    def difference(self) -> float | None:
+        """Candidate minus baseline."""
+        return None if self.baseline is None or self.candidate is None else self.candidate - self.baseline
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """Two runs, and what was judged."""
+
+    baseline: RunLog
+    candidate: RunLog
+    judgements: tuple[Judgement, ...]
+
+    @property
+    def regressions(self) -> tuple[Judgement, ...]:
+        """Whatever the candidate fails by."""
+        return tuple(judgement for judgement in self.judgements if judgement.verdict.is_regression)
+
+    def configuration(self) -> pd.DataFrame:
+        """Give the hyperparameters that differ, by name; None where a log does not have one."""
+        ours, theirs = self.baseline.configuration, self.candidate.configuration
+        names = [name for name in sorted({*ours, *theirs}) if not _same_value(ours.get(name), theirs.get(name))]
+        return pd.DataFrame(
+            {"baseline": [ours.get(name) for name in names], "candidate": [theirs.get(name) for name in names]},
+            index=pd.Index(names, name="hyperparameter"),
+        )
+
+    def epochs(self) -> pd.DataFrame:
+        """Give metrics of all epochs of both, one row per (metric, epoch)."""
+        keys = {metric.name: metric.key for metric in METRICS}
+        return _side_by_side(self.baseline.per_epoch(), self.candidate.per_epoch(), keys)
+
+    def within_epochs(self) -> pd.DataFrame:
+        """Give running metrics at the batches both logs tell of, one row per (metric, epoch, batch).
+
+        Empty when the batches of the two hold different numbers of records.
+        """
+        keys = {metric.name: metric.within_key for metric in METRICS if metric.within_key}
+        rows = _side_by_side(self.baseline.within_epochs(), self.candidate.within_epochs(), keys)
+        return rows.dropna() if self.has_same_batches else rows.iloc[:0]
+
+    @property
+    def has_same_batches(self) -> bool:
+        """Whether a batch is as large in both, as far as the logs tell."""
+        sizes = [run.configuration.get("mini_batch_size") for run in (self.baseline, self.candidate)]
+        return None in sizes or _same_value(*sizes)
+
+    def counters(self) -> pd.DataFrame:
+        """Give the data iterator's counters after the last epoch and the timings in milliseconds, by name."""
+        columns = {}
+        for role, run in (("baseline", self.baseline), ("candidate", self.candidate)):
+            counters = {name: run.last(name) for name in COUNTERS}
+            columns[role] = {**counters, **{f"{name} (ms)": value for name, value in run.timings.items()}}
+        return pd.DataFrame(columns, dtype=float).dropna(how="all")
+
+    def to_json(self) -> dict[str, Any]:
+        """Give all of it, for machines."""
+        return {
+            "is_regression": bool(self.regressions),
+            "baseline": self.baseline.name,
+            "candidate": self.candidate.name,
+            "judgements": [
+                {"metric": judgement.name, "baseline": judgement.baseline, "candidate": judgement.candidate,
+                 "difference": judgement.difference, "allowed": judgement.allowed,
+                 "verdict": judgement.verdict.name.lower(), "reason": judgement.reason}
+                for judgement in self.judgements
+            ],
+            "configuration": self.configuration().to_dict("index"),
+            "epochs": self.epochs().reset_index().to_dict("records"),
+            "within_epochs": self.within_epochs().reset_index().to_dict("records"),
+            "counters": self.counters().to_dict("index"),
+        }  # fmt: skip
+
+
+def compare(
+    baseline: RunLog,
+    candidate: RunLog,
+    *,
+    tolerances: Mapping[str, Tolerance] | None = None,
+    ignored: Collection[str] = (),
+) -> RunComparison:
+    """Judge a candidate by a baseline.
+
+    Parameters
+    ----------
+    baseline, candidate
+        Runs.
+    tolerances
+        By name of a metric, over the defaults of ``METRICS``.
+    ignored
+        Names of metrics that are shown and not judged.
+    """
+    wanted = {metric.name: metric.tolerance for metric in METRICS} | dict(tolerances or {})
+    judgements = [_judge_end(baseline, candidate)]
+    for metric in METRICS:
+        tolerance = None if metric.name in ignored else wanted[metric.name]
+        judgements.append(_judge(metric, baseline, candidate, tolerance))
+    return RunComparison(baseline, candidate, tuple(judgements))
+
+
+def _judge_end(baseline: RunLog, candidate: RunLog) -> Judgement:
+    reason, verdict = "", Verdict.SAME
+    if candidate.errors:
+        reason, verdict = f"line {candidate.errors[0].number}: {candidate.errors[0].text}", Verdict.WORSE
+    elif not candidate.is_complete and (baseline.is_complete or candidate.num_epochs < baseline.num_epochs):
+        reason, verdict = f"{candidate.wanted_epochs or baseline.num_epochs} epochs were to be trained", Verdict.WORSE
+    return Judgement("epochs", baseline.num_epochs, candidate.num_epochs, None, verdict, reason, digits=0)
+
+
+def _judge(metric: Metric, baseline: RunLog, candidate: RunLog, tolerance: Tolerance | None) -> Judgement:
+    ours, theirs = metric.of(baseline), metric.of(candidate)
+
+    def result(verdict: Verdict, reason: str = "", allowed: float | None = None) -> Judgement:
+        return Judgement(metric.name, ours, theirs, allowed, verdict, reason, metric.digits)
+
+    if tolerance is None:
+        return result(Verdict.NOT_JUDGED)
+    if ours is None:
+        return result(Verdict.NOT_JUDGED, "the baseline does not have it")
+    if theirs is None:
+        return result(Verdict.MISSING, "the baseline has it")
+    if metric.key in {ACCURACY, CROSS_ENTROPY} and not _same_sampling(baseline, candidate):
+        return result(Verdict.NOT_JUDGED, "the runs had different shares of negatives")
+    allowed = tolerance.allowed(ours)
+    gain = theirs - ours if metric.higher_is_better else ours - theirs
+    slack = allowed + _ROUNDING * max(abs(ours), abs(theirs))
+    verdict = Verdict.WORSE if gain < -slack else Verdict.BETTER if gain > slack else Verdict.SAME
+    return result(verdict, allowed=allowed)
+
+
+def _same_sampling(baseline: RunLog, candidate: RunLog) -> bool:
+    pairs = [(baseline.configuration.get(name), candidate.configuration.get(name)) for name in _SAMPLING]
+    return all(None in pair or _same_value(*pair) for pair in pairs)
+
+
+def _same_value(one: str | None, other: str | None) -> bool:
+    """Whether two texts are the same, as numbers if they are such: 0.00001 and 1e-05 are."""
+    if one == other:
+        return True
+    try:
+        return one is not None and other is not None and float(one) == float(other)
+    except ValueError:
+        return False
+
+
+def _side_by_side(baseline: pd.DataFrame, candidate: pd.DataFrame, keys: Mapping[str, str]) -> pd.DataFrame:
+    """Give columns baseline, candidate and difference; rows by metric and by the index of both."""
+    tables = {}
+    for name, key in keys.items():
+        pair = {"baseline": baseline.get(key), "candidate": candidate.get(key)}
+        columns = {role: column.rename(role) for role, column in pair.items() if column is not None}
+        if columns:
+            tables[name] = pd.concat(columns.values(), axis=1).reindex(columns=["baseline", "candidate"])
+    if not tables:
+        nothing = pd.MultiIndex.from_arrays([[], []], names=["metric", "epoch"])
+        return pd.DataFrame(index=nothing, columns=["baseline", "candidate", "difference"], dtype=float)
+    rows = pd.concat(tables, names=["metric"]).sort_index(level=[1], sort_remaining=True, kind="stable")
+    rows = rows.dropna(how="all").reindex(list(tables), level="metric")
+    return rows.assign(difference=rows["candidate"] - rows["baseline"])
+
+
+def parse_tolerances(assignments: Sequence[str]) -> dict[str, Tolerance]:
+    """Read ``metric=0.001`` (an amount) and ``metric=5%`` (a share of the baseline's value).
+
+    Raises
+    ------
+    ClientError
+        The metric is unknown, or the value is no number from 0.
+    """
+    return dict(map(_parse_tolerance, assignments))
+
+
+def _parse_tolerance(assignment: str) -> tuple[str, Tolerance]:
+    name, _, text = assignment.partition("=")
+    names = {metric.name for metric in METRICS}
+    if name.strip() not in names:
+        raise ClientError(
+            f"Tolerance '{assignment}' is for no known metric: it must begin with one of {', '.join(sorted(names))}, "
+            "for example auc=0.005."
+        )
+    text = text.strip()
+    if re.fullmatch(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?%?", text) and math.isfinite(
+        value := float(text.rstrip("%"))
+    ):
+        return name.strip(), Tolerance(value / 100, is_share=True) if text.endswith("%") else Tolerance(value)
+    raise ClientError(f"Tolerance '{assignment}' must be a number from 0 or a percentage, for example {name}=0.005.")
