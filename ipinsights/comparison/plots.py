@@ -77,27 +77,31 @@ def draw_runs(runs: Sequence[RunLog], labels: Sequence[str]) -> Figure:
 
 def _draw_run(axes: Axes, run: RunLog, key: str, position: int) -> None:
     scale = 1e-3 if key == THROUGHPUT else 1.0
-    inside, ends = _inside(run, key), run.per_epoch().get(key, pd.Series(dtype=float)).dropna()
-    if len(inside):
-        axes.plot(inside.index, inside * scale, color=_colour(position), linestyle=_style(position), linewidth=1.4)
-    line = _draw_line(axes, ends.index + 1, ends * scale, position)
-    if len(inside):
+    ends = run.per_epoch().get(key, pd.Series(dtype=float)).dropna() * scale
+    curve = _inside(run, key, ends)
+    axes.plot(curve.index, curve, color=_colour(position), linestyle=_style(position), linewidth=1.4)
+    line = _draw_line(axes, ends.index + 1, ends, position)
+    if len(curve):
         line.set_linestyle("none")
 
 
-def _inside(run: RunLog, key: str) -> Any:
-    """Give a running metric by epochs passed; an epoch is a curve of its own, since metrics begin anew in each."""
+def _inside(run: RunLog, key: str, ends: pd.Series[float]) -> Any:
+    """Give a running metric and its values at the ends by epochs passed, with a gap before each epoch.
+
+    Running metrics begin anew in each epoch, so a line from one to the next would mean nothing.
+    """
     table, sizes = run.within_epochs(), run.per_epoch().get("Max Batches Seen Between Resets")
-    if key not in table or key == THROUGHPUT:
+    if key not in table:
         return pd.Series(dtype=float)
-    # One batch alone is noise, and at the very beginning it would flatten all the rest of the curve.
-    series = table[key].dropna()
-    series = series[series.index.get_level_values("batch") > 0]
-    batches = series.index.get_level_values("batch")
-    num_batches = float(sizes.max()) if sizes is not None and sizes.notna().any() else float(batches.max() or 1) + 1
-    passed = series.index.get_level_values("epoch") + (batches + 1) / num_batches
-    gaps = pd.Series(float("nan"), index=sorted({float(math.floor(place)) for place in passed}))
-    return pd.concat([pd.Series(series.to_numpy(), index=passed), gaps]).sort_index(kind="stable")
+    # Batch 0 is a batch alone: noise, and at the very beginning it would flatten all the rest of the curve.
+    series = table[key].dropna().loc[lambda values: values.index.get_level_values("batch") > 0]
+    epochs, batches = (series.index.get_level_values(level).to_numpy() for level in ("epoch", "batch"))
+    num_seen = int(max(batches, default=0)) + 1
+    num_batches = num_seen if sizes is None or sizes.isna().all() else max(num_seen, int(sizes.max()))
+    inside = pd.Series(series.to_numpy(), index=epochs + (batches + 1) / num_batches)
+    gaps = pd.Series(float("nan"), index=sorted({float(epoch) + 1e-9 for epoch in epochs}))
+    at_ends = ends[ends.index.isin(epochs)]
+    return pd.concat([inside, gaps, at_ends.set_axis(at_ends.index + 1.0)]).sort_index()
 
 
 def _draw_line(axes: Axes, x: Any, y: Any, position: int) -> Any:
@@ -114,10 +118,12 @@ def _style(position: int) -> str:
 
 
 def _dress(axes: Axes, key: str) -> None:
-    axes.set(xlabel="epochs", ylabel=_LABELS[key])
+    axes.set(xlabel="epochs trained", ylabel=_LABELS[key])
     axes.grid(alpha=0.3)
     axes.locator_params(axis="x", integer=True)
     if key == CROSS_ENTROPY:
         axes.set_yscale("log")
+        for axis_part in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            axis_part("{x:.3g}")
     if key == THROUGHPUT:
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.05 * axes.get_ylim()[1])

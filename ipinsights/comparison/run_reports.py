@@ -90,14 +90,14 @@ def _within_section(comparison: RunComparison) -> Section:
         return Section(title, remarks=("The logs tell of no batch in common.",))
     tables, remarks = [], []
     for name in rows.index.unique("metric"):
-        metric = rows.xs(name, level="metric", drop_level=False)
+        metric = rows[rows.index.get_level_values("metric") == name]
         remarks.append(f"{name}: {len(metric)} points in common, {_largest_difference(metric)}.")
         tables.append(metric.iloc[np.unique(np.linspace(0, len(metric) - 1, _MOST_POINTS).round().astype(int))])
     return Section(title, _metric_table(pd.concat(tables)), tuple(remarks))
 
 
 def _largest_difference(metric: pd.DataFrame) -> str:
-    """Say where two curves are farthest apart; batch 0 is a batch alone, so it is looked at only if there is no other."""
+    """Say where two curves are farthest apart; batch 0, which is a batch alone, is the last to be looked at."""
     epochs, batches = (metric.index.get_level_values(level).to_numpy() for level in ("epoch", "batch"))
     differences = metric["difference"].to_numpy()
     place = int(np.argmax(np.abs(differences) * (batches > 0)))
