@@ -16,7 +16,7 @@ __all__ = ["RunningClassification", "cross_entropy", "discriminator_auc"]
 def cross_entropy(scores: NDArray[np.float32], labels: NDArray[np.float32]) -> NDArray[np.float32]:
     r"""Give the binary cross-entropy of each record in nats, stable for any finite score.
 
-    .. math:: -y \\ln \\sigma(s) - (1 - y) \\ln(1 - \\sigma(s)) = \\max(s, 0) - s y + \\ln(1 + e^{-|s|})
+    .. math:: -y \ln \sigma(s) - (1 - y) \ln(1 - \sigma(s)) = \max(s, 0) - s y + \ln(1 + e^{-|s|})
 
     Parameters
     ----------

@@ -46,10 +46,12 @@ def octet_rows(ips: NDArray[np.uint32]) -> NDArray[np.int32]:
 class IPEncoder(mx.gluon.HybridBlock):
     r"""Encoder of IPv4 addresses: one embedding per octet and place, concatenated, then fully connected layers.
 
-    .. math:: x_0 = [T_1[o_1]; T_2[o_2]; T_3[o_3]; T_4[o_4]], \\qquad x_l = W_l \\, \\mathrm{relu}(x_{l-1}) + b_l
+    .. math:: x_0 = [T_1[o_1]; T_2[o_2]; T_3[o_3]; T_4[o_4]], \qquad x_l = W_l \, \mathrm{relu}(x_{l-1}) + b_l
 
-    With no layer at all the embedding is the concatenation itself. Every address has an encoding of its own, and
-    addresses that share octets share parameters. The last operation is linear, as the original's embeddings show.
+    With no layer at all the embedding is the concatenation itself. Addresses that share octets share parameters, and
+    every address has an encoding of its own; below some 32 dimensions the first relu blurs this, since octet values
+    whose few numbers are all negative look alike behind it. The last operation is linear, as the original's embeddings
+    show.
 
     Parameters
     ----------

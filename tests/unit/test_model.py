@@ -1,0 +1,171 @@
+"""The network against an independent formula in double precision."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipinsights._mxnet import mx
+from ipinsights.artifact import parameter_shapes
+from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.model import IPEncoder, IPInsightsNet, octet_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NUM_ENTITIES = 11
+
+
+def build(vector_dim: int, num_layers: int, *, seed: int = 1) -> IPInsightsNet:
+    """Give a network of few entities with parameters that are large enough to tell mistakes apart."""
+    net = IPInsightsNet(NUM_ENTITIES, vector_dim, num_layers)
+    net.initialize_from(seed, mx.cpu())
+    rng = np.random.default_rng(seed)
+    for parameter in net.collect_params().values():
+        parameter.set_data(mx.nd.array(rng.normal(size=parameter.shape, scale=0.3)))
+    return net
+
+
+def params_of(net: IPInsightsNet) -> dict[str, NDArray[np.float64]]:
+    """Give a network's parameters by name, in double precision."""
+    return {name: p.data().asnumpy().astype(float) for name, p in net.collect_params().items()}
+
+
+def run(net: IPInsightsNet, rows: NDArray[np.int32], ips: NDArray[np.uint32]) -> NDArray[np.float32]:
+    """Score pairs with the network."""
+    scores: NDArray[np.float32] = net(mx.nd.array(rows, dtype="int32"), mx.nd.array(octet_rows(ips), dtype="int32"))
+    return scores.asnumpy()
+
+
+def formula(params: dict[str, NDArray[np.float64]], row: int, ip: int) -> float:
+    """Score one pair, octet by octet and layer by layer, as the documents describe it."""
+    entity = params["entity_weight"][row]
+    dim = len(entity)
+    x: list[float] = []
+    for place in range(4):
+        octet = ip // 256 ** (3 - place) % 256
+        width = (dim - place + 3) // 4  # 5 is split into 2 + 1 + 1 + 1
+        x.extend(params["ip_octet_weight"][256 * place + octet, :width])
+    for layer in range((len(params) - 2) // 2):
+        weight, bias = params[f"ip_layer{layer}_weight"], params[f"ip_layer{layer}_bias"]
+        x = [float(weight[unit] @ np.maximum(x, 0)) + bias[unit] for unit in range(dim)]
+    return float(np.dot(entity, x))
+
+
+class TestOctetRows:
+    """Addresses become rows of the octet table."""
+
+    def test_the_most_significant_octet_comes_first(self) -> None:
+        """1.2.3.255 is 1 at the first place, 2 at the second, which begins at row 256, and so on."""
+        assert octet_rows(np.array([0x010203FF], dtype=np.uint32)).tolist() == [[1, 256 + 2, 512 + 3, 768 + 255]]
+
+    @given(st.lists(st.integers(0, 2**32 - 1), min_size=1))
+    def test_rows_spell_the_address(self, ips: list[int]) -> None:
+        """Each row lies at its own place, and the four of them read back to the address."""
+        rows = octet_rows(np.array(ips, dtype=np.uint32))
+        assert rows.dtype == np.int32
+        assert (rows // 256).tolist() == [[0, 1, 2, 3]] * len(ips)
+        assert (rows % 256 @ [2**24, 2**16, 2**8, 1]).tolist() == ips
+
+
+class TestIPEncoder:
+    """Encoding of addresses."""
+
+    @given(st.integers(4, 4096))
+    def test_octets_share_any_width(self, vector_dim: int) -> None:
+        """Widths add up to the embedding's and differ by one at most, the earlier octets being the wider ones."""
+        widths = IPEncoder(vector_dim, 0).octet_widths
+        assert sum(widths) == vector_dim
+        assert widths == sorted(widths, reverse=True)
+        assert widths[0] - widths[3] <= 1
+
+    def test_every_address_has_an_encoding_of_its_own(self, rng: np.random.Generator) -> None:
+        """Neighbours and strangers alike: no two of 2,000 addresses meet, at any width without a layer, at 128 with."""
+        ips = np.unique(np.concatenate([rng.integers(2**32, size=1000), np.arange(1000)]).astype(np.uint32))
+        for vector_dim, num_layers in ((4, 0), (128, 1), (128, 2)):
+            net = IPInsightsNet(NUM_ENTITIES, vector_dim, num_layers)
+            net.initialize_from(3, mx.cpu())
+            embeddings = net.ip_encoder(mx.nd.array(octet_rows(ips), dtype="int32")).asnumpy()
+            assert len(np.unique(embeddings, axis=0)) == len(ips)
+
+
+class TestIPInsightsNet:
+    """The whole network."""
+
+    @pytest.mark.parametrize("num_layers", [0, 1, 2, 3])
+    @pytest.mark.parametrize("vector_dim", [4, 5, 6, 7, 128, 134, 677])
+    def test_it_computes_the_formula(self, vector_dim: int, num_layers: int, rng: np.random.Generator) -> None:
+        """Whatever the width and the number of layers, hybridized or not."""
+        net = build(vector_dim, num_layers)
+        rows = rng.integers(NUM_ENTITIES, size=8).astype(np.int32)
+        ips = rng.integers(2**32, size=8).astype(np.uint32)
+        params = params_of(net)
+        expected = [formula(params, row, ip) for row, ip in zip(rows.tolist(), ips.tolist())]
+        # Float32 carries 7 digits; the terms of the sum are far larger than their sum.
+        tolerance = 1e-5 * max(1.0, float(np.abs(expected).max()))
+        plain = run(net, rows, ips)
+        net.hybridize(static_alloc=True, static_shape=True)
+        assert (plain.dtype, plain.shape) == (np.float32, (8,))
+        assert plain.tolist() == pytest.approx(expected, abs=tolerance)
+        assert run(net, rows, ips).tolist() == pytest.approx(expected, abs=tolerance)
+
+    @pytest.mark.parametrize(("vector_dim", "num_layers"), [(4, 0), (5, 1), (677, 3)])
+    def test_parameters_are_those_of_the_artifact(self, vector_dim: int, num_layers: int) -> None:
+        """Same names, shapes and order as the file that keeps them."""
+        net = IPInsightsNet(NUM_ENTITIES, vector_dim, num_layers)
+        given_shapes = {name: parameter.shape for name, parameter in net.collect_params().items()}
+        values = Hyperparameters(NUM_ENTITIES, vector_dim, num_ip_encoder_layers=num_layers)
+        assert list(given_shapes.items()) == list(parameter_shapes(values).items())
+
+    def test_only_the_rows_of_the_batch_have_a_gradient(self) -> None:
+        """The gradient of the entity table is row-sparse, so that a large table costs nothing."""
+        net = build(8, 1)
+        rows = mx.nd.array([7, 2, 7], dtype="int32")
+        with mx.autograd.record():
+            scores = net(rows, mx.nd.array(octet_rows(np.arange(3, dtype=np.uint32)), dtype="int32"))
+        scores.backward()
+        gradient = net.entities.weight.grad()
+        assert gradient.stype == "row_sparse"
+        assert gradient.indices.asnumpy().tolist() == [2, 7]
+
+    def test_it_begins_uniform_and_unbiased(self) -> None:
+        """Weights fill [-0.07, 0.07] evenly, biases are zero, and scores are small: .003 to .008 in the mean."""
+        for seed in range(5):
+            net = IPInsightsNet(1000, 128, 1)
+            net.initialize_from(seed, mx.cpu())
+            params = params_of(net)
+            assert not params.pop("ip_layer0_bias").any()
+            for weights in params.values():
+                assert abs(weights).max() == pytest.approx(0.07, rel=1e-3)
+                assert weights.std() == pytest.approx(0.07 / 3**0.5, rel=0.02)
+                assert weights.mean() == pytest.approx(0, abs=1e-3)
+            rng = np.random.default_rng(seed)
+            scores = run(net, np.arange(1000, dtype=np.int32), rng.integers(2**32, size=1000).astype(np.uint32))
+            assert 0.003 < abs(scores).mean() < 0.008
+
+    def test_a_seed_gives_the_same_parameters(self) -> None:
+        """And another seed gives others."""
+        nets = []
+        for seed in (4, 4, 5):
+            net = IPInsightsNet(NUM_ENTITIES, 8, 2)
+            net.initialize_from(seed, mx.cpu())
+            nets.append(params_of(net))
+        assert all((nets[0][name] == nets[1][name]).all() for name in nets[0])
+        assert (nets[0]["entity_weight"] != nets[2]["entity_weight"]).any()
+
+    @pytest.mark.parametrize("vector_dim", [8, 9])
+    def test_its_symbol_computes_the_same(self, vector_dim: int, rng: np.random.Generator) -> None:
+        """Plain MXNet, knowing nothing of this package, scores with the symbol and the parameters."""
+        net = build(vector_dim, 2)
+        rows = rng.integers(NUM_ENTITIES, size=6).astype(np.int32)
+        ips = rng.integers(2**32, size=6).astype(np.uint32)
+        symbol = mx.sym.load_json(net.symbol())
+        inputs = {"entity_rows": mx.nd.array(rows), "octet_rows": mx.nd.array(octet_rows(ips))}
+        weights = {name: parameter.data() for name, parameter in net.collect_params().items()}
+        assert sorted(symbol.list_arguments()) == sorted([*inputs, *weights])
+        scores = symbol.bind(mx.cpu(), {**inputs, **weights}).forward()[0].asnumpy()
+        assert scores.tolist() == pytest.approx(run(net, rows, ips).tolist(), abs=1e-6)
