@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 
 from ipinsights.comparison.report import Report, Section, number, signed
-from ipinsights.comparison.runs import METRICS
+from ipinsights.comparison.runs import METRICS, RunComparison
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from ipinsights.comparison.history import History
-    from ipinsights.comparison.runs import Judgement, RunComparison
+    from ipinsights.comparison.runs import Judgement
     from ipinsights.runlog import RunLog
 
-__all__ = ["comparison_report", "history_report", "verdict_line"]
+__all__ = ["comparison_report", "history_report", "summary_report", "verdict_line"]
 
 _DIGITS = {metric.name: metric.digits for metric in METRICS}
 # So many points of a learning curve tell its shape; JSON and the plot have all.
@@ -152,3 +152,27 @@ def history_report(history: History) -> Report:
     sections += [Section("Not read", remarks=tuple(reason for _, reason in history.unreadable))]
     headline = f"{len(history.runs)} runs, {len(history.unreadable)} files without one."
     return Report(headline, tuple(section for section in sections if section.table is not None or section.remarks))
+
+
+def summary_report(baseline: RunLog, results: Mapping[str, RunComparison | str]) -> Report:
+    """Give a row per candidate; a text instead of a comparison is why there is none."""
+    sections = [Section("Candidates", pd.DataFrame([_summary_row(name, result) for name, result in results.items()]))]
+    unreadable = tuple(result for result in results.values() if isinstance(result, str))
+    worse = [result for result in results.values() if isinstance(result, RunComparison) and result.regressions]
+    sections += [Section(verdict_line(result), _judgement_table(result.judgements)) for result in worse]
+    if unreadable:
+        sections.append(Section("Not read", remarks=unreadable))
+    counts = f"{len(results)} compared with {baseline.name}, {len(worse)} worse, {len(unreadable)} not read."
+    return Report(("REGRESSION" if worse else "NOT READ" if unreadable else "OK") + f": {counts}", tuple(sections))
+
+
+def _summary_row(name: str, result: RunComparison | str) -> dict[str, str]:
+    if isinstance(result, str):
+        return {"candidate": name, "verdict": "not read", **{metric.name: "-" for metric in METRICS}}
+    values = {
+        judgement.name: f"{number(judgement.candidate, judgement.digits)} "
+        f"({signed(judgement.difference, judgement.digits)})"
+        for judgement in result.judgements
+    }
+    verdict = "WORSE" if result.regressions else "ok"
+    return {"candidate": name, "verdict": verdict, **{metric.name: values[metric.name] for metric in METRICS}}
