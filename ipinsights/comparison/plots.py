@@ -152,14 +152,14 @@ def draw_scores(comparison: ScoreComparison) -> Figure:
 def _draw_distributions(axes: Axes, comparison: ScoreComparison) -> None:
     both = [scores.dot_products for scores in comparison.both]
     lowest, highest = np.quantile(np.concatenate(both), [0.0005, 0.9995])
-    bins = np.linspace(float(lowest), float(highest), 80)
+    bins = np.linspace(float(lowest), float(highest), 80).tolist()
     for position, values in enumerate(both):
         style: dict[str, Any] = {"color": _colour(position), "linestyle": _style(position), "histtype": "step"}
-        if comparison.is_attack is None:
-            axes.hist(values, bins, density=True, linewidth=1.4, **style)
-        else:
-            axes.hist(values[~comparison.is_attack], bins, density=True, linewidth=1.4, **style)
-            axes.hist(values[comparison.is_attack], bins, density=True, linewidth=0.8, fill=True, alpha=0.15, **style)
+        is_attack = np.zeros(len(values), dtype=bool) if comparison.is_attack is None else comparison.is_attack
+        axes.hist(values[~is_attack], bins, density=True, linewidth=1.4, **style)
+        if is_attack.any():
+            axes.hist(values[is_attack], bins, density=True, linewidth=1.0, **style)
+            axes.hist(values[is_attack], bins, density=True, color=_colour(position), alpha=0.15)
     for position, threshold in enumerate(comparison.thresholds):
         axes.axvline(threshold, color="black" if position == 0 else "grey", linewidth=0.8, linestyle=_style(position))
     kinds = "" if comparison.is_attack is None else "; filled: attacks, not filled: normal"
@@ -182,6 +182,6 @@ def _draw_roc(axes: Axes, comparison: ScoreComparison) -> None:
     for position, scores in enumerate(comparison.both):
         false_positives, recalls, _ = roc_curve(comparison.is_attack, -scores.dot_products)
         axes.plot(false_positives, recalls, color=_colour(position), linestyle=_style(position))
-    axes.set(xscale="log", xlim=(1e-4, 1), ylim=(0, 1.01), title="ROC, logarithmic where it matters",
+    axes.set(xscale="log", xlim=(1e-4, 1), ylim=(0, 1.01), title="ROC, logarithmic false positive rate",
              xlabel="false positive rate (normal pairs flagged)", ylabel="recall (attacks flagged)")  # fmt: skip
     axes.grid(alpha=0.3, which="both")
