@@ -27,7 +27,7 @@ print(mx.__version__, mx.nd.dot(mx.nd.array([1, 2]), mx.nd.ones(2)).asscalar(), 
 
 
 def test_the_engine_imports_without_a_warning_and_computes() -> None:
-    """The repairs hold: numpy has its old name back, also at call time; and one core, if there are two, is left free."""
+    """The repairs hold: numpy has its old name back, at call time too; of two cores one is left free."""
     assert python(ENGINE) == f"1.9.1 3.0 {max(1, len(os.sched_getaffinity(0)) - 1)}"
 
 
