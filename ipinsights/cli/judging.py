@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipinsights.cli.options import FILE, INPUT
+from ipinsights.cli.options import FILE, INPUT, MODEL_DIR, PATH
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,4 +38,24 @@ def compare(logs: tuple[Path, ...], **options: Any) -> None:
     sys.exit(1 if compare_logs(logs, **options, echo=click.echo) else 0)
 
 
-COMMANDS: tuple[click.Command, ...] = (compare,)
+@click.command()
+@MODEL_DIR
+@click.option("--calibration", required=True, type=PATH, help="Ordinary events after those of training: CSV or folder.")
+@click.option("--fpr", required=True, type=float, help="Share of ordinary events that may be flagged, such as 0.01.")
+@click.option("--allow", multiple=True, metavar="NETWORK", help="Never flag this network (10.0.0.0/8); repeatable.")
+@click.option("-o", "--output", type=FILE, help="Where it is stored; MODEL_DIR/threshold.json when not given.")
+def threshold(model_dir: Path, calibration: Path, fpr: float, allow: tuple[str, ...], output: Path | None) -> None:
+    """Choose the score below which an event is suspicious, with a guarantee, and store it."""
+    from ipinsights.data import read_pairs
+    from ipinsights.predictor import Predictor
+    from ipinsights.thresholds import Threshold, default_path
+
+    path = output or default_path(model_dir)
+    chosen = Threshold.calibrate(
+        Predictor.load(model_dir), read_pairs(calibration, progress=True), fpr=fpr, allow=allow
+    )
+    chosen.save(path)
+    click.echo(f"{chosen.describe()}\nStored in {path}.")
+
+
+COMMANDS: tuple[click.Command, ...] = (compare, threshold)

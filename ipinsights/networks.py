@@ -1,0 +1,93 @@
+"""Networks: lists of them as people write them, and the ranges that are no place on the public internet."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ipinsights.errors import ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["Networks", "network_text", "special_purpose"]
+
+# IANA's IPv4 special-purpose address registry, in the words that an analyst would use.
+_SPECIAL = {
+    "0.0.0.0/8": "reserved (this network)",
+    "10.0.0.0/8": "private (RFC 1918)",
+    "100.64.0.0/10": "carrier-grade NAT (RFC 6598): shared by many subscribers",
+    "127.0.0.0/8": "loopback",
+    "169.254.0.0/16": "link-local",
+    "172.16.0.0/12": "private (RFC 1918)",
+    "192.0.0.0/24": "reserved (IETF protocols)",
+    "192.0.2.0/24": "reserved (documentation)",
+    "192.88.99.0/24": "reserved (6to4 relays, deprecated)",
+    "192.168.0.0/16": "private (RFC 1918)",
+    "198.18.0.0/15": "reserved (benchmarking)",
+    "198.51.100.0/24": "reserved (documentation)",
+    "203.0.113.0/24": "reserved (documentation)",
+    "224.0.0.0/4": "multicast",
+    "255.255.255.255/32": "broadcast",
+    "240.0.0.0/4": "reserved (future use)",
+}
+
+
+class Networks:
+    """A list of networks.
+
+    Parameters
+    ----------
+    texts
+        Networks such as ``10.0.0.0/8``, or single addresses.
+
+    Attributes
+    ----------
+    texts
+        The list as it was given.
+
+    Raises
+    ------
+    ClientError
+        A text is no IPv4 network: tells which.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.texts = tuple(texts)
+        merged = list(ipaddress.collapse_addresses(map(_parse, texts)))
+        # (number of networks once merged,), ascending
+        self._first = np.array([int(network.network_address) for network in merged], dtype=np.uint32)
+        self._last = np.array([int(network.broadcast_address) for network in merged], dtype=np.uint32)
+
+    def contain(self, ips: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """Tell which addresses (n,) are in one of the networks; shape (n,)."""
+        if not len(self._first):
+            return np.zeros(len(ips), dtype=bool)
+        at = np.searchsorted(self._first, ips, side="right") - 1
+        inside: NDArray[np.bool_] = (at >= 0) & (ips <= self._last[at])
+        return inside
+
+
+def network_text(ip: int, length: int) -> str:
+    """Give the network of an address, as in ``198.51.100.0/24``."""
+    return str(ipaddress.IPv4Network((ip, length), strict=False))
+
+
+def special_purpose(ip: int) -> str | None:
+    """Give what an address is set aside for, in a few words; None if it is an ordinary public one.
+
+    Source: IANA's IPv4 special-purpose address registry.
+    """
+    address = ipaddress.IPv4Address(ip)
+    return next((purpose for text, purpose in _SPECIAL.items() if address in ipaddress.IPv4Network(text)), None)
+
+
+def _parse(text: str) -> ipaddress.IPv4Network:
+    try:
+        return ipaddress.IPv4Network(text)
+    except ValueError as error:
+        raise ClientError(f"'{text}' is no IPv4 network: {error}. Write it as in 10.0.0.0/8.") from None

@@ -1,0 +1,336 @@
+"""Thresholds with a guarantee: which scores are odd, judged by ordinary events the model was not trained on.
+
+Split-conformal prediction (Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005): of n calibration
+events and a new one that is exchangeable with them, each is equally likely to score lowest. So the chance that the new
+one is below the k-th lowest calibration score is at most k / (n + 1), whatever the model and whatever the data.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ipinsights.csv_output import opened_output
+from ipinsights.errors import ClientError
+from ipinsights.networks import Networks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ipinsights.data import Pairs
+    from ipinsights.predictor import Predictor
+
+__all__ = [
+    "ALLOWED",
+    "NORMAL",
+    "SUSPICIOUS",
+    "THRESHOLD_FILE",
+    "UNKNOWN_ENTITY",
+    "Threshold",
+    "default_path",
+    "odds_text",
+]
+
+THRESHOLD_FILE = "threshold.json"
+FORMAT_VERSION = 1
+
+NORMAL, SUSPICIOUS, UNKNOWN_ENTITY, ALLOWED = "normal", "suspicious", "unknown_entity", "allowed"
+
+# Of the calibration scores the lowest are kept one by one, and above them one in each step of 2 % of their rank.
+_NUM_KEPT = 500
+_STEP = 1.02
+# Pairs that nobody trains on, to tell by their scores whether a threshold belongs to a model.
+_PROBE_ENTITIES = np.arange(8, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+_PROBE_IPS = np.arange(8, dtype=np.uint32) * np.uint32(0x1F2E3D4C)
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold, and what p-values are told by.
+
+    Attributes
+    ----------
+    fpr
+        The false positive rate asked for, in (0, 1).
+    score
+        An event is suspicious if its score is *less* than this.
+    interval
+        Where the false positive rate of this very threshold lies with 95 % confidence, if events are independent.
+    num_rows
+        Calibration events that were used.
+    num_unknown, num_allowed
+        Events set aside because training never saw their entity, or because their address is allowed.
+    allow
+        Networks that are never suspicious.
+    scores, num_below
+        Some of the calibration scores, ascending, and how many calibration scores are less than each; both (m,).
+    probe
+        The model's scores of some fixed pairs, shape (8,).
+    """
+
+    fpr: float
+    score: float
+    interval: tuple[float, float]
+    num_rows: int
+    num_unknown: int
+    num_allowed: int
+    allow: Networks
+    scores: NDArray[np.float32]
+    num_below: NDArray[np.int64]
+    probe: NDArray[np.float32]
+
+    @classmethod
+    def calibrate(cls, predictor: Predictor, pairs: Pairs, *, fpr: float, allow: Sequence[str] = ()) -> Threshold:
+        """Choose the threshold that flags at most a share ``fpr`` of ordinary events.
+
+        Parameters
+        ----------
+        predictor
+            The model.
+        pairs
+            Ordinary events, later than those it was trained on and earlier than those to be judged.
+        fpr
+            False positive rate to be kept, in (0, 1).
+        allow
+            Networks that shall never be suspicious; events from them are set aside.
+
+        Raises
+        ------
+        ClientError
+            The rate is not in (0, 1), a network is none, or there are too few events.
+        """
+        if not 0 < fpr < 1:
+            raise ClientError(f"The false positive rate must be more than 0 and less than 1. Got {fpr:g}.")
+        networks = Networks(allow)
+        allowed = networks.contain(pairs.ips)
+        known = predictor.entity_known(pairs.entities) & ~allowed
+        scores = np.sort(predictor.score(pairs.entities[known], pairs.ips[known]))
+        rank = _rank(fpr, len(scores))
+        kept, num_below = _steps(scores, rank)
+        return cls(
+            fpr=fpr,
+            score=float(scores[rank - 1]),
+            interval=_interval(rank, len(scores)),
+            num_rows=len(scores),
+            num_unknown=int(np.count_nonzero(~known & ~allowed)),
+            num_allowed=int(np.count_nonzero(allowed)),
+            allow=networks,
+            scores=kept,
+            num_below=num_below,
+            probe=_probe(predictor),
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Threshold:
+        """Read a threshold from its file.
+
+        Raises
+        ------
+        ClientError
+            There is no file, or it is no threshold.
+        """
+        try:
+            content = json.loads(path.read_bytes())
+            return cls._from_json(content)
+        except OSError as error:
+            raise ClientError(f"The threshold cannot be read from {path}: {error.strerror}.") from None
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise ClientError(f"{path} is no threshold: make one with `ipinsights threshold`.") from None
+
+    def save(self, path: Path) -> None:
+        """Write it to a file, beside first and then in its place.
+
+        Raises
+        ------
+        ClientError
+            The file cannot be written.
+        """
+        with opened_output(path) as stream:
+            stream.write((json.dumps(self._to_json(), indent=1) + "\n").encode())
+
+    def check(self, predictor: Predictor) -> None:
+        """Refuse a model that the threshold was not made for.
+
+        Raises
+        ------
+        ClientError
+            It was made for another.
+        """
+        if not np.allclose(_probe(predictor), self.probe, rtol=1e-3, atol=1e-4):
+            raise ClientError("The threshold was made for another model: make a new one with `ipinsights threshold`.")
+
+    def p_values(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Give the share of ordinary events that look at least as odd as each score (n,); shape (n,), in (0, 1].
+
+        (1 + number of calibration scores not above it) / (n + 1); up to 2 % too high where not every score is kept,
+        never too low.
+        """
+        num_below = np.append(self.num_below, self.num_rows)
+        at = np.searchsorted(self.scores, np.asarray(scores, dtype=np.float32), side="right")
+        p_values: NDArray[np.float64] = (1 + num_below[at]) / (self.num_rows + 1)
+        return p_values
+
+    def verdicts(
+        self,
+        scores: NDArray[np.float32],
+        ips: NDArray[np.uint32],
+        entity_known: NDArray[np.bool_] | None = None,
+    ) -> NDArray[np.object_]:
+        """Give a word for each event.
+
+        Parameters
+        ----------
+        scores, ips
+            Score and address of each event, shape (n,).
+        entity_known
+            Whether training ever saw its entity, shape (n,); all are taken for known when not given.
+
+        Returns
+        -------
+        NDArray[np.object_]
+            ``allowed`` from a network of the allow-list, else ``unknown_entity``, else ``suspicious`` below the
+            threshold, else ``normal``; shape (n,).
+        """
+        verdicts = np.where(np.asarray(scores, dtype=np.float32) < np.float32(self.score), SUSPICIOUS, NORMAL)
+        verdicts = verdicts.astype(object)
+        if entity_known is not None:
+            verdicts[~entity_known] = UNKNOWN_ENTITY
+        verdicts[self.allow.contain(ips)] = ALLOWED
+        return verdicts
+
+    def describe(self) -> str:
+        """Say for a terminal what the threshold is, what it promises and what the promise rests on."""
+        low, high = (f"{100 * rate:.3g} %" for rate in self.interval)
+        aside = [
+            f"{number:,} {reason}"
+            for number, reason in (
+                (self.num_unknown, "of entities unknown to the model"),
+                (self.num_allowed, "from allowed networks"),
+            )
+            if number
+        ]
+        return "\n".join([
+            f"Suspicious: score < {self.score:.6g}",
+            f"Guarantee: at most {100 * self.fpr:g} % of ordinary events, if they are like the calibration's.",
+            f"This threshold's own rate: {low} to {high} (95 % confidence, if events are independent).",
+            f"Calibrated on {self.num_rows:,} events" + (f"; set aside: {', '.join(aside)}." if aside else "."),
+        ])  # fmt: skip
+
+    def _to_json(self) -> dict[str, Any]:
+        return {
+            "format_version": FORMAT_VERSION,
+            "fpr": self.fpr,
+            "score": self.score,
+            "interval": list(self.interval),
+            "num_rows": self.num_rows,
+            "num_unknown": self.num_unknown,
+            "num_allowed": self.num_allowed,
+            "allow": list(self.allow.texts),
+            "scores": self.scores.tolist(),
+            "num_below": self.num_below.tolist(),
+            "probe": self.probe.tolist(),
+        }
+
+    @classmethod
+    def _from_json(cls, content: Mapping[str, Any]) -> Threshold:
+        low, high = content["interval"]
+        threshold = cls(
+            fpr=float(content["fpr"]),
+            score=float(content["score"]),
+            interval=(float(low), float(high)),
+            num_rows=int(content["num_rows"]),
+            num_unknown=int(content["num_unknown"]),
+            num_allowed=int(content["num_allowed"]),
+            allow=Networks(content["allow"]),
+            scores=np.array(content["scores"], dtype=np.float32),
+            num_below=np.array(content["num_below"], dtype=np.int64),
+            probe=np.array(content["probe"], dtype=np.float32),
+        )
+        if content["format_version"] != FORMAT_VERSION or not threshold._is_sound():
+            raise ValueError
+        return threshold
+
+    def _is_sound(self) -> bool:
+        return bool(
+            0 < self.fpr < 1
+            and math.isfinite(self.score)
+            and self.scores.ndim == 1
+            and 0 < len(self.scores) == len(self.num_below)
+            and np.isfinite(self.scores).all()
+            and self.probe.shape == _PROBE_IPS.shape
+            and (np.diff(self.scores) > 0).all()
+            and (np.diff(self.num_below) > 0).all()
+            and 0 <= self.num_below[0] <= self.num_below[-1] < self.num_rows
+        )
+
+
+def default_path(model: Path) -> Path:
+    """Give where the threshold of a model is stored when nobody says otherwise: in the model directory.
+
+    Raises
+    ------
+    ClientError
+        The model is a file and no directory.
+    """
+    if not model.is_dir():
+        raise ClientError(f"{model} is no directory to store the threshold in: say where with --output.")
+    return model / THRESHOLD_FILE
+
+
+def odds_text(p_value: float) -> str:
+    """Say a p-value so that it is understood: ``1 in 2,000 normal events looks this odd``."""
+    if p_value > 0.1:  # noqa: PLR2004 - "1 in 1" says nothing
+        return f"{100 * p_value:.0f} in 100 normal events look this odd"
+    odds = 1 / p_value
+    # Two digits, and never rarer than it is.
+    step = 10 ** max(0, math.floor(math.log10(odds)) - 1)
+    return f"1 in {math.floor(odds / step + 1e-9) * step:,} normal events looks this odd"
+
+
+def _rank(fpr: float, num_rows: int) -> int:
+    """Give which of the calibration scores, counted from the lowest, is the threshold."""
+    # 0.07 * 100 is 7.000000000000001, and 0.29 * 100 is 28.999999999999996: both mean whole numbers.
+    rank = min(num_rows, math.floor(fpr * (num_rows + 1) * (1 + 1e-12)))
+    if rank < 1:
+        needed = math.ceil(1 / fpr * (1 - 1e-12)) - 1
+        raise ClientError(
+            f"A false positive rate of {fpr:g} needs at least {needed:,} calibration rows of entities that the model "
+            f"knows. Got {num_rows:,}. Give more rows, or ask for a higher rate."
+        )
+    return rank
+
+
+def _steps(scores: NDArray[np.float32], rank: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Give the scores to keep of some sorted ones (n,), each once, and how many are less than each."""
+    size = len(scores)
+    num_steps = max(0, math.ceil(math.log(size / _NUM_KEPT, _STEP))) + 1
+    ranks = np.concatenate([
+        np.arange(min(size, _NUM_KEPT)),
+        np.geomspace(_NUM_KEPT, size, num_steps).astype(np.int64) - 1,
+        [rank - 1, size - 1],
+    ])  # fmt: skip
+    kept = np.unique(scores[np.minimum(ranks, size - 1).astype(np.int64)])
+    return kept, np.searchsorted(scores, kept, side="left").astype(np.int64)
+
+
+def _interval(rank: int, num_rows: int) -> tuple[float, float]:
+    """Give the 95 % interval of the rate below the rank-th of n scores: Beta(rank, n + 1 - rank), as order has it.
+
+    Source: Vovk, Conditional validity of inductive conformal predictors, 2012; the binomial interval of an order
+    statistic (Clopper and Pearson, 1934) is the same.
+    """
+    from scipy.special import betaincinv
+
+    low, high = betaincinv(rank, num_rows + 1 - rank, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _probe(predictor: Predictor) -> NDArray[np.float32]:
+    return predictor.score(_PROBE_ENTITIES, _PROBE_IPS)
