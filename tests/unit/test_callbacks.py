@@ -1,0 +1,112 @@
+"""Onlookers: the lines and bars that a run shows."""
+
+from __future__ import annotations
+
+import io
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ipinsights.callbacks import ProgressBar, Speedometer
+from ipinsights.data import Pairs
+from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.trainer import Trainer
+
+if TYPE_CHECKING:
+    import pytest
+
+    from ipinsights.callbacks import Callback
+
+VALUES = Hyperparameters(num_entity_vectors=10, vector_dim=4, mini_batch_size=5, epochs=2)
+# Two base batches of three steps each.
+ROWS = Pairs(np.arange(10, dtype=np.uint64), np.arange(10, dtype=np.uint32))
+
+
+class Clock:
+    """Clock that moves on by a fixed time whenever it is read."""
+
+    def __init__(self, tick: float) -> None:
+        self._tick, self._now = tick, 0.0
+
+    def __call__(self) -> float:
+        """Give the time and move on."""
+        self._now += self._tick
+        return self._now
+
+
+def train(callback: Callback) -> None:
+    """Train for two epochs of six batches each."""
+    Trainer(VALUES, callbacks=[callback]).fit(ROWS)
+
+
+def shape_of(message: str) -> str:
+    """Give a line with its metrics' digits made equal."""
+    head, accuracy, loss = message.rsplit("\t", 2)
+    names = [metric.partition("=")[0] for metric in (accuracy, loss)]
+    assert all(len(metric.partition(".")[2]) == 6 for metric in (accuracy, loss))
+    return "\t".join([head, *names])
+
+
+class TestSpeedometer:
+    """Speed and running metrics every so many batches."""
+
+    def test_it_prints_mxnets_lines(self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+        """At multiples of the interval but not at batch 0; two batches of five records in 0.16 s are 62.50 a second."""
+        monkeypatch.setattr("ipinsights.callbacks.time.perf_counter", Clock(0.16))
+        with caplog.at_level(logging.INFO, logger="ipinsights"):
+            train(Speedometer(2))
+        tail = "Speed: 62.50 samples/sec\tbinary_classification_accuracy\tbinary_classification_cross_entropy"
+        assert [shape_of(message) for message in caplog.messages] == [
+            f"Epoch[{epoch}] Batch [{batch}]\t{tail}" for epoch in (0, 1) for batch in (2, 4)
+        ]
+
+    def test_metrics_are_printed_with_six_decimals(self, caplog: pytest.LogCaptureFixture) -> None:
+        """The line holds what the trainer says at that moment, cumulative within the epoch."""
+        told = []
+
+        class Witness(Speedometer):
+            def on_batch_end(self, trainer: Trainer) -> None:
+                super().on_batch_end(trainer)
+                told.append("\t".join(f"{name}={value:.6f}" for name, value in trainer.metrics.get().items()))
+
+        with caplog.at_level(logging.INFO, logger="ipinsights"):
+            train(Witness(3))
+        assert [message.split("samples/sec\t")[1] for message in caplog.messages] == [told[3], told[9]]
+
+    def test_no_time_no_speed(self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A clock that stands still is no division by zero."""
+        monkeypatch.setattr("ipinsights.callbacks.time.perf_counter", Clock(0))
+        with caplog.at_level(logging.INFO, logger="ipinsights"):
+            train(Speedometer(1))
+        assert caplog.messages == []
+
+
+class Terminal(io.StringIO):
+    """Standard error of somebody who looks on."""
+
+    def isatty(self) -> bool:
+        """Say yes."""
+        return True
+
+
+class TestProgressBar:
+    """A bar for each epoch."""
+
+    def test_a_terminal_shows_each_epoch_with_its_metrics(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each bar runs to its end and stays with accuracy and cross-entropy beside it."""
+        terminal = Terminal()
+        monkeypatch.setattr("sys.stderr", terminal)
+        train(ProgressBar())
+        *bars, end = [line.split("\r")[-1] for line in terminal.getvalue().split("\n")]
+        assert (len(bars), end) == (2, "")
+        for epoch, bar in enumerate(bars, start=1):
+            assert bar.startswith(f"epoch {epoch}/2: 100%|")
+            assert " 6/6 [" in bar
+            assert ", accuracy 0." in bar
+            assert ", cross-entropy 0.6" in bar
+
+    def test_a_file_stays_clean(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Nothing is drawn where nobody looks on."""
+        train(ProgressBar())
+        assert capsys.readouterr() == ("", "")

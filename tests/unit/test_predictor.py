@@ -1,0 +1,120 @@
+"""The predictor against the network whose parameters it reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from ipinsights._mxnet import mx
+from ipinsights.artifact import Artifact, save
+from ipinsights.data import entity_rows
+from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.predictor import Predictor
+from ipinsights.trainer import Trainer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+NUM_ENTITIES = 21
+
+
+def network(vector_dim: int, num_layers: int, *, rng: np.random.Generator) -> Trainer:
+    """Give a network of the size that training ends with: scores of several units."""
+    given = Hyperparameters(NUM_ENTITIES, vector_dim, num_ip_encoder_layers=num_layers)
+    trainer = Trainer(given)
+    for parameter in trainer.net.collect_params().values():
+        scale = 1 / vector_dim**0.5 if "layer" in parameter.name else 0.5
+        parameter.set_data(mx.nd.array(rng.normal(size=parameter.shape, scale=scale)))
+    return trainer
+
+
+def predictor_of(trainer: Trainer, **changes: Any) -> Predictor:
+    """Give a predictor with a network's parameters; every entity is known unless said otherwise."""
+    params = {name: array.asnumpy() for name, array in trainer.parameters().items()}
+    seen = np.full(-(-NUM_ENTITIES // 8), 255, dtype=np.uint8)
+    return Predictor(Artifact(**{**Artifact(trainer.hyperparameters, params, seen, {}).__dict__, **changes}))
+
+
+def random_pairs(size: int, *, rng: np.random.Generator) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
+    """Give hashes and addresses from their whole ranges."""
+    return rng.integers(2**64, size=size, dtype=np.uint64), rng.integers(2**32, size=size, dtype=np.uint32)
+
+
+class TestScore:
+    """Scores of pairs."""
+
+    @pytest.mark.parametrize("num_layers", [0, 1, 2, 3])
+    @pytest.mark.parametrize("vector_dim", [4, 5, 6, 7, 128, 134, 677])
+    def test_it_scores_as_the_network_does(self, vector_dim: int, num_layers: int, rng: np.random.Generator) -> None:
+        """The rearranged arithmetic gives the network's scores and embeddings to 1e-5."""
+        trainer = network(vector_dim, num_layers, rng=rng)
+        predictor = predictor_of(trainer)
+        entities, ips = random_pairs(50, rng=rng)
+        rows = entity_rows(entities, NUM_ENTITIES)
+        expected = trainer.score(rows, ips)
+        scores = predictor.score(entities, ips)
+        assert (scores.dtype, scores.shape) == (np.float32, (50,))
+        assert scores.tolist() == pytest.approx(expected.tolist(), rel=1e-5, abs=1e-5 * abs(expected).max())
+        for found, wanted in zip(
+            (predictor.entity_embeddings(entities), predictor.ip_embeddings(ips)), trainer.embeddings(rows, ips)
+        ):
+            assert (found.dtype, found.shape) == (np.float32, (50, vector_dim))
+            assert np.abs(found - wanted).max() < 1e-5 * np.abs(wanted).max()
+
+    def test_it_is_the_dot_product_of_the_embeddings(self, rng: np.random.Generator) -> None:
+        """No bias, no scale; more pairs than are scored at a time change nothing."""
+        predictor = predictor_of(network(12, 1, rng=rng))
+        entities, ips = random_pairs(5000, rng=rng)
+        products = predictor.entity_embeddings(entities).astype(float) * predictor.ip_embeddings(ips)
+        assert predictor.score(entities, ips).tolist() == pytest.approx(products.sum(axis=1).tolist(), abs=1e-5)
+
+    def test_nothing_in_nothing_out(self, rng: np.random.Generator) -> None:
+        """No pair has no score."""
+        entities, ips = random_pairs(0, rng=rng)
+        assert predictor_of(network(4, 1, rng=rng)).score(entities, ips).tolist() == []
+
+    def test_scoring_changes_nothing(self, rng: np.random.Generator) -> None:
+        """The second answer is the first, to the bit."""
+        predictor = predictor_of(network(8, 0, rng=rng))
+        entities, ips = random_pairs(100, rng=rng)
+        assert predictor.score(entities, ips).tolist() == predictor.score(entities, ips).tolist()
+
+
+class TestEntityKnown:
+    """Whether training ever touched an entity's row."""
+
+    def test_it_reads_the_bits(self, rng: np.random.Generator) -> None:
+        """Bit by bit as packed, and by row: a hash that falls on a touched row counts as known."""
+        seen = rng.integers(2, size=NUM_ENTITIES).astype(bool)
+        predictor = predictor_of(network(4, 1, rng=rng), seen_entities=np.packbits(seen))
+        hashes = np.arange(3 * NUM_ENTITIES, dtype=np.uint64)
+        known = predictor.entity_known(hashes)
+        assert known.dtype == np.bool_
+        assert known.tolist() == [*seen, *seen, *seen]
+
+
+class TestLoad:
+    """From a model on disk."""
+
+    def test_it_takes_a_path_or_the_text_of_one(self, tmp_path: Path, rng: np.random.Generator) -> None:
+        """Both give the scores of the parameters that were saved."""
+        trainer = network(6, 2, rng=rng)
+        save(
+            tmp_path,
+            params=trainer.parameters(),
+            symbol=trainer.net.symbol(),
+            seen_entities=np.zeros(3, dtype=np.uint8),
+            hyperparameters=trainer.hyperparameters,
+            training={},
+        )
+        entities, ips = random_pairs(9, rng=rng)
+        expected = predictor_of(trainer).score(entities, ips).tolist()
+        for path in (tmp_path, str(tmp_path)):
+            predictor = Predictor.load(path)
+            assert predictor.score(entities, ips).tolist() == expected
+            assert predictor.hyperparameters == trainer.hyperparameters
+            assert not predictor.entity_known(entities).any()
