@@ -107,8 +107,8 @@ class _Reader:
             kind = _continued(expected, is_indented=given.text[0].isspace())
         if kind in {Kind.TRACEBACK, Kind.ERROR}:
             self._expected[given.stream] = kind
-        elif kind is Kind.CONTINUATION and expected is Kind.ERROR:
-            self._expected[given.stream] = Kind.ERROR
+        elif kind is Kind.CONTINUATION and expected is not None:  # of several lines, or of several hosts
+            self._expected[given.stream] = expected
         elif "category" in line.fields:  # Python shows the line of code that it warns of
             self._expected[given.stream] = Kind.WARNING
         return kind

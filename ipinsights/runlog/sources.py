@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LogLine", "read_lines", "unwrap"]
 
-_LONGEST_LINE = 2**20
+_LONGEST_LINE = 2**24
 _LARGEST_NOTEBOOK = 256 * 2**20
 _CHUNK = 2**16
 
@@ -37,10 +37,10 @@ _STATUS = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]\w+ - ")
 _PREFIXES = tuple(
     re.compile(pattern)
     for pattern in (
-        r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?(?:Z|[+-]\d\d:?\d\d))?[ \t,]",
-        r"\d{13}[ \t,]",
-        r"/aws/sagemaker/\w+[ \t:]",
-        r"(?P<stream>[\w./-]+/algo-\d+-\d{9,11})[ \t:,]",
+        r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?(?:Z|[+-]\d\d:?\d\d))?(?:[ \t,]|$)",
+        r"\d{13}(?:[ \t,]|$)",
+        r"/aws/sagemaker/\w+(?:[ \t:]|$)",
+        r"(?P<stream>[\w./-]+/algo-\d+-\d{9,11})(?:[ \t:,]|$)",
         r"(?P<stream>[\w.-]*\balgo-\d+[\w.-]*) *\| ?",
     )
 )
@@ -52,6 +52,8 @@ _TEXT_EVENTS = (
 _BEGINNING = re.compile(
     r"(?=\[\d\d/\d\d/\d{4} \d\d:\d\d:\d\d [A-Z]+ \d+)|(?=#metrics \{)|(?=Docker entrypoint called with)"
 )
+# Messages that were joined by tabs: a container's own tabs stand before these.
+_JOINT = re.compile(r"\t(?!Speed: |\w+=)")
 _EVENT_LIST = re.compile(r'"events"\s*:\s*\[|^\s*\[(?=\s*[{\]])')
 
 
@@ -116,7 +118,10 @@ def _without_prefix(text: str) -> tuple[str | None, str] | None:
 
 
 def _pieces(text: str) -> list[str]:
-    pieces = [piece.rstrip() for piece in _BEGINNING.split(text)]
+    pieces = _BEGINNING.split(text)
+    if len(pieces) > 2:  # noqa: PLR2004 - more than a status text and a line
+        pieces = [part for piece in pieces for part in _JOINT.split(piece)]
+    pieces = [piece.rstrip() for piece in pieces]
     return [piece for piece in pieces if piece] or [""]
 
 
