@@ -150,7 +150,8 @@ def history_report(history: History) -> Report:
     text = table.astype(object).where(table.notna(), "-")
     sections = [Section("Runs", text), Section("Notes", remarks=tuple(_run_notes(history.runs)))]
     sections += [Section("Not read", remarks=tuple(reason for _, reason in history.unreadable))]
-    headline = f"{len(history.runs)} runs, {len(history.unreadable)} files without one."
+    runs, files = len(history.runs), len(history.unreadable)
+    headline = f"{runs} run{'s' * (runs != 1)} read, {files} file{'s' * (files != 1)} not."
     return Report(headline, tuple(section for section in sections if section.table is not None or section.remarks))
 
 

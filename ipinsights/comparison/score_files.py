@@ -65,9 +65,6 @@ def read_scores(path: Path) -> Scores:
         begins_like_json = buffered.peek(16).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in {b"{", b"["}
         text = io.TextIOWrapper(buffered, encoding="utf-8-sig", errors="replace")
         pairs, values = (None, _json_scores(text, path)) if begins_like_json else _csv_scores(text, path)
-    bad = np.flatnonzero(~np.isfinite(values))
-    if len(bad):
-        raise ClientError(f"{path}, score {bad[0] + 1}: a score must be a finite number, not {values[bad[0]]}.")
     if len(values) == 0:
         raise ClientError(f"{path} holds no scores.")
     return Scores(str(path), values, pairs)
@@ -83,7 +80,7 @@ def _json_scores(stream: IO[str], path: Path) -> NDArray[np.float64]:
             raise ClientError(
                 f"{path}, after {len(values):,} scores: every prediction must be an object with a number '{_SCORE}'."
             ) from None
-    return np.array(values, dtype=np.float64)
+    return _finite(pd.Series(values, dtype=object), path)
 
 
 def _documents(stream: IO[str], path: Path) -> Iterator[Any]:
@@ -118,8 +115,16 @@ def _csv_scores(stream: IO[str], path: Path) -> tuple[pd.DataFrame | None, NDArr
             f"{path} has no column '{_SCORE}': scores are SageMaker's .out files, its JSON, or what `ipinsights score` "
             "writes."
         )
-    values = pd.to_numeric(table[_SCORE], errors="coerce").to_numpy(np.float64)
+    values = _finite(table[_SCORE], path)
     return table[["entity", "ip"]] if {"entity", "ip"} <= set(table) else None, values
+
+
+def _finite(scores: pd.Series[Any], path: Path) -> NDArray[np.float64]:
+    values = pd.to_numeric(scores, errors="coerce").to_numpy(np.float64)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        raise ClientError(f"{path}, score {bad[0] + 1}: a score must be a finite number, not '{scores.iloc[bad[0]]}'.")
+    return values
 
 
 def read_labels(path: Path) -> Labels:
