@@ -6,6 +6,8 @@ import io
 import json
 import re
 import runpy
+import shlex
+import shutil
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -216,3 +218,27 @@ class TestScripts:
         done = run_in(trained, ROOT / "scripts" / "compare_scores.py", "good.csv", "train.csv")
         assert done.returncode == 2
         assert done.stderr.startswith("ClientError: train.csv has no column 'dot_product'")
+
+
+class TestGuide:
+    """The how-to's commands."""
+
+    COMMANDS = re.findall(
+        r"^\$ (.+)$", (ROOT / "docs" / "how-to" / "is-the-new-model-worse.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_it_does_what_it_says(self, command: str, trained: Path, tmp_path: Path) -> None:
+        """Every command runs on files of the names that the guide uses."""
+        (tmp_path / "runs").mkdir()
+        for name in ("last-week", "today"):
+            shutil.copy(trained / "good.log", tmp_path / "runs" / f"{name}.log")
+        shutil.copy(trained / "good.csv", tmp_path / "last-week.csv.out")
+        shutil.copy(trained / "slow.csv", tmp_path / "today.csv")
+        shutil.copy(trained / "labels.csv", tmp_path)
+        program, *arguments = shlex.split(command)
+        target: Path | str = ROOT / arguments.pop(0) if program == "python" else program
+        done = run_in(tmp_path, target, *arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        for option, name in zip(arguments, arguments[1:]):
+            assert option not in {"--markdown", "--json", "--plot", "--junit"} or (tmp_path / name).stat().st_size > 0

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
 
 LOGS = Path(__file__).parents[1] / "data" / "logs"
 GENERATIONS = ("sagemaker-python2.7.log", "sagemaker-python3.7.log", "sagemaker-python3.8.log")
+QUALITY, HOST = "#quality_metric", r"host=\S+"
+METRIC_DEFINITIONS = {
+    "validation:discriminator_auc": rf"{QUALITY}: {HOST}, epoch=\S+, validation discriminator_auc <score>=(\S+)",
+    "train:progress": rf"#progress_metric: {HOST}, completed (\S+) %",
+    "train:throughput": rf"#throughput_metric: {HOST}, train throughput=(\S+) records/second",
+}
+for _name, _kind in (("binary_classification_cross_entropy", "loss"), ("binary_classification_accuracy", "score")):
+    _value = rf"train {_name} <{_kind}>=(\S+)"
+    METRIC_DEFINITIONS[f"train:{_name}:epoch"] = rf"{QUALITY}: {HOST}, epoch=\S+, {_value}"
+    METRIC_DEFINITIONS[f"train:{_name}"] = rf"{QUALITY}: {HOST}, epoch=\S+, batch=\S+ {_value}"
 PREFIX = "[03/04/2022 05:06:07 INFO 140000000000001] "
 STREAM = "job-2022/algo-1-1646370367"
 TEXT = (LOGS / "sagemaker-python3.7.log").read_text(encoding="utf-8")
@@ -113,6 +124,23 @@ class TestGenerations:
         run = read_text(tmp_path, "\n".join(line for line in LINES if "Final configuration" not in line))
         assert run.configuration["vector_dim"] == "8"
         assert "weight_decay" not in run.configuration
+
+    @pytest.mark.parametrize("name", [*GENERATIONS, "ours.log"])
+    def test_sagemaker_s_metric_definitions_match(self, name: str) -> None:
+        """The expressions that SageMaker attaches to the algorithm find in our log what they find in its."""
+        text = (LOGS / name).read_text(encoding="utf-8")
+        found = {metric: re.findall(pattern, text) for metric, pattern in METRIC_DEFINITIONS.items()}
+        assert {metric: len(values) for metric, values in found.items()} == {
+            "validation:discriminator_auc": 2,
+            "train:binary_classification_cross_entropy:epoch": 2,
+            "train:binary_classification_accuracy:epoch": 2,
+            "train:binary_classification_cross_entropy": 6,
+            "train:binary_classification_accuracy": 6,
+            "train:progress": 2,
+            "train:throughput": 2,
+        }
+        assert found["validation:discriminator_auc"] == [repr(value) for value in read_run(LOGS / name).epochs[AUC]]
+        assert [float(value) for value in found["train:progress"]] == [50, 100]
 
 
 def as_text_events(stream: str) -> str:
