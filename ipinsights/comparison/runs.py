@@ -212,7 +212,16 @@ def compare(
         By name of a metric, over the defaults of ``METRICS``.
     ignored
         Names of metrics that are shown and not judged.
+
+    Raises
+    ------
+    ClientError
+        The baseline has no finished epoch, so that nothing could be worse.
     """
+    if baseline.num_epochs == 0:
+        raise ClientError(
+            f"{baseline.name} tells of no finished epoch, so nothing can be judged by it: take the log of a whole run."
+        )
     wanted = {metric.name: metric.tolerance for metric in METRICS} | dict(tolerances or {})
     judgements = [_judge_end(baseline, candidate)]
     for metric in METRICS:

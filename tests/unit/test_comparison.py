@@ -127,6 +127,24 @@ class TestCompare:
         found = judged(compare(baseline, replace(baseline, epochs=baseline.epochs.iloc[:1])), "epochs")
         assert (found.verdict, found.reason) == (Verdict.WORSE, "2 epochs were to be trained")
 
+    def test_a_baseline_without_a_finished_epoch_is_refused(self, baseline: RunLog) -> None:
+        """A gate must not open because there is nothing to judge by."""
+        with pytest.raises(ClientError) as caught:
+            compare(replace(baseline, name="cut.log", epochs=baseline.epochs.iloc[:0]), baseline)
+        assert str(caught.value) == (
+            "cut.log tells of no finished epoch, so nothing can be judged by it: take the log of a whole run."
+        )
+
+    def test_a_candidate_without_a_finished_epoch_is_worse(self, baseline: RunLog) -> None:
+        """In everything that the baseline has."""
+        comparison = compare(baseline, replace(baseline, epochs=baseline.epochs.iloc[:0]))
+        assert [judgement.name for judgement in comparison.regressions] == [
+            "epochs",
+            "accuracy",
+            "cross_entropy",
+            "auc",
+        ]
+
     def test_configurations_differ_by_value_not_by_spelling(self, baseline: RunLog) -> None:
         """1e-05 is 0.00001; what one does not have differs."""
         other = {**baseline.configuration, "weight_decay": "1e-05", "vector_dim": "16"}
