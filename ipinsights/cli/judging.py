@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipinsights.cli.options import FILE, INPUT, MODEL_DIR, PATH
+from ipinsights.cli.options import FILE, FOLDER, INPUT, MODEL_DIR, PATH, SEED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +40,21 @@ def compare(logs: tuple[Path, ...], **options: Any) -> None:
 
 @click.command()
 @MODEL_DIR
+@click.option("--train", required=True, type=PATH, help="What the model was trained on: CSV or folder.")
+@click.option("--test", required=True, type=PATH, help="Later events; a third column may label attacks with 1.")
+@click.option("--calibration", type=PATH, help="Ordinary events between the two, for thresholds and their alerts.")
+@click.option("--asn-table", type=FILE, help="Announced ranges (iptoasn.com), for attackers who come from them.")
+@click.option("--report", "report_dir", type=FOLDER, help="Where report.html, report.json and model_card.md go.")
+@SEED
+def evaluate(**options: Any) -> None:
+    """Judge a model: attacks caught, beside what counting would catch, with intervals."""
+    from ipinsights.evaluation.command import evaluate_model
+
+    evaluate_model(**options, echo=click.echo)
+
+
+@click.command()
+@MODEL_DIR
 @click.option("--calibration", required=True, type=PATH, help="Ordinary events after those of training: CSV or folder.")
 @click.option("--fpr", required=True, type=float, help="Share of ordinary events that may be flagged, such as 0.01.")
 @click.option("--allow", multiple=True, metavar="NETWORK", help="Never flag this network (10.0.0.0/8); repeatable.")
@@ -58,4 +73,4 @@ def threshold(model_dir: Path, calibration: Path, fpr: float, allow: tuple[str, 
     click.echo(f"{chosen.describe()}\nStored in {path}.")
 
 
-COMMANDS: tuple[click.Command, ...] = (compare, threshold)
+COMMANDS: tuple[click.Command, ...] = (compare, evaluate, threshold)

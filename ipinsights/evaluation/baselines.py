@@ -1,0 +1,143 @@
+"""Baselines: what counting alone tells of a pair. A model that does not beat these has learned nothing.
+
+Each gives a score, HIGHER IS MORE NORMAL, as the model does. All look at training rows only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from ipinsights.prefix_counts import PrefixCounts
+
+__all__ = ["BASELINES", "CONTROL", "Evidence", "baseline_scores"]
+
+# Lengths at which the counts back off: half an octet at a time.
+_LENGTHS = (0, 8, 12, 16, 20, 24, 28, 32)
+# How many of the crowd's rows an entity's own ones are mixed with in Freeman's ratio.
+_PRIOR_ROWS = 5.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What training rows say of some pairs.
+
+    Attributes
+    ----------
+    num_rows
+        Rows of each pair's entity, shape (n,).
+    counts
+        By prefix length: rows of the entity on the network of the address, each (n,); all its rows at length 0.
+    num_children
+        By prefix length: how many distinct networks of the next length the entity has in that network, each (n,).
+    crowd
+        By prefix length: rows of everybody on the network of the address, each (n,); all rows at length 0.
+    longest_prefix
+        Leading bits shared with the nearest address of the entity, shape (n,).
+    """
+
+    num_rows: NDArray[np.int64]
+    counts: Mapping[int, NDArray[np.int64]]
+    num_children: Mapping[int, NDArray[np.int64]]
+    crowd: Mapping[int, NDArray[np.int64]]
+    longest_prefix: NDArray[np.int64]
+
+    @classmethod
+    def look_up(cls, history: PrefixCounts, numbers: NDArray[np.int64], ips: NDArray[np.uint32]) -> Evidence:
+        """Give the evidence on pairs of entities, by number and none unknown, and addresses; both (n,)."""
+        low, high = history.rows_of(numbers)
+        return cls(
+            num_rows=high - low,
+            counts={0: high - low, **{length: history.counts(numbers, ips, length) for length in _LENGTHS[1:]}},
+            num_children={
+                length: history.num_children(numbers, ips, length, child)
+                for length, child in zip(_LENGTHS, _LENGTHS[1:])
+            },
+            crowd={
+                0: np.full(len(ips), len(history)),
+                **{length: history.crowd_counts(ips, length) for length in (16, 24, 32)},
+            },
+            longest_prefix=history.longest_prefix(numbers, ips),
+        )
+
+
+def baseline_scores(evidence: Evidence) -> dict[str, NDArray[np.float32]]:
+    """Give the scores of every baseline by its name; each (n,)."""
+    return {name: score(evidence).astype(np.float32) for name, score in BASELINES.items()}
+
+
+def seen_on(length: int) -> Callable[[Evidence], NDArray[np.float64]]:
+    """Give the baseline that asks if the entity was ever seen on the network of this length: 1 or 0."""
+    return lambda evidence: (evidence.counts[length] > 0).astype(np.float64)
+
+
+def longest_prefix(evidence: Evidence) -> NDArray[np.float64]:
+    """Give the leading bits shared with the nearest address of the entity, 0 to 32."""
+    return evidence.longest_prefix.astype(np.float64)
+
+
+def witten_bell(evidence: Evidence) -> NDArray[np.float64]:
+    r"""Give the log density of the address for the entity, relative to the uniform one, by counts along prefixes.
+
+    In each network the next part is one of the t distinct ones seen there, in proportion to their counts c, or with the
+    chance t / (c + t) any other: nobody has to choose a weight. From parent l' to network l the density grows by the
+    factor :math:`(2^{l - l'} c_l + t_{l'}) / (c_{l'} + t_{l'})`; in a network never seen it is even.
+
+    Source: Witten and Bell, The zero-frequency problem, 1991 (method C).
+    """
+    log_density = np.zeros(len(evidence.num_rows))
+    for parent, length in zip(_LENGTHS, _LENGTHS[1:]):
+        num_new = evidence.num_children[parent]
+        total = evidence.counts[parent] + num_new
+        growth = (2.0 ** (length - parent) * evidence.counts[length] + num_new) / np.maximum(total, 1)
+        log_density += np.log(np.where(total > 0, growth, 1))
+    return log_density
+
+
+def freeman(evidence: Evidence) -> NDArray[np.float64]:
+    r"""Give the log likelihood ratio of the address for the entity and for everybody.
+
+    Source: Freeman et al., Who Are You? A Statistical Approach to Measuring User Authenticity, 2016, with networks of
+    16, 24 and 32 bits in place of country, provider and address. The entity's frequencies are smoothed towards the
+    crowd's as if it had 5 more rows like everybody's, at each level given the one above.
+    """
+    ratio = np.zeros(len(evidence.num_rows))
+    for parent, length in ((0, 16), (16, 24), (24, 32)):
+        # the crowd's share; where the entity was never seen it does not matter
+        share = np.maximum(evidence.crowd[length], 1) / np.maximum(evidence.crowd[parent], 1)
+        own, of_all = evidence.counts[length] / share, evidence.counts[parent]
+        ratio += np.log((own + _PRIOR_ROWS) / (of_all + _PRIOR_ROWS))
+    return ratio
+
+
+def popularity(evidence: Evidence) -> NDArray[np.float64]:
+    """Give the log number of everybody's rows on the /24; the entity does not matter."""
+    return np.log1p(evidence.crowd[24])
+
+
+def entity_only(evidence: Evidence) -> NDArray[np.float64]:
+    """Give the log number of the entity's rows; the address does not matter.
+
+    It must not tell attacks from ordinary events: an AUC other than 0.50 says that the test itself leaks.
+    """
+    return np.log(evidence.num_rows)
+
+
+CONTROL = "entity only (control)"
+BASELINES: dict[str, Callable[[Evidence], NDArray[np.float64]]] = {
+    "address seen": seen_on(32),
+    "/24 seen": seen_on(24),
+    "/16 seen": seen_on(16),
+    "longest prefix": longest_prefix,
+    "Witten-Bell counts": witten_bell,
+    "Freeman's ratio": freeman,
+    "popularity of the /24": popularity,
+    CONTROL: entity_only,
+}

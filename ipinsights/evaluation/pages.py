@@ -1,0 +1,147 @@
+"""The pages of an evaluation: report.html, which needs nothing but itself, report.json and model_card.md."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING, Any
+
+import ipinsights
+from ipinsights.comparison.report import json_text, write_file
+from ipinsights.errors import ClientError
+from ipinsights.evaluation.plots import draw_all
+from ipinsights.evaluation.protocol import HEADLINE_METRIC
+from ipinsights.evaluation.tables import full_sections, headline, report
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ipinsights.artifact import Artifact
+    from ipinsights.comparison.report import Section
+    from ipinsights.data import Pairs
+    from ipinsights.evaluation.protocol import Evaluation
+    from ipinsights.predictor import Predictor
+
+__all__ = ["write_pages"]
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+p.headline { font-size: 1.15rem; border-left: 4px solid #0072b2; padding-left: 1rem; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
+th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; } tr:first-child + tr, tr.model { font-weight: 600; }
+figure { margin: 1rem 0; } figure svg { max-width: 100%; height: auto; } figcaption, .remarks { color: #444; }
+"""
+
+
+def write_pages(
+    directory: Path, evaluation: Evaluation, *, model: Artifact, predictor: Predictor, train: Pairs
+) -> None:
+    """Write the report into a folder, made if it does not exist.
+
+    Raises
+    ------
+    ClientError
+        It cannot be written, or matplotlib is not installed.
+    """
+    figures = draw_all(evaluation, model=model, predictor=predictor, train=train)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ClientError(f"{directory} cannot be made: {error.strerror}.") from None
+    write_file(directory / "report.json", json_text(_content(evaluation, model)))
+    write_file(directory / "report.html", _html(evaluation, figures))
+    write_file(directory / "model_card.md", _card(evaluation, model))
+
+
+def _content(evaluation: Evaluation, model: Artifact) -> dict[str, Any]:
+    return {
+        "headline": headline(evaluation),
+        "model": dict(model.meta),
+        "facts": evaluation.facts,
+        "slices": evaluation.slices,
+        "detection": evaluation.detection.to_dict("records"),
+        "differences_to_best_baseline": {
+            "metric": HEADLINE_METRIC,
+            "rows": evaluation.differences.to_dict("records"),
+        },
+        "alerts": evaluation.alerts.to_dict("records"),
+    }
+
+
+def _html(evaluation: Evaluation, figures: Mapping[str, tuple[str, str]]) -> str:
+    """Give the page; of each figure its title, its caption and its SVG."""
+    told = report(evaluation)
+    parts = [_section(section) for section in told.sections]
+    drawn = [
+        f"<h2>{html.escape(title)}</h2><figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>"
+        for title, (caption, svg) in figures.items()
+    ]
+    details = "".join(_section(section) for section in full_sections(evaluation))
+    return (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>IP Insights: evaluation</title><style>{_STYLE}</style></head><body>"
+        f'<h1>IP Insights: evaluation</h1><p class="headline">{html.escape(told.headline)}</p>'
+        f"{''.join(parts)}{''.join(drawn)}"
+        f"<h2>Every metric</h2><details><summary>by attacker and slice</summary>{details}</details>"
+        f"<p>Made by ipinsights {ipinsights.__version__}.</p></body></html>\n"
+    )
+
+
+def _section(section: Section) -> str:
+    table = ""
+    if section.table is not None:
+        head = "".join(f"<th>{html.escape(str(name))}</th>" for name in section.table.columns)
+        rows = "".join(_row(row) for row in section.table.astype(str).to_numpy().tolist())
+        table = f'<div class="wide"><table><tr>{head}</tr>{rows}</table></div>'
+    remarks = "<br>".join(map(html.escape, section.remarks))
+    return f'<h2>{html.escape(section.title)}</h2>{table}<p class="remarks">{remarks}</p>'
+
+
+def _row(cells: list[str]) -> str:
+    return f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
+
+
+def _card(evaluation: Evaluation, model: Artifact) -> str:
+    """Give the model card. Source of its headings: Mitchell et al., Model Cards for Model Reporting, 2019."""
+    told = report(evaluation).markdown().partition("\n")[2].replace("\n## ", "\n### ")
+    training = model.meta.get("training", {})
+    facts = "\n".join(f"- {name}: {value}" for name, value in training.items() if name != "versions")
+    table = "\n".join(f"| {name} | {value} |" for name, value in model.hyperparameters.to_strings().items())
+    return f"""# Model card: IP Insights
+
+{headline(evaluation)}
+
+## What it is
+
+A model that scores pairs of an entity (a user, an account) and an IPv4 address by how normal the address is for the
+entity: the dot product of two embeddings. **Higher is more normal.** The score is no probability of an attack.
+
+Hyperparameters:
+
+| name | value |
+| --- | --- |
+{table}
+
+Training:
+
+{facts or "- nothing was noted"}
+
+## What it is for
+
+Ranking events for review, or asking for a second factor. It is not meant to lock anybody out by itself, nor to judge a
+person by where they are.
+
+## What it cannot do
+
+- Entities that training never saw get a score that means nothing; it is close to 0.
+- Entities whose hashes fall on the same row of the table share one embedding.
+- It knows nothing of time: one address after another, across the world within minutes, is not odd to it.
+- It does not know IPv6, and cannot tell who else is behind an address (carrier-grade NAT, VPN, a proxy).
+- It was tested on simulated attackers, described below, and on ordinary events that were taken to be harmless.
+- What is normal changes. Train anew regularly, and watch the number of alerts.
+
+## How well it does
+{told}"""

@@ -1,0 +1,181 @@
+"""The plots of an evaluation, as SVG that a page can hold."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ipinsights.comparison.plots import COLOURS, MARKERS, STYLES, new_figure
+from ipinsights.evaluation.protocol import AWS_RECIPE, GIVEN_ATTACKS, MODEL
+from ipinsights.networks import network_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from ipinsights.artifact import Artifact
+    from ipinsights.data import Pairs
+    from ipinsights.evaluation.protocol import Evaluation
+    from ipinsights.predictor import Predictor
+
+__all__ = ["draw_all", "draw_embeddings", "draw_epochs", "draw_rocs", "draw_scores"]
+
+_CURVES = (MODEL, "Witten-Bell counts", "longest prefix", "Freeman's ratio")
+_LOWEST_FPR = 1e-3
+_NUM_BINS = 60
+_NUM_NETWORKS = 1000
+_NUM_LABELLED = 12
+_SAME_IDS: dict[Any, Any] = {"svg.hashsalt": "ipinsights"}
+
+
+def draw_all(
+    evaluation: Evaluation, *, model: Artifact, predictor: Predictor, train: Pairs
+) -> dict[str, tuple[str, str]]:
+    """Give caption and SVG of every plot by its title.
+
+    Raises
+    ------
+    ClientError
+        matplotlib is not installed.
+    """
+    figures = {
+        "Scores": (
+            "Higher is more normal. What lies under both outlines cannot be told apart by any threshold.",
+            draw_scores(evaluation.densities),
+        ),
+        "Attacks caught by false alarms": (
+            "ROC curves with the false positive rate on a log scale, because only its left end can be afforded. The "
+            "dotted line is chance.",
+            draw_rocs(evaluation.curves),
+        ),
+        "Networks": (
+            f"Embeddings of the {_NUM_NETWORKS:,} busiest networks (/16) of training, each at its mean, on the two "
+            "axes along which they differ most. Networks near each other are normal for the same entities.",
+            draw_embeddings(predictor, train),
+        ),
+    }
+    epochs = model.meta.get("training", {}).get("epochs")
+    if isinstance(epochs, list) and epochs:
+        figures["Training"] = "Metrics after each epoch.", draw_epochs(epochs)
+    return {title: (caption, svg(figure, title)) for title, (caption, figure) in figures.items()}
+
+
+def svg(figure: Figure, title: str) -> str:
+    """Give the figure as an SVG element, the same bytes each time, with a title for who cannot see it."""
+    import matplotlib as mpl
+
+    stream = io.StringIO()
+    with mpl.rc_context(_SAME_IDS):
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
+    drawn = stream.getvalue()
+    return drawn[drawn.index("<svg") :].replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
+
+
+def draw_scores(densities: Mapping[str, NDArray[np.float32]]) -> Figure:
+    """Draw how the model scores ordinary events and each attacker's, from quantiles of the scores."""
+    names = [name for name in densities if name not in (GIVEN_ATTACKS, AWS_RECIPE)]
+    every = np.concatenate([densities[name] for name in names])
+    edges = np.linspace(every.min(), every.max() + 1e-6, _NUM_BINS + 1)
+    figure = new_figure(figsize=(8, 4.2))
+    axes = figure.subplots()
+    for place, name in enumerate(names):
+        shares = np.histogram(densities[name], edges)[0] / len(densities[name])
+        style: dict[str, Any] = {"color": _colour(place), "linestyle": _style(place), "linewidth": 1.6}
+        axes.stairs(100 * shares, edges, label=_label(name), **style)
+        if name == "ordinary":
+            axes.stairs(100 * shares, edges, fill=True, color=_colour(place), alpha=0.2)
+    axes.set(xlabel="score (higher is more normal)", ylabel="events, % per bin")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def draw_rocs(curves: Mapping[str, Mapping[str, tuple[list[float], list[float]]]]) -> Figure:
+    """Draw a panel for each attacker, with the model and the best of counting."""
+    names = [name for name in curves if name != AWS_RECIPE]
+    num_columns = min(2, len(names))
+    num_rows = -(-len(names) // num_columns)
+    figure = new_figure(figsize=(4.6 * num_columns, 3.6 * num_rows + 0.4))
+    grid = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
+    for axes, name in zip(grid, names):
+        for place, scorer in enumerate(_CURVES):
+            fpr, tpr = curves[name][scorer]
+            axes.plot(fpr, tpr, color=_colour(place), linestyle=_style(place), linewidth=1.8, label=scorer)
+        axes.plot(fpr, fpr, color="grey", linestyle=":", linewidth=1.2, label="chance")
+        _dress_roc(axes, name)
+    for axes in grid[len(names) :]:
+        axes.remove()
+    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
+    return figure
+
+
+def draw_embeddings(predictor: Predictor, train: Pairs) -> Figure:
+    """Draw the busiest networks of training by the first two principal components of their embeddings."""
+    networks, means = _network_means(predictor, train.ips)
+    centred = means - means.mean(axis=0)
+    _, sizes, axes_found = np.linalg.svd(centred, full_matrices=False)
+    places = centred @ axes_found[:2].T
+    share = 100 * sizes**2 / max(float((sizes**2).sum()), 1e-12)
+    figure = new_figure(figsize=(8, 6.2))
+    axes = figure.subplots()
+    dots = axes.scatter(places[:, 0], places[:, 1], c=networks >> 8, cmap="viridis", s=14, vmin=0, vmax=223)
+    for network, place in list(zip(networks.tolist(), places))[:_NUM_LABELLED]:
+        axes.annotate(network_text(network << 16, 16), place, xytext=(4, 3), textcoords="offset points", fontsize=8)
+    axes.set(xlabel=f"first component ({share[0]:.0f} % of variance)", ylabel=f"second component ({share[1]:.0f} %)")
+    axes.grid(alpha=0.3)
+    figure.colorbar(dots, ax=axes, label="first octet of the network")
+    return figure
+
+
+def draw_epochs(epochs: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw each number that training noted after each epoch, in a panel of its own."""
+    names = [name for name, value in epochs[0].items() if isinstance(value, (int, float)) and name != "epoch"]
+    figure = new_figure(figsize=(4.6 * min(2, len(names)), 3.2 * -(-len(names) // 2)))
+    grid = figure.subplots(-(-len(names) // 2), min(2, len(names)), squeeze=False).ravel()
+    for axes, name in zip(grid, names):
+        axes.plot(range(1, len(epochs) + 1), [epoch.get(name) for epoch in epochs], color=COLOURS[0], marker=MARKERS[0])
+        axes.set(xlabel="epochs trained", ylabel=name.replace("_", " "))
+        axes.locator_params(axis="x", integer=True)
+        axes.grid(alpha=0.3)
+    for axes in grid[len(names) :]:
+        axes.remove()
+    return figure
+
+
+def _network_means(predictor: Predictor, ips: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
+    """Give the busiest networks (m,) as numbers of 16 bits, and the mean embedding of their addresses."""
+    counts = np.bincount(ips >> 16, minlength=2**16)
+    networks = np.argsort(-counts, kind="stable")[: min(_NUM_NETWORKS, np.count_nonzero(counts))]
+    ordered = np.sort(ips)
+    begins = np.searchsorted(ordered >> 16, networks)
+    # up to 16 addresses of each, evenly among all
+    chosen = begins[:, np.newaxis] + (np.arange(16) * counts[networks, np.newaxis]) // 16
+    embedded = predictor.ip_embeddings(ordered[chosen.ravel()]).reshape(len(networks), 16, -1)
+    return networks.astype(np.uint32), embedded.mean(axis=1, dtype=np.float64)
+
+
+def _dress_roc(axes: Axes, title: str) -> None:
+    axes.set_xscale("log")
+    axes.set(xlim=(_LOWEST_FPR, 1), ylim=(0, 1.02), title=title)
+    axes.set_xticks([0.001, 0.01, 0.1, 1], ["0.1 %", "1 %", "10 %", "100 %"])
+    axes.set_yticks(np.linspace(0, 1, 6), [f"{share:.0f} %" for share in np.linspace(0, 100, 6)])
+    axes.set(xlabel="false alarms (FPR)", ylabel="attacks caught (TPR)")
+    axes.grid(alpha=0.3)
+
+
+def _label(name: str) -> str:
+    return "ordinary events" if name == "ordinary" else f"attacks: {name}"
+
+
+def _colour(place: int) -> str:
+    return COLOURS[place % len(COLOURS)]
+
+
+def _style(place: int) -> Any:
+    return STYLES[place % len(STYLES)]

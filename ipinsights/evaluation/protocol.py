@@ -1,0 +1,310 @@
+"""The protocol: model and baselines side by side, against attackers of growing strength, on ordinary events by slice.
+
+What counts as ordinary are the test's events of entities that training saw; training, calibration and test follow each
+other in time. Metrics come with 95 % intervals, resampled over entities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ipinsights.errors import ClientError
+from ipinsights.evaluation.attackers import Pairing, draw_attacks
+from ipinsights.evaluation.baselines import BASELINES, CONTROL, Evidence, baseline_scores
+from ipinsights.evaluation.detection import TPR_FPRS, EntityBootstrap, RocCurve, interval
+from ipinsights.prefix_counts import PrefixCounts
+from ipinsights.sampling import random_ips
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from ipinsights.data import Pairs
+    from ipinsights.predictor import Predictor
+    from ipinsights.simulate import Ranges
+
+    Scores = Mapping[str, NDArray[np.float32]]
+
+__all__ = ["AWS_RECIPE", "GIVEN_ATTACKS", "HEADLINE_METRIC", "MODEL", "Evaluation", "TestSet", "evaluate"]
+
+MODEL = "model"
+GIVEN_ATTACKS = "attacks of the test file"
+AWS_RECIPE = "AWS's tutorial recipe"
+HEADLINE_METRIC = "TPR at FPR 1 %"
+
+# With fewer ordinary events a slice says nothing at an FPR of 1 %.
+_MIN_ROWS = 100
+_ALERT_FPRS = tuple(TPR_FPRS.values())
+# Points of a curve that a plot needs: even, and dense at low FPR.
+_PLOTTED_FPRS = np.unique(np.concatenate([np.geomspace(1e-4, 1, 150), np.linspace(0, 1, 51)]))
+_PLOTTED_SHARES = np.linspace(0.0005, 0.9995, 1000)
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Events of the test days.
+
+    Attributes
+    ----------
+    ordinary
+        What users did.
+    attacks
+        Known attacks, if there are any.
+    """
+
+    __test__ = False  # no test of pytest's
+
+    ordinary: Pairs
+    attacks: Pairs | None = None
+
+
+@dataclass
+class Evaluation:
+    """What was found.
+
+    Attributes
+    ----------
+    facts
+        What was evaluated on: numbers of rows, entities and attacks, by name.
+    slices
+        Numbers of ordinary events by slice.
+    detection
+        One line per attacker, slice, scorer and metric: value and interval (``low``, ``high``).
+    differences
+        One line per attacker and slice: the model's headline metric less that of the best baseline, which is named.
+    alerts
+        One line per scorer, slice and FPR asked for: alerts per 1,000 ordinary events at the threshold that the
+        calibration rows gave; empty without any.
+    curves
+        Of the slice of all, for plots: ``fpr`` and ``tpr`` by attacker and scorer.
+    densities
+        Share of events by score of the model, for plots: by attacker, and ``ordinary``.
+    """
+
+    facts: dict[str, Any]
+    slices: dict[str, int]
+    detection: pd.DataFrame
+    differences: pd.DataFrame
+    alerts: pd.DataFrame
+    curves: dict[str, dict[str, tuple[list[float], list[float]]]] = field(default_factory=dict)
+    densities: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    def find(
+        self, metric: str, *, attacker: str, slice_name: str = "all", scorer: str = MODEL
+    ) -> tuple[float, float, float]:
+        """Give a metric and the ends of its interval; NaN if it was not measured."""
+        nothing = (float("nan"),) * 3
+        return self._values.get((attacker, slice_name, scorer, metric), nothing)
+
+    def value(self, metric: str, *, attacker: str, slice_name: str = "all", scorer: str = MODEL) -> float:
+        """Give a metric; NaN if it was not measured."""
+        return self.find(metric, attacker=attacker, slice_name=slice_name, scorer=scorer)[0]
+
+    @cached_property
+    def _values(self) -> dict[tuple[str, str, str, str], tuple[float, float, float]]:
+        table = self.detection
+        keys = zip(table.attacker, table.slice, table.scorer, table.metric)
+        return dict(zip(keys, zip(table.value, table.low, table.high)))
+
+
+def evaluate(
+    predictor: Predictor,
+    train: Pairs,
+    test: TestSet,
+    *,
+    calibration: Pairs | None = None,
+    ranges: Ranges | None = None,
+    seed: int = 0,
+) -> Evaluation:
+    """Judge a model by the protocol.
+
+    Parameters
+    ----------
+    predictor
+        The model.
+    train
+        What it was trained on.
+    test
+        Later events.
+    calibration
+        Ordinary events between the two, for thresholds whose alerts are then counted in the test.
+    ranges
+        Announced ranges, for the attacker who comes from them.
+    seed
+        Of every random draw.
+
+    Raises
+    ------
+    ClientError
+        There are too few events of entities that training saw.
+    """
+    return _Protocol(predictor, PrefixCounts(train), seed).run(test, calibration, ranges)
+
+
+class _Protocol:
+    def __init__(self, predictor: Predictor, history: PrefixCounts, seed: int) -> None:
+        self._predictor = predictor
+        self._history = history
+        self._rng = np.random.default_rng(seed)
+        self._bootstrap = EntityBootstrap(len(history.entities), rng=self._rng)
+        self._detection: list[dict[str, Any]] = []
+        self._differences: list[dict[str, Any]] = []
+        self._curves: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
+        self._densities: dict[str, NDArray[np.float32]] = {}
+
+    def run(self, test: TestSet, calibration: Pairs | None, ranges: Ranges | None) -> Evaluation:
+        """Give everything that is measured."""
+        ordinary = self._known(test.ordinary)
+        if len(ordinary) < _MIN_ROWS:
+            raise ClientError(
+                f"The test has {len(ordinary)} events of entities that training saw: at least {_MIN_ROWS} are needed."
+            )
+        scores = self._scores(ordinary)
+        slices = self._slices(ordinary)
+        ready = {name: _Ordinary(self._bootstrap, ordinary, scores, chosen) for name, chosen in slices.items()}
+        self._densities["ordinary"] = _quantiles(scores[MODEL])
+        facts = self._facts(test, ordinary)
+        for attack in draw_attacks(self._history, ordinary, ranges=ranges, rng=self._rng):
+            facts["attacks_removed"][attack.name] = attack.num_removed
+            attack_scores = self._scores(attack.pairs)
+            for name, part in ready.items():
+                self._measure(attack.name, name, part, attack.pairs, attack_scores, slices[name][attack.victims])
+        for name, pairs in self._unmatched(test, len(ordinary), ranges):
+            self._measure(name, "all", ready["all"], pairs, self._scores(pairs), np.ones(len(pairs), dtype=bool))
+        return Evaluation(
+            facts=facts,
+            slices={name: int(chosen.sum()) for name, chosen in slices.items()},
+            detection=pd.DataFrame(self._detection),
+            differences=pd.DataFrame(self._differences),
+            alerts=pd.DataFrame(self._alerts(calibration, ready)),
+            curves=self._curves,
+            densities=self._densities,
+        )
+
+    def _known(self, pairs: Pairs) -> Pairing:
+        """Give the pairs of entities that training saw, in an order that makes looking them up fast."""
+        numbers = self._history.numbers(pairs.entities)
+        known = numbers >= 0
+        numbers, ips = numbers[known], pairs.ips[known]
+        order = np.lexsort((ips, numbers))
+        return Pairing(numbers[order], ips[order])
+
+    def _scores(self, pairs: Pairing) -> Scores:
+        evidence = Evidence.look_up(self._history, pairs.numbers, pairs.ips)
+        of_model = self._predictor.score(self._history.entities[pairs.numbers], pairs.ips)
+        return {MODEL: of_model, **baseline_scores(evidence)}
+
+    def _slices(self, ordinary: Pairing) -> dict[str, NDArray[np.bool_]]:
+        low, high = self._history.rows_of(ordinary.numbers)
+        num_rows = high - low
+        slices = {
+            "all": np.ones(len(ordinary), dtype=bool),
+            "new address": self._history.counts(ordinary.numbers, ordinary.ips, 32) == 0,
+            "new /24": self._history.counts(ordinary.numbers, ordinary.ips, 24) == 0,
+            "entity seen once": num_rows == 1,
+            "seen 2 to 5 times": (num_rows >= 2) & (num_rows <= 5),  # noqa: PLR2004
+            "seen 6 to 20 times": (num_rows >= 6) & (num_rows <= 20),  # noqa: PLR2004
+            "seen more often": num_rows > 20,  # noqa: PLR2004
+        }
+        return {name: chosen for name, chosen in slices.items() if chosen.sum() >= _MIN_ROWS}
+
+    def _facts(self, test: TestSet, ordinary: Pairing) -> dict[str, Any]:
+        return {
+            "train_rows": len(self._history),
+            "train_entities": len(self._history.entities),
+            "test_rows": len(test.ordinary),
+            "test_rows_of_unknown_entities": len(test.ordinary) - len(ordinary),
+            "attacks_removed": {},
+        }
+
+    def _unmatched(self, test: TestSet, size: int, ranges: Ranges | None) -> Iterator[tuple[str, Pairing]]:
+        """Give attacks on victims that nobody matched with ordinary events: for comparison only."""
+        if test.attacks is not None and len(attacks := self._known(test.attacks)):
+            yield GIVEN_ATTACKS, attacks
+        victims = np.sort(self._rng.integers(len(self._history.entities), size=size))
+        ips = random_ips(size, rng=self._rng) if ranges is None else ranges.draw_anywhere(size, rng=self._rng)
+        yield AWS_RECIPE, Pairing(victims, ips)
+
+    def _measure(
+        self,
+        attacker: str,
+        slice_name: str,
+        part: _Ordinary,
+        attacks: Pairing,
+        scores: Scores,
+        chosen: NDArray[np.bool_],
+    ) -> None:
+        """Note every metric of every scorer, and how far the model is from the best baseline."""
+        if not chosen.any():
+            return
+        found: dict[str, tuple[float, NDArray[np.float64]]] = {}
+        for scorer, of_attacks in scores.items():
+            curve = RocCurve.of(part.scores[scorer], of_attacks[chosen])
+            deviations = part.deviations(scorer, attacks.numbers[chosen], of_attacks[chosen])
+            for metric, value in curve.metrics().items():
+                low, high = interval(float(value), deviations[metric])
+                self._detection.append(
+                    {"attacker": attacker, "slice": slice_name, "scorer": scorer, "metric": metric}
+                    | {"value": float(value), "low": low, "high": high}
+                )
+            found[scorer] = float(curve.tpr_at(TPR_FPRS[HEADLINE_METRIC])), deviations[HEADLINE_METRIC]
+            if slice_name == "all":
+                self._keep_curve(attacker, scorer, curve)
+        if slice_name == "all":
+            self._densities[attacker] = _quantiles(scores[MODEL])
+        self._differences.append({"attacker": attacker, "slice": slice_name, **_difference(found)})
+
+    def _keep_curve(self, attacker: str, scorer: str, curve: RocCurve) -> None:
+        tpr = np.interp(_PLOTTED_FPRS, curve.fpr, curve.tpr)
+        self._curves.setdefault(attacker, {})[scorer] = _PLOTTED_FPRS.tolist(), tpr.tolist()
+
+    def _alerts(self, calibration: Pairs | None, ready: Mapping[str, _Ordinary]) -> Iterator[dict[str, Any]]:
+        """Give how many of 1,000 ordinary events of the test are below the threshold that calibration rows gave."""
+        if calibration is None:
+            return
+        scores = {name: np.sort(values) for name, values in self._scores(self._known(calibration)).items()}
+        for scorer, calibrated in scores.items():
+            for fpr in _ALERT_FPRS:
+                rank = int(fpr * (len(calibrated) + 1))
+                for name, part in ready.items() if rank else ():
+                    share = np.searchsorted(part.scores[scorer], calibrated[rank - 1]) / len(part.scores[scorer])
+                    yield {"scorer": scorer, "slice": name, "fpr": fpr, "alerts_per_1000": 1000 * float(share)}
+
+
+class _Ordinary:
+    """A slice of ordinary events, made ready once for all attackers."""
+
+    def __init__(self, bootstrap: EntityBootstrap, pairs: Pairing, scores: Scores, chosen: NDArray[np.bool_]) -> None:
+        self._bootstrap = bootstrap
+        # ascending, (number of events in the slice,)
+        self.scores = {name: np.sort(values[chosen]) for name, values in scores.items()}
+        self._edges = {name: bootstrap.edges(values) for name, values in self.scores.items()}
+        self._histograms = {
+            name: bootstrap.histograms(pairs.numbers[chosen], scores[name][chosen], edges)
+            for name, edges in self._edges.items()
+        }
+
+    def deviations(
+        self, scorer: str, numbers: NDArray[np.int64], attacks: NDArray[np.float32]
+    ) -> Mapping[str, NDArray[np.float64]]:
+        """Give how each metric deviates in the resamples, against attacks on some entities; (num_resamples,) each."""
+        resampled = self._bootstrap.histograms(numbers, attacks, self._edges[scorer])
+        return self._bootstrap.metrics(self._histograms[scorer], resampled)
+
+
+def _difference(found: Mapping[str, tuple[float, NDArray[np.float64]]]) -> dict[str, Any]:
+    """Compare the model with the best baseline, resample by resample."""
+    best = max((name for name in BASELINES if name != CONTROL), key=lambda name: found[name][0])
+    (ours, our_deviations), (theirs, their_deviations) = found[MODEL], found[best]
+    low, high = interval(ours - theirs, our_deviations - their_deviations)
+    return {"best_baseline": best, "difference": ours - theirs, "low": low, "high": high}
+
+
+def _quantiles(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.quantile(scores, _PLOTTED_SHARES).astype(np.float32)
