@@ -284,6 +284,20 @@ def default_path(model: Path) -> Path:
     return model / THRESHOLD_FILE
 
 
+def find_threshold(model: Path, path: Path | None) -> Threshold | None:
+    """Give the threshold of a file, or without one that in the model directory; None if there is none.
+
+    Raises
+    ------
+    ClientError
+        The file named is not there, or what is there is no threshold.
+    """
+    if path is not None:
+        return Threshold.load(path)
+    beside = model / THRESHOLD_FILE
+    return Threshold.load(beside) if beside.is_file() else None
+
+
 def odds_text(p_value: float) -> str:
     """Say a p-value so that it is understood: ``1 in 2,000 normal events looks this odd``."""
     if p_value > 0.1:  # noqa: PLR2004 - "1 in 1" says nothing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -73,4 +74,23 @@ def threshold(model_dir: Path, calibration: Path, fpr: float, allow: tuple[str, 
     click.echo(f"{chosen.describe()}\nStored in {path}.")
 
 
-COMMANDS: tuple[click.Command, ...] = (compare, evaluate, threshold)
+@click.command()
+@click.argument("entity")
+@click.argument("ip", metavar="IP")
+@MODEL_DIR
+@click.option("--train", required=True, type=PATH, help="What the model was trained on: CSV or folder.")
+@click.option("--threshold", "path", type=FILE, help="Judge by it; MODEL_DIR/threshold.json if that is there.")
+@click.option("--json", "as_json", is_flag=True, help="All of it as JSON.")
+def explain(entity: str, ip: str, model_dir: Path, train: Path, path: Path | None, as_json: bool) -> None:  # noqa: FBT001
+    """Explain why an event is odd: usual networks, the nearest of them, and who else is there."""
+    from ipinsights import explanation
+    from ipinsights.data import read_pairs
+    from ipinsights.predictor import Predictor
+    from ipinsights.thresholds import find_threshold
+
+    threshold, pairs = find_threshold(model_dir, path), read_pairs(train, progress=True)
+    found = explanation.explain(Predictor.load(model_dir), pairs, entity, ip, threshold=threshold)
+    click.echo(json.dumps(found.to_json(), indent=2) if as_json else found.text())
+
+
+COMMANDS: tuple[click.Command, ...] = (compare, evaluate, threshold, explain)

@@ -30,6 +30,7 @@ _LOWEST_FPR = 1e-3
 _NUM_BINS = 60
 _NUM_NETWORKS = 1000
 _NUM_LABELLED = 12
+_BEHIND_TEXT = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
 _SAME_IDS: dict[Any, Any] = {"svg.hashsalt": "ipinsights"}
 
 
@@ -54,8 +55,8 @@ def draw_all(
             draw_rocs(evaluation.curves),
         ),
         "Networks": (
-            f"Embeddings of the {_NUM_NETWORKS:,} busiest networks (/16) of training, each at its mean, on the two "
-            "axes along which they differ most. Networks near each other are normal for the same entities.",
+            f"Embeddings of the {_NUM_NETWORKS:,} busiest networks (/16) of training, laid out by t-SNE: networks near "
+            "each other are normal for the same entities. Distances between far ones mean nothing.",
             draw_embeddings(predictor, train),
         ),
     }
@@ -108,7 +109,7 @@ def draw_rocs(curves: Mapping[str, Mapping[str, tuple[list[float], list[float]]]
             fpr, tpr = curves[name][scorer]
             axes.plot(fpr, tpr, color=_colour(place), linestyle=_style(place), linewidth=1.8, label=scorer)
         axes.plot(fpr, fpr, color="grey", linestyle=":", linewidth=1.2, label="chance")
-        _dress_roc(axes, name)
+        _dress_roc(axes, f"{name} (victims not matched)" if name == GIVEN_ATTACKS else name)
     for axes in grid[len(names) :]:
         axes.remove()
     figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
@@ -116,18 +117,20 @@ def draw_rocs(curves: Mapping[str, Mapping[str, tuple[list[float], list[float]]]
 
 
 def draw_embeddings(predictor: Predictor, train: Pairs) -> Figure:
-    """Draw the busiest networks of training by the first two principal components of their embeddings."""
+    """Draw the busiest networks of training, laid out by t-SNE so that neighbours in the embedding are neighbours here.
+
+    Source: van der Maaten and Hinton, Visualizing Data using t-SNE, 2008.
+    """
     networks, means = _network_means(predictor, train.ips)
-    centred = means - means.mean(axis=0)
-    _, sizes, axes_found = np.linalg.svd(centred, full_matrices=False)
-    places = centred @ axes_found[:2].T
-    share = 100 * sizes**2 / max(float((sizes**2).sum()), 1e-12)
+    places = _laid_out(means)
     figure = new_figure(figsize=(8, 6.2))
     axes = figure.subplots()
     dots = axes.scatter(places[:, 0], places[:, 1], c=networks >> 8, cmap="viridis", s=14, vmin=0, vmax=223)
-    for network, place in list(zip(networks.tolist(), places))[:_NUM_LABELLED]:
-        axes.annotate(network_text(network << 16, 16), place, xytext=(4, 3), textcoords="offset points", fontsize=8)
-    axes.set(xlabel=f"first component ({share[0]:.0f} % of variance)", ylabel=f"second component ({share[1]:.0f} %)")
+    for place in _apart(places):
+        name = network_text(int(networks[place]) << 16, 16)
+        label: dict[str, Any] = {"xytext": (4, 3), "textcoords": "offset points", "bbox": _BEHIND_TEXT}
+        axes.annotate(name, places[place], fontsize=9, **label)
+    axes.set(xlabel="first axis of the map (no unit)", ylabel="second axis of the map (no unit)")
     axes.grid(alpha=0.3)
     figure.colorbar(dots, ax=axes, label="first octet of the network")
     return figure
@@ -158,6 +161,28 @@ def _network_means(predictor: Predictor, ips: NDArray[np.uint32]) -> tuple[NDArr
     chosen = begins[:, np.newaxis] + (np.arange(16) * counts[networks, np.newaxis]) // 16
     embedded = predictor.ip_embeddings(ordered[chosen.ravel()]).reshape(len(networks), 16, -1)
     return networks.astype(np.uint32), embedded.mean(axis=1, dtype=np.float64)
+
+
+def _laid_out(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give a place in the plane (m, 2) to each point (m, dim)."""
+    from sklearn.manifold import TSNE
+
+    if len(points) < 4:  # noqa: PLR2004 - nothing to lay out
+        return np.pad(np.arange(len(points), dtype=np.float64)[:, np.newaxis], ((0, 0), (0, 1)))
+    perplexity = min(30.0, (len(points) - 1) / 3)
+    places: NDArray[np.float64] = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(points)
+    return places
+
+
+def _apart(places: NDArray[np.float64]) -> list[int]:
+    """Give some of the first places that are far enough apart for a label each."""
+    extent = np.ptp(places, axis=0) + 1e-12
+    chosen: list[int] = []
+    for place in range(len(places)):
+        distance = np.abs(places[chosen] - places[place]) / extent
+        if len(chosen) < _NUM_LABELLED and ((distance[:, 0] > 0.2) | (distance[:, 1] > 0.04)).all():  # noqa: PLR2004
+            chosen.append(place)
+    return chosen
 
 
 def _dress_roc(axes: Axes, title: str) -> None:

@@ -1,0 +1,259 @@
+"""Why an event is odd: where its entity usually comes from, how near this address is to that, and who else is there.
+
+The model cannot be asked for its reasons. What is told instead is what a person would look up next.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ipinsights.data import Pairs, entity_rows, hash_entities
+from ipinsights.errors import ClientError
+from ipinsights.ipv4 import BLANKS, explain_ip
+from ipinsights.networks import network_text, special_purpose
+from ipinsights.thresholds import odds_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from ipinsights.predictor import Predictor
+    from ipinsights.thresholds import Threshold
+
+__all__ = ["Crowd", "Explanation", "UsualNetwork", "explain"]
+
+_LENGTH = 24
+_NUM_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class UsualNetwork:
+    """A /24 that the entity came from in training.
+
+    Attributes
+    ----------
+    network
+        As in ``198.51.100.0/24``.
+    num_events
+        How often.
+    score
+        Of the entity at the address it used most there.
+    shared_bits
+        Most leading bits that an address of the entity there has in common with the address in question.
+    """
+
+    network: str
+    num_events: int
+    score: float
+    shared_bits: int
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Others on a network of the address in training: how many entities, and in how many events."""
+
+    network: str
+    num_entities: int
+    num_events: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What there is to say about an event.
+
+    Attributes
+    ----------
+    entity, ip
+        The event.
+    score
+        Of the model; higher is more normal.
+    p_value, verdict, threshold
+        As :class:`ipinsights.thresholds.Threshold` has them; None without a threshold, and no p-value for an unknown
+        entity.
+    num_events, num_networks
+        Events of the entity in training, and the distinct /24 they came from.
+    usual
+        The networks it came from most, most used first.
+    nearest
+        The network whose addresses have most leading bits in common with this one; None if training never saw the
+        entity.
+    crowd
+        Others on the address's /24 and /16.
+    flags
+        What else to keep in mind, in sentences.
+    """
+
+    entity: str
+    ip: str
+    score: float
+    p_value: float | None
+    verdict: str | None
+    threshold: float | None
+    num_events: int
+    num_networks: int
+    usual: tuple[UsualNetwork, ...]
+    nearest: UsualNetwork | None
+    crowd: tuple[Crowd, ...]
+    flags: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it as JSON can hold it."""
+        return asdict(self)
+
+    def text(self) -> str:
+        """Give it for a terminal."""
+        head = f"{self.entity} from {self.ip}: score {self.score:.2f} (higher is more normal)"
+        return "\n".join([head, *self._judgement(), "", *self._past(), "", *self._surroundings(), *self._notes()])
+
+    def _judgement(self) -> Iterator[str]:
+        if self.p_value is not None:
+            yield f"{self.verdict}: {odds_text(self.p_value)} (threshold {self.threshold:.2f})"
+        elif self.verdict is not None:
+            yield self.verdict.replace("_", " ")
+
+    def _past(self) -> Iterator[str]:
+        if self.nearest is None:
+            yield "Training never saw this entity."
+            return
+        yield f"Where it usually comes from: {_plural(self.num_events, 'event')} in {self.num_networks:,} /24"
+        yield f"  {'network':<18}  events  share   score"
+        for usual in self.usual:
+            share = 100 * usual.num_events / self.num_events
+            yield f"  {usual.network:<18}  {usual.num_events:>6,}  {share:>3.0f} %  {usual.score:>6.2f}"
+        if self.num_networks > len(self.usual):
+            yield f"  and {self.num_networks - len(self.usual):,} more"
+
+    def _surroundings(self) -> Iterator[str]:
+        yield "This address"
+        if self.nearest is not None:
+            yield (
+                f"  nearest usual network: {self.nearest.network}, {self.nearest.shared_bits} of 32 leading bits in "
+                f"common; score there {self.nearest.score:.2f}"
+            )
+        for crowd in self.crowd:
+            others = f"{crowd.num_entities:,} other {'entity' if crowd.num_entities == 1 else 'entities'}"
+            yield f"  on {crowd.network}: {others}, {_plural(crowd.num_events, 'event')}"
+
+    def _notes(self) -> list[str]:
+        return ["", *(f"Note: {flag}" for flag in self.flags)] if self.flags else []
+
+
+def explain(
+    predictor: Predictor, train: Pairs, entity: str, ip: str, *, threshold: Threshold | None = None
+) -> Explanation:
+    """Explain how the model scores an event.
+
+    Parameters
+    ----------
+    predictor
+        The model.
+    train
+        What it was trained on.
+    entity, ip
+        The event.
+    threshold
+        To judge it by.
+
+    Raises
+    ------
+    ClientError
+        The address is none, or the threshold was made for another model.
+    """
+    reason = explain_ip(ip)
+    if reason is not None:
+        raise ClientError(f"'{ip}' is no IPv4 address: {reason}.")
+    event = Pairs(hash_entities([entity]), np.array([int(ipaddress.IPv4Address(ip.strip(BLANKS)))], dtype=np.uint32))
+    own = train.ips[train.entities == event.entities[0]]
+    networks = _networks(predictor, event, own)
+    score = predictor.score(event.entities, event.ips)
+    p_value, verdict = _judge(predictor, event, score, threshold)
+    return Explanation(
+        entity=entity,
+        ip=ip.strip(BLANKS),
+        score=float(score[0]),
+        p_value=p_value,
+        verdict=verdict,
+        threshold=None if threshold is None else threshold.score,
+        num_events=len(own),
+        num_networks=len(networks),
+        usual=tuple(networks[:_NUM_SHOWN]),
+        nearest=max(networks, key=lambda network: network.shared_bits, default=None),
+        crowd=tuple(_crowd(train, event, length) for length in (24, 16)),
+        flags=tuple(_flags(predictor, train, event, own)),
+    )
+
+
+def _judge(
+    predictor: Predictor, event: Pairs, score: NDArray[np.float32], threshold: Threshold | None
+) -> tuple[float | None, str | None]:
+    if threshold is None:
+        return None, None
+    threshold.check(predictor)
+    known = predictor.entity_known(event.entities)
+    p_value = float(threshold.p_values(score)[0]) if known[0] else None
+    return p_value, str(threshold.verdicts(score, event.ips, known)[0])
+
+
+def _networks(predictor: Predictor, event: Pairs, own: NDArray[np.uint32]) -> list[UsualNetwork]:
+    """Give every network the entity was seen on, most used first."""
+    # (num_addresses,): each address once, the most used first
+    ips, counts = np.unique(own, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    ips, counts = ips[order], counts[order]
+    # (num_networks,): each network at its most used address
+    prefixes, firsts, places = np.unique(ips >> (32 - _LENGTH), return_index=True, return_inverse=True)
+    num_events = np.bincount(places, weights=counts).astype(np.int64)
+    nearest = np.full(len(prefixes), 0)
+    np.maximum.at(nearest, places, _shared_bits(ips, event.ips[0]))
+    scores = predictor.score(np.repeat(event.entities, len(firsts)), ips[firsts])
+    return [
+        UsualNetwork(
+            network_text(int(prefixes[at]) << (32 - _LENGTH), _LENGTH),
+            int(num_events[at]),
+            float(scores[at]),
+            int(nearest[at]),
+        )
+        for at in np.argsort(-num_events, kind="stable")
+    ]
+
+
+def _shared_bits(ips: NDArray[np.uint32], ip: np.uint32) -> NDArray[np.int64]:
+    # The exponent of a float64 is the number of bits of a whole number.
+    bits: NDArray[np.int64] = 32 - np.frexp((ips ^ ip).astype(np.float64))[1].astype(np.int64)
+    return bits
+
+
+def _crowd(train: Pairs, event: Pairs, length: int) -> Crowd:
+    shift = 32 - length
+    there = (train.ips >> shift == event.ips[0] >> shift) & (train.entities != event.entities[0])
+    network = network_text(int(event.ips[0]), length)
+    return Crowd(network, len(np.unique(train.entities[there])), int(np.count_nonzero(there)))
+
+
+def _flags(predictor: Predictor, train: Pairs, event: Pairs, own: NDArray[np.uint32]) -> Iterator[str]:
+    entity = event.entities[0]
+    num_rows = predictor.hyperparameters.num_entity_vectors
+    row = entity_rows(event.entities, num_rows)[0]
+    same_row = np.unique(train.entities[entity_rows(train.entities, num_rows) == row])
+    num_others = int(np.count_nonzero(same_row != entity))
+    if not predictor.entity_known(event.entities)[0]:
+        yield "unknown entity: the model never learned it, and its score means nothing."
+        if len(own):
+            yield "the training data given is not what the model was trained on."
+    elif num_others:
+        yield f"hash collision: the entity shares its embedding with {_plural(num_others, 'other')} of training."
+    if len(own) and (own == event.ips[0]).any():
+        times = int(np.count_nonzero(own == event.ips[0]))
+        yield f"the entity came from this very address before, {_plural(times, 'time')}."
+    purpose = special_purpose(int(event.ips[0]))
+    if purpose:
+        yield f"the address is no ordinary public one: {purpose}."
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
