@@ -9,6 +9,7 @@ import contextlib
 import csv
 import gzip
 import io
+import itertools
 import os
 import zlib
 from dataclasses import dataclass
@@ -23,7 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["Source", "fault_report"]
+__all__ = ["LONGEST_FIELD", "MAX_COLUMNS", "TAIL", "Source", "fault_report"]
+
+LONGEST_FIELD = 131_072
+"""Characters that a field may have, as in Python's csv module: more than that is a quote that nothing closes."""
+MAX_COLUMNS = 256
+"""Columns that a row may have."""
+TAIL = "\n\r" * 8 + "\n"
+"""What both readers put behind a file: blank lines, which count for nothing, unless a quote is open."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _NUM_SHOWN = 5
@@ -55,7 +63,8 @@ class Source:
         """Give an open stream that can seek as a source; it stays open."""
 
         def rewound() -> contextlib.AbstractContextManager[IO[bytes]]:
-            stream.seek(0)
+            if stream.seekable():
+                stream.seek(0)
             return contextlib.nullcontext(stream)
 
         return cls(name, rewound)
@@ -67,10 +76,12 @@ class Source:
         Raises
         ------
         ClientError
-            It cannot be opened, holds nothing, or is a damaged gzip file.
+            It cannot be opened, is a pipe, holds nothing, or is a damaged gzip file.
         """
         try:
             with self.open_raw() as raw:
+                if not raw.seekable():
+                    raise ClientError(f"{self.name} is a pipe, and can be read only once: save it to a file first.")
                 magic, size = raw.read(2), raw.seek(0, os.SEEK_END)
                 raw.seek(0)
                 if size == 0:
@@ -91,7 +102,7 @@ def fault_report(sources: Sequence[Source], *, num_columns: int | None) -> str |
     sources
         What to read through.
     num_columns
-        Columns that a row must have, None for any number from two on.
+        Columns that a row must have, None for as many as the first row of its source has.
 
     Returns
     -------
@@ -132,6 +143,8 @@ def _faults(source: Source, num_columns: int | None) -> Iterator[tuple[str, str]
             reason = row if isinstance(row, str) else _reason(row, num_columns)
             if reason is not None:
                 yield f"{source.name}:{line}", reason + _header_advice(row, num_rows)
+            if num_columns is None and reason is None:
+                num_columns = len(row)
         text.detach()
     if num_rows == 0:
         yield source.name, "there is no row in it; it must hold at least one row of entity,ip"
@@ -140,22 +153,22 @@ def _faults(source: Source, num_columns: int | None) -> Iterator[tuple[str, str]
 def _rows(text: IO[str]) -> Iterator[tuple[int, list[str] | str]]:
     """Give the line where each row begins with its fields, or with what is wrong if it has none."""
     # Python before 3.11 knows no NUL in CSV
-    reader = csv.reader(line.replace("\0", "\ufffd") for line in text)
+    reader = csv.reader(line.replace("\0", "\ufffd") for line in itertools.chain(text, TAIL))
     while True:
         line = reader.line_num + 1
         try:
             row = next(reader, None)
-        except csv.Error as error:
-            yield line, f"{error} (a closing quote may be missing)"
+        except csv.Error:
+            yield line, f"a field is longer than {LONGEST_FIELD} characters (a closing quote may be missing)"
             continue
         if row is None:
             return
         if row:
-            yield line, row
+            yield line, "the closing quote of a field is missing" if row[-1].endswith(TAIL) else row
 
 
 def _reason(row: list[str], num_columns: int | None) -> str | None:
-    if num_columns not in (None, len(row)) or len(row) < 2:  # noqa: PLR2004
+    if num_columns not in (None, len(row)) or not 2 <= len(row) <= MAX_COLUMNS:  # noqa: PLR2004
         return _wrong_columns(row, num_columns)
     if not row[0]:
         return "the entity is empty"
@@ -167,17 +180,18 @@ def _reason(row: list[str], num_columns: int | None) -> str | None:
 
 
 def _wrong_columns(row: list[str], num_columns: int | None) -> str:
-    wanted = f"{num_columns} columns" if num_columns else "at least 2 columns"
+    wanted = f"{num_columns} columns" if num_columns else f"2 to {MAX_COLUMNS} columns"
+    wanted += {2: " (entity,ip)"}.get(num_columns or 0, " (entity,ip and others)")
     found = "1 column" if len(row) == 1 else f"{len(row)} columns"
     advice = " (the closing quote of a field may be missing)" if any("\n" in field for field in row) else ""
-    return f"a row must have {wanted} (entity,ip), this one has {found}{advice}"
+    return f"a row must have {wanted}, this one has {found}{advice}"
 
 
 def _header_advice(row: list[str] | str, num_rows: int) -> str:
-    """Give advice if the first row looks like names of columns: nothing in it has a digit and a dot or colon."""
+    """Give advice if the first row looks like names of columns: a word, which may hold digits (ipv4), but no host."""
     if num_rows > 1 or isinstance(row, str) or len(row) < 2:  # noqa: PLR2004
         return ""
-    is_name = not any(character.isdigit() for character in row[1]) and any(character.isalpha() for character in row[1])
+    is_name = any(character.isalpha() for character in row[1]) and not any(mark in row[1] for mark in ".:")
     return ". It looks like a header: remove it, the file must have none" if is_name else ""
 
 

@@ -1,6 +1,7 @@
 """Data: CSV files of (entity, address) pairs, read into arrays.
 
-A file is headerless CSV (RFC 4180) in UTF-8, plain or gzip: an opaque entity, then an IPv4 address. Arrow reads it at
+A file is headerless CSV (RFC 4180) in UTF-8, plain or gzip: an opaque entity, then an IPv4 address. What RFC 4180
+leaves open is read as Python's csv module does, and a quote that nothing closes is a fault. Arrow reads it at
 millions of rows a second; when it stumbles, :mod:`ipinsights.csv_faults` reads again, slowly, and says where and why.
 """
 
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from ipinsights.csv_faults import Source, fault_report
+from ipinsights.csv_faults import LONGEST_FIELD, MAX_COLUMNS, TAIL, Source, fault_report
 from ipinsights.errors import ClientError
 from ipinsights.ipv4 import parse_ips
 
@@ -32,13 +33,11 @@ __all__ = ["Block", "Pairs", "channel_files", "entity_rows", "hash_entities", "r
 _BLOCK_BYTES = 2 * 2**20
 # Memory taken in advance while rows come in; with 12 bytes a row it stays under 16.
 _GROWTH = 1.125
-# Columns that have a type of their own; whoever has more than these gets Arrow's guess at the rest.
-_MAX_COLUMNS = 256
 _OPTIONS = {
     "read_options": csv.ReadOptions(block_size=_BLOCK_BYTES, autogenerate_column_names=True),
     "parse_options": csv.ParseOptions(newlines_in_values=True),
     "convert_options": csv.ConvertOptions(
-        column_types={f"f{column}": pa.string() for column in range(_MAX_COLUMNS)},
+        column_types={f"f{column}": pa.string() for column in range(MAX_COLUMNS)},
         strings_can_be_null=False,
         quoted_strings_can_be_null=False,
     ),
@@ -155,7 +154,7 @@ def read_blocks(
     name
         What messages call it; the path when not given.
     num_columns
-        Columns that each row must have, the first two being entity and address; None for any number from two on.
+        Columns that each row must have, the first two being entity and address; None for as many as the first row has.
     progress
         Show a bar on a terminal.
 
@@ -184,23 +183,38 @@ def _read(sources: Sequence[Source], *, num_columns: int | None, progress: bool)
 def _read_fast(source: Source, *, num_columns: int | None, progress: bool) -> Iterator[Block]:
     with source.open(progress=progress) as stream:
         try:
-            batches = csv.open_csv(_ended(stream), **_OPTIONS)
+            batches = csv.open_csv(_ArrowInput(stream), **_OPTIONS)
             width = len(batches.schema)
-            if width < 2 or num_columns not in (None, width):  # noqa: PLR2004
+            if not 2 <= width <= MAX_COLUMNS or num_columns not in (None, width):  # noqa: PLR2004
                 raise _UnreadableError(f"it has {width} columns")
-            for batch in batches:
-                yield _block(batch)
+            yield from (_block(batch) for batch in batches if len(batch))
         except pa.ArrowInvalid as error:
             raise _UnreadableError(str(error).rstrip(".")) from None
 
 
-def _ended(stream: IO[bytes]) -> IO[bytes]:
-    """Give the stream with a line end at its end if it is short: Arrow finds no row in a lone one without."""
-    head = stream.read(_BLOCK_BYTES)
-    if len(head) < _BLOCK_BYTES:
-        return io.BytesIO(head + b"\n")
-    stream.seek(0)
-    return stream
+class _ArrowInput(io.RawIOBase):
+    """A stream as Arrow can read it without a slip.
+
+    No piece but the last ends in a carriage return: Arrow would drop a line feed at the beginning of the next one, even
+    inside quotes. And the last piece ends with the tail: it ends the last row, and tells if a quote is open.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._ahead = b""
+        self._tail = TAIL.encode()
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        piece = self._ahead + self._stream.read(size - len(self._ahead))
+        self._ahead = self._stream.read(1)
+        if not self._ahead:
+            piece, self._tail = piece + self._tail, b""
+        elif piece.endswith(b"\r"):
+            piece, self._ahead = piece[:-1], b"\r" + self._ahead
+        return piece
 
 
 def _block(batch: pa.RecordBatch) -> Block:
@@ -208,6 +222,10 @@ def _block(batch: pa.RecordBatch) -> Block:
     ips, valid = parse_ips(texts)
     if not valid.all() or pc.any(pc.equal(entities, "")).as_py():
         raise _UnreadableError("a row is no pair of entity and IPv4 address")
+    if batch.columns[-1][-1].as_py().endswith(TAIL):
+        raise _UnreadableError("a closing quote is missing")
+    if any(pc.max(pc.utf8_length(column)).as_py() > LONGEST_FIELD for column in batch.columns):
+        raise _UnreadableError("a field is too long")
     return Block(tuple(batch.columns), _hash_column(entities), ips)
 
 
