@@ -248,7 +248,7 @@ class _Protocol:
             curve = RocCurve.of(part.scores[scorer], of_attacks[chosen])
             deviations = part.deviations(scorer, attacks.numbers[chosen], of_attacks[chosen])
             for metric, value in curve.metrics().items():
-                low, high = interval(float(value), deviations[metric])
+                low, high = np.clip(interval(float(value), deviations[metric]), 0, 1).tolist()
                 self._detection.append(
                     {"attacker": attacker, "slice": slice_name, "scorer": scorer, "metric": metric}
                     | {"value": float(value), "low": low, "high": high}

@@ -85,7 +85,7 @@ def _data(evaluation: Evaluation) -> Section:
             f"  {number:,} attacks left out, {name}: only the victim's own were found"
             for name, number in removed.items()
         ),
-        "After each value: half its 95 % interval, resampled over entities.",
+        "In brackets: 95 % intervals, resampled over entities.",
     ]
     return Section("Data", None, tuple(remarks))
 
@@ -173,5 +173,5 @@ def _text(
     value, low, high = evaluation.find(metric, attacker=attacker, slice_name=slice_name, scorer=scorer)
     if math.isnan(value):
         return _NOTHING
-    half = "" if math.isnan(low) or scorer == CONTROL else f" ±{scale * (high - low) / 2:.{digits}f}"
-    return f"{scale * value:.{digits}f}{half}"
+    ends = "" if math.isnan(low) or scorer == CONTROL else f" [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
+    return f"{scale * value:.{digits}f}{ends}"

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from typing_extensions import Self
 
 import ipinsights
 from ipinsights import artifact
@@ -200,7 +199,7 @@ class _StopSignal:
     def __init__(self) -> None:
         self._trainer: Trainer | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> _StopSignal:  # noqa: PYI034 - Self is not in Python 3.9
         self._previous = signal.signal(signal.SIGTERM, self._receive)
         return self
 
