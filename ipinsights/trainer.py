@@ -12,27 +12,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipinsights._mxnet import mx
+from ipinsights.batches import BaseBatches
 from ipinsights.data import entity_rows
 from ipinsights.errors import ClientError
+from ipinsights.learner import Learner
 from ipinsights.metrics import RunningClassification, discriminator_auc
-from ipinsights.model import IPInsightsNet, octet_rows
-from ipinsights.sampling import expand, random_ips
+from ipinsights.sampling import random_ips
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from ipinsights.batches import BaseBatch
     from ipinsights.callbacks import Callback
     from ipinsights.data import Pairs
     from ipinsights.hyperparameters import Hyperparameters
-    from ipinsights.sampling import Records
 
 __all__ = ["TrainState", "Trainer"]
-
-# Pairs scored at a time where the batch size is ours to choose.
-_SCORING_BATCH = 10_000
 
 
 @dataclass
@@ -94,13 +89,13 @@ class Trainer:
         Of every random draw. The same seed on the same machine gives the same model to the bit.
     callbacks
         Onlookers, told of each moment in this order.
-    ctx
-        MXNet device, the CPU when not given.
+    learner
+        What takes the steps; one on the CPU when not given.
 
     Attributes
     ----------
-    net
-        The network, ready to be saved at any callback.
+    learner
+        The network and its optimizer, ready to be saved at any callback.
     state
         Counters of the run.
     metrics
@@ -115,20 +110,15 @@ class Trainer:
         *,
         seed: int = 0,
         callbacks: Sequence[Callback] = (),
-        ctx: mx.Context | None = None,
+        learner: Learner | None = None,
     ) -> None:
         self.hyperparameters = hyperparameters
         self.callbacks = tuple(callbacks)
+        self.learner = learner or Learner(hyperparameters, seed=seed)
         self.state = TrainState()
         self.metrics = RunningClassification()
         self.batches_per_epoch = 0
-        self._ctx = ctx or mx.cpu()
         self._seed = seed
-        self._rng = np.random.default_rng(seed)
-        self.net = self._build_net()
-        self._optimizer = self._build_optimizer()
-        self._loss = mx.gluon.loss.SigmoidBCELoss()
-        self._loss.hybridize(static_alloc=True, static_shape=True)
 
     def fit(self, train: Pairs, validation: Pairs | None = None) -> None:
         """Train for all epochs, or until ``state.stop`` is set.
@@ -146,11 +136,11 @@ class Trainer:
             The loss is no longer finite: the run has diverged.
         """
         rows = entity_rows(train.entities, self.hyperparameters.num_entity_vectors)
-        num_base_batches = -(-len(rows) // self.hyperparameters.mini_batch_size)
-        self.batches_per_epoch = num_base_batches * self.hyperparameters.records_per_row
+        batches = BaseBatches(rows, train.ips, self.hyperparameters, seed=self._seed)
+        self.batches_per_epoch = len(batches) * self.hyperparameters.records_per_row
         self._notify("on_train_begin")
         while self.state.epoch < self.hyperparameters.epochs and not self.state.stop:
-            self._run_epoch(rows, train.ips, validation)
+            self._run_epoch(batches, validation)
         self._notify("on_train_end")
 
     def evaluate(self, pairs: Pairs) -> float:
@@ -161,50 +151,14 @@ class Trainer:
         rng = np.random.default_rng([self._seed, len(pairs)])
         rows = entity_rows(pairs.entities, self.hyperparameters.num_entity_vectors)
         negatives = random_ips(len(pairs), rng=rng)
-        return discriminator_auc(self.score(rows, pairs.ips), self.score(rows, negatives))
+        return discriminator_auc(self.learner.score(rows, pairs.ips), self.learner.score(rows, negatives))
 
-    def score(self, rows: NDArray[np.int32], ips: NDArray[np.uint32]) -> NDArray[np.float32]:
-        """Score pairs with the network as it is now: rows of the entity table and addresses, both (n,), give (n,)."""
-        scores = np.empty(len(rows), dtype=np.float32)
-        for start in range(0, len(rows), _SCORING_BATCH):
-            part = slice(start, start + _SCORING_BATCH)
-            scores[part] = self._forward(rows[part], ips[part]).asnumpy()
-        return scores
-
-    def embeddings(
-        self, rows: NDArray[np.int32], ips: NDArray[np.uint32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Give the embeddings of rows of the entity table and of addresses, both (n,), as (n, vector_dim) each."""
-        entities = self.net.entities(mx.nd.array(rows, dtype="int32", ctx=self._ctx))
-        addresses = self.net.ip_encoder(mx.nd.array(octet_rows(ips), dtype="int32", ctx=self._ctx))
-        return entities.asnumpy(), addresses.asnumpy()
-
-    def parameters(self) -> dict[str, mx.nd.NDArray]:
-        """Give every parameter by its name in the artifact; the arrays are the network's own, not copies."""
-        return {name: parameter.data(self._ctx) for name, parameter in self.net.collect_params().items()}
-
-    def _build_net(self) -> IPInsightsNet:
-        values = self.hyperparameters
-        net = IPInsightsNet(values.num_entity_vectors, values.vector_dim, values.num_ip_encoder_layers)
-        net.initialize_from(self._seed, self._ctx)
-        net.hybridize(static_alloc=True, static_shape=True)
-        return net
-
-    def _build_optimizer(self) -> mx.gluon.Trainer:
-        options = {
-            "learning_rate": self.hyperparameters.learning_rate,
-            "wd": self.hyperparameters.weight_decay,
-        }
-        return mx.gluon.Trainer(self.net.collect_params(), "adam", options, kvstore=None)
-
-    def _run_epoch(self, rows: NDArray[np.int32], ips: NDArray[np.uint32], validation: Pairs | None) -> None:
+    def _run_epoch(self, batches: BaseBatches, validation: Pairs | None) -> None:
         self.state.begin_epoch()
         self.metrics.reset()
         self._notify("on_epoch_begin")
-        for records, num_rows in self._base_batches(rows, ips):
-            self._train_on(records)
-            self.state.count_records(num_rows * self.hyperparameters.records_per_row)
-            self._check_divergence()
+        for batch in batches.epoch(self.state.epoch):
+            self._train_on(batch)
             if self.state.stop:
                 return
         self.metrics.get()
@@ -215,43 +169,13 @@ class Trainer:
         self._notify("on_epoch_end")
         self.state.epoch += 1
 
-    def _base_batches(self, rows: NDArray[np.int32], ips: NDArray[np.uint32]) -> Iterator[tuple[Records, int]]:
-        """Give each base batch expanded, with the number of its rows that are not padding."""
-        size = self.hyperparameters.mini_batch_size
-        for start in range(0, len(rows), size):
-            # The short last batch is padded with the first rows again.
-            batch = np.arange(start, start + size) % len(rows)
-            records = expand(
-                rows[batch],
-                ips[batch],
-                num_random=self.hyperparameters.random_negative_sampling_rate,
-                num_shuffled=self.hyperparameters.shuffled_negative_sampling_rate,
-                rng=self._rng,
-            )
-            yield records, min(size, len(rows) - start)
-
-    def _train_on(self, records: Records) -> None:
-        size = self.hyperparameters.mini_batch_size
-        for start in range(0, len(records), size):
-            self._step(records[start : start + size])
+    def _train_on(self, batch: BaseBatch) -> None:
+        for labels, scores in self.learner.learn(batch.records):
+            self.metrics.update(labels, scores)
+            self.state.count_batch()
             self._notify("on_batch_end")
-
-    def _step(self, batch: Records) -> None:
-        labels = mx.nd.array(batch.labels, ctx=self._ctx)
-        with mx.autograd.record():
-            scores = self._forward(batch.entity_rows, batch.ips)
-            loss = self._loss(scores, labels)
-        loss.backward()
-        self._optimizer.step(len(batch))
-        self.metrics.update(batch.labels, scores)
-        self.state.count_batch()
-
-    def _forward(self, rows: NDArray[np.int32], ips: NDArray[np.uint32]) -> mx.nd.NDArray:
-        # Without a dtype MXNet would make float32 of the rows, which is wrong above 2^24.
-        return self.net(
-            mx.nd.array(rows, dtype="int32", ctx=self._ctx),
-            mx.nd.array(octet_rows(ips), dtype="int32", ctx=self._ctx),
-        )
+        self.state.count_records(batch.num_rows * self.hyperparameters.records_per_row)
+        self._check_divergence()
 
     def _check_divergence(self) -> None:
         if self.metrics.first_bad_batch is None:

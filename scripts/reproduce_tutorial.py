@@ -120,7 +120,7 @@ def write_report(trainer: Trainer, record: Record, test: Pairs, attack: NDArray[
     yield from table(names, auc_rows(record.auc, jobs))
     yield "\n## Detection: attack if the score is below -threshold\n"
     rows = entity_rows(test.entities, trainer.hyperparameters.num_entity_vectors)
-    yield from table(names, detection_rows(trainer.score(rows, test.ips), attack, jobs))
+    yield from table(names, detection_rows(trainer.learner.score(rows, test.ips), attack, jobs))
     yield "\n## Counters and speed\n"
     yield from table(names, counter_rows(trainer, record, jobs))
     yield "\n## Length of the embeddings, 5 % / 50 % / 95 % (the original: entity 5-15, address 3-5)\n"
@@ -197,7 +197,9 @@ def counter_rows(trainer: Trainer, record: Record, jobs: Sequence[dict[str, Any]
 
 def norm_lines(trainer: Trainer, test: Pairs) -> Iterable[str]:
     """Give the percentiles of the lengths of the embeddings of the test's entities and addresses."""
-    entities, ips = trainer.embeddings(entity_rows(test.entities, trainer.hyperparameters.num_entity_vectors), test.ips)
+    entities, ips = trainer.learner.embeddings(
+        entity_rows(test.entities, trainer.hyperparameters.num_entity_vectors), test.ips
+    )
     for name, vectors in (("entity", entities), ("address", ips)):
         lengths = np.percentile(np.linalg.norm(vectors, axis=1), (5, 50, 95))
         yield f"- {name}: " + " / ".join(f"{length:.1f}" for length in lengths)

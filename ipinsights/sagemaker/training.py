@@ -164,8 +164,8 @@ def _save(job: Job, trainer: Trainer, train: Pairs, log: JobLog) -> Path | None:
     seen[entity_rows(train.entities, len(seen))] = True
     path = artifact.save(
         job.model_dir,
-        params=trainer.parameters(),
-        symbol=trainer.net.symbol(),
+        params=trainer.learner.parameters(),
+        symbol=trainer.learner.net.symbol(),
         seen_entities=np.packbits(seen),
         hyperparameters=trainer.hyperparameters,
         training=_facts(job, trainer, train),

@@ -11,8 +11,8 @@ from ipinsights._mxnet import mx
 from ipinsights.artifact import Artifact, save
 from ipinsights.data import entity_rows
 from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.learner import Learner
 from ipinsights.predictor import Predictor
-from ipinsights.trainer import Trainer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 NUM_ENTITIES = 21
 
 
-def network(vector_dim: int, num_layers: int, *, rng: np.random.Generator) -> Trainer:
+def network(vector_dim: int, num_layers: int, *, rng: np.random.Generator) -> Learner:
     """Give a network of the size that training ends with: scores of several units."""
     given = Hyperparameters(NUM_ENTITIES, vector_dim, num_ip_encoder_layers=num_layers)
-    trainer = Trainer(given)
-    for parameter in trainer.net.collect_params().values():
+    learner = Learner(given)
+    for parameter in learner.net.collect_params().values():
         scale = 1 / vector_dim**0.5 if "layer" in parameter.name else 0.5
         parameter.set_data(mx.nd.array(rng.normal(size=parameter.shape, scale=scale)))
-    return trainer
+    return learner
 
 
-def predictor_of(trainer: Trainer, **changes: Any) -> Predictor:
+def predictor_of(learner: Learner, **changes: Any) -> Predictor:
     """Give a predictor with a network's parameters; every entity is known unless said otherwise."""
-    params = {name: array.asnumpy() for name, array in trainer.parameters().items()}
+    params = {name: array.asnumpy() for name, array in learner.parameters().items()}
     seen = np.full(-(-NUM_ENTITIES // 8), 255, dtype=np.uint8)
-    return Predictor(Artifact(**{**Artifact(trainer.hyperparameters, params, seen, {}).__dict__, **changes}))
+    return Predictor(Artifact(**{**Artifact(learner.hyperparameters, params, seen, {}).__dict__, **changes}))
 
 
 def random_pairs(size: int, *, rng: np.random.Generator) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
@@ -51,16 +51,16 @@ class TestScore:
     @pytest.mark.parametrize("vector_dim", [4, 5, 6, 7, 128, 134, 677])
     def test_it_scores_as_the_network_does(self, vector_dim: int, num_layers: int, rng: np.random.Generator) -> None:
         """The rearranged arithmetic gives the network's scores and embeddings to 1e-5."""
-        trainer = network(vector_dim, num_layers, rng=rng)
-        predictor = predictor_of(trainer)
+        learner = network(vector_dim, num_layers, rng=rng)
+        predictor = predictor_of(learner)
         entities, ips = random_pairs(50, rng=rng)
         rows = entity_rows(entities, NUM_ENTITIES)
-        expected = trainer.score(rows, ips)
+        expected = learner.score(rows, ips)
         scores = predictor.score(entities, ips)
         assert (scores.dtype, scores.shape) == (np.float32, (50,))
         assert scores.tolist() == pytest.approx(expected.tolist(), rel=1e-5, abs=1e-5 * abs(expected).max())
         for found, wanted in zip(
-            (predictor.entity_embeddings(entities), predictor.ip_embeddings(ips)), trainer.embeddings(rows, ips)
+            (predictor.entity_embeddings(entities), predictor.ip_embeddings(ips)), learner.embeddings(rows, ips)
         ):
             assert (found.dtype, found.shape) == (np.float32, (50, vector_dim))
             assert np.abs(found - wanted).max() < 1e-5 * np.abs(wanted).max()
@@ -102,19 +102,19 @@ class TestLoad:
 
     def test_it_takes_a_path_or_the_text_of_one(self, tmp_path: Path, rng: np.random.Generator) -> None:
         """Both give the scores of the parameters that were saved."""
-        trainer = network(6, 2, rng=rng)
+        learner = network(6, 2, rng=rng)
         save(
             tmp_path,
-            params=trainer.parameters(),
-            symbol=trainer.net.symbol(),
+            params=learner.parameters(),
+            symbol=learner.net.symbol(),
             seen_entities=np.zeros(3, dtype=np.uint8),
-            hyperparameters=trainer.hyperparameters,
+            hyperparameters=learner.hyperparameters,
             training={},
         )
         entities, ips = random_pairs(9, rng=rng)
-        expected = predictor_of(trainer).score(entities, ips).tolist()
+        expected = predictor_of(learner).score(entities, ips).tolist()
         for path in (tmp_path, str(tmp_path)):
             predictor = Predictor.load(path)
             assert predictor.score(entities, ips).tolist() == expected
-            assert predictor.hyperparameters == trainer.hyperparameters
+            assert predictor.hyperparameters == learner.hyperparameters
             assert not predictor.entity_known(entities).any()

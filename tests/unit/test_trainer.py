@@ -10,10 +10,9 @@ import pytest
 
 from ipinsights._mxnet import mx
 from ipinsights.callbacks import Callback
-from ipinsights.data import Pairs, entity_rows
+from ipinsights.data import Pairs
 from ipinsights.errors import ClientError
 from ipinsights.hyperparameters import Hyperparameters
-from ipinsights.sampling import Records
 from ipinsights.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def numbered(num_rows: int) -> Pairs:
 
 def arrays(trainer: Trainer) -> dict[str, NDArray[np.float32]]:
     """Give copies of the parameters."""
-    return {name: array.asnumpy() for name, array in trainer.parameters().items()}
+    return {name: array.asnumpy() for name, array in trainer.learner.parameters().items()}
 
 
 class Diary(Callback):
@@ -78,7 +77,7 @@ class PoisonAt(Callback):
     def on_batch_end(self, trainer: Trainer) -> None:
         """Ruin the network, if it is time."""
         if trainer.state.batch == self._batch:
-            trainer.net.entities.weight.set_data(trainer.net.entities.weight.data() * math.inf)
+            trainer.learner.net.entities.weight.set_data(trainer.learner.net.entities.weight.data() * math.inf)
 
 
 class TestCounting:
@@ -101,49 +100,9 @@ class TestCounting:
         assert (state.epoch_records, state.epoch_batches, state.batch) == (records, batches, batches - 1)
         assert trainer.metrics._num_records == 10 * batches
 
-    def test_rows_keep_their_order_and_the_last_batch_is_padded_with_the_first_rows(self) -> None:
-        """Base batches of 23 rows in every epoch: 0-9, 10-19, and 20-22 with 0-6 again; negatives are new each time."""
-        trainer = Trainer(values())
-        pairs = numbered(23)
-        epochs = []
-        for _ in range(2):
-            batches = list(trainer._base_batches(entity_rows(pairs.entities, 40), pairs.ips))
-            assert [num_rows for _, num_rows in batches] == [10, 10, 3]
-            positives = [records.entity_rows[records.labels == 1].tolist() for records, _ in batches]
-            assert [sorted(rows) for rows in positives] == [
-                list(range(10)),
-                list(range(10, 20)),
-                [0, 1, 2, 3, 4, 5, 6, 20, 21, 22],
-            ]
-            epochs.append(batches[0][0].ips.tolist())
-        assert epochs[0] != epochs[1]
 
-    def test_fewer_rows_than_a_batch_are_repeated(self) -> None:
-        """Three rows fill a batch of ten: four, three and three times."""
-        trainer = Trainer(values())
-        ((records, num_rows),) = trainer._base_batches(np.arange(3, dtype=np.int32), np.arange(3, dtype=np.uint32))
-        assert (len(records), num_rows) == (30, 3)
-        assert np.bincount(records.entity_rows[records.labels == 1]).tolist() == [4, 3, 3]
-
-
-class TestStep:
-    """What one optimizer step does."""
-
-    @pytest.mark.parametrize("num_layers", [0, 1, 2])
-    @pytest.mark.parametrize("weight_decay", [0.0, 0.01])
-    def test_it_is_lazy_adam_with_l2(self, num_layers: int, weight_decay: float, rng: np.random.Generator) -> None:
-        """Five steps, with entities that come and go, move every parameter as an independent formula says, to 1e-6."""
-        given = values(num_ip_encoder_layers=num_layers, weight_decay=weight_decay)
-        trainer = Trainer(given, seed=int(rng.integers(2**31)))
-        for parameter in trainer.net.collect_params().values():
-            parameter.set_data(mx.nd.array(rng.normal(size=parameter.shape, scale=0.5)))
-        adam = Adam({name: array.astype(float) for name, array in arrays(trainer).items()}, weight_decay)
-        for _ in range(5):
-            batch = random_records(10, rng=rng)
-            trainer._step(batch)
-            adam.step(batch)
-        for name, array in arrays(trainer).items():
-            assert np.abs(array - adam.params[name]).max() < 1e-6, name
+class TestFit:
+    """A whole run."""
 
     def test_entities_without_data_neither_move_nor_decay(self) -> None:
         """Not a bit of their rows changes, however strong the decay; every other row does change."""
@@ -161,18 +120,6 @@ class TestStep:
             Trainer(given, seed=seed, callbacks=[diary, StopAt(0)]).fit(numbered(1000))
             loss = diary.metrics[0]["binary_classification_cross_entropy"]
             assert loss == pytest.approx(math.log(2), abs=0.0005)
-
-    @pytest.mark.slow
-    def test_rows_beyond_2_to_the_24_keep_their_number(self) -> None:
-        """MXNet would round them to float32 if the types were left to it."""
-        trainer = Trainer(values(num_entity_vectors=2**24 + 3, vector_dim=4))
-        rows = np.array([2**24 + 1, 2**24 + 2], dtype=np.int32)
-        expected = trainer.net.entities.weight.data()[2**24 + 1 : 2**24 + 3].asnumpy()
-        assert (trainer.embeddings(rows, np.zeros(2, dtype=np.uint32))[0] == expected).all()
-
-
-class TestFit:
-    """A whole run."""
 
     def test_a_seed_gives_the_same_model_to_the_bit(self) -> None:
         """And another seed gives another."""
@@ -230,7 +177,7 @@ class TestFit:
         """A loss that is not finite is an error, with batch, epoch, rate and advice."""
         trainer = Trainer(values(learning_rate=2.5, epochs=3), callbacks=[(diary := Diary())])
         trainer.state.epoch = 1
-        trainer.net.entities.weight.set_data(mx.nd.full((40, 8), math.nan))
+        trainer.learner.net.entities.weight.set_data(mx.nd.full((40, 8), math.nan))
         with pytest.raises(ClientError) as caught:
             trainer.fit(numbered(40))
         assert str(caught.value) == (
@@ -278,25 +225,6 @@ class TestEvaluate:
         assert validated.state.validation_auc is not None
         assert alone.state.validation_auc is None
 
-    def test_scores_and_embeddings_do_not_depend_on_the_batch(
-        self, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """In pieces of ten or at once, and as the dot product of the embeddings."""
-        trainer = Trainer(values(), seed=5)
-        rows = rng.integers(40, size=33).astype(np.int32)
-        ips = rng.integers(2**32, size=33, dtype=np.uint32)
-        whole = trainer.score(rows, ips)
-        monkeypatch.setattr("ipinsights.trainer._SCORING_BATCH", 10)
-        assert trainer.score(rows, ips).tolist() == pytest.approx(whole.tolist(), abs=1e-8)
-        entities, addresses = trainer.embeddings(rows, ips)
-        assert (entities * addresses).sum(axis=1).tolist() == pytest.approx(whole.tolist(), abs=1e-8)
-
-
-def random_records(size: int, *, rng: np.random.Generator) -> Records:
-    """Give a batch in which entities repeat, and one that misses most of them."""
-    rows, ips = rng.integers(12, size=size).astype(np.int32), rng.integers(2**32, size=size, dtype=np.uint32)
-    return Records(rows, ips, rng.integers(2, size=size).astype(np.float32))
-
 
 def plant_first_octets(trainer: Trainer, sign: int = 1) -> None:
     """Make entity i score highest (or, with sign -1, lowest) at addresses whose first octet is i.
@@ -307,51 +235,5 @@ def plant_first_octets(trainer: Trainer, sign: int = 1) -> None:
     circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     octets, entities = np.zeros((1024, 2)), np.zeros((40, 8))
     octets[:256], entities[:, :2] = circle, sign * circle[:40]
-    trainer.net.ip_encoder.octets.weight.set_data(mx.nd.array(octets))
-    trainer.net.entities.weight.set_data(mx.nd.array(entities))
-
-
-class Adam:
-    """Kingma and Ba's algorithm 1 in double precision, L2 added to the gradient, lazy for the entity table.
-
-    The table's rows that are not in the batch keep value and moments; bias correction counts all steps.
-    """
-
-    def __init__(self, params: Params, weight_decay: float, learning_rate: float = 0.01) -> None:
-        self.params, self._decay, self._rate = params, weight_decay, learning_rate
-        self._m = {name: np.zeros_like(array) for name, array in params.items()}
-        self._v = {name: np.zeros_like(array) for name, array in params.items()}
-        self._t = 0
-
-    def step(self, batch: Records) -> None:
-        """Take one step on the mean cross-entropy of a batch."""
-        self._t += 1
-        correction = np.sqrt(1 - 0.999**self._t) / (1 - 0.9**self._t)
-        for name, gradient in gradients(self.params, batch).items():
-            rows = np.unique(batch.entity_rows) if name == "entity_weight" else slice(None)
-            full = gradient[rows] + self._decay * self.params[name][rows]
-            m, v = self._m[name], self._v[name]
-            m[rows] = 0.9 * m[rows] + 0.1 * full
-            v[rows] = 0.999 * v[rows] + 0.001 * full**2
-            self.params[name][rows] -= self._rate * correction * m[rows] / (np.sqrt(v[rows]) + 1e-8)
-
-
-def gradients(params: Params, batch: Records) -> Params:
-    """Give the gradient of the mean cross-entropy of a batch by the chain rule, written out for 8 dimensions."""
-    octets = (batch.ips[:, None] >> np.array([24, 16, 8, 0], dtype=np.uint32) & 255) + 256 * np.arange(4)
-    # Inputs of each layer, (batch, 8) each; the last one is the embedding.
-    xs = [params["ip_octet_weight"][octets].reshape(-1, 8)]
-    num_layers = (len(params) - 2) // 2
-    for layer in range(num_layers):
-        xs.append(np.maximum(xs[-1], 0) @ params[f"ip_layer{layer}_weight"].T + params[f"ip_layer{layer}_bias"])
-    entities = params["entity_weight"][batch.entity_rows]
-    error = (1 / (1 + np.exp(-(entities * xs[-1]).sum(axis=1))) - batch.labels)[:, None] / len(batch)
-    found = {name: np.zeros_like(array) for name, array in params.items()}
-    np.add.at(found["entity_weight"], batch.entity_rows, error * xs[-1])
-    backward = error * entities
-    for layer in reversed(range(num_layers)):
-        found[f"ip_layer{layer}_weight"] = backward.T @ np.maximum(xs[layer], 0)
-        found[f"ip_layer{layer}_bias"] = backward.sum(axis=0)
-        backward = backward @ params[f"ip_layer{layer}_weight"] * (xs[layer] > 0)
-    np.add.at(found["ip_octet_weight"], octets, backward.reshape(-1, 4, 2))
-    return found
+    trainer.learner.net.ip_encoder.octets.weight.set_data(mx.nd.array(octets))
+    trainer.learner.net.entities.weight.set_data(mx.nd.array(entities))
