@@ -18,6 +18,8 @@ from ipinsights import simulate
 from ipinsights.callbacks import Callback, ProgressBar
 from ipinsights.data import Pairs, entity_rows, read_blocks, read_pairs
 from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.ranges import load_ranges, synthetic_ranges
+from ipinsights.traffic_files import write_traffic
 from ipinsights.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -70,10 +72,10 @@ def prepare_data(*, seed: int, data_dir: Path, users: int, asn_table: Path | Non
     if any(given.values()):
         raise click.UsageError("Give all of --train, --validation and --test, or none to have them simulated.")
     rng = np.random.default_rng(seed)
-    ranges = simulate.load_ranges(asn_table) if asn_table else simulate.synthetic_ranges(rng)
+    ranges = load_ranges(asn_table) if asn_table else synthetic_ranges(rng)
     events = simulate.simulate(num_users=users, num_days=10, ranges=ranges, rng=rng)
     test = simulate.attack_test(events, ranges, rng=rng)
-    simulate.write_traffic(data_dir, events, test, rng=rng, access_log=False)
+    write_traffic(data_dir, events, test, rng=rng, access_log=False)
     return [data_dir / f"{name}.csv" for name in ("train", "validation", "test")]
 
 

@@ -29,12 +29,14 @@ def simulate(users: int, days: int, output_dir: Path, asn_table: Path | None, ac
     import numpy as np
 
     from ipinsights import simulate as traffic
+    from ipinsights.ranges import load_ranges, synthetic_ranges
+    from ipinsights.traffic_files import write_traffic
 
     rng = np.random.default_rng(seed)
-    ranges = traffic.load_ranges(asn_table) if asn_table else traffic.synthetic_ranges(rng)
+    ranges = load_ranges(asn_table) if asn_table else synthetic_ranges(rng)
     events = traffic.simulate(num_users=users, num_days=days, ranges=ranges, rng=rng)
     test = traffic.attack_test(events, ranges, rng=rng)
-    counts = traffic.write_traffic(output_dir, events, test, rng=rng, access_log=access_log)
+    counts = write_traffic(output_dir, events, test, rng=rng, access_log=access_log)
     click.echo(
         f"{output_dir}: {counts.train} rows to train, {counts.validation} to validate, {counts.test} to test"
         + (f", {counts.access_log} lines of access log." if access_log else "."),

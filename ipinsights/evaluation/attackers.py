@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipinsights.prefix_counts import PrefixCounts
-    from ipinsights.simulate import Ranges
+    from ipinsights.ranges import Ranges
 
 __all__ = ["Attack", "Pairing", "draw_attacks"]
 

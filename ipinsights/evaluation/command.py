@@ -12,7 +12,7 @@ from ipinsights.errors import ClientError
 from ipinsights.evaluation.protocol import TestSet, evaluate
 from ipinsights.evaluation.tables import report
 from ipinsights.predictor import Predictor
-from ipinsights.simulate import load_ranges
+from ipinsights.ranges import load_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Callable

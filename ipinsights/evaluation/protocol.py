@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ipinsights.data import Pairs
     from ipinsights.predictor import Predictor
-    from ipinsights.simulate import Ranges
+    from ipinsights.ranges import Ranges
 
     Scores = Mapping[str, NDArray[np.float32]]
 

@@ -1,0 +1,136 @@
+"""Simulated traffic as files: rows to train on, to validate and to test with, and an access log to extract from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ipinsights.errors import ClientError
+from ipinsights.ipv4 import format_ips
+from ipinsights.simulate import SECONDS_PER_DAY, midnight
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ipinsights.simulate import AttackTest, Events
+
+__all__ = ["TrafficCounts", "write_traffic"]
+
+
+@dataclass(frozen=True)
+class TrafficCounts:
+    """Rows written to each file; ``access_log`` is 0 when none was asked for."""
+
+    access_log: int
+    train: int
+    validation: int
+    test: int
+
+
+def write_traffic(
+    directory: Path, events: Events, test: AttackTest, *, rng: np.random.Generator, access_log: bool = True
+) -> TrafficCounts:
+    """Write the traffic as files ready for use, and give their numbers of rows.
+
+    ``train.csv`` and ``validation.csv`` are headerless ``entity,ip``; the train rows are mixed, since
+    training keeps the order of the file. ``test.csv`` is ``entity,ip,label``, 1 for an attack. ``access.log``
+    holds all events in Apache's combined format. All are written beside, and renamed when all are complete.
+
+    Raises
+    ------
+    ClientError
+        When the directory cannot be made or written to.
+    """
+    train, validation, _ = events.splits()
+    mixed = rng.permutation(np.arange(train.start, train.stop))
+    files = {
+        "train.csv": _csv_lines(events.user[mixed], events.ip[mixed]),
+        "validation.csv": _csv_lines(events.user[validation], events.ip[validation]),
+        "test.csv": _csv_lines(test.user, test.ip, test.label),
+    }
+    if access_log:
+        files["access.log"] = _log_lines(events)
+    _write_together(directory, files)
+    num_validation = validation.stop - validation.start
+    return TrafficCounts(len(events) if access_log else 0, len(mixed), num_validation, len(test))
+
+
+def _write_together(directory: Path, files: Mapping[str, Iterable[pa.Buffer]]) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        _write_beside_then_rename({directory / name: chunks for name, chunks in files.items()})
+    except OSError as error:
+        raise ClientError(f"Traffic cannot be written to {directory}: {error.strerror}.") from None
+
+
+def _write_beside_then_rename(files: Mapping[Path, Iterable[pa.Buffer]]) -> None:
+    beside = {path: path.with_name(f".{path.name}.partial") for path in files}
+    try:
+        for path, chunks in files.items():
+            with beside[path].open("wb") as stream:
+                stream.writelines(chunks)
+        for path, partial in beside.items():
+            partial.replace(path)
+    finally:
+        for partial in beside.values():
+            partial.unlink(missing_ok=True)
+
+
+def _csv_lines(
+    user: NDArray[np.int32], ip: NDArray[np.uint32], label: NDArray[np.int8] | None = None
+) -> Iterator[pa.Buffer]:
+    for part in _parts(len(user)):
+        last = [] if label is None else [",", _numbers(2).take(pa.array(label[part]))]
+        yield _join([_user_texts(user[part]), ",", format_ips(ip[part]), *last, "\n"])
+
+
+def _log_lines(events: Events) -> Iterator[pa.Buffer]:
+    midnights = midnight(events.end) - np.arange(events.num_days, 0, -1) * SECONDS_PER_DAY
+    dates = _time_texts(midnights, "%d/%b/%Y:")
+    clock = _time_texts(np.arange(SECONDS_PER_DAY), "%H:%M:%S")
+    agents = pa.array(_AGENTS)
+    for part in _parts(len(events)):
+        user = events.user[part]
+        day, second = np.divmod(events.time[part] - events.start, SECONDS_PER_DAY)
+        time = [dates.take(pa.array(day)), clock.take(pa.array(second))]
+        agent = agents.take(pa.array(user % len(_AGENTS)))
+        yield _join([format_ips(events.ip[part]), " - ", _user_texts(user), " [", *time, _REQUEST, agent, '"\n'])
+
+
+_REQUEST = ' +0000] "POST /login HTTP/1.1" 200 512 "-" "'
+_AGENTS = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:63.0) Gecko/20100101 Firefox/63.0",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:60.0) Gecko/20100101 Firefox/60.0",
+    "curl/7.62.0",
+)
+
+
+def _parts(size: int) -> Iterator[slice]:
+    # Rows enough for Arrow to run at full speed, and few enough to stay far below its 2 GB of text per array.
+    step = 500_000
+    return (slice(start, start + step) for start in range(0, size, step))
+
+
+def _user_texts(user: NDArray[np.int32]) -> pa.StringArray:
+    return pc.binary_join_element_wise("user_", pa.array(user).cast(pa.string()), "")
+
+
+def _numbers(size: int) -> pa.StringArray:
+    return pa.array(map(str, range(size)))
+
+
+def _time_texts(seconds: NDArray[np.int64], template: str) -> pa.StringArray:
+    # The C locale: an access log has English months everywhere.
+    return pc.strftime(pa.array(seconds, pa.timestamp("s")), template, locale="C")
+
+
+def _join(columns: Sequence[pa.StringArray | str]) -> pa.Buffer:
+    """Give the text of all rows on end; Arrow keeps a column of strings as just that."""
+    return pc.binary_join_element_wise(*columns, "").buffers()[2]
