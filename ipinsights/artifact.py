@@ -54,6 +54,8 @@ _MAX_META_BYTES = 2**20
 _NAME_LENGTHS_AT = 26
 # A zip file keeps a time for each member; a fixed one makes equal models equal to the byte.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
+# What reading a damaged zip file can end in: beside its own error, a size, an offset or a flag that cannot be.
+_DAMAGE = (zipfile.BadZipFile, ValueError, TypeError, RuntimeError, OSError, EOFError, struct.error, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -148,27 +150,17 @@ def save(
     ClientError
         The directory cannot be written, or the disk is full.
     """
+    members = {
+        "symbol.json": symbol.encode(),
+        "seen_entities": seen_entities.tobytes(),
+        "meta.json": json.dumps(_meta(hyperparameters, training), indent=2, sort_keys=True).encode(),
+    }
     target = directory / MODEL_FILE
-    beside = directory / f".{MODEL_FILE}.{os.getpid()}"
-    meta = _meta(hyperparameters, training)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(beside, "w") as archive:
-            # First in the file, because there its numbers begin at a multiple of four bytes.
-            with _member(archive, "params") as stream:
-                _write_arrays(stream, {name: params[name] for name in parameter_shapes(hyperparameters)})
-            for name, content in (
-                ("symbol.json", symbol.encode()),
-                ("seen_entities", seen_entities.tobytes()),
-                ("meta.json", json.dumps(meta, indent=2, sort_keys=True).encode()),
-            ):
-                with _member(archive, name) as stream:
-                    stream.write(content)
-        beside.replace(target)
+        _write_beside(target, {name: params[name] for name in parameter_shapes(hyperparameters)}, members)
     except OSError as error:
         raise ClientError(f"The model cannot be written to {target}: {error.strerror or error}.") from None
-    finally:
-        beside.unlink(missing_ok=True)
     return target
 
 
@@ -204,6 +196,21 @@ def _meta(hyperparameters: Hyperparameters, training: Mapping[str, Any]) -> dict
         "entity_hash": "pandas.util.hash_array of the UTF-8 string, modulo num_entity_vectors",
         "training": dict(training),
     }
+
+
+def _write_beside(target: Path, arrays: Mapping[str, Any], members: Mapping[str, bytes]) -> None:
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with zipfile.ZipFile(beside, "w") as archive:
+            # First in the file, because there its numbers begin at a multiple of four bytes.
+            with _member(archive, "params") as stream:
+                _write_arrays(stream, arrays)
+            for name, content in members.items():
+                with _member(archive, name) as stream:
+                    stream.write(content)
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
@@ -264,8 +271,8 @@ def _load_file(path: Path, shown_as: Path) -> Artifact:
             hyperparameters = _check_meta(meta)
             seen_bytes = -(-hyperparameters.num_entity_vectors // 8)
             seen = np.frombuffer(_read(archive, "seen_entities", seen_bytes), dtype=np.uint8, count=seen_bytes)
-            params = _map_arrays(path, archive.getinfo("params"))
-    except (zipfile.BadZipFile, KeyError, ValueError, struct.error, EOFError) as error:
+            params = _map_arrays(path, _find(archive, "params"))
+    except _DAMAGE as error:
         raise ClientError(f"{shown_as} is not a whole model of IP Insights: {error}.") from None
     expected = parameter_shapes(hyperparameters)
     found = {name: array.shape for name, array in params.items()}
@@ -276,17 +283,30 @@ def _load_file(path: Path, shown_as: Path) -> Artifact:
 
 def _read(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
     """Give a member that is no larger than it may be: what a stranger packed small can be huge unpacked."""
-    size = archive.getinfo(name).file_size
+    size = _find(archive, name).file_size
     if size > limit:
         raise ValueError(f"its {name} has {size} bytes, at most {limit} are possible")
     return archive.read(name)
 
 
+def _find(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    if name not in archive.namelist():
+        raise ValueError(f"it has no {name}")
+    return archive.getinfo(name)
+
+
 def _check_meta(meta: Any) -> Hyperparameters:
-    version = meta["format_version"]
+    if not isinstance(meta, dict):
+        raise TypeError("its meta.json is no object")
+    version = meta.get("format_version")
     if version != FORMAT_VERSION:
         raise ValueError(f"its format is version {version}, this ipinsights reads version {FORMAT_VERSION}")
-    return Hyperparameters.parse(meta["hyperparameters"])
+    if not all(isinstance(meta.get(part), dict) for part in ("hyperparameters", "training")):
+        raise ValueError("its meta.json tells no hyperparameters or nothing of the training")
+    try:
+        return Hyperparameters.parse(meta["hyperparameters"])
+    except ClientError as error:
+        raise ValueError(str(error).rstrip(".")) from None
 
 
 def _map_arrays(path: Path, member: zipfile.ZipInfo) -> dict[str, NDArray[np.float32]]:

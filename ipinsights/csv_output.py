@@ -55,10 +55,11 @@ def opened_output(output: Path | None) -> Iterator[IO[bytes]]:
         return
     beside = output.with_name(f".{output.name}.partial")
     try:
-        with beside.open("wb") as stream:
-            yield stream
-        beside.replace(output)
+        try:
+            with beside.open("wb") as stream:
+                yield stream
+            beside.replace(output)
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError as error:
         raise ClientError(f"{output} cannot be written: {error.strerror or error}.") from None
-    finally:
-        beside.unlink(missing_ok=True)

@@ -130,7 +130,9 @@ class IPInsightsNet(mx.gluon.HybridBlock):
         """Give the network as MXNet symbol JSON, with inputs ``entity_rows`` and ``octet_rows``."""
         rows = mx.sym.var("entity_rows", dtype="int32")
         octets = mx.sym.var("octet_rows", dtype="int32")
-        text: str = self(rows, octets).tojson()
+        # Names of operators are numbered from 0, whatever was built before: equal networks give equal text.
+        with mx.name.NameManager():
+            text: str = self(rows, octets).tojson()
         return text
 
     def hybrid_forward(self, F: Any, entity_rows: Any, octet_rows: Any) -> Any:

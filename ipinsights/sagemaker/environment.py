@@ -7,6 +7,7 @@ else. Source: SageMaker's documentation of how a container is given its input an
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -157,15 +158,24 @@ def read_json_object(path: Path) -> dict[str, Any]:
     Raises
     ------
     ClientError
-        The file cannot be read, is no JSON, or holds something else.
+        The file cannot be read, is no JSON, gives a name twice, or holds something else.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        value = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_without_repeats)
+    except OSError as error:
+        raise ClientError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except (ValueError, RecursionError) as error:
         raise ClientError(f"{path} cannot be read as JSON: {error}.") from None
     if not isinstance(value, dict):
         raise ClientError(f"{path} must hold a JSON object, it holds a {type(value).__name__}.")
     return value
+
+
+def _without_repeats(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    repeated = [name for name, count in Counter(name for name, _ in items).items() if count > 1]
+    if repeated:
+        raise ValueError(f"'{repeated[0]}' is given twice")
+    return dict(items)
 
 
 def _read_optional(path: Path) -> dict[str, Any]:

@@ -63,3 +63,10 @@ class TestOpenedOutput:
         with pytest.raises(ClientError) as caught, opened_output(tmp_path / "no" / "rows.csv"):
             pass
         assert str(caught.value) == f"{tmp_path / 'no' / 'rows.csv'} cannot be written: No such file or directory."
+
+    def test_a_folder_that_is_a_file(self, tmp_path: Path) -> None:
+        """Nothing beside it can be removed either, and the message is the same."""
+        (tmp_path / "file").touch()
+        with pytest.raises(ClientError) as caught, opened_output(tmp_path / "file" / "rows.csv"):
+            pass
+        assert str(caught.value) == f"{tmp_path / 'file' / 'rows.csv'} cannot be written: Not a directory."

@@ -1,0 +1,107 @@
+"""Scoring of files: a line for a line, in order, whatever the file looks like."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from ipinsights import data
+from ipinsights.artifact import Artifact
+from ipinsights.data import entity_rows, hash_entities
+from ipinsights.errors import ClientError
+from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.predictor import Predictor
+from ipinsights.scoring import score_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NUM_ENTITIES = 50
+KNOWN = np.arange(NUM_ENTITIES) % 2 == 0
+
+
+@pytest.fixture
+def predictor(rng: np.random.Generator) -> Predictor:
+    """Give a predictor of random parameters that knows every second row."""
+    params = {
+        "entity_weight": rng.normal(size=(NUM_ENTITIES, 8)).astype(np.float32),
+        "ip_octet_weight": rng.normal(size=(1024, 2)).astype(np.float32),
+    }
+    return Predictor(
+        Artifact(Hyperparameters(NUM_ENTITIES, 8, num_ip_encoder_layers=0), params, np.packbits(KNOWN), {})
+    )
+
+
+def scored(predictor: Predictor, folder: Path, content: bytes, **options: Any) -> list[list[str]]:
+    """Score a file of these bytes, and read the output as the standard library does."""
+    source, output = folder / "rows", folder / "scores.csv"
+    source.write_bytes(content)
+    num_rows = score_file(predictor, source, output, **options)
+    rows = list(csv.reader(io.StringIO(output.read_text(encoding="utf-8"), newline="")))
+    assert len(rows) == 1 + num_rows
+    return rows
+
+
+class TestScoreFile:
+    """CSV in, CSV out."""
+
+    def test_it_writes_a_line_for_a_line(self, predictor: Predictor, tmp_path: Path) -> None:
+        """Blanks around addresses go, entities stay as they are; a score reads back to the same float32."""
+        names, addresses = ["alice", " bob", 'the "builder"', "a,b\nc", "\u00fc"], ["1.2.3.4"] * 4 + ["255.0.0.1"]
+        content = 'alice,1.2.3.4\r\n bob, 1.2.3.4 \r\n"the ""builder""",1.2.3.4\r\n"a,b\nc",1.2.3.4\r\n\u00fc,255.0.0.1'
+        head, *rows = scored(predictor, tmp_path, content.encode())
+        assert head == ["entity", "ip", "dot_product"]
+        assert [row[0] for row in rows] == names
+        assert [row[1] for row in rows] == addresses
+        expected = predictor.score(hash_entities(names), np.array([0x01020304] * 4 + [0xFF000001], dtype=np.uint32))
+        assert [np.float32(row[2]) for row in rows] == expected.tolist()
+
+    def test_blocks_leave_no_seam(self, predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A file of many blocks has one header, and every line in its order."""
+        content = "".join(f"user_{number},10.0.{number // 250}.{number % 250}\n" for number in range(3000)).encode()
+        whole = scored(predictor, tmp_path, content)
+        monkeypatch.setitem(
+            data._OPTIONS, "read_options", data.csv.ReadOptions(block_size=500, autogenerate_column_names=True)
+        )
+        assert scored(predictor, tmp_path, gzip.compress(content)) == whole
+        assert [row[0] for row in whole[1:]] == [f"user_{number}" for number in range(3000)]
+
+    def test_extended_tells_known_entities_and_the_probability(self, predictor: Predictor, tmp_path: Path) -> None:
+        """Whether the row was trained, and the sigmoid of the score."""
+        names = [f"user_{number}" for number in range(40)]
+        head, *rows = scored(
+            predictor, tmp_path, "".join(f"{name},1.2.3.4\n" for name in names).encode(), extended=True
+        )
+        assert head == ["entity", "ip", "dot_product", "entity_known", "probability"]
+        known = KNOWN[entity_rows(hash_entities(names), NUM_ENTITIES)]
+        assert [row[3] for row in rows] == ["true" if each else "false" for each in known]
+        for row in rows:
+            assert float(row[4]) == pytest.approx(1 / (1 + np.exp(-float(row[2]))))
+
+    def test_further_columns_are_kept_when_asked_for(self, predictor: Predictor, tmp_path: Path) -> None:
+        """At the end of each line, named by their place, quoted again if they must be."""
+        head, row = scored(predictor, tmp_path, b'u,1.2.3.4,"x,y",2018-11-04\n', keep_columns=True)
+        assert head == ["entity", "ip", "dot_product", "column_3", "column_4"]
+        assert row[3:] == ["x,y", "2018-11-04"]
+
+    def test_a_fault_leaves_no_output(self, predictor: Predictor, tmp_path: Path) -> None:
+        """A file is scored whole or not at all; the message is the training's."""
+        with pytest.raises(ClientError) as caught:
+            scored(predictor, tmp_path, b"u,1.2.3.4\nu,1.2.3\n")
+        assert str(caught.value) == (
+            f"{tmp_path}/rows:2: '1.2.3' is no IPv4 address: it must be four numbers from 0 to 255, separated by dots."
+        )
+        assert [path.name for path in tmp_path.iterdir()] == ["rows"]
+
+    def test_a_third_column_is_refused_when_not_asked_for(self, predictor: Predictor, tmp_path: Path) -> None:
+        """Columns are not thrown away in silence."""
+        with pytest.raises(ClientError) as caught:
+            scored(predictor, tmp_path, b"u,1.2.3.4,1\n")
+        assert str(caught.value) == (
+            f"{tmp_path}/rows:1: a row must have 2 columns (entity,ip), this one has 3 columns."
+        )
