@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 CONSTRAINTS := requirements/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format types check build constraints clean
+.PHONY: help install demo test test-all lint format types docs check build constraints clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ format: $(INSTALLED) ## Lay the code out and mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(INSTALLED) ## Build the documentation into docs/_build/html; every warning is an error
+	$(BIN)/sphinx-build -n -W --keep-going -q -d docs/_build/doctrees docs docs/_build/html
+
 check: lint types test ## All that a change must pass
 
 build: $(INSTALLED) ## Build wheel and source distribution into dist/
@@ -51,5 +54,5 @@ $(INSTALLED): setup.py $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9) and "make: ipinsights needs Python 3.9 or later, and this is %s. Try: make PYTHON=python3.11" % sys.version.split()[0])'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "make: $(PYTHON) cannot make virtual environments. On Debian: apt install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[report,test,dev]'
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[report,tune,docs,test,dev]'
 	@touch $@

@@ -1,5 +1,6 @@
-"""What the package is called, needs and installs. The only place that holds its version."""
+"""What the package is called, needs and installs. Its version stands in ``ipinsights/__init__.py``."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -21,17 +22,23 @@ RUNTIME = [
 ]
 EXTRAS = {
     "report": ["matplotlib>=3.7"],
+    "tune": ["optuna>=4"],
+    "docs": ["furo>=2024.8", "latex2mathml>=3.77", "myst-nb>=1.1", "sphinx>=7.4", "sphinx-click>=6"],
     "test": ["coverage>=7", "hypothesis>=6", "pytest>=8", "pytest-randomly>=3.15", "pytest-timeout>=2.3"],
-    "dev": ["build>=1", "import-linter>=2", "interrogate>=1.7", "mypy>=1.10", "pandas-stubs>=2,<3",
-            "ruff>=0.14", "types-setuptools", "types-tqdm"],
+    "dev": ["build>=1", "check-wheel-contents>=0.6", "import-linter>=2", "interrogate>=1.7", "mypy>=1.10",
+            "pandas-stubs>=2,<3", "ruff>=0.14", "twine>=6", "types-setuptools", "types-tqdm"],
 }  # fmt: skip
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "ipinsights" / "__init__.py").read_text("utf-8"), re.MULTILINE)
 
 setup(
     name="ipinsights",
-    version="0.1.0",
+    version=VERSION[1],
     description="Which IPv4 addresses are normal for a user: Amazon SageMaker's IP Insights, open and local, on MXNet.",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    author="The ipinsights authors",
     license="Apache-2.0",
     license_files=["LICENSE", "NOTICE"],
     python_requires=">=3.9",

@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TABLE",
+    "AutoOrNumber",
+    "Choice",
     "Hyperparameter",
     "Hyperparameters",
+    "Number",
+    "Text",
     "TuningRange",
     "default_configuration",
     "describe",

@@ -1,0 +1,73 @@
+"""How the documentation site is made: ``make docs``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ipinsights
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "ipinsights"
+author = "The ipinsights authors"
+copyright = f"2026, {author}"  # noqa: A001 - Sphinx's name
+version = release = ipinsights.__version__
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx_click",
+    "mathml",
+]
+exclude_patterns = ["_build", "_templates"]
+templates_path = ["_templates"]
+
+html_theme = "furo"
+html_title = f"ipinsights {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_math_renderer = "mathml"
+pygments_style = "tango"
+pygments_dark_style = "github-dark"
+
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+# A dollar before a space is a prompt or a price.
+myst_dmath_allow_space = False
+myst_heading_anchors = 3
+# The notebook keeps the outputs of its last run; a test runs it anew.
+nb_execution_mode = "off"
+
+# No types are written in docstrings: the signatures have them.
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autosummary_ignore_module_all = False
+napoleon_google_docstring = False
+napoleon_use_ivar = False
+napoleon_use_rtype = False
+python_use_unqualified_type_names = True
+
+# Every reference must lead somewhere. What is outside of this package has no inventory to look in without a network,
+# and annotations name classes as their module imported them.
+nitpicky = True
+nitpick_ignore_regex = [(r"py:.*", r"(?!ipinsights\.).*")]
+
+
+def keep_trailing_underscores(*arguments: Any) -> None:
+    """Keep docutils from reading the ``np.bool_`` of an attribute's type as a link."""
+    lines = arguments[-1]
+    lines[:] = [line.replace("np.bool_", r"np.bool\_") if line.lstrip().startswith(":") else line for line in lines]
+
+
+def setup(app: Sphinx) -> None:
+    """Have Sphinx call it once napoleon has rewritten a docstring."""
+    app.connect("autodoc-process-docstring", keep_trailing_underscores, priority=900)
