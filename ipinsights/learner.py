@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from ipinsights.hyperparameters import Hyperparameters
     from ipinsights.sampling import Records
 
-__all__ = ["Learner"]
+__all__ = ["SCORING_BATCH", "Learner"]
 
-# Pairs scored at a time where the batch size is ours to choose.
-_SCORING_BATCH = 10_000
+SCORING_BATCH = 10_000
+"""Pairs scored at a time where the batch size is ours to choose."""
 
 
 class Learner:
@@ -78,8 +78,8 @@ class Learner:
     def score(self, rows: NDArray[np.int32], ips: NDArray[np.uint32]) -> NDArray[np.float32]:
         """Score pairs with the network as it is now: rows of the entity table and addresses, both (n,), give (n,)."""
         scores = np.empty(len(rows), dtype=np.float32)
-        for start in range(0, len(rows), _SCORING_BATCH):
-            part = slice(start, start + _SCORING_BATCH)
+        for start in range(0, len(rows), SCORING_BATCH):
+            part = slice(start, start + SCORING_BATCH)
             scores[part] = self._forward(rows[part], ips[part]).asnumpy()
         return scores
 

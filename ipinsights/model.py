@@ -15,7 +15,7 @@ from ipinsights._mxnet import mx
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["NUM_OCTET_ROWS", "IPEncoder", "IPInsightsNet", "octet_rows"]
+__all__ = ["NUM_OCTET_ROWS", "IPEncoder", "IPInsightsNet", "octet_rows", "pair_scores"]
 
 NUM_OCTET_ROWS = 4 * 256
 """Rows of the octet table: 256 values at each of the four places."""
@@ -137,8 +137,11 @@ class IPInsightsNet(mx.gluon.HybridBlock):
 
     def hybrid_forward(self, F: Any, entity_rows: Any, octet_rows: Any) -> Any:
         """Score a batch of pairs."""
-        # (batch, 1, vector_dim) and (batch, vector_dim, 1): a row-wise sum is five times slower in MXNet
-        entities = F.expand_dims(self.entities(entity_rows), axis=1)
-        ips = F.expand_dims(self.ip_encoder(octet_rows), axis=2)
-        # (batch,)
-        return F.reshape(F.batch_dot(entities, ips), (-1,))
+        return pair_scores(F, self.entities(entity_rows), self.ip_encoder(octet_rows))
+
+
+def pair_scores(F: Any, entities: Any, ips: Any) -> Any:
+    """Give the score (batch,) of embeddings of entities and of addresses, (batch, vector_dim) each: dot products."""
+    # (batch, 1, vector_dim) and (batch, vector_dim, 1): a row-wise sum is five times slower in MXNet
+    products = F.batch_dot(F.expand_dims(entities, axis=1), F.expand_dims(ips, axis=2))
+    return F.reshape(products, (-1,))

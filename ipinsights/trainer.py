@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ipinsights.callbacks import Callback
     from ipinsights.data import Pairs
     from ipinsights.hyperparameters import Hyperparameters
+    from ipinsights.parallel import ParallelLearner
 
 __all__ = ["TrainState", "Trainer"]
 
@@ -110,11 +111,11 @@ class Trainer:
         *,
         seed: int = 0,
         callbacks: Sequence[Callback] = (),
-        learner: Learner | None = None,
+        learner: Learner | ParallelLearner | None = None,
     ) -> None:
         self.hyperparameters = hyperparameters
         self.callbacks = tuple(callbacks)
-        self.learner = learner or Learner(hyperparameters, seed=seed)
+        self.learner: Learner | ParallelLearner = learner or Learner(hyperparameters, seed=seed)
         self.state = TrainState()
         self.metrics = RunningClassification()
         self.batches_per_epoch = 0

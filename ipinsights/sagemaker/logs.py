@@ -119,6 +119,7 @@ class JobLog(Callback):
         self._job_clock = time.perf_counter()
         self._epoch_start = self._epoch_clock = self._setup_milliseconds = 0.0
         self._max_records = self._max_batches = 0
+        self._store = "local"
 
     def job_configured(self, provided: Mapping[str, Any], source: str) -> None:
         """Log what the job was given, over which defaults, and what it reads and writes."""
@@ -130,7 +131,11 @@ class JobLog(Callback):
         _logger.info("Using default worker.")
         _logger.info("Loaded iterator creator text/csv for content type ('text/csv', '1.0')")
         _logger.info("Checkpoint loading and saving are disabled.")
-        _logger.info("Number of GPUs being used: 0")
+
+    def devices_chosen(self, num_gpus: int, store: str) -> None:
+        """Log what is trained on, and remember what exchanges the parameters."""
+        self._store = store
+        _logger.info("Number of GPUs being used: %d", num_gpus)
 
     def network_initialized(self, seconds: float) -> None:
         """Log how long the network took to build."""
@@ -140,7 +145,7 @@ class JobLog(Callback):
         """Log counters that are still zero."""
         self._setup_milliseconds = self._milliseconds_since(self._job_clock)
         self._emit_counters(trainer, {"Meta": "init_train_data_iter"}, num_resets=0)
-        _logger.info("Create Store: local")
+        _logger.info("Create Store: %s", self._store)
 
     def on_epoch_begin(self, trainer: Trainer) -> None:  # noqa: ARG002
         """Start the epoch's clock."""

@@ -146,11 +146,16 @@ def _write_failure(base: Path, text: str) -> None:
 
 def _build_trainer(job: Job, hyperparameters: Hyperparameters, log: JobLog) -> Trainer:
     # Imported here because the engine takes a second to load: bad hyperparameters and bad data are told sooner.
+    from ipinsights.devices import build_learner, choose_devices, count_gpus, store_type
     from ipinsights.trainer import Trainer
 
+    devices = choose_devices(hyperparameters.num_gpus)
+    store = store_type(hyperparameters.kvstore, num_hosts=1, num_gpus=count_gpus(devices))
+    log.devices_chosen(count_gpus(devices), store)
     callbacks = (Speedometer(hyperparameters.batch_metrics_publish_interval), log, ProgressBar())
     start = time.perf_counter()
-    trainer = Trainer(hyperparameters, seed=job.seed, callbacks=callbacks)
+    learner = build_learner(hyperparameters, devices=devices, store=store, seed=job.seed)
+    trainer = Trainer(hyperparameters, seed=job.seed, callbacks=callbacks, learner=learner)
     log.network_initialized(time.perf_counter() - start)
     return trainer
 

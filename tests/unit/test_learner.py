@@ -68,7 +68,7 @@ class TestScore:
         rows = rng.integers(40, size=33).astype(np.int32)
         ips = rng.integers(2**32, size=33, dtype=np.uint32)
         whole = learner.score(rows, ips)
-        monkeypatch.setattr("ipinsights.learner._SCORING_BATCH", 10)
+        monkeypatch.setattr("ipinsights.learner.SCORING_BATCH", 10)
         assert learner.score(rows, ips).tolist() == pytest.approx(whole.tolist(), abs=1e-8)
         entities, addresses = learner.embeddings(rows, ips)
         assert (entities * addresses).sum(axis=1).tolist() == pytest.approx(whole.tolist(), abs=1e-8)

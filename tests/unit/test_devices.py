@@ -1,0 +1,81 @@
+"""Which devices and which store a job gets."""
+
+from __future__ import annotations
+
+import pytest
+
+from ipinsights._mxnet import mx
+from ipinsights.devices import build_learner, choose_devices, count_gpus, store_type
+from ipinsights.errors import ClientError
+from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.learner import Learner
+from ipinsights.parallel import ParallelLearner
+
+
+class TestChooseDevices:
+    """``_num_gpus``."""
+
+    def test_auto_takes_what_there_is(self) -> None:
+        """All GPUs that the engine sees, or the CPU."""
+        present = mx.context.num_gpus()
+        assert choose_devices(None) == ([mx.gpu(index) for index in range(present)] or [mx.cpu()])
+        assert count_gpus(choose_devices(None)) == present
+
+    def test_none_means_the_cpu(self) -> None:
+        """0 is a number of GPUs like any other."""
+        assert choose_devices(0) == [mx.cpu()]
+        assert count_gpus([mx.cpu()]) == 0
+
+    def test_more_than_there_are_is_refused(self) -> None:
+        """With both numbers and the two ways out."""
+        present = mx.context.num_gpus()
+        with pytest.raises(ClientError) as caught:
+            choose_devices(present + 1)
+        assert str(caught.value) == (
+            f"Hyperparameter '_num_gpus' asks for {present + 1} GPUs, and MXNet 1.9.1 sees {present}. Set it to 'auto' "
+            "to take what there is; GPUs need a CUDA build of MXNet (such as mxnet-cu112) and its driver."
+        )
+
+
+class TestStoreType:
+    """``_kvstore``."""
+
+    @pytest.mark.parametrize(
+        ("kvstore", "num_hosts", "num_gpus", "expected"),
+        [
+            ("auto_gpu", 1, 0, "local"),
+            ("auto_gpu", 1, 1, "device"),
+            ("auto_gpu", 1, 4, "device"),
+            ("auto_gpu", 2, 0, "dist_sync"),
+            ("auto_gpu", 2, 4, "dist_device_sync"),
+            ("auto_cpu", 1, 4, "local"),
+            ("auto_cpu", 3, 4, "dist_sync"),
+            ("local", 1, 4, "local"),
+            ("device", 1, 0, "device"),
+            ("dist_async", 1, 0, "dist_async"),
+            ("dist_async", 3, 2, "dist_async"),
+        ],
+    )
+    def test_auto_depends_on_hosts_and_gpus(self, kvstore: str, num_hosts: int, num_gpus: int, expected: str) -> None:
+        """One CPU host is local and one GPU host device, as the original logs; a type that is named is taken."""
+        assert store_type(kvstore, num_hosts=num_hosts, num_gpus=num_gpus) == expected
+
+    def test_hosts_that_exchange_nothing_are_refused(self) -> None:
+        """Each would train a model of its own."""
+        with pytest.raises(ClientError) as caught:
+            store_type("local", num_hosts=2, num_gpus=0)
+        assert str(caught.value) == (
+            "Hyperparameter '_kvstore' is 'local', which exchanges nothing between hosts, and the job has 2 of them. "
+            "Set it to 'dist_sync' or 'dist_async', or leave it out."
+        )
+
+
+class TestBuildLearner:
+    """The learner that suits the devices."""
+
+    @pytest.mark.parametrize(("num_devices", "expected"), [(1, Learner), (2, ParallelLearner)])
+    def test_one_device_needs_no_store(self, num_devices: int, expected: type) -> None:
+        """And two share one."""
+        given = Hyperparameters(num_entity_vectors=4, vector_dim=4)
+        devices = [mx.cpu(index) for index in range(num_devices)]
+        assert isinstance(build_learner(given, devices=devices, store="local"), expected)

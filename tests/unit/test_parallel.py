@@ -1,0 +1,133 @@
+"""The learner on several devices: the steps of the one-device learner, wherever rows and records lie."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from ipinsights._mxnet import mx
+from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.learner import Learner
+from ipinsights.parallel import ParallelLearner
+from ipinsights.sampling import Records
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def values(**changes: Any) -> Hyperparameters:
+    """Give small hyperparameters, with changes."""
+    small = {"num_entity_vectors": 40, "vector_dim": 8, "mini_batch_size": 10, "learning_rate": 0.01}
+    return Hyperparameters(**{**small, **changes})
+
+
+def parallel(given: Hyperparameters, num_devices: int, *, store: str = "local", **options: Any) -> ParallelLearner:
+    """Give a learner on so many CPU devices."""
+    devices = [mx.cpu(index) for index in range(num_devices)]
+    return ParallelLearner(given, devices=devices, store=mx.kv.create(store), seed=3, **options)
+
+
+def one_device_copy(learner: ParallelLearner) -> Learner:
+    """Give a one-device learner that starts from the same parameters."""
+    copy = Learner(learner.hyperparameters, seed=99)
+    for name, parameter in copy.net.collect_params().items():
+        parameter.set_data(mx.nd.array(arrays(learner)[name]))
+    return copy
+
+
+def arrays(learner: Learner | ParallelLearner) -> dict[str, NDArray[np.float32]]:
+    """Give copies of the parameters."""
+    found = {name: array[0 : array.shape[0]] for name, array in learner.parameters().items()}
+    return {name: part.asnumpy() if hasattr(part, "asnumpy") else part for name, part in found.items()}
+
+
+def random_records(size: int, *, rng: np.random.Generator) -> Records:
+    """Give a batch in which entities repeat, and which misses every row from 30 on."""
+    rows, ips = rng.integers(30, size=size).astype(np.int32), rng.integers(2**32, size=size, dtype=np.uint32)
+    return Records(rows, ips, rng.integers(2, size=size).astype(np.float32))
+
+
+def largest_difference(one: dict[str, NDArray[np.float32]], other: dict[str, NDArray[np.float32]]) -> float:
+    """Give the largest difference of any two parameters of the same name."""
+    assert list(one) == list(other)
+    return max(float(np.abs(array - other[name]).max()) for name, array in one.items())
+
+
+class TestStep:
+    """Steps on devices, against those of the one-device learner."""
+
+    @pytest.mark.parametrize("store", ["local", "device"])
+    @pytest.mark.parametrize("num_devices", [1, 2, 3])
+    def test_devices_together_take_the_step_of_one(
+        self, num_devices: int, store: str, rng: np.random.Generator
+    ) -> None:
+        """Ten records do not divide by three, and weights decay: parameters and scores agree to rounding."""
+        learner = parallel(values(weight_decay=0.01), num_devices, store=store)
+        alone = one_device_copy(learner)
+        for _ in range(5):
+            batch = random_records(10, rng=rng)
+            assert learner.step(batch).asnumpy() == pytest.approx(alone.step(batch).asnumpy(), abs=1e-6)
+        assert largest_difference(arrays(learner), arrays(alone)) < 1e-5
+
+    def test_a_batch_smaller_than_the_devices_is_shared_by_some(self, rng: np.random.Generator) -> None:
+        """Two records on three devices are the step of one device on two records."""
+        learner = parallel(values(), 3)
+        alone = one_device_copy(learner)
+        batch = random_records(2, rng=rng)
+        assert learner.step(batch).asnumpy() == pytest.approx(alone.step(batch).asnumpy(), abs=1e-7)
+        assert largest_difference(arrays(learner), arrays(alone)) < 1e-5
+
+    @pytest.mark.parametrize("rows_per_block", [1, 7, 35])
+    def test_a_table_in_blocks_is_the_table(self, rows_per_block: int, rng: np.random.Generator) -> None:
+        """Adam counts the same steps for every block, also for those that a batch does not touch."""
+        learner = parallel(values(weight_decay=0.01), 2, max_block_elements=8 * rows_per_block)
+        alone = one_device_copy(learner)
+        before = arrays(learner)["entity_weight"]
+        for _ in range(3):
+            batch = random_records(10, rng=rng)
+            assert learner.step(batch).asnumpy() == pytest.approx(alone.step(batch).asnumpy(), abs=1e-6)
+        assert largest_difference(arrays(learner), arrays(alone)) < 1e-5
+        assert (arrays(learner)["entity_weight"][30:] == before[30:]).all()
+
+    def test_it_starts_where_the_one_device_learner_starts(self) -> None:
+        """The same seed draws the same network, on any number of devices."""
+        assert largest_difference(arrays(parallel(values(), 2)), arrays(Learner(values(), seed=3))) == 0
+
+    def test_records_are_cut_into_batches(self, rng: np.random.Generator) -> None:
+        """Thirty records are three steps, with the labels of each."""
+        records = random_records(30, rng=rng)
+        steps = list(parallel(values(), 2).learn(records))
+        assert [scores.shape for _, scores in steps] == [(10,)] * 3
+        assert np.concatenate([labels for labels, _ in steps]).tolist() == records.labels.tolist()
+
+    @pytest.mark.slow
+    def test_rows_beyond_2_to_the_24_keep_their_number(self) -> None:
+        """MXNet would round them to float32 if the types were left to it."""
+        learner = parallel(values(num_entity_vectors=2**24 + 3, vector_dim=4, learning_rate=1.0), 2)
+        rows = np.array([2**24 + 1, 2**24 + 1], dtype=np.int32)
+        before = learner.parameters()["entity_weight"][2**24 - 1 :]
+        learner.step(Records(rows, np.zeros(2, dtype=np.uint32), np.ones(2, dtype=np.float32)))
+        changed = (learner.parameters()["entity_weight"][2**24 - 1 :] != before).all(axis=1)
+        assert changed.tolist() == [False, False, True, False]
+
+
+class TestScore:
+    """Scores and embeddings of the network as it is."""
+
+    @pytest.mark.parametrize("max_block_elements", [8 * 9, 2**28])
+    def test_scores_and_embeddings_are_those_of_the_parameters(
+        self, max_block_elements: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In pieces of ten or at once, in blocks or whole, rows in any order and repeated."""
+        learner = parallel(values(), 2, max_block_elements=max_block_elements)
+        alone = one_device_copy(learner)
+        rows = rng.integers(40, size=33).astype(np.int32)
+        ips = rng.integers(2**32, size=33, dtype=np.uint32)
+        expected = alone.score(rows, ips)
+        assert learner.score(rows, ips) == pytest.approx(expected, abs=1e-7)
+        monkeypatch.setattr("ipinsights.parallel.SCORING_BATCH", 10)
+        assert learner.score(rows, ips) == pytest.approx(expected, abs=1e-7)
+        for mine, theirs in zip(learner.embeddings(rows, ips), alone.embeddings(rows, ips)):
+            assert mine == pytest.approx(theirs, abs=1e-7)
