@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ipinsights.sampling import expand
+from ipinsights.team import Team
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,7 @@ class BaseBatch:
     records
         The B rows and their negatives, mixed: K * B records.
     num_rows
-        Rows that are not padding, 1 to B.
+        Rows that are not padding, 1 to B; 0, and no records, where other hosts still have rows and this one has not.
     """
 
     records: Records
@@ -54,32 +55,48 @@ class BaseBatches:
         Of them ``mini_batch_size`` B and the two negative sampling rates.
     seed
         Of every random draw.
+    team
+        The hosts that train together; each draws what no other one draws. A host alone when not given.
     """
 
     def __init__(
-        self, entity_rows: NDArray[np.int32], ips: NDArray[np.uint32], hyperparameters: Hyperparameters, *, seed: int
+        self,
+        entity_rows: NDArray[np.int32],
+        ips: NDArray[np.uint32],
+        hyperparameters: Hyperparameters,
+        *,
+        seed: int,
+        team: Team | None = None,
     ) -> None:
         self._entity_rows = entity_rows
         self._ips = ips
         self._hyperparameters = hyperparameters
         self._seed = seed
+        self._team = team or Team()
 
     def __len__(self) -> int:
+        """Give the number of base batches that have rows."""
         return math.ceil(len(self._ips) / self._hyperparameters.mini_batch_size)
 
     def epoch(self, epoch: int, *, first: int = 0) -> Iterator[BaseBatch]:
-        """Give the base batches of an epoch, from 0, beginning with the one of index ``first``."""
-        return (self._batch(epoch, index) for index in range(first, len(self)))
+        """Give the base batches of an epoch, from 0, beginning with the one of index ``first``.
+
+        Behind a host's own come empty ones, until the host of the team that has most has had all of its own.
+        """
+        end = self._team.num_base_batches or len(self)
+        return (self._batch(epoch, index) for index in range(first, end))
 
     def _batch(self, epoch: int, index: int) -> BaseBatch:
         size = self._hyperparameters.mini_batch_size
+        num_rows = max(0, min(size, len(self._ips) - index * size))
         # (size,)
-        chosen = np.arange(index * size, (index + 1) * size) % len(self._ips)
+        chosen = np.arange(index * size, (index + bool(num_rows)) * size) % len(self._ips)
+        draw = index * self._team.size + self._team.rank
         records = expand(
             self._entity_rows[chosen],
             self._ips[chosen],
             num_random=self._hyperparameters.random_negative_sampling_rate,
             num_shuffled=self._hyperparameters.shuffled_negative_sampling_rate,
-            rng=np.random.default_rng([self._seed, epoch, index]),
+            rng=np.random.default_rng([self._seed, epoch, draw]),
         )
-        return BaseBatch(records, min(size, len(self._ips) - index * size))
+        return BaseBatch(records, num_rows)

@@ -18,6 +18,7 @@ from ipinsights.errors import ClientError
 from ipinsights.learner import Learner
 from ipinsights.metrics import RunningClassification, discriminator_auc
 from ipinsights.sampling import random_ips
+from ipinsights.team import Team
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,6 +93,8 @@ class Trainer:
         Onlookers, told of each moment in this order.
     learner
         What takes the steps; one on the CPU when not given.
+    team
+        The hosts that train together; a host alone when not given.
 
     Attributes
     ----------
@@ -112,6 +115,7 @@ class Trainer:
         seed: int = 0,
         callbacks: Sequence[Callback] = (),
         learner: Learner | ParallelLearner | None = None,
+        team: Team | None = None,
     ) -> None:
         self.hyperparameters = hyperparameters
         self.callbacks = tuple(callbacks)
@@ -120,6 +124,7 @@ class Trainer:
         self.metrics = RunningClassification()
         self.batches_per_epoch = 0
         self._seed = seed
+        self._team = team or Team()
 
     def fit(self, train: Pairs, validation: Pairs | None = None) -> None:
         """Train for all epochs, or until ``state.stop`` is set.
@@ -137,7 +142,7 @@ class Trainer:
             The loss is no longer finite: the run has diverged.
         """
         rows = entity_rows(train.entities, self.hyperparameters.num_entity_vectors)
-        batches = BaseBatches(rows, train.ips, self.hyperparameters, seed=self._seed)
+        batches = BaseBatches(rows, train.ips, self.hyperparameters, seed=self._seed, team=self._team)
         self.batches_per_epoch = len(batches) * self.hyperparameters.records_per_row
         self._notify("on_train_begin")
         while self.state.epoch < self.hyperparameters.epochs and not self.state.stop:
@@ -160,6 +165,7 @@ class Trainer:
         self._notify("on_epoch_begin")
         for batch in batches.epoch(self.state.epoch):
             self._train_on(batch)
+            self.state.stop = self._team.agree_to_stop(self.state.stop)
             if self.state.stop:
                 return
         self.metrics.get()
@@ -169,6 +175,7 @@ class Trainer:
             self.state.validation_auc = self.evaluate(validation)
         self._notify("on_epoch_end")
         self.state.epoch += 1
+        self.state.stop = self._team.agree_to_stop(self.state.stop)
 
     def _train_on(self, batch: BaseBatch) -> None:
         for labels, scores in self.learner.learn(batch.records):

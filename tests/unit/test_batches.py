@@ -6,13 +6,14 @@ import numpy as np
 
 from ipinsights.batches import BaseBatches
 from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.team import Team
 
 
-def numbered(num_rows: int, *, seed: int = 0) -> BaseBatches:
+def numbered(num_rows: int, *, seed: int = 0, team: Team | None = None) -> BaseBatches:
     """Give batches of ten rows that can be told apart: entity i at address 1000 + i."""
     values = Hyperparameters(num_entity_vectors=40, vector_dim=8, mini_batch_size=10)
     rows = np.arange(num_rows)
-    return BaseBatches(rows.astype(np.int32), (1000 + rows).astype(np.uint32), values, seed=seed)
+    return BaseBatches(rows.astype(np.int32), (1000 + rows).astype(np.uint32), values, seed=seed, team=team)
 
 
 def test_rows_keep_their_order_and_the_last_batch_is_padded_with_the_first_rows() -> None:
@@ -49,3 +50,23 @@ def test_an_epoch_can_begin_anywhere() -> None:
     whole, rest = list(numbered(50).epoch(4)), list(numbered(50).epoch(4, first=2))
     assert [batch.records.ips.tolist() for batch in rest] == [batch.records.ips.tolist() for batch in whole[2:]]
     assert [batch.records.labels.tolist() for batch in rest] == [batch.records.labels.tolist() for batch in whole[2:]]
+
+
+class TestTeam:
+    """Hosts that train together."""
+
+    def test_a_host_without_rows_left_has_empty_batches_until_the_last_host_is_done(self) -> None:
+        """The host counts its own two; the team has five in an epoch."""
+        batches = numbered(13, team=Team(rank=1, size=2, num_base_batches=5))
+        assert len(batches) == 2
+        given = list(batches.epoch(0))
+        assert [(batch.num_rows, len(batch.records)) for batch in given] == [(10, 30), (3, 30), (0, 0), (0, 0), (0, 0)]
+
+    def test_hosts_draw_what_no_other_host_draws(self) -> None:
+        """The same rows on three hosts get different negatives in each base batch."""
+        drawn = [
+            batch.records.ips.tolist()
+            for rank in range(3)
+            for batch in numbered(20, team=Team(rank=rank, size=3, num_base_batches=2)).epoch(0)
+        ]
+        assert len({tuple(ips) for ips in drawn}) == 6
