@@ -36,6 +36,7 @@ format: $(INSTALLED) ## Lay the code out and mend what can be mended
 	$(BIN)/ruff format .
 
 docs: $(INSTALLED) ## Build the documentation into docs/_build/html; every warning is an error
+	rm -rf docs/reference/python
 	$(BIN)/sphinx-build -n -W --keep-going -q -d docs/_build/doctrees docs docs/_build/html
 
 check: lint types test ## All that a change must pass
@@ -48,7 +49,7 @@ constraints: $(INSTALLED) ## Move every dependency to its newest version that fi
 	$(BIN)/uv pip compile setup.py --all-extras --universal --python-version 3.9 --no-annotate --upgrade -o $(CONSTRAINTS)
 
 clean: ## Remove what was made
-	rm -rf .venv build dist demo *.egg-info .coverage .hypothesis .*_cache
+	rm -rf .venv build dist demo docs/_build docs/reference/python *.egg-info .coverage .hypothesis .*_cache
 
 $(INSTALLED): setup.py $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9) and "make: ipinsights needs Python 3.9 or later, and this is %s. Try: make PYTHON=python3.11" % sys.version.split()[0])'

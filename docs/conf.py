@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import ipinsights
-
-if TYPE_CHECKING:
-    from sphinx.application import Sphinx
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
@@ -52,7 +48,7 @@ autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autosummary_ignore_module_all = False
 napoleon_google_docstring = False
-napoleon_use_ivar = False
+napoleon_attr_annotations = False
 napoleon_use_rtype = False
 python_use_unqualified_type_names = True
 
@@ -60,14 +56,5 @@ python_use_unqualified_type_names = True
 # and annotations name classes as their module imported them.
 nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r"(?!ipinsights\.).*")]
-
-
-def keep_trailing_underscores(*arguments: Any) -> None:
-    """Keep docutils from reading the ``np.bool_`` of an attribute's type as a link."""
-    lines = arguments[-1]
-    lines[:] = [line.replace("np.bool_", r"np.bool\_") if line.lstrip().startswith(":") else line for line in lines]
-
-
-def setup(app: Sphinx) -> None:
-    """Have Sphinx call it once napoleon has rewritten a docstring."""
-    app.connect("autodoc-process-docstring", keep_trailing_underscores, priority=900)
+# Two rooms may have a class of the same name; an annotation then links to the first.
+suppress_warnings = ["ref.python"]
