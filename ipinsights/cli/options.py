@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-__all__ = ["FILE", "FOLDER", "INPUT", "MODEL_DIR", "PATH", "SEED"]
+__all__ = ["FILE", "FOLDER", "INPUT", "MODEL_DIR", "PATH", "SEED", "parse_assignments"]
 
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -15,3 +15,14 @@ INPUT = click.Path(path_type=Path, allow_dash=True)
 
 SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of every random draw.")
 MODEL_DIR = click.option("--model-dir", required=True, type=PATH, help="Model directory, model_algo-1 or model.tar.gz.")
+
+
+def parse_assignments(assignments: tuple[str, ...]) -> dict[str, str]:
+    """Give the map that the values of ``-H`` stand for."""
+    values = {}
+    for assignment in assignments:
+        name, separator, value = assignment.partition("=")
+        if not separator:
+            raise click.UsageError(f"-H takes NAME=VALUE, not '{assignment}'. For example: -H epochs=5.")
+        values[name.strip()] = value
+    return values

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipinsights.cli.options import FILE, FOLDER, PATH, SEED
+from ipinsights.cli.options import FILE, FOLDER, PATH, SEED, parse_assignments
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +80,7 @@ def _local_job(
         raise click.UsageError("Give --train and --model-dir, or --base-dir for a container's tree.")
     given = read_json_object(hyperparameters) if hyperparameters else {}
     return Job(
-        hyperparameters={**given, **_parse_assignments(assignments)},
+        hyperparameters={**given, **parse_assignments(assignments)},
         source=str(hyperparameters or "the command line"),
         train=train_path,
         validation=validation,
@@ -95,13 +95,3 @@ def _refuse_beside_base_dir(options: dict[str, Any]) -> None:
         raise click.UsageError(
             "--base-dir brings its own data, hyperparameters and model directory: give nothing else."
         )
-
-
-def _parse_assignments(assignments: tuple[str, ...]) -> dict[str, str]:
-    values = {}
-    for assignment in assignments:
-        name, separator, value = assignment.partition("=")
-        if not separator:
-            raise click.UsageError(f"-H takes NAME=VALUE, not '{assignment}'. For example: -H epochs=5.")
-        values[name.strip()] = value
-    return values

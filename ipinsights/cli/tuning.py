@@ -1,0 +1,87 @@
+"""The command that searches hyperparameters: ``tune``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from ipinsights.cli.options import FILE, PATH, SEED, parse_assignments
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ipinsights.tuning.study import Outcome
+
+__all__ = ["COMMANDS"]
+
+
+@click.command()
+@click.option("--train", "train_path", required=True, type=PATH, help="Training CSV (entity,ip), or a folder of them.")
+@click.option("--validation", required=True, type=PATH, help="Rows whose AUC is maximised: CSV or folder.")
+@click.option(
+    "--tune",
+    "ranges",
+    multiple=True,
+    metavar="NAME[=LOW:HIGH]",
+    help="A hyperparameter to search; over its documented range when none is given. Repeatable.",
+)
+@click.option("-H", "assignments", multiple=True, metavar="NAME=VALUE", help="The same in all trials; repeatable.")
+@click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Of the study in all.")
+@click.option("--study", type=FILE, required=True, help="SQLite file of the trials; run again, it goes on from there.")
+@click.option("--stop-early", is_flag=True, help="End trials that are behind the median of those before.")
+@click.option("-o", "--output", type=FILE, help="Where the best map goes as JSON; standard output when not given.")
+@click.option("--plot", type=FILE, help="Draw the trials as PNG; needs the extra 'report'.")
+@SEED
+def tune(
+    train_path: Path,
+    validation: Path,
+    ranges: tuple[str, ...],
+    assignments: tuple[str, ...],
+    trials: int,
+    study: Path,
+    stop_early: bool,  # noqa: FBT001
+    output: Path | None,
+    plot: Path | None,
+    seed: int,
+) -> None:
+    """Search the hyperparameters with the highest validation AUC (validation:discriminator_auc).
+
+    The best map is for train --hyperparameters. Needs the extra 'tune'.
+    """
+    from ipinsights.data import read_pairs
+    from ipinsights.tuning.ranges import SearchRange
+    from ipinsights.tuning.study import Tuner
+
+    searched = [SearchRange.parse(text) for text in ranges]
+    tuner = Tuner(
+        study,
+        ranges=searched,
+        fixed=parse_assignments(assignments),
+        train=read_pairs(train_path),
+        validation=read_pairs(validation),
+        seed=seed,
+        stop_early=stop_early,
+    )
+    for outcome in tuner.run(trials):
+        click.echo(_in_a_line(outcome), err=True)
+    if plot:
+        from ipinsights.comparison.plots import png
+        from ipinsights.tuning.plots import draw_search
+
+        plot.write_bytes(png(draw_search(tuner.outcomes(), searched)))
+    best = json.dumps(tuner.best(), indent=2)
+    if output:
+        output.write_text(best + "\n", encoding="utf-8")
+    else:
+        click.echo(best)
+
+
+COMMANDS = (tune,)
+
+
+def _in_a_line(outcome: Outcome) -> str:
+    values = ", ".join(f"{name} {value}" for name, value in outcome.values.items())
+    auc = "no AUC" if outcome.auc is None else f"AUC {outcome.auc:.5f}"
+    return f"trial {outcome.number}: {auc}, {values}" + (f" ({outcome.note})" if outcome.note else "")

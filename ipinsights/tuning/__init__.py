@@ -1,0 +1,1 @@
+"""Tuning: a search for the hyperparameters under which validation goes best."""

@@ -1,0 +1,63 @@
+"""``ipinsights tune`` as it is typed: a search in two sittings, and a training with what it found."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ipinsights import artifact
+from ipinsights.testing import PlantedNetworks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+FIXED = ("-H", "num_entity_vectors=40", "-H", "vector_dim=8", "-H", "mini_batch_size=100", "-H", "epochs=1")
+
+
+def ipinsights(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder."""
+    command = [sys.executable, "-m", "ipinsights", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def write_rows(folder: Path, rng: np.random.Generator) -> None:
+    """Write planted rows to train on and to validate."""
+    planted = PlantedNetworks.draw(20, rng=rng)
+    (folder / "train.csv").write_text(planted.csv(1000, rng=rng))
+    (folder / "validation.csv").write_text(planted.csv(300, rng=rng))
+
+
+@pytest.mark.slow
+def test_search_in_two_sittings(tmp_path: Path, rng: np.random.Generator) -> None:
+    """A second run adds the trials that are missing, and training takes the best map as it was written."""
+    write_rows(tmp_path, rng)
+    data = ("--train", "train.csv", "--validation", "validation.csv")
+    search = ("tune", *data, "--tune", "learning_rate=0.001:0.1", *FIXED, "--study", "study.db")
+    first = ipinsights(tmp_path, *search, "--trials", "2")
+    assert first.returncode == 0, first.stderr
+    second = ipinsights(tmp_path, *search, "--trials", "3", "-o", "best.json", "--plot", "search.png")
+    assert second.returncode == 0, second.stderr
+    trials = [line.split(":")[0] for line in (first.stderr + second.stderr).splitlines() if line.startswith("trial")]
+    assert trials == ["trial 1", "trial 2", "trial 3"]
+    assert (tmp_path / "search.png").read_bytes().startswith(b"\x89PNG")
+    best = json.loads((tmp_path / "best.json").read_text())
+    assert list(best) == ["num_entity_vectors", "vector_dim", "mini_batch_size", "epochs", "learning_rate"]
+    trained = ipinsights(tmp_path, "train", *data, "--model-dir", "model", "--hyperparameters", "best.json")
+    assert trained.returncode == 0, trained.stderr
+    assert artifact.load(tmp_path / "model").hyperparameters.learning_rate == float(best["learning_rate"])
+
+
+def test_nothing_to_tune(tmp_path: Path, rng: np.random.Generator) -> None:
+    """A search that names no hyperparameter ends with one sentence and exit code 2."""
+    write_rows(tmp_path, rng)
+    ran = ipinsights(
+        tmp_path, "tune", "--train", "train.csv", "--validation", "validation.csv", "--study", "s.db", *FIXED
+    )
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == "ClientError: There is nothing to tune: name at least one hyperparameter.\n"

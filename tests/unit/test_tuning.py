@@ -1,0 +1,202 @@
+"""Searches on planted data, where a useful learning rate is known to beat a useless one."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from ipinsights.errors import ClientError
+from ipinsights.hyperparameters import TABLE, Number
+from ipinsights.testing import PlantedNetworks
+from ipinsights.tuning.plots import draw_search
+from ipinsights.tuning.ranges import SearchRange
+from ipinsights.tuning.study import Outcome, Tuner
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FIXED = {"num_entity_vectors": "40", "vector_dim": "8", "mini_batch_size": "100"}
+_RNG = np.random.default_rng(5)
+_PLANTED = PlantedNetworks.draw(20, rng=_RNG)
+TRAIN, VALIDATION = _PLANTED.pairs(2000, rng=_RNG), _PLANTED.pairs(500, rng=_RNG)
+
+
+def tuner(study: Path, *ranges: str, **options: Any) -> Tuner:
+    """Give a search on planted data."""
+    epochs = {} if any(text.startswith("epochs") for text in ranges) else {"epochs": "2"}
+    settings = {"fixed": {**FIXED, **epochs}, "train": TRAIN, "validation": VALIDATION, **options}
+    return Tuner(study, ranges=[SearchRange.parse(text) for text in ranges], **settings)
+
+
+class TestSearchRange:
+    """Ranges as they are written."""
+
+    @pytest.mark.parametrize("row", [row for row in TABLE if row.tuning], ids=lambda row: row.name)
+    def test_name_alone_is_the_documented_range(self, row: Any) -> None:
+        """A name without ends stands for the table's tuning range, whose ends are values of the hyperparameter."""
+        found = SearchRange.parse(row.name)
+        assert (found.low, found.high) == (row.tuning.low, row.tuning.high)
+        assert isinstance(row.domain, Number)
+        assert row.domain.parse(str(found.low)) == found.low
+        assert row.domain.parse(str(found.high)) == found.high
+
+    def test_ends_beyond_the_documented_range(self) -> None:
+        """Ends outside of the tuning range are taken if the hyperparameter allows them, as SageMaker does."""
+        found = SearchRange.parse("vector_dim=64:1024")
+        assert (found.low, found.high, found.is_integer, found.is_logarithmic) == (64, 1024, True, False)
+
+    @pytest.mark.parametrize(
+        ("text", "is_logarithmic"),
+        [("learning_rate", True), ("mini_batch_size", True), ("num_ip_encoder_layers", False), ("weight_decay", False),
+         ("learning_rate=0.001:0.049", False), ("learning_rate=0.001:0.05", True)],
+    )  # fmt: skip
+    def test_wide_ranges_are_searched_by_logarithms(self, text: str, is_logarithmic: bool) -> None:  # noqa: FBT001
+        """A range whose ends differ by a factor of 50 or more is searched by logarithms, unless it begins at 0."""
+        assert SearchRange.parse(text).is_logarithmic is is_logarithmic
+
+    @pytest.mark.parametrize("text", ["vector_dim=64", "vector_dim=64:8", "vector_dim=1:8", "vector_dim=8:x",
+                                      "vector_dim=8:nan", "vector_dim=8:9:10", "vector_dim=:"])  # fmt: skip
+    def test_bad_ends(self, text: str) -> None:
+        """One end, three, ends in the wrong order, and ends that are no values of the hyperparameter are refused."""
+        message = f"'{text}' is no range: give LOW:HIGH, each an integer from 4 to 4096. For example: vector_dim=8:256."
+        with pytest.raises(ClientError, match=f"^{re.escape(message)}$"):
+            SearchRange.parse(text)
+
+    @pytest.mark.parametrize("name", ["batch_metrics_publish_interval", "vector_dims", "_kvstore", ""])
+    def test_not_to_be_tuned(self, name: str) -> None:
+        """A name without a tuning range is refused, and those that have one are listed."""
+        message = (
+            f"'{name}' cannot be tuned. What can: epochs, learning_rate, mini_batch_size, num_entity_vectors, "
+            "num_ip_encoder_layers, random_negative_sampling_rate, shuffled_negative_sampling_rate, vector_dim, "
+            "weight_decay."
+        )
+        with pytest.raises(ClientError, match=f"^{re.escape(message)}$"):
+            SearchRange.parse(name)
+
+
+class TestTuner:
+    """Searches and their files."""
+
+    def test_finds_what_learns(self, tmp_path: Path) -> None:
+        """The best map has the rate that learns, is the trial with the highest AUC, and holds what was fixed."""
+        search = tuner(tmp_path / "s.db", "learning_rate=0.000001:0.1")
+        outcomes = list(search.run(6))
+        assert [outcome.number for outcome in outcomes] == [1, 2, 3, 4, 5, 6]
+        winner = max(outcomes, key=lambda outcome: outcome.auc or 0)
+        assert search.best() == {**FIXED, "epochs": "2", **winner.values}
+        assert float(search.best()["learning_rate"]) > 1e-3
+        assert winner.auc is not None
+        assert winner.auc > 0.9
+
+    @pytest.mark.slow
+    def test_goes_on_as_if_never_interrupted(self, tmp_path: Path) -> None:
+        """Trials of two runs, with one that was killed between them, are those of a single run to the last digit."""
+        whole = list(tuner(tmp_path / "whole.db", "epochs=1:3", "learning_rate").run(7))
+        halves = list(islice(tuner(tmp_path / "halves.db", "epochs=1:3", "learning_rate").run(7), 3))
+        interrupted = tuner(tmp_path / "halves.db", "epochs=1:3", "learning_rate")
+        interrupted._study.ask()
+        again = tuner(tmp_path / "halves.db", "epochs=1:3", "learning_rate")
+        halves += again.run(7)
+        assert halves == whole
+        assert again.outcomes() == whole
+        assert list(again.run(7)) == []
+
+    @pytest.mark.parametrize(
+        ("changes", "different"),
+        [({"seed": 1}, "seed"), ({"fixed": {**FIXED, "mini_batch_size": "50"}}, "fixed"),
+         ({"train": VALIDATION, "stop_early": True}, "data, stop_early")],
+    )  # fmt: skip
+    def test_study_of_another_search(self, tmp_path: Path, changes: dict[str, Any], different: str) -> None:
+        """A study goes on only with the data, ranges and settings it began with; what differs is named."""
+        tuner(tmp_path / "s.db", "learning_rate")
+        message = f"{tmp_path / 's.db'} is the study of another search, with other: {different}. Give another file."
+        with pytest.raises(ClientError, match=f"^{re.escape(message)}$"):
+            tuner(tmp_path / "s.db", "learning_rate", **changes)
+
+    @pytest.mark.parametrize(
+        ("content", "reason"), [(b"no database at all" * 100, "file is not a database"), (None, "unable to open")]
+    )
+    def test_file_that_is_no_study(self, tmp_path: Path, content: bytes | None, reason: str) -> None:
+        """A file that is no database, or cannot be made, is refused in one sentence."""
+        path = tmp_path / "missing" / "s.db" if content is None else tmp_path / "s.db"
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(ClientError, match=f"^{re.escape(str(path))} cannot be used as a study: {reason}"):
+            tuner(path, "learning_rate")
+
+    def test_impossible_trial_is_told_and_passed_over(self, tmp_path: Path) -> None:
+        """A trial whose values contradict each other fails with the reason, the search goes on, and it is not best."""
+        ranges = ("random_negative_sampling_rate=0:1", "shuffled_negative_sampling_rate=0:1")
+        search = tuner(tmp_path / "s.db", *ranges)
+        outcomes = list(search.run(8))
+        failed = [outcome for outcome in outcomes if set(outcome.values.values()) == {"0"}]
+        assert failed
+        for outcome in failed:
+            assert outcome.auc is None
+            assert outcome.note == (
+                "random_negative_sampling_rate + shuffled_negative_sampling_rate must be from 1 to 500; it is 0 + 0."
+            )
+        assert all(outcome.auc is not None for outcome in outcomes if outcome not in failed)
+        assert set(search.best().values()) != {"0"}
+
+    def test_no_trial_yet(self, tmp_path: Path) -> None:
+        """A search without a trial that was trained to its end has no best map, and says so."""
+        message = "No trial was trained to its end, so there is no best one. Their notes say why."
+        with pytest.raises(ClientError, match=f"^{re.escape(message)}$"):
+            tuner(tmp_path / "s.db", "learning_rate").best()
+
+    def test_stops_what_is_behind(self, tmp_path: Path) -> None:
+        """With early stopping, a trial behind the median ends before its last epoch, and never is the best."""
+        search = tuner(tmp_path / "s.db", "learning_rate=0.000001:0.1", stop_early=True)
+        outcomes = list(search.run(10))
+        stopped = [outcome for outcome in outcomes if outcome.note]
+        assert {outcome.note for outcome in stopped} == {"stopped early, after epoch 1"}
+        assert search.best()["learning_rate"] not in {outcome.values["learning_rate"] for outcome in stopped}
+
+
+class TestRefusals:
+    """What no trial could be made of."""
+
+    @pytest.mark.parametrize(
+        ("ranges", "message"),
+        [((), "There is nothing to tune: name at least one hyperparameter."),
+         (("epochs", "epochs=1:2"), "'epochs' is given more than once: tune it, or fix it."),
+         (("vector_dim",), "'vector_dim' is given more than once: tune it, or fix it.")],
+    )  # fmt: skip
+    def test_ranges(self, tmp_path: Path, ranges: tuple[str, ...], message: str) -> None:
+        """No range, a range given twice, and one that is fixed too are refused before the study is made."""
+        with pytest.raises(ClientError, match=f"^{re.escape(message)}$"):
+            tuner(tmp_path / "s.db", *ranges)
+        assert not (tmp_path / "s.db").exists()
+
+    def test_fixed(self, tmp_path: Path) -> None:
+        """A fixed hyperparameter that is wrong is refused before the study is made."""
+        with pytest.raises(ClientError, match=r"^Hyperparameter 'epochs' must be an integer, at least 1; it is '0'\.$"):
+            tuner(tmp_path / "s.db", "learning_rate", fixed={**FIXED, "epochs": "0"})
+        assert not (tmp_path / "s.db").exists()
+
+
+class TestPlot:
+    """The drawing of a search."""
+
+    def test_shows_trials_and_the_best_so_far(self) -> None:
+        """There is a panel of trials and one for each range; failures are left out, the line never falls."""
+        ranges = [SearchRange.parse("learning_rate"), SearchRange.parse("vector_dim")]
+        values = {"learning_rate": "0.01", "vector_dim": "8"}
+        outcomes = [
+            Outcome(1, values, 0.7, ""),
+            Outcome(2, values, None, "diverged"),
+            Outcome(3, values, 0.95, "stopped early, after epoch 1"),
+            Outcome(4, values, 0.6, ""),
+            Outcome(5, values, 0.9, ""),
+        ]
+        trials, rates, dims = draw_search(outcomes, ranges).axes
+        assert trials.collections[0].get_offsets().tolist() == [[1, 0.7], [3, 0.95], [4, 0.6], [5, 0.9]]
+        assert trials.lines[0].get_ydata().tolist() == [0.7, 0.7, 0.9]
+        assert [(axes.get_xlabel(), axes.get_xscale()) for axes in (trials, rates, dims)] == [
+            ("trial", "linear"), ("learning_rate", "log"), ("vector_dim", "linear"),
+        ]  # fmt: skip
