@@ -194,9 +194,8 @@ def _judge(
     if threshold is None:
         return None, None
     threshold.check(predictor)
-    known = predictor.entity_known(event.entities)
-    p_value = float(threshold.p_values(score)[0]) if known[0] else None
-    return p_value, str(threshold.verdicts(score, event.ips, known)[0])
+    p_values, verdicts = threshold.judge(score, event.ips, predictor.entity_known(event.entities))
+    return None if np.isnan(p_values[0]) else float(p_values[0]), str(verdicts[0])
 
 
 def _networks(predictor: Predictor, event: Pairs, own: NDArray[np.uint32]) -> list[UsualNetwork]:

@@ -20,14 +20,23 @@ from ipinsights.ipv4 import BLANKS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from ipinsights.data import Block
     from ipinsights.predictor import Predictor
+    from ipinsights.thresholds import Threshold
 
 __all__ = ["score_file"]
 
 
 def score_file(
-    predictor: Predictor, source: Path, output: Path | None, *, extended: bool = False, keep_columns: bool = False
+    predictor: Predictor,
+    source: Path,
+    output: Path | None,
+    *,
+    extended: bool = False,
+    threshold: Threshold | None = None,
+    keep_columns: bool = False,
 ) -> int:
     """Write ``entity,ip,dot_product`` for every row of a CSV file, in its order.
 
@@ -42,6 +51,8 @@ def score_file(
     extended
         Add ``entity_known`` (did training ever touch the entity's row: true or false) and ``probability`` (sigmoid of
         the dot product, 0 to 1).
+    threshold
+        What ``extended`` judges by: ``p_value`` (0 to 1, empty where the entity is unknown) and ``verdict`` are added.
     keep_columns
         Accept further columns and copy them to the end of each line.
 
@@ -53,13 +64,15 @@ def score_file(
     Raises
     ------
     ClientError
-        A row cannot be read, or the output cannot be written.
+        A row cannot be read, the output cannot be written, or the threshold was made for another model.
     """
+    if threshold is not None:
+        threshold.check(predictor)
     num_rows = 0
     with _opened_input(source) as given, opened_output(output) as stream:
         name = None if isinstance(given, Path) else "standard input"
         for block in read_blocks(given, name=name, num_columns=None if keep_columns else 2, progress=True):
-            columns = _scored(predictor, block, extended=extended)
+            columns = _scored(predictor, block, threshold, extended=extended)
             if num_rows == 0:
                 stream.write(_header(list(columns), num_kept=len(block.columns) - 2))
             stream.write(csv_lines([*columns.values(), *map(quoted, block.columns[2:])]))
@@ -67,7 +80,9 @@ def score_file(
     return num_rows
 
 
-def _scored(predictor: Predictor, block: Block, *, extended: bool) -> dict[str, pa.StringArray]:
+def _scored(
+    predictor: Predictor, block: Block, threshold: Threshold | None, *, extended: bool
+) -> dict[str, pa.StringArray]:
     """Give the columns of the output as text."""
     scores = predictor.score(block.entities, block.ips)
     columns = {
@@ -75,9 +90,18 @@ def _scored(predictor: Predictor, block: Block, *, extended: bool) -> dict[str, 
         "ip": pc.ascii_trim(block.columns[1], characters=BLANKS),
         "dot_product": _text(scores),
     }
-    if extended:
-        columns["entity_known"] = _text(predictor.entity_known(block.entities))
-        columns["probability"] = _text(1 / (1 + np.exp(-scores.astype(np.float64))))
+    return {**columns, **_extended(predictor, block, scores, threshold)} if extended else columns
+
+
+def _extended(
+    predictor: Predictor, block: Block, scores: NDArray[np.float32], threshold: Threshold | None
+) -> dict[str, pa.StringArray]:
+    known = predictor.entity_known(block.entities)
+    columns = {"entity_known": _text(known), "probability": _text(1 / (1 + np.exp(-scores.astype(np.float64))))}
+    if threshold is not None:
+        p_values, verdicts = threshold.judge(scores, block.ips, known)
+        columns["p_value"] = pc.if_else(known, _text(p_values), "")
+        columns["verdict"] = pa.array(verdicts, pa.string())
     return columns
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "UNKNOWN_ENTITY",
     "Threshold",
     "default_path",
+    "find_threshold",
     "odds_text",
 ]
 
@@ -117,7 +118,7 @@ class Threshold:
         return cls(
             fpr=fpr,
             score=float(scores[rank - 1]),
-            interval=_interval(rank, len(scores)),
+            interval=_interval(scores, rank),
             num_rows=len(scores),
             num_unknown=int(np.count_nonzero(~known & ~allowed)),
             num_allowed=int(np.count_nonzero(allowed)),
@@ -176,6 +177,15 @@ class Threshold:
         at = np.searchsorted(self.scores, np.asarray(scores, dtype=np.float32), side="right")
         p_values: NDArray[np.float64] = (1 + num_below[at]) / (self.num_rows + 1)
         return p_values
+
+    def judge(
+        self, scores: NDArray[np.float32], ips: NDArray[np.uint32], entity_known: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
+        """Give p-value and verdict of each event, all (n,); NaN where the entity is unknown, whose score means nothing.
+
+        See :meth:`p_values` and :meth:`verdicts`.
+        """
+        return np.where(entity_known, self.p_values(scores), np.nan), self.verdicts(scores, ips, entity_known)
 
     def verdicts(
         self,
@@ -284,7 +294,7 @@ def default_path(model: Path) -> Path:
     return model / THRESHOLD_FILE
 
 
-def find_threshold(model: Path, path: Path | None) -> Threshold | None:
+def find_threshold(model: Path, path: Path | None = None) -> Threshold | None:
     """Give the threshold of a file, or without one that in the model directory; None if there is none.
 
     Raises
@@ -334,16 +344,21 @@ def _steps(scores: NDArray[np.float32], rank: int) -> tuple[NDArray[np.float32],
     return kept, np.searchsorted(scores, kept, side="left").astype(np.int64)
 
 
-def _interval(rank: int, num_rows: int) -> tuple[float, float]:
-    """Give the 95 % interval of the rate below the rank-th of n scores: Beta(rank, n + 1 - rank), as order has it.
+def _interval(scores: NDArray[np.float32], rank: int) -> tuple[float, float]:
+    """Give the 95 % interval of the rate below the rank-th of n sorted scores: Beta(rank, n + 1 - rank).
+
+    Where scores tie with it, the rate may be that of the next lower score, and the interval begins there.
 
     Source: Vovk, Conditional validity of inductive conformal predictors, 2012; the binomial interval of an order
     statistic (Clopper and Pearson, 1934) is the same.
     """
     from scipy.special import betaincinv
 
-    low, high = betaincinv(rank, num_rows + 1 - rank, [0.025, 0.975])
-    return float(low), float(high)
+    size = len(scores)
+    num_below, num_up_to = (int(np.searchsorted(scores, scores[rank - 1], side=side)) for side in ("left", "right"))
+    least = rank if num_up_to == num_below + 1 else num_below
+    low = betaincinv(least, size + 1 - least, 0.025) if least else 0.0
+    return float(low), float(betaincinv(rank, size + 1 - rank, 0.975))
 
 
 def _probe(predictor: Predictor) -> NDArray[np.float32]:

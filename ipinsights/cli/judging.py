@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipinsights.cli.options import FILE, FOLDER, INPUT, MODEL_DIR, PATH, SEED
+from ipinsights.cli.options import FILE, FOLDER, INPUT, MODEL_DIR, PATH, SEED, THRESHOLD
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +45,7 @@ def compare(logs: tuple[Path, ...], **options: Any) -> None:
 @click.option("--test", required=True, type=PATH, help="Later events; a third column may label attacks with 1.")
 @click.option("--calibration", type=PATH, help="Ordinary events between the two, for thresholds and their alerts.")
 @click.option("--asn-table", type=FILE, help="Announced ranges (iptoasn.com), for attackers who come from them.")
+@click.option("--log", type=FILE, help="What training logged (ours or SageMaker's), for the report's curves.")
 @click.option("--report", "report_dir", type=FOLDER, help="Where report.html, report.json and model_card.md go.")
 @SEED
 def evaluate(**options: Any) -> None:
@@ -79,16 +80,23 @@ def threshold(model_dir: Path, calibration: Path, fpr: float, allow: tuple[str, 
 @click.argument("ip", metavar="IP")
 @MODEL_DIR
 @click.option("--train", required=True, type=PATH, help="What the model was trained on: CSV or folder.")
-@click.option("--threshold", "path", type=FILE, help="Judge by it; MODEL_DIR/threshold.json if that is there.")
+@THRESHOLD
 @click.option("--json", "as_json", is_flag=True, help="All of it as JSON.")
-def explain(entity: str, ip: str, model_dir: Path, train: Path, path: Path | None, as_json: bool) -> None:  # noqa: FBT001
+def explain(
+    entity: str,
+    ip: str,
+    model_dir: Path,
+    train: Path,
+    threshold_file: Path | None,
+    as_json: bool,  # noqa: FBT001
+) -> None:
     """Explain why an event is odd: usual networks, the nearest of them, and who else is there."""
     from ipinsights import explanation
     from ipinsights.data import read_pairs
     from ipinsights.predictor import Predictor
     from ipinsights.thresholds import find_threshold
 
-    threshold, pairs = find_threshold(model_dir, path), read_pairs(train, progress=True)
+    threshold, pairs = find_threshold(model_dir, threshold_file), read_pairs(train, progress=True)
     found = explanation.explain(Predictor.load(model_dir), pairs, entity, ip, threshold=threshold)
     click.echo(json.dumps(found.to_json(), indent=2) if as_json else found.text())
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-__all__ = ["FILE", "FOLDER", "INPUT", "MODEL_DIR", "PATH", "SEED", "parse_assignments"]
+__all__ = ["FILE", "FOLDER", "INPUT", "MODEL_DIR", "PATH", "SEED", "THRESHOLD", "parse_assignments"]
 
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -15,6 +15,9 @@ INPUT = click.Path(path_type=Path, allow_dash=True)
 
 SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of every random draw.")
 MODEL_DIR = click.option("--model-dir", required=True, type=PATH, help="Model directory, model_algo-1 or model.tar.gz.")
+THRESHOLD = click.option(
+    "--threshold", "threshold_file", type=FILE, help="Judge by it; MODEL_DIR/threshold.json when not given."
+)
 
 
 def parse_assignments(assignments: tuple[str, ...]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ipinsights.cli.options import FILE, INPUT, MODEL_DIR
+from ipinsights.cli.options import FILE, INPUT, MODEL_DIR, THRESHOLD
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,14 +18,30 @@ __all__ = ["COMMANDS"]
 @click.argument("source", metavar="INPUT.csv", type=INPUT)
 @MODEL_DIR
 @click.option("-o", "--output", type=FILE, help="Where the scores go; standard output when not given.")
-@click.option("--extended", is_flag=True, help="Add entity_known (was it in the training data) and probability.")
+@click.option("--extended", is_flag=True, help="Add entity_known, probability and, with a threshold, p_value, verdict.")
+@THRESHOLD
 @click.option("--keep-columns", is_flag=True, help="Accept further columns and copy them to the output.")
-def score(source: Path, model_dir: Path, output: Path | None, extended: bool, keep_columns: bool) -> None:  # noqa: FBT001
-    """Score each pair of a CSV: entity,ip,dot_product, a line per input line in the same order."""
+def score(
+    source: Path,
+    model_dir: Path,
+    output: Path | None,
+    extended: bool,  # noqa: FBT001
+    threshold_file: Path | None,
+    keep_columns: bool,  # noqa: FBT001
+) -> None:
+    """Score each pair of a CSV: entity,ip,dot_product, a line per input line in the same order.
+
+    HIGHER MEANS MORE NORMAL. With --extended also entity_known (was it in the training data), probability (sigmoid of
+    the score) and, if `ipinsights threshold` stored one, p_value (share of ordinary events that look this odd) and
+    verdict (normal, suspicious, unknown_entity or allowed). --threshold means --extended.
+    """
     from ipinsights.predictor import Predictor
     from ipinsights.scoring import score_file
+    from ipinsights.thresholds import find_threshold
 
-    score_file(Predictor.load(model_dir), source, output, extended=extended, keep_columns=keep_columns)
+    predictor, is_extended = Predictor.load(model_dir), extended or threshold_file is not None
+    threshold = find_threshold(model_dir, threshold_file) if is_extended else None
+    score_file(predictor, source, output, extended=is_extended, threshold=threshold, keep_columns=keep_columns)
 
 
 COMMANDS = (score,)

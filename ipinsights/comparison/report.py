@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Report", "Section", "json_text", "number", "signed", "write_file"]
 
 _NOTHING = "-"
+# Wider tables break their headings, and remarks their lines: a terminal is rarely wider.
+_WIDTH = 116
 
 
 @dataclass(frozen=True)
@@ -50,17 +53,33 @@ def _section_text(section: Section) -> str:
     lines = [section.title, "-" * len(section.title)]
     if section.table is not None:
         lines += _aligned(section.table)
-    return "\n".join([*lines, *section.remarks])
+    for remark in section.remarks:
+        indent = remark[: len(remark) - len(remark.lstrip())]
+        lines += textwrap.wrap(remark.strip(), _WIDTH, initial_indent=indent, subsequent_indent=indent) or [""]
+    return "\n".join(lines)
 
 
 def _aligned(table: pd.DataFrame) -> list[str]:
     """Give the lines of a table: first column to the left, others to the right."""
-    rows = [list(map(str, table.columns)), *table.astype(str).to_numpy().tolist()]
-    widths = [max(map(len, column)) for column in zip(*rows)]
+    head, rows = [list(map(str, table.columns))], table.astype(str).to_numpy().tolist()
+    if _width(head + rows) > _WIDTH:
+        head = _broken(head[0], [max(map(len, column)) for column in zip(*rows)])
+    widths = [max(map(len, column)) for column in zip(*head, *rows)]
     return [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
-        for row in rows
+        for row in head + rows
     ]  # fmt: skip
+
+
+def _width(rows: list[list[str]]) -> int:
+    return sum(2 + max(map(len, column)) for column in zip(*rows)) - 2
+
+
+def _broken(head: list[str], widths: list[int]) -> list[list[str]]:
+    """Break headings at blanks so that they are not wider than what is below them, and give them line by line."""
+    columns = [textwrap.wrap(text, max(width, 1), break_long_words=False) for text, width in zip(head, widths)]
+    height = max(map(len, columns))
+    return [list(line) for line in zip(*([""] * (height - len(lines)) + lines for lines in columns))]
 
 
 def _section_markdown(section: Section) -> str:

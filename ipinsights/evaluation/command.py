@@ -13,6 +13,7 @@ from ipinsights.evaluation.protocol import TestSet, evaluate
 from ipinsights.evaluation.tables import report
 from ipinsights.predictor import Predictor
 from ipinsights.ranges import load_ranges
+from ipinsights.runlog import read_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,7 @@ def evaluate_model(
     test: Path,
     calibration: Path | None = None,
     asn_table: Path | None = None,
+    log: Path | None = None,
     report_dir: Path | None = None,
     seed: int = 0,
     echo: Callable[[str], object] = print,
@@ -45,7 +47,7 @@ def evaluate_model(
     ClientError
         Something cannot be read or written, or there are too few events.
     """
-    model = artifact.load(model_dir)
+    model, training = artifact.load(model_dir), None if log is None else read_run(log)
     predictor = Predictor(model)
     train_pairs = read_pairs(train, progress=True)
     evaluation = evaluate(
@@ -60,7 +62,7 @@ def evaluate_model(
     if report_dir is not None:
         from ipinsights.evaluation.pages import write_pages
 
-        write_pages(report_dir, evaluation, model=model, predictor=predictor, train=train_pairs)
+        write_pages(report_dir, evaluation, model=model, predictor=predictor, train=train_pairs, training=training)
         echo(f"Written: {report_dir / 'report.html'}, report.json and model_card.md.")
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ipinsights.data import Pairs
     from ipinsights.evaluation.protocol import Evaluation
     from ipinsights.predictor import Predictor
+    from ipinsights.runlog import RunLog
 
 __all__ = ["write_pages"]
 
@@ -29,23 +30,42 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 p.headline { font-size: 1.15rem; border-left: 4px solid #0072b2; padding-left: 1rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
-th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } tr:first-child + tr, tr.model { font-weight: 600; }
-figure { margin: 1rem 0; } figure svg { max-width: 100%; height: auto; } figcaption, .remarks { color: #444; }
+th, td { padding: .25rem .6rem; text-align: right; vertical-align: bottom; border-bottom: 1px solid #ddd; }
+td, th:first-child { white-space: nowrap; } tr:first-child + tr { font-weight: 600; }
+th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
+figure { margin: 1rem 0; overflow-x: auto; } figure svg { max-width: 100%; min-width: 40rem; height: auto; }
+figcaption, .remarks { color: #444; }
 """
 
 
 def write_pages(
-    directory: Path, evaluation: Evaluation, *, model: Artifact, predictor: Predictor, train: Pairs
+    directory: Path,
+    evaluation: Evaluation,
+    *,
+    model: Artifact,
+    predictor: Predictor,
+    train: Pairs,
+    training: RunLog | None = None,
 ) -> None:
     """Write the report into a folder, made if it does not exist.
+
+    Parameters
+    ----------
+    directory
+        Where to.
+    evaluation
+        What was found.
+    model, predictor, train
+        What was evaluated, and what it was trained on.
+    training
+        What its training logged, for the curves of each epoch.
 
     Raises
     ------
     ClientError
         It cannot be written, or matplotlib is not installed.
     """
-    figures = draw_all(evaluation, model=model, predictor=predictor, train=train)
+    figures = draw_all(evaluation, predictor=predictor, train=train, training=training)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:

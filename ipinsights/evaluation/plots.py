@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipinsights.comparison.plots import COLOURS, MARKERS, STYLES, new_figure
+from ipinsights.comparison.plots import COLOURS, STYLES, draw_runs, new_figure
 from ipinsights.evaluation.protocol import AWS_RECIPE, GIVEN_ATTACKS, MODEL
 from ipinsights.networks import network_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from ipinsights.artifact import Artifact
     from ipinsights.data import Pairs
     from ipinsights.evaluation.protocol import Evaluation
     from ipinsights.predictor import Predictor
+    from ipinsights.runlog import RunLog
 
-__all__ = ["draw_all", "draw_embeddings", "draw_epochs", "draw_rocs", "draw_scores"]
+__all__ = ["draw_all", "draw_embeddings", "draw_rocs", "draw_scores"]
 
 _CURVES = (MODEL, "Witten-Bell counts", "longest prefix", "Freeman's ratio")
 _LOWEST_FPR = 1e-3
@@ -35,9 +35,9 @@ _SAME_IDS: dict[Any, Any] = {"svg.hashsalt": "ipinsights"}
 
 
 def draw_all(
-    evaluation: Evaluation, *, model: Artifact, predictor: Predictor, train: Pairs
+    evaluation: Evaluation, *, predictor: Predictor, train: Pairs, training: RunLog | None
 ) -> dict[str, tuple[str, str]]:
-    """Give caption and SVG of every plot by its title.
+    """Give caption and SVG of every plot by its title; that of training only if its log is there.
 
     Raises
     ------
@@ -60,9 +60,11 @@ def draw_all(
             draw_embeddings(predictor, train),
         ),
     }
-    epochs = model.meta.get("training", {}).get("epochs")
-    if isinstance(epochs, list) and epochs:
-        figures["Training"] = "Metrics after each epoch.", draw_epochs(epochs)
+    if training is not None:
+        figures["Training"] = (
+            "What training logged: lines inside epochs, a marker at the end of each.",
+            draw_runs([training], [training.name]),
+        )
     return {title: (caption, svg(figure, title)) for title, (caption, figure) in figures.items()}
 
 
@@ -126,28 +128,15 @@ def draw_embeddings(predictor: Predictor, train: Pairs) -> Figure:
     figure = new_figure(figsize=(8, 6.2))
     axes = figure.subplots()
     dots = axes.scatter(places[:, 0], places[:, 1], c=networks >> 8, cmap="viridis", s=14, vmin=0, vmax=223)
+    middle = float(np.median(places[:, 0]))
     for place in _apart(places):
-        name = network_text(int(networks[place]) << 16, 16)
-        label: dict[str, Any] = {"xytext": (4, 3), "textcoords": "offset points", "bbox": _BEHIND_TEXT}
-        axes.annotate(name, places[place], fontsize=9, **label)
+        name, is_right = network_text(int(networks[place]) << 16, 16), places[place, 0] > middle
+        # towards the middle, so that no label leaves the map
+        label: dict[str, Any] = {"xytext": (-4 if is_right else 4, 3), "ha": "right" if is_right else "left"}
+        axes.annotate(name, places[place], textcoords="offset points", fontsize=9, bbox=_BEHIND_TEXT, **label)
     axes.set(xlabel="first axis of the map (no unit)", ylabel="second axis of the map (no unit)")
     axes.grid(alpha=0.3)
     figure.colorbar(dots, ax=axes, label="first octet of the network")
-    return figure
-
-
-def draw_epochs(epochs: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw each number that training noted after each epoch, in a panel of its own."""
-    names = [name for name, value in epochs[0].items() if isinstance(value, (int, float)) and name != "epoch"]
-    figure = new_figure(figsize=(4.6 * min(2, len(names)), 3.2 * -(-len(names) // 2)))
-    grid = figure.subplots(-(-len(names) // 2), min(2, len(names)), squeeze=False).ravel()
-    for axes, name in zip(grid, names):
-        axes.plot(range(1, len(epochs) + 1), [epoch.get(name) for epoch in epochs], color=COLOURS[0], marker=MARKERS[0])
-        axes.set(xlabel="epochs trained", ylabel=name.replace("_", " "))
-        axes.locator_params(axis="x", integer=True)
-        axes.grid(alpha=0.3)
-    for axes in grid[len(names) :]:
-        axes.remove()
     return figure
 
 

@@ -208,9 +208,9 @@ class _Protocol:
             "new address": self._history.counts(ordinary.numbers, ordinary.ips, 32) == 0,
             "new /24": self._history.counts(ordinary.numbers, ordinary.ips, 24) == 0,
             "entity seen once": num_rows == 1,
-            "seen 2 to 5 times": (num_rows >= 2) & (num_rows <= 5),  # noqa: PLR2004
-            "seen 6 to 20 times": (num_rows >= 6) & (num_rows <= 20),  # noqa: PLR2004
-            "seen more often": num_rows > 20,  # noqa: PLR2004
+            "entity seen 2 to 5 times": (num_rows >= 2) & (num_rows <= 5),  # noqa: PLR2004
+            "entity seen 6 to 20 times": (num_rows >= 6) & (num_rows <= 20),  # noqa: PLR2004
+            "entity seen over 20 times": num_rows > 20,  # noqa: PLR2004
         }
         return {name: chosen for name, chosen in slices.items() if chosen.sum() >= _MIN_ROWS}
 

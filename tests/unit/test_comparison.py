@@ -272,6 +272,24 @@ class TestReports:
             "Title\n-----\nname   value\na          1\nbcd   22,222\n\nh"
         )  # fmt: skip
 
+    def test_a_wide_table_breaks_its_headings(self) -> None:
+        """At blanks, to the width of what is below, the last line of each at the bottom; long remarks break, too."""
+        columns = {"name": ["x" * 60], "a few long words": ["12"], "y" * 50: ["3.4 [1, 5]"]}
+        section = Section("T", pd.DataFrame(columns), ("  " + " ".join("w" * 60),))
+        assert Report("h", (section,)).text().splitlines() == [
+            "T",
+            "-",
+            f"{'':60}      a",
+            f"{'':60}    few",
+            f"{'':60}   long",
+            f"{'name':60}  words  {'y' * 50}",
+            f"{'x' * 60}     12  {'3.4 [1, 5]':>50}",
+            "  " + " ".join("w" * 57),
+            "  w w w",
+            "",
+            "h",
+        ]
+
     def test_numbers(self) -> None:
         """Thousands apart, a dash for nothing."""
         assert (number(1234.5, 1), number(None), number(math.nan), signed(0.5, 2), signed(None)) == (

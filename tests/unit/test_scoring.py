@@ -12,11 +12,12 @@ import pytest
 
 from ipinsights import data
 from ipinsights.artifact import Artifact
-from ipinsights.data import entity_rows, hash_entities
+from ipinsights.data import Pairs, entity_rows, hash_entities
 from ipinsights.errors import ClientError
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.predictor import Predictor
 from ipinsights.scoring import score_file
+from ipinsights.thresholds import Threshold
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,6 +84,23 @@ class TestScoreFile:
         for row in rows:
             assert float(row[4]) == pytest.approx(1 / (1 + np.exp(-float(row[2]))))
 
+    def test_a_threshold_adds_p_value_and_verdict(
+        self, predictor: Predictor, tmp_path: Path, rng: np.random.Generator
+    ) -> None:
+        """Unknown entities have no p-value; allowed networks go first, then unknown entities, then the score."""
+        calibration = Pairs(rng.integers(2**64, size=999, dtype=np.uint64), rng.integers(2**32, size=999).astype("u4"))
+        threshold = Threshold.calibrate(predictor, calibration, fpr=0.3, allow=["10.0.0.0/8"])
+        rows = [f"user_{number},{10 + number % 2}.2.3.4\n" for number in range(100)]
+        head, *rows = scored(predictor, tmp_path, "".join(rows).encode(), extended=True, threshold=threshold)
+        assert head == ["entity", "ip", "dot_product", "entity_known", "probability", "p_value", "verdict"]
+        for _, ip, score, known, _, p_value, verdict in rows:
+            p_values = threshold.p_values(np.array([score], dtype=np.float32)).tolist() if known == "true" else []
+            assert [float(text) for text in filter(None, [p_value])] == p_values
+            suspicious = "suspicious" if np.float32(score) < threshold.score else "normal"
+            assert verdict == (
+                "allowed" if ip.startswith("10.") else suspicious if known == "true" else "unknown_entity"
+            )
+
     def test_further_columns_are_kept_when_asked_for(self, predictor: Predictor, tmp_path: Path) -> None:
         """At the end of each line, named by their place, quoted again if they must be."""
         head, row = scored(predictor, tmp_path, b'u,1.2.3.4,"x,y",2018-11-04\n', keep_columns=True)
@@ -97,6 +115,24 @@ class TestScoreFile:
             f"{tmp_path}/rows:2: '1.2.3' is no IPv4 address: it must be four numbers from 0 to 255, separated by dots."
         )
         assert [path.name for path in tmp_path.iterdir()] == ["rows"]
+
+    def test_a_threshold_of_another_model_is_refused(
+        self, predictor: Predictor, tmp_path: Path, rng: np.random.Generator
+    ) -> None:
+        """Scores of two models are on scales of their own."""
+        other = Artifact(
+            predictor.hyperparameters,
+            {name: -2 * array for name, array in predictor._params.items()},
+            np.full(7, 255),
+            {},
+        )
+        calibration = Pairs(rng.integers(2**64, size=99, dtype=np.uint64), rng.integers(2**32, size=99).astype("u4"))
+        threshold = Threshold.calibrate(Predictor(other), calibration, fpr=0.1)
+        with pytest.raises(ClientError) as caught:
+            scored(predictor, tmp_path, b"u,1.2.3.4\n", extended=True, threshold=threshold)
+        assert str(caught.value) == (
+            "The threshold was made for another model: make a new one with `ipinsights threshold`."
+        )
 
     def test_a_third_column_is_refused_when_not_asked_for(self, predictor: Predictor, tmp_path: Path) -> None:
         """Columns are not thrown away in silence."""

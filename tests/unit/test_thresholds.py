@@ -126,6 +126,26 @@ class TestGuarantee:
         assert binom.sf(10 - 1, 999, low) == pytest.approx(0.025)
         assert binom.cdf(10 - 1, 999, high) == pytest.approx(0.025)
 
+    def test_ties_widen_the_interval_downwards(self) -> None:
+        """Of 999 scores only 4 are below the tenth, because six tie: the rate may be that of the 4."""
+        from scipy.stats import binom
+
+        low, high = calibrate([0, 1, 2, 3, *[5] * 6, *range(6, 995)], fpr=0.01).interval
+        assert binom.sf(4 - 1, 999, low) == pytest.approx(0.025)
+        assert binom.cdf(10 - 1, 999, high) == pytest.approx(0.025)
+        assert calibrate([7] * 999, fpr=0.01).interval[0] == 0
+
+    @given(
+        scores=hnp.arrays(np.uint32, st.integers(100, 400), elements=st.integers(0, 30)),
+        fpr=st.floats(0.01, 0.9),
+    )
+    def test_the_calibration_s_own_share_is_in_the_interval(self, scores: NDArray[np.uint32], fpr: float) -> None:
+        """With the threshold itself or without, ties and all."""
+        threshold = calibrate(scores.tolist(), fpr=fpr)
+        low, high = threshold.interval
+        assert low <= (scores <= threshold.score).mean()
+        assert (scores < threshold.score).mean() <= high
+
 
 class TestRefusals:
     """What cannot be promised is not promised."""
