@@ -18,7 +18,6 @@ import math
 import mmap
 import os
 import struct
-import tarfile
 import tempfile
 import zipfile
 import zlib
@@ -30,6 +29,8 @@ import numpy as np
 
 from ipinsights.errors import ClientError
 from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.unpacking import DAMAGE as ARCHIVE_DAMAGE
+from ipinsights.unpacking import copy_member, is_tar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -178,7 +179,7 @@ def load(path: Path) -> Artifact:
         raise ClientError(
             f"There is no model at {path}: give a model directory, a {MODEL_FILE} file or a model.tar.gz."
         )
-    if tarfile.is_tarfile(path):
+    if is_tar(path):
         return _load_from_tar(path)
     return _load_file(path, path)
 
@@ -245,23 +246,12 @@ def _load_from_tar(path: Path) -> Artifact:
     with tempfile.TemporaryDirectory(prefix="ipinsights-") as folder:
         copy = Path(folder) / MODEL_FILE
         try:
-            _extract(path, copy)
-        except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
+            if not copy_member(path, MODEL_FILE, copy):
+                raise ClientError(f"{path} holds no {MODEL_FILE}: it is not a model of IP Insights.")
+        except ARCHIVE_DAMAGE as error:
             raise ClientError(f"{path} cannot be unpacked: {error}.") from None
         # The memory maps keep the file's content alive after the folder is gone.
         return _load_file(copy, path)
-
-
-def _extract(archive: Path, target: Path) -> None:
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            stream = tar.extractfile(member) if Path(member.name).name == MODEL_FILE else None
-            if stream is not None:
-                with target.open("wb") as copy:
-                    while chunk := stream.read(_CHUNK_BYTES):
-                        copy.write(chunk)
-                return
-    raise ClientError(f"{archive} holds no {MODEL_FILE}: it is not a model of IP Insights.")
 
 
 def _load_file(path: Path, shown_as: Path) -> Artifact:
@@ -303,6 +293,8 @@ def _check_meta(meta: Any) -> Hyperparameters:
         raise ValueError(f"its format is version {version}, this ipinsights reads version {FORMAT_VERSION}")
     if not all(isinstance(meta.get(part), dict) for part in ("hyperparameters", "training")):
         raise ValueError("its meta.json tells no hyperparameters or nothing of the training")
+    if not isinstance(meta["training"].get("versions", {}), dict):
+        raise TypeError("its meta.json tells no versions")
     try:
         return Hyperparameters.parse(meta["hyperparameters"])
     except ClientError as error:

@@ -1,0 +1,93 @@
+"""Copying one file out of a ``model.tar.gz``, which may be a stranger's.
+
+Nothing is written but the file that was asked for, where the caller says; links, devices and the folders of names are
+not followed. What unpacks to far more than trained numbers can, is refused before it costs memory or disk.
+"""
+
+from __future__ import annotations
+
+import gzip
+import tarfile
+import zlib
+from typing import IO, TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["DAMAGE", "copy_member", "is_tar"]
+
+DAMAGE = (OSError, EOFError, tarfile.TarError, zlib.error)
+"""What a damaged archive raises."""
+
+_GZIP_MAGIC = b"\x1f\x8b"
+# Trained float32 numbers shrink to nine tenths, zeros to a thousandth.
+_MAX_RATIO = 100
+_SLACK_BYTES = 2**20
+# The file is read in pieces of this size; names and extended headers must fit into one.
+_PIECE_BYTES = 2**20
+
+
+def is_tar(path: Path) -> bool:
+    """Tell whether a file begins as a tar archive does, compressed by gzip or not."""
+    try:
+        with _open(path) as stream:
+            tarfile.TarInfo.frombuf(stream.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
+    except DAMAGE:
+        return False
+    return True
+
+
+def copy_member(archive: Path, name: str, target: Path) -> bool:
+    """Copy the first file of a name, in whatever folder of the archive, to a path; tell whether there was one.
+
+    Raises
+    ------
+    tarfile.ReadError
+        It, or what lies before it, is larger than a hundred times the archive.
+    OSError, EOFError, tarfile.TarError, zlib.error
+        The archive is damaged, or the disk is full.
+    """
+    limit = _SLACK_BYTES + _MAX_RATIO * archive.stat().st_size
+    with _open(archive) as stream, tarfile.open(fileobj=cast("IO[bytes]", _Bounded(stream, limit)), mode="r:") as tar:
+        for member in tar:
+            if member.isreg() and member.name.rpartition("/")[2] == name:
+                if member.size > limit:
+                    raise tarfile.ReadError(
+                        f"its {name} would have {member.size} bytes, over {_MAX_RATIO} times as many as the archive"
+                    )
+                _copy(cast("IO[bytes]", tar.extractfile(member)), target)
+                return True
+    return False
+
+
+def _open(path: Path) -> IO[bytes]:
+    with path.open("rb") as stream:
+        is_gzip = stream.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+    return cast("IO[bytes]", gzip.open(path)) if is_gzip else path.open("rb")
+
+
+def _copy(source: IO[bytes], target: Path) -> None:
+    with target.open("wb") as copy:
+        while piece := source.read(_PIECE_BYTES):
+            copy.write(piece)
+
+
+class _Bounded:
+    """A stream that ends at a limit, and of which no large piece is read at once: ``tarfile`` reads headers whole."""
+
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
+        self._stream = stream
+        self._limit = limit
+
+    def read(self, size: int) -> bytes:
+        if size > _PIECE_BYTES:
+            raise tarfile.ReadError(f"it has a header of {size} bytes")
+        return self._stream.read(size)
+
+    def seek(self, place: int, *whence: Any) -> int:
+        if place > self._limit:
+            raise tarfile.ReadError(f"it unpacks to more than {_MAX_RATIO} times its size")
+        return self._stream.seek(place, *whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()

@@ -1,0 +1,217 @@
+"""Model files that a stranger made to do harm: each is refused in one sentence, before it costs memory or disk."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import struct
+import subprocess
+import sys
+import tarfile
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from ipinsights import artifact
+from ipinsights.artifact import parameter_shapes, save
+from ipinsights.errors import ClientError
+from ipinsights.hyperparameters import Hyperparameters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+VALUES = Hyperparameters(num_entity_vectors=10, vector_dim=6)
+MEGABYTE = 2**20
+NUM_ZEROS = 100
+
+
+def model_file(folder: Path) -> Path:
+    """Write a small model."""
+    params = {name: np.zeros(shape, dtype=np.float32) for name, shape in parameter_shapes(VALUES).items()}
+    seen = np.zeros(2, dtype=np.uint8)
+    return save(folder, params=params, symbol="{}", seen_entities=seen, hyperparameters=VALUES, training={})
+
+
+def refusal_of(path: Path) -> str:
+    """Give the message that a path is refused with."""
+    with pytest.raises(ClientError) as caught:
+        artifact.load(path)
+    return str(caught.value)
+
+
+def gzipped(path: Path, *parts: bytes) -> Path:
+    """Write parts, one after the other, compressed."""
+    with gzip.open(path, "wb", compresslevel=1) as stream:
+        for part in parts:
+            stream.write(part)
+    return path
+
+
+def tar_header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """Give the header of a member that is said to have so many bytes."""
+    member = tarfile.TarInfo(name)
+    member.size, member.type = size, kind
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+def with_member(path: Path, name: str, content: bytes) -> None:
+    """Write a model again with another content of one member."""
+    with zipfile.ZipFile(path) as archive:
+        members = {member: archive.read(member) for member in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, old in members.items():
+            archive.writestr(member, content if member == name else old)
+
+
+class TestTar:
+    """``model.tar.gz`` files."""
+
+    def test_bomb(self, tmp_path: Path) -> None:
+        """A model that is packed far smaller than trained numbers can be is refused before it is unpacked."""
+        size = NUM_ZEROS * MEGABYTE
+        zeros = [bytes(MEGABYTE)] * NUM_ZEROS
+        path = gzipped(tmp_path / "model.tar.gz", tar_header("model_algo-1", size), *zeros, bytes(1024))
+        assert refusal_of(path) == (
+            f"{path} cannot be unpacked: its model_algo-1 would have {size} bytes, over 100 times as many as the "
+            "archive."
+        )
+
+    def test_bomb_before_the_model(self, tmp_path: Path) -> None:
+        """An archive with much that is no model before the model is given up."""
+        zeros = [bytes(MEGABYTE)] * NUM_ZEROS
+        path = gzipped(tmp_path / "model.tar.gz", tar_header("other", NUM_ZEROS * MEGABYTE), *zeros, bytes(1024))
+        assert "cannot be unpacked: it unpacks to more than 100 times its size" in refusal_of(path)
+
+    @pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+    def test_huge_name(self, tmp_path: Path, kind: bytes) -> None:
+        """Names and extended headers of a hundred megabytes are refused, and never held in memory."""
+        zeros = [bytes(MEGABYTE)] * NUM_ZEROS
+        path = gzipped(tmp_path / "model.tar.gz", tar_header("name", NUM_ZEROS * MEGABYTE, kind), *zeros)
+        script = (
+            "import resource, sys; from pathlib import Path\n"
+            "from ipinsights import artifact; from ipinsights.errors import ClientError\n"
+            "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+            "try: artifact.load(Path(sys.argv[1]))\n"
+            "except ClientError as error: print(error)\n"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+        )
+        ran = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
+        message, kilobytes = ran.stdout.splitlines()
+        assert message.startswith(f"{path} cannot be unpacked: ")
+        assert int(kilobytes) < 50 * 1024
+
+    @pytest.mark.parametrize("name", ["/tmp/escaped/model_algo-1", "../../escaped/model_algo-1"])  # noqa: S108 - the attack
+    def test_path_traversal(self, tmp_path: Path, name: str) -> None:
+        """A member's folders are not followed: the model is read, and nothing is written where the name points."""
+        folder = tmp_path / "deep" / "inside"
+        content = model_file(folder).read_bytes()
+        path = folder / "model.tar.gz"
+        with tarfile.open(path, "w:gz") as tar:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+        before = sorted(tmp_path.rglob("*"))
+        assert artifact.load(path).hyperparameters == VALUES
+        assert sorted(tmp_path.rglob("*")) == before
+
+    @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+    def test_link_out_of_the_archive(self, tmp_path: Path, kind: bytes) -> None:
+        """A model that is a link to a file of this machine is refused: links are not followed."""
+        path = tmp_path / "model.tar.gz"
+        with tarfile.open(path, "w:gz") as tar:
+            member = tarfile.TarInfo("model_algo-1")
+            member.type, member.linkname = kind, str(model_file(tmp_path / "secret"))
+            tar.addfile(member)
+        assert refusal_of(path) == f"{path} holds no model_algo-1: it is not a model of IP Insights."
+
+    @pytest.mark.parametrize("kind", [tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE])
+    def test_what_is_no_file(self, tmp_path: Path, kind: bytes) -> None:
+        """A pipe, a device or a folder of the model's name is not opened."""
+        path = gzipped(tmp_path / "model.tar.gz", tar_header("model_algo-1", 0, kind), bytes(1024))
+        assert refusal_of(path) == f"{path} holds no model_algo-1: it is not a model of IP Insights."
+
+    def test_sparse_file_of_a_terabyte(self, tmp_path: Path) -> None:
+        """A sparse member is judged by the size it would have on disk."""
+        path = tmp_path / "model.tar.gz"
+        with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as tar:
+            member = tarfile.TarInfo("model_algo-1")
+            member.pax_headers = {
+                "GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.name": "model_algo-1",
+                "GNU.sparse.size": str(2**40), "GNU.sparse.numblocks": "1", "GNU.sparse.map": "0,0",
+            }  # fmt: skip
+            tar.addfile(member)
+        assert refusal_of(path).startswith(f"{path} cannot be unpacked: its model_algo-1 would have {2**40} bytes")
+
+
+class TestZip:
+    """``model_algo-1`` files."""
+
+    def test_deep_json(self, tmp_path: Path) -> None:
+        """Meta data that is nested deeper than Python can follow is refused."""
+        path = model_file(tmp_path)
+        with_member(path, "meta.json", b"[" * 500_000)
+        assert refusal_of(path).startswith(f"{path} is not a whole model of IP Insights: ")
+
+    @pytest.mark.parametrize("bit", [0x1, 0x20], ids=["encrypted", "patched"])
+    def test_flags_that_zipfile_does_not_read(self, tmp_path: Path, bit: int) -> None:
+        """An encrypted or patched member is refused."""
+        path = model_file(tmp_path)
+        content = bytearray(path.read_bytes())
+        for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+            place = -1
+            while (place := content.find(signature, place + 1)) >= 0:
+                content[place + offset] |= bit
+        path.write_bytes(content)
+        assert refusal_of(path).startswith(f"{path} is not a whole model of IP Insights: ")
+
+    def test_unknown_compression(self, tmp_path: Path) -> None:
+        """A member that is compressed in a way unknown to Python is refused."""
+        path = model_file(tmp_path)
+        content = bytearray(path.read_bytes())
+        for signature, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+            place = content.rfind(signature)
+            content[place + offset] = 99
+        path.write_bytes(content)
+        assert refusal_of(path).startswith(f"{path} is not a whole model of IP Insights: ")
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"hyperparameters": []}, {"hyperparameters": None}, {"hyperparameters": {"vector_dim": {"a": 1}}},
+            {"hyperparameters": {"num_entity_vectors": 10**400, "vector_dim": "6"}}, {"training": 7},
+            {"training": {"versions": 3}}, {"training": None}, {"format_version": [1]},
+        ],
+        ids=str,
+    )  # fmt: skip
+    def test_forged_meta(self, tmp_path: Path, change: dict[str, Any]) -> None:
+        """Meta data of a shape that we never write is refused, and not first when it is shown."""
+        path = model_file(tmp_path)
+        with zipfile.ZipFile(path) as archive:
+            meta = json.loads(archive.read("meta.json"))
+        with_member(path, "meta.json", json.dumps({**meta, **change}).encode())
+        assert refusal_of(path).startswith(f"{path} is not a whole model of IP Insights: ")
+
+    @pytest.mark.parametrize(
+        "forge",
+        [
+            lambda content: struct.pack_into("<Q", content, 16, 2**64 - 1),
+            lambda content: struct.pack_into("<2q", content, 36, 2**62, 2**62),
+            lambda content: struct.pack_into("<2q", content, 36, -1, -240),
+            lambda content: struct.pack_into("<2q", content, 36, 0, 6),
+            lambda content: struct.pack_into("<I", content, 32, 2**32 - 1),
+            lambda content: struct.pack_into("<i", content, 28, 1),
+        ],
+        ids=["arrays without end", "exabytes", "negative shape", "empty shape", "axes without end", "sparse array"],
+    )
+    def test_absurd_arrays(self, tmp_path: Path, forge: Callable[[bytearray], None]) -> None:
+        """Counts and shapes that the file cannot hold are refused, whatever memory they would ask for."""
+        path = model_file(tmp_path)
+        with zipfile.ZipFile(path) as archive:
+            content = bytearray(archive.read("params"))
+        forge(content)
+        with_member(path, "params", bytes(content))
+        assert refusal_of(path).startswith(f"{path} is not a whole model of IP Insights: ")
