@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["FORMAT_VERSION", "MODEL_FILE", "Artifact", "load", "parameter_shapes", "save"]
+__all__ = ["FORMAT_VERSION", "MODEL_FILE", "Artifact", "load", "parameter_shapes", "prepare", "save"]
 
 MODEL_FILE = "model_algo-1"
 FORMAT_VERSION = 1
@@ -115,6 +115,21 @@ def parameter_shapes(hyperparameters: Hyperparameters) -> dict[str, tuple[int, .
     return shapes
 
 
+def prepare(directory: Path) -> None:
+    """Make the directory and try to write to it, so that no training is in vain.
+
+    Raises
+    ------
+    ClientError
+        The directory cannot be made or written to.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError as error:
+        raise ClientError(f"The model cannot be written to {directory}: {error.strerror or error}.") from None
+
+
 def save(
     directory: Path,
     *,
@@ -161,7 +176,7 @@ def save(
         directory.mkdir(parents=True, exist_ok=True)
         _write_beside(target, {name: params[name] for name in parameter_shapes(hyperparameters)}, members)
     except OSError as error:
-        raise ClientError(f"The model cannot be written to {target}: {error.strerror or error}.") from None
+        raise ClientError(f"The model cannot be written to {directory}: {error.strerror or error}.") from None
     return target
 
 

@@ -7,6 +7,7 @@ millions of rows a second; when it stumbles, :mod:`ipinsights.csv_faults` reads 
 
 from __future__ import annotations
 
+import contextlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,9 +182,9 @@ def _read(sources: Sequence[Source], *, num_columns: int | None, progress: bool)
 
 
 def _read_fast(source: Source, *, num_columns: int | None, progress: bool) -> Iterator[Block]:
-    with source.open(progress=progress) as stream:
+    with source.open(progress=progress) as stream, _as_arrow_input(stream) as given:
         try:
-            batches = csv.open_csv(_ArrowInput(stream), **_OPTIONS)
+            batches = csv.open_csv(given, **_OPTIONS)
             width = len(batches.schema)
             if not 2 <= width <= MAX_COLUMNS or num_columns not in (None, width):  # noqa: PLR2004
                 raise _UnreadableError(f"it has {width} columns")
@@ -192,29 +193,50 @@ def _read_fast(source: Source, *, num_columns: int | None, progress: bool) -> It
             raise _UnreadableError(str(error).rstrip(".")) from None
 
 
+@contextlib.contextmanager
+def _as_arrow_input(stream: IO[bytes]) -> Iterator[pa.BufferedInputStream]:
+    """Give a stream to Arrow, and take it away again.
+
+    Arrow reads ahead, and its threads let go of what they hold whenever they come to it. If that is an object of
+    Python's and Python has just ended, the process aborts. So they hold copies, and in the end streams that are closed.
+    """
+    file = pa.PythonFile(_ArrowInput(stream), mode="r")
+    # A buffer smaller than any read is never filled: each read goes through to the file, and is copied.
+    with pa.BufferedInputStream(file, buffer_size=1) as given:
+        yield given
+
+
 class _ArrowInput(io.RawIOBase):
     """A stream as Arrow can read it without a slip.
 
     No piece but the last ends in a carriage return: Arrow would drop a line feed at the beginning of the next one, even
-    inside quotes. And the last piece ends with the tail: it ends the last row, and tells if a quote is open.
+    inside quotes. And behind the last row comes the tail: it ends the row, and tells if a quote is open.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._ahead = b""
-        self._tail = TAIL.encode()
+        self._tail = io.BytesIO(TAIL.encode())
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        piece = self._ahead + self._stream.read(size - len(self._ahead))
-        self._ahead = self._stream.read(1)
-        if not self._ahead:
-            piece, self._tail = piece + self._tail, b""
-        elif piece.endswith(b"\r"):
+        # Never more than was asked for: Arrow copies it all to where there is room for so much.
+        piece = self._ahead + self._take(size - len(self._ahead))
+        self._ahead = self._take(1)
+        if self._ahead and piece.endswith(b"\r"):
             piece, self._ahead = piece[:-1], b"\r" + self._ahead
         return piece
+
+    def _take(self, size: int) -> bytes:
+        taken = self._stream.read(size)
+        while len(taken) < size:
+            more = self._stream.read(size - len(taken)) or self._tail.read(size - len(taken))
+            if not more:
+                break
+            taken += more
+        return taken
 
 
 def _block(batch: pa.RecordBatch) -> Block:

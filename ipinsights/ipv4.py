@@ -125,6 +125,8 @@ def _values_so_far(data: NDArray[np.uint8], starts: NDArray[np.int64]) -> NDArra
     if empty_octet.any() or leading_zero.any() or four_digits.any() or strange.any():
         return None
     values = digits.astype(np.uint16)
-    values[1:] += np.uint16(10) * (digits[:-1] * goes_on[1:])
-    values[2:] += np.uint16(100) * (digits[:-2] * goes_on_twice[2:])
+    tens, hundreds = digits[:-1] * goes_on[1:], digits[:-2] * goes_on_twice[2:]
+    # NumPy 1 multiplies bytes by a small number in bytes, where a hundred times three is 44.
+    values[1:] += 10 * tens.astype(np.uint16)
+    values[2:] += 100 * hundreds.astype(np.uint16)
     return values

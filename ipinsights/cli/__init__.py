@@ -46,9 +46,6 @@ def main() -> None:
     except IPInsightsError as error:
         click.echo(error.report, err=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has had enough
-        sys.exit(0)
     except Exception as error:
         _logger.exception("Unexpected failure")
         click.echo(f"{AlgorithmError.prefix}: {error!r}. This is a bug in ipinsights; please report it.", err=True)

@@ -79,7 +79,7 @@ def bare(line: str) -> None:
 def emit_metrics(
     values: Mapping[str, float], *, start: float, dimensions: Mapping[str, object], end: float | None = None
 ) -> None:
-    """Log a ``#metrics`` line.
+    """Log a ``#metrics`` line, with an empty one after it as the original's.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def emit_metrics(
             name: {"sum": float(value), "count": 1, "min": value, "max": value} for name, value in values.items()
         },
     }
-    bare(f"#metrics {json.dumps(line)}")
+    bare(f"#metrics {json.dumps(line)}\n")
 
 
 class JobLog(Callback):
@@ -139,7 +139,7 @@ class JobLog(Callback):
 
     def network_initialized(self, seconds: float) -> None:
         """Log how long the network took to build."""
-        self._emit({"initialize.time": 1000 * seconds})
+        self._emit({"initialize.time": 1000 * seconds}, start=time.time() - seconds)
 
     def on_train_begin(self, trainer: Trainer) -> None:
         """Log counters that are still zero."""
@@ -185,7 +185,7 @@ class JobLog(Callback):
     def model_saved(self, path: Path, seconds: float) -> None:
         """Log where the model lies, how long saving took, and how long the whole job: the last lines of all."""
         _logger.warning("wait_for_all_workers will not sync workers since the kv store is not running distributed")
-        self._emit({"finalize.time": 1000 * seconds})
+        self._emit({"finalize.time": 1000 * seconds}, start=time.time() - seconds)
         _logger.info('Saved checkpoint to "%s"', path)
         _logger.info("Test data is not provided.")
         total = self._milliseconds_since(self._job_clock)

@@ -18,7 +18,7 @@ import ipinsights
 from ipinsights import artifact
 from ipinsights.callbacks import ProgressBar, Speedometer
 from ipinsights.data import entity_rows, read_pairs
-from ipinsights.errors import AlgorithmError, IPInsightsError
+from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.sagemaker.environment import Environment, failure_file
 from ipinsights.sagemaker.logs import JobLog, set_up_logging
@@ -113,7 +113,8 @@ def run(job: Job, *, quiet: bool = False) -> Path | None:
     log.job_configured(job.hyperparameters, job.source)
     if hyperparameters.ignored:
         _logger.warning("These hyperparameters change nothing: %s.", ", ".join(hyperparameters.ignored))
-    with _StopSignal() as stop:
+    artifact.prepare(job.model_dir)
+    with _StopSignal() as stop, _lack_of_memory_told(hyperparameters):
         train = read_pairs(job.train, progress=True)
         validation = read_pairs(job.validation, progress=True) if job.validation else None
         trainer = _build_trainer(job, hyperparameters, log)
@@ -142,6 +143,24 @@ def _write_failure(base: Path, text: str) -> None:
         path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         _logger.exception("The failure file %s cannot be written: %s.", path, error.strerror)
+
+
+@contextlib.contextmanager
+def _lack_of_memory_told(hyperparameters: Hyperparameters) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, MemoryError) and "Failed to allocate" not in str(error):
+            raise
+        from ipinsights._mxnet import mx
+
+        with contextlib.suppress(Exception):
+            mx.nd.waitall()  # or the engine would tell of it once more when Python ends
+        rows, dim = hyperparameters.num_entity_vectors, hyperparameters.vector_dim
+        raise ClientError(
+            f"There is not enough memory to train this model: {rows} x {dim} entity vectors and Adam's two moments of "
+            f"each take {12e-9 * rows * dim:.1f} GB. Lower num_entity_vectors or vector_dim, or use a larger machine."
+        ) from None
 
 
 def _build_trainer(job: Job, hyperparameters: Hyperparameters, log: JobLog) -> Trainer:

@@ -135,7 +135,15 @@ class TestSave:
         (tmp_path / "file").touch()
         with pytest.raises(ClientError) as caught:
             saved(tmp_path / "file")
-        assert str(caught.value) == (f"The model cannot be written to {tmp_path}/file/model_algo-1: File exists.")
+        assert str(caught.value) == (f"The model cannot be written to {tmp_path}/file: File exists.")
+
+    def test_it_can_be_tried_before_training(self, tmp_path: Path) -> None:
+        """A folder that will do is made and stays empty; one that will not is refused as it would be at the end."""
+        artifact.prepare(tmp_path / "new" / "folder")
+        assert list((tmp_path / "new" / "folder").iterdir()) == []
+        with pytest.raises(ClientError) as caught:
+            artifact.prepare(Path("/proc/model"))
+        assert str(caught.value) == "The model cannot be written to /proc/model: No such file or directory."
 
     def test_a_full_disk_leaves_the_old_model(self, tmp_path: Path) -> None:
         """Nothing half written takes the place of a whole model, and nothing stays beside it."""
@@ -148,7 +156,7 @@ class TestSave:
                 saved(tmp_path, seed=3)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        assert str(caught.value) == f"The model cannot be written to {path}: File too large."
+        assert str(caught.value) == f"The model cannot be written to {tmp_path}: File too large."
         assert path.read_bytes() == before
         assert [file.name for file in tmp_path.iterdir()] == ["model_algo-1"]
 

@@ -86,6 +86,17 @@ class TestRead:
         """Line ends, blanks, byte order marks, quotes, any text, gzip by its first bytes: entities stay as they are."""
         assert rows_of(content) == [(entity, IP_NUMBER) for entity in entities]
 
+    def test_short_reads_change_nothing(self) -> None:
+        """A stream may give less than it is asked for, before its end."""
+
+        class Trickle(io.BytesIO):
+            def read(self, size: int | None = -1, /) -> bytes:
+                return super().read(min(size or 0, 7))
+
+        content = "".join(f'"user\r\n{number}",0.0.0.{number}\r\n' for number in range(200)).encode()
+        (block,) = read_blocks(Trickle(content))
+        assert block.ips.tolist() == list(range(200))
+
     def test_a_large_file_is_read_in_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Rows keep their order across blocks."""
         small = dict(data._OPTIONS, read_options=data.csv.ReadOptions(block_size=64, autogenerate_column_names=True))

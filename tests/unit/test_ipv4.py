@@ -25,6 +25,7 @@ REASONS = {
     "1.2.3.\u0664": "it must be four numbers from 0 to 255, separated by dots",
     "host.example.org.": "it must be four numbers from 0 to 255, separated by dots",
     "1.2.3.256": "256 is more than 255",
+    "1.2.300.4": "300 is more than 255",
     "1000.2.3.4": "1000 is more than 255",
     "01.2.3.4": "01 has a leading zero, which some read as octal",
     "1.2.3.00": "00 has a leading zero, which some read as octal",
@@ -74,6 +75,12 @@ class TestParseIps:
         ips, valid = parse_ips(texts)
         assert valid.all()
         assert ips.tolist() == numbers
+
+    def test_every_octet_is_checked(self) -> None:
+        """0 to 999 at each of the four places: what is more than 255 is refused, and nothing else is."""
+        for place in range(4):
+            texts = [".".join(["7"] * place + [str(octet)] + ["7"] * (3 - place)) for octet in range(1000)]
+            assert [parse_one(text) is not None for text in texts] == [octet <= 255 for octet in range(1000)]
 
     @given(st.lists(st.text(alphabet="0125. \t:a\n", max_size=16), max_size=8))
     def test_the_standard_library_agrees(self, texts: list[str]) -> None:

@@ -1,0 +1,382 @@
+"""Training through the real command line: on files, in a container's tree, and with everything users get wrong."""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import json
+import os
+import pty
+import re
+import resource
+import struct
+import subprocess
+import sys
+import termios
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from ipinsights.testing import PlantedNetworks, make_container_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+IPINSIGHTS = [sys.executable, "-m", "ipinsights"]
+SMALL = {"num_entity_vectors": "40", "vector_dim": "8", "mini_batch_size": "20", "epochs": "2", "learning_rate": "0.01",
+         "batch_metrics_publish_interval": "4"}  # fmt: skip
+ROWS = PlantedNetworks.draw(20, rng=np.random.default_rng(1)).csv(99, rng=np.random.default_rng(2))
+
+
+def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    command = [*IPINSIGHTS, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def given(values: Mapping[str, str]) -> list[str]:
+    """Give hyperparameters as options."""
+    return [word for name, value in values.items() for word in ("-H", f"{name}={value}")]
+
+
+def train_on(
+    folder: Path, text: str | bytes = ROWS, *options: object, **changes: str
+) -> subprocess.CompletedProcess[str]:
+    """Train on one file in a folder, into its folder ``model``."""
+    (folder / "rows.csv").write_bytes(text.encode() if isinstance(text, str) else text)
+    command = ["train", "--train", "rows.csv", "--model-dir", "model", *given({**SMALL, **changes}), *options]
+    return run(*command, cwd=folder)
+
+
+def refusal_of(done: subprocess.CompletedProcess[str]) -> str:
+    """Give the message of a command that failed by the user's fault, which must be all that it printed."""
+    assert done.returncode == 2
+    assert done.stderr.startswith("ClientError: ")
+    assert done.stderr.endswith("\n")
+    return done.stderr[len("ClientError: ") : -1]
+
+
+def masked(log: str) -> list[str]:
+    """Give the lines of a log with times, speeds, processes and paths made equal."""
+    log = re.sub(r"(?m)^\[\d\d/\d\d/\d{4} \d\d:\d\d:\d\d ([A-Z]+) \d+\]", r"[MM/DD/YYYY HH:MM:SS \1 THREAD]", log)
+    log = re.sub(r"Process \d+", "Process PID", log)
+    log = re.sub(r'(Speed: |Time cost=|throughput=|"(?:Start|End)Time": )\d+\.\d+', r"\1TIME", log)
+    log = re.sub(r'(time": )\{"sum": [\d.]+, "count": 1, "min": [\d.]+, "max": [\d.]+\}', r"\1TIME", log)
+    log = re.sub(r'(configuration from |Saved checkpoint to ")[^:"]+', r"\1PLACE", log)
+    return log.splitlines()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with ``rows.csv`` and the ``model`` trained on it."""
+    folder = tmp_path_factory.mktemp("trained")
+    assert train_on(folder, ROWS, "--quiet").returncode == 0
+    return folder
+
+
+class TestLocalRun:
+    """From files to a model that scores."""
+
+    def test_a_model_is_trained_shown_and_used(self, tmp_path: Path) -> None:
+        """Train with validation, inspect, score: each reads what the one before has written."""
+        (tmp_path / "validation.csv").write_text(ROWS[: ROWS.index("\n", 400) + 1])
+        (tmp_path / "more.json").write_text(json.dumps({"epochs": "7", "weight_decay": 1e-5}))
+        done = train_on(tmp_path, ROWS, "--validation", "validation.csv", "--hyperparameters", "more.json", "--seed", 5)
+        assert done.returncode == 0
+        assert "validation discriminator_auc <score>=0." in done.stdout
+
+        shown = run("inspect", tmp_path / "model", "--json")
+        facts = json.loads(shown.stdout)
+        assert facts["hyperparameters"]["epochs"] == "2"  # -H goes before the file
+        assert facts["training"]["num_rows"] == 99
+        assert facts["training"]["seed"] == 5
+        assert 0 < facts["training"]["validation_auc"] < 1
+        assert facts["num_trained_entity_vectors"] <= 20
+        assert run("inspect", tmp_path / "model").stdout.startswith("IP Insights model, format 1: ")
+
+        scores = run("score", tmp_path / "rows.csv", "--model-dir", tmp_path / "model")
+        lines = scores.stdout.splitlines()
+        assert lines[0] == "entity,ip,dot_product"
+        assert [line.rpartition(",")[0] for line in lines[1:]] == ROWS.splitlines()
+
+    def test_standard_input_is_scored(self, trained: Path) -> None:
+        """One login by hand, with all that is known of it."""
+        command = ["score", "-", "--model-dir", trained / "model", "--extended"]
+        done = run(*command, input="user_1, 10.0.0.1\nnobody,::1\n")
+        assert refusal_of(done) == (
+            "standard input:2: '::1' is no IPv4 address: it looks like IPv6, and only IPv4 is known."
+        )
+        done = run(*command, input="user_1, 10.0.0.1\n")
+        assert re.fullmatch(
+            r"entity,ip,dot_product,entity_known,probability\nuser_1,10\.0\.0\.1,-?\d\S*,true,0\.\d+\n", done.stdout
+        )
+
+    def test_a_reader_who_has_enough_is_no_failure(self, trained: Path) -> None:
+        """`ipinsights score | head -1` prints a line and nothing else."""
+        (trained / "many.csv").write_text(ROWS * 5000)
+        command = f"{' '.join(IPINSIGHTS)} score many.csv --model-dir model | head -1"
+        done = subprocess.run(["sh", "-c", command], cwd=trained, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "entity,ip,dot_product\n", "")
+
+    def test_a_folder_of_every_kind_of_file_trains(self, tmp_path: Path) -> None:
+        """Plain, gzip, with byte order mark, Windows line ends, blanks, line breaks in quotes, no last line end."""
+        folder = tmp_path / "channel"
+        folder.mkdir()
+        (folder / "b.csv").write_bytes(b'\xef\xbb\xbfalice, 1.2.3.4\r\n"bob, the\nbuilder",1.2.3.5\r\n')
+        (folder / "a.csv.gz").write_bytes(gzip.compress("\u00fc\u4e2d,9.9.9.9\n".encode()))
+        (folder / "c").write_bytes(b"carol,5.6.7.8")
+        (folder / "_SUCCESS").touch()
+        done = run("train", "--train", folder, "--model-dir", tmp_path / "model", *given(SMALL), "--quiet")
+        assert (done.returncode, done.stdout) == (0, "")
+        facts = json.loads(run("inspect", tmp_path / "model", "--json").stdout)
+        assert facts["training"]["num_rows"] == 4
+        assert facts["num_trained_entity_vectors"] == 4
+
+
+class TestSeed:
+    """Randomness."""
+
+    def test_one_seed_gives_one_model_to_the_byte(self, tmp_path: Path) -> None:
+        """Two processes with the same seed write the same file; another seed writes another."""
+        models = []
+        for number, seed in enumerate((3, 3, 4)):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            assert train_on(folder, ROWS, "--seed", seed, "--quiet").returncode == 0
+            models.append((folder / "model" / "model_algo-1").read_bytes())
+        assert models[0] == models[1] != models[2]
+
+
+class TestContainer:
+    """The training side of the container's contract."""
+
+    def test_it_goes_the_way_of_a_local_run(self, tmp_path: Path) -> None:
+        """The same model to the byte, and the same log but for names of places, without any content type."""
+        texts = {"train": ROWS, "validation": ROWS}
+        base = make_container_tree(tmp_path / "ml", hyperparameters=SMALL, channels=texts, content_type=None)
+        in_container = run("train", "--base-dir", base)
+        local = train_on(tmp_path, ROWS, "--validation", "rows.csv")
+        assert (in_container.returncode, local.returncode) == (0, 0)
+        assert masked(in_container.stdout) == masked(local.stdout)
+        model = (base / "model" / "model_algo-1").read_bytes()
+        assert model == (tmp_path / "model" / "model_algo-1").read_bytes()
+        assert [path.name for path in (base / "model").iterdir()] == ["model_algo-1"]
+        assert not (base / "output" / "failure").exists()
+
+    def test_hidden_and_platform_names_are_accepted(self, tmp_path: Path) -> None:
+        """What the console and a tuning job add changes nothing, and is said to if it might be a mistake."""
+        hidden = {"_kvstore": "auto_gpu", "_log_level": "info", "_num_gpus": "auto", "_num_kv_servers": "auto",
+                  "_tuning_objective_metric": "validation:discriminator_auc", "sagemaker_job_name": '"x"',
+                  "feature_dim": "2"}  # fmt: skip
+        base = make_container_tree(tmp_path, hyperparameters={**SMALL, **hidden}, channels={"train": ROWS})
+        done = run("train", "--base-dir", base)
+        assert done.returncode == 0
+        assert "WARNING" in done.stdout
+        assert "These hyperparameters change nothing: feature_dim." in done.stdout
+
+    def test_nothing_may_be_given_beside_the_tree(self, tmp_path: Path) -> None:
+        """A container's job is the tree's alone."""
+        done = run("train", "--base-dir", tmp_path, "-H", "epochs=1")
+        assert done.returncode == 2
+        assert done.stderr.endswith(
+            "Error: --base-dir brings its own data, hyperparameters and model directory: give nothing else.\n"
+        )
+
+
+class TestFailures:
+    """The user's fault: one sentence, exit code 2, and the failure file in a container."""
+
+    def test_the_failure_file_has_what_was_printed(self, tmp_path: Path) -> None:
+        """Its first words become the platform's FailureReason."""
+        base = make_container_tree(tmp_path, hyperparameters=SMALL, channels={"Training": ROWS})
+        message = refusal_of(run("train", "--base-dir", base))
+        assert message == (
+            "The job has no channel 'train'; its channels are 'Training'. "
+            "Did you mean 'Training'? Rename it to 'train'."
+        )
+        assert (base / "output" / "failure").read_text() == f"ClientError: {message}\n"
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            (
+                "entity,ip\nu,1.2.3.4\n",
+                "rows.csv:1: 'ip' is no IPv4 address: it must be four numbers from 0 to 255, separated by dots. "
+                "It looks like a header: remove it, the file must have none.",
+            ),
+            ("u,1.2.3.4,x\n", "rows.csv:1: a row must have 2 columns (entity,ip), this one has 3 columns."),
+            ("", "rows.csv is empty: it must hold at least one row of entity,ip."),
+            ("\n\n", "rows.csv: there is no row in it; it must hold at least one row of entity,ip."),
+            ("u,::1\n", "rows.csv:1: '::1' is no IPv4 address: it looks like IPv6, and only IPv4 is known."),
+            (
+                "u,1.2.3.04\n",
+                "rows.csv:1: '1.2.3.04' is no IPv4 address: 04 has a leading zero, which some read as octal.",
+            ),
+            ("u,1.2.3.4\nu,1.2.3.256\n", "rows.csv:2: '1.2.3.256' is no IPv4 address: 256 is more than 255."),
+            (
+                "".join(f"u,1.2.3.{400 + number}\n" for number in range(7)),
+                "7 rows cannot be used; the first 5:"
+                + "".join(
+                    f"\n  - rows.csv:{1 + number}: '1.2.3.{400 + number}' is no IPv4 address: {400 + number} is more "
+                    "than 255."
+                    for number in range(5)
+                ),
+            ),
+        ],
+    )
+    def test_bad_data_is_told(self, tmp_path: Path, text: str, message: str) -> None:
+        """File, line, reason and cure; the first five offenders and the count of all."""
+        assert refusal_of(train_on(tmp_path, text, "--quiet")) == message
+
+    def test_an_empty_channel_is_told(self, tmp_path: Path) -> None:
+        """A folder without a file."""
+        base = make_container_tree(tmp_path, hyperparameters=SMALL, channels={"train": ROWS})
+        (base / "input" / "data" / "train" / "part-00000.csv").unlink()
+        message = f"The folder {base}/input/data/train holds no file: give it at least one CSV file of entity,ip rows."
+        assert refusal_of(run("train", "--base-dir", base)) == message
+
+    def test_a_place_that_cannot_be_written_is_told_before_training(self, tmp_path: Path) -> None:
+        """Nobody trains for hours to learn it."""
+        (tmp_path / "rows.csv").write_text("no row at all")
+        done = run("train", "--train", "rows.csv", "--model-dir", "/proc/model", *given(SMALL), "--quiet", cwd=tmp_path)
+        assert refusal_of(done) == "The model cannot be written to /proc/model: No such file or directory."
+
+    def test_too_little_memory_is_told(self, tmp_path: Path) -> None:
+        """The size of the model and what to do; not the engine's traceback, neither at once nor when Python ends."""
+        (tmp_path / "rows.csv").write_text(ROWS)
+        limit = 6 * 10**9
+        done = run(
+            "train", "--train", "rows.csv", "--model-dir", "model", "--quiet",
+            *given({**SMALL, "num_entity_vectors": "16000000", "vector_dim": "128"}),
+            cwd=tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        )  # fmt: skip
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert done.stderr.endswith(
+            "ClientError: There is not enough memory to train this model: 16000000 x 128 entity vectors and Adam's two "
+            "moments of each take 24.6 GB. Lower num_entity_vectors or vector_dim, or use a larger machine.\n"
+        )
+
+    def test_a_missing_model_is_told(self, tmp_path: Path) -> None:
+        """By every command that uses one."""
+        message = f"There is no model at {tmp_path}/no: give a model directory, a model_algo-1 file or a model.tar.gz."
+        assert refusal_of(run("inspect", tmp_path / "no")) == message
+        assert refusal_of(run("score", "-", "--model-dir", tmp_path / "no", input="")) == message
+
+
+class TestHyperparameters:
+    """Hyperparameters on the command line."""
+
+    def test_all_that_is_wrong_is_told_at_once(self, tmp_path: Path) -> None:
+        """Before any data is read: there is none."""
+        wrong = {"epoch": "3", "epochs": "1.5", "learning_rate": "nan", "mini_batch_size": "inf", "vector_dim": "3",
+                 "weight_decay": "", "random_negative_sampling_rate": "0",
+                 "shuffled_negative_sampling_rate": "0"}  # fmt: skip
+        done = run("train", "--train", tmp_path / "no.csv", "--model-dir", tmp_path, *given(wrong))
+        assert refusal_of(done) == (
+            "8 hyperparameters are wrong:\n"
+            "  - Hyperparameter 'epoch' is unknown. Did you mean 'epochs'?\n"
+            "  - Hyperparameter 'epochs' must be an integer, at least 1; it is '1.5'.\n"
+            "  - Hyperparameter 'learning_rate' must be a number from 1e-06 to 10.0; it is 'nan'.\n"
+            "  - Hyperparameter 'mini_batch_size' must be an integer from 1 to 500000; it is 'inf'.\n"
+            "  - Hyperparameter 'num_entity_vectors' is required and missing: give an integer from 1 to 250000000. "
+            "Rows of the table that entities are hashed into; twice the number of distinct entities is a good start.\n"
+            "  - Hyperparameter 'vector_dim' must be an integer from 4 to 4096; it is '3'.\n"
+            "  - Hyperparameter 'weight_decay' must be a number from 0.0 to 10.0; it is ''.\n"
+            "  - random_negative_sampling_rate + shuffled_negative_sampling_rate must be from 1 to 500; it is 0 + 0."
+        )
+
+    def test_a_model_beyond_the_engine_is_refused_before_anything_is_read(self, tmp_path: Path) -> None:
+        """With the largest number of vectors that fits."""
+        sizes = {"num_entity_vectors": "20000000", "vector_dim": "128"}
+        done = run("train", "--train", tmp_path / "no.csv", "--model-dir", tmp_path, *given(sizes))
+        assert refusal_of(done) == (
+            "num_entity_vectors x vector_dim must be below 2^31 (8 GB of float32, the most that one array holds); it "
+            "is 20000000 x 128. The largest num_entity_vectors for vector_dim 128 is 16777215."
+        )
+
+    def test_the_table_is_printed(self) -> None:
+        """For people, and in SageMaker's shape for programs; neither waits for the engine."""
+        names = [entry["Name"] for entry in json.loads(run("hyperparameters", "--json").stdout)]
+        assert len(names) == 10
+        listed = [line.split()[0] for line in run("hyperparameters").stdout.splitlines()[1:11]]
+        assert listed == names
+
+    def test_an_assignment_without_equals_sign_is_told(self, tmp_path: Path) -> None:
+        """With an example."""
+        done = train_on(tmp_path, ROWS, "-H", "epochs")
+        assert done.returncode == 2
+        assert done.stderr.endswith("Error: -H takes NAME=VALUE, not 'epochs'. For example: -H epochs=5.\n")
+
+
+class TestCounters:
+    """What is counted, in the shape of real jobs."""
+
+    def test_the_small_real_job_is_counted_as_the_original_counted_it(self, tmp_path: Path) -> None:
+        """N = 23,524, B = 1000, R = 5, S = 1: 164,668 records and 168 batches an epoch, as in its log of 2020."""
+        rows = PlantedNetworks.draw(100, rng=np.random.default_rng(1)).csv(23_524, rng=np.random.default_rng(2))
+        done = train_on(tmp_path, rows, vector_dim="4", mini_batch_size="1000", random_negative_sampling_rate="5")
+        lines = [json.loads(line[len("#metrics ") :]) for line in done.stdout.splitlines() if line[:8] == "#metrics"]
+        counters = [
+            {name: value["sum"] for name, value in line["Metrics"].items()}
+            for line in lines
+            if line["Dimensions"].get("Meta") == "training_data_iter"
+        ]
+        assert counters == [
+            {
+                "Total Records Seen": 164_668.0 * (1 + epoch),
+                "Total Batches Seen": 168.0 * (1 + epoch),
+                "Max Records Seen Between Resets": 164_668.0,
+                "Max Batches Seen Between Resets": 168.0,
+                "Reset Count": 2.0 * (1 + epoch),
+                "Number of Records Since Last Reset": 0.0,
+                "Number of Batches Since Last Reset": 0.0,
+            }
+            for epoch in range(2)
+        ]
+        # The padding counts in the metrics: an accuracy times 168,000, and not times 164,668, is whole.
+        accuracies = re.findall(r"epoch=\d, train binary_classification_accuracy <score>=(\S+)", done.stdout)
+        assert [float(accuracy) * 168_000 for accuracy in accuracies] == pytest.approx(
+            [round(float(accuracy) * 168_000) for accuracy in accuracies], abs=1e-6
+        )
+        # Throughput is records over the duration in the line before.
+        durations = [line["Metrics"]["update.time"]["sum"] for line in lines if "update.time" in line["Metrics"]]
+        throughputs = re.findall(r"train throughput=(\S+) records/second", done.stdout)
+        assert [float(value) for value in throughputs] == [1000 * 164_668 / duration for duration in durations]
+
+
+class TestProgress:
+    """Bars are for people."""
+
+    def test_a_terminal_sees_bars_even_when_quiet(self, tmp_path: Path) -> None:
+        """--quiet leaves the bars alone and prints nothing else."""
+        (tmp_path / "rows.csv").write_text(ROWS)
+        parent, terminal = pty.openpty()
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 120, 0, 0))  # without a width there is no bar
+        command = [*IPINSIGHTS, "train", "--train", "rows.csv", "--model-dir", "model", *given(SMALL), "--quiet"]
+        done = subprocess.run(command, cwd=tmp_path, stderr=terminal, stdout=subprocess.PIPE, check=False)
+        os.close(terminal)
+        shown = read_all(parent)
+        assert (done.returncode, done.stdout) == (0, b"")
+        assert "epoch 1/2: 100%|" in shown
+        assert "epoch 2/2: 100%|" in shown
+
+    def test_a_file_sees_none(self, tmp_path: Path) -> None:
+        """Where nobody looks on, standard error is free of bars."""
+        assert "epoch 1/2" not in train_on(tmp_path).stderr
+
+
+def read_all(terminal: int) -> str:
+    """Give what was written to a terminal whose other end is closed."""
+    parts = []
+    while True:
+        try:
+            part = os.read(terminal, 2**16)
+        except OSError:  # Linux's way to say that the other end is closed
+            part = b""
+        if not part:
+            os.close(terminal)
+            return b"".join(parts).decode()
+        parts.append(part)
