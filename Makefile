@@ -4,9 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 CONSTRAINTS := requirements/constraints.txt
+WHEEL := build/wheel
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format types docs check build constraints clean
+.PHONY: help install demo test test-all lint format types docs check build test-wheel constraints clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,7 +26,7 @@ test-all: $(INSTALLED) ## Run all tests: also the slow ones, and the wheel on ev
 lint: $(INSTALLED) ## Look for mistakes, missing docstrings and imports that point upward
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/interrogate --quiet ipinsights
+	$(BIN)/interrogate --quiet ipinsights scripts tests docs
 	$(BIN)/lint-imports
 
 types: $(INSTALLED) ## Check the types
@@ -39,10 +40,23 @@ docs: $(INSTALLED) ## Build the documentation into docs/_build/html; every warni
 	rm -rf docs/reference/python
 	$(BIN)/sphinx-build -n -W --keep-going -q -d docs/_build/doctrees docs docs/_build/html
 
-check: lint types test ## All that a change must pass
+check: lint types docs test-wheel ## All that a change must pass
 
-build: $(INSTALLED) ## Build wheel and source distribution into dist/
-	$(BIN)/python -m build
+build: $(INSTALLED) ## Build wheel and source distribution into dist/, and check what they say and hold
+	rm -rf build/lib build/bdist* dist
+	$(BIN)/python -m build --outdir dist . > /dev/null
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+
+test-wheel: build ## Run the quick tests on the built wheel, and measure what of it they reach
+	rm -rf $(WHEEL)
+	$(BIN)/python -m venv $(WHEEL)
+	$(WHEEL)/bin/python -m pip install --quiet --no-deps dist/*.whl
+	@# the tools and dependencies of .venv, without the package that is installed there
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $$(echo $(WHEEL)/lib/python*/site-packages)/dependencies.pth
+	cd $(WHEEL) && bin/python -m coverage run --rcfile $(CURDIR)/pyproject.toml -m pytest -c $(CURDIR)/pyproject.toml \
+		--rootdir $(CURDIR) -m "not slow" $(ARGS) $(CURDIR)/tests
+	cd $(CURDIR) && $(BIN)/coverage combine --quiet $(WHEEL) && $(BIN)/coverage report
 
 constraints: $(INSTALLED) ## Move every dependency to its newest version that fits each Python
 	$(BIN)/python -m pip install --quiet uv

@@ -11,6 +11,8 @@ import warnings
 
 import numpy as np
 
+from ipinsights.errors import ClientError
+
 # One core for Python, which makes the batches, and the others for the engine: two threads on two cores beside a busy
 # Python train a quarter slower than one does. Read by the engine when it loads; whoever sets it has the last word.
 os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) - 1)))
@@ -23,8 +25,15 @@ if sys.version_info >= (3, 12):
     import setuptools  # noqa: F401
 
 # MXNet's import warns nine times of what numpy and setuptools will remove one day; our versions of both are bounded.
+# Its wheel leaves two libraries to the system, where a small one (Debian's slim images) has neither.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
-    import mxnet as mx
+    try:
+        import mxnet as mx
+    except OSError as error:
+        raise ClientError(
+            f"MXNet cannot be loaded: {error}. It needs libgomp and libquadmath; on Debian and Ubuntu: "
+            "apt install libgomp1 libquadmath0."
+        ) from None
 
 __all__ = ["mx"]

@@ -21,7 +21,9 @@ from ipinsights.cli import traffic
 from ipinsights.errors import ClientError
 from ipinsights.extraction import FORMATS, Columns, Filters, Reason, Summary, files, pipeline
 from ipinsights.ipv4 import format_ips
+from ipinsights.ranges import Ranges
 from ipinsights.timestamps import format_times
+from ipinsights.traffic_files import write_traffic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -175,9 +177,9 @@ class TestWeb:
 
     def test_simulated_traffic_comes_back(self, tmp_path: Path, rng: np.random.Generator) -> None:
         """Extracting from a simulated access log gives the simulated events, in their order."""
-        ranges = simulate.Ranges(np.array([16_909_056], dtype=np.uint32), np.array([16_909_311], dtype=np.uint32))
+        ranges = Ranges(np.array([16_909_056], dtype=np.uint32), np.array([16_909_311], dtype=np.uint32))
         events = simulate.simulate(num_users=20, num_days=3, ranges=ranges, rng=rng)
-        simulate.write_traffic(tmp_path, events, simulate.attack_test(events, ranges, rng=rng), rng=rng)
+        write_traffic(tmp_path, events, simulate.attack_test(events, ranges, rng=rng), rng=rng)
         output = tmp_path / "rows.csv"
         summary = extraction.extract(
             [tmp_path / "access.log"], output, log_format="apache", columns=Columns(), filters=Filters()

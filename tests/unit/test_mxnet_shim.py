@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def python(code: str, **environment: str) -> str:
@@ -44,3 +48,19 @@ import ipinsights.cli, ipinsights.predictor, ipinsights.scoring, ipinsights.sage
 print([name for name in sys.modules if name.split(".")[0] in ("mxnet", "sklearn", "matplotlib")])
 """
     assert python(code) == "[]"
+
+
+def test_a_system_without_the_engines_libraries_is_told_which(tmp_path: Path) -> None:
+    """What MXNet's wheel leaves to the system is named, with the cure; a module that fails as it does stands in."""
+    (tmp_path / "mxnet.py").write_text("raise OSError('libgomp.so.1: cannot open shared object file')")
+    code = """
+from ipinsights.errors import ClientError
+try:
+    import ipinsights._mxnet
+except ClientError as error:
+    print(error)
+"""
+    assert python(code, PYTHONPATH=str(tmp_path)) == (
+        "MXNet cannot be loaded: libgomp.so.1: cannot open shared object file. It needs libgomp and libquadmath; "
+        "on Debian and Ubuntu: apt install libgomp1 libquadmath0."
+    )
