@@ -6,11 +6,17 @@ import logging
 import secrets
 from typing import TYPE_CHECKING
 
+import hypothesis
 import numpy as np
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+# Speed is no test's business: a busy machine is no failure.
+hypothesis.settings.register_profile("ours", deadline=None)
+hypothesis.settings.load_profile("ours")
 
 
 @pytest.fixture
