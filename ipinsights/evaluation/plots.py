@@ -134,6 +134,7 @@ def draw_embeddings(predictor: Predictor, train: Pairs) -> Figure:
         # towards the middle, so that no label leaves the map
         label: dict[str, Any] = {"xytext": (-4 if is_right else 4, 3), "ha": "right" if is_right else "left"}
         axes.annotate(name, places[place], textcoords="offset points", fontsize=9, bbox=_BEHIND_TEXT, **label)
+        axes.plot(*places[place], marker="o", markersize=5, markerfacecolor="none", markeredgecolor="black")
     axes.set(xlabel="first axis of the map (no unit)", ylabel="second axis of the map (no unit)")
     axes.grid(alpha=0.3)
     figure.colorbar(dots, ax=axes, label="first octet of the network")
