@@ -15,6 +15,7 @@ RUNTIME = [
     "pandas>=1.5,<3",
     # from 26 on it wants numpy 2, and says so only when it is imported
     "pyarrow>=14,<26",
+    # brings scipy and threadpoolctl, which we use, too
     "scikit-learn>=1.2",
     # MXNet imports distutils, which Python 3.12 removed and setuptools still carries.
     "setuptools<81; python_version >= '3.12'",

@@ -42,7 +42,7 @@ def compare(logs: tuple[Path, ...], **options: Any) -> None:
 @click.command()
 @MODEL_DIR
 @click.option("--train", required=True, type=PATH, help="What the model was trained on: CSV or folder.")
-@click.option("--test", required=True, type=PATH, help="Later events; a third column may label attacks with 1.")
+@click.option("--test", required=True, type=PATH, help="Later events; a third column may say 1 for an attack, or when.")
 @click.option("--calibration", type=PATH, help="Ordinary events between the two, for thresholds and their alerts.")
 @click.option("--asn-table", type=FILE, help="Announced ranges (iptoasn.com), for attackers who come from them.")
 @click.option("--log", type=FILE, help="What training logged (ours or SageMaker's), for the report's curves.")

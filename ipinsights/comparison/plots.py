@@ -163,7 +163,11 @@ def _draw_distributions(axes: Axes, comparison: ScoreComparison) -> None:
     for position, threshold in enumerate(comparison.thresholds):
         axes.axvline(threshold, color="black" if position == 0 else "grey", linewidth=0.8, linestyle=_style(position))
     kinds = "" if comparison.is_attack is None else "; filled: attacks, not filled: normal"
-    axes.set(xlabel="dot product (higher = more normal)", ylabel="density", title=f"Distributions{kinds}")
+    axes.set(
+        xlabel="dot product (higher = more normal); vertical: thresholds",
+        ylabel="density",
+        title=f"Distributions{kinds}",
+    )
 
 
 def _draw_against(figure: Figure, axes: Axes, comparison: ScoreComparison) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow.compute as pc
 
 from ipinsights import artifact
 from ipinsights.data import Pairs, channel_files, read_blocks, read_pairs
 from ipinsights.errors import ClientError
 from ipinsights.evaluation.protocol import TestSet, evaluate
 from ipinsights.evaluation.tables import report
+from ipinsights.extraction.records import mask
 from ipinsights.predictor import Predictor
 from ipinsights.ranges import load_ranges
 from ipinsights.runlog import read_run
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate_model", "read_test"]
 
-_LABELS = ("0", "1")
+_LABEL_OR_TIME = r"^(?:[01]|\d{4}-\d{2}-\d{2}T\S*)$"
 
 
 def evaluate_model(
@@ -67,12 +69,12 @@ def evaluate_model(
 
 
 def read_test(path: Path) -> TestSet:
-    """Read the events to test on: ``entity,ip``, or ``entity,ip,label`` with 1 for an attack.
+    """Read the events to test on: ``entity,ip``, perhaps with a label, 1 for an attack, or with a time (ISO 8601).
 
     Raises
     ------
     ClientError
-        Something cannot be read, a label is neither 0 nor 1, or there is no ordinary event.
+        Something cannot be read, a label is neither 0 nor 1 nor a time, or there is no ordinary event.
     """
     parts = [
         (Pairs(block.entities, block.ips), _is_attack(block, file, first_row))
@@ -105,11 +107,10 @@ def _is_attack(block: Block, file: Path, first_row: int) -> NDArray[np.bool_]:
         return np.zeros(len(block), dtype=bool)
     if len(block.columns) > 3:  # noqa: PLR2004
         raise ClientError(f"{file} has {len(block.columns)} columns: a test has entity,ip or entity,ip,label.")
-    labels = block.columns[2].to_numpy(zero_copy_only=False)
-    wrong = np.flatnonzero(~np.isin(labels, _LABELS))
+    wrong = np.flatnonzero(~mask(pc.match_substring_regex(block.columns[2], _LABEL_OR_TIME)))
     if len(wrong):
         raise ClientError(
-            f"{file}: the label of row {first_row + wrong[0]} must be 0, or 1 for an attack. Got '{labels[wrong[0]]}'."
+            f"{file}: the label of row {first_row + wrong[0]} must be 0, or 1 for an attack. "
+            f"Got '{block.columns[2][int(wrong[0])]}'."
         )
-    is_attack: NDArray[np.bool_] = labels == "1"
-    return is_attack
+    return mask(pc.equal(block.columns[2], "1"))

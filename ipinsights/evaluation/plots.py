@@ -28,7 +28,7 @@ __all__ = ["draw_all", "draw_embeddings", "draw_rocs", "draw_scores"]
 _CURVES = (MODEL, "Witten-Bell counts", "longest prefix", "Freeman's ratio")
 _LOWEST_FPR = 1e-3
 _NUM_BINS = 60
-_NUM_NETWORKS = 1000
+_NUM_NETWORKS = 500
 _NUM_LABELLED = 12
 _BEHIND_TEXT = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
 _SAME_IDS: dict[Any, Any] = {"svg.hashsalt": "ipinsights"}
@@ -156,11 +156,14 @@ def _network_means(predictor: Predictor, ips: NDArray[np.uint32]) -> tuple[NDArr
 def _laid_out(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Give a place in the plane (m, 2) to each point (m, dim)."""
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     if len(points) < 4:  # noqa: PLR2004 - nothing to lay out
         return np.pad(np.arange(len(points), dtype=np.float64)[:, np.newaxis], ((0, 0), (0, 1)))
     perplexity = min(30.0, (len(points) - 1) / 3)
-    places: NDArray[np.float64] = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(points)
+    # For so few points, threads that wait for each other on a busy machine cost up to ten times what they save.
+    with threadpool_limits(1):
+        places: NDArray[np.float64] = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(points)
     return places
 
 
