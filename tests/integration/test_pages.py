@@ -62,12 +62,23 @@ def assert_alike(shown: str, printed: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["docs/tutorial/first-login.md"])
-def test_page_does_what_it_says(page: str, tmp_path: Path) -> None:
-    """Every command of a tutorial succeeds in an empty folder with a clone's Makefile, and prints what is shown."""
+@pytest.mark.parametrize(
+    "pages",
+    [
+        ["docs/tutorial/first-login.md"],
+        [
+            "docs/tutorial/from-an-access-log-to-an-alert.md",
+            "docs/how-to/explain-an-alert.md",
+            "docs/how-to/choose-a-threshold.md",
+        ],
+    ],
+    ids=lambda pages: Path(pages[0]).stem,
+)
+def test_pages_do_what_they_say(pages: list[str], tmp_path: Path) -> None:
+    """Commands of pages that follow each other, in an empty folder with a clone's Makefile, print what is shown."""
     for name in ("Makefile", "setup.py", "requirements", ".venv"):
         (tmp_path / name).symlink_to(ROOT / name)
-    typed = list(commands(ROOT / page))
+    typed = [command for page in pages for command in commands(ROOT / page)]
     for command, printed in zip(typed, type_all(typed, tmp_path)):
         if command.output:
             assert_alike(command.output, printed)
