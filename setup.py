@@ -11,15 +11,15 @@ RUNTIME = [
     "gunicorn>=23",
     "mxnet==1.9.1",
     "numpy>=1.23,<2",
-    "orjson>=3.9",
+    "orjson>=3.9.15",
     "pandas>=1.5,<3",
     # from 26 on it wants numpy 2, and says so only when it is imported
-    "pyarrow>=14,<26",
+    "pyarrow>=14.0.1,<26",
     # brings scipy and threadpoolctl, which we use, too
     "scikit-learn>=1.2",
     # MXNet imports distutils, which Python 3.12 removed and setuptools still carries.
-    "setuptools<81; python_version >= '3.12'",
-    "tqdm>=4.64",
+    "setuptools>=78.1.1,<81; python_version >= '3.12'",
+    "tqdm>=4.66.3",
 ]
 EXTRAS = {
     "report": ["matplotlib>=3.7"],
