@@ -15,10 +15,11 @@ RUNTIME = [
     "pandas>=1.5,<3",
     # from 26 on it wants numpy 2, and says so only when it is imported
     "pyarrow>=14.0.1,<26",
-    # brings scipy and threadpoolctl, which we use, too
     "scikit-learn>=1.2",
+    "scipy>=1.9",
     # MXNet imports distutils, which Python 3.12 removed and setuptools still carries.
     "setuptools>=78.1.1,<81; python_version >= '3.12'",
+    "threadpoolctl>=3.2",
     "tqdm>=4.66.3",
 ]
 EXTRAS = {

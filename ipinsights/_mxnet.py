@@ -5,13 +5,18 @@ Everyone else writes ``from ipinsights._mxnet import mx``.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ipinsights.errors import ClientError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # One core for Python, which makes the batches, and the others for the engine: two threads on two cores beside a busy
 # Python train a quarter slower than one does. Read by the engine when it loads; whoever sets it has the last word.
@@ -36,4 +41,16 @@ with warnings.catch_warnings():
             "apt install libgomp1 libquadmath0."
         ) from None
 
-__all__ = ["mx"]
+__all__ = ["memory", "mx"]
+
+
+def memory(array: mx.nd.NDArray) -> NDArray[np.float32]:
+    """Give the memory of a dense float32 array on the CPU as a NumPy array, nothing copied.
+
+    It is good for as long as the array lives, and the engine must be done with the array: it does not know of the view.
+    """
+    array.wait_to_read()
+    address = ctypes.POINTER(ctypes.c_float)()
+    mx.base.check_call(mx.base._LIB.MXNDArrayGetData(array.handle, ctypes.byref(address)))  # noqa: SLF001
+    view: NDArray[np.float32] = np.ctypeslib.as_array(address, shape=array.shape)
+    return view

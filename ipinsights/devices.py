@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ipinsights._mxnet import mx
+from ipinsights.cpu_learner import CPULearner
 from ipinsights.errors import ClientError
 from ipinsights.learner import Learner
 from ipinsights.parallel import ParallelLearner
@@ -72,7 +73,7 @@ def store_type(kvstore: str, *, num_hosts: int, num_gpus: int) -> str:
 def build_learner(
     hyperparameters: Hyperparameters, *, devices: Sequence[mx.Context], store: str, seed: int = 0
 ) -> Learner | ParallelLearner:
-    """Give a learner for the devices of one host: the simple one where there is one device.
+    """Give a learner for the devices of one host: the written-out one on a CPU, the engine's where there is one GPU.
 
     Parameters
     ----------
@@ -85,6 +86,8 @@ def build_learner(
     seed
         Of the initial parameters.
     """
-    if len(devices) == 1:
-        return Learner(hyperparameters, seed=seed, ctx=devices[0])
-    return ParallelLearner(hyperparameters, devices=devices, store=mx.kv.create(store), seed=seed)
+    if len(devices) > 1:
+        return ParallelLearner(hyperparameters, devices=devices, store=mx.kv.create(store), seed=seed)
+    if devices[0].device_type == "cpu":
+        return CPULearner(hyperparameters, seed=seed)
+    return Learner(hyperparameters, seed=seed, ctx=devices[0])

@@ -1,4 +1,7 @@
-"""A learner: the network with its optimizer on one device. It takes steps and scores; when, others decide."""
+"""A learner: the network with its optimizer on one device. It takes steps and scores; when, others decide.
+
+This one leaves everything to the engine: on a GPU, and as the plain form of what :mod:`ipinsights.cpu_learner` does.
+"""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class RunningClassification:
         self.first_bad_batch: int | None = None
 
     def update(self, labels: NDArray[np.float32], scores: Any) -> None:
-        """Take in a batch of labels (batch,) with its scores, an MXNet array (batch,)."""
+        """Take in a batch of labels (batch,) with its scores, a NumPy or an MXNet array (batch,)."""
         self._pending.append((labels, scores))
         if len(self._pending) > self._lag:
             self._read_oldest()
@@ -94,7 +94,7 @@ class RunningClassification:
 
     def _read_oldest(self) -> None:
         labels, waiting = self._pending.popleft()
-        scores = waiting.asnumpy()
+        scores = waiting if isinstance(waiting, np.ndarray) else waiting.asnumpy()
         with np.errstate(invalid="ignore"):  # a diverged run gives infinities, told of below
             loss = float(cross_entropy(scores, labels).sum(dtype=np.float64))
         if self.first_bad_batch is None and not np.isfinite(loss):

@@ -6,41 +6,15 @@ is more normal. The original's encoder is unpublished; ``docs/explanation/encode
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from ipinsights._mxnet import mx
+from ipinsights.encoder import NUM_OCTET_ROWS, octet_rows, place_columns
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+__all__ = ["IPEncoder", "IPInsightsNet", "octet_rows", "pair_scores"]
 
-__all__ = ["NUM_OCTET_ROWS", "IPEncoder", "IPInsightsNet", "octet_rows", "pair_scores"]
-
-NUM_OCTET_ROWS = 4 * 256
-"""Rows of the octet table: 256 values at each of the four places."""
-
-# Row of the octet table where each place begins.
-_PLACES = np.arange(0, NUM_OCTET_ROWS, 256, dtype=np.int32)
 # Gluon's own default; gives |score| of .003 to .008 before training at 128 dimensions, as the original has.
 _INITIAL_SCALE = 0.07
-
-
-def octet_rows(ips: NDArray[np.uint32]) -> NDArray[np.int32]:
-    """Give the rows of the octet table that spell each address, most significant octet first.
-
-    Parameters
-    ----------
-    ips
-        Addresses, shape (batch,).
-
-    Returns
-    -------
-    NDArray[np.int32]
-        Shape (batch, 4); column k lies in ``[256 * k, 256 * (k + 1))``.
-    """
-    octets = ips.astype(">u4").view(np.uint8).reshape(-1, 4)
-    return octets + _PLACES
 
 
 class IPEncoder(mx.gluon.HybridBlock):
@@ -69,7 +43,7 @@ class IPEncoder(mx.gluon.HybridBlock):
 
     def __init__(self, vector_dim: int, num_layers: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.octet_widths = [vector_dim // 4 + (place < vector_dim % 4) for place in range(4)]
+        self.octet_widths = [columns.stop - columns.start for columns in place_columns(vector_dim)]
         with self.name_scope():
             self.octets = mx.gluon.nn.Embedding(NUM_OCTET_ROWS, max(self.octet_widths), prefix="octet_")
             self.layers = mx.gluon.nn.HybridSequential(prefix="")

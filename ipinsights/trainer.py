@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ipinsights.batches import BaseBatches
+from ipinsights.cpu_learner import CPULearner
 from ipinsights.data import entity_rows
 from ipinsights.errors import ClientError
-from ipinsights.learner import Learner
 from ipinsights.metrics import RunningClassification, discriminator_auc
 from ipinsights.sampling import random_ips
 from ipinsights.team import Team
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ipinsights.callbacks import Callback
     from ipinsights.data import Pairs
     from ipinsights.hyperparameters import Hyperparameters
+    from ipinsights.learner import Learner
     from ipinsights.parallel import ParallelLearner
 
 __all__ = ["TrainState", "Trainer"]
@@ -119,7 +120,7 @@ class Trainer:
     ) -> None:
         self.hyperparameters = hyperparameters
         self.callbacks = tuple(callbacks)
-        self.learner: Learner | ParallelLearner = learner or Learner(hyperparameters, seed=seed)
+        self.learner: Learner | ParallelLearner = learner or CPULearner(hyperparameters, seed=seed)
         self.state = TrainState()
         self.metrics = RunningClassification()
         self.batches_per_epoch = 0

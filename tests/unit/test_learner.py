@@ -1,4 +1,4 @@
-"""The learner: what a step does to the parameters, and scores in pieces."""
+"""The learners: what a step does to the parameters, by an independent formula, and scores in pieces."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 
 from ipinsights._mxnet import mx
+from ipinsights.batches import BaseBatches
+from ipinsights.cpu_learner import CPULearner
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.learner import Learner
 from ipinsights.sampling import Records
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 Params = dict[str, "NDArray[np.float64]"]
@@ -29,46 +33,105 @@ def arrays(learner: Learner) -> dict[str, NDArray[np.float32]]:
     return {name: array.asnumpy() for name, array in learner.parameters().items()}
 
 
+def largest_difference(learner: Learner, adam: Adam) -> float:
+    """Give the largest difference between the parameters of a learner and those of the formula."""
+    return max(float(np.abs(array - adam.params[name]).max()) for name, array in arrays(learner).items())
+
+
+@pytest.mark.parametrize("kind", [Learner, CPULearner])
 class TestStep:
     """What one optimizer step does."""
 
     @pytest.mark.parametrize("num_layers", [0, 1, 2])
     @pytest.mark.parametrize("weight_decay", [0.0, 0.01])
-    def test_it_is_lazy_adam_with_l2(self, num_layers: int, weight_decay: float, rng: np.random.Generator) -> None:
+    def test_it_is_lazy_adam_with_l2(
+        self, kind: type[Learner], num_layers: int, weight_decay: float, rng: np.random.Generator
+    ) -> None:
         """Five steps, with entities that come and go, move every parameter as an independent formula says, to 1e-6."""
-        given = values(num_ip_encoder_layers=num_layers, weight_decay=weight_decay)
-        learner = Learner(given, seed=int(rng.integers(2**31)))
+        given = values(num_ip_encoder_layers=num_layers, weight_decay=weight_decay, learning_rate=0.001)
+        learner = kind(given, seed=int(rng.integers(2**31)))
         for parameter in learner.net.collect_params().values():
             parameter.set_data(mx.nd.array(rng.normal(size=parameter.shape, scale=0.5)))
-        adam = Adam({name: array.astype(float) for name, array in arrays(learner).items()}, weight_decay)
+        mx.nd.waitall()
+        adam = Adam(learner)
         for _ in range(5):
             batch = random_records(10, rng=rng)
             learner.step(batch)
             adam.step(batch)
-        for name, array in arrays(learner).items():
-            assert np.abs(array - adam.params[name]).max() < 1e-6, name
+        assert largest_difference(learner, adam) < 1e-6
 
     @pytest.mark.slow
-    def test_rows_beyond_2_to_the_24_keep_their_number(self) -> None:
+    def test_rows_beyond_2_to_the_24_keep_their_number(self, kind: type[Learner]) -> None:
         """MXNet would round them to float32 if the types were left to it."""
-        learner = Learner(values(num_entity_vectors=2**24 + 3, vector_dim=4))
+        learner = kind(values(num_entity_vectors=2**24 + 3, vector_dim=4))
         rows = np.array([2**24 + 1, 2**24 + 2], dtype=np.int32)
         expected = learner.net.entities.weight.data()[2**24 + 1 : 2**24 + 3].asnumpy()
         assert (learner.embeddings(rows, np.zeros(2, dtype=np.uint32))[0] == expected).all()
 
 
+class TestManySteps:
+    """The learner on a CPU, over whole base batches, in which entities lie outside of their table."""
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {},
+            {"num_ip_encoder_layers": 0, "vector_dim": 6},
+            {"num_ip_encoder_layers": 2, "weight_decay": 0.01},
+            {"num_ip_encoder_layers": 3, "vector_dim": 7},
+            {"vector_dim": 5, "mini_batch_size": 1},
+            {"vector_dim": 134, "mini_batch_size": 1000, "num_entity_vectors": 3000},
+            {"num_entity_vectors": 1, "random_negative_sampling_rate": 3, "shuffled_negative_sampling_rate": 0},
+            {"random_negative_sampling_rate": 0, "shuffled_negative_sampling_rate": 4},
+        ],
+        ids=str,
+    )
+    def test_fifty_steps_are_those_of_double_precision(self, changes: dict[str, Any], rng: np.random.Generator) -> None:
+        """To 1e-5 of an independent formula, whatever the layers, the width, the batch, the negatives and the decay."""
+        learner = CPULearner(values(learning_rate=0.001, **changes), seed=int(rng.integers(2**31)))
+        adam = Adam(learner)
+        for records in base_batches(learner.hyperparameters, num_steps=50, rng=rng):
+            batches = cut(records, learner.hyperparameters.mini_batch_size)
+            for (labels, _), batch in zip(learner.learn(records), batches):
+                assert labels.tolist() == batch.labels.tolist()
+                adam.step(batch)
+        assert largest_difference(learner, adam) < 1e-5
+
+    def test_the_same_seed_gives_the_same_model_to_the_bit(self) -> None:
+        """Threads change no result: who adds what to what does not depend on who comes first."""
+        models = []
+        for _ in range(2):
+            learner = CPULearner(values(vector_dim=128, mini_batch_size=1000, num_entity_vectors=2000), seed=3)
+            for records in base_batches(learner.hyperparameters, num_steps=30, rng=np.random.default_rng(7)):
+                list(learner.learn(records))
+            models.append({name: array.tobytes() for name, array in arrays(learner).items()})
+        assert models[0] == models[1]
+
+    def test_whoever_looks_within_a_base_batch_sees_the_steps_so_far(self, rng: np.random.Generator) -> None:
+        """Entities that are out of their table are written back for parameters, scores and embeddings."""
+        learner = CPULearner(values(learning_rate=0.001), seed=1)
+        adam = Adam(learner)
+        (records,) = base_batches(learner.hyperparameters, num_steps=3, rng=rng)
+        for _, batch in zip(learner.learn(records), cut(records, 10)):
+            adam.step(batch)
+            assert largest_difference(learner, adam) < 1e-6
+            seen = learner.net.entities.weight.data().asnumpy()
+            assert np.abs(seen - adam.params["entity_weight"]).max() < 1e-6
+
+
+@pytest.mark.parametrize("kind", [Learner, CPULearner])
 class TestScore:
     """Scores and embeddings of the network as it is."""
 
     def test_scores_and_embeddings_do_not_depend_on_the_batch(
-        self, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+        self, kind: type[Learner], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """In pieces of ten or at once, and as the dot product of the embeddings."""
-        learner = Learner(values(), seed=5)
+        learner = kind(values(), seed=5)
         rows = rng.integers(40, size=33).astype(np.int32)
         ips = rng.integers(2**32, size=33, dtype=np.uint32)
         whole = learner.score(rows, ips)
-        monkeypatch.setattr("ipinsights.learner.SCORING_BATCH", 10)
+        monkeypatch.setattr(f"{kind.__module__}.SCORING_BATCH", 10)
         assert learner.score(rows, ips).tolist() == pytest.approx(whole.tolist(), abs=1e-8)
         entities, addresses = learner.embeddings(rows, ips)
         assert (entities * addresses).sum(axis=1).tolist() == pytest.approx(whole.tolist(), abs=1e-8)
@@ -80,16 +143,33 @@ def random_records(size: int, *, rng: np.random.Generator) -> Records:
     return Records(rows, ips, rng.integers(2, size=size).astype(np.float32))
 
 
+def base_batches(values: Hyperparameters, *, num_steps: int, rng: np.random.Generator) -> Iterator[Records]:
+    """Give the records of so many steps; half of the rows are of few entities, which are in every batch."""
+    num_rows = values.mini_batch_size * (num_steps // values.records_per_row)
+    few = min(10, values.num_entity_vectors)
+    rows = rng.integers(np.where(rng.random(num_rows) < 0.5, few, values.num_entity_vectors)).astype(np.int32)
+    ips = rng.integers(2**32, size=num_rows, dtype=np.uint32)
+    for batch in BaseBatches(rows, ips, values, seed=int(rng.integers(2**31))).epoch(0):
+        yield batch.records
+
+
+def cut(records: Records, size: int) -> list[Records]:
+    """Give records in batches."""
+    return [records[start : start + size] for start in range(0, len(records), size)]
+
+
 class Adam:
     """Kingma and Ba's algorithm 1 in double precision, L2 added to the gradient, lazy for the entity table.
 
     The table's rows that are not in the batch keep value and moments; bias correction counts all steps.
     """
 
-    def __init__(self, params: Params, weight_decay: float, learning_rate: float = 0.01) -> None:
-        self.params, self._decay, self._rate = params, weight_decay, learning_rate
-        self._m = {name: np.zeros_like(array) for name, array in params.items()}
-        self._v = {name: np.zeros_like(array) for name, array in params.items()}
+    def __init__(self, learner: Learner) -> None:
+        self.params: Params = {name: array.astype(float) for name, array in arrays(learner).items()}
+        self._decay = learner.hyperparameters.weight_decay
+        self._rate = learner.hyperparameters.learning_rate
+        self._m = {name: np.zeros_like(array) for name, array in self.params.items()}
+        self._v = {name: np.zeros_like(array) for name, array in self.params.items()}
         self._t = 0
 
     def step(self, batch: Records) -> None:
@@ -106,10 +186,13 @@ class Adam:
 
 
 def gradients(params: Params, batch: Records) -> Params:
-    """Give the gradient of the mean cross-entropy of a batch by the chain rule, written out for 8 dimensions."""
+    """Give the gradient of the mean cross-entropy of a batch by the chain rule, nothing shared and nothing sparse."""
     octets = (batch.ips[:, None] >> np.array([24, 16, 8, 0], dtype=np.uint32) & 255) + 256 * np.arange(4)
-    # Inputs of each layer, (batch, 8) each; the last one is the embedding.
-    xs = [params["ip_octet_weight"][octets].reshape(-1, 8)]
+    table = params["ip_octet_weight"]
+    # Of a width of 6 the octets have 2, 2, 1 and 1.
+    widths = [len(range(place, params["entity_weight"].shape[1], 4)) for place in range(4)]
+    # Inputs of each layer, (batch, dim) each; the last one is the embedding.
+    xs = [np.hstack([table[octets[:, place], :width] for place, width in enumerate(widths)])]
     num_layers = (len(params) - 2) // 2
     for layer in range(num_layers):
         xs.append(np.maximum(xs[-1], 0) @ params[f"ip_layer{layer}_weight"].T + params[f"ip_layer{layer}_bias"])
@@ -122,5 +205,6 @@ def gradients(params: Params, batch: Records) -> Params:
         found[f"ip_layer{layer}_weight"] = backward.T @ np.maximum(xs[layer], 0)
         found[f"ip_layer{layer}_bias"] = backward.sum(axis=0)
         backward = backward @ params[f"ip_layer{layer}_weight"] * (xs[layer] > 0)
-    np.add.at(found["ip_octet_weight"], octets, backward.reshape(-1, 4, 2))
+    for place, part in enumerate(np.split(backward, np.cumsum(widths)[:-1], axis=1)):
+        np.add.at(found["ip_octet_weight"], (octets[:, place], slice(0, widths[place])), part)
     return found

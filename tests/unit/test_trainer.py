@@ -77,7 +77,9 @@ class PoisonAt(Callback):
     def on_batch_end(self, trainer: Trainer) -> None:
         """Ruin the network, if it is time."""
         if trainer.state.batch == self._batch:
-            trainer.learner.net.entities.weight.set_data(trainer.learner.net.entities.weight.data() * math.inf)
+            weight = trainer.learner.net.ip_encoder.octets.weight
+            weight.set_data(weight.data() * math.inf)
+            weight.data().wait_to_read()
 
 
 class TestCounting:

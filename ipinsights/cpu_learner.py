@@ -1,0 +1,180 @@
+"""The learner on a CPU, several times as fast as the engine: the step in NumPy, on the memory of the Gluon network.
+
+At the sizes of a step MXNet's operators cost more than their arithmetic, its sparse Adam more than all else. What is
+computed here is what :class:`~ipinsights.learner.Learner` computes, to rounding; ``tests/unit/test_cpu_learner.py``
+holds one to the other. It is fast because
+
+- the entities of a base batch are taken out of the table once for all of its K steps, which find them in the cache;
+- each octet value of a batch is encoded once, however many addresses have it (:mod:`ipinsights.encoder`);
+- lazy Adam needs neither sorting nor gathering (:mod:`ipinsights.adam`);
+- the entities' update runs beside the encoder's, and the spelling of the next addresses beside both.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+from scipy.special import expit
+from threadpoolctl import ThreadpoolController
+
+from ipinsights._mxnet import memory, mx
+from ipinsights.adam import Adam
+from ipinsights.encoder import Encoder, Spelling
+from ipinsights.learner import SCORING_BATCH, Learner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from numpy.typing import NDArray
+
+    from ipinsights.adam import Moments
+    from ipinsights.hyperparameters import Hyperparameters
+    from ipinsights.sampling import Records
+
+__all__ = ["CPULearner"]
+
+_TABLE = "entity_weight"
+
+
+class CPULearner(Learner):
+    """Learner of one model on the CPU, with the results of :class:`~ipinsights.learner.Learner` to rounding.
+
+    Parameters
+    ----------
+    hyperparameters
+        Checked hyperparameters.
+    seed
+        Of the initial parameters.
+
+    Attributes
+    ----------
+    net
+        The network; its parameters are the ones that are trained. Within a base batch its entity table is behind,
+        until :meth:`parameters`, :meth:`score` or :meth:`embeddings` is asked for.
+    """
+
+    def __init__(self, hyperparameters: Hyperparameters, *, seed: int = 0) -> None:
+        super().__init__(hyperparameters, seed=seed)
+        self._arrays = {name: memory(array) for name, array in super().parameters().items()}
+        self._moments: dict[str, Moments] = {
+            name: (np.zeros_like(array), np.zeros_like(array)) for name, array in self._arrays.items()
+        }
+        self._adam = Adam(hyperparameters.learning_rate, hyperparameters.weight_decay)
+        self._encoder = Encoder(self._arrays, hyperparameters.vector_dim, hyperparameters.num_ip_encoder_layers)
+        self._taken: _Rows | None = None
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="learner")
+        self._blas = ThreadpoolController().select(user_api="blas")
+
+    def learn(self, records: Records) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Take a step for each ``mini_batch_size`` of records; yields labels and scores (mini_batch_size,) of each."""
+        size = self.hyperparameters.mini_batch_size
+        batches = [records[start : start + size] for start in range(0, len(records), size)]
+        spellings = [self._pool.submit(Spelling.of, batch.ips) for batch in batches]
+        rows, places = np.unique(records.entity_rows, return_inverse=True)
+        self._taken = _Rows(rows, self._arrays[_TABLE], self._moments[_TABLE])
+        # The products of a step are too small to be shared: threads would wait for each other longer than they work.
+        with self._blas.limit(limits=1):
+            for index, batch in enumerate(batches):
+                of_batch = places[index * size : (index + 1) * size].astype(np.int32)
+                yield batch.labels, self._step(self._taken, of_batch, spellings[index].result(), batch.labels)
+        self._settle()
+        self._taken = None
+
+    def step(self, batch: Records) -> NDArray[np.float32]:
+        """Take one step on a batch of at most ``mini_batch_size``, and give the scores (batch,) before it."""
+        ((_, scores),) = self.learn(batch)
+        return scores
+
+    def score(self, rows: NDArray[np.int32], ips: NDArray[np.uint32]) -> NDArray[np.float32]:
+        """Score pairs with the network as it is now: rows of the entity table and addresses, both (n,), give (n,)."""
+        self._settle()
+        scores = np.empty(len(rows), dtype=np.float32)
+        for start in range(0, len(rows), SCORING_BATCH):
+            part = slice(start, start + SCORING_BATCH)
+            embeddings, _ = self._encoder.forward(Spelling.of(ips[part]))
+            scores[part] = _dot(self._arrays[_TABLE][rows[part]], embeddings)
+        return scores
+
+    def embeddings(
+        self, rows: NDArray[np.int32], ips: NDArray[np.uint32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Give the embeddings of rows of the entity table and of addresses, both (n,), as (n, vector_dim) each."""
+        self._settle()
+        return super().embeddings(rows, ips)
+
+    def parameters(self) -> dict[str, mx.nd.NDArray]:
+        """Give every parameter by its name in the artifact; the arrays are the network's own, not copies."""
+        self._settle()
+        return super().parameters()
+
+    def _settle(self) -> None:
+        """Write back what the steps of this base batch have done to the entities."""
+        if self._taken is not None:
+            self._taken.give_back()
+
+    def _step(
+        self, taken: _Rows, places: NDArray[np.int32], spelling: Spelling, labels: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        self._adam.begin_step()
+        with _silence():
+            # (batch, vector_dim) each
+            entities, (ips, hidden) = taken.values[places], self._encoder.forward(spelling)
+            scores = _dot(entities, ips)
+            error = _error(scores, labels) / np.float32(len(labels))
+            waiting = self._pool.submit(self._update_entities, taken, places, error, ips)
+            entities *= error[:, np.newaxis]
+            for name, gradient in self._encoder.backward(spelling, hidden, entities).items():
+                self._adam.update(self._arrays[name], self._moments[name], gradient)
+            waiting.result()
+        return scores
+
+    def _update_entities(
+        self, taken: _Rows, places: NDArray[np.int32], error: NDArray[np.float32], ips: NDArray[np.float32]
+    ) -> None:
+        touched = np.zeros(len(taken.values), dtype=bool)
+        touched[places] = True
+        # Column n has the error of record n in the row of its entity.
+        starts = np.arange(len(places) + 1, dtype=np.int32)
+        errors = sparse.csc_matrix((error, places, starts), shape=(len(taken.values), len(places)))
+        with _silence():
+            self._adam.update(taken.values, taken.moments, errors @ ips, touched)
+
+
+class _Rows:
+    """Rows taken out of a table, with their moments, (n, width) each; they lie side by side, and in the cache."""
+
+    def __init__(self, rows: NDArray[np.intp], table: NDArray[np.float32], moments: Moments) -> None:
+        self._rows, self._table, self._table_moments = rows, table, moments
+        self.values = table[rows]
+        self.moments = moments[0][rows], moments[1][rows]
+
+    def give_back(self) -> None:
+        """Write the rows to where they come from."""
+        self._table[self._rows] = self.values
+        for whole, part in zip(self._table_moments, self.moments):
+            whole[self._rows] = part
+
+
+def _silence() -> AbstractContextManager[object]:
+    """Let a run that diverges compute its infinities: the metrics see them, and the trainer tells of them."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
+
+
+def _dot(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give the dot products (n,) of rows (n, width)."""
+    products: NDArray[np.float32] = np.einsum("nd,nd->n", left, right)
+    return products
+
+
+def _error(scores: NDArray[np.float32], labels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give the gradient of each cross-entropy with respect to its score: sigmoid(score) - label; shape (batch,).
+
+    Not as the difference, which would lose what a well-fitted pair has left: its Adam step does not shrink with it.
+    """
+    signs = 1 - 2 * labels
+    errors: NDArray[np.float32] = signs * expit(signs * scores)
+    return errors
