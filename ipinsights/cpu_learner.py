@@ -71,6 +71,7 @@ class CPULearner(Learner):
 
     def learn(self, records: Records) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Take a step for each ``mini_batch_size`` of records; yields labels and scores (mini_batch_size,) of each."""
+        self._settle()
         size = self.hyperparameters.mini_batch_size
         batches = [records[start : start + size] for start in range(0, len(records), size)]
         spellings = [self._pool.submit(Spelling.of, batch.ips) for batch in batches]
@@ -112,7 +113,8 @@ class CPULearner(Learner):
         return super().parameters()
 
     def _settle(self) -> None:
-        """Write back what the steps of this base batch have done to the entities."""
+        """Wait for what others do to the network through the engine; write back what steps have done to entities."""
+        mx.nd.waitall()
         if self._taken is not None:
             self._taken.give_back()
 
