@@ -78,12 +78,14 @@ class CPULearner(Learner):
         rows, places = np.unique(records.entity_rows, return_inverse=True)
         self._taken = _Rows(rows, self._arrays[_TABLE], self._moments[_TABLE])
         # The products of a step are too small to be shared: threads would wait for each other longer than they work.
-        with self._blas.limit(limits=1):
-            for index, batch in enumerate(batches):
-                of_batch = places[index * size : (index + 1) * size].astype(np.int32)
-                yield batch.labels, self._step(self._taken, of_batch, spellings[index].result(), batch.labels)
-        self._settle()
-        self._taken = None
+        try:
+            with self._blas.limit(limits=1):
+                for index, batch in enumerate(batches):
+                    of_batch = places[index * size : (index + 1) * size].astype(np.int32)
+                    yield batch.labels, self._step(self._taken, of_batch, spellings[index].result(), batch.labels)
+        finally:
+            self._settle()
+            self._taken = None
 
     def step(self, batch: Records) -> NDArray[np.float32]:
         """Take one step on a batch of at most ``mini_batch_size``, and give the scores (batch,) before it."""
