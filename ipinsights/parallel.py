@@ -16,6 +16,7 @@ from ipinsights._mxnet import mx
 from ipinsights.learner import SCORING_BATCH
 from ipinsights.model import IPInsightsNet, pair_scores
 from ipinsights.model import octet_rows as octet_rows_of
+from ipinsights.parameter_server import build_adam, start_optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,6 +69,8 @@ class ParallelLearner:
         self.net = _net_of(hyperparameters, hyperparameters.num_entity_vectors)
         self._devices = list(devices)
         self._store = store
+        self._is_distributed = store.type.startswith("dist")
+        self._in_step = "sync" in store.type and "async" not in store.type
         self._table = _Table(hyperparameters, store, max(1, max_block_elements // hyperparameters.vector_dim))
         self._score = _PairScore(self.net)
         self._loss = mx.gluon.loss.SigmoidBCELoss()
@@ -75,7 +78,13 @@ class ParallelLearner:
         self._fill_store(seed)
 
     def learn(self, records: Records) -> Iterator[tuple[NDArray[np.float32], mx.nd.NDArray]]:
-        """Take a step for each ``mini_batch_size`` of records; yields as the one-device learner does."""
+        """Take a step for each ``mini_batch_size`` of records; yields as the one-device learner does.
+
+        Without records it takes the steps of other hosts' base batch with them, and adds nothing.
+        """
+        if len(records) == 0 and self._in_step:
+            for _ in range(self.hyperparameters.records_per_row):
+                self._step_idly()
         size = self.hyperparameters.mini_batch_size
         for start in range(0, len(records), size):
             batch = records[start : start + size]
@@ -90,10 +99,12 @@ class ParallelLearner:
         with mx.autograd.record():
             scores = [self._score(share.pulled.embeddings(), share.octet_rows) for share in shares]
             losses = [self._loss(score, share.labels) for score, share in zip(scores, shares)]
-        # The loss of a batch is a mean over all of its records, wherever they are.
-        mx.autograd.backward(losses, [mx.nd.full(loss.shape, 1 / len(batch), ctx=loss.context) for loss in losses])
+        # The loss is a mean over all records of the step, whichever device and host they are on.
+        weight = 1 / (len(batch) * (self._store.num_workers if self._in_step else 1))
+        mx.autograd.backward(losses, [mx.nd.full(loss.shape, weight, ctx=loss.context) for loss in losses])
         self._table.push([share.pulled for share in shares])
-        self._exchange_encoder([share.device for share in shares])
+        for key, (_, parameter) in self._encoder_keys():
+            self._exchange(key, parameter, [parameter.grad(share.device) for share in shares])
         return mx.nd.concat(*[score.as_in_context(mx.cpu()) for score in scores], dim=0)
 
     def score(self, rows: NDArray[np.int32], ips: NDArray[np.uint32]) -> NDArray[np.float32]:
@@ -126,13 +137,15 @@ class ParallelLearner:
         """Put initial parameters into the store: block by block, each drawn as the table of a network of its own."""
         for block in range(self._table.num_blocks):
             drawn = _net_of(self.hyperparameters, self._table.block_shape(block)[0])
-            drawn.initialize_from(seed + block, mx.cpu())
-            self._table.fill(block, drawn.entities.weight.data())
+            if self._store.rank == 0 or block == 0:
+                drawn.initialize_from(seed + block, mx.cpu())
+            self._table.fill(block, drawn.entities.weight.data() if self._store.rank == 0 else None)
             if block == 0:
                 self._fill_encoder(drawn)
-        self._store.set_optimizer(
-            mx.optimizer.Adam(learning_rate=self.hyperparameters.learning_rate, wd=self.hyperparameters.weight_decay)
-        )
+        if self._is_distributed:
+            start_optimizer(self._store)
+        else:
+            self._store.set_optimizer(build_adam(self.hyperparameters))
 
     def _fill_encoder(self, drawn: IPInsightsNet) -> None:
         self.net.ip_encoder.initialize(mx.init.Zero(), ctx=self._devices)
@@ -146,10 +159,17 @@ class ParallelLearner:
         """Give the store's keys of the encoder's parameters, which follow those of the table's blocks."""
         return enumerate(self._encoder_params().items(), start=self._table.num_blocks)
 
-    def _exchange_encoder(self, devices: Sequence[mx.Context]) -> None:
+    def _step_idly(self) -> None:
+        self._table.push([])
         for key, (_, parameter) in self._encoder_keys():
-            self._store.push(key, [parameter.grad(device) for device in devices], priority=-key)
-            self._store.pull(key, out=parameter.list_data(), priority=-key)
+            gradient = parameter.list_grad()[0]
+            # The array that the last pull wrote to, so that this push comes behind it; see _Table._nothing_for.
+            gradient[:] = 0
+            self._exchange(key, parameter, [gradient])
+
+    def _exchange(self, key: int, parameter: mx.gluon.Parameter, gradients: list[mx.nd.NDArray]) -> None:
+        self._store.push(key, gradients, priority=-key)
+        self._store.pull(key, out=parameter.list_data(), priority=-key)
 
 
 class _PairScore(mx.gluon.HybridBlock):
@@ -187,10 +207,13 @@ class _Table:
         """Give rows and width of a block; the last one may be shorter."""
         return min(self._rows_per_block, self.shape[0] - block * self._rows_per_block), self.shape[1]
 
-    def fill(self, block: int, values: mx.nd.NDArray) -> None:
-        """Put a block's first values into the store."""
-        every_row = mx.nd.arange(len(values), dtype="int64")
-        self._store.init(block, mx.nd.sparse.row_sparse_array((values, every_row), shape=values.shape))
+    def fill(self, block: int, values: mx.nd.NDArray | None) -> None:
+        """Put a block's first values into the store; the first host's count, and the others may have none."""
+        if values is None:
+            self._store.init(block, mx.nd.sparse.zeros("row_sparse", self.block_shape(block)))
+        else:
+            every_row = mx.nd.arange(len(values), dtype="int64")
+            self._store.init(block, mx.nd.sparse.row_sparse_array((values, every_row), shape=values.shape))
 
     def pull(self, rows: NDArray[np.int32], device: mx.Context) -> _PulledRows:
         """Bring rows (n,) to a device; an order of the caller's, and repeats, are kept."""
@@ -208,7 +231,7 @@ class _Table:
         """Hand the gradients of pulled rows to the optimizer; a block without any counts the step all the same."""
         for block in range(self.num_blocks):
             gradients = [part.values.grad for rows in pulled for part in rows.parts if part.block == block]
-            self._store.push(block, gradients or mx.nd.sparse.zeros("row_sparse", self.block_shape(block)))
+            self._store.push(block, gradients or self._nothing_for(block))
 
     def __getitem__(self, part: slice) -> NDArray[np.float32]:
         """Give a slice of rows, pulled from the store."""
@@ -223,6 +246,15 @@ class _Table:
         ids = mx.nd.array(rows, dtype="int64", ctx=device)
         self._store.row_sparse_pull(block, out=values, row_ids=ids)
         return _Part(block, values, ids)
+
+    def _nothing_for(self, block: int) -> mx.nd.NDArray:
+        """Give an empty gradient, once the block's last one has arrived.
+
+        MXNet sends pushes of a key in order only if something is pulled between them; a server that got two from one
+        host and none from another would take both for its step.
+        """
+        self._pull_from(block, np.zeros(1, dtype=np.int32), mx.cpu()).values.wait_to_read()
+        return mx.nd.sparse.zeros("row_sparse", self.block_shape(block))
 
 
 @dataclass(frozen=True)

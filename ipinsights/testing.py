@@ -82,6 +82,8 @@ def make_container_tree(
     channels: Mapping[str, str],
     content_type: str | None = "text/csv",
     hosts: Sequence[str] = ("algo-1",),
+    current_host: str | None = None,
+    distribution: str = "FullyReplicated",
 ) -> Path:
     """Write what the platform lays below ``/opt/ml`` before it starts a training container.
 
@@ -96,7 +98,11 @@ def make_container_tree(
     content_type
         Of every channel; None when the job names none.
     hosts
-        All hosts of the job; the tree is the first one's.
+        All hosts of the job.
+    current_host
+        Whose tree it is; the first host's when not given.
+    distribution
+        Of every channel: ``FullyReplicated`` or ``ShardedByS3Key``.
 
     Returns
     -------
@@ -107,10 +113,10 @@ def make_container_tree(
     config.mkdir(parents=True)
     (base / "model").mkdir()
     (base / "output").mkdir()
-    channel = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None"}
+    channel = {"TrainingInputMode": "File", "S3DistributionType": distribution, "RecordWrapperType": "None"}
     if content_type is not None:
         channel["ContentType"] = content_type
-    resources = {"current_host": hosts[0], "hosts": list(hosts), "network_interface_name": "eth0"}
+    resources = {"current_host": current_host or hosts[0], "hosts": list(hosts), "network_interface_name": "eth0"}
     files = {
         "hyperparameters.json": dict(hyperparameters),
         "inputdataconfig.json": dict.fromkeys(channels, channel),

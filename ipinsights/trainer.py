@@ -146,8 +146,9 @@ class Trainer:
         batches = BaseBatches(rows, train.ips, self.hyperparameters, seed=self._seed, team=self._team)
         self.batches_per_epoch = len(batches) * self.hyperparameters.records_per_row
         self._notify("on_train_begin")
-        while self.state.epoch < self.hyperparameters.epochs and not self.state.stop:
-            self._run_epoch(batches, validation)
+        stopped = self._stops()
+        while self.state.epoch < self.hyperparameters.epochs and not stopped:
+            stopped = self._run_epoch(batches, validation)
         self._notify("on_train_end")
 
     def evaluate(self, pairs: Pairs) -> float:
@@ -160,15 +161,15 @@ class Trainer:
         negatives = random_ips(len(pairs), rng=rng)
         return discriminator_auc(self.learner.score(rows, pairs.ips), self.learner.score(rows, negatives))
 
-    def _run_epoch(self, batches: BaseBatches, validation: Pairs | None) -> None:
+    def _run_epoch(self, batches: BaseBatches, validation: Pairs | None) -> bool:
+        """Train for an epoch, and say whether the run stops here."""
         self.state.begin_epoch()
         self.metrics.reset()
         self._notify("on_epoch_begin")
         for batch in batches.epoch(self.state.epoch):
             self._train_on(batch)
-            self.state.stop = self._team.agree_to_stop(self.state.stop)
-            if self.state.stop:
-                return
+            if self._stops():
+                return True
         self.metrics.get()
         self._check_divergence()
         self._notify("on_epoch_trained")
@@ -176,7 +177,11 @@ class Trainer:
             self.state.validation_auc = self.evaluate(validation)
         self._notify("on_epoch_end")
         self.state.epoch += 1
-        self.state.stop = self._team.agree_to_stop(self.state.stop)
+        return self._stops()
+
+    def _stops(self) -> bool:
+        """Say whether the run stops; ``state.stop`` itself may change at any time, on one host and not on another."""
+        return self._team.agree_to_stop(self.state.stop)
 
     def _train_on(self, batch: BaseBatch) -> None:
         for labels, scores in self.learner.learn(batch.records):

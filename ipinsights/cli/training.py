@@ -25,20 +25,23 @@ __all__ = ["COMMANDS"]
 @click.option("-H", "assignments", multiple=True, metavar="NAME=VALUE", help="A hyperparameter; repeat as needed.")
 @click.option("--hyperparameters", type=FILE, help="JSON file with a map of hyperparameters; -H goes before it.")
 @click.option("--base-dir", type=FOLDER, help="A container's tree (/opt/ml): everything is read from there.")
+@click.option(
+    "--hosts", type=click.IntRange(min=1), default=1, show_default=True, help="Hosts that this machine plays."
+)
 @click.option("--quiet", is_flag=True, help="No log, only the progress bar.")
 @SEED
-def train(seed: int, quiet: bool, base_dir: Path | None, **options: Any) -> None:  # noqa: FBT001
+def train(seed: int, quiet: bool, hosts: int, base_dir: Path | None, **options: Any) -> None:  # noqa: FBT001
     """Train a model as SageMaker does, on files or on a container's tree."""
-    from ipinsights.sagemaker import training
+    from ipinsights.sagemaker import launch
     from ipinsights.sagemaker.environment import Environment
+    from ipinsights.sagemaker.training import failure_reported
 
-    with training.failure_reported(base_dir) if base_dir else nullcontext():
+    with failure_reported(base_dir) if base_dir else nullcontext():
         if base_dir:
-            _refuse_beside_base_dir(options)
-            job = training.Job.from_environment(Environment.read(base_dir), seed=seed)
+            _refuse_beside_base_dir({**options, "hosts": hosts > 1})
+            launch.train_in_container(Environment.read(base_dir), seed=seed, quiet=quiet)
         else:
-            job = _local_job(seed=seed, **options)
-        training.run(job, quiet=quiet)
+            launch.train(_local_job(seed=seed, **options), num_hosts=hosts, quiet=quiet)
 
 
 @click.command()

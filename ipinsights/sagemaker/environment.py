@@ -35,11 +35,14 @@ class Channel:
         The folder the platform copied the channel's files into.
     content_type
         As given with the job; empty when none was given, which means CSV.
+    is_sharded
+        Whether each host was given files of its own (``ShardedByS3Key``) instead of all files.
     """
 
     name: str
     path: Path
     content_type: str
+    is_sharded: bool = False
 
     def check(self) -> Channel:
         """Give the channel itself if this algorithm can read it.
@@ -199,4 +202,5 @@ def _read_channel(name: str, path: Path, entry: Any) -> Channel:
         raise ClientError(
             f"Channel '{name}' is in Pipe mode; IP Insights reads files. Use File or FastFile as its input mode."
         )
-    return Channel(name, path, str(entry.get("ContentType") or ""))
+    is_sharded = entry.get("S3DistributionType") == "ShardedByS3Key"
+    return Channel(name, path, str(entry.get("ContentType") or ""), is_sharded)

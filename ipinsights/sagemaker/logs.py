@@ -184,9 +184,14 @@ class JobLog(Callback):
 
     def model_saved(self, path: Path, seconds: float) -> None:
         """Log where the model lies, how long saving took, and how long the whole job: the last lines of all."""
-        _logger.warning("wait_for_all_workers will not sync workers since the kv store is not running distributed")
+        if not self._store.startswith("dist"):
+            _logger.warning("wait_for_all_workers will not sync workers since the kv store is not running distributed")
         self._emit({"finalize.time": 1000 * seconds}, start=time.time() - seconds)
         _logger.info('Saved checkpoint to "%s"', path)
+        self.training_ended()
+
+    def training_ended(self) -> None:
+        """Log how long the whole job took; on hosts that save no model."""
         _logger.info("Test data is not provided.")
         total = self._milliseconds_since(self._job_clock)
         self._emit({"setuptime": self._setup_milliseconds, "totaltime": total})

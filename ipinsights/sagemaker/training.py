@@ -20,6 +20,7 @@ from ipinsights.callbacks import ProgressBar, Speedometer
 from ipinsights.data import entity_rows, read_pairs
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
 from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.sagemaker.crew import Alone
 from ipinsights.sagemaker.environment import Environment, failure_file
 from ipinsights.sagemaker.logs import JobLog, set_up_logging
 
@@ -54,6 +55,8 @@ class Job:
         Name of this host in the log.
     seed
         Of every random draw.
+    is_sharded
+        Whether every host has training files of its own, instead of all of them.
     """
 
     hyperparameters: Mapping[str, Any]
@@ -63,6 +66,7 @@ class Job:
     model_dir: Path
     host: str = "algo-1"
     seed: int = 0
+    is_sharded: bool = False
 
     @classmethod
     def from_environment(cls, environment: Environment, *, seed: int = 0) -> Job:
@@ -73,19 +77,21 @@ class Job:
         ClientError
             A channel is missing or cannot be read.
         """
+        train = environment.required_channel("train")
         validation = environment.channel("validation")
         return cls(
             hyperparameters=environment.hyperparameters,
             source=str(environment.hyperparameters_file),
-            train=environment.required_channel("train").path,
+            train=train.path,
             validation=validation.path if validation else None,
             model_dir=environment.model_dir,
             host=environment.current_host,
             seed=seed,
+            is_sharded=train.is_sharded,
         )
 
 
-def run(job: Job, *, quiet: bool = False) -> Path | None:
+def run(job: Job, *, quiet: bool = False, crew: Alone | None = None) -> Path | None:
     """Train and save a model, writing the original's log.
 
     SIGTERM ends training after the current base batch and saves what is trained so far.
@@ -96,11 +102,13 @@ def run(job: Job, *, quiet: bool = False) -> Path | None:
         What to do.
     quiet
         Log errors only; progress bars are shown on a terminal all the same.
+    crew
+        This host among those of the job; alone when not given.
 
     Returns
     -------
     Path or None
-        The artifact; None when the job was stopped before its first batch.
+        The artifact; None when the job was stopped before its first batch, and on all hosts but the first.
 
     Raises
     ------
@@ -113,14 +121,17 @@ def run(job: Job, *, quiet: bool = False) -> Path | None:
     log.job_configured(job.hyperparameters, job.source)
     if hyperparameters.ignored:
         _logger.warning("These hyperparameters change nothing: %s.", ", ".join(hyperparameters.ignored))
-    artifact.prepare(job.model_dir)
+    crew = crew or Alone()
+    if crew.is_first:
+        artifact.prepare(job.model_dir)
     with _StopSignal() as stop, _lack_of_memory_told(hyperparameters):
-        train = read_pairs(job.train, progress=True)
-        validation = read_pairs(job.validation, progress=True) if job.validation else None
-        trainer = _build_trainer(job, hyperparameters, log)
+        train = crew.share(read_pairs(job.train, progress=True), is_sharded=job.is_sharded)
+        validation = read_pairs(job.validation, progress=True) if job.validation and crew.is_first else None
+        trainer = _build_trainer(job, hyperparameters, log, crew, num_rows=len(train))
         stop.when_received(trainer)
         trainer.fit(train, validation)
-        return _save(job, trainer, train, log)
+        crew.wait()
+        return _save(job, trainer, train, log, crew)
 
 
 @contextlib.contextmanager
@@ -163,29 +174,33 @@ def _lack_of_memory_told(hyperparameters: Hyperparameters) -> Iterator[None]:
         ) from None
 
 
-def _build_trainer(job: Job, hyperparameters: Hyperparameters, log: JobLog) -> Trainer:
+def _build_trainer(job: Job, hyperparameters: Hyperparameters, log: JobLog, crew: Alone, *, num_rows: int) -> Trainer:
     # Imported here because the engine takes a second to load: bad hyperparameters and bad data are told sooner.
-    from ipinsights.devices import build_learner, choose_devices, count_gpus, store_type
+    from ipinsights.devices import choose_devices, count_gpus, store_type
     from ipinsights.trainer import Trainer
 
     devices = choose_devices(hyperparameters.num_gpus)
-    store = store_type(hyperparameters.kvstore, num_hosts=1, num_gpus=count_gpus(devices))
+    store = store_type(hyperparameters.kvstore, num_hosts=crew.size, num_gpus=count_gpus(devices))
     log.devices_chosen(count_gpus(devices), store)
     callbacks = (Speedometer(hyperparameters.batch_metrics_publish_interval), log, ProgressBar())
     start = time.perf_counter()
-    learner = build_learner(hyperparameters, devices=devices, store=store, seed=job.seed)
-    trainer = Trainer(hyperparameters, seed=job.seed, callbacks=callbacks, learner=learner)
+    learner, team = crew.build_learner(hyperparameters, devices=devices, store=store, seed=job.seed, num_rows=num_rows)
+    trainer = Trainer(hyperparameters, seed=job.seed, callbacks=callbacks, learner=learner, team=team)
     log.network_initialized(time.perf_counter() - start)
     return trainer
 
 
-def _save(job: Job, trainer: Trainer, train: Pairs, log: JobLog) -> Path | None:
+def _save(job: Job, trainer: Trainer, train: Pairs, log: JobLog, crew: Alone) -> Path | None:
     if trainer.state.num_batches == 0:
         _logger.warning("The job was stopped before its first batch: there is no model to save.")
         return None
     start = time.perf_counter()
     seen = np.zeros(trainer.hyperparameters.num_entity_vectors, dtype=bool)
     seen[entity_rows(train.entities, len(seen))] = True
+    seen = crew.any_of(seen)
+    if not crew.is_first:
+        log.training_ended()
+        return None
     path = artifact.save(
         job.model_dir,
         params=trainer.learner.parameters(),

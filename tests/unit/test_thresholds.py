@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ipinsights import artifact
-from ipinsights.conformal import odds_text
 from ipinsights.data import Pairs
 from ipinsights.errors import ClientError
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.predictor import Predictor
-from ipinsights.thresholds import Threshold, default_path
+from ipinsights.thresholds import Threshold, default_path, odds_text
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,125 @@
+"""The roles of a distributed job: MXNet's scheduler, servers and workers (ps-lite), one process each.
+
+The servers hold the parameters and run the optimizer. MXNet sends them that optimizer as a pickle; ours build it from
+their own hyperparameters and unpickle nothing, whoever sends.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Callable
+
+from ipinsights._mxnet import mx
+from ipinsights.team import Team
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ipinsights.hyperparameters import Hyperparameters
+
+__all__ = ["StoreTeam", "build_adam", "connect", "serve", "start_optimizer"]
+
+# Keys from here on are sums, not parameters: servers add up what is pushed.
+_VOTES = 2**20
+_SEEN = _VOTES + 1
+# The one command of ours to a server: take the optimizer into use. Numbers below 0 are MXNet's.
+_USE_OPTIMIZER = 0
+
+
+def build_adam(hyperparameters: Hyperparameters) -> mx.optimizer.Optimizer:
+    """Give the optimizer of a job: lazy for row-sparse parameters; gradients come as means."""
+    return mx.optimizer.Adam(learning_rate=hyperparameters.learning_rate, wd=hyperparameters.weight_decay)
+
+
+def serve(environment: Mapping[str, str], hyperparameters: Hyperparameters) -> None:
+    """Be the scheduler or a server, as the environment's ``DMLC_ROLE`` says, until the last worker leaves.
+
+    Parameters
+    ----------
+    environment
+        MXNet's ``DMLC_*`` variables. They must not be set when MXNet is imported: it would serve at once, with pickles.
+    hyperparameters
+        Of the job.
+    """
+    os.environ.update(environment)
+    _Server(mx.kv.create("dist"), hyperparameters).run()
+
+
+def connect(environment: Mapping[str, str], store: str) -> mx.kv.KVStore:
+    """Be a worker: give the store of the job, of a type like ``dist_sync``, once every process is there."""
+    os.environ.update(environment)
+    return mx.kv.create(store)
+
+
+def start_optimizer(store: mx.kv.KVStore) -> None:
+    """Let the servers update what is pushed, from now on; every worker calls this."""
+    if store.rank == 0:
+        store._send_command_to_servers(_USE_OPTIMIZER, "")  # noqa: SLF001 - MXNet's own set_optimizer does it this way
+    store._barrier()  # noqa: SLF001 - as Gluon's trainer does
+
+
+class _Server(mx.kv.kvstore_server.KVStoreServer):
+    """MXNet's server, with an optimizer of its own."""
+
+    def __init__(self, store: mx.kv.KVStore, hyperparameters: Hyperparameters) -> None:
+        super().__init__(store)
+        self._adam = mx.optimizer.get_updater(build_adam(hyperparameters))
+
+    def _controller(self) -> Callable[[int, bytes, Any], None]:
+        def control(command: int, _body: bytes, _: Any) -> None:
+            if command == _USE_OPTIMIZER:
+                self.kvstore._set_updater(self._update)  # noqa: SLF001 - as MXNet's set_optimizer does on a server
+
+        return control
+
+    def _update(self, key: int, pushed: mx.nd.NDArray, stored: mx.nd.NDArray) -> None:
+        if key >= _VOTES:
+            stored += pushed
+        else:
+            self._adam(key, pushed, stored)
+
+
+@dataclass(frozen=True)
+class StoreTeam(Team):
+    """The hosts of a distributed job, which agree through the store.
+
+    Attributes
+    ----------
+    store
+        The job's store, connected.
+    """
+
+    store: mx.kv.KVStore | None = None
+
+    def __post_init__(self) -> None:
+        self._store.init(_VOTES, mx.nd.zeros(1))
+
+    def agree_to_stop(self, wanted: bool) -> bool:  # noqa: FBT001
+        """Say whether any host wants to stop, or wanted to before."""
+        votes = mx.nd.full(1, float(wanted))
+        self._store.push(_VOTES, votes)
+        self._store.pull(_VOTES, out=votes)
+        return bool(votes.asscalar() > 0)
+
+    def wait(self) -> None:
+        """Wait until every host has come here."""
+        mx.nd.waitall()
+        self._store._barrier()  # noqa: SLF001 - as Gluon's trainer does
+
+    def any_of(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Give what any host has: the flags (n,) of all, or-ed. To be called once."""
+        counts = mx.nd.array(flags, dtype="float32")
+        self._store.init(_SEEN, mx.nd.zeros(len(flags)))
+        self._store.push(_SEEN, counts)
+        self.wait()
+        self._store.pull(_SEEN, out=counts)
+        anybody: NDArray[np.bool_] = counts.asnumpy() > 0
+        return anybody
+
+    @property
+    def _store(self) -> mx.kv.KVStore:
+        return self.store

@@ -1,0 +1,156 @@
+"""A training job's place among its hosts: alone, or a member of a crew whose parameters lie on servers."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import ipinsights
+from ipinsights.data import Pairs
+from ipinsights.errors import ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from multiprocessing.connection import Connection
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ipinsights._mxnet import mx
+    from ipinsights.hyperparameters import Hyperparameters
+    from ipinsights.learner import Learner
+    from ipinsights.parallel import ParallelLearner
+    from ipinsights.sagemaker.cluster import Cluster
+    from ipinsights.team import Team
+
+__all__ = ["Alone", "Member"]
+
+
+class Alone:
+    """The only host of a job.
+
+    Attributes
+    ----------
+    is_first
+        Whether this host validates and saves.
+    size
+        Number of hosts.
+    """
+
+    is_first = True
+    size = 1
+
+    def share(self, pairs: Pairs, *, is_sharded: bool) -> Pairs:  # noqa: ARG002
+        """Give this host's part of a channel."""
+        return pairs
+
+    def build_learner(
+        self,
+        hyperparameters: Hyperparameters,
+        *,
+        devices: Sequence[mx.Context],
+        store: str,
+        seed: int,
+        num_rows: int,  # noqa: ARG002
+    ) -> tuple[Learner | ParallelLearner, Team]:
+        """Give a learner, and the team it learns in.
+
+        Parameters
+        ----------
+        hyperparameters, devices, store, seed
+            As in :func:`ipinsights.devices.build_learner`.
+        num_rows
+            Training rows of this host.
+        """
+        from ipinsights.devices import build_learner
+        from ipinsights.team import Team
+
+        return build_learner(hyperparameters, devices=devices, store=store, seed=seed), Team()
+
+    def any_of(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Give the flags (n,) that any host has set."""
+        return flags
+
+    def wait(self) -> None:
+        """Wait until every host has come here."""
+
+
+class Member(Alone):
+    """A worker of a distributed job.
+
+    Parameters
+    ----------
+    cluster
+        The job's hosts.
+    environment
+        MXNet's environment for a worker of this host.
+    supervisor
+        The end of a pipe to the supervisor, which calls the roll.
+    """
+
+    def __init__(self, cluster: Cluster, environment: Mapping[str, str], supervisor: Connection) -> None:
+        self._cluster = cluster
+        self._environment = environment
+        self._supervisor = supervisor
+        self.is_first = cluster.rank == 0
+        self.size = cluster.size
+
+    def share(self, pairs: Pairs, *, is_sharded: bool) -> Pairs:
+        """Give this host's part of a channel: all of a shard; else every so manieth row, which needs no counting.
+
+        Raises
+        ------
+        ClientError
+            There are fewer rows than hosts.
+        """
+        if is_sharded:
+            return pairs
+        if len(pairs) < self.size:
+            raise ClientError(
+                f"The training data has {len(pairs)} rows for {self.size} hosts: host '{self._cluster.name}' or a "
+                "later one would have none. Use fewer hosts."
+            )
+        part = slice(self._cluster.rank, None, self.size)
+        return Pairs(pairs.entities[part].copy(), pairs.ips[part].copy())
+
+    def build_learner(
+        self,
+        hyperparameters: Hyperparameters,
+        *,
+        devices: Sequence[mx.Context],
+        store: str,
+        seed: int,
+        num_rows: int,
+    ) -> tuple[Learner | ParallelLearner, Team]:
+        """Give a learner with its parameters on the servers; waits until every host has read its data."""
+        from ipinsights.parallel import ParallelLearner
+        from ipinsights.parameter_server import StoreTeam, connect
+
+        own = math.ceil(num_rows / hyperparameters.mini_batch_size)
+        everybody = self._call_roll(hyperparameters, store=store, seed=seed, num_base_batches=own)
+        connected = connect(self._environment, store)
+        learner = ParallelLearner(hyperparameters, devices=devices, store=connected, seed=seed)
+        longest = max(facts["num_base_batches"] for facts in everybody)
+        self._team = StoreTeam(self._cluster.rank, self.size, longest, connected)
+        return learner, self._team
+
+    def any_of(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Give the flags (n,) that any host has set; every host calls this once."""
+        return self._team.any_of(flags)
+
+    def wait(self) -> None:
+        """Wait until every host has come here."""
+        self._team.wait()
+
+    def _call_roll(
+        self, hyperparameters: Hyperparameters, *, store: str, seed: int, num_base_batches: int
+    ) -> list[dict[str, Any]]:
+        agreed = {
+            **{name: f"'{value}'" for name, value in hyperparameters.to_strings().items()},
+            "_kvstore": store,
+            "the seed": str(seed),
+            "the version of ipinsights": ipinsights.__version__,
+        }
+        self._supervisor.send({"ready": {"agreed": agreed, "num_base_batches": num_base_batches}})
+        everybody: list[dict[str, Any]] = self._supervisor.recv()
+        return everybody

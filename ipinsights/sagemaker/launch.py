@@ -1,0 +1,129 @@
+"""Where a training job runs: in this process, on a container's cluster, or on hosts that this machine plays."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import socket
+from contextlib import ExitStack
+from dataclasses import replace
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING
+
+from ipinsights.errors import AlgorithmError, IPInsightsError
+from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.sagemaker import training
+from ipinsights.sagemaker.cluster import Cluster
+from ipinsights.sagemaker.supervisor import Supervisor, die_with_parent
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from pathlib import Path
+
+    from ipinsights.sagemaker.environment import Environment
+
+__all__ = ["train", "train_in_container"]
+
+_SPAWN = multiprocessing.get_context("spawn")
+# Ports that a host with one server uses, from the scheduler's on.
+_NUM_PORTS = 4
+
+
+def train_in_container(environment: Environment, *, seed: int = 0, quiet: bool = False) -> Path | None:
+    """Train the job of a container's tree, together with the other hosts if there are any.
+
+    Raises
+    ------
+    IPInsightsError
+        As :func:`ipinsights.sagemaker.training.run` and :meth:`ipinsights.sagemaker.supervisor.Supervisor.run`.
+    """
+    job = training.Job.from_environment(environment, seed=seed)
+    if len(environment.hosts) > 1:
+        return Supervisor(job, Cluster.from_environment(environment), quiet=quiet).run()
+    return train(job, quiet=quiet)
+
+
+def train(job: training.Job, *, num_hosts: int = 1, quiet: bool = False) -> Path | None:
+    """Train on this machine, which plays as many hosts as it is told; each has an address of the loopback.
+
+    A single host is this process itself, unless ``_kvstore`` asks for a parameter server.
+
+    Raises
+    ------
+    IPInsightsError
+        As :func:`train_in_container`.
+    """
+    if num_hosts > 1 or Hyperparameters.parse(job.hyperparameters).kvstore.startswith("dist"):
+        return _play_hosts(job, num_hosts, quiet=quiet)
+    return training.run(job, quiet=quiet)
+
+
+def _play_hosts(job: training.Job, num_hosts: int, *, quiet: bool) -> Path | None:
+    port = _free_port()
+    hosts = {}
+    with ExitStack() as stack:
+        for rank in range(num_hosts):
+            ours, theirs = _SPAWN.Pipe(duplex=False)
+            cluster = Cluster.loopback(num_hosts, rank, port)
+            host = _SPAWN.Process(target=_be_host, args=(replace(job, host=cluster.name), cluster, quiet, theirs))
+            host.start()
+            stack.callback(host.kill)
+            theirs.close()
+            hosts[ours] = host
+
+        def stop(*_: object) -> None:
+            for host in hosts.values():
+                host.terminate()
+
+        previous = signal.signal(signal.SIGTERM, stop)
+        stack.callback(signal.signal, signal.SIGTERM, previous)
+        results = _collect(list(hosts))
+        for host in hosts.values():
+            host.join()
+    return results[0]
+
+
+def _collect(pipes: list[Connection]) -> list[Path | None]:
+    """Give the result of every host, in their order; raises the failure that comes first, once all have ended."""
+    results: dict[Connection, Path | None] = {}
+    failures: list[IPInsightsError] = []
+    waiting = list(pipes)
+    while waiting:
+        for pipe in wait(waiting):
+            assert isinstance(pipe, multiprocessing.connection.Connection)
+            waiting.remove(pipe)
+            try:
+                result = pipe.recv()
+            except EOFError:
+                result = None
+            if isinstance(result, IPInsightsError):
+                failures.append(result)
+            results[pipe] = result
+    if failures:
+        raise failures[0]
+    return [results[pipe] for pipe in pipes]
+
+
+def _be_host(job: training.Job, cluster: Cluster, quiet: bool, parent: Connection) -> None:  # noqa: FBT001
+    """Be one of the hosts that this machine plays; an interrupt from the terminal is the parent's business."""
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        parent.send(Supervisor(job, cluster, quiet=quiet).run())
+    except IPInsightsError as error:
+        parent.send(error)
+    except Exception as error:  # noqa: BLE001 - told to the parent, which fails with it
+        parent.send(AlgorithmError(repr(error)))
+
+
+def _free_port() -> int:
+    """Give the first of some consecutive ports that nobody uses at the moment."""
+    while True:
+        with ExitStack() as stack:
+            first = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+            try:
+                for port in range(first + 1, first + _NUM_PORTS):
+                    stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            except (OSError, OverflowError):
+                continue
+            return int(first)

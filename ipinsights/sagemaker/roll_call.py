@@ -1,0 +1,258 @@
+"""The roll call: how the hosts of a job find each other, and learn of each other's end.
+
+MXNet's processes wait for ever for one that has died. So every host keeps one connection to the first one: as long as
+it is open the host is there, and what ends one host ends all. Lines of JSON go over it, a handful in a job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import socketserver
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from io import BufferedIOBase
+
+    from ipinsights.sagemaker.cluster import Cluster
+
+__all__ = ["Link", "RollCall"]
+
+# How long the first host waits for the last one to come; containers start minutes apart.
+_JOIN_SECONDS = 300.0
+_MAX_LINE_BYTES = 2**20
+# A host that vanishes without a word (a cut cable, a lost machine) is noticed after 10 + 4 * 5 seconds.
+_KEEP_ALIVE = {
+    socket.SO_KEEPALIVE: (socket.SOL_SOCKET, 1),
+    socket.TCP_KEEPIDLE: (socket.IPPROTO_TCP, 10),
+    socket.TCP_KEEPINTVL: (socket.IPPROTO_TCP, 5),
+    socket.TCP_KEEPCNT: (socket.IPPROTO_TCP, 4),
+    socket.TCP_USER_TIMEOUT: (socket.IPPROTO_TCP, 30_000),
+}
+
+
+class RollCall(socketserver.ThreadingTCPServer):
+    """The first host's end of all connections; a context manager that keeps the roll in threads of its own.
+
+    Every host reports that it is ready, with facts that each must agree on; when all are, every host is told the facts
+    of all. The first failure, the loss of a host, or the success of all is told to everyone and ends the roll call.
+
+    Parameters
+    ----------
+    cluster
+        Seen from the first host.
+
+    Raises
+    ------
+    ClientError
+        The port is taken.
+    """
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self, cluster: Cluster, *, join_seconds: float = _JOIN_SECONDS) -> None:
+        self._hosts = cluster.hosts
+        self._lock = threading.RLock()
+        self._streams: dict[str, BufferedIOBase] = {}
+        self._facts: dict[str, Mapping[str, Any]] = {}
+        self._done: set[str] = set()
+        self._over = threading.Event()
+        self._alarm = threading.Timer(join_seconds, self._check_presence, [join_seconds])
+        address = (cluster.own_address, cluster.roll_call_port)
+        try:
+            super().__init__(address, _Host)
+        except OSError as error:
+            raise ClientError(f"Cannot listen on {address[0]}:{address[1]}: {error.strerror}.") from None
+
+    def __enter__(self) -> RollCall:  # noqa: PYI034 - Self is not in Python 3.9
+        self._alarm.daemon = True
+        self._alarm.start()
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # The link of this host is closed by now, so a verdict is at hand: let all others hear it.
+        self._over.wait()
+        self._alarm.cancel()
+        self.shutdown()
+        self.server_close()
+
+    def enter(self, host: str, stream: BufferedIOBase) -> bool:
+        """Take in a host, unless it is none of the job's or is there already."""
+        with self._lock:
+            if host not in self._hosts or host in self._streams:
+                return False
+            self._streams[host] = stream
+            return True
+
+    def receive(self, host: str, message: Mapping[str, Any]) -> None:
+        """Act on what a host says."""
+        with self._lock:
+            if "ready" in message:
+                self._facts[host] = message["ready"]
+                if len(self._facts) == len(self._hosts):
+                    self._compare()
+            elif "failed" in message:
+                self._end({"failed": {**message["failed"], "host": host}})
+            elif "done" in message:
+                self._done.add(host)
+                # A host that is told to stop before training began has nothing to wait for, nor have the others.
+                if len(self._done) == len(self._hosts) or len(self._facts) < len(self._hosts):
+                    self._end({"over": True})
+
+    def leave(self, host: str) -> None:
+        """Act on the end of a host's connection."""
+        with self._lock:
+            self._lose(host, "its connection to the first host has ended")
+
+    def _check_presence(self, join_seconds: float) -> None:
+        with self._lock:
+            for host in self._hosts:
+                if host not in self._streams:
+                    self._lose(host, f"it did not come to the roll call within {join_seconds:g} seconds")
+
+    def _compare(self) -> None:
+        first = self._hosts[0]
+        for host in self._hosts[1:]:
+            differences = _differences(self._facts[first]["agreed"], self._facts[host]["agreed"])
+            if differences:
+                message = f"Hosts '{first}' and '{host}' were given different jobs: {differences}. Give all the same."
+                self._end({"failed": {"host": "", "message": message, "exit_code": ClientError.exit_code}})
+                return
+        self._tell({"everybody": [self._facts[host] for host in self._hosts]})
+
+    def _lose(self, host: str, reason: str) -> None:
+        message = f"Host '{host}' was lost: {reason}. Training cannot go on without it; start the job again."
+        self._end({"failed": {"host": "", "message": message, "exit_code": AlgorithmError.exit_code}})
+
+    def _end(self, verdict: Mapping[str, Any]) -> None:
+        if not self._over.is_set():
+            self._tell(verdict)
+            self._over.set()
+
+    def _tell(self, message: Mapping[str, Any]) -> None:
+        line = _line(message)
+        for stream in self._streams.values():
+            with contextlib.suppress(OSError):
+                stream.write(line)
+
+
+class _Host(socketserver.StreamRequestHandler):
+    """The first host's end of one connection."""
+
+    server: RollCall
+
+    def setup(self) -> None:
+        """Watch the connection."""
+        super().setup()
+        _keep_alive(self.request)
+
+    def handle(self) -> None:
+        """Read lines until there are no more; a stranger's first line ends the connection."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            host = json.loads(self.rfile.readline(_MAX_LINE_BYTES))["host"]
+            if self.server.enter(host, self.wfile):
+                try:
+                    while line := self.rfile.readline(_MAX_LINE_BYTES):
+                        self.server.receive(host, json.loads(line))
+                finally:
+                    self.server.leave(host)
+
+
+class Link:
+    """A host's end of its connection to the first host; a context manager.
+
+    Raises
+    ------
+    AlgorithmError
+        The first host cannot be reached.
+    """
+
+    def __init__(self, cluster: Cluster, *, join_seconds: float = _JOIN_SECONDS) -> None:
+        self._first = cluster.hosts[0]
+        self._socket = _connect(cluster, join_seconds)
+        self._buffer = b""
+        self.send(host=cluster.name)
+
+    def __enter__(self) -> Link:  # noqa: PYI034 - Self is not in Python 3.9
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def fileno(self) -> int:
+        """Give the socket's number, to wait for what comes."""
+        return self._socket.fileno()
+
+    def send(self, **message: Any) -> None:
+        """Tell the first host something: ``host``, ``ready``, ``done`` or ``failed``."""
+        with contextlib.suppress(OSError):  # a broken connection is told of where it is read
+            self._socket.sendall(_line(message))
+
+    def receive(self) -> list[dict[str, Any]]:
+        """Give the messages that have come; waits for one if there is none.
+
+        Raises
+        ------
+        IPInsightsError
+            Some host failed, or the first host is lost.
+        """
+        try:
+            piece = self._socket.recv(_MAX_LINE_BYTES)
+        except OSError:
+            piece = b""
+        if not piece:
+            raise AlgorithmError(
+                f"Host '{self._first}' was lost: its connection has ended. "
+                "Training cannot go on without it; start the job again."
+            )
+        *lines, self._buffer = (self._buffer + piece).split(b"\n")
+        messages = [json.loads(line) for line in lines]
+        for message in messages:
+            if "failed" in message:
+                raise _failure(**message["failed"])
+        return messages
+
+
+def _failure(host: str, message: str, exit_code: int) -> IPInsightsError:
+    error = ClientError if exit_code == ClientError.exit_code else AlgorithmError
+    return error(f"Host '{host}' failed: {message}" if host else message)
+
+
+def _differences(one: Mapping[str, str], other: Mapping[str, str]) -> str:
+    names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
+    return "; ".join(f"{name} is {one.get(name, 'not given')} and {other.get(name, 'not given')}" for name in names)
+
+
+def _connect(cluster: Cluster, join_seconds: float) -> socket.socket:
+    address = (cluster.first_address, cluster.roll_call_port)
+    deadline = time.monotonic() + join_seconds
+    while True:
+        try:
+            connection = socket.create_connection(address, timeout=5, source_address=(cluster.own_address, 0))
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise AlgorithmError(
+                    f"Host '{cluster.hosts[0]}' was lost: {address[0]}:{address[1]} cannot be reached: {error}."
+                ) from None
+            time.sleep(0.2)
+        else:
+            connection.settimeout(None)
+            _keep_alive(connection)
+            return connection
+
+
+def _keep_alive(connection: socket.socket) -> None:
+    for option, (level, value) in _KEEP_ALIVE.items():
+        connection.setsockopt(level, option, value)
+
+
+def _line(message: Mapping[str, Any]) -> bytes:
+    return json.dumps(message).encode() + b"\n"

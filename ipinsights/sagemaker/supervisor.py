@@ -1,0 +1,221 @@
+"""One host of a distributed job: its processes, watched, and its word to the other hosts.
+
+The supervisor starts a worker, which reads the data; when every host is ready it starts the scheduler and the servers,
+and then it waits. It never loads the engine, so nothing can block it: whatever ends on this host or on another one
+ends all processes of this host, with one sentence.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from contextlib import ExitStack
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
+from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.sagemaker import training
+from ipinsights.sagemaker.crew import Member
+from ipinsights.sagemaker.logs import bare, set_up_logging
+from ipinsights.sagemaker.roll_call import Link, RollCall
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import SpawnProcess
+
+    from ipinsights.sagemaker.cluster import Cluster
+
+__all__ = ["Supervisor", "die_with_parent"]
+
+_logger = logging.getLogger(__name__)
+
+# Processes that share nothing with this one: MXNet survives no fork.
+_SPAWN = multiprocessing.get_context("spawn")
+# What a process may take to leave once all is done.
+_LEAVE_SECONDS = 30.0
+
+
+class Supervisor:
+    """Supervisor of one host.
+
+    Parameters
+    ----------
+    job
+        The job; the same on every host but for its data.
+    cluster
+        The hosts, seen from this one.
+    quiet
+        As in :func:`ipinsights.sagemaker.training.run`.
+    """
+
+    def __init__(self, job: training.Job, cluster: Cluster, *, quiet: bool = False) -> None:
+        self._job = job
+        self._cluster = cluster
+        self._quiet = quiet
+        self._hyperparameters = Hyperparameters.parse(job.hyperparameters)
+        self._roles = cluster.roles(self._hyperparameters.num_kv_servers or cluster.size)
+        self._processes: dict[SpawnProcess, str] = {}
+        self._worker: Connection | None = None
+        self._artifact: Path | None = None
+
+    def run(self) -> Path | None:
+        """Train with the other hosts; gives the artifact on the first host.
+
+        Raises
+        ------
+        IPInsightsError
+            This host failed or another one did, or was lost.
+        """
+        set_up_logging("error" if self._quiet else self._hyperparameters.log_level)
+        with ExitStack() as stack:
+            if self._cluster.rank == 0:
+                stack.enter_context(RollCall(self._cluster))
+            stack.callback(self._end_processes)
+            self._worker = self._start_worker()
+            previous = signal.signal(signal.SIGTERM, self._stop_worker)
+            stack.callback(signal.signal, signal.SIGTERM, previous)
+            self._watch(stack.enter_context(Link(self._cluster)))
+        return self._artifact
+
+    def _watch(self, link: Link) -> None:
+        while True:
+            pipes = [self._worker] if self._worker else []
+            ready = wait([link.fileno(), *pipes, *(process.sentinel for process in self._processes)])
+            try:
+                if self._worker in ready:
+                    self._hear_worker(link)
+                elif link.fileno() not in ready:
+                    self._check_processes()
+                elif self._hear_hosts(link):
+                    return
+            except IPInsightsError as error:
+                link.send(failed={"message": str(error), "exit_code": error.exit_code})
+                raise
+
+    def _hear_worker(self, link: Link) -> None:
+        assert self._worker is not None
+        try:
+            message = self._worker.recv()
+        except EOFError:
+            self._worker = None
+            return
+        if "failed" in message:
+            exit_code, text = message["failed"]
+            raise (ClientError if exit_code == ClientError.exit_code else AlgorithmError)(text)
+        if "done" in message:
+            self._artifact = message["done"] and Path(message["done"])
+        link.send(**message)
+
+    def _hear_hosts(self, link: Link) -> bool:
+        """Act on what the first host says; True when all is done."""
+        for message in link.receive():
+            if "everybody" in message and self._worker:
+                self._start_servers()
+                self._worker.send(message["everybody"])
+            if "over" in message:
+                self._await_processes()
+                return True
+        return False
+
+    def _start_worker(self) -> Connection:
+        ours, theirs = _SPAWN.Pipe()
+        self._start("worker", _work, self._job, self._cluster, self._roles[-1], self._quiet, theirs)
+        theirs.close()
+        return ours
+
+    def _start_servers(self) -> None:
+        for environment in self._roles[:-1]:
+            role = environment["DMLC_ROLE"]
+            _logger.info("Launching parameter server for role %s", role)
+            process = self._start(role, _serve, environment, self._hyperparameters)
+            bare(f"Process {process.pid} is a shell:{role}.")
+
+    def _start(self, role: str, target: Any, *arguments: Any) -> SpawnProcess:
+        process = _SPAWN.Process(target=target, args=arguments, name=f"ipinsights-{role}")
+        process.start()
+        self._processes[process] = role
+        return process
+
+    def _check_processes(self) -> None:
+        for process, role in list(self._processes.items()):
+            if process.exitcode == 0:
+                del self._processes[process]
+            elif process.exitcode is not None:
+                raise AlgorithmError(_obituary(self._cluster.name, role, process.exitcode))
+
+    def _await_processes(self) -> None:
+        for process, role in self._processes.items():
+            process.join(_LEAVE_SECONDS)
+            if process.exitcode != 0:
+                _logger.warning("The %s of host '%s' did not leave by itself.", role, self._cluster.name)
+
+    def _end_processes(self) -> None:
+        for process in self._processes:
+            process.kill()
+        for process in self._processes:
+            process.join()
+
+    def _stop_worker(self, *_: object) -> None:
+        """Hand SIGTERM on to the worker, which stops with all others after the same base batch."""
+        for process, role in self._processes.items():
+            if role == "worker" and process.is_alive():
+                process.terminate()
+
+
+def die_with_parent() -> None:
+    """End this process when its supervisor ends, however that happens."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _obituary(host: str, role: str, exit_code: int) -> str:
+    end = f"was killed by {signal.Signals(-exit_code).name}" if exit_code < 0 else f"ended with exit code {exit_code}"
+    return f"The {role} of host '{host}' {end}. Training cannot go on without it; start the job again."
+
+
+def _work(
+    job: training.Job,
+    cluster: Cluster,
+    environment: Mapping[str, str],
+    quiet: bool,  # noqa: FBT001
+    supervisor: Connection,
+) -> None:
+    """Be the worker: train, and tell the supervisor how it ended."""
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        artifact = training.run(job, quiet=quiet, crew=Member(cluster, environment, supervisor))
+    except IPInsightsError as error:
+        supervisor.send({"failed": (error.exit_code, str(error))})
+    except SystemExit:
+        supervisor.send({"done": None})
+    except Exception as error:
+        _logger.exception("The worker failed")
+        supervisor.send({"failed": (AlgorithmError.exit_code, repr(error))})
+    else:
+        supervisor.send({"done": str(artifact) if artifact else None})
+        return
+    # Behind an error the engine would wait for the other hosts before it let the process go.
+    os._exit(0)
+
+
+def _serve(environment: Mapping[str, str], hyperparameters: Hyperparameters) -> None:
+    """Be the scheduler or a server; a terminal's interrupt is the supervisor's business."""
+    die_with_parent()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    from ipinsights.parameter_server import serve
+
+    serve(environment, hyperparameters)

@@ -1,0 +1,413 @@
+"""Several hosts: network namespaces with addresses of their own, each with the tree SageMaker would give it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ipinsights import artifact
+from ipinsights.testing import PlantedNetworks, make_container_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import numpy as np
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+HYPERPARAMETERS = {
+    "num_entity_vectors": "200",
+    "vector_dim": "16",
+    "mini_batch_size": "100",
+    "epochs": "4",
+    "learning_rate": "0.01",
+}
+ENDLESS = {**HYPERPARAMETERS, "epochs": "100000"}
+_NUMBERS = itertools.count()
+
+
+@dataclass
+class Host:
+    """A host in a namespace of its own, running a training job."""
+
+    name: str
+    namespace: str
+    tree: Path
+    process: subprocess.Popen[str]
+    log: Path
+    returncode: int | None = None
+
+    def text(self) -> str:
+        """Give what the host has written so far, to both streams."""
+        return self.log.read_text(encoding="utf-8")
+
+    @property
+    def failure(self) -> str:
+        """Give the failure file, empty if there is none."""
+        path = self.tree / "output" / "failure"
+        return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+
+    def pid_of(self, role: str) -> int:
+        """Give the process of a role, as the log names it."""
+        if role == "supervisor":
+            return self.process.pid
+        pattern = r"Process (\d+) is a worker\." if role == "worker" else rf"Process (\d+) is a shell:{role}\."
+        return int(re.findall(pattern, self.text())[0])
+
+    def metrics(self, name: str) -> list[float]:
+        """Give the sums of a metric, as its ``#metrics`` lines have it."""
+        lines = [json.loads(line[9:]) for line in self.text().splitlines() if line.startswith("#metrics ")]
+        return [line["Metrics"][name]["sum"] for line in lines if name in line["Metrics"]]
+
+
+@dataclass
+class Network:
+    """Namespaces joined by a bridge, which lies in one more namespace: nothing of the machine itself changes."""
+
+    folder: Path
+    prefix: str = field(default_factory=lambda: f"ipi{os.getpid() % 100_000}n{next(_NUMBERS)}")
+    hosts: list[Host] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        ip("netns", "add", self.prefix)
+        ip("-n", self.prefix, "link", "add", "bridge", "type", "bridge")
+        ip("-n", self.prefix, "link", "set", "bridge", "up")
+
+    def add(self, number: int, names: Mapping[str, str]) -> str:
+        """Make the namespace of host algo-``number``, in which the names have these addresses; gives its own name."""
+        namespace, port = f"{self.prefix}h{number}", f"port{number}"
+        ip("netns", "add", namespace)
+        ip("-n", namespace, "link", "add", "eth0", "type", "veth", "peer", "name", port, "netns", self.prefix)
+        ip("-n", self.prefix, "link", "set", port, "master", "bridge", "up")
+        ip("-n", namespace, "address", "add", f"10.77.0.{number}/24", "dev", "eth0")
+        ip("-n", namespace, "link", "set", "eth0", "up")
+        ip("-n", namespace, "link", "set", "lo", "up")
+        files = Path("/etc/netns") / namespace
+        files.mkdir(parents=True)
+        (files / "hosts").write_text("127.0.0.1 localhost\n" + "".join(f"{ip} {name}\n" for name, ip in names.items()))
+        (files / "resolv.conf").write_text("")
+        return namespace
+
+    def start(
+        self,
+        train: Sequence[str],
+        *,
+        validation: str | None = None,
+        distribution: str = "ShardedByS3Key",
+        hyperparameters: Mapping[str, str] | Sequence[Mapping[str, str]] = HYPERPARAMETERS,
+        names: Sequence[str] | None = None,
+    ) -> list[Host]:
+        """Start a job with one host for each training file; all hosts get the same validation file."""
+        given = names or [f"algo-{number}" for number in range(1, len(train) + 1)]
+        known = {f"algo-{number}": f"10.77.0.{number}" for number in range(1, len(train) + 1)}
+        for number, text in enumerate(train, start=1):
+            values = hyperparameters if isinstance(hyperparameters, dict) else hyperparameters[number - 1]
+            tree = make_container_tree(
+                self.folder / f"host{number}",
+                hyperparameters=values,
+                channels={"train": text, **({"validation": validation} if validation else {})},
+                hosts=given,
+                current_host=given[number - 1],
+                distribution=distribution,
+            )
+            self.hosts.append(self._start(given[number - 1], self.add(number, known), tree))
+        return self.hosts
+
+    def wait(self, seconds: float = 60) -> list[Host]:
+        """Wait until every host has ended."""
+        deadline = time.monotonic() + seconds
+        for host in self.hosts:
+            host.returncode = host.process.wait(max(0.1, deadline - time.monotonic()))
+        return self.hosts
+
+    def wait_for(self, text: str, seconds: float = 60) -> None:
+        """Wait until every host has written a text."""
+        deadline = time.monotonic() + seconds
+        while not all(text in host.text() for host in self.hosts):
+            assert time.monotonic() < deadline, [host.text() for host in self.hosts]
+            time.sleep(0.1)
+
+    def remove(self) -> None:
+        """End every process, and remove every namespace."""
+        for host in self.hosts:
+            host.process.kill()
+            host.process.wait()
+        for namespace in [*(host.namespace for host in self.hosts), self.prefix]:
+            for pid in ip("netns", "pids", namespace).split():
+                os.kill(int(pid), signal.SIGKILL)
+            ip("netns", "delete", namespace)
+            shutil.rmtree(Path("/etc/netns") / namespace, ignore_errors=True)
+
+    def num_processes(self) -> int:
+        """Give the number of processes that are left in the namespaces."""
+        return sum(len(ip("netns", "pids", host.namespace).split()) for host in self.hosts)
+
+    def _start(self, name: str, namespace: str, tree: Path) -> Host:
+        log = tree / "log"
+        command = ["ip", "netns", "exec", namespace, sys.executable, "-m", "ipinsights", "train", "--base-dir", tree]
+        with log.open("w") as stream:
+            process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, text=True)
+        return Host(name, namespace, tree, process, log)
+
+
+def ip(*arguments: str) -> str:
+    """Run iproute2's command."""
+    return subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Iterator[Network]:
+    """Give a network without hosts, or skip the test where network namespaces cannot be made."""
+    try:
+        made = Network(tmp_path)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"network namespaces cannot be made here (root and Debian's iproute2 are needed): {error}")
+    yield made
+    made.remove()
+
+
+def planted(num_rows: int, *, rng: np.random.Generator) -> tuple[list[str], str]:
+    """Give training rows and a validation file of entities with networks of their own."""
+    networks = PlantedNetworks.draw(60, rng=rng)
+    return networks.csv(num_rows, rng=rng).splitlines(keepends=True), networks.csv(2000, rng=rng)
+
+
+def auc(host: Host) -> float:
+    """Give the validation AUC of the last epoch."""
+    return float(re.findall(r"validation discriminator_auc <score>=(\S+)", host.text())[-1])
+
+
+class TestTraining:
+    """Hosts that train one model together."""
+
+    def test_two_hosts_with_unequal_shards_learn_what_one_host_learns(
+        self, network: Network, tmp_path: Path, rng: np.random.Generator
+    ) -> None:
+        """Validation AUC within .002, each row seen once an epoch, one model, and nothing listens elsewhere."""
+        rows, validation = planted(6000, rng=rng)
+        values = {**HYPERPARAMETERS, "epochs": "10"}
+        network.start(["".join(rows[:4000]), "".join(rows[4000:])], validation=validation, hyperparameters=values)
+        network.wait_for("Create Store: dist_sync")
+        listening = [listening_addresses(host) for host in network.hosts]
+        first, second = network.wait()
+        assert (first.returncode, second.returncode) == (0, 0), first.text() + second.text()
+        assert listening == [{"10.77.0.1"}, {"10.77.0.2"}]
+        alone = make_container_tree(
+            tmp_path / "alone", hyperparameters=values, channels={"train": "".join(rows), "validation": validation}
+        )
+        one = subprocess.run(
+            [sys.executable, "-m", "ipinsights", "train", "--base-dir", alone],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        expected = float(re.findall(r"validation discriminator_auc <score>=(\S+)", one.stdout)[-1])
+        assert expected > 0.95
+        assert auc(first) == pytest.approx(expected, abs=0.002)
+        assert "discriminator_auc" not in second.text()
+        # Three records a row, in ten epochs.
+        assert [host.metrics("Total Records Seen")[-1] for host in network.hosts] == [120_000, 60_000]
+        assert [host.metrics("Total Batches Seen")[-1] for host in network.hosts] == [1200, 600]
+        assert "host=algo-1, epoch=9, train" in first.text()
+        assert "host=algo-2, epoch=9, train" in second.text()
+        assert not list((second.tree / "model").iterdir())
+        model = artifact.load(first.tree / "model")
+        assert (
+            model.summary()["num_trained_entity_vectors"]
+            == artifact.load(alone / "model").summary()["num_trained_entity_vectors"]
+        )
+
+    @pytest.mark.parametrize(("kvstore", "num_servers"), [("dist_async", "1"), ("auto_gpu", "4")])
+    def test_three_hosts_divide_a_replicated_channel(
+        self, network: Network, kvstore: str, num_servers: str, rng: np.random.Generator
+    ) -> None:
+        """One pass over 1,000 rows: 334, 333 and 333 of them, whether hosts keep step or not."""
+        rows, validation = planted(1000, rng=rng)
+        values = {**HYPERPARAMETERS, "epochs": "2", "_kvstore": kvstore, "_num_kv_servers": num_servers}
+        network.start(
+            ["".join(rows)] * 3, validation=validation, hyperparameters=values, distribution="FullyReplicated"
+        )
+        hosts = network.wait()
+        assert [host.returncode for host in hosts] == [0, 0, 0], "".join(host.text() for host in hosts)
+        assert [host.metrics("Total Records Seen")[-1] for host in hosts] == [2004, 1998, 1998]
+        assert sum(host.text().count("is a shell:server.") for host in hosts) == int(num_servers)
+        assert auc(hosts[0]) > 0.5
+
+    @pytest.mark.parametrize("stopped", [[0, 1], [1]])
+    def test_sigterm_stops_all_hosts_and_saves(
+        self, network: Network, stopped: list[int], rng: np.random.Generator
+    ) -> None:
+        """Whether the platform stops all hosts or somebody one of them, all end well after the same base batch."""
+        rows, _ = planted(1000, rng=rng)
+        network.start(["".join(rows[:500]), "".join(rows[500:])], hyperparameters=ENDLESS)
+        network.wait_for("epoch=1, train")
+        for index in stopped:
+            network.hosts[index].process.terminate()
+        first, second = network.wait()
+        assert (first.returncode, second.returncode) == (0, 0), first.text() + second.text()
+        trained = artifact.load(first.tree / "model").meta["training"]
+        assert trained["num_batches"] % 3 == 0
+        assert network.num_processes() == 0
+
+
+class TestLoss:
+    """A process that is killed ends all hosts, in time and with its name."""
+
+    @pytest.mark.parametrize("host", [0, 1])
+    @pytest.mark.parametrize("role", ["worker", "server"])
+    def test_a_killed_process_is_named_on_every_host(
+        self, network: Network, role: str, host: int, rng: np.random.Generator
+    ) -> None:
+        """Exit code 1, the same sentence in every failure file, and no process left."""
+        start_endless(network, rng)
+        self.kill_and_wait(network, host, role)
+        sentence = (
+            f"The {role} of host 'algo-{host + 1}' was killed by SIGKILL. "
+            "Training cannot go on without it; start the job again."
+        )
+        for index, one in enumerate(network.hosts):
+            origin = "" if index == host else f"Host 'algo-{host + 1}' failed: "
+            assert one.failure == f"AlgorithmError: {origin}{sentence}", one.text()
+            assert one.returncode == 1
+
+    def test_a_killed_scheduler_is_named_on_every_host(self, network: Network, rng: np.random.Generator) -> None:
+        """Though training would go on without it until its end."""
+        start_endless(network, rng)
+        self.kill_and_wait(network, 0, "scheduler")
+        assert "The scheduler of host 'algo-1' was killed by SIGKILL." in network.hosts[0].failure
+        assert "The scheduler of host 'algo-1' was killed by SIGKILL." in network.hosts[1].failure
+        assert [one.returncode for one in network.hosts] == [1, 1]
+
+    @pytest.mark.parametrize("host", [0, 1])
+    def test_a_lost_host_is_named_on_the_other(self, network: Network, host: int, rng: np.random.Generator) -> None:
+        """With its supervisor all of a host's processes go, and the other host says which one it was."""
+        start_endless(network, rng)
+        self.kill_and_wait(network, host, "supervisor")
+        other = network.hosts[1 - host]
+        reason = "its connection has ended" if host == 0 else "its connection to the first host has ended"
+        assert other.failure == (
+            f"AlgorithmError: Host 'algo-{host + 1}' was lost: {reason}. "
+            "Training cannot go on without it; start the job again."
+        )
+        assert other.returncode == 1
+        assert network.hosts[host].returncode == -signal.SIGKILL
+
+    def test_a_cut_cable_is_noticed(self, network: Network, rng: np.random.Generator) -> None:
+        """Nothing closes a connection whose host has vanished; both sides end within a minute all the same."""
+        start_endless(network, rng)
+        ip("-n", network.prefix, "link", "set", "port2", "down")
+        first, second = network.wait(60)
+        assert "AlgorithmError: Host 'algo-2' was lost" in first.failure
+        assert "AlgorithmError: Host 'algo-1' was lost" in second.failure
+        assert (first.returncode, second.returncode) == (1, 1)
+
+    def kill_and_wait(self, network: Network, host: int, role: str) -> None:
+        """Kill a process in the middle of training; all hosts end within 60 seconds, and leave nothing running."""
+        os.kill(network.hosts[host].pid_of(role), signal.SIGKILL)
+        network.wait(60)
+        deadline = time.monotonic() + 10
+        while network.num_processes() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert network.num_processes() == 0
+        assert not list((network.hosts[0].tree / "model").iterdir())
+
+
+class TestFaults:
+    """Jobs that cannot begin: one sentence on every host, exit code 2."""
+
+    def test_a_name_that_does_not_resolve(self, network: Network, rng: np.random.Generator) -> None:
+        """Every host looks all names up before it does anything else."""
+        rows, _ = planted(10, rng=rng)
+        network.start(["".join(rows)], names=["algo-1", "nowhere"])
+        (host,) = network.wait()
+        assert host.returncode == 2
+        assert re.fullmatch(
+            r"ClientError: Host name 'nowhere' of resourceconfig.json does not resolve: .*\. Every host of the job "
+            r"must know every other by name: check the names, DNS or /etc/hosts\.",
+            host.failure,
+        )
+
+    def test_an_empty_shard(self, network: Network, rng: np.random.Generator) -> None:
+        """The host whose file is empty says so, and so do the others of it."""
+        rows, _ = planted(200, rng=rng)
+        network.start(["".join(rows), ""])
+        first, second = network.wait()
+        assert (first.returncode, second.returncode) == (2, 2)
+        assert second.failure.startswith("ClientError: ")
+        assert first.failure == second.failure.replace("ClientError: ", "ClientError: Host 'algo-2' failed: ")
+
+    def test_different_hyperparameters(self, network: Network, rng: np.random.Generator) -> None:
+        """Hosts that were given different jobs would train none of them."""
+        rows, _ = planted(200, rng=rng)
+        network.start(["".join(rows)] * 2, hyperparameters=[HYPERPARAMETERS, {**HYPERPARAMETERS, "epochs": "5"}])
+        hosts = network.wait()
+        assert [host.returncode for host in hosts] == [2, 2]
+        sentence = (
+            "ClientError: Hosts 'algo-1' and 'algo-2' were given different jobs: epochs is '4' and '5'. "
+            "Give all the same."
+        )
+        assert [host.failure for host in hosts] == [sentence, sentence]
+
+    def test_fewer_rows_than_hosts(self, network: Network, rng: np.random.Generator) -> None:
+        """A replicated channel of one row cannot be divided by two."""
+        rows, _ = planted(1, rng=rng)
+        network.start(["".join(rows)] * 2, distribution="FullyReplicated")
+        hosts = network.wait()
+        assert [host.returncode for host in hosts] == [2, 2]
+        assert "The training data has 1 rows for 2 hosts" in hosts[0].failure
+
+
+class TestLoopback:
+    """``--hosts``: one machine plays them all."""
+
+    def test_two_hosts_on_this_machine(self, tmp_path: Path, rng: np.random.Generator) -> None:
+        """They end well, each logs under its name, and the model is where it was asked for."""
+        rows, _ = planted(300, rng=rng)
+        done = train_on_loopback(tmp_path, "".join(rows), 2)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "host=algo-1, epoch=3, train" in done.stdout
+        assert "host=algo-2, epoch=3, train" in done.stdout
+        assert artifact.load(tmp_path / "model").meta["training"]["num_epochs"] == 4
+
+    def test_a_fault_is_told_once(self, tmp_path: Path) -> None:
+        """As one line on standard error, with the exit code of whose fault it is."""
+        done = train_on_loopback(tmp_path, "", 2)
+        assert done.returncode == 2
+        assert done.stderr.count("ClientError") == 1
+
+
+def train_on_loopback(folder: Path, text: str, num_hosts: int) -> subprocess.CompletedProcess[str]:
+    """Train on a text with so many hosts on this machine."""
+    (folder / "train.csv").write_text(text)
+    given = [f"-H{name}={value}" for name, value in HYPERPARAMETERS.items()]
+    command = [sys.executable, "-m", "ipinsights", "train", "--train", folder / "train.csv", "--model-dir",
+               folder / "model", "--hosts", str(num_hosts), *given]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def start_endless(network: Network, rng: np.random.Generator) -> None:
+    """Start two hosts on a job that nobody lives to see the end of, and wait until they train."""
+    rows, _ = planted(400, rng=rng)
+    network.start(["".join(rows[:200]), "".join(rows[200:])], hyperparameters=ENDLESS)
+    network.wait_for("epoch=1, train")
+
+
+def listening_addresses(host: Host) -> set[str]:
+    """Give the addresses that processes of a host listen on, as its kernel knows them."""
+    table = subprocess.run(
+        ["ip", "netns", "exec", host.namespace, "cat", "/proc/net/tcp", "/proc/net/tcp6"],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    rows = [line.split() for line in table.splitlines()]
+    found = [row[1].split(":")[0] for row in rows if len(row) > 3 and row[3] == "0A"]
+    return {".".join(str(byte) for byte in reversed(bytes.fromhex(address))) for address in found}
