@@ -209,7 +209,7 @@ def _as_arrow_input(stream: IO[bytes]) -> Iterator[pa.BufferedInputStream]:
 class _ArrowInput(io.RawIOBase):
     """A stream as Arrow can read it without a slip.
 
-    No piece but the last ends in a carriage return: Arrow would drop a line feed at the beginning of the next one, even
+    No carriage return is parted from the line feed behind it: Arrow would drop one at the beginning of a piece, even
     inside quotes. And behind the last row comes the tail: it ends the row, and tells if a quote is open.
     """
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ipinsights.conformal import odds_text
 from ipinsights.data import Pairs, entity_rows, hash_entities
 from ipinsights.errors import ClientError
 from ipinsights.ipv4 import BLANKS, explain_ip
 from ipinsights.networks import network_text, special_purpose
-from ipinsights.thresholds import odds_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,8 +1,6 @@
 """Thresholds with a guarantee: which scores are odd, judged by ordinary events the model was not trained on.
 
-Split-conformal prediction (Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005): of n calibration
-events and a new one that is exchangeable with them, each is equally likely to score lowest. So the chance that the new
-one is below the k-th lowest calibration score is at most k / (n + 1), whatever the model and whatever the data.
+Why the guarantee holds is in :mod:`ipinsights.conformal`.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ipinsights.conformal import kept_steps, promised_rank, rate_interval
 from ipinsights.csv_output import opened_output
 from ipinsights.errors import ClientError
 from ipinsights.networks import Networks
@@ -36,7 +35,6 @@ __all__ = [
     "Threshold",
     "default_path",
     "find_threshold",
-    "odds_text",
 ]
 
 THRESHOLD_FILE = "threshold.json"
@@ -44,9 +42,6 @@ FORMAT_VERSION = 1
 
 NORMAL, SUSPICIOUS, UNKNOWN_ENTITY, ALLOWED = "normal", "suspicious", "unknown_entity", "allowed"
 
-# Of the calibration scores the lowest are kept one by one, and above them one in each step of 2 % of their rank.
-_NUM_KEPT = 500
-_STEP = 1.02
 # Pairs that nobody trains on, to tell by their scores whether a threshold belongs to a model.
 _PROBE_ENTITIES = np.arange(8, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
 _PROBE_IPS = np.arange(8, dtype=np.uint32) * np.uint32(0x1F2E3D4C)
@@ -113,12 +108,12 @@ class Threshold:
         allowed = networks.contain(pairs.ips)
         known = predictor.entity_known(pairs.entities) & ~allowed
         scores = np.sort(predictor.score(pairs.entities[known], pairs.ips[known]))
-        rank = _rank(fpr, len(scores))
-        kept, num_below = _steps(scores, rank)
+        rank = promised_rank(fpr, len(scores))
+        kept, num_below = kept_steps(scores, rank)
         return cls(
             fpr=fpr,
             score=float(scores[rank - 1]),
-            interval=_interval(scores, rank),
+            interval=rate_interval(scores, rank),
             num_rows=len(scores),
             num_unknown=int(np.count_nonzero(~known & ~allowed)),
             num_allowed=int(np.count_nonzero(allowed)),
@@ -306,59 +301,6 @@ def find_threshold(model: Path, path: Path | None = None) -> Threshold | None:
         return Threshold.load(path)
     beside = model / THRESHOLD_FILE
     return Threshold.load(beside) if beside.is_file() else None
-
-
-def odds_text(p_value: float) -> str:
-    """Say a p-value so that it is understood: ``1 in 2,000 normal events looks this odd``."""
-    if p_value > 0.1:  # noqa: PLR2004 - "1 in 1" says nothing
-        return f"{100 * p_value:.0f} in 100 normal events look this odd"
-    odds = 1 / p_value
-    # Two digits, and never rarer than it is.
-    step = 10 ** max(0, math.floor(math.log10(odds)) - 1)
-    return f"1 in {math.floor(odds / step + 1e-9) * step:,} normal events looks this odd"
-
-
-def _rank(fpr: float, num_rows: int) -> int:
-    """Give which of the calibration scores, counted from the lowest, is the threshold."""
-    # 0.07 * 100 is 7.000000000000001, and 0.29 * 100 is 28.999999999999996: both mean whole numbers.
-    rank = min(num_rows, math.floor(fpr * (num_rows + 1) * (1 + 1e-12)))
-    if rank < 1:
-        needed = math.ceil(1 / fpr * (1 - 1e-12)) - 1
-        raise ClientError(
-            f"A false positive rate of {fpr:g} needs at least {needed:,} calibration rows of entities that the model "
-            f"knows. Got {num_rows:,}. Give more rows, or ask for a higher rate."
-        )
-    return rank
-
-
-def _steps(scores: NDArray[np.float32], rank: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Give the scores to keep of some sorted ones (n,), each once, and how many are less than each."""
-    size = len(scores)
-    num_steps = max(0, math.ceil(math.log(size / _NUM_KEPT, _STEP))) + 1
-    ranks = np.concatenate([
-        np.arange(min(size, _NUM_KEPT)),
-        np.geomspace(_NUM_KEPT, size, num_steps).astype(np.int64) - 1,
-        [rank - 1, size - 1],
-    ])  # fmt: skip
-    kept = np.unique(scores[np.minimum(ranks, size - 1).astype(np.int64)])
-    return kept, np.searchsorted(scores, kept, side="left").astype(np.int64)
-
-
-def _interval(scores: NDArray[np.float32], rank: int) -> tuple[float, float]:
-    """Give the 95 % interval of the rate below the rank-th of n sorted scores: Beta(rank, n + 1 - rank).
-
-    Where scores tie with it, the rate may be that of the next lower score, and the interval begins there.
-
-    Source: Vovk, Conditional validity of inductive conformal predictors, 2012; the binomial interval of an order
-    statistic (Clopper and Pearson, 1934) is the same.
-    """
-    from scipy.special import betaincinv
-
-    size = len(scores)
-    num_below, num_up_to = (int(np.searchsorted(scores, scores[rank - 1], side=side)) for side in ("left", "right"))
-    least = rank if num_up_to == num_below + 1 else num_below
-    low = betaincinv(least, size + 1 - least, 0.025) if least else 0.0
-    return float(low), float(betaincinv(rank, size + 1 - rank, 0.975))
 
 
 def _probe(predictor: Predictor) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import itertools
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -123,6 +124,64 @@ class TestRead:
         assert rows_of(text.getvalue().encode()) == rows
 
 
+class TestLimits:
+    """The last that is read, and the first that is not."""
+
+    @pytest.mark.parametrize("num_columns", [2, 256])
+    def test_columns(self, num_columns: int) -> None:
+        """Two to 256 columns are read when any number may be."""
+        content = ",".join(["a", IP, *["x"] * (num_columns - 2)]).encode()
+        (block,) = read_blocks(io.BytesIO(content), num_columns=None)
+        assert len(block.columns) == num_columns
+        with pytest.raises(ClientError, match=r"2 to 256 columns"):
+            list(read_blocks(io.BytesIO(content + b",x" * 255), num_columns=None))
+
+    def test_fields(self) -> None:
+        """A field of 131,072 characters is read, one more is a fault."""
+        assert rows_of(b"a" * 131_072 + b",1.2.3.4") == [("a" * 131_072, IP_NUMBER)]
+        assert "a field is longer than 131072 characters" in fault_of(b"a" * 131_073 + b",1.2.3.4")
+
+    def test_an_open_quote_in_a_further_column(self) -> None:
+        """The last row's quote must close in whatever column it opened."""
+        with pytest.raises(ClientError, match="the closing quote of a field is missing"):
+            list(read_blocks(io.BytesIO(b'a,1.2.3.4,x\nb,1.2.3.4,"open'), name="x.csv", num_columns=None))
+
+    def test_a_stream_without_a_name(self) -> None:
+        """Messages call it the input."""
+        with pytest.raises(ClientError, match=r"^the input"):
+            list(read_blocks(io.BytesIO(b"a,b\n")))
+
+
+class Dribble(io.BytesIO):
+    """A stream that gives less than it is asked for, as sockets and pipes do."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Give a byte or two."""
+        assert size is not None
+        return super().read(min(size, 2))
+
+
+class TestPieces:
+    """What Arrow is handed of a stream, piece by piece."""
+
+    @given(
+        st.text("ab\r\n", max_size=30).map(str.encode),
+        st.lists(st.integers(2, 9), min_size=1),
+        st.sampled_from([io.BytesIO, Dribble]),
+    )
+    def test_nothing_is_lost(self, content: bytes, sizes: list[int], stream: type[io.BytesIO]) -> None:
+        """Pieces of any sizes are the content and the tail; none is too long, and none parts a CRLF."""
+        given_to_arrow = data._ArrowInput(stream(content))
+        pieces = []
+        for size in itertools.cycle(sizes):
+            pieces.append(given_to_arrow.read(size))
+            assert len(pieces[-1]) <= size
+            if not pieces[-1]:
+                break
+        assert b"".join(pieces) == content + data.TAIL.encode()
+        assert not any(one.endswith(b"\r") and next_.startswith(b"\n") for one, next_ in zip(pieces, pieces[1:]))
+
+
 class TestFaults:
     """What cannot be used is told with file, line, reason and cure."""
 
@@ -205,6 +264,14 @@ class TestChannels:
         pairs = read_pairs(tmp_path)
         assert pairs.entities.tolist() == hash_entities(["a", "b", "c"]).tolist()
         assert pairs.ips.tolist() == [IP_NUMBER] * 3
+
+    def test_rows_of_all_files_and_no_more(self, tmp_path: Path) -> None:
+        """The room that is made ahead for more rows is given back."""
+        for name, num_rows in (("a.csv", 1000), ("b.csv", 1)):
+            (tmp_path / name).write_text("a,1.2.3.4\n" * num_rows)
+        pairs = read_pairs(tmp_path)
+        assert len(pairs.entities) == len(pairs.ips) == 1001
+        assert (pairs.ips == IP_NUMBER).all()
 
     def test_a_missing_path_is_told(self, tmp_path: Path) -> None:
         """The path is named."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import runpy
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from ipinsights.hyperparameters import (
     specification,
 )
 
+ROOT = Path(__file__).parents[2]
 REQUIRED = {"num_entity_vectors": "20000", "vector_dim": "128"}
 DOCUMENTED = [row for row in TABLE if row.is_documented]
 
@@ -278,6 +281,32 @@ class TestTable:
         assert (
             " ".join(lines[5].split()) == "num_entity_vectors an integer from 1 to 250000000 required 10000 to 1000000"
         )
+
+    def test_the_listing_is_a_table_for_a_terminal(self) -> None:
+        """Columns begin below their headings, and the rule that joins two rows stands below."""
+        lines = describe().splitlines()
+        assert lines[:2] == [
+            "name                             value                           default   tuning range",
+            "batch_metrics_publish_interval   an integer, at least 1          1000      -",
+        ]
+        assert lines[-2:] == [
+            "",
+            "random_negative_sampling_rate + shuffled_negative_sampling_rate must be from 1 to 500.",
+        ]
+        assert len(lines) == 1 + 10 + 2
+
+    def test_words_to_choose_from_are_listed(self) -> None:
+        """A wrong word is told with those that would do."""
+        with pytest.raises(ClientError) as caught:
+            Hyperparameters.parse({**REQUIRED, "_log_level": "loud"})
+        assert str(caught.value) == (
+            "Hyperparameter '_log_level' must be one of 'debug', 'info', 'warning', 'error', 'critical'; it is 'loud'."
+        )
+
+    def test_the_reference_page_is_the_tables(self) -> None:
+        """The page in the documentation is what ``scripts/render_reference.py`` makes of the table today."""
+        script = runpy.run_path(str(ROOT / "scripts" / "render_reference.py"))
+        assert script["PAGE"].read_text(encoding="utf-8") == script["render"]()
 
     def test_the_specification_has_sagemakers_shape(self) -> None:
         """An entry is what DescribeAlgorithm gives, all values as texts."""

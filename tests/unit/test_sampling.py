@@ -65,6 +65,20 @@ class TestExpand:
         assert len(records[2:5]) == 3
 
 
+class TestRecords:
+    """A slice of records."""
+
+    def test_every_column_is_sliced(self) -> None:
+        """Entities, addresses and labels of the same records, of the same types, and no copies."""
+        records = Records(
+            np.arange(4, dtype=np.int32), np.arange(10, 14, dtype=np.uint32), np.array([0, 1, 1, 0], dtype=np.float32)
+        )
+        part = records[1:3]
+        columns = [part.entity_rows, part.ips, part.labels]
+        assert [column.tolist() for column in columns] == [[1, 2], [11, 12], [1.0, 1.0]]
+        assert all(column.base is not None for column in columns)
+
+
 class TestRandomIps:
     """Uniformly random addresses."""
 

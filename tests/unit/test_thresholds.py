@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ipinsights import artifact
+from ipinsights.conformal import odds_text
 from ipinsights.data import Pairs
 from ipinsights.errors import ClientError
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.predictor import Predictor
-from ipinsights.thresholds import Threshold, default_path, odds_text
+from ipinsights.thresholds import Threshold, default_path
 
 if TYPE_CHECKING:
     from pathlib import Path
