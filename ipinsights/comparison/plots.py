@@ -60,8 +60,18 @@ def png(figure: Figure) -> bytes:
 
 
 def draw_runs(runs: Sequence[RunLog], labels: Sequence[str]) -> Figure:
-    """Draw every metric of some runs over epochs: lines inside epochs where logs have them, a marker at each end."""
-    panels = [metric for metric in METRICS if any(metric.of(run) is not None for run in runs)]
+    """Draw every metric of some runs over epochs: lines inside epochs where logs have them, a marker at each end.
+
+    Raises
+    ------
+    ClientError
+        No log tells of a metric, or matplotlib is not installed.
+    """
+    tables = [table for run in runs for table in (run.per_epoch(), run.within_epochs())]
+    told = {key for table in tables for key in table.dropna(axis=1, how="all")}
+    panels = [metric for metric in METRICS if metric.key in told]
+    if not panels:
+        raise ClientError(f"There is nothing to draw: no metric is told of by {', '.join(labels)}.")
     num_columns = min(2, len(panels))
     num_rows = math.ceil(len(panels) / num_columns)
     figure = new_figure(figsize=(5.5 * num_columns, 3.6 * num_rows + 0.3 * math.ceil(len(runs) / 2)))

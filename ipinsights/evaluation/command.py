@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from ipinsights import artifact
 from ipinsights.data import Pairs, channel_files, read_blocks, read_pairs
 from ipinsights.errors import ClientError
+from ipinsights.evaluation.pages import make_folder, write_pages
 from ipinsights.evaluation.protocol import TestSet, evaluate
 from ipinsights.evaluation.tables import report
 from ipinsights.extraction.records import mask
@@ -49,6 +50,8 @@ def evaluate_model(
     ClientError
         Something cannot be read or written, or there are too few events.
     """
+    if report_dir is not None:
+        make_folder(report_dir)  # before the work is done
     model, training = artifact.load(model_dir), None if log is None else read_run(log)
     predictor = Predictor(model)
     train_pairs = read_pairs(train, progress=True)
@@ -62,8 +65,6 @@ def evaluate_model(
     )
     echo(report(evaluation).text())
     if report_dir is not None:
-        from ipinsights.evaluation.pages import write_pages
-
         write_pages(report_dir, evaluation, model=model, predictor=predictor, train=train_pairs, training=training)
         echo(f"Written: {report_dir / 'report.html'}, report.json and model_card.md.")
 

@@ -6,6 +6,7 @@ import html
 from typing import TYPE_CHECKING, Any
 
 import ipinsights
+from ipinsights.comparison.plots import new_figure
 from ipinsights.comparison.report import json_text, write_file
 from ipinsights.errors import ClientError
 from ipinsights.evaluation.plots import draw_all
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ipinsights.predictor import Predictor
     from ipinsights.runlog import RunLog
 
-__all__ = ["write_pages"]
+__all__ = ["make_folder", "write_pages"]
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
@@ -38,6 +39,21 @@ figcaption, .remarks { color: #444; }
 """
 
 
+def make_folder(directory: Path) -> None:
+    """Make the folder of a report if it does not exist, and refuse early what would be refused late.
+
+    Raises
+    ------
+    ClientError
+        It cannot be made, or matplotlib is not installed.
+    """
+    new_figure()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ClientError(f"{directory} cannot be made: {error.strerror}.") from None
+
+
 def write_pages(
     directory: Path,
     evaluation: Evaluation,
@@ -47,7 +63,7 @@ def write_pages(
     train: Pairs,
     training: RunLog | None = None,
 ) -> None:
-    """Write the report into a folder, made if it does not exist.
+    """Write the report into a folder.
 
     Parameters
     ----------
@@ -66,10 +82,6 @@ def write_pages(
         It cannot be written, or matplotlib is not installed.
     """
     figures = draw_all(evaluation, predictor=predictor, train=train, training=training)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ClientError(f"{directory} cannot be made: {error.strerror}.") from None
     write_file(directory / "report.json", json_text(_content(evaluation, model)))
     write_file(directory / "report.html", _html(evaluation, figures))
     write_file(directory / "model_card.md", _card(evaluation, model))

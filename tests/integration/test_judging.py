@@ -268,3 +268,25 @@ class TestEvaluate:
         assert error == (
             "ClientError: The test has 99 events of entities that training saw: at least 100 are needed.\n"
         )
+
+    def test_where_no_report_can_be_no_time_is_lost(self, files: Files, tmp_path: Path) -> None:
+        """The folder is made before the work is done."""
+        (tmp_path / "file").touch()
+        shown, error = run("evaluate", "--model-dir", files.model, "--train", files.train, "--test", files.test,
+                           "--report", tmp_path / "file" / "report", code=2)  # fmt: skip
+        assert (shown, error) == ("", f"ClientError: {tmp_path}/file/report cannot be made: Not a directory.\n")
+
+    def test_labelled_attacks_and_times_are_read(self, files: Files, tmp_path: Path) -> None:
+        """Attacks of the test file are a table of their own; a time in the third column is no label."""
+        rows = files.test.read_text(encoding="utf-8").splitlines()[:300]
+        labelled, timed = tmp_path / "labelled.csv", tmp_path / "timed.csv"
+        attack = "user_{},99.1.{}.7,1\n"
+        labelled.write_text(
+            "".join(f"{row},0\n" for row in rows) + "".join(attack.format(n, n) for n in range(50)), encoding="utf-8"
+        )
+        timed.write_text("".join(f"{row},2018-11-12T00:00:00Z\n" for row in rows), encoding="utf-8")
+        arguments = "evaluate", "--model-dir", files.model, "--train", files.train, "--test"
+        assert "  attacks of" in run(*arguments, labelled)[0]
+        shown, _ = run(*arguments, timed)
+        assert "tested on 300 ordinary events." in shown
+        assert "  attacks of" not in shown

@@ -389,6 +389,16 @@ class TestPlots:
         """A run that was cut off inside its first epoch."""
         cut = replace(baseline, epochs=baseline.epochs.iloc[:0], batches=baseline.batches.iloc[:3])
         assert png(draw_runs([baseline, cut], ["one", "two"])).startswith(PNG)
+        assert [axes.get_ylabel() for axes in draw_runs([cut], ["one"]).axes] == [
+            "training accuracy", "training cross-entropy (nats)"
+        ]  # fmt: skip
+
+    def test_a_log_without_metrics_cannot_be_drawn(self, baseline: RunLog) -> None:
+        """It says so instead of drawing nothing."""
+        empty = replace(baseline, epochs=baseline.epochs.iloc[:0], batches=baseline.batches.iloc[:0])
+        with pytest.raises(ClientError) as caught:
+            draw_runs([empty], ["some.log"])
+        assert str(caught.value) == "There is nothing to draw: no metric is told of by some.log."
 
     @pytest.mark.parametrize("labelled", [False, True])
     def test_scores_are_drawn(self, labelled: bool, rng: np.random.Generator) -> None:  # noqa: FBT001
