@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from ipinsights.data import read_pairs
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LINE = '192.0.2.{} - user_{} [{:02}/Nov/2018:12:00:00 +0000] "POST /login HTTP/1.1" {} 512\n'
 LOG = "".join(LINE.format(number % 250, number % 7, 4 + number // 10, 200 + number % 2) for number in range(100))
@@ -88,3 +86,15 @@ def test_whoever_reads_has_had_enough(tmp_path: Path) -> None:
     command = f"{sys.executable} -m ipinsights extract --format apache {log} | head -1"
     done = subprocess.run(["sh", "-c", command], capture_output=True, check=False)
     assert (done.stdout, done.stderr) == (b"user_0,192.0.2.0,2018-11-04T12:00:00Z\n", b"")
+
+
+@pytest.mark.slow
+def test_the_benchmark_reads_every_format() -> None:
+    """A row per format, with a speed; the benchmark fails if a command of its does."""
+    script = Path(__file__).parents[2] / "scripts" / "benchmark_extract.py"
+    done = subprocess.run(
+        [sys.executable, script, "--lines", "500", "--runs", "1"], capture_output=True, check=True, text=True
+    )
+    rows = dict(re.findall(r"^(\w+) +([\d,]+) ", done.stdout, flags=re.MULTILINE))
+    assert list(rows) == ["apache", "sshd", "cloudtrail", "vpcflow", "csv", "jsonl"]
+    assert all(int(speed.replace(",", "")) > 0 for speed in rows.values())
