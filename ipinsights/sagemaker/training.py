@@ -117,21 +117,24 @@ def run(job: Job, *, quiet: bool = False, crew: Alone | None = None) -> Path | N
     """
     hyperparameters = Hyperparameters.parse(job.hyperparameters)
     set_up_logging("error" if quiet else hyperparameters.log_level)
+    with _StopSignal() as stop, _lack_of_memory_told(hyperparameters):
+        return _run(job, hyperparameters, crew or Alone(), stop)
+
+
+def _run(job: Job, hyperparameters: Hyperparameters, crew: Alone, stop: _StopSignal) -> Path | None:
     log = JobLog(host=job.host, interval=hyperparameters.batch_metrics_publish_interval)
     log.job_configured(job.hyperparameters, job.source)
     if hyperparameters.ignored:
         _logger.warning("These hyperparameters change nothing: %s.", ", ".join(hyperparameters.ignored))
-    crew = crew or Alone()
     if crew.is_first:
         artifact.prepare(job.model_dir)
-    with _StopSignal() as stop, _lack_of_memory_told(hyperparameters):
-        train = crew.share(read_pairs(job.train, progress=True), is_sharded=job.is_sharded)
-        validation = read_pairs(job.validation, progress=True) if job.validation and crew.is_first else None
-        trainer = _build_trainer(job, hyperparameters, log, crew, num_rows=len(train))
-        stop.when_received(trainer)
-        trainer.fit(train, validation)
-        crew.wait()
-        return _save(job, trainer, train, log, crew)
+    train = crew.share(read_pairs(job.train, progress=True), is_sharded=job.is_sharded)
+    validation = read_pairs(job.validation, progress=True) if job.validation and crew.is_first else None
+    trainer = _build_trainer(job, hyperparameters, log, crew, num_rows=len(train))
+    stop.when_received(trainer)
+    trainer.fit(train, validation)
+    crew.wait()
+    return _save(job, trainer, train, log, crew)
 
 
 @contextlib.contextmanager
@@ -196,7 +199,9 @@ def _save(job: Job, trainer: Trainer, train: Pairs, log: JobLog, crew: Alone) ->
         return None
     start = time.perf_counter()
     seen = np.zeros(trainer.hyperparameters.num_entity_vectors, dtype=bool)
-    seen[entity_rows(train.entities, len(seen))] = True
+    # A job that was stopped in its first epoch has not come to the last rows.
+    num_rows_seen = trainer.state.num_records // trainer.hyperparameters.records_per_row
+    seen[entity_rows(train.entities[:num_rows_seen], len(seen))] = True
     seen = crew.any_of(seen)
     if not crew.is_first:
         log.training_ended()
