@@ -311,7 +311,7 @@ def _check_meta(meta: Any) -> Hyperparameters:
     if not isinstance(meta["training"].get("versions", {}), dict):
         raise TypeError("its meta.json tells no versions")
     try:
-        return Hyperparameters.parse(meta["hyperparameters"])
+        return Hyperparameters.parse(meta["hyperparameters"], any_size=True)
     except ClientError as error:
         raise ValueError(str(error).rstrip(".")) from None
 

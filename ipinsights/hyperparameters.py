@@ -269,7 +269,7 @@ class Hyperparameters:
     ignored: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
-    def parse(cls, provided: Mapping[str, Any]) -> Hyperparameters:
+    def parse(cls, provided: Mapping[str, Any], *, any_size: bool = False) -> Hyperparameters:
         """Give the hyperparameters that a map of strings stands for.
 
         Parameters
@@ -277,6 +277,8 @@ class Hyperparameters:
         provided
             Values by name. A value may also be a JSON number, or a text in JSON's quotes. Names that start with
             ``sagemaker_`` are the platform's; others with an underscore, and the SDK's ``feature_dim``, are set aside.
+        any_size
+            Allow entity tables of 2^31 elements and more: parameter servers and artifacts can hold them.
 
         Raises
         ------
@@ -290,7 +292,7 @@ class Hyperparameters:
                 values[row.field_name] = _value_of(row, provided)
             except ValueError as error:
                 faults.append(str(error))
-        faults += _contradictions(values)
+        faults += _contradictions(values, any_size=any_size)
         if faults:
             raise ClientError(_in_one_message(faults))
         ignored = tuple(name for name in provided if name not in _ROWS and not name.startswith("sagemaker_"))
@@ -387,7 +389,7 @@ def _as_text(value: Any) -> str:
     return text
 
 
-def _contradictions(values: Mapping[str, Any]) -> list[str]:
+def _contradictions(values: Mapping[str, Any], *, any_size: bool) -> list[str]:
     """Tell what pairs of values break, where both of a pair are good by themselves."""
     faults = []
     num_random = values.get("random_negative_sampling_rate")
@@ -398,7 +400,7 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
             f"it is {num_random} + {num_shuffled}."
         )
     rows, dim = values.get("num_entity_vectors"), values.get("vector_dim")
-    if rows is not None and dim is not None and rows * dim > _MAX_ELEMENTS:
+    if rows is not None and dim is not None and rows * dim > _MAX_ELEMENTS and not any_size:
         faults.append(
             f"num_entity_vectors x vector_dim must be below 2^31 (8 GB of float32, the most that one array holds); "
             f"it is {rows} x {dim}. The largest num_entity_vectors for vector_dim {dim} is {_MAX_ELEMENTS // dim}."

@@ -16,7 +16,7 @@ from ipinsights._mxnet import mx
 from ipinsights.learner import SCORING_BATCH
 from ipinsights.model import IPInsightsNet, pair_scores
 from ipinsights.model import octet_rows as octet_rows_of
-from ipinsights.parameter_server import build_adam, start_optimizer
+from ipinsights.parameter_server import build_adam, forget_pushes, start_optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_BLOCK_ELEMENTS", "ParallelLearner"]
 
-MAX_BLOCK_ELEMENTS = 2**28
-"""Elements of the entity table in one array of the store (1 GB): MXNet sends less than 2 GB in one message."""
+MAX_BLOCK_ELEMENTS = 2**27
+"""Elements of the entity table in one array of the store, 512 MB: a worker makes one at a time and sends it whole."""
 
 
 class ParallelLearner:
@@ -135,6 +135,8 @@ class ParallelLearner:
 
     def _fill_store(self, seed: int) -> None:
         """Put initial parameters into the store: block by block, each drawn as the table of a network of its own."""
+        if self._is_distributed:
+            forget_pushes(self._store)
         for block in range(self._table.num_blocks):
             drawn = _net_of(self.hyperparameters, self._table.block_shape(block)[0])
             if self._store.rank == 0 or block == 0:
@@ -214,6 +216,8 @@ class _Table:
         else:
             every_row = mx.nd.arange(len(values), dtype="int64")
             self._store.init(block, mx.nd.sparse.row_sparse_array((values, every_row), shape=values.shape))
+        if self._store.type.startswith("dist"):
+            self._store.push(block, self._nothing_for(block))
 
     def pull(self, rows: NDArray[np.int32], device: mx.Context) -> _PulledRows:
         """Bring rows (n,) to a device; an order of the caller's, and repeats, are kept."""

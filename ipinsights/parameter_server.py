@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
     from ipinsights.hyperparameters import Hyperparameters
 
-__all__ = ["StoreTeam", "build_adam", "connect", "serve", "start_optimizer"]
+__all__ = ["StoreTeam", "build_adam", "connect", "forget_pushes", "serve", "start_optimizer"]
 
 # Keys from here on are sums, not parameters: servers add up what is pushed.
 _VOTES = 2**20
 _SEEN = _VOTES + 1
-# The one command of ours to a server: take the optimizer into use. Numbers below 0 are MXNet's.
-_USE_OPTIMIZER = 0
+# Our commands to a server: forget what is pushed, or hand it to the optimizer. MXNet gives us no number but this one.
+_CONTROL = 0
+_FORGET, _OPTIMIZE = "forget", "optimize"
 
 
 def build_adam(hyperparameters: Hyperparameters) -> mx.optimizer.Optimizer:
@@ -55,11 +56,27 @@ def connect(environment: Mapping[str, str], store: str) -> mx.kv.KVStore:
     return mx.kv.create(store)
 
 
+def forget_pushes(store: mx.kv.KVStore) -> None:
+    """Let the servers ignore what is pushed, until :func:`start_optimizer`; every worker calls this.
+
+    MXNet keeps the array that a worker pushed last, and at first that is a whole block of the table. An empty one that
+    is pushed behind it gives the memory back.
+    """
+    _command(store, _FORGET)
+
+
 def start_optimizer(store: mx.kv.KVStore) -> None:
     """Let the servers update what is pushed, from now on; every worker calls this."""
-    if store.rank == 0:
-        store._send_command_to_servers(_USE_OPTIMIZER, "")  # noqa: SLF001 - MXNet's own set_optimizer does it this way
+    mx.nd.waitall()
+    _command(store, _OPTIMIZE)
+
+
+def _command(store: mx.kv.KVStore, command: str) -> None:
+    """Tell all servers something, once every worker has come here; all go on when they have heard it."""
     store._barrier()  # noqa: SLF001 - as Gluon's trainer does
+    if store.rank == 0:
+        store._send_command_to_servers(_CONTROL, command)  # noqa: SLF001 - as MXNet's own set_optimizer does
+    store._barrier()  # noqa: SLF001
 
 
 class _Server(mx.kv.kvstore_server.KVStoreServer):
@@ -68,18 +85,19 @@ class _Server(mx.kv.kvstore_server.KVStoreServer):
     def __init__(self, store: mx.kv.KVStore, hyperparameters: Hyperparameters) -> None:
         super().__init__(store)
         self._adam = mx.optimizer.get_updater(build_adam(hyperparameters))
+        self._optimizes = False
 
     def _controller(self) -> Callable[[int, bytes, Any], None]:
-        def control(command: int, _body: bytes, _: Any) -> None:
-            if command == _USE_OPTIMIZER:
-                self.kvstore._set_updater(self._update)  # noqa: SLF001 - as MXNet's set_optimizer does on a server
+        def control(_command: int, body: bytes, _: Any) -> None:
+            self._optimizes = body == _OPTIMIZE.encode()
+            self.kvstore._set_updater(self._update)  # noqa: SLF001 - as MXNet's set_optimizer does on a server
 
         return control
 
     def _update(self, key: int, pushed: mx.nd.NDArray, stored: mx.nd.NDArray) -> None:
         if key >= _VOTES:
             stored += pushed
-        else:
+        elif self._optimizes:
             self._adam(key, pushed, stored)
 
 

@@ -35,10 +35,13 @@ class Alone:
         Whether this host validates and saves.
     size
         Number of hosts.
+    has_servers
+        Whether parameters lie on servers, which split an entity table of any size.
     """
 
     is_first = True
     size = 1
+    has_servers = False
 
     def share(self, pairs: Pairs, *, is_sharded: bool) -> Pairs:  # noqa: ARG002
         """Give this host's part of a channel."""
@@ -92,6 +95,7 @@ class Member(Alone):
         self._cluster = cluster
         self._environment = environment
         self._supervisor = supervisor
+        self.has_servers = True
         self.is_first = cluster.rank == 0
         self.size = cluster.size
 

@@ -53,7 +53,7 @@ def train(job: training.Job, *, num_hosts: int = 1, quiet: bool = False) -> Path
     IPInsightsError
         As :func:`train_in_container`.
     """
-    if num_hosts > 1 or Hyperparameters.parse(job.hyperparameters).kvstore.startswith("dist"):
+    if num_hosts > 1 or Hyperparameters.parse(job.hyperparameters, any_size=True).kvstore.startswith("dist"):
         return _play_hosts(job, num_hosts, quiet=quiet)
     return training.run(job, quiet=quiet)
 

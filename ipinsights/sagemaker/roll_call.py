@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from io import BufferedIOBase
 
     from ipinsights.sagemaker.cluster import Cluster
@@ -63,6 +63,7 @@ class RollCall(socketserver.ThreadingTCPServer):
         self._streams: dict[str, BufferedIOBase] = {}
         self._facts: dict[str, Mapping[str, Any]] = {}
         self._done: set[str] = set()
+        self._verdict: Mapping[str, Any] = {}
         self._over = threading.Event()
         self._alarm = threading.Timer(join_seconds, self._check_presence, [join_seconds])
         address = (cluster.own_address, cluster.roll_call_port)
@@ -90,6 +91,8 @@ class RollCall(socketserver.ThreadingTCPServer):
             if host not in self._hosts or host in self._streams:
                 return False
             self._streams[host] = stream
+            if self._verdict:
+                self._tell(self._verdict, [stream])
             return True
 
     def receive(self, host: str, message: Mapping[str, Any]) -> None:
@@ -133,13 +136,14 @@ class RollCall(socketserver.ThreadingTCPServer):
         self._end({"failed": {"host": "", "message": message, "exit_code": AlgorithmError.exit_code}})
 
     def _end(self, verdict: Mapping[str, Any]) -> None:
-        if not self._over.is_set():
+        if not self._verdict:
+            self._verdict = verdict
             self._tell(verdict)
             self._over.set()
 
-    def _tell(self, message: Mapping[str, Any]) -> None:
+    def _tell(self, message: Mapping[str, Any], streams: Iterable[BufferedIOBase] | None = None) -> None:
         line = _line(message)
-        for stream in self._streams.values():
+        for stream in streams or self._streams.values():
             with contextlib.suppress(OSError):
                 stream.write(line)
 

@@ -58,7 +58,7 @@ class Supervisor:
         self._job = job
         self._cluster = cluster
         self._quiet = quiet
-        self._hyperparameters = Hyperparameters.parse(job.hyperparameters)
+        self._hyperparameters = Hyperparameters.parse(job.hyperparameters, any_size=True)
         self._roles = cluster.roles(self._hyperparameters.num_kv_servers or cluster.size)
         self._processes: dict[SpawnProcess, str] = {}
         self._worker: Connection | None = None

@@ -115,7 +115,8 @@ def run(job: Job, *, quiet: bool = False, crew: Alone | None = None) -> Path | N
     ClientError
         Hyperparameters, data or paths are at fault, or training diverged.
     """
-    hyperparameters = Hyperparameters.parse(job.hyperparameters)
+    crew = crew or Alone()
+    hyperparameters = Hyperparameters.parse(job.hyperparameters, any_size=crew.has_servers)
     set_up_logging("error" if quiet else hyperparameters.log_level)
     with _StopSignal() as stop, _lack_of_memory_told(hyperparameters):
         return _run(job, hyperparameters, crew or Alone(), stop)

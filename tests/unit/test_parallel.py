@@ -116,7 +116,7 @@ class TestStep:
 class TestScore:
     """Scores and embeddings of the network as it is."""
 
-    @pytest.mark.parametrize("max_block_elements", [8 * 9, 2**28])
+    @pytest.mark.parametrize("max_block_elements", [8 * 9, 2**27])
     def test_scores_and_embeddings_are_those_of_the_parameters(
         self, max_block_elements: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
     ) -> None:

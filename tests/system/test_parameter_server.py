@@ -1,0 +1,139 @@
+"""The parameter server's processes, over real sockets: what they accept, and what a step on them does."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import socket
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.sagemaker.cluster import Cluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
+
+VALUES = Hyperparameters(num_entity_vectors=30, vector_dim=8, mini_batch_size=10, learning_rate=0.01)
+
+
+class Exploit:
+    """What runs code when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self._path,)
+
+
+def serve(environment: dict[str, str]) -> None:
+    """Be the scheduler or a server."""
+    from ipinsights.parameter_server import serve
+
+    serve(environment, VALUES)
+
+
+def send_pickle(environment: dict[str, str], path: Path) -> None:
+    """Be a worker that sends what MXNet's own servers unpickle."""
+    from ipinsights.parameter_server import connect
+
+    store = connect(environment, "dist_sync")
+    store._send_command_to_servers(0, pickle.dumps(Exploit(path), 0).decode())
+
+
+def take_steps(environment: dict[str, str], folder: Path, rank: int, max_block_elements: int) -> None:
+    """Be a worker of two that takes three steps, the second worker without records in the last one."""
+    from ipinsights._mxnet import mx
+    from ipinsights.parallel import ParallelLearner
+    from ipinsights.parameter_server import StoreTeam, connect
+    from ipinsights.sampling import Records
+
+    store = connect(environment, "dist_sync")
+    learner = ParallelLearner(VALUES, devices=[mx.cpu()], store=store, seed=5, max_block_elements=max_block_elements)
+    team = StoreTeam(rank, 2, 3, store)
+    start = learner.parameters()["entity_weight"][0:30] if rank == 0 else None
+    encoder = {name: array.asnumpy() for name, array in learner.parameters().items() if name != "entity_weight"}
+    team.wait()
+    for step in records()[rank]:
+        learner.step(Records(*step)) if step else learner._step_idly()
+    team.wait()
+    if rank == 0:
+        found = {name: array[0 : array.shape[0]] for name, array in learner.parameters().items()}
+        ends = {name: part.asnumpy() if hasattr(part, "asnumpy") else part for name, part in found.items()}
+        np.savez(folder / "start.npz", entity_weight=start, **encoder)
+        np.savez(folder / "end.npz", **ends)
+    team.wait()
+
+
+def records() -> list[list[Any]]:
+    """Give rows, addresses and labels of each worker's steps, the same wherever they are asked for."""
+    rng = np.random.default_rng(3)
+    steps = [
+        [
+            (
+                rng.integers(30, size=10).astype(np.int32),
+                rng.integers(2**32, size=10, dtype=np.uint32),
+                rng.integers(2, size=10).astype(np.float32),
+            )
+            for _ in range(3)
+        ]
+        for _ in range(2)
+    ]
+    steps[1][2] = None
+    return steps
+
+
+def run(num_hosts: int, num_servers: int, work: Any, *arguments: Any) -> None:
+    """Start every process of so many hosts on this machine, and wait until all have ended well."""
+    spawn = multiprocessing.get_context("spawn")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    processes = []
+    for rank in range(num_hosts):
+        *served, worker = Cluster.loopback(num_hosts, rank, port).roles(num_servers)
+        processes += [spawn.Process(target=serve, args=(environment,)) for environment in served]
+        own = [rank if argument is Ellipsis else argument for argument in arguments]
+        processes.append(spawn.Process(target=work, args=(worker, *own)))
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    codes = [process.exitcode for process in processes]
+    for process in processes:
+        process.kill()
+    assert codes == [0] * len(processes)
+
+
+def test_a_pickle_is_not_unpickled(tmp_path: Path) -> None:
+    """A server that is sent what MXNet calls an optimizer does not run it."""
+    run(1, 1, send_pickle, tmp_path / "exploited")
+    assert not (tmp_path / "exploited").exists()
+    pickle.loads(pickle.dumps(Exploit(tmp_path / "exploited"), 0))  # noqa: S301 - our own, to see that it would have
+    assert (tmp_path / "exploited").exists()
+
+
+@pytest.mark.parametrize("max_block_elements", [2**27, 8 * 7])
+def test_two_hosts_take_the_steps_of_one_with_both_their_records(tmp_path: Path, max_block_elements: int) -> None:
+    """Means are over the records of both; where one has none, the other's count half, and nothing else moves."""
+    from ipinsights._mxnet import mx
+    from ipinsights.learner import Learner
+    from ipinsights.sampling import Records
+
+    run(2, 3, take_steps, tmp_path, ..., max_block_elements)
+    alone = Learner(VALUES, seed=99)
+    start, end = np.load(tmp_path / "start.npz"), np.load(tmp_path / "end.npz")
+    for name, parameter in alone.net.collect_params().items():
+        parameter.set_data(mx.nd.array(start[name]))
+    first, second = records()
+    for one, other in zip(first[:2], second[:2]):
+        alone.step(Records(*(np.concatenate(pair) for pair in zip(one, other))))
+    with mx.autograd.record():
+        batch = Records(*first[2])
+        loss = alone._loss(alone._forward(batch.entity_rows, batch.ips), mx.nd.array(batch.labels))
+    loss.backward()
+    alone._optimizer.step(2 * len(batch))
+    for name, array in alone.parameters().items():
+        assert np.abs(array.asnumpy() - end[name]).max() < 1e-5, name

@@ -1,0 +1,169 @@
+"""The roll call, over real sockets: who is there, who has gone, and what everybody hears."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ipinsights.errors import AlgorithmError, ClientError
+from ipinsights.sagemaker.cluster import Cluster
+from ipinsights.sagemaker.roll_call import Link, RollCall
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.timeout(30)
+
+
+@contextlib.contextmanager
+def gathered(num_hosts: int, *, absent: int = 0, **options: Any) -> Iterator[list[Link]]:
+    """Give the links of all hosts but the last ones, on a roll call for all."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1] - 1
+    clusters = [Cluster.loopback(num_hosts, rank, port) for rank in range(num_hosts)]
+    with RollCall(clusters[0], **options), contextlib.ExitStack() as stack:
+        yield [stack.enter_context(Link(cluster)) for cluster in clusters[: num_hosts - absent]]
+
+
+def ready(link: Link, num_base_batches: int = 1, **agreed: str) -> None:
+    """Report that a host is ready."""
+    link.send(ready={"agreed": agreed, "num_base_batches": num_base_batches})
+
+
+def fault(link: Link) -> str:
+    """Give the report of the error that a host hears."""
+    with pytest.raises((ClientError, AlgorithmError)) as caught:
+        link.receive()
+    return caught.value.report
+
+
+class TestReady:
+    """Before training."""
+
+    def test_everybody_hears_of_everybody_in_the_order_of_hosts(self) -> None:
+        """Whatever the order in which they are ready."""
+        with gathered(3) as links:
+            for number in (2, 0, 1):
+                ready(links[number], num_base_batches=number, epochs="5")
+            expected = [{"agreed": {"epochs": "5"}, "num_base_batches": number} for number in range(3)]
+            assert [link.receive() for link in links] == [[{"everybody": expected}]] * 3
+
+    def test_different_jobs_are_told_of_by_name_and_value(self) -> None:
+        """All that differs, on every host, as the user's fault."""
+        with gathered(2) as links:
+            ready(links[0], epochs="5", seed="0")
+            ready(links[1], epochs="6")
+            sentence = (
+                "ClientError: Hosts 'algo-1' and 'algo-2' were given different jobs: epochs is 5 and 6; "
+                "seed is 0 and not given. Give all the same."
+            )
+            assert [fault(link) for link in links] == [sentence, sentence]
+
+    def test_a_host_that_does_not_come_is_named(self) -> None:
+        """After the time that containers may take to start."""
+        with gathered(3, absent=1, join_seconds=0.2) as links:
+            sentence = (
+                "AlgorithmError: Host 'algo-3' was lost: it did not come to the roll call within 0.2 seconds. "
+                "Training cannot go on without it; start the job again."
+            )
+            assert [fault(link) for link in links] == [sentence, sentence]
+
+    def test_hosts_that_came_are_not_held_to_that_time(self) -> None:
+        """Reading a large shard may take hours."""
+        with gathered(2, join_seconds=0.1) as links:
+            links[0]._socket.settimeout(0.5)
+            with pytest.raises(AlgorithmError, match=r"^Host 'algo-1' was lost: its connection has ended"):
+                links[0].receive()  # nothing came in time, which a socket with a limit tells as a fault
+
+    def test_a_port_that_is_taken(self) -> None:
+        """A second job on the same host is told of the address."""
+        with gathered(1) as links:
+            cluster = Cluster.loopback(1, 0, links[0]._socket.getpeername()[1] - 1)
+            with pytest.raises(ClientError) as caught:
+                RollCall(cluster)
+            assert str(caught.value) == (
+                f"Cannot listen on 127.0.0.1:{cluster.roll_call_port}: Address already in use."
+            )
+
+
+class TestEnd:
+    """What ends one host ends all, and the first verdict stands."""
+
+    def test_all_are_done_when_the_last_one_is(self) -> None:
+        """Nobody hears it before."""
+        with gathered(2) as links:
+            for link in links:
+                ready(link)
+            assert [len(link.receive()) for link in links] == [1, 1]
+            links[1].send(done=None)
+            links[0].send(done="model")
+            assert [link.receive() for link in links] == [[{"over": True}]] * 2
+
+    def test_a_host_that_is_done_before_training_ends_the_job(self) -> None:
+        """It was told to stop; the others would wait for it for ever."""
+        with gathered(2) as links:
+            links[1].send(done=None)
+            assert links[0].receive() == [{"over": True}]
+
+    @pytest.mark.parametrize(("exit_code", "prefix"), [(1, "AlgorithmError"), (2, "ClientError")])
+    def test_a_failure_is_told_with_host_and_fault(self, exit_code: int, prefix: str) -> None:
+        """Whose fault it is on one host it is on all."""
+        with gathered(2) as links:
+            links[1].send(failed={"message": "It broke.", "exit_code": exit_code})
+            assert fault(links[0]) == f"{prefix}: Host 'algo-2' failed: It broke."
+
+    def test_a_connection_that_ends_is_a_loss(self) -> None:
+        """Its host is named."""
+        with gathered(2) as links:
+            links[1].__exit__()
+            assert fault(links[0]) == (
+                "AlgorithmError: Host 'algo-2' was lost: its connection to the first host has ended. "
+                "Training cannot go on without it; start the job again."
+            )
+
+    def test_the_first_verdict_stands(self) -> None:
+        """What follows from a failure is not told as another one."""
+        with gathered(3) as links:
+            links[2].send(failed={"message": "It broke.", "exit_code": 1})
+            assert fault(links[0]) == fault(links[1]) == "AlgorithmError: Host 'algo-3' failed: It broke."
+            links[1].__exit__()
+            links[0]._socket.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                links[0]._socket.recv(1)
+
+    def test_a_host_that_comes_late_hears_the_verdict(self) -> None:
+        """It would wait for ever otherwise."""
+        with gathered(2, absent=1) as links:
+            links[0].send(failed={"message": "It broke.", "exit_code": 1})
+            assert fault(links[0]) == "AlgorithmError: Host 'algo-1' failed: It broke."
+            with Link(Cluster.loopback(2, 1, links[0]._socket.getpeername()[1] - 1)) as late:
+                assert fault(late) == "AlgorithmError: Host 'algo-1' failed: It broke."
+
+    def test_the_first_host_itself_may_be_lost(self) -> None:
+        """The others see it in their own connection."""
+        with gathered(1) as links:
+            links[0]._socket.shutdown(socket.SHUT_RDWR)
+            assert fault(links[0]) == (
+                "AlgorithmError: Host 'algo-1' was lost: its connection has ended. "
+                "Training cannot go on without it; start the job again."
+            )
+
+
+class TestStrangers:
+    """Whoever else connects."""
+
+    @pytest.mark.parametrize(
+        "line",
+        [b"GET / HTTP/1.1\n", b"{}\n", b"[]\n", b'{"host": "algo-9"}\n', b'{"host": "algo-1"}\n', b"7\n", b"\xff\n"],
+    )
+    def test_a_stranger_is_sent_away_and_changes_nothing(self, line: bytes) -> None:
+        """Also one that calls itself by the name of a host that is there."""
+        with gathered(1) as links:
+            with socket.create_connection(links[0]._socket.getpeername()) as stranger:
+                stranger.sendall(line)
+                assert stranger.recv(1) == b""
+            ready(links[0])
+            assert "everybody" in links[0].receive()[0]
