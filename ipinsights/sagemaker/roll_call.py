@@ -104,10 +104,11 @@ class RollCall(socketserver.ThreadingTCPServer):
                     self._compare()
             elif "failed" in message:
                 self._end({"failed": {**message["failed"], "host": host}})
+            elif "stopped" in message:
+                self._end({"stopped": True})
             elif "done" in message:
                 self._done.add(host)
-                # A host that is told to stop before training began has nothing to wait for, nor have the others.
-                if len(self._done) == len(self._hosts) or len(self._facts) < len(self._hosts):
+                if len(self._done) == len(self._hosts):
                     self._end({"over": True})
 
     def leave(self, host: str) -> None:
@@ -196,7 +197,7 @@ class Link:
         return self._socket.fileno()
 
     def send(self, **message: Any) -> None:
-        """Tell the first host something: ``host``, ``ready``, ``done`` or ``failed``."""
+        """Tell the first host something: ``host``, ``ready``, ``done``, ``stopped`` or ``failed``."""
         with contextlib.suppress(OSError):  # a broken connection is told of where it is read
             self._socket.sendall(_line(message))
 

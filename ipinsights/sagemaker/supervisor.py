@@ -121,6 +121,9 @@ class Supervisor:
             if "over" in message:
                 self._await_processes()
                 return True
+            if "stopped" in message:
+                _logger.warning("The job was stopped before training began: there is no model to save.")
+                return True
         return False
 
     def _start_worker(self) -> Connection:
@@ -200,7 +203,7 @@ def _work(
     except IPInsightsError as error:
         supervisor.send({"failed": (error.exit_code, str(error))})
     except SystemExit:
-        supervisor.send({"done": None})
+        supervisor.send({"stopped": True})
     except Exception as error:
         _logger.exception("The worker failed")
         supervisor.send({"failed": (AlgorithmError.exit_code, repr(error))})

@@ -119,7 +119,7 @@ def run(job: Job, *, quiet: bool = False, crew: Alone | None = None) -> Path | N
     hyperparameters = Hyperparameters.parse(job.hyperparameters, any_size=crew.has_servers)
     set_up_logging("error" if quiet else hyperparameters.log_level)
     with _StopSignal() as stop, _lack_of_memory_told(hyperparameters):
-        return _run(job, hyperparameters, crew or Alone(), stop)
+        return _run(job, hyperparameters, crew, stop)
 
 
 def _run(job: Job, hyperparameters: Hyperparameters, crew: Alone, stop: _StopSignal) -> Path | None:
@@ -213,17 +213,19 @@ def _save(job: Job, trainer: Trainer, train: Pairs, log: JobLog, crew: Alone) ->
         symbol=trainer.learner.net.symbol(),
         seen_entities=np.packbits(seen),
         hyperparameters=trainer.hyperparameters,
-        training=_facts(job, trainer, train),
+        training=_facts(job, trainer, train, crew),
     )
     log.model_saved(path, time.perf_counter() - start)
     return path
 
 
-def _facts(job: Job, trainer: Trainer, train: Pairs) -> dict[str, Any]:
+def _facts(job: Job, trainer: Trainer, train: Pairs, crew: Alone) -> dict[str, Any]:
+    """Give what the artifact keeps of the run; rows, records and batches are this host's."""
     fingerprint = hashlib.blake2b(train.entities.data, digest_size=16)
     fingerprint.update(train.ips.data)
     return {
         "seed": job.seed,
+        **({"num_hosts": crew.size} if crew.has_servers else {}),
         "num_rows": len(train),
         "data_fingerprint": fingerprint.hexdigest(),
         "num_epochs": trainer.state.epoch,

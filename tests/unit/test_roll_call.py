@@ -102,11 +102,11 @@ class TestEnd:
             links[0].send(done="model")
             assert [link.receive() for link in links] == [[{"over": True}]] * 2
 
-    def test_a_host_that_is_done_before_training_ends_the_job(self) -> None:
-        """It was told to stop; the others would wait for it for ever."""
+    def test_a_host_that_is_stopped_before_training_ends_the_job(self) -> None:
+        """The others would wait for it for ever."""
         with gathered(2) as links:
-            links[1].send(done=None)
-            assert links[0].receive() == [{"over": True}]
+            links[1].send(stopped=True)
+            assert links[0].receive() == [{"stopped": True}]
 
     @pytest.mark.parametrize(("exit_code", "prefix"), [(1, "AlgorithmError"), (2, "ClientError")])
     def test_a_failure_is_told_with_host_and_fault(self, exit_code: int, prefix: str) -> None:
