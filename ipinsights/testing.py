@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ipinsights import artifact
 from ipinsights.data import Pairs, hash_entities
+from ipinsights.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["PlantedNetworks", "csv_text", "make_container_tree"]
+__all__ = ["PlantedNetworks", "csv_text", "make_container_tree", "save_random_model"]
 
 
 @dataclass(frozen=True)
@@ -129,3 +131,35 @@ def make_container_tree(
         folder.mkdir(parents=True)
         (folder / "part-00000.csv").write_text(text, encoding="utf-8")
     return base
+
+
+def save_random_model(directory: Path, *, num_entities: int, vector_dim: int, rng: np.random.Generator) -> Path:
+    """Write a model that nobody trained: scores of about one unit, every second entity row known.
+
+    Parameters
+    ----------
+    directory
+        Where ``model_algo-1`` goes.
+    num_entities, vector_dim
+        Size of the entity table.
+
+    Returns
+    -------
+    Path
+        The directory.
+    """
+    hyperparameters = Hyperparameters(num_entities, vector_dim)
+    params = {
+        name: rng.normal(scale=vector_dim**-0.5 if "layer" in name else 1, size=shape).astype(np.float32)
+        for name, shape in artifact.parameter_shapes(hyperparameters).items()
+    }
+    known = np.arange(num_entities) % 2 == 0
+    artifact.save(
+        directory,
+        params=params,
+        symbol="{}",
+        seen_entities=np.packbits(known),
+        hyperparameters=hyperparameters,
+        training={},
+    )
+    return directory

@@ -12,7 +12,7 @@ import sys
 import click
 
 import ipinsights
-from ipinsights.cli import judging, scoring, traffic, training, tuning
+from ipinsights.cli import judging, scoring, serving, traffic, training, tuning
 from ipinsights.errors import AlgorithmError, IPInsightsError
 
 __all__ = ["cli", "main"]
@@ -29,7 +29,7 @@ def cli() -> None:
     """
 
 
-for _room in (training, tuning, scoring, judging, traffic):
+for _room in (training, tuning, scoring, serving, judging, traffic):
     for _command in _room.COMMANDS:
         cli.add_command(_command)
 

@@ -1,0 +1,48 @@
+"""Commands that answer as SageMaker's inference container does: ``serve``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ipinsights.cli.options import FOLDER, PATH
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["COMMANDS"]
+
+
+@click.command()
+@click.option("--model-dir", type=PATH, help="Model directory, model_algo-1 or model.tar.gz.")
+@click.option("--base-dir", type=FOLDER, help="A container's tree (/opt/ml): its model, and all addresses as host.")
+@click.option("--host", help="Address to listen at; 127.0.0.1, and 0.0.0.0 with --base-dir, when not given.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 is any free port.")
+@click.option("--workers", type=click.IntRange(1), help="Processes; one for each CPU when not given.")
+@click.option("--timeout", type=click.IntRange(1), default=60, show_default=True, help="Seconds for a request.")
+@click.option(
+    "--max-payload-mb",
+    type=click.IntRange(1, 100),
+    default=6,
+    show_default=True,
+    envvar="SAGEMAKER_MAX_PAYLOAD_IN_MB",
+    show_envvar=True,
+    help="How large a request may be.",
+)
+def serve(model_dir: Path | None, base_dir: Path | None, host: str | None, workers: int | None, **options: Any) -> None:
+    """Answer requests over HTTP as SageMaker's endpoint does: POST /invocations, GET /ping."""
+    from ipinsights.sagemaker.serving import Server, available_cpus
+
+    model_path = base_dir / "model" if base_dir else model_dir
+    if model_path is None or (model_dir and base_dir):
+        raise click.UsageError("Give --model-dir, or --base-dir for a container's tree.")
+    Server(
+        model_path=model_path,
+        host=host or ("0.0.0.0" if base_dir else "127.0.0.1"),  # noqa: S104 - a container is reached from outside
+        num_workers=workers or available_cpus(),
+        **options,
+    ).run()
+
+
+COMMANDS = (serve,)
