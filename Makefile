@@ -52,8 +52,8 @@ test-wheel: build ## Run the quick tests on the built wheel, and measure what of
 	rm -rf $(WHEEL)
 	$(BIN)/python -m venv $(WHEEL)
 	$(WHEEL)/bin/python -m pip install --quiet --no-deps dist/*.whl
-	@# the tools and dependencies of .venv, without the package that is installed there
-	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $$(echo $(WHEEL)/lib/python*/site-packages)/dependencies.pth
+	@# the tools and dependencies of .venv, without the package that is installed there; coverage in every process
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"), "import coverage; coverage.process_startup()", sep="\n")' > $$(echo $(WHEEL)/lib/python*/site-packages)/0-dependencies.pth
 	cd $(WHEEL) && bin/python -m coverage run --rcfile $(CURDIR)/pyproject.toml -m pytest -c $(CURDIR)/pyproject.toml \
 		--rootdir $(CURDIR) -m "not slow" $(ARGS) $(CURDIR)/tests
 	cd $(CURDIR) && $(BIN)/coverage combine --quiet $(WHEEL) && $(BIN)/coverage report

@@ -218,6 +218,7 @@ class _Protocol:
         return {
             "train_rows": len(self._history),
             "train_entities": len(self._history.entities),
+            "train_entities_unknown_to_model": int((~self._predictor.entity_known(self._history.entities)).sum()),
             "test_rows": len(test.ordinary),
             "test_rows_of_unknown_entities": len(test.ordinary) - len(ordinary),
             "attacks_removed": {},

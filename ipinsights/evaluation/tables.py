@@ -76,12 +76,22 @@ def _data(evaluation: Evaluation) -> Section:
         f"Trained on {facts['train_rows']:,} events of {facts['train_entities']:,} entities; tested on "
         f"{evaluation.slices['all']:,} ordinary events.",
         *(f"  {number:,} in the slice: {name}" for name, number in evaluation.slices.items() if name != "all"),
+        *_foreign(facts["train_entities_unknown_to_model"]),
         f"Set aside: {facts['test_rows_of_unknown_entities']:,} events of entities that training never saw.",
         "For each ordinary event each attacker attacks its entity once.",
         *(f"  {number:,} found no address but the victim's own: {name}" for name, number in removed.items()),
         "In brackets: 95 % intervals, resampled over entities.",
     ]
     return Section("Data", None, tuple(remarks))
+
+
+def _foreign(num_unknown: int) -> list[str]:
+    if num_unknown == 0:
+        return []
+    return [
+        f"The model never learned {num_unknown:,} of these entities: is this the data it was trained on? Its scores of "
+        "them mean nothing."
+    ]
 
 
 def _matched(evaluation: Evaluation) -> list[str]:

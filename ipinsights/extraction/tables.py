@@ -94,15 +94,19 @@ def read_parquet(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
         for group in range(file.num_row_groups):
             reasons = np.zeros(file.metadata.row_group(group).num_rows, dtype=np.uint8)
             yield _records(_group_reader(file, group), columns, reasons, file.schema_arrow.names)
-    except pa.ArrowException as error:
-        raise ClientError(f"The file cannot be read as Parquet: {str(error).rstrip('.')}.") from None
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # whatever Arrow raises where a file is damaged
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise ClientError(f"The file cannot be read as Parquet: {reason}.") from None
 
 
 def _group_reader(file: parquet.ParquetFile, group: int) -> Callable[[str], pa.Array | None]:
     def column(name: str) -> pa.Array | None:
         if name not in file.schema_arrow.names:
             return None
-        return file.read_row_group(group, columns=[name]).column(0).combine_chunks()
+        values = file.read_row_group(group, columns=[name]).column(0).combine_chunks()
+        if len(values) != file.metadata.row_group(group).num_rows:
+            raise pa.ArrowInvalid(f"the column {name!r} has another number of rows than its group says")
+        return values
 
     return column
 

@@ -636,3 +636,39 @@ def test_garbage_is_counted(bench: Bench, log_format: str, content: bytes, packe
     num_lines = len(content.split(b"\n")) - content.endswith(b"\n") if content else 0
     if log_format in ("apache", "sshd", "vpcflow", "jsonl"):
         assert summary.num_records == num_lines
+
+
+def parquet_bytes() -> bytes:
+    """Give a small Parquet file of 20 rows."""
+    rows = {
+        "entity": ["a", "b"] * 10,
+        "ip": ["192.0.2.7", "192.0.2.8"] * 10,
+        "timestamp": ["2018-11-11T00:00:00Z"] * 20,
+    }
+    stream = io.BytesIO()
+    parquet.write_table(pa.table(rows), stream)
+    return stream.getvalue()
+
+
+PARQUET = parquet_bytes()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
+@given(
+    changes=st.lists(st.tuples(st.integers(0, len(PARQUET) - 1), st.integers(0, 255)), max_size=5),
+    length=st.one_of(st.just(len(PARQUET)), st.integers(0, len(PARQUET))),
+)
+@example(changes=[(PARQUET.rindex(b"timestamp") + 3, 0xFF)], length=len(PARQUET))
+@example(changes=[(38, 0)], length=len(PARQUET))
+def test_damaged_parquet_is_told(bench: Bench, changes: list[tuple[int, int]], length: int) -> None:
+    """A file with wrong bytes or a lost end is read, every record counted, or the user is told of it in one line."""
+    content = bytearray(PARQUET)
+    for place, value in changes:
+        content[place] = value
+    bench.put(bytes(content[:length]))
+    try:
+        summary = bench.extract("parquet")
+    except ClientError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+        return
+    assert summary.num_records == summary.num_written + sum(summary.skipped.values())
