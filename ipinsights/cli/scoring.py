@@ -1,4 +1,4 @@
-"""Commands that use a trained model: ``score``."""
+"""Commands that use a trained model: ``score``, ``embeddings``."""
 
 from __future__ import annotations
 
@@ -44,4 +44,20 @@ def score(
     score_file(predictor, source, output, extended=is_extended, threshold=threshold, keep_columns=keep_columns)
 
 
-COMMANDS = (score,)
+@click.command()
+@MODEL_DIR
+@click.option("--entities", type=FILE, help="A text file with an entity on each line.")
+@click.option("--ips", type=FILE, help="A text file with an address on each line.")
+@click.option("-o", "--output", type=FILE, required=True, help="Ends in .csv, .npz or .parquet.")
+def embeddings(model_dir: Path, entities: Path | None, ips: Path | None, output: Path) -> None:
+    """Write the embeddings of a list of entities or addresses; a score is the dot product of one of each."""
+    from ipinsights.embeddings import export_embeddings
+    from ipinsights.predictor import Predictor
+
+    source = entities or ips
+    if source is None or (entities and ips):
+        raise click.UsageError("Give --entities or --ips.")
+    export_embeddings(Predictor.load(model_dir), source, output, ips=ips is not None)
+
+
+COMMANDS = (score, embeddings)

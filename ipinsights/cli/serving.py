@@ -1,4 +1,4 @@
-"""Commands that answer as SageMaker's inference container does: ``serve``."""
+"""Commands that answer as SageMaker's inference container does: ``serve``, ``transform``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipinsights.cli.options import FOLDER, PATH
+from ipinsights.cli.options import FOLDER, MODEL_DIR, PATH
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,4 +45,21 @@ def serve(model_dir: Path | None, base_dir: Path | None, host: str | None, worke
     ).run()
 
 
-COMMANDS = (serve,)
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=PATH)
+@MODEL_DIR
+@click.option("--output-dir", required=True, type=FOLDER, help="Where INPUT.out goes; one that is there is kept.")
+@click.option("--content-type", default="text/csv", show_default=True, help="What the inputs are.")
+@click.option("--accept", default="application/jsonlines", show_default=True, help="What the outputs shall be.")
+@click.option("--max-payload-mb", type=click.IntRange(1, 100), default=6, show_default=True, help="Size of a request.")
+@click.option("--concurrency", type=click.IntRange(1), help="Requests at a time; one for each CPU when not given.")
+def transform(inputs: tuple[Path, ...], model_dir: Path, concurrency: int | None, **options: Any) -> None:
+    """Score whole files or folders, and leave what SageMaker's batch transform would: INPUT.out for each."""
+    from ipinsights.sagemaker.serving import available_cpus
+    from ipinsights.sagemaker.transform import Transform
+
+    done, kept = Transform(model_dir, concurrency=concurrency or available_cpus(), **options).run(inputs)
+    click.echo(f"Transformed {done} files; {kept} were there already.", err=True)
+
+
+COMMANDS = (serve, transform)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["decode"]
 
-_NAME = "the payload"
 _GZIP_MAGIC = b"\x1f\x8b"
 # Up to here, splitting in Python is faster than waking Arrow.
 _SMALL = 16 * 2**10
@@ -52,7 +51,7 @@ class _RecordError(Exception):
         self.index = index
 
 
-def decode(body: bytes, content_type: str) -> Pairs:
+def decode(body: bytes, content_type: str, *, name: str = "the payload") -> Pairs:
     """Give the pairs of a request's body, in their order.
 
     Parameters
@@ -62,19 +61,21 @@ def decode(body: bytes, content_type: str) -> Pairs:
         is ``{"features": [entity, ip]}`` or ``{"data": {"features": {"values": [entity, ip]}}}``.
     content_type
         The header, parameters and all; empty means CSV.
+    name
+        What messages call the body.
 
     Raises
     ------
     RequestError
         415 for another type; 400 if a record cannot be read (says which and why), or if there is none.
     """
-    pairs = _DECODERS[request_media_type(content_type)](body)
+    pairs = _DECODERS[request_media_type(content_type)](body, name)
     if len(pairs) == 0:
         raise _unreadable("The payload holds no record: send at least one pair of entity and IPv4 address.")
     return pairs
 
 
-def _decode_csv(body: bytes) -> Pairs:
+def _decode_csv(body: bytes, name: str) -> Pairs:
     if body.startswith(_GZIP_MAGIC):
         # What is small packed can be huge unpacked.
         raise _unreadable("The payload is packed with gzip: send it unpacked.")
@@ -82,7 +83,7 @@ def _decode_csv(body: bytes) -> Pairs:
     if pairs is not None:
         return pairs
     try:
-        blocks = list(read_blocks(io.BytesIO(body), name=_NAME))
+        blocks = list(read_blocks(io.BytesIO(body), name=name))
     except ClientError as error:
         raise _unreadable(str(error)) from None
     return Pairs(np.concatenate([block.entities for block in blocks]), np.concatenate([block.ips for block in blocks]))
@@ -100,24 +101,24 @@ def _split_plain_csv(body: bytes) -> Pairs | None:
         return None
 
 
-def _decode_json(body: bytes) -> Pairs:
-    content = _parse(body, _NAME)
+def _decode_json(body: bytes, name: str) -> Pairs:
+    content = _parse(body, name)
     instances = content.get("instances") if isinstance(content, dict) else None
     if not isinstance(instances, list):
         raise _unreadable(f'The payload must be {{"instances": [...]}}, each of them {_SHAPES}.')
     try:
         return _instance_pairs(instances)
     except _RecordError as error:
-        raise _unreadable(f"{_NAME}, instance {error.index + 1}: {error}.") from None
+        raise _unreadable(f"{name}, instance {error.index + 1}: {error}.") from None
 
 
-def _decode_json_lines(body: bytes) -> Pairs:
+def _decode_json_lines(body: bytes, name: str) -> Pairs:
     lines = {number: line for number, line in enumerate(body.split(b"\n"), 1) if line.strip(_BEHIND_OBJECT)}
-    instances = [_parse(line.rstrip(_BEHIND_OBJECT), f"{_NAME}:{number}") for number, line in lines.items()]
+    instances = [_parse(line.rstrip(_BEHIND_OBJECT), f"{name}:{number}") for number, line in lines.items()]
     try:
         return _instance_pairs(instances)
     except _RecordError as error:
-        raise _unreadable(f"{_NAME}:{list(lines)[error.index]}: {error}.") from None
+        raise _unreadable(f"{name}:{list(lines)[error.index]}: {error}.") from None
 
 
 _DECODERS = {CSV: _decode_csv, JSON: _decode_json, JSON_LINES: _decode_json_lines}

@@ -1,0 +1,138 @@
+"""Embeddings of a list of entities or addresses, as CSV, npz or Parquet."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
+
+from ipinsights.csv_faults import Source
+from ipinsights.csv_output import csv_lines, opened_output, quoted
+from ipinsights.data import hash_entities
+from ipinsights.errors import ClientError
+from ipinsights.ipv4 import BLANKS, explain_ip, parse_ips
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ipinsights.predictor import Predictor
+
+__all__ = ["export_embeddings"]
+
+_BLOCK_NUMBERS = 2**21
+
+
+def export_embeddings(predictor: Predictor, source: Path, output: Path, *, ips: bool) -> int:
+    """Write the embedding of each line of a list, in its order.
+
+    Parameters
+    ----------
+    predictor
+        The model.
+    source
+        A text file, plain or gzip, with an entity or an address on each line; blank lines count for nothing.
+    output
+        ``.csv`` (a column for each dimension), ``.npz`` or ``.parquet`` (``embedding`` is one array or column of
+        vectors). Entities have ``entity_known`` beside them: did training ever touch their row.
+    ips
+        Whether the lines are addresses.
+
+    Returns
+    -------
+    int
+        Number of lines.
+
+    Raises
+    ------
+    ClientError
+        The list or a line of it cannot be read, or the output cannot be written or has another ending.
+    """
+    write = _WRITERS.get(output.suffix.lower())
+    if write is None:
+        raise ClientError(f"{output} must end in {', '.join(_WRITERS)}: that is how its format is chosen.")
+    with Source.file(source).open() as lines, opened_output(output) as stream:
+        return write(_tables(predictor, source, lines, ips=ips), stream)
+
+
+def _tables(predictor: Predictor, source: Path, lines: IO[bytes], *, ips: bool) -> Iterator[pa.Table]:
+    """Give names and embeddings, block by block."""
+    dim = predictor.hyperparameters.vector_dim
+    numbered = ((number, line.strip(b"\r\n")) for number, line in enumerate(lines, 1))
+    filled = ((number, line) for number, line in numbered if line.strip())
+    found = False
+    while block := list(islice(filled, max(1, _BLOCK_NUMBERS // dim))):
+        found = True
+        texts = [_text(source, number, line) for number, line in block]
+        yield _ip_table(predictor, source, block, texts) if ips else _entity_table(predictor, texts)
+    if not found:
+        raise ClientError(f"{source} holds no line: give it one {'address' if ips else 'entity'} a line.")
+
+
+def _text(source: Path, number: int, line: bytes) -> str:
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError:
+        raise ClientError(f"{source}:{number}: it is not UTF-8 text.") from None
+
+
+def _entity_table(predictor: Predictor, texts: list[str]) -> pa.Table:
+    entities = hash_entities(texts)
+    embeddings = predictor.entity_embeddings(entities)
+    known = predictor.entity_known(entities)
+    return pa.table({"entity": pa.array(texts, pa.string()), "entity_known": known, "embedding": _vectors(embeddings)})
+
+
+def _ip_table(predictor: Predictor, source: Path, block: list[tuple[int, bytes]], texts: list[str]) -> pa.Table:
+    column = pa.array([text.strip(BLANKS) for text in texts], pa.string())
+    ips, valid = parse_ips(column)
+    if not valid.all():
+        first = int(np.argmin(valid))
+        text = texts[first]
+        raise ClientError(f"{source}:{block[first][0]}: {text!r} is no IPv4 address: {explain_ip(text)}.")
+    return pa.table({"ip": column, "embedding": _vectors(predictor.ip_embeddings(ips))})
+
+
+def _vectors(embeddings: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), embeddings.shape[1])
+
+
+def _write_csv(tables: Iterator[pa.Table], stream: IO[bytes]) -> int:
+    num_rows = 0
+    for table in tables:
+        *names, _ = table.column_names
+        vectors = table["embedding"].combine_chunks()
+        columns = vectors.flatten().to_numpy().reshape(len(table), -1).T
+        if num_rows == 0:
+            stream.write(",".join([*names, *(f"dim_{place}" for place in range(len(columns)))]).encode() + b"\n")
+        texts = [quoted(table[name].combine_chunks().cast(pa.string())) for name in names]
+        stream.write(csv_lines([*texts, *(pa.array(column).cast(pa.string()) for column in columns)]))
+        num_rows += len(table)
+    return num_rows
+
+
+def _write_npz(tables: Iterator[pa.Table], stream: IO[bytes]) -> int:
+    table = pa.concat_tables(tables)
+    arrays = {name: table[name].to_numpy() for name in table.column_names[:-1]}
+    # Text of a fixed width, which can be read without unpickling.
+    arrays = {name: array.astype(str) if array.dtype == object else array for name, array in arrays.items()}
+    flat = table["embedding"].combine_chunks().flatten().to_numpy()
+    np.savez(stream, **arrays, embedding=flat.reshape(len(table), -1))
+    return len(table)
+
+
+def _write_parquet(tables: Iterator[pa.Table], stream: IO[bytes]) -> int:
+    first = next(tables)
+    num_rows = len(first)
+    with parquet.ParquetWriter(stream, first.schema) as writer:
+        writer.write_table(first)
+        for table in tables:
+            writer.write_table(table)
+            num_rows += len(table)
+    return num_rows
+
+
+_WRITERS = {".csv": _write_csv, ".npz": _write_npz, ".parquet": _write_parquet}

@@ -1,0 +1,255 @@
+"""Batch transform on files: what SageMaker would leave of them, through the same code as the server.
+
+Files are cut at line ends into payloads that processes answer side by side; answers are put together in order. Both lie
+on disk, so that neither files nor answers need fit into memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import count, groupby, islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, NoReturn, Union
+
+from tqdm import tqdm
+
+from ipinsights.csv_faults import Source
+from ipinsights.csv_output import opened_output
+from ipinsights.data import channel_files
+from ipinsights.errors import AlgorithmError, ClientError
+from ipinsights.sagemaker.decoding import decode
+from ipinsights.sagemaker.formats import JSON, JSON_LINES, ResponseFormat, request_media_type
+from ipinsights.sagemaker.inference import InferenceModel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from concurrent.futures import Future
+
+__all__ = ["Transform"]
+
+_MEBIBYTE = 2**20
+# Payloads read ahead of the one that is written, for each process.
+_AHEAD = 2
+# Set before processes are forked, which share it.
+_model: InferenceModel | None = None
+
+
+@dataclass(frozen=True)
+class _Payload:
+    """Some lines of a file."""
+
+    source: Path
+    target: Path
+    body: bytes
+    first_line: int
+
+
+_Item = Union["_Payload", "_Unreadable"]
+
+
+@dataclass(frozen=True)
+class _Unreadable:
+    """A file, or the rest of it, that cannot be read."""
+
+    source: Path
+    target: Path
+    error: ClientError
+
+
+@dataclass(frozen=True)
+class Transform:
+    """A batch transform.
+
+    Attributes
+    ----------
+    model_path
+        Model directory, ``model_algo-1`` or ``model.tar.gz``.
+    output_dir
+        Where ``<input>.out`` goes; one that is there is kept.
+    content_type, accept
+        Of each request, as headers have them. JSON is sent whole, CSV and JSON Lines are split by line.
+    max_payload_mb
+        Mebibytes of a request.
+    concurrency
+        Requests that are answered at a time, each in a process.
+    """
+
+    model_path: Path
+    output_dir: Path
+    content_type: str = "text/csv"
+    accept: str = JSON_LINES
+    max_payload_mb: int = 6
+    concurrency: int = 1
+
+    def run(self, inputs: Sequence[Path]) -> tuple[int, int]:
+        """Transform files, and all files of folders.
+
+        Returns
+        -------
+        tuple
+            Files that were transformed, and files whose output was there already.
+
+        Raises
+        ------
+        ClientError
+            Some files cannot be transformed: names each with the record and the reason. The others are.
+        """
+        targets = self._targets(inputs)
+        missing = {source: target for source, target in targets.items() if not target.exists()}
+        request_media_type(self.content_type)
+        ResponseFormat.negotiate(self.accept, default=JSON_LINES)
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        failures = self._transform(missing) if missing else {}
+        if failures:
+            head = f"{len(failures)} of {len(targets)} files could not be transformed and have no output:"
+            raise ClientError("\n  - ".join([head, *failures.values()]))
+        return len(missing), len(targets) - len(missing)
+
+    def _targets(self, inputs: Sequence[Path]) -> dict[Path, Path]:
+        """Give the output of each file, at the same place below the output folder as below the input folder."""
+        targets: dict[Path, Path] = {}
+        for given in inputs:
+            for source in channel_files(given):
+                name = source.relative_to(given) if given.is_dir() else Path(source.name)
+                target = self.output_dir / name.with_name(f"{name.name}.out")
+                if target in targets.values():
+                    raise ClientError(f"Two inputs would be written to {target}: give them one at a time.")
+                targets[source] = target
+        return targets
+
+    def _transform(self, targets: dict[Path, Path]) -> dict[Path, str]:
+        """Transform files; give why some could not be."""
+        failures: dict[Path, str] = {}
+        with self._processes() as (pool, folder), _progress(targets) as bar:
+            names = (folder / str(number) for number in count())
+            outcomes = self._in_order(pool, self._payloads(targets, failures), names)
+            for target, group in groupby(outcomes, key=lambda outcome: outcome[0].target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    with opened_output(target) as stream:
+                        for item, answer in group:
+                            _append(answer, stream)
+                            bar.update(len(item.body) if isinstance(item, _Payload) else 0)
+                except ClientError as error:
+                    failures[next(source for source in targets if targets[source] == target)] = str(error)
+        return failures
+
+    @contextlib.contextmanager
+    def _processes(self) -> Iterator[tuple[ProcessPoolExecutor, Path]]:
+        """Give processes that share the model, and a folder for their answers."""
+        global _model  # noqa: PLW0603 - the way to hand forks what they share
+        _model = InferenceModel.load(self.model_path)
+        with tempfile.TemporaryDirectory(prefix=".transform-", dir=self.output_dir) as folder:
+            pool = ProcessPoolExecutor(self.concurrency, mp_context=get_context("fork"))
+            try:
+                # Fork before there are threads, that of the progress bar for one.
+                pool.submit(int).result()
+                yield pool, Path(folder)
+            except BrokenProcessPool:
+                raise AlgorithmError(
+                    "A process of the transform was killed, perhaps for want of memory: try a lower --concurrency or "
+                    "--max-payload-mb. Files that are finished are kept."
+                ) from None
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _in_order(
+        self, pool: ProcessPoolExecutor, items: Iterator[_Item], names: Iterator[Path]
+    ) -> Iterator[tuple[_Item, Future[Path] | ClientError]]:
+        """Give each payload with its answer, some of the next being worked on."""
+
+        def submit(item: _Item) -> tuple[_Item, Future[Path] | ClientError]:
+            if isinstance(item, _Unreadable):
+                return item, item.error
+            return item, pool.submit(_answer, item, self.content_type, self.accept, next(names))
+
+        ahead = deque(map(submit, islice(items, _AHEAD * self.concurrency)))
+        while ahead:
+            yield ahead.popleft()
+            ahead.extend(map(submit, islice(items, 1)))
+
+    def _payloads(self, targets: dict[Path, Path], failures: dict[Path, str]) -> Iterator[_Item]:
+        """Cut files into payloads; a file that has failed is not read to its end."""
+        for source, target in targets.items():
+            try:
+                with Source.file(source).open() as stream:
+                    for body, first_line in self._split(source, stream):
+                        if source in failures:
+                            break
+                        yield _Payload(source, target, body, first_line)
+            except ClientError as error:
+                yield _Unreadable(source, target, error)
+
+    def _split(self, source: Path, stream: IO[bytes]) -> Iterator[tuple[bytes, int]]:
+        limit = self.max_payload_mb * _MEBIBYTE
+        if request_media_type(self.content_type) == JSON:
+            yield _whole(source, stream, limit), 1
+            return
+        first_line, rest = 1, b""
+        while data := stream.read(limit - len(rest)):
+            block = rest + data
+            end = block.rfind(b"\n") + 1
+            if end == 0 and len(block) == limit:
+                raise ClientError(f"{source}:{first_line}: the line is longer than a payload of {limit:,} bytes.")
+            if end:
+                yield block[:end], first_line
+                first_line += block.count(b"\n")
+            rest = block[end:]
+        if rest:
+            yield rest, first_line
+
+
+def _whole(source: Path, stream: IO[bytes], limit: int) -> bytes:
+    body = stream.read(limit + 1)
+    if len(body) > limit:
+        raise ClientError(
+            f"{source} is larger than a payload of {limit // _MEBIBYTE} MB, and JSON cannot be split: make it "
+            "JSON Lines, or raise --max-payload-mb."
+        )
+    return body
+
+
+def _answer(payload: _Payload, content_type: str, accept: str, path: Path) -> Path:
+    """Answer a payload into a file; runs in a process of the pool."""
+    assert _model is not None
+    try:
+        answer = _model.answer(payload.body, content_type=content_type, accept=accept, default=JSON_LINES)
+    except ClientError:
+        raise ClientError(_reason(payload, content_type)) from None
+    with path.open("wb") as stream:
+        piece = b""
+        for piece in answer.pieces:
+            stream.write(piece)
+        if not piece.endswith(b"\n"):
+            stream.write(b"\n")
+    return path
+
+
+def _reason(payload: _Payload, content_type: str) -> str:
+    """Give what is wrong with a payload, by file and line: read again, with the lines before it as blank ones."""
+    try:
+        decode(b"\n" * (payload.first_line - 1) + payload.body, content_type, name=str(payload.source))
+    except ClientError as error:
+        return str(error)
+    raise AssertionError
+
+
+def _append(answer: Future[Path] | ClientError, stream: IO[bytes]) -> None:
+    if isinstance(answer, ClientError):
+        raise answer
+    path = answer.result()
+    with path.open("rb") as content:
+        shutil.copyfileobj(content, stream, _MEBIBYTE)
+    path.unlink()
+
+
+def _progress(sources: Iterable[Path]) -> tqdm[NoReturn]:
+    total = sum(source.stat().st_size for source in sources)
+    return tqdm(total=total, desc="transform", unit="B", unit_scale=True, leave=False, disable=None)

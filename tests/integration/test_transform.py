@@ -1,0 +1,249 @@
+"""Batch transform and export of embeddings, through the command line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+
+from ipinsights.data import hash_entities, read_pairs
+from ipinsights.predictor import Predictor
+from ipinsights.testing import csv_text, save_random_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a command."""
+    command = [sys.executable, "-m", "ipinsights", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a model of random parameters."""
+    folder = tmp_path_factory.mktemp("model")
+    return save_random_model(folder, num_entities=100, vector_dim=8, rng=np.random.default_rng(0))
+
+
+def write_rows(path: Path, num_rows: int, *, rng: np.random.Generator) -> Path:
+    """Write random rows."""
+    entities = [f"user_{number}" for number in rng.integers(1000, size=num_rows)]
+    path.write_text(csv_text(entities, rng.integers(2**32, size=num_rows, dtype=np.uint32)))
+    return path
+
+
+def expected_lines(model: Path, source: Path) -> list[str]:
+    """Give the lines that a file's output must have."""
+    pairs = read_pairs(source)
+    scores = Predictor.load(model).score(pairs.entities, pairs.ips).tolist()
+    return [f'{{"dot_product":{score!r}}}' for score in scores]
+
+
+class TestTransform:
+    """``ipinsights transform``."""
+
+    def test_files_and_folders(self, model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+        """Each file has its output, in its order, at its place, as JSON Lines; payloads and processes are not seen."""
+        (tmp_path / "in" / "deep").mkdir(parents=True)
+        sources = [
+            write_rows(tmp_path / "in" / "deep" / "large.csv", 120_000, rng=rng),
+            write_rows(tmp_path / "in" / "small.csv", 7, rng=rng),
+        ]
+        alone = write_rows(tmp_path / "alone.csv", 3, rng=rng)
+        out = tmp_path / "out"
+        done = run("transform", tmp_path / "in", alone, "--model-dir", model, "--output-dir", out,
+                   "--max-payload-mb", 1, "--concurrency", 2)  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "Transformed 3 files; 0 were there already.\n")
+        targets = [out / "deep" / "large.csv.out", out / "small.csv.out", out / "alone.csv.out"]
+        assert sorted(path for path in out.rglob("*") if path.is_file()) == sorted(targets)
+        for source, target in zip([*sources, alone], targets):
+            assert target.read_text().splitlines() == expected_lines(model, source)
+
+    def test_formats(self, model: Path, tmp_path: Path) -> None:
+        """JSON goes whole, JSON Lines and gzip are read, and what is accepted is obeyed."""
+        record = {"features": ["user_1", "192.168.1.2"]}
+        (tmp_path / "a.json").write_text(json.dumps({"instances": [record]}))
+        (tmp_path / "a.jsonl").write_text(json.dumps(record))
+        (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"user_1,192.168.1.2"))
+        out, common = tmp_path / "out", ("--model-dir", model, "--output-dir", tmp_path / "out")
+        accept = "application/json; verbose=True"
+        for name, content_type in (("a.json", "application/json"), ("a.jsonl", "application/jsonlines"),
+                                   ("a.csv.gz", "text/csv; charset=utf-8")):  # fmt: skip
+            done = run("transform", tmp_path / name, *common, "--content-type", content_type, "--accept", accept)
+            assert done.returncode == 0, done.stderr
+        texts = {path.read_text() for path in out.glob("*.out")}
+        assert len(texts) == 1
+        (content,) = json.loads(texts.pop())["predictions"]
+        assert list(content) == ["dot_product", "ip_embedding", "entity_embedding"]
+
+    def test_a_bad_record_fails_its_file_only(self, model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+        """The record is named by its line in the file, behind payloads that were good; others have their outputs."""
+        good, bad = (write_rows(tmp_path / name, 100_000, rng=rng) for name in ("b.csv", "a.csv"))
+        with bad.open("a") as stream:
+            stream.write("user_1,10.0.0.300\nuser_1,10.0.0.1\n")
+        empty = tmp_path / "c.csv"
+        empty.touch()
+        out = tmp_path / "out"
+        options = ("--model-dir", model, "--output-dir", out, "--max-payload-mb", 1)
+        done = run("transform", bad, good, empty, tmp_path / "gone.csv", *options)
+        assert (done.returncode, done.stderr) == (2, f"ClientError: There is no file or folder {tmp_path}/gone.csv.\n")
+        done = run("transform", bad, good, empty, *options)
+        assert done.returncode == 2
+        assert done.stderr.splitlines() == [
+            "ClientError: 2 of 3 files could not be transformed and have no output:",
+            f"  - {bad}:100001: '10.0.0.300' is no IPv4 address: 300 is more than 255.",
+            f"  - {empty} is empty: it must hold at least one row of entity,ip.",
+        ]
+        assert [path.name for path in out.iterdir()] == ["b.csv.out"]
+        assert (out / "b.csv.out").read_text().splitlines() == expected_lines(model, good)
+
+    def test_it_goes_on_where_it_stopped(self, model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+        """An output that is there is kept, and only what is missing is made."""
+        sources = [write_rows(tmp_path / name, 10, rng=rng) for name in ("a.csv", "b.csv")]
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "a.csv.out").write_text("kept")
+        done = run("transform", *sources, "--model-dir", model, "--output-dir", tmp_path / "out")
+        assert (done.returncode, done.stderr) == (0, "Transformed 1 files; 1 were there already.\n")
+        assert (tmp_path / "out" / "a.csv.out").read_text() == "kept"
+        assert (tmp_path / "out" / "b.csv.out").read_text().splitlines() == expected_lines(model, sources[1])
+
+    @pytest.mark.parametrize(
+        ("content", "content_type", "message"),
+        [
+            ("x" * (2**20 + 1), "text/csv", "{}:1: the line is longer than a payload of 1,048,576 bytes."),
+            (
+                json.dumps({"instances": [{"features": ["user_1", "1.2.3.4"]}] * 40_000}),
+                "application/json",
+                "{} is larger than a payload of 1 MB, and JSON cannot be split: make it JSON Lines, or raise "
+                "--max-payload-mb.",
+            ),
+        ],
+    )
+    def test_payloads_that_are_too_large(
+        self, model: Path, tmp_path: Path, content: str, content_type: str, message: str
+    ) -> None:
+        """A line, or JSON, that does not fit into a payload is refused."""
+        source = tmp_path / "a"
+        source.write_text(content)
+        done = run("transform", source, "--model-dir", model, "--output-dir", tmp_path / "out", "--max-payload-mb", 1,
+                   "--content-type", content_type)  # fmt: skip
+        assert (done.returncode, done.stderr.splitlines()[-1]) == (2, f"  - {message.format(source)}")
+
+    def test_refused_before_it_begins(self, model: Path, tmp_path: Path) -> None:
+        """A type that is not known, and two inputs of one name, are the user's to mend."""
+        for folder in ("x", "y"):
+            (tmp_path / folder).mkdir()
+            (tmp_path / folder / "a.csv").write_text("user_1,1.2.3.4\n")
+        options = ("--model-dir", model, "--output-dir", tmp_path / "out")
+        twice = run("transform", tmp_path / "x" / "a.csv", tmp_path / "y" / "a.csv", *options)
+        assert twice.stderr == (
+            f"ClientError: Two inputs would be written to {tmp_path}/out/a.csv.out: give them one at a time.\n"
+        )
+        unknown = run("transform", tmp_path / "x", *options, "--content-type", "text/plain")
+        assert unknown.returncode == 2
+        assert "Content-Type 'text/plain' is not supported" in unknown.stderr
+
+    @pytest.mark.slow
+    def test_a_file_larger_than_memory(self, model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+        """A file of 200 MB is transformed in far less memory than it has, by every process."""
+        piece = write_rows(tmp_path / "piece.csv", 100_000, rng=rng).read_bytes()
+        source = tmp_path / "large.csv"
+        with source.open("wb") as stream:
+            for _ in range(200 * 2**20 // len(piece)):
+                stream.write(piece)
+        script = (
+            "import resource, sys; from ipinsights.cli import cli\n"
+            "cli.main(sys.argv[1:], standalone_mode=False)\n"
+            "print(max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))"
+        )
+        command = [sys.executable, "-c", script, "transform", source, "--model-dir", model, "--output-dir", tmp_path]
+        base = [sys.executable, "-c", script, "transform", tmp_path / "piece.csv", "--model-dir", model, "--output-dir",
+                tmp_path, "--max-payload-mb", "1"]  # fmt: skip
+        peaks = []
+        for each in (base, command):
+            done = subprocess.run(list(map(os.fspath, each)), capture_output=True, text=True, check=True, timeout=300)
+            peaks.append(int(done.stdout))
+        assert peaks[1] - peaks[0] < 100 * 2**10
+
+
+class TestEmbeddings:
+    """``ipinsights embeddings``."""
+
+    @pytest.mark.parametrize("suffix", ["csv", "npz", "parquet"])
+    def test_entities(self, model: Path, tmp_path: Path, suffix: str) -> None:
+        """Each format holds the same names and vectors, and tells which entity was trained."""
+        names = ["user_1", 'bob, "the builder"', "Zoë"]
+        (tmp_path / "list.txt").write_text("\n".join([*names[:2], "", names[2]]), encoding="utf-8")
+        output = tmp_path / f"out.{suffix}"
+        done = run("embeddings", "--model-dir", model, "--entities", tmp_path / "list.txt", "-o", output)
+        assert (done.returncode, done.stderr) == (0, "")
+        predictor, hashes = Predictor.load(model), hash_entities(names)
+        found_names, known, vectors = read_embeddings(output, "entity")
+        assert found_names == names
+        assert known == predictor.entity_known(hashes).tolist()
+        assert vectors.tolist() == predictor.entity_embeddings(hashes).tolist()
+
+    @pytest.mark.parametrize("suffix", ["csv", "npz", "parquet"])
+    def test_ips(self, model: Path, tmp_path: Path, suffix: str) -> None:
+        """Addresses have their vectors, and nothing is known of them."""
+        (tmp_path / "list.txt").write_text("1.2.3.4\n 255.255.255.255 \n")
+        output = tmp_path / f"out.{suffix}"
+        assert run("embeddings", "--model-dir", model, "--ips", tmp_path / "list.txt", "-o", output).returncode == 0
+        names, known, vectors = read_embeddings(output, "ip")
+        assert (names, known) == (["1.2.3.4", "255.255.255.255"], None)
+        expected = Predictor.load(model).ip_embeddings(np.array([0x01020304, 0xFFFFFFFF], dtype=np.uint32))
+        assert vectors.tolist() == expected.tolist()
+
+    @pytest.mark.parametrize(
+        ("content", "option", "name", "message"),
+        [
+            (b"1.2.3.4\n\n1.2.3\n", "--ips", "o.csv", "{}:3: '1.2.3' is no IPv4 address: it must be four numbers from "
+                                                      "0 to 255, separated by dots."),
+            (b"a\n\xff\n", "--entities", "o.csv", "{}:2: it is not UTF-8 text."),
+            (b"\n\n", "--entities", "o.npz", "{} holds no line: give it one entity a line."),
+        ],
+    )  # fmt: skip
+    def test_refusals(self, model: Path, tmp_path: Path, content: bytes, option: str, name: str, message: str) -> None:
+        """A list that cannot be used is named with its line, and leaves no output."""
+        source = tmp_path / "list.txt"
+        source.write_bytes(content)
+        done = run("embeddings", "--model-dir", model, option, source, "-o", tmp_path / name)
+        assert (done.returncode, done.stderr) == (2, f"ClientError: {message.format(source)}\n")
+        assert [path.name for path in tmp_path.iterdir()] == ["list.txt"]
+
+    def test_unknown_ending(self, model: Path, tmp_path: Path) -> None:
+        """The ending of the output must be one of three."""
+        (tmp_path / "list.txt").write_text("a\n")
+        output = tmp_path / "out.txt"
+        done = run("embeddings", "--model-dir", model, "--entities", tmp_path / "list.txt", "-o", output)
+        assert (done.returncode, done.stderr) == (
+            2,
+            f"ClientError: {output} must end in .csv, .npz, .parquet: that is how its format is chosen.\n",
+        )
+
+
+def read_embeddings(path: Path, name: str) -> tuple[list[str], list[bool] | None, np.ndarray]:  # type: ignore[type-arg]
+    """Give names, which are known, and vectors (n, d) of an export."""
+    if path.suffix == ".parquet":
+        table = parquet.read_table(path)
+        known = table["entity_known"].to_pylist() if "entity_known" in table.column_names else None
+        return table[name].to_pylist(), known, np.array(table["embedding"].to_pylist(), dtype=np.float32)
+    if path.suffix == ".npz":
+        with np.load(path) as arrays:
+            known = arrays["entity_known"].tolist() if "entity_known" in arrays else None
+            return arrays[name].tolist(), known, arrays["embedding"]
+    import pandas as pd
+
+    frame = pd.read_csv(path)
+    known = frame["entity_known"].tolist() if "entity_known" in frame else None
+    columns = [column for column in frame if column.startswith("dim_")]
+    return frame[name].tolist(), known, frame[columns].to_numpy(dtype=np.float32)
