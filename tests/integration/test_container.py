@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -148,6 +152,40 @@ class TestTrain:
         assert process.communicate()[0] == f"{process.pid} train --base-dir /opt/ml\n"
 
 
+class TestServe:
+    """Started with ``serve``: on port 8080, as the platform expects."""
+
+    @pytest.mark.parametrize("batch", [None, "true", "True"], ids=str)
+    def test_answers_and_stops(self, tmp_path: Path, batch: str | None) -> None:
+        """It answers ping and rows, as a batch transform's container too, and ends with 0 within 30 s of SIGTERM."""
+        wait_for_port()
+        (tmp_path / "ml" / "model").mkdir(parents=True)
+        shutil.copy(ROOT / "tests" / "data" / "golden" / "model_algo-1", tmp_path / "ml" / "model")
+        environment = {} if batch is None else {"SAGEMAKER_BATCH": batch, "SAGEMAKER_BATCH_STRATEGY": "MULTI_RECORD"}
+        process = start("serve", tmp_path / "ml", **environment)
+        try:
+            assert answer("/ping", process) == (200, b"")
+            status, parameters = answer("/execution-parameters", process)
+            assert status == 200
+            assert json.loads(parameters)["MaxPayloadInMB"] == 6
+            status, predictions = answer("/invocations", process, b"user_1,1.2.3.4")
+            assert status == 200
+            assert list(json.loads(predictions)) == (["predictions"] if batch is None else ["dot_product"])
+        finally:
+            os.kill(innermost(process.pid), signal.SIGTERM)
+            _, stderr = process.communicate(timeout=30)
+        assert process.returncode == 0, stderr
+
+    def test_no_model(self, tmp_path: Path) -> None:
+        """Without a model it ends with 2 and says where one was looked for."""
+        wait_for_port()
+        (tmp_path / "ml" / "model").mkdir(parents=True)
+        process = start("serve", tmp_path / "ml")
+        stdout, stderr = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert "There is no model at " in stdout + stderr
+
+
 class TestDockerfile:
     """What the platform reads of the image, and what must not be in it."""
 
@@ -172,3 +210,30 @@ def innermost(pid: int) -> int:
     """Give the process that a chain of single children ends with: the program, whatever started it."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return innermost(int(children[0])) if CONTAINER and children else pid
+
+
+def wait_for_port() -> None:
+    """Wait until nobody else on this machine has the platform's port, and give the test up if somebody keeps it."""
+    for _ in range(60):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("0.0.0.0", 8080))  # noqa: S104 - as the container will
+            except OSError:
+                time.sleep(1)
+            else:
+                return
+    pytest.skip("port 8080 is taken")
+
+
+def answer(path: str, process: subprocess.Popen[str], body: bytes | None = None) -> tuple[int, bytes]:
+    """Give status and body of an answer, waiting for the server to listen."""
+    request = urllib.request.Request(f"http://127.0.0.1:8080{path}", data=body, headers={"Content-Type": "text/csv"})
+    for _ in range(300):
+        assert process.poll() is None, process.communicate()
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - our own server
+                return response.status, response.read()
+        except urllib.error.URLError:
+            time.sleep(0.1)
+    raise AssertionError(path)
