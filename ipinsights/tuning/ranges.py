@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ipinsights.domains import Number
 from ipinsights.errors import ClientError
-from ipinsights.hyperparameters import TABLE, Hyperparameter, Number
+from ipinsights.hyperparameters import TABLE, Hyperparameter
 
 if TYPE_CHECKING:
     import optuna

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from ipinsights.domains import Number
 from ipinsights.errors import ClientError
-from ipinsights.hyperparameters import TABLE, Number
+from ipinsights.hyperparameters import TABLE
 from ipinsights.testing import PlantedNetworks
 from ipinsights.tuning.plots import draw_search
 from ipinsights.tuning.ranges import SearchRange

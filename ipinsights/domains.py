@@ -1,0 +1,97 @@
+"""Domains: the values that a hyperparameter may have; each says itself in words and parses texts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Union
+
+__all__ = ["AutoOrNumber", "Choice", "Domain", "Number", "Text"]
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Number:
+    """Values from an interval, its ends included.
+
+    Attributes
+    ----------
+    type
+        ``int`` or ``float``. Integers may be written as ``1e4``, since their value is what counts.
+    low, high
+        The ends; a ``high`` of None leaves the interval open.
+    """
+
+    type: type[int | float]
+    low: float
+    high: float | None = None
+
+    def __str__(self) -> str:
+        name = "an integer" if self.type is int else "a number"
+        if self.high is None:
+            return f"{name}, at least {self.low}"
+        return f"{name} from {self.low} to {self.high}"
+
+    def parse(self, text: str) -> float:
+        """Give the value of a text.
+
+        Raises
+        ------
+        ValueError
+            The text is no finite number of this type, or outside the interval.
+        """
+        if not _NUMBER.fullmatch(text):
+            raise ValueError(text)
+        value = Decimal(text)
+        if value < Decimal(str(self.low)) or (self.high is not None and value > Decimal(str(self.high))):
+            raise ValueError(text)
+        if self.type is int and value != value.to_integral_value():
+            raise ValueError(text)
+        return self.type(value)
+
+
+@dataclass(frozen=True)
+class AutoOrNumber:
+    """``auto``, which parses to None, or an integer of at least ``low``."""
+
+    low: int
+
+    def __str__(self) -> str:
+        return f"'auto' or {Number(int, self.low)}"
+
+    def parse(self, text: str) -> float | None:
+        """Give the value of a text; raise ValueError for any that is not allowed."""
+        return None if text == "auto" else Number(int, self.low).parse(text)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "one of " + ", ".join(f"'{word}'" for word in self.words)
+
+    def parse(self, text: str) -> str:
+        """Give the text itself; raise ValueError for any that is not among the words."""
+        if text not in self.words:
+            raise ValueError(text)
+        return text
+
+
+@dataclass(frozen=True)
+class Text:
+    """Any text at all."""
+
+    def __str__(self) -> str:
+        return "a text"
+
+    def parse(self, text: str) -> str:
+        """Give the text itself."""
+        return text
+
+
+Domain = Union[Number, AutoOrNumber, Choice, Text]
