@@ -63,7 +63,7 @@ class Adam:
             Rows to update, shape (rows,), as lazy Adam does; the others, whose gradient must be zero, keep value and
             moments to the bit. All when not given.
         """
-        factors = _Factors.of(touched, self._rate)
+        factors = _Factors.of(touched, decay=self._weight_decay, rate=self._rate)
         size = max(1, _BLOCK_BYTES // (4 * math.prod(values.shape[1:])))
         spare = np.empty((min(size, len(values)), *values.shape[1:]), dtype=np.float32)
         for start in range(0, len(values), size):
@@ -81,8 +81,7 @@ class Adam:
         spare: NDArray[np.float32],
     ) -> None:
         if self._weight_decay:
-            np.multiply(values, self._weight_decay, out=spare)
-            spare *= factors.touched
+            np.multiply(values, factors.decay, out=spare)
             gradient += spare
         mean *= factors.mean
         np.multiply(gradient, 1 - _BETA1, out=spare)
@@ -102,22 +101,22 @@ class Adam:
 class _Factors:
     """What moments and steps are multiplied by: a number, or a column (rows, 1) in which rows left alone differ."""
 
-    touched: NDArray[np.float32] | float
+    decay: NDArray[np.float32] | float
     mean: NDArray[np.float32] | float
     variance: NDArray[np.float32] | float
     rate: NDArray[np.float32] | float
 
     @classmethod
-    def of(cls, touched: NDArray[np.bool_] | None, rate: float) -> _Factors:
+    def of(cls, touched: NDArray[np.bool_] | None, *, decay: float, rate: float) -> _Factors:
         if touched is None or touched.all():
-            return cls(1.0, _BETA1, _BETA2, rate)
-        column = touched[:, np.newaxis]
-        one, zero = np.float32(1), np.float32(0)
+            return cls(decay, _BETA1, _BETA2, rate)
+        column = touched[:, np.newaxis].astype(np.float32)
+        # Where a row is left alone 1 - column is 1, which makes these factors exactly 1.
         return cls(
-            np.where(column, one, zero),
-            np.where(column, np.float32(_BETA1), one),
-            np.where(column, np.float32(_BETA2), one),
-            np.where(column, np.float32(rate), zero),
+            column * np.float32(decay),
+            column * np.float32(_BETA1) + (1 - column),
+            column * np.float32(_BETA2) + (1 - column),
+            column * np.float32(rate),
         )
 
     def __getitem__(self, rows: slice) -> _Factors:

@@ -66,6 +66,8 @@ class CPULearner(Learner):
         self._adam = Adam(hyperparameters.learning_rate, hyperparameters.weight_decay)
         self._encoder = Encoder(self._arrays, hyperparameters.vector_dim, hyperparameters.num_ip_encoder_layers)
         self._taken: _Rows | None = None
+        # Of each row of the table; what :meth:`_distinct` writes on.
+        self._numbers = np.zeros(hyperparameters.num_entity_vectors, dtype=np.int32)
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="learner")
         self._blas = ThreadpoolController().select(user_api="blas")
 
@@ -75,13 +77,13 @@ class CPULearner(Learner):
         size = self.hyperparameters.mini_batch_size
         batches = [records[start : start + size] for start in range(0, len(records), size)]
         spellings = [self._pool.submit(Spelling.of, batch.ips) for batch in batches]
-        rows, places = np.unique(records.entity_rows, return_inverse=True)
+        rows, places = self._distinct(records.entity_rows)
         self._taken = _Rows(rows, self._arrays[_TABLE], self._moments[_TABLE])
         # The products of a step are too small to be shared: threads would wait for each other longer than they work.
         try:
             with self._blas.limit(limits=1):
                 for index, batch in enumerate(batches):
-                    of_batch = places[index * size : (index + 1) * size].astype(np.int32)
+                    of_batch = places[index * size : (index + 1) * size]
                     yield batch.labels, self._step(self._taken, of_batch, spellings[index].result(), batch.labels)
         finally:
             self._settle()
@@ -113,6 +115,15 @@ class CPULearner(Learner):
         """Give every parameter by its name in the artifact; the arrays are the network's own, not copies."""
         self._settle()
         return super().parameters()
+
+    def _distinct(self, rows: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Give every row once, and the place of each given row among them: ``numpy.unique`` without sorting."""
+        numbers = np.arange(len(rows), dtype=np.int32)
+        # Of equal rows the last one's number stays, and stands for all of them.
+        self._numbers[rows] = numbers
+        chosen = self._numbers[rows]
+        is_chosen = chosen == numbers
+        return rows[is_chosen], (np.cumsum(is_chosen, dtype=np.int32) - 1)[chosen]
 
     def _settle(self) -> None:
         """Wait for what others do to the network through the engine; write back what steps have done to entities."""
@@ -151,7 +162,7 @@ class CPULearner(Learner):
 class _Rows:
     """Rows taken out of a table, with their moments, (n, width) each; they lie side by side, and in the cache."""
 
-    def __init__(self, rows: NDArray[np.intp], table: NDArray[np.float32], moments: Moments) -> None:
+    def __init__(self, rows: NDArray[np.int32], table: NDArray[np.float32], moments: Moments) -> None:
         self._rows, self._table, self._table_moments = rows, table, moments
         self.values = table[rows]
         self.moments = moments[0][rows], moments[1][rows]
