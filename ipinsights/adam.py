@@ -16,7 +16,7 @@ Moments = tuple[NDArray[np.float32], NDArray[np.float32]]
 # MXNet's defaults, which are those of Kingma and Ba.
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 # Bytes of one array that are worked on at a time: gradient, parameter, both moments and a temporary fit a core's cache.
-_BLOCK_BYTES = 256 * 2**10
+_BLOCK_BYTES = 512 * 2**10
 
 
 class Adam:

@@ -61,7 +61,9 @@ class CPULearner(Learner):
         super().__init__(hyperparameters, seed=seed)
         self._arrays = {name: memory(array) for name, array in super().parameters().items()}
         self._moments: dict[str, Moments] = {
-            name: (np.zeros_like(array), np.zeros_like(array)) for name, array in self._arrays.items()
+            # not zeros_like, which would write to memory that may never be needed
+            name: (np.zeros(array.shape, np.float32), np.zeros(array.shape, np.float32))
+            for name, array in self._arrays.items()
         }
         self._adam = Adam(hyperparameters.learning_rate, hyperparameters.weight_decay)
         self._encoder = Encoder(self._arrays, hyperparameters.vector_dim, hyperparameters.num_ip_encoder_layers)

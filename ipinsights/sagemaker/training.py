@@ -17,6 +17,7 @@ import numpy as np
 import ipinsights
 from ipinsights import artifact
 from ipinsights.callbacks import ProgressBar, Speedometer
+from ipinsights.capacity import check_memory, is_large
 from ipinsights.data import entity_rows, read_pairs
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
 from ipinsights.hyperparameters import Hyperparameters
@@ -186,6 +187,8 @@ def _build_trainer(job: Job, hyperparameters: Hyperparameters, log: JobLog, crew
     devices = choose_devices(hyperparameters.num_gpus)
     store = store_type(hyperparameters.kvstore, num_hosts=crew.size, num_gpus=count_gpus(devices))
     log.devices_chosen(count_gpus(devices), store)
+    if count_gpus(devices) == 0 and not crew.has_servers:
+        check_memory(hyperparameters, num_rows=num_rows)
     callbacks = (Speedometer(hyperparameters.batch_metrics_publish_interval), log, ProgressBar())
     start = time.perf_counter()
     learner, team = crew.build_learner(hyperparameters, devices=devices, store=store, seed=job.seed, num_rows=num_rows)
@@ -207,6 +210,8 @@ def _save(job: Job, trainer: Trainer, train: Pairs, log: JobLog, crew: Alone) ->
     if not crew.is_first:
         log.training_ended()
         return None
+    if is_large(trainer.hyperparameters):
+        _logger.info("Saving the model to %s.", job.model_dir)
     path = artifact.save(
         job.model_dir,
         params=trainer.learner.parameters(),
