@@ -254,10 +254,9 @@ class TestFailures:
         )  # fmt: skip
         assert done.returncode == 2
         assert "Traceback" not in done.stderr
-        assert done.stderr.endswith(
-            "ClientError: There is not enough memory to train this model: 16000000 x 128 entity vectors and Adam's two "
-            "moments of each take 24.6 GB. Lower num_entity_vectors or vector_dim, or use a larger machine.\n"
-        )
+        # Known beforehand where the machine has less, else from the allocation that failed.
+        told = "(There is not enough|The model does not fit into) memory.* 16000000 .* 24.6 GB.*use a larger machine"
+        assert re.fullmatch(rf"ClientError: {told}\.", done.stderr.splitlines()[-1])
 
     def test_a_missing_model_is_told(self, tmp_path: Path) -> None:
         """By every command that uses one."""
