@@ -127,7 +127,7 @@ def draw_embeddings(predictor: Predictor, train: Pairs) -> Figure:
     places = _laid_out(means)
     figure = new_figure(figsize=(8, 6.2))
     axes = figure.subplots()
-    dots = axes.scatter(places[:, 0], places[:, 1], c=networks >> 8, cmap="viridis", s=14, vmin=0, vmax=223)
+    dots = axes.scatter(places[:, 0], places[:, 1], c=networks >> 8, cmap="viridis", s=14, vmin=0, vmax=255)
     middle = float(np.median(places[:, 0]))
     for place in _apart(places):
         name, is_right = network_text(int(networks[place]) << 16, 16), places[place, 0] > middle
