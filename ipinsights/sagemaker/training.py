@@ -189,7 +189,8 @@ def _build_trainer(job: Job, hyperparameters: Hyperparameters, log: JobLog, crew
     log.devices_chosen(count_gpus(devices), store)
     if count_gpus(devices) == 0 and not crew.has_servers:
         check_memory(hyperparameters, num_rows=num_rows)
-    callbacks = (Speedometer(hyperparameters.batch_metrics_publish_interval), log, ProgressBar())
+    bars = (ProgressBar(),) if crew.is_first else ()
+    callbacks = (Speedometer(hyperparameters.batch_metrics_publish_interval), log, *bars)
     start = time.perf_counter()
     learner, team = crew.build_learner(hyperparameters, devices=devices, store=store, seed=job.seed, num_rows=num_rows)
     trainer = Trainer(hyperparameters, seed=job.seed, callbacks=callbacks, learner=learner, team=team)
