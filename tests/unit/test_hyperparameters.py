@@ -163,6 +163,13 @@ class TestParse:
             f"it is {num_random} + {num_shuffled}."
         )
 
+    def test_several_hosts_hold_a_table_of_any_size(self) -> None:
+        """Their servers split it; nothing else is allowed with it."""
+        given = {"num_entity_vectors": "16777216", "vector_dim": "128"}
+        assert Hyperparameters.parse(given, any_size=True).num_entity_vectors == 2**24
+        with pytest.raises(ClientError, match=r"^Hyperparameter 'vector_dim' must be an integer from 4 to 4096"):
+            Hyperparameters.parse({**given, "vector_dim": "4097"}, any_size=True)
+
     def test_a_table_beyond_the_engine_is_refused_with_the_largest_that_fits(self) -> None:
         """Rows x dim of 2^31 is refused, and the number that is named fits."""
         assert fault_of({"num_entity_vectors": "16777216", "vector_dim": "128"}) == (
