@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 HYPERPARAMETERS = {
     "num_entity_vectors": "200",
@@ -125,14 +125,14 @@ class Network:
             self.hosts.append(self._start(given[number - 1], self.add(number, known), tree))
         return self.hosts
 
-    def wait(self, seconds: float = 60) -> list[Host]:
+    def wait(self, seconds: float = 150) -> list[Host]:
         """Wait until every host has ended."""
         deadline = time.monotonic() + seconds
         for host in self.hosts:
             host.returncode = host.process.wait(max(0.1, deadline - time.monotonic()))
         return self.hosts
 
-    def wait_for(self, text: str, seconds: float = 60) -> None:
+    def wait_for(self, text: str, seconds: float = 120) -> None:
         """Wait until every host has written a text."""
         deadline = time.monotonic() + seconds
         while not all(text in host.text() for host in self.hosts):
