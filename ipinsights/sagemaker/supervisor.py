@@ -17,6 +17,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tqdm import tqdm
+
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.sagemaker import training
@@ -198,6 +200,8 @@ def _work(
     """Be the worker: train, and tell the supervisor how it ended."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Its own lock is one between processes, which Python tells of as leaked when this process is killed.
+    tqdm.set_lock(threading.RLock())
     try:
         artifact = training.run(job, quiet=quiet, crew=Member(cluster, environment, supervisor))
     except IPInsightsError as error:
