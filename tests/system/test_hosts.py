@@ -150,9 +150,14 @@ class Network:
             ip("netns", "delete", namespace)
             shutil.rmtree(Path("/etc/netns") / namespace, ignore_errors=True)
 
-    def num_processes(self) -> int:
-        """Give the number of processes that are left in the namespaces."""
-        return sum(len(ip("netns", "pids", host.namespace).split()) for host in self.hosts)
+    def is_empty(self, seconds: float = 20) -> bool:
+        """Say whether the namespaces have no process left; the last ones may take a moment to go."""
+        deadline = time.monotonic() + seconds
+        while any(ip("netns", "pids", host.namespace).strip() for host in self.hosts):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return True
 
     def _start(self, name: str, namespace: str, tree: Path) -> Host:
         log = tree / "log"
@@ -257,7 +262,7 @@ class TestTraining:
         assert (first.returncode, second.returncode) == (0, 0), first.text() + second.text()
         trained = artifact.load(first.tree / "model").meta["training"]
         assert trained["num_batches"] % 3 == 0
-        assert network.num_processes() == 0
+        assert network.is_empty()
 
 
 class TestLoss:
@@ -315,10 +320,7 @@ class TestLoss:
         """Kill a process in the middle of training; all hosts end within 60 seconds, and leave nothing running."""
         os.kill(network.hosts[host].pid_of(role), signal.SIGKILL)
         network.wait(60)
-        deadline = time.monotonic() + 10
-        while network.num_processes() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert network.num_processes() == 0
+        assert network.is_empty()
         assert not list((network.hosts[0].tree / "model").iterdir())
 
 
