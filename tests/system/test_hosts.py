@@ -381,6 +381,15 @@ class TestLoopback:
         assert "host=algo-2, epoch=3, train" in done.stdout
         assert artifact.load(tmp_path / "model").meta["training"]["num_epochs"] == 4
 
+    def test_a_distributed_store_on_one_host(self, tmp_path: Path, rng: np.random.Generator) -> None:
+        """The roles are started for it too, as a sibling of the original does."""
+        rows, _ = planted(300, rng=rng)
+        done = train_on_loopback(tmp_path, "".join(rows), 1, "-H_kvstore=dist_async")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Launching parameter server for role scheduler" in done.stdout
+        assert "Create Store: dist_async" in done.stdout
+        assert artifact.load(tmp_path / "model").meta["training"]["num_records"] == 4 * 900
+
     def test_a_fault_is_told_once(self, tmp_path: Path) -> None:
         """As one line on standard error, with the exit code of whose fault it is."""
         done = train_on_loopback(tmp_path, "", 2)
@@ -388,12 +397,12 @@ class TestLoopback:
         assert done.stderr.count("ClientError") == 1
 
 
-def train_on_loopback(folder: Path, text: str, num_hosts: int) -> subprocess.CompletedProcess[str]:
+def train_on_loopback(folder: Path, text: str, num_hosts: int, *options: str) -> subprocess.CompletedProcess[str]:
     """Train on a text with so many hosts on this machine."""
     (folder / "train.csv").write_text(text)
     given = [f"-H{name}={value}" for name, value in HYPERPARAMETERS.items()]
     command = [sys.executable, "-m", "ipinsights", "train", "--train", folder / "train.csv", "--model-dir",
-               folder / "model", "--hosts", str(num_hosts), *given]  # fmt: skip
+               folder / "model", "--hosts", str(num_hosts), *given, *options]  # fmt: skip
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
