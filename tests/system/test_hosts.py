@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -146,7 +147,8 @@ class Network:
             host.process.wait()
         for namespace in [*(host.namespace for host in self.hosts), self.prefix]:
             for pid in ip("netns", "pids", namespace).split():
-                os.kill(int(pid), signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
             ip("netns", "delete", namespace)
             shutil.rmtree(Path("/etc/netns") / namespace, ignore_errors=True)
 
