@@ -204,7 +204,7 @@ class TestTraining:
     ) -> None:
         """Validation AUC within .002, each row seen once an epoch, one model, and nothing listens elsewhere."""
         rows, validation = planted(6000, rng=rng)
-        values = {**HYPERPARAMETERS, "epochs": "10"}
+        values = {**HYPERPARAMETERS, "epochs": "10", "vector_dim": "32"}
         network.start(["".join(rows[:4000]), "".join(rows[4000:])], validation=validation, hyperparameters=values)
         network.wait_for("Create Store: dist_sync")
         listening = [listening_addresses(host) for host in network.hosts]
