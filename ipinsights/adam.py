@@ -20,7 +20,7 @@ _BLOCK_BYTES = 512 * 2**10
 
 
 class Adam:
-    """Kingma and Ba's algorithm 1 with the bias correction in the step size, and weight decay as L2.
+    """Kingma and Ba's algorithm 1 with the bias correction in the step size, and weight decay as L2 but for tables.
 
     Source: MXNet 1.9.1, ``mx.optimizer.Adam`` and ``adam_update`` (``src/operator/optimizer_op-inl.h``).
 
@@ -60,15 +60,19 @@ class Adam:
         values, moments, gradient
             Of one shape, (rows, width) or (width,).
         touched
-            Rows to update, shape (rows,), as lazy Adam does; the others, whose gradient must be zero, keep value and
-            moments to the bit. All when not given.
+            Rows of a table to update, shape (rows,), as lazy Adam does, and without decay; the others, whose gradient
+            must be zero, keep value and moments to the bit. All rows, with decay, when not given.
         """
-        factors = _Factors.of(touched, decay=self._weight_decay, rate=self._rate)
+        decay = self._weight_decay if touched is None else 0.0
+        factors = _Factors.of(touched, self._rate)
         size = max(1, _BLOCK_BYTES // (4 * math.prod(values.shape[1:])))
         spare = np.empty((min(size, len(values)), *values.shape[1:]), dtype=np.float32)
         for start in range(0, len(values), size):
             rows = slice(start, start + size)
             part = values[rows]
+            if decay:
+                np.multiply(part, decay, out=spare[: len(part)])
+                gradient[rows] += spare[: len(part)]
             self._update(part, moments[0][rows], moments[1][rows], gradient[rows], factors[rows], spare[: len(part)])
 
     def _update(
@@ -80,9 +84,6 @@ class Adam:
         factors: _Factors,
         spare: NDArray[np.float32],
     ) -> None:
-        if self._weight_decay:
-            np.multiply(values, factors.decay, out=spare)
-            gradient += spare
         mean *= factors.mean
         np.multiply(gradient, 1 - _BETA1, out=spare)
         mean += spare
@@ -101,19 +102,17 @@ class Adam:
 class _Factors:
     """What moments and steps are multiplied by: a number, or a column (rows, 1) in which rows left alone differ."""
 
-    decay: NDArray[np.float32] | float
     mean: NDArray[np.float32] | float
     variance: NDArray[np.float32] | float
     rate: NDArray[np.float32] | float
 
     @classmethod
-    def of(cls, touched: NDArray[np.bool_] | None, *, decay: float, rate: float) -> _Factors:
+    def of(cls, touched: NDArray[np.bool_] | None, rate: float) -> _Factors:
         if touched is None or touched.all():
-            return cls(decay, _BETA1, _BETA2, rate)
+            return cls(_BETA1, _BETA2, rate)
         column = touched[:, np.newaxis].astype(np.float32)
         # Where a row is left alone 1 - column is 1, which makes these factors exactly 1.
         return cls(
-            column * np.float32(decay),
             column * np.float32(_BETA1) + (1 - column),
             column * np.float32(_BETA2) + (1 - column),
             column * np.float32(rate),

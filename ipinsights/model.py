@@ -70,7 +70,7 @@ class IPEncoder(mx.gluon.HybridBlock):
 class IPInsightsNet(mx.gluon.HybridBlock):
     """The whole network: score of (entity, address) pairs as the dot product of their embeddings.
 
-    The entity table has row-sparse gradients: only the entities of a batch are read, updated and decayed.
+    The entity table has row-sparse gradients: only the entities of a batch are read and updated. It does not decay.
 
     Parameters
     ----------
@@ -93,6 +93,8 @@ class IPInsightsNet(mx.gluon.HybridBlock):
         super().__init__(prefix="")
         with self.name_scope():
             self.entities = mx.gluon.nn.Embedding(num_entity_vectors, vector_dim, sparse_grad=True, prefix="entity_")
+            # As the original's lengths of embeddings say, see docs/explanation/encoder.md.
+            self.entities.weight.wd_mult = 0.0
             self.ip_encoder = IPEncoder(vector_dim, num_ip_encoder_layers, prefix="ip_")
 
     def initialize_from(self, seed: int, ctx: Any) -> None:

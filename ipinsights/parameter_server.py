@@ -32,8 +32,16 @@ _FORGET, _OPTIMIZE = "forget", "optimize"
 
 
 def build_adam(hyperparameters: Hyperparameters) -> mx.optimizer.Optimizer:
-    """Give the optimizer of a job: lazy for row-sparse parameters; gradients come as means."""
-    return mx.optimizer.Adam(learning_rate=hyperparameters.learning_rate, wd=hyperparameters.weight_decay)
+    """Give the optimizer of a job: lazy and without decay for row-sparse parameters; gradients come as means."""
+    return _Adam(learning_rate=hyperparameters.learning_rate, wd=hyperparameters.weight_decay)
+
+
+class _Adam(mx.optimizer.Adam):
+    """Adam that lets no table decay; what it updates has numbers here, and no names to tell it by."""
+
+    def update(self, index: int, weight: mx.nd.NDArray, grad: mx.nd.NDArray, state: Any) -> None:
+        self.wd_mult[index] = 0.0 if weight.stype == "row_sparse" else 1.0
+        super().update(index, weight, grad, state)
 
 
 def serve(environment: Mapping[str, str], hyperparameters: Hyperparameters) -> None:

@@ -186,8 +186,9 @@ class Adam:
         self._t += 1
         correction = np.sqrt(1 - 0.999**self._t) / (1 - 0.9**self._t)
         for name, gradient in gradients(self.params, batch).items():
-            rows = np.unique(batch.entity_rows) if name == "entity_weight" else slice(None)
-            full = gradient[rows] + self._decay * self.params[name][rows]
+            is_table = name == "entity_weight"
+            rows = np.unique(batch.entity_rows) if is_table else slice(None)
+            full = gradient[rows] + (0 if is_table else self._decay) * self.params[name][rows]
             m, v = self._m[name], self._v[name]
             m[rows] = 0.9 * m[rows] + 0.1 * full
             v[rows] = 0.999 * v[rows] + 0.001 * full**2
