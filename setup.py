@@ -25,6 +25,7 @@ RUNTIME = [
 EXTRAS = {
     "report": ["matplotlib>=3.7"],
     "tune": ["optuna>=4"],
+    "bench": ["flask>=3"],
     "docs": ["furo>=2024.8", "latex2mathml>=3.77", "myst-nb>=1.1", "sphinx>=7.4", "sphinx-click>=6"],
     "test": ["boto3>=1.28", "coverage>=7", "hypothesis>=6", "pytest>=8", "pytest-randomly>=3.15",
              "pytest-timeout>=2.3"],

@@ -1,0 +1,173 @@
+"""Measure the endpoint with wrk, beside the obvious build of one: Flask, gunicorn, MXNet's network for each request.
+
+Needs Debian's package wrk, and Flask (`pip install 'ipinsights[bench]'`). For example:
+
+    python scripts/benchmark_serving.py
+    python scripts/benchmark_serving.py --memory    # a model of 2 GB in four workers, instead
+
+docs/explanation/serving-performance.md has the results.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from ipinsights import artifact
+from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.testing import csv_text, save_random_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BIN = Path(sys.executable).parent
+SIZE = {"num_entities": 20_000, "vector_dim": 128}
+ROUNDS = 5
+REPORT = """
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "text/csv"
+local file = io.open("%s", "rb")
+wrk.body = file:read("*a")
+done = function(summary, latency, requests)
+    local errors = summary.errors.status + summary.errors.read + summary.errors.timeout + summary.errors.connect
+    io.write(string.format('\\n{"requests": %%d, "seconds": %%f, "p50": %%f, "p99": %%f, "errors": %%d}\\n',
+        summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, errors))
+end
+"""
+
+
+def obvious_app() -> Any:
+    """Give the endpoint that one writes in ten minutes: a row to the network, its score to JSON."""
+    from flask import Flask, jsonify, request
+
+    app = Flask(__name__)
+    learner: Any = None
+
+    @app.post("/invocations")
+    def invocations() -> Any:
+        nonlocal learner
+        from ipinsights.data import entity_rows, hash_entities
+        from ipinsights.learner import Learner
+
+        if learner is None:  # MXNet does not outlive a fork: each worker has a network of its own
+            learner = Learner(Hyperparameters(SIZE["num_entities"], SIZE["vector_dim"]))
+        rows = [line.split(",") for line in request.get_data(as_text=True).splitlines()]
+        entities = entity_rows(hash_entities([entity for entity, _ in rows]), SIZE["num_entities"])
+        ips = np.array([int.from_bytes(map(int, ip.split(".")), "big") for _, ip in rows], dtype=np.uint32)
+        return jsonify(predictions=[{"dot_product": float(score)} for score in learner.score(entities, ips)])
+
+    return app
+
+
+@click.command()
+@click.option("--memory", is_flag=True, help="Measure resident memory instead of speed.")
+@click.option("--seconds", default=3, show_default=True, help="Of each of the five rounds.")
+def main(memory: bool, seconds: int) -> None:  # noqa: FBT001
+    """Measure and print."""
+    if shutil.which("wrk") is None:
+        sys.exit("This needs the load generator wrk: apt-get install wrk.")
+    with tempfile.TemporaryDirectory() as name:
+        measure_memory(Path(name)) if memory else measure_speed(Path(name), seconds)
+
+
+def measure_speed(folder: Path, seconds: int) -> None:
+    """Print latency, requests a second beside the obvious build, and rows a second."""
+    rng = np.random.default_rng(0)
+    model = save_random_model(folder / "model", **SIZE, rng=rng)
+    one, many = folder / "one.csv", folder / "many.csv"
+    one.write_text("user_1,192.168.1.2\n")
+    many.write_text(csv_text([f"user_{row}" for row in range(100_000)], rng.integers(2**32, size=100_000)))
+    with endpoint(serve_command(model, 2), folder / "ours") as ours, obvious(folder) as theirs:
+        rounds = [(load(ours, one, 8, seconds), load(theirs, one, 8, seconds)) for _ in range(ROUNDS)]
+        bulk = [load(ours, many, 2, seconds) for _ in range(ROUNDS)]
+    for label, index in (("ipinsights serve", 0), ("Flask + gunicorn + MXNet", 1)):
+        results = [each[index] for each in rounds]
+        numbers = {key: statistics.median(result[key] for result in results) for key in ("rate", "p50", "p99")}
+        click.echo(
+            f"{label}: {numbers['rate']:,.0f} requests/s, p50 {numbers['p50']:.2f} ms, p99 {numbers['p99']:.2f} ms, "
+            f"{sum(result['errors'] for result in results):.0f} errors"
+        )
+    ratio = statistics.median(each[0]["rate"] / each[1]["rate"] for each in rounds)
+    click.echo(f"ratio of requests/s: {ratio:.1f}")
+    click.echo(f"bodies of 100,000 rows: {100_000 * statistics.median(each['rate'] for each in bulk):,.0f} rows/s")
+
+
+def measure_memory(folder: Path) -> None:
+    """Print what four workers on a model of 2 GB have in memory, shared pages counted once."""
+    hyperparameters = Hyperparameters(4_000_000, 128)
+    shapes = artifact.parameter_shapes(hyperparameters)
+    params = {name: np.full(shape, 0.01, dtype=np.float32) for name, shape in shapes.items()}
+    known = np.full(4_000_000 // 8, 255, dtype=np.uint8)
+    artifact.save(folder, params=params, symbol="{}", seen_entities=known, hyperparameters=hyperparameters, training={})
+    del params
+    rows = folder / "rows.csv"
+    ips = np.arange(200_000, dtype=np.uint32)
+    with endpoint(serve_command(folder, 4), folder / "log") as url:
+        for part in range(8):  # so that every worker looks into every part of the table
+            rows.write_text(csv_text([f"user_{part}_{row}" for row in range(200_000)], ips))
+            load(url, rows, 8, 2)
+        size = (folder / artifact.MODEL_FILE).stat().st_size
+        pids = re.findall(r"\[(\d+)\] \[INFO\] (?:Starting|Booting)", (folder / "log").read_text())
+        resident = sum(proportional_size(int(pid)) for pid in pids)
+    click.echo(f"model {size / 1e9:.2f} GB, {len(pids)} processes {resident / 1e9:.2f} GB: {resident / size:.2f} x")
+
+
+def serve_command(model: Path, workers: int) -> list[str]:
+    """Give the command that serves a model."""
+    return [f"{BIN}/ipinsights", "serve", "--model-dir", str(model), "--port", "0", "--workers", str(workers)]
+
+
+def obvious(folder: Path) -> contextlib.AbstractContextManager[str]:
+    """Run the obvious build."""
+    options = ["--bind", "127.0.0.1:0", "--workers", "2", "--chdir", str(Path(__file__).parent)]
+    return endpoint([f"{BIN}/gunicorn", *options, "benchmark_serving:obvious_app()"], folder / "theirs")
+
+
+@contextlib.contextmanager
+def endpoint(command: list[str], log: Path) -> Iterator[str]:
+    """Run a server; give its address."""
+    with log.open("w") as stream:
+        process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)  # noqa: S603 - our own
+    try:
+        while not (found := re.search(r"Listening at: (http://[\d.:]+)", log.read_text())):
+            if process.poll() is not None:
+                sys.exit(log.read_text())
+            time.sleep(0.1)
+        yield found[1]
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def load(url: str, body: Path, connections: int, seconds: int) -> dict[str, float]:
+    """Send a body for some seconds; give rate, latencies in milliseconds, and errors."""
+    script = body.with_suffix(".lua")
+    script.write_text(REPORT % body)
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--timeout", "30", "-s", script, f"{url}/invocations"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 - our own
+    result: dict[str, float] = json.loads(printed.splitlines()[-1])
+    return {**result, "rate": result["requests"] / result["seconds"]}
+
+
+def proportional_size(pid: int) -> int:
+    """Give a process's share of memory in bytes: a page that n processes share counts as one n-th of it."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    found = re.search(r"^Pss: +(\d+) kB", text, re.MULTILINE)
+    assert found
+    return 1024 * int(found[1])
+
+
+if __name__ == "__main__":
+    main()
