@@ -118,6 +118,16 @@ class CPULearner(Learner):
         self._settle()
         return super().parameters()
 
+    def _state(self) -> dict[str, NDArray[np.float32]]:
+        self._settle()
+        moments: dict[str, NDArray[np.float32]] = {}
+        for name, pair in self._moments.items():
+            moments.update(zip((f"mean:{name}", f"variance:{name}"), pair))
+        return {**self._arrays, **moments}
+
+    def _set_num_steps(self, num_steps: int) -> None:
+        self._adam.num_steps = num_steps
+
     def _distinct(self, rows: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Give every row once, and the place of each given row among them: ``numpy.unique`` without sorting."""
         numbers = np.arange(len(rows), dtype=np.int32)

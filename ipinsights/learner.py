@@ -5,7 +5,7 @@ This one leaves everything to the engine: on a GPU, and as the plain form of wha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,14 +13,14 @@ from ipinsights._mxnet import mx
 from ipinsights.model import IPInsightsNet, octet_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
     from ipinsights.hyperparameters import Hyperparameters
     from ipinsights.sampling import Records
 
-__all__ = ["SCORING_BATCH", "Learner"]
+__all__ = ["SCORING_BATCH", "Learner", "TakenRows"]
 
 SCORING_BATCH = 10_000
 """Pairs scored at a time where the batch size is ours to choose."""
@@ -98,6 +98,52 @@ class Learner:
         """Give every parameter by its name in the artifact; the arrays are the network's own, not copies."""
         return {name: parameter.data(self._ctx) for name, parameter in self.net.collect_params().items()}
 
+    def snapshot(self, rows: NDArray[np.int32]) -> dict[str, Any]:
+        """Give all that the next step depends on but the number of steps, to be read before the next step is taken.
+
+        Parameters
+        ----------
+        rows
+            Rows of the entity table that the data has, (n,); no other one ever changes.
+
+        Returns
+        -------
+        dict
+            Float32 arrays, or what gives one for a slice: parameters by their names in the artifact, and Adam's running
+            means of their gradients, ``mean:NAME``, and of their squares, ``variance:NAME``.
+        """
+        return {name: TakenRows.of(name, array, rows) for name, array in self._state().items()}
+
+    def restore(self, snapshot: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int32], *, num_steps: int) -> None:
+        """Go back to a snapshot of these rows, taken after so many steps; the learner has taken none itself."""
+        for name, array in self._state().items():
+            whole = _values(array)
+            whole[rows if _is_table(name) else slice(None)] = snapshot[name]
+            if whole is not array:
+                array[:] = whole
+        self._set_num_steps(num_steps)
+
+    def start_from(self, params: Mapping[str, NDArray[np.float32]]) -> None:
+        """Begin with these parameters, by their names in the artifact, instead of drawn ones."""
+        for name, array in self.parameters().items():
+            array[:] = params[name]
+        mx.nd.waitall()
+
+    def _state(self) -> dict[str, Any]:
+        """Give parameters and moments, the learner's own arrays; the engine makes moments only when it needs them."""
+        updater = self._optimizer._updaters[0]  # noqa: SLF001 - MXNet has no other way to them
+        moments: dict[str, Any] = {}
+        for index, parameter in enumerate(self._optimizer._params):  # noqa: SLF001
+            if index not in updater.states:
+                weight = parameter.data(self._ctx)
+                updater.states[index] = updater.optimizer.create_state_multi_precision(index, weight)
+                updater.states_synced[index] = True
+            moments.update(zip((f"mean:{parameter.name}", f"variance:{parameter.name}"), updater.states[index]))
+        return {**self.parameters(), **moments}
+
+    def _set_num_steps(self, num_steps: int) -> None:
+        self._optimizer.optimizer.begin_num_update = num_steps
+
     def _build_net(self, seed: int) -> IPInsightsNet:
         values = self.hyperparameters
         net = IPInsightsNet(values.num_entity_vectors, values.vector_dim, values.num_ip_encoder_layers)
@@ -118,3 +164,37 @@ class Learner:
             mx.nd.array(rows, dtype="int32", ctx=self._ctx),
             mx.nd.array(octet_rows(ips), dtype="int32", ctx=self._ctx),
         )
+
+
+class TakenRows:
+    """Rows of an array (n, width), taken slice by slice, so that no second copy of a large one is made.
+
+    Attributes
+    ----------
+    shape
+        Of all the rows together.
+    """
+
+    def __init__(self, array: NDArray[np.float32], rows: NDArray[np.int32]) -> None:
+        self.shape = (len(rows), *array.shape[1:])
+        self._array = array
+        self._rows = rows
+
+    def __getitem__(self, part: slice) -> NDArray[np.float32]:
+        """Give a slice of the rows."""
+        taken: NDArray[np.float32] = self._array[self._rows[part]]
+        return taken
+
+    @classmethod
+    def of(cls, name: str, array: Any, rows: NDArray[np.int32]) -> Any:
+        """Give the rows of an array if it is as long as the entity table, else the whole of it."""
+        return cls(_values(array), rows) if _is_table(name) else _values(array)
+
+
+def _is_table(name: str) -> bool:
+    return name.endswith("entity_weight")
+
+
+def _values(array: Any) -> NDArray[np.float32]:
+    values: NDArray[np.float32] = array if isinstance(array, np.ndarray) else array.asnumpy()
+    return values

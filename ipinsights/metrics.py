@@ -92,6 +92,16 @@ class RunningClassification:
             "binary_classification_cross_entropy": self._loss / count,
         }
 
+    def sums(self) -> tuple[int, int, int, float]:
+        """Give what the values follow from, so that one can go on from it: batches, records, correct ones, the loss."""
+        self.get()
+        return self._num_batches, self._num_records, self._num_correct, self._loss
+
+    def go_on_from(self, sums: tuple[int, int, int, float]) -> None:
+        """Start over from what :meth:`sums` gave."""
+        self.reset()
+        self._num_batches, self._num_records, self._num_correct, self._loss = sums
+
     def _read_oldest(self) -> None:
         labels, waiting = self._pending.popleft()
         scores = waiting if isinstance(waiting, np.ndarray) else waiting.asnumpy()

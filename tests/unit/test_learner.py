@@ -218,3 +218,31 @@ def gradients(params: Params, batch: Records) -> Params:
     for place, part in enumerate(np.split(backward, np.cumsum(widths)[:-1], axis=1)):
         np.add.at(found["ip_octet_weight"], (octets[:, place], slice(0, widths[place])), part)
     return found
+
+
+@pytest.mark.parametrize("kind", [Learner, CPULearner])
+class TestSnapshot:
+    """A learner that another one's steps go on in."""
+
+    def test_a_restored_learner_goes_on_to_the_bit(self, kind: type[Learner], rng: np.random.Generator) -> None:
+        """Ten steps are ten steps, also if the last five are taken by another learner; entities come and go."""
+        given = values(weight_decay=0.01)
+        batches = [random_records(10, rng=rng) for _ in range(10)]
+        rows = np.unique(np.concatenate([batch.entity_rows for batch in batches]))
+        whole, first, second = kind(given, seed=1), kind(given, seed=1), kind(given, seed=1)
+        for batch in batches:
+            whole.step(batch)
+        for batch in batches[:5]:
+            first.step(batch)
+        snapshot = {name: np.array(array[0:1024]) for name, array in first.snapshot(rows).items()}
+        assert snapshot["mean:entity_weight"].shape == (len(rows), 8)
+        second.restore(snapshot, rows, num_steps=5)
+        for batch in batches[5:]:
+            second.step(batch)
+        assert all((array == arrays(second)[name]).all() for name, array in arrays(whole).items())
+
+    def test_parameters_can_be_begun_with(self, kind: type[Learner]) -> None:
+        """Every parameter is what it was told to be."""
+        drawn, other = kind(values(), seed=1), kind(values(), seed=2)
+        other.start_from(arrays(drawn))
+        assert all((array == arrays(other)[name]).all() for name, array in arrays(drawn).items())
