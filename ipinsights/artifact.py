@@ -8,32 +8,28 @@
 - ``meta.json``: format version, hyperparameters, how entities were hashed, what it was trained on and with.
 
 The parameters are read as read-only memory maps, so that several processes share one copy and nothing is loaded before
-it is used. Nothing is ever unpickled, and shapes are checked against the file's size before they are believed.
+it is used; see :mod:`ipinsights.array_archive`.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import mmap
-import os
-import struct
 import tempfile
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ipinsights import array_archive
 from ipinsights.errors import ClientError
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.unpacking import DAMAGE as ARCHIVE_DAMAGE
 from ipinsights.unpacking import copy_member, is_tar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -42,21 +38,7 @@ __all__ = ["FORMAT_VERSION", "MODEL_FILE", "Artifact", "load", "parameter_shapes
 MODEL_FILE = "model_algo-1"
 FORMAT_VERSION = 1
 
-# MXNet's NDArray list file: magic and reserved word, then each array, then the names (src/ndarray/ndarray.cc).
-_LIST_HEADER = struct.Struct("<QQQ")
-_LIST_MAGIC = 0x112
-_ARRAY_HEADER = struct.Struct("<IiI")
-_ARRAY_MAGIC = 0xF993FAC9
-_DENSE = 0
-_CPU_FLOAT32 = struct.pack("<iii", 1, 0, 0)
-_CHUNK_BYTES = 16 * 2**20
 _MAX_META_BYTES = 2**20
-# Bytes from a member's header in a zip file to the lengths of its name and its extra field.
-_NAME_LENGTHS_AT = 26
-# A zip file keeps a time for each member; a fixed one makes equal models equal to the byte.
-_NO_TIME = (1980, 1, 1, 0, 0, 0)
-# What reading a damaged zip file can end in: beside its own error, a size, an offset or a flag that cannot be.
-_DAMAGE = (zipfile.BadZipFile, ValueError, TypeError, RuntimeError, OSError, EOFError, struct.error, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -174,7 +156,7 @@ def save(
     target = directory / MODEL_FILE
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        _write_beside(target, {name: params[name] for name in parameter_shapes(hyperparameters)}, members)
+        array_archive.write(target, {name: params[name] for name in parameter_shapes(hyperparameters)}, members)
     except OSError as error:
         raise ClientError(f"The model cannot be written to {directory}: {error.strerror or error}.") from None
     return target
@@ -214,49 +196,6 @@ def _meta(hyperparameters: Hyperparameters, training: Mapping[str, Any]) -> dict
     }
 
 
-def _write_beside(target: Path, arrays: Mapping[str, Any], members: Mapping[str, bytes]) -> None:
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with zipfile.ZipFile(beside, "w") as archive:
-            # First in the file, because there its numbers begin at a multiple of four bytes.
-            with _member(archive, "params") as stream:
-                _write_arrays(stream, arrays)
-            for name, content in members.items():
-                with _member(archive, name) as stream:
-                    stream.write(content)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    return archive.open(zipfile.ZipInfo(name, date_time=_NO_TIME), "w", force_zip64=True)
-
-
-def _write_arrays(stream: IO[bytes], arrays: Mapping[str, Any]) -> None:
-    stream.write(_LIST_HEADER.pack(_LIST_MAGIC, 0, len(arrays)))
-    for array in arrays.values():
-        stream.write(_ARRAY_HEADER.pack(_ARRAY_MAGIC, _DENSE, len(array.shape)))
-        stream.write(struct.pack(f"<{len(array.shape)}q", *array.shape))
-        stream.write(_CPU_FLOAT32)
-        for chunk in _chunks(array):
-            stream.write(chunk.data)
-    stream.write(struct.pack("<Q", len(arrays)))
-    for name in arrays:
-        # MXNet's prefix for what is an argument of the symbol
-        key = f"arg:{name}".encode()
-        stream.write(struct.pack("<Q", len(key)) + key)
-
-
-def _chunks(array: Any) -> Iterator[NDArray[np.float32]]:
-    """Give the rows of an MXNet or NumPy array in pieces, so that no second copy of a large one is made."""
-    row_bytes = 4 * int(np.prod(array.shape[1:]))
-    step = max(1, _CHUNK_BYTES // row_bytes)
-    for start in range(0, array.shape[0], step):
-        part = array[start : start + step]
-        yield np.ascontiguousarray(part.asnumpy() if hasattr(part, "asnumpy") else part, dtype="<f4")
-
-
 def _load_from_tar(path: Path) -> Artifact:
     with tempfile.TemporaryDirectory(prefix="ipinsights-") as folder:
         copy = Path(folder) / MODEL_FILE
@@ -272,32 +211,20 @@ def _load_from_tar(path: Path) -> Artifact:
 def _load_file(path: Path, shown_as: Path) -> Artifact:
     try:
         with zipfile.ZipFile(path) as archive:
-            meta = json.loads(_read(archive, "meta.json", _MAX_META_BYTES))
+            meta = json.loads(array_archive.read_member(archive, "meta.json", _MAX_META_BYTES))
             hyperparameters = _check_meta(meta)
             seen_bytes = -(-hyperparameters.num_entity_vectors // 8)
-            seen = np.frombuffer(_read(archive, "seen_entities", seen_bytes), dtype=np.uint8, count=seen_bytes)
-            params = _map_arrays(path, _find(archive, "params"))
-    except _DAMAGE as error:
+            seen = np.frombuffer(
+                array_archive.read_member(archive, "seen_entities", seen_bytes), dtype=np.uint8, count=seen_bytes
+            )
+            params = array_archive.map_arrays(path, archive)
+    except array_archive.DAMAGE as error:
         raise ClientError(f"{shown_as} is not a whole model of IP Insights: {error}.") from None
     expected = parameter_shapes(hyperparameters)
     found = {name: array.shape for name, array in params.items()}
     if found != expected:
         raise ClientError(f"{shown_as} contradicts itself: its hyperparameters ask for {expected}, it holds {found}.")
     return Artifact(hyperparameters, params, seen, meta)
-
-
-def _read(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    """Give a member that is no larger than it may be: what a stranger packed small can be huge unpacked."""
-    size = _find(archive, name).file_size
-    if size > limit:
-        raise ValueError(f"its {name} has {size} bytes, at most {limit} are possible")
-    return archive.read(name)
-
-
-def _find(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
-    if name not in archive.namelist():
-        raise ValueError(f"it has no {name}")
-    return archive.getinfo(name)
 
 
 def _check_meta(meta: Any) -> Hyperparameters:
@@ -314,60 +241,3 @@ def _check_meta(meta: Any) -> Hyperparameters:
         return Hyperparameters.parse(meta["hyperparameters"], any_size=True)
     except ClientError as error:
         raise ValueError(str(error).rstrip(".")) from None
-
-
-def _map_arrays(path: Path, member: zipfile.ZipInfo) -> dict[str, NDArray[np.float32]]:
-    """Map the arrays of the params member into memory, after checking its checksum."""
-    if member.compress_type != zipfile.ZIP_STORED:
-        raise ValueError("its params are compressed")
-    with path.open("rb") as stream:
-        stream.seek(member.header_offset + _NAME_LENGTHS_AT)
-        name_length, extra_length = struct.unpack("<HH", stream.read(4))
-        whole = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    start = member.header_offset + _NAME_LENGTHS_AT + 4 + name_length + extra_length
-    content = memoryview(whole)[start : start + member.file_size]
-    if zlib.crc32(content) != member.CRC:
-        raise ValueError("the checksum of its params is wrong")
-    return _parse_arrays(content)
-
-
-def _parse_arrays(content: memoryview) -> dict[str, NDArray[np.float32]]:
-    magic, _, num_arrays = _LIST_HEADER.unpack_from(content)
-    if magic != _LIST_MAGIC:
-        raise ValueError("its params are no MXNet NDArray file")
-    position = _LIST_HEADER.size
-    arrays = []
-    for _ in range(num_arrays):
-        array, position = _parse_array(content, position)
-        arrays.append(array)
-    return dict(zip(_parse_names(content, position), arrays))
-
-
-def _parse_array(content: memoryview, position: int) -> tuple[NDArray[np.float32], int]:
-    magic, storage, num_axes = _ARRAY_HEADER.unpack_from(content, position)
-    if magic != _ARRAY_MAGIC or storage != _DENSE or num_axes not in (1, 2):
-        raise ValueError("its params hold something that is no dense array")
-    position += _ARRAY_HEADER.size
-    shape = struct.unpack_from(f"<{num_axes}q", content, position)
-    position += 8 * num_axes
-    if content[position : position + len(_CPU_FLOAT32)] != _CPU_FLOAT32:
-        raise ValueError("its params hold an array that is not float32")
-    position += len(_CPU_FLOAT32)
-    # Python's integers do not overflow, whatever a forged shape says
-    size = math.prod(shape)
-    if min(shape) < 1 or position + 4 * size > len(content):
-        raise ValueError(f"its params hold an array of impossible shape {shape}")
-    array = np.frombuffer(content, dtype="<f4", count=size, offset=position)
-    return array.reshape(shape), position + 4 * size
-
-
-def _parse_names(content: memoryview, position: int) -> list[str]:
-    (num_names,) = struct.unpack_from("<Q", content, position)
-    position += 8
-    names = []
-    for _ in range(num_names):
-        (length,) = struct.unpack_from("<Q", content, position)
-        position += 8
-        names.append(bytes(content[position : position + length]).decode().replace("arg:", "", 1))
-        position += length
-    return names

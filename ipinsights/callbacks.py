@@ -1,20 +1,30 @@
 """Callbacks: moments of a training run at which somebody may look on.
 
-They are few and cheap, they read the trainer and never change it, and none of them stops a run by raising.
+They are few and cheap. They read the trainer and change nothing of it but ``state.stop``.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, cast
 
+import numpy as np
 from tqdm import tqdm
 
-if TYPE_CHECKING:
-    from ipinsights.trainer import Trainer
+from ipinsights.checkpoint import BEST_PREFIX, Checkpoint
 
-__all__ = ["Callback", "ProgressBar", "Speedometer"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from ipinsights.checkpoint import CheckpointDirectory
+    from ipinsights.learner import Learner
+    from ipinsights.trainer import Trainer, TrainState
+
+__all__ = ["Callback", "Checkpointer", "Deadline", "EarlyStopping", "ProgressBar", "Speedometer"]
 
 _logger = logging.getLogger(__name__)
 
@@ -26,10 +36,13 @@ class Callback:
         """Look on before the first epoch."""
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
-        """Look on before an epoch; metrics are reset."""
+        """Look on before an epoch, with its metrics reset, or before the rest of one that is gone on with."""
 
     def on_batch_end(self, trainer: Trainer) -> None:
         """Look on after each optimizer step; ``trainer.state.batch`` is the step's index in its epoch."""
+
+    def on_base_batch_end(self, trainer: Trainer) -> None:
+        """Look on after the steps of a base batch: the only places at which a run can stop and be gone on with."""
 
     def on_epoch_trained(self, trainer: Trainer) -> None:
         """Look on after the last batch of an epoch, before it is validated."""
@@ -58,6 +71,11 @@ class Speedometer(Callback):
     def __init__(self, interval: int) -> None:
         self._interval = interval
         self._start = 0.0
+        self._first = 0
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        """Start the clock, for an epoch that is gone on with."""
+        self._start, self._first = time.perf_counter(), trainer.state.batch
 
     def on_batch_end(self, trainer: Trainer) -> None:
         """Start the clock at batch 0; log at every multiple of the interval."""
@@ -69,10 +87,10 @@ class Speedometer(Callback):
         now = time.perf_counter()
         if batch > 0 and now > self._start:
             self._log(trainer, metrics, now - self._start)
-        self._start = now
+        self._start, self._first = now, batch
 
     def _log(self, trainer: Trainer, metrics: dict[str, float], seconds: float) -> None:
-        speed = self._interval * trainer.hyperparameters.mini_batch_size / seconds
+        speed = (trainer.state.batch - self._first) * trainer.hyperparameters.mini_batch_size / seconds
         values = "".join(f"\t{name}={value:f}" for name, value in metrics.items())
         _logger.info("Epoch[%d] Batch [%d]\tSpeed: %.2f samples/sec%s",
                      trainer.state.epoch, trainer.state.batch, speed, values)  # fmt: skip
@@ -84,7 +102,8 @@ class ProgressBar(Callback):
     def on_epoch_begin(self, trainer: Trainer) -> None:
         """Draw an empty bar."""
         name = f"epoch {trainer.state.epoch + 1}/{trainer.hyperparameters.epochs}"
-        self._bar = tqdm(total=trainer.batches_per_epoch, desc=name, unit="batch", disable=None)
+        done = trainer.state.epoch_batches
+        self._bar = tqdm(total=trainer.batches_per_epoch, initial=done, desc=name, unit="batch", disable=None)
 
     def on_batch_end(self, trainer: Trainer) -> None:  # noqa: ARG002
         """Move the bar on."""
@@ -95,3 +114,162 @@ class ProgressBar(Callback):
         values = trainer.metrics.get().values()
         self._bar.set_postfix_str("accuracy {:.4f}, cross-entropy {:.4f}".format(*values))
         self._bar.close()
+
+
+class Deadline(Callback):
+    """End of a run that has taken its time; what is trained by then is kept.
+
+    Parameters
+    ----------
+    max_seconds
+        From now on; the base batch that is being trained then is the last one.
+    """
+
+    def __init__(self, max_seconds: float) -> None:
+        self._max_seconds = max_seconds
+        self._end = time.monotonic() + max_seconds
+
+    def on_base_batch_end(self, trainer: Trainer) -> None:
+        """Stop the run if its time is over."""
+        if time.monotonic() >= self._end and not trainer.state.stop:
+            _logger.warning("%g seconds are over: stopping.", self._max_seconds)
+            trainer.state.stop = True
+
+
+class EarlyStopping(Callback):
+    """End of a run whose validation AUC no longer grows; its best model is remembered.
+
+    Parameters
+    ----------
+    patience
+        Epochs without a new best after which the run ends, at least 1.
+    rows
+        Rows of the entity table that the data has, (n,); no other one ever changes.
+
+    Attributes
+    ----------
+    best
+        Epoch and validation AUC of the best model so far, None before the first.
+    best_parameters
+        Its parameters by their names in the artifact, of the entity table only ``rows``.
+    """
+
+    def __init__(self, patience: int, rows: NDArray[np.int32]) -> None:
+        self._patience = patience
+        self._rows = rows
+        self.best: tuple[int, float] | None = None
+        self.best_parameters: dict[str, NDArray[np.float32]] = {}
+
+    def go_on_from(self, best: tuple[int, float] | None, parameters: Mapping[str, NDArray[np.float32]]) -> None:
+        """Start with the best model of a run that is gone on with."""
+        self.best, self.best_parameters = best, dict(parameters)
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        """Stop a run that had stopped already."""
+        self._stop_if_in_vain(trainer.state, last_epoch=trainer.state.epoch - 1)
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        """Remember the model if it is the best, and stop if the best one is too long ago."""
+        state = trainer.state
+        assert state.validation_auc is not None
+        if self.best is None or state.validation_auc > self.best[1]:
+            self.best = state.epoch, state.validation_auc
+            self.best_parameters = self._copy(cast("Learner", trainer.learner))
+        self._stop_if_in_vain(state, last_epoch=state.epoch)
+
+    def keep_best(self, trainer: Trainer) -> None:
+        """Make the best model the one that is saved, if an epoch was ever validated."""
+        if self.best is None:
+            return
+        epoch, trainer.state.validation_auc = self.best
+        _logger.info("Keeping the model of epoch %d, the best: validation discriminator_auc %r.", epoch, self.best[1])
+        cast("Learner", trainer.learner).set_parameters(self.best_parameters, self._rows)
+
+    def _copy(self, learner: Learner) -> dict[str, NDArray[np.float32]]:
+        snapshot = learner.snapshot(self._rows)
+        return {name: np.array(snapshot[name][0 : snapshot[name].shape[0]]) for name in learner.parameters()}
+
+    def _stop_if_in_vain(self, state: TrainState, *, last_epoch: int) -> None:
+        if self.best is not None and last_epoch - self.best[0] >= self._patience:
+            _logger.info("No better validation discriminator_auc in %d epochs: stopping.", self._patience)
+            state.stop = True
+
+
+class Checkpointer(Callback):
+    """Checkpoints of a run: every so many batches or seconds, at each epoch's end, and when the run ends.
+
+    Parameters
+    ----------
+    directory
+        Where they go; it has been prepared.
+    identity
+        What the run's model follows from.
+    rows
+        Rows of the entity table that the data has, (n,).
+    every_batches, every_seconds
+        How often within an epoch; None for not at all.
+    early_stopping
+        Whose best model is part of a checkpoint.
+    """
+
+    def __init__(
+        self,
+        directory: CheckpointDirectory,
+        identity: Mapping[str, str],
+        rows: NDArray[np.int32],
+        *,
+        every_batches: int | None = None,
+        every_seconds: float | None = None,
+        early_stopping: EarlyStopping | None = None,
+    ) -> None:
+        self._directory = directory
+        self._identity = identity
+        self._rows = rows
+        self._every_batches = every_batches
+        self._every_seconds = every_seconds
+        self._early_stopping = early_stopping
+        self._saved = (-1, -1)
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        """Start the clock; what there is at the beginning is saved already, or not worth it."""
+        self._remember(trainer.state)
+
+    def on_base_batch_end(self, trainer: Trainer) -> None:
+        """Save if it is time."""
+        batches, seconds = trainer.state.num_batches - self._saved[1], time.monotonic() - self._time
+        if (self._every_batches and batches >= self._every_batches) or (
+            self._every_seconds and seconds >= self._every_seconds
+        ):
+            self._save(trainer, trainer.state, trainer.metrics.sums())
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        """Save the run as it is before the next epoch."""
+        state = replace(trainer.state, epoch=trainer.state.epoch + 1)
+        state.begin_epoch()
+        self._save(trainer, state, (0, 0, 0, 0.0))
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        """Save what a stopped run has come to, unless that is saved."""
+        if (trainer.state.epoch, trainer.state.num_batches) != self._saved:
+            self._save(trainer, trainer.state, trainer.metrics.sums())
+
+    def _save(self, trainer: Trainer, state: TrainState, metric_sums: tuple[int, int, int, float]) -> None:
+        if trainer.metrics.first_bad_batch is not None:
+            return  # the trainer is about to tell that the run has diverged
+        start = time.monotonic()
+        taken = cast("Learner", trainer.learner).snapshot(self._rows)
+        best = self._early_stopping.best_parameters if self._early_stopping else {}
+        checkpoint = Checkpoint(
+            identity=self._identity,
+            counters={name: value for name, value in asdict(state).items() if name != "stop"},
+            metric_sums=metric_sums,
+            best=self._early_stopping.best if self._early_stopping else None,
+            arrays={**taken, **{f"{BEST_PREFIX}{name}": best[name] for name in best}},
+        )
+        path = self._directory.save(checkpoint)
+        self._remember(state)
+        _logger.info('Wrote checkpoint "%s" in %.3f seconds.', path, time.monotonic() - start)
+
+    def _remember(self, state: TrainState) -> None:
+        self._saved = state.epoch, state.num_batches
+        self._time = time.monotonic()

@@ -116,18 +116,14 @@ class Learner:
 
     def restore(self, snapshot: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int32], *, num_steps: int) -> None:
         """Go back to a snapshot of these rows, taken after so many steps; the learner has taken none itself."""
-        for name, array in self._state().items():
-            whole = _values(array)
-            whole[rows if _is_table(name) else slice(None)] = snapshot[name]
-            if whole is not array:
-                array[:] = whole
+        _write(self._state(), snapshot, rows)
         self._set_num_steps(num_steps)
 
-    def start_from(self, params: Mapping[str, NDArray[np.float32]]) -> None:
-        """Begin with these parameters, by their names in the artifact, instead of drawn ones."""
-        for name, array in self.parameters().items():
-            array[:] = params[name]
-        mx.nd.waitall()
+    def set_parameters(
+        self, params: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int32] | slice = slice(None)
+    ) -> None:
+        """Set the parameters, by their names in the artifact; of the entity table these rows, all when not given."""
+        _write(self.parameters(), params, rows)
 
     def _state(self) -> dict[str, Any]:
         """Give parameters and moments, the learner's own arrays; the engine makes moments only when it needs them."""
@@ -189,6 +185,18 @@ class TakenRows:
     def of(cls, name: str, array: Any, rows: NDArray[np.int32]) -> Any:
         """Give the rows of an array if it is as long as the entity table, else the whole of it."""
         return cls(_values(array), rows) if _is_table(name) else _values(array)
+
+
+def _write(
+    arrays: Mapping[str, Any], values: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int32] | slice
+) -> None:
+    """Write values into a learner's own arrays, into these rows of the ones that are as long as the entity table."""
+    for name, array in arrays.items():
+        whole = _values(array)
+        whole[rows if _is_table(name) else slice(None)] = values[name]
+        if whole is not array:
+            array[:] = whole
+    mx.nd.waitall()
 
 
 def _is_table(name: str) -> bool:

@@ -126,6 +126,21 @@ class Trainer:
         self.batches_per_epoch = 0
         self._seed = seed
         self._team = team or Team()
+        self._is_within_epoch = False
+
+    def go_on_from(self, state: TrainState, metric_sums: tuple[int, int, int, float]) -> None:
+        """Let :meth:`fit` go on from the end of a base batch or of an epoch; the learner has been restored.
+
+        Parameters
+        ----------
+        state
+            As it was there.
+        metric_sums
+            What :meth:`ipinsights.metrics.RunningClassification.sums` gave there.
+        """
+        self.state = state
+        self.metrics.go_on_from(metric_sums)
+        self._is_within_epoch = True
 
     def fit(self, train: Pairs, validation: Pairs | None = None) -> None:
         """Train for all epochs, or until ``state.stop`` is set.
@@ -163,10 +178,13 @@ class Trainer:
 
     def _run_epoch(self, batches: BaseBatches, validation: Pairs | None) -> bool:
         """Train for an epoch, and say whether the run stops here."""
-        self.state.begin_epoch()
-        self.metrics.reset()
+        if not self._is_within_epoch:
+            self.state.begin_epoch()
+            self.metrics.reset()
+        self._is_within_epoch = False
         self._notify("on_epoch_begin")
-        for batch in batches.epoch(self.state.epoch):
+        done = self.state.epoch_batches // self.hyperparameters.records_per_row
+        for batch in batches.epoch(self.state.epoch, first=done):
             self._train_on(batch)
             if self._stops():
                 return True
@@ -190,6 +208,7 @@ class Trainer:
             self._notify("on_batch_end")
         self.state.count_records(batch.num_rows * self.hyperparameters.records_per_row)
         self._check_divergence()
+        self._notify("on_base_batch_end")
 
     def _check_divergence(self) -> None:
         if self.metrics.first_bad_batch is None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
 
-__all__ = ["FILE", "FOLDER", "INPUT", "MODEL_DIR", "PATH", "SEED", "THRESHOLD", "parse_assignments"]
+__all__ = ["FILE", "FOLDER", "INPUT", "MODEL_DIR", "PATH", "SEED", "THRESHOLD", "parse_assignments", "parse_every"]
 
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -29,3 +30,12 @@ def parse_assignments(assignments: tuple[str, ...]) -> dict[str, str]:
             raise click.UsageError(f"-H takes NAME=VALUE, not '{assignment}'. For example: -H epochs=5.")
         values[name.strip()] = value
     return values
+
+
+def parse_every(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[int | None, float | None]:
+    """Give batches and seconds, one of them None, for how often: a number of batches (500) or a time (90s, 10m)."""
+    found = re.fullmatch(r"([1-9]\d{0,8})([sm]?)", value.strip())
+    if not found:
+        raise click.BadParameter(f"'{value}' is neither a number of batches (500) nor a time (90s, 10m).")
+    number, unit = int(found[1]), found[2]
+    return (None, number * {"s": 1.0, "m": 60.0}[unit]) if unit else (number, None)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipinsights.cli.options import FILE, FOLDER, PATH, SEED, parse_assignments
+from ipinsights.cli.options import FILE, FOLDER, PATH, SEED, parse_assignments, parse_every
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ipinsights.sagemaker.continuation import Limits
     from ipinsights.sagemaker.training import Job
 
 __all__ = ["COMMANDS"]
@@ -28,20 +29,51 @@ __all__ = ["COMMANDS"]
 @click.option(
     "--hosts", type=click.IntRange(min=1), default=1, show_default=True, help="Hosts that this machine plays."
 )
+@click.option(
+    "--checkpoint-dir", type=FOLDER, help="Where checkpoints are written; if there are some, the job goes on from them."
+)
+@click.option(
+    "--checkpoint-every",
+    callback=parse_every,
+    metavar="N|TIME",
+    default="10m",
+    show_default=True,
+    help="Batches (500) or time (90s, 10m) between checkpoints; one more at each epoch's end.",
+)
+@click.option("--keep-checkpoints", type=click.IntRange(min=1), default=2, show_default=True, help="How many are kept.")
+@click.option("--initial-model", type=PATH, help="Model to begin with; of the same shape.")
+@click.option(
+    "--early-stopping-patience",
+    type=click.IntRange(min=1),
+    help="End, with the best model, after so many epochs without a better validation AUC.",
+)
+@click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), help="End training after so long.")
 @click.option("--quiet", is_flag=True, help="No log, only the progress bar.")
 @SEED
-def train(seed: int, quiet: bool, hosts: int, base_dir: Path | None, **options: Any) -> None:  # noqa: FBT001
+def train(
+    seed: int,
+    quiet: bool,  # noqa: FBT001
+    hosts: int,
+    base_dir: Path | None,
+    checkpoint_every: tuple[int | None, float | None],
+    keep_checkpoints: int,
+    early_stopping_patience: int | None,
+    max_seconds: float | None,
+    **options: Any,
+) -> None:
     """Train a model as SageMaker does, on files or on a container's tree."""
     from ipinsights.sagemaker import launch
+    from ipinsights.sagemaker.continuation import Limits
     from ipinsights.sagemaker.environment import Environment
     from ipinsights.sagemaker.training import failure_reported
 
+    limits = Limits(*checkpoint_every, keep_checkpoints, early_stopping_patience, max_seconds)
     with failure_reported(base_dir) if base_dir else nullcontext():
         if base_dir:
             _refuse_beside_base_dir({**options, "hosts": hosts > 1})
-            launch.train_in_container(Environment.read(base_dir), seed=seed, quiet=quiet)
+            launch.train_in_container(Environment.read(base_dir), seed=seed, limits=limits, quiet=quiet)
         else:
-            launch.train(_local_job(seed=seed, **options), num_hosts=hosts, quiet=quiet)
+            launch.train(_local_job(seed=seed, limits=limits, **options), num_hosts=hosts, quiet=quiet)
 
 
 @click.command()
@@ -75,6 +107,9 @@ def _local_job(
     assignments: tuple[str, ...],
     hyperparameters: Path | None,
     seed: int,
+    limits: Limits,
+    checkpoint_dir: Path | None,
+    initial_model: Path | None,
 ) -> Job:
     from ipinsights.sagemaker.environment import read_json_object
     from ipinsights.sagemaker.training import Job
@@ -89,6 +124,9 @@ def _local_job(
         validation=validation,
         model_dir=model_dir,
         seed=seed,
+        checkpoint_dir=checkpoint_dir,
+        initial_model=initial_model,
+        limits=limits,
     )
 
 

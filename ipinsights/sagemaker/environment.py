@@ -118,6 +118,12 @@ class Environment:
         return self.base / "model"
 
     @property
+    def checkpoint_dir(self) -> Path | None:
+        """Where checkpoints go, which the platform makes if the job is to have them; None without."""
+        path = self.base / "checkpoints"
+        return path if path.is_dir() else None
+
+    @property
     def failure_file(self) -> Path:
         """Where the reason of a failure goes; its first 1,024 characters become ``FailureReason``."""
         return failure_file(self.base)

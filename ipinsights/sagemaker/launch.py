@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from pathlib import Path
 
+    from ipinsights.sagemaker.continuation import Limits
     from ipinsights.sagemaker.environment import Environment
 
 __all__ = ["train", "train_in_container"]
@@ -29,7 +30,9 @@ _SPAWN = multiprocessing.get_context("spawn")
 _NUM_PORTS = 4
 
 
-def train_in_container(environment: Environment, *, seed: int = 0, quiet: bool = False) -> Path | None:
+def train_in_container(
+    environment: Environment, *, seed: int = 0, limits: Limits | None = None, quiet: bool = False
+) -> Path | None:
     """Train the job of a container's tree, together with the other hosts if there are any.
 
     Raises
@@ -37,7 +40,7 @@ def train_in_container(environment: Environment, *, seed: int = 0, quiet: bool =
     IPInsightsError
         As :func:`ipinsights.sagemaker.training.run` and :meth:`ipinsights.sagemaker.supervisor.Supervisor.run`.
     """
-    job = training.Job.from_environment(environment, seed=seed)
+    job = training.Job.from_environment(environment, seed=seed, limits=limits)
     if len(environment.hosts) > 1:
         return Supervisor(job, Cluster.from_environment(environment), quiet=quiet).run()
     return train(job, quiet=quiet)

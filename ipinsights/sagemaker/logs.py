@@ -118,10 +118,10 @@ class JobLog(Callback):
         self._job_start = time.time()
         self._job_clock = time.perf_counter()
         self._epoch_start = self._epoch_clock = self._setup_milliseconds = 0.0
-        self._max_records = self._max_batches = 0
+        self._max_records = self._max_batches = self._records_before = 0
         self._store = "local"
 
-    def job_configured(self, provided: Mapping[str, Any], source: str) -> None:
+    def job_configured(self, provided: Mapping[str, Any], source: str, *, has_checkpoints: bool = False) -> None:
         """Log what the job was given, over which defaults, and what it reads and writes."""
         given = {name: str(value) for name, value in provided.items()}
         _logger.info("Reading default configuration from ipinsights.hyperparameters: %s", default_configuration())
@@ -130,7 +130,7 @@ class JobLog(Callback):
         bare(f"Process {os.getpid()} is a worker.")
         _logger.info("Using default worker.")
         _logger.info("Loaded iterator creator text/csv for content type ('text/csv', '1.0')")
-        _logger.info("Checkpoint loading and saving are disabled.")
+        _logger.info("Checkpoint loading and saving are %s.", "enabled" if has_checkpoints else "disabled")
 
     def devices_chosen(self, num_gpus: int, store: str) -> None:
         """Log what is trained on, and remember what exchanges the parameters."""
@@ -147,8 +147,9 @@ class JobLog(Callback):
         self._emit_counters(trainer, {"Meta": "init_train_data_iter"}, num_resets=0)
         _logger.info("Create Store: %s", self._store)
 
-    def on_epoch_begin(self, trainer: Trainer) -> None:  # noqa: ARG002
+    def on_epoch_begin(self, trainer: Trainer) -> None:
         """Start the epoch's clock."""
+        self._records_before = trainer.state.epoch_records
         self._epoch_start, self._epoch_clock = time.time(), time.perf_counter()
 
     def on_batch_end(self, trainer: Trainer) -> None:
@@ -179,7 +180,7 @@ class JobLog(Callback):
         _logger.info("#progress_metric: host=%s, completed %s %% of epochs", self._host, done)
         meta = {"epoch": state.epoch, "Meta": "training_data_iter"}
         self._emit_counters(trainer, meta, num_resets=2 * (state.epoch + 1), start=self._epoch_start)
-        throughput = 1000 * state.epoch_records / milliseconds
+        throughput = 1000 * (state.epoch_records - self._records_before) / milliseconds
         _logger.info("#throughput_metric: host=%s, train throughput=%r records/second", self._host, throughput)
 
     def model_saved(self, path: Path, seconds: float) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import platform
 import signal
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from ipinsights.capacity import check_memory, is_large
 from ipinsights.data import entity_rows, read_pairs
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
 from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.sagemaker.continuation import Continuation, Limits, fingerprint, identity_of
 from ipinsights.sagemaker.crew import Alone
 from ipinsights.sagemaker.environment import Environment, failure_file
 from ipinsights.sagemaker.logs import JobLog, set_up_logging
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
+    from ipinsights.artifact import Artifact
     from ipinsights.data import Pairs
     from ipinsights.trainer import Trainer
 
@@ -58,6 +59,12 @@ class Job:
         Of every random draw.
     is_sharded
         Whether every host has training files of its own, instead of all of them.
+    checkpoint_dir
+        Where checkpoints are written, and gone on from; None for no checkpoints.
+    initial_model
+        Artifact that training begins with; None to begin with drawn parameters.
+    limits
+        When checkpoints are written, and when the job ends before its last epoch.
     """
 
     hyperparameters: Mapping[str, Any]
@@ -68,9 +75,12 @@ class Job:
     host: str = "algo-1"
     seed: int = 0
     is_sharded: bool = False
+    checkpoint_dir: Path | None = None
+    initial_model: Path | None = None
+    limits: Limits = field(default_factory=Limits)
 
     @classmethod
-    def from_environment(cls, environment: Environment, *, seed: int = 0) -> Job:
+    def from_environment(cls, environment: Environment, *, seed: int = 0, limits: Limits | None = None) -> Job:
         """Give the job a container was started for.
 
         Raises
@@ -80,6 +90,8 @@ class Job:
         """
         train = environment.required_channel("train")
         validation = environment.channel("validation")
+        # SageMaker gives the channel a content type of its own, application/x-sagemaker-model.
+        model = environment.channels.get("model")
         return cls(
             hyperparameters=environment.hyperparameters,
             source=str(environment.hyperparameters_file),
@@ -89,13 +101,17 @@ class Job:
             host=environment.current_host,
             seed=seed,
             is_sharded=train.is_sharded,
+            checkpoint_dir=environment.checkpoint_dir,
+            initial_model=model.path if model else None,
+            limits=limits or Limits(),
         )
 
 
 def run(job: Job, *, quiet: bool = False, crew: Alone | None = None) -> Path | None:
     """Train and save a model, writing the original's log.
 
-    SIGTERM ends training after the current base batch and saves what is trained so far.
+    SIGTERM ends training after the current base batch and saves what is trained so far. A job that has checkpoints goes
+    on from the newest one.
 
     Parameters
     ----------
@@ -125,18 +141,26 @@ def run(job: Job, *, quiet: bool = False, crew: Alone | None = None) -> Path | N
 
 def _run(job: Job, hyperparameters: Hyperparameters, crew: Alone, stop: _StopSignal) -> Path | None:
     log = JobLog(host=job.host, interval=hyperparameters.batch_metrics_publish_interval)
-    log.job_configured(job.hyperparameters, job.source)
+    log.job_configured(job.hyperparameters, job.source, has_checkpoints=job.checkpoint_dir is not None)
     if hyperparameters.ignored:
         _logger.warning("These hyperparameters change nothing: %s.", ", ".join(hyperparameters.ignored))
     if crew.is_first:
         artifact.prepare(job.model_dir)
+    start = Continuation(job.limits, checkpoint_dir=job.checkpoint_dir, initial_model=job.initial_model)
+    start.prepare(hyperparameters, has_validation=job.validation is not None)
     train = crew.share(read_pairs(job.train, progress=True), is_sharded=job.is_sharded)
     validation = read_pairs(job.validation, progress=True) if job.validation and crew.is_first else None
+    identity = identity_of(hyperparameters, seed=job.seed, train=train, validation=validation, initial=start.initial)
     trainer = _build_trainer(job, hyperparameters, log, crew, num_rows=len(train))
+    rows = np.unique(entity_rows(train.entities, hyperparameters.num_entity_vectors))
+    start.check_learner(trainer.learner)
+    trainer.callbacks += tuple(start.callbacks(identity, rows))
+    start.begin(trainer, identity, rows)
     stop.when_received(trainer)
     trainer.fit(train, validation)
     crew.wait()
-    return _save(job, trainer, train, log, crew)
+    start.end(trainer)
+    return _save(job, trainer, train, log, crew, initial=start.initial)
 
 
 @contextlib.contextmanager
@@ -198,7 +222,9 @@ def _build_trainer(job: Job, hyperparameters: Hyperparameters, log: JobLog, crew
     return trainer
 
 
-def _save(job: Job, trainer: Trainer, train: Pairs, log: JobLog, crew: Alone) -> Path | None:
+def _save(
+    job: Job, trainer: Trainer, train: Pairs, log: JobLog, crew: Alone, *, initial: Artifact | None
+) -> Path | None:
     if trainer.state.num_batches == 0:
         _logger.warning("The job was stopped before its first batch: there is no model to save.")
         return None
@@ -207,6 +233,8 @@ def _save(job: Job, trainer: Trainer, train: Pairs, log: JobLog, crew: Alone) ->
     # A job that was stopped in its first epoch has not come to the last rows.
     num_rows_seen = trainer.state.num_records // trainer.hyperparameters.records_per_row
     seen[entity_rows(train.entities[:num_rows_seen], len(seen))] = True
+    if initial:
+        seen |= np.unpackbits(initial.seen_entities, count=len(seen)).astype(bool)
     seen = crew.any_of(seen)
     if not crew.is_first:
         log.training_ended()
@@ -227,13 +255,11 @@ def _save(job: Job, trainer: Trainer, train: Pairs, log: JobLog, crew: Alone) ->
 
 def _facts(job: Job, trainer: Trainer, train: Pairs, crew: Alone) -> dict[str, Any]:
     """Give what the artifact keeps of the run; rows, records and batches are this host's."""
-    fingerprint = hashlib.blake2b(train.entities.data, digest_size=16)
-    fingerprint.update(train.ips.data)
     return {
         "seed": job.seed,
         **({"num_hosts": crew.size} if crew.has_servers else {}),
         "num_rows": len(train),
-        "data_fingerprint": fingerprint.hexdigest(),
+        "data_fingerprint": fingerprint(train.entities, train.ips),
         "num_epochs": trainer.state.epoch,
         "num_batches": trainer.state.num_batches,
         "num_records": trainer.state.num_records,

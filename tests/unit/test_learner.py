@@ -241,8 +241,8 @@ class TestSnapshot:
             second.step(batch)
         assert all((array == arrays(second)[name]).all() for name, array in arrays(whole).items())
 
-    def test_parameters_can_be_begun_with(self, kind: type[Learner]) -> None:
+    def test_parameters_can_be_set(self, kind: type[Learner]) -> None:
         """Every parameter is what it was told to be."""
         drawn, other = kind(values(), seed=1), kind(values(), seed=2)
-        other.start_from(arrays(drawn))
+        other.set_parameters(arrays(drawn))
         assert all((array == arrays(other)[name]).all() for name, array in arrays(drawn).items())

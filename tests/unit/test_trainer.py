@@ -142,6 +142,7 @@ class TestFit:
             [
                 ("on_epoch_begin", epoch, -1),
                 *(("on_batch_end", epoch, batch) for batch in range(3)),
+                ("on_base_batch_end", epoch, 2),
                 ("on_epoch_trained", epoch, 2),
                 ("on_epoch_end", epoch, 2),
             ]
@@ -169,7 +170,7 @@ class TestFit:
         trainer.fit(numbered(40), numbered(4))
         assert (trainer.state.epoch, trainer.state.num_batches, trainer.state.num_records) == (0, 6, 60)
         assert trainer.state.validation_auc is None
-        assert [moment for moment, _, _ in diary.moments if moment != "on_batch_end"] == [
+        assert [moment for moment, _, _ in diary.moments if "batch_end" not in moment] == [
             "on_train_begin",
             "on_epoch_begin",
             "on_train_end",

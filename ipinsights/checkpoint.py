@@ -1,0 +1,186 @@
+"""Checkpoints: a run on disk, so that another process can go on with it; the only module that knows their directory.
+
+A checkpoint is an uncompressed zip (:mod:`ipinsights.array_archive`) of
+
+- ``params``: parameters and Adam's moments, of the entity table only the rows that the data has: no other row changes;
+- ``meta.json``: format version, what the run follows from, its counters, the sums of its running metrics.
+
+There is no state of a sampler: every draw follows from the seed, the epoch and the base batch's index.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import zipfile
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ipinsights import array_archive
+from ipinsights.errors import ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["BEST_PREFIX", "FORMAT_VERSION", "Checkpoint", "CheckpointDirectory"]
+
+FORMAT_VERSION = 1
+BEST_PREFIX = "best:"
+"""What names of the arrays begin with that are the best model's, not the last one's."""
+
+_PREFIX = "checkpoint-"
+_MAX_META_BYTES = 2**20
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run between two base batches.
+
+    Attributes
+    ----------
+    identity
+        What the run's model follows from, and what it was trained with; names are as they stand in messages.
+    counters
+        Those of :class:`~ipinsights.trainer.TrainState`.
+    metric_sums
+        What :meth:`ipinsights.metrics.RunningClassification.sums` gave.
+    best
+        Epoch and validation AUC of the best model so far, None if it is not kept.
+    arrays
+        Float32 arrays by name, or what gives one for a slice; they are read when the checkpoint is saved.
+    """
+
+    identity: Mapping[str, str]
+    counters: Mapping[str, Any]
+    metric_sums: tuple[int, int, int, float]
+    best: tuple[int, float] | None = None
+    arrays: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def best_parameters(self) -> dict[str, Any]:
+        """Parameters of the best model so far, by their names in the artifact; empty if it is not kept."""
+        parts = {name: name.partition(BEST_PREFIX) for name in self.arrays}
+        return {rest: self.arrays[name] for name, (before, _, rest) in parts.items() if rest and not before}
+
+    def refuse_unless(self, identity: Mapping[str, str], place: Path) -> None:
+        """Refuse to go on as another run.
+
+        Raises
+        ------
+        ClientError
+            The identities differ; the message names every difference.
+        """
+        names = list(dict.fromkeys([*self.identity, *identity]))
+        differences = [
+            f"{name} was {self.identity.get(name, 'not given')} and is {identity.get(name, 'not given')}"
+            for name in names
+            if self.identity.get(name) != identity.get(name)
+        ]
+        if differences:
+            raise ClientError(
+                f"The checkpoint in {place} is of another run: {'; '.join(differences)}. Go on with what it was begun "
+                "with, or give this run a checkpoint directory of its own."
+            )
+
+
+class CheckpointDirectory:
+    """The last few checkpoints of one run.
+
+    Parameters
+    ----------
+    path
+        Of the directory.
+    keep
+        How many checkpoints are kept, at least 1.
+    """
+
+    def __init__(self, path: Path, *, keep: int) -> None:
+        self.path = path
+        self._keep = keep
+
+    def prepare(self) -> None:
+        """Make the directory, try to write to it, and remove what a killed process left half-written.
+
+        Raises
+        ------
+        ClientError
+            The directory cannot be made or written to.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            trial = self.path / f".{_PREFIX}trial"
+            trial.write_bytes(b"")
+            for leftover in self.path.glob(f".{_PREFIX}*"):
+                leftover.unlink()
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def save(self, checkpoint: Checkpoint) -> Path:
+        """Write a checkpoint beside the others, and remove those that are no longer needed.
+
+        Raises
+        ------
+        ClientError
+            The disk is full, or the directory can no longer be written; the checkpoints before are as they were.
+        """
+        # Of one width, so that the order of names is the order in time.
+        target = self.path / f"{_PREFIX}{checkpoint.counters['num_batches']:012d}"
+        try:
+            array_archive.write(target, checkpoint.arrays, {"meta.json": json.dumps(_meta(checkpoint)).encode()})
+            self._prune(target)
+        except OSError as error:
+            raise self._unwritable(error) from None
+        return target
+
+    def load_newest(self) -> tuple[Path, Checkpoint] | None:
+        """Give the newest checkpoint that is whole, with its path; warn of each newer one. None if there is none."""
+        for path in reversed(self._paths()):
+            try:
+                return path, _read(path)
+            except (*array_archive.DAMAGE, KeyError) as error:
+                _logger.warning("Checkpoint %s is damaged and passed over for the one before: %s.", path, error)
+        return None
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.path.glob(f"{_PREFIX}*"))
+
+    def _prune(self, newest: Path) -> None:
+        """Remove all but the last ones up to this one; a later one is damaged, or it would have been gone on with."""
+        kept = [path for path in self._paths() if path <= newest][-self._keep :]
+        for path in self._paths():
+            if path not in kept:
+                path.unlink()
+
+    def _unwritable(self, error: OSError) -> ClientError:
+        return ClientError(f"Checkpoints cannot be written to {self.path}: {error.strerror or error}.")
+
+
+def _meta(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "identity": dict(checkpoint.identity),
+        "counters": dict(checkpoint.counters),
+        "metric_sums": checkpoint.metric_sums,
+        "best": checkpoint.best,
+    }
+
+
+def _read(path: Path) -> Checkpoint:
+    with zipfile.ZipFile(path) as archive:
+        meta = json.loads(array_archive.read_member(archive, "meta.json", _MAX_META_BYTES))
+        arrays = array_archive.map_arrays(path, archive)
+    version = meta.get("format_version")
+    if version != FORMAT_VERSION:
+        raise ValueError(f"its format is version {version}, this ipinsights reads version {FORMAT_VERSION}")
+    batches, records, correct, loss = meta["metric_sums"]
+    best = meta["best"]
+    return Checkpoint(
+        identity=meta["identity"],
+        counters=meta["counters"],
+        metric_sums=(batches, records, correct, loss),
+        best=(best[0], best[1]) if best else None,
+        arrays=arrays,
+    )
