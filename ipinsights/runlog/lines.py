@@ -197,6 +197,8 @@ _LOGGED = _grammar(
     (Kind.NOTICE, r"Checkpoint loading and saving are (?:dis|en)abled\.$"),
     (Kind.NOTICE, r"Create Store: \w+$"),
     (Kind.NOTICE, r"Num unique classes of label: \[.*\]$"),
+    (Kind.NOTICE, r'Wrote checkpoint ".*" in [\d.]+ seconds\.$'),
+    (Kind.NOTICE, r'Resuming from checkpoint ".*": epoch \d+, after batch -?\d+\.$'),
     (Kind.NOTICE, r'Saved checkpoint to "(?P<saved>.*)"$'),
     (Kind.NOTICE, r"Test data is not provided\.$"),
     (Kind.NOTICE, r"Launching parameter server for role \w+$"),

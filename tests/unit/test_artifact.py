@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights import artifact
+from ipinsights import array_archive, artifact
 from ipinsights._mxnet import mx
 from ipinsights.errors import ClientError
 from ipinsights.hyperparameters import Hyperparameters
@@ -120,7 +120,7 @@ class TestSave:
     def test_a_large_table_is_written_in_pieces(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Pieces of one row give the same file."""
         whole = saved(tmp_path / "whole")[1].read_bytes()
-        monkeypatch.setattr(artifact, "_CHUNK_BYTES", 1)
+        monkeypatch.setattr(array_archive, "_CHUNK_BYTES", 1)
         assert saved(tmp_path / "pieces")[1].read_bytes() == whole
 
     def test_a_model_in_use_is_not_changed_by_the_next(self, tmp_path: Path) -> None:

@@ -1,0 +1,329 @@
+"""Stopping and going on through the real command line: to the bit, with the log of one run, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import pytest
+
+from ipinsights import artifact
+from ipinsights.testing import PlantedNetworks, make_container_tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+IPINSIGHTS = [sys.executable, "-m", "ipinsights"]
+SMALL = {"num_entity_vectors": "300", "vector_dim": "16", "mini_batch_size": "20", "epochs": "3",
+         "learning_rate": "0.01", "batch_metrics_publish_interval": "4"}  # fmt: skip
+NETWORKS = PlantedNetworks.draw(20, rng=np.random.default_rng(1))
+ROWS = NETWORKS.csv(390, rng=np.random.default_rng(2))
+VALIDATION = NETWORKS.csv(50, rng=np.random.default_rng(3))
+NUM_BATCHES = 3 * 3 * 20
+
+
+def run(folder: Path, *options: object, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Train in a folder with ``rows.csv`` and ``validation.csv``, into its folder ``model``."""
+    (folder / "rows.csv").write_text(ROWS)
+    (folder / "validation.csv").write_text(VALIDATION)
+    given = [word for name, value in {**SMALL, **changes}.items() for word in ("-H", f"{name}={value}")]
+    command = [*IPINSIGHTS, "train", "--train", "rows.csv", "--model-dir", "model", *given, *map(str, options)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+
+
+def validated(folder: Path, *options: object, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Train as :func:`run` does, with validation."""
+    return run(folder, "--validation", "validation.csv", *options, **changes)
+
+
+def refusal_of(done: subprocess.CompletedProcess[str]) -> str:
+    """Give the message of a command that failed by the user's fault."""
+    assert done.returncode == 2, done.stderr
+    return done.stderr.rpartition("ClientError: ")[2][:-1]
+
+
+def model(folder: Path) -> dict[str, NDArray[np.float32]]:
+    """Give the parameters of the model in a folder."""
+    return {name: np.array(array) for name, array in artifact.load(folder / "model").params.items()}
+
+
+def is_same(left: dict[str, NDArray[np.float32]], right: dict[str, NDArray[np.float32]]) -> bool:
+    """Tell whether two models are equal to the bit."""
+    return all(left[name].tobytes() == right[name].tobytes() for name in left)
+
+
+def measured(log: str) -> list[str]:
+    """Give the lines of a log that say something of the model, without times."""
+    lines = re.findall(r"#quality_metric.*|#progress_metric.*|Epoch\[\d+\] Train-.*", log)
+    counters = re.findall(r'"Meta": "training_data_iter".*?(?="Total Records Seen)(.*?), "Max Records', log)
+    return [*lines, *counters]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Give the folder and the log of a run that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("whole")
+    done = validated(folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+class TestGoingOn:
+    """A run that is stopped and gone on with is the run that was not stopped."""
+
+    def test_model_and_log_are_those_of_an_uninterrupted_run(self, tmp_path: Path, whole: tuple[Path, str]) -> None:
+        """From a checkpoint within the second epoch: parameters to the bit, then every line that is not a time."""
+        checkpoints = ("--checkpoint-dir", "ck", "--checkpoint-every", "3", "--keep-checkpoints", "100")
+        done = validated(tmp_path, *checkpoints)
+        assert done.returncode == 0, done.stderr
+        assert "Checkpoint loading and saving are enabled." in done.stdout
+        assert is_same(model(tmp_path), model(whole[0]))
+        assert measured(done.stdout) == measured(whole[1])
+        names = [path.name for path in sorted((tmp_path / "ck").iterdir())]
+        assert names == [f"checkpoint-{number:012d}" for number in range(3, NUM_BATCHES + 1, 3)]
+        for name in names[25:]:
+            (tmp_path / "ck" / name).unlink()
+        shutil.rmtree(tmp_path / "model")
+        resumed = validated(tmp_path, *checkpoints)
+        assert 'Resuming from checkpoint "ck/checkpoint-000000000075": epoch 1, after batch 14.' in resumed.stdout
+        assert is_same(model(tmp_path), model(whole[0]))
+        lines = measured(resumed.stdout)
+        begin = "#quality_metric: host=algo-1, epoch=1, batch=16"
+        expected = measured(whole[1])
+        first = next(place for place, line in enumerate(expected) if line.startswith(begin))
+        assert lines == expected[first:] or set(lines) <= set(expected)
+        assert lines[0] == expected[first]
+        ours, theirs = (artifact.load(place / "model").meta["training"] for place in (tmp_path, whole[0]))
+        assert ours == theirs
+
+    def test_a_finished_run_gives_its_model_again(self, tmp_path: Path, whole: tuple[Path, str]) -> None:
+        """And more epochs go on from there."""
+        fewer = validated(tmp_path, "--checkpoint-dir", "ck", epochs="2")
+        assert fewer.returncode == 0
+        first = model(tmp_path)
+        again = validated(tmp_path, "--checkpoint-dir", "ck", epochs="2")
+        assert "Epoch[" not in again.stdout
+        assert is_same(model(tmp_path), first)
+        more = validated(tmp_path, "--checkpoint-dir", "ck", epochs="3", batch_metrics_publish_interval="7")
+        assert "Epoch[2] Train-" in more.stdout
+        assert "Epoch[1]" not in more.stdout
+        assert is_same(model(tmp_path), model(whole[0]))
+
+    def test_a_time_limit_stops_a_run_that_goes_on_later(self, tmp_path: Path, whole: tuple[Path, str]) -> None:
+        """After the base batch in which the time is over, with exit code 0, a model and a checkpoint."""
+        done = validated(tmp_path, "--checkpoint-dir", "ck", "--max-seconds", "0.0001")
+        assert done.returncode == 0
+        assert "0.0001 seconds are over: stopping." in done.stdout
+        assert artifact.load(tmp_path / "model").meta["training"]["num_batches"] == 3
+        assert [path.name for path in (tmp_path / "ck").iterdir()] == ["checkpoint-000000000003"]
+        validated(tmp_path, "--checkpoint-dir", "ck")
+        assert is_same(model(tmp_path), model(whole[0]))
+
+    def test_a_damaged_checkpoint_is_passed_over(self, tmp_path: Path, whole: tuple[Path, str]) -> None:
+        """The one before is gone on from, with a warning, to the same model."""
+        validated(tmp_path, "--checkpoint-dir", "ck", epochs="2")
+        newest = tmp_path / "ck" / "checkpoint-000000000120"
+        newest.write_bytes(newest.read_bytes()[:-100])
+        done = validated(tmp_path, "--checkpoint-dir", "ck")
+        warning = "Checkpoint ck/checkpoint-000000000120 is damaged and passed over for the one before: "
+        assert warning in done.stdout
+        assert 'Resuming from checkpoint "ck/checkpoint-000000000060": epoch 1, after batch -1.' in done.stdout
+        assert is_same(model(tmp_path), model(whole[0]))
+
+    def test_in_a_container_the_folder_is_the_platforms(self, tmp_path: Path) -> None:
+        """Where /opt/ml/checkpoints exists, checkpoints go there and are gone on from; elsewhere there are none."""
+        base = make_container_tree(tmp_path, hyperparameters=SMALL, channels={"train": ROWS})
+        command = [*IPINSIGHTS, "train", "--base-dir", str(base)]
+        without = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert "Checkpoint loading and saving are disabled." in without.stdout
+        assert "heckpoint-0" not in without.stdout
+        first = model(base)
+        (base / "checkpoints").mkdir()
+        stopped = subprocess.run([*command, "--max-seconds", "0.0001"], capture_output=True, text=True, check=True)
+        assert f'Wrote checkpoint "{base}/checkpoints/checkpoint-000000000003"' in stopped.stdout
+        resumed = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert f'Resuming from checkpoint "{base}/checkpoints/checkpoint-000000000003"' in resumed.stdout
+        assert is_same(model(base), first)
+
+
+class TestRefusals:
+    """What must not be gone on with, and what cannot be written."""
+
+    def test_another_run_is_refused_naming_each_difference(self, tmp_path: Path) -> None:
+        """Other rows, other hyperparameters, another seed, no validation any more: all in one sentence."""
+        assert validated(tmp_path, "--checkpoint-dir", "ck", epochs="1").returncode == 0
+        command = [*IPINSIGHTS, "train", "--train", "other.csv", "--model-dir", "other", "--checkpoint-dir", "ck"]
+        values = {**SMALL, "learning_rate": "0.02", "vector_dim": "8"}
+        given = [word for name, value in values.items() for word in ("-H", f"{name}={value}")]
+        (tmp_path / "other.csv").write_text(ROWS + "one,1.2.3.4\n")
+        done = subprocess.run(
+            [*command, *given, "--seed", "1"], capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+        message = re.sub(r"fingerprint \w{32}", "fingerprint #", refusal_of(done))
+        assert message == (
+            "The checkpoint in ck/checkpoint-000000000060 is of another run: learning_rate was '0.01' and is '0.02'; "
+            "vector_dim was '16' and is '8'; the seed was 0 and is 1; the training data was 390 rows with fingerprint "
+            "# and is 391 rows with fingerprint #; the validation data was 50 rows with fingerprint # and is not given"
+            ". Go on with what it was begun with, or give this run a checkpoint directory of its own."
+        )
+        assert list((tmp_path / "other").iterdir()) == []
+
+    def test_a_place_that_cannot_be_written_is_told_before_data_is_read(self, tmp_path: Path) -> None:
+        """A file stands where a folder should be."""
+        (tmp_path / "file").touch()
+        message = refusal_of(run(tmp_path, "--checkpoint-dir", "file/ck"))
+        assert message == "Checkpoints cannot be written to file/ck: Not a directory."
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system")
+    def test_a_full_disk_is_told_and_leaves_the_checkpoints_before(self, tmp_path: Path) -> None:
+        """On a file system of 256 kB, which has room for two checkpoints: no half of a third, and the two are whole."""
+        (tmp_path / "ck").mkdir()
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=256k", "none", tmp_path / "ck"], check=False, capture_output=True
+        )
+        if mounted.returncode:
+            pytest.skip(f"mount: {mounted.stderr.decode().strip()}")
+        try:
+            every = ("--checkpoint-every", "3", "--keep-checkpoints", "9")
+            message = refusal_of(run(tmp_path, "--checkpoint-dir", "ck", *every))
+            assert message == "Checkpoints cannot be written to ck: No space left on device."
+            names = sorted(path.name for path in (tmp_path / "ck").iterdir())
+            assert names == [f"checkpoint-{3 * number + 3:012d}" for number in range(len(names))]
+            assert len(names) > 0
+        finally:
+            subprocess.run(["umount", tmp_path / "ck"], check=True)
+
+    def test_a_file_that_may_not_grow_leaves_nothing_half_written(self, tmp_path: Path) -> None:
+        """A limit on the size of files stands for a full disk where nobody may mount one."""
+        (tmp_path / "rows.csv").write_text(ROWS)
+        given = [word for name, value in SMALL.items() for word in ("-H", f"{name}={value}")]
+        command = [
+            *IPINSIGHTS,
+            "train",
+            "--train",
+            "rows.csv",
+            "--model-dir",
+            "model",
+            *given,
+            "--checkpoint-dir",
+            "ck",
+        ]
+
+        def limit() -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, preexec_fn=limit)
+        assert refusal_of(done) == "Checkpoints cannot be written to ck: File too large."
+        assert list((tmp_path / "ck").iterdir()) == []
+        assert list((tmp_path / "model").iterdir()) == []
+
+    @pytest.mark.parametrize("text", ["0", "10h", "m", "-5", "1.5"])
+    def test_how_often_must_be_batches_or_a_time(self, tmp_path: Path, text: str) -> None:
+        """Anything else is refused with an example of each."""
+        done = run(tmp_path, "--checkpoint-every", text)
+        assert done.returncode == 2
+        assert f"'{text}' is neither a number of batches (500) nor a time (90s, 10m)." in done.stderr
+
+
+class TestInitialModel:
+    """Training that begins with a model."""
+
+    def test_it_begins_where_the_model_ended(self, tmp_path: Path, whole: tuple[Path, str]) -> None:
+        """The first batch costs a tenth of ln 2; entities that only the first model knew are still known."""
+        few = "".join(f"new_{row % 9},{row}.2.3.4\n" for row in range(100))
+        (tmp_path / "few.csv").write_text(few)
+        first = whole[0] / "model"
+        base = run(tmp_path, "--initial-model", first)
+        loss = re.search(r"epoch=0, batch=0 train binary_classification_cross_entropy <loss>=(\S+)", base.stdout)
+        assert loss is not None
+        assert float(loss[1]) < 0.35
+        given = [word for name, value in SMALL.items() for word in ("-H", f"{name}={value}")]
+        command = [*IPINSIGHTS, "train", "--train", "few.csv", "--model-dir", "next", "--initial-model", str(first)]
+        assert subprocess.run([*command, *given], check=False, cwd=tmp_path, capture_output=True).returncode == 0
+        old, new = artifact.load(first), artifact.load(tmp_path / "next")
+        assert ((old.seen_entities & ~new.seen_entities) == 0).all()
+        assert (old.seen_entities != new.seen_entities).any()
+        unchanged = (old.params["entity_weight"] == new.params["entity_weight"]).all(axis=1)
+        assert 300 - 9 <= unchanged.sum() < 300
+
+    def test_another_shape_is_refused_naming_each_difference(self, tmp_path: Path, whole: tuple[Path, str]) -> None:
+        """Before data is read."""
+        first = whole[0] / "model"
+        done = run(tmp_path, "--initial-model", first, vector_dim="8", num_ip_encoder_layers="2")
+        assert refusal_of(done) == (
+            f"The initial model {first} has another shape than the one to be trained: vector_dim is 16 there and 8 "
+            "here; num_ip_encoder_layers is 1 there and 2 here. Set the hyperparameters to the model's."
+        )
+
+    def test_in_a_container_it_is_the_channel_model(self, tmp_path: Path, whole: tuple[Path, str]) -> None:
+        """With the model.tar.gz and content type that SageMaker gives it; a run goes on from it and a checkpoint."""
+        base = make_container_tree(tmp_path / "ml", hyperparameters=SMALL, channels={"train": ROWS, "model": ""})
+        config = base / "input" / "config" / "inputdataconfig.json"
+        channels = json.loads(config.read_text())
+        channels["model"]["ContentType"] = "application/x-sagemaker-model"
+        config.write_text(json.dumps(channels))
+        folder = base / "input" / "data" / "model"
+        (folder / "part-00000.csv").unlink()
+        subprocess.run(["tar", "-czf", folder / "model.tar.gz", "model_algo-1"], check=True, cwd=whole[0] / "model")
+        command = [*IPINSIGHTS, "train", "--base-dir", str(base)]
+        subprocess.run(command, check=True, capture_output=True)
+        first = model(base)
+        assert run(tmp_path, "--initial-model", whole[0] / "model").returncode == 0
+        assert is_same(first, model(tmp_path))
+        (base / "checkpoints").mkdir()
+        subprocess.run([*command, "--max-seconds", "0.0001"], check=True, capture_output=True)
+        subprocess.run(command, check=True, capture_output=True)
+        assert is_same(first, model(base))
+
+
+class TestEarlyStopping:
+    """The end of a run that no longer gets better."""
+
+    # At this rate the network soon knows the few training rows by heart, and validates worse.
+    HASTY: ClassVar[dict[str, str]] = {"learning_rate": "0.3", "epochs": "40"}
+
+    def test_it_ends_with_the_best_model(self, tmp_path: Path) -> None:
+        """The best epoch by the log, patience epochs after it, and a model equal to one trained to that epoch."""
+        done = validated(tmp_path, "--early-stopping-patience", "2", **self.HASTY)
+        assert done.returncode == 0, done.stderr
+        aucs = [float(auc) for auc in re.findall(r"discriminator_auc <score>=(\S+)", done.stdout)]
+        best = aucs.index(max(aucs))
+        assert len(aucs) == best + 1 + 2
+        assert "No better validation discriminator_auc in 2 epochs: stopping." in done.stdout
+        assert (
+            f"Keeping the model of epoch {best}, the best: validation discriminator_auc {max(aucs)!r}." in done.stdout
+        )
+        kept = model(tmp_path)
+        assert artifact.load(tmp_path / "model").meta["training"]["validation_auc"] == max(aucs)
+        validated(tmp_path, **{**self.HASTY, "epochs": str(best + 1)})
+        assert is_same(model(tmp_path), kept)
+
+    def test_the_best_model_outlives_an_interruption(self, tmp_path: Path) -> None:
+        """Patience and best model are part of a checkpoint; a run that ended early has ended."""
+        options = ("--early-stopping-patience", "2", "--checkpoint-dir", "ck", "--keep-checkpoints", "99")
+        done = validated(tmp_path, *options, **self.HASTY)
+        kept = model(tmp_path)
+        again = validated(tmp_path, *options, **self.HASTY)
+        assert "Epoch[" not in again.stdout
+        assert is_same(model(tmp_path), kept)
+        max((tmp_path / "ck").iterdir()).unlink()
+        resumed = validated(tmp_path, *options, **self.HASTY)
+        assert resumed.stdout.count("discriminator_auc <score>") == 1
+        assert is_same(model(tmp_path), kept)
+        assert done.stdout.count("Keeping the model") == 1
+
+    def test_it_needs_validation_data(self, tmp_path: Path) -> None:
+        """Without, there is nothing to be patient about."""
+        assert refusal_of(run(tmp_path, "--early-stopping-patience", "2")) == (
+            "--early-stopping-patience waits for a better validation AUC, and there is no validation data. Give "
+            "the job some (--validation, or the channel 'validation'), or leave the option out."
+        )

@@ -1,0 +1,199 @@
+"""Checkpoints on disk: what comes back, what is kept, and what becomes of a directory that is damaged or in the way."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ipinsights.checkpoint import Checkpoint, CheckpointDirectory
+from ipinsights.errors import ClientError
+from ipinsights.learner import TakenRows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+IDENTITY = {"learning_rate": "'0.001'", "the seed": "0"}
+
+
+def checkpoint(num_batches: int, **changes: Any) -> Checkpoint:
+    """Give a small checkpoint after so many batches, with numbers that only it has."""
+    arrays = {"entity_weight": np.full((3, 2), num_batches, dtype=np.float32)}
+    sums = (num_batches, 10 * num_batches, 7 * num_batches, num_batches / 3)
+    values = {"identity": IDENTITY, "counters": {"num_batches": num_batches}, "metric_sums": sums, "arrays": arrays}
+    return Checkpoint(**{**values, **changes})
+
+
+def saved(folder: Path, *numbers: int, keep: int = 2) -> CheckpointDirectory:
+    """Give a directory in which checkpoints after these numbers of batches were saved."""
+    directory = CheckpointDirectory(folder, keep=keep)
+    directory.prepare()
+    for number in numbers:
+        directory.save(checkpoint(number))
+    return directory
+
+
+def batches_of_newest(directory: CheckpointDirectory) -> int | None:
+    """Give the number of batches of the newest whole checkpoint, after checking that all of it is of one moment."""
+    found = directory.load_newest()
+    if found is None:
+        return None
+    number = int(found[1].counters["num_batches"])
+    assert found[0].name == f"checkpoint-{number:012d}"
+    assert found[1].metric_sums == checkpoint(number).metric_sums
+    assert (found[1].arrays["entity_weight"] == number).all()
+    return number
+
+
+class TestSaving:
+    """Into a directory and back."""
+
+    @given(loss=st.floats(allow_nan=False, allow_infinity=False), auc=st.floats(0, 1))
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+    def test_every_number_comes_back_to_the_bit(self, tmp_path: Path, loss: float, auc: float) -> None:
+        """Sums of metrics and AUCs go through JSON, arrays through MXNet's file: neither rounds."""
+        directory = saved(tmp_path)
+        arrays = {"entity_weight": np.array([[auc, -auc]], dtype=np.float32), "mean:b": np.array([auc], "float32")}
+        counters = {"num_batches": 7, "validation_auc": auc}
+        whole = checkpoint(7, counters=counters, metric_sums=(1, 2, 3, loss), best=(4, auc), arrays=arrays)
+        directory.save(whole)
+        found = directory.load_newest()
+        assert found is not None
+        assert found[1].counters == counters
+        assert found[1].metric_sums == (1, 2, 3, loss)
+        assert found[1].best == (4, auc)
+        assert found[1].identity == IDENTITY
+        assert {name: array.tobytes() for name, array in found[1].arrays.items()} == {
+            name: array.tobytes() for name, array in arrays.items()
+        }
+
+    def test_rows_of_a_table_are_saved_without_the_others(self, tmp_path: Path) -> None:
+        """A table is taken at the rows of the data; the file has those, and no more bytes than they need."""
+        table = np.arange(2 * 10**5, dtype=np.float32).reshape(-1, 2)
+        directory = saved(tmp_path)
+        path = directory.save(checkpoint(1, arrays={"entity_weight": TakenRows(table, np.array([3, 5], np.int32))}))
+        found = directory.load_newest()
+        assert found is not None
+        assert found[1].arrays["entity_weight"].tolist() == [[6, 7], [10, 11]]
+        assert path.stat().st_size < 2000
+
+    def test_the_best_models_parameters_are_told_from_the_last_ones(self, tmp_path: Path) -> None:
+        """They lie beside them under a prefix of their own."""
+        directory = saved(tmp_path)
+        arrays = {name: np.full(1, number, np.float32) for number, name in enumerate(["a", "best:a", "mean:a"])}
+        directory.save(checkpoint(1, arrays=arrays))
+        found = directory.load_newest()
+        assert found is not None
+        assert {name: array.tolist() for name, array in found[1].best_parameters.items()} == {"a": [1]}
+
+    @pytest.mark.parametrize("keep", [1, 2, 5])
+    def test_the_last_few_are_kept(self, tmp_path: Path, keep: int) -> None:
+        """In the order of their batches, of which some have more digits than others."""
+        saved(tmp_path, 9, 10, 100, keep=keep)
+        names = [f"checkpoint-{number:012d}" for number in (9, 10, 100)]
+        assert sorted(path.name for path in tmp_path.iterdir()) == names[-keep:]
+
+    def test_later_ones_that_were_not_gone_on_with_go(self, tmp_path: Path) -> None:
+        """They were damaged; keeping them would push out the good ones."""
+        directory = saved(tmp_path, 10, 20, keep=1)
+        directory.save(checkpoint(15))
+        assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-000000000015"]
+
+
+class TestDamage:
+    """A directory in which something went wrong."""
+
+    def test_none_is_none(self, tmp_path: Path) -> None:
+        """An empty directory begins a new run."""
+        assert saved(tmp_path).load_newest() is None
+
+    @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "text"])
+    def test_a_damaged_newest_falls_back_to_the_one_before(
+        self, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """With a warning that names it."""
+        directory = saved(tmp_path, 10, 20)
+        newest = tmp_path / "checkpoint-000000000020"
+        content = newest.read_bytes()
+        middle = len(content) // 4
+        newest.write_bytes(
+            {
+                "cut": content[:-30],
+                "flipped": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+                "empty": b"",
+                "text": b"not a checkpoint",
+            }[damage]
+        )
+        with caplog.at_level(logging.WARNING):
+            assert batches_of_newest(directory) == 10
+        (warning,) = caplog.messages
+        assert warning.startswith(f"Checkpoint {newest} is damaged and passed over for the one before: ")
+
+    def test_whatever_byte_is_changed_a_whole_one_is_found(self, tmp_path: Path, rng: np.random.Generator) -> None:
+        """Either it is seen and the one before is taken, or the byte says nothing."""
+        directory = saved(tmp_path, 10, 20)
+        newest = tmp_path / "checkpoint-000000000020"
+        content = newest.read_bytes()
+        for place in rng.integers(len(content), size=150):
+            newest.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :])
+            assert batches_of_newest(directory) in (10, 20)
+
+    def test_a_later_format_is_passed_over(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """It says which version it is and which one is read."""
+        directory = saved(tmp_path, 10)
+        path = tmp_path / "checkpoint-000000000020"
+        with zipfile.ZipFile(tmp_path / "checkpoint-000000000010") as old, zipfile.ZipFile(path, "w") as new:
+            new.writestr("params", old.read("params"))
+            new.writestr("meta.json", json.dumps({**json.loads(old.read("meta.json")), "format_version": 2}))
+        with caplog.at_level(logging.WARNING):
+            assert batches_of_newest(directory) == 10
+        assert caplog.messages[0].endswith(": its format is version 2, this ipinsights reads version 1.")
+
+    def test_what_a_killed_process_left_is_removed(self, tmp_path: Path) -> None:
+        """Half-written files go when a run begins; other people's files stay."""
+        directory = saved(tmp_path, 10)
+        (tmp_path / ".checkpoint-000000000020.4711").write_bytes(b"half")
+        (tmp_path / "notes.txt").write_text("mine")
+        assert batches_of_newest(directory) == 10
+        directory.prepare()
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-000000000010", "notes.txt"]
+
+
+class TestRefusals:
+    """What cannot be written, and what must not be gone on with."""
+
+    def test_a_file_in_the_place_of_the_directory(self, tmp_path: Path) -> None:
+        """One sentence with the place and the reason."""
+        (tmp_path / "file").touch()
+        with pytest.raises(ClientError) as caught:
+            CheckpointDirectory(tmp_path / "file", keep=1).prepare()
+        assert str(caught.value) == f"Checkpoints cannot be written to {tmp_path / 'file'}: File exists."
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+    def test_a_directory_that_is_read_only(self, tmp_path: Path) -> None:
+        """It is refused before any training."""
+        tmp_path.chmod(0o500)
+        with pytest.raises(ClientError) as caught:
+            CheckpointDirectory(tmp_path, keep=1).prepare()
+        tmp_path.chmod(0o700)
+        assert str(caught.value) == f"Checkpoints cannot be written to {tmp_path}: Permission denied."
+
+    def test_another_run_is_refused_naming_each_difference(self, tmp_path: Path) -> None:
+        """What was, what is, what was not given and is; and the cure."""
+        theirs = {"vector_dim": "'8'", "epochs": "'1'", "the validation data": "9 rows", "the seed": "0"}
+        ours = {"vector_dim": "'16'", "epochs": "'1'", "the initial model": "ab", "the seed": "1"}
+        with pytest.raises(ClientError) as caught:
+            checkpoint(1, identity=theirs).refuse_unless(ours, tmp_path)
+        assert str(caught.value) == (
+            f"The checkpoint in {tmp_path} is of another run: vector_dim was '8' and is '16'; the validation data was "
+            "9 rows and is not given; the seed was 0 and is 1; the initial model was not given and is ab. Go on with "
+            "what it was begun with, or give this run a checkpoint directory of its own."
+        )
+        checkpoint(1, identity=theirs).refuse_unless(dict(reversed(theirs.items())), tmp_path)
