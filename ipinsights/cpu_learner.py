@@ -1,7 +1,7 @@
 """The learner on a CPU, several times as fast as the engine: the step in NumPy, on the memory of the Gluon network.
 
 At the sizes of a step MXNet's operators cost more than their arithmetic, its sparse Adam more than all else. What is
-computed here is what :class:`~ipinsights.learner.Learner` computes, to rounding; ``tests/unit/test_cpu_learner.py``
+computed here is what :class:`~ipinsights.learner.Learner` computes, to rounding; ``tests/unit/test_learner.py``
 holds one to the other. It is fast because
 
 - the entities of a base batch are taken out of the table once for all of its K steps, which find them in the cache;
