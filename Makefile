@@ -7,7 +7,7 @@ CONSTRAINTS := requirements/constraints.txt
 WHEEL := build/wheel
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format types docs check build test-wheel constraints clean
+.PHONY: help install demo bench test test-all lint format types docs check build test-wheel constraints clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ install: $(INSTALLED) ## Put the package, its tests' tools and the linters into 
 
 demo: $(INSTALLED) ## Simulate traffic, train, score attacks, draw the scores
 	$(BIN)/python scripts/demo.py
+
+bench: $(INSTALLED) ## Measure speed beside peers and how cost grows, into bench/ (some 15 minutes on an idle machine)
+	$(BIN)/python scripts/benchmark.py $(ARGS)
 
 test: $(INSTALLED) ## Run the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
@@ -63,7 +66,7 @@ constraints: $(INSTALLED) ## Move every dependency to its newest version that fi
 	$(BIN)/uv pip compile setup.py --all-extras --universal --python-version 3.9 --no-annotate --upgrade -o $(CONSTRAINTS)
 
 clean: ## Remove what was made
-	rm -rf .venv build dist demo docs/_build docs/reference/python *.egg-info .coverage .hypothesis .*_cache
+	rm -rf .venv bench build dist demo docs/_build docs/reference/python *.egg-info .coverage .hypothesis .*_cache
 
 $(INSTALLED): setup.py $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9) and "make: ipinsights needs Python 3.9 or later, and this is %s. Try: make PYTHON=python3.11" % sys.version.split()[0])'
