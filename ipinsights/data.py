@@ -8,6 +8,7 @@ millions of rows a second; when it stumbles, :mod:`ipinsights.csv_faults` reads 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Block", "Pairs", "channel_files", "entity_rows", "hash_entities", "read_blocks", "read_pairs"]
+__all__ = [
+    "Block",
+    "Pairs",
+    "channel_files",
+    "entity_rows",
+    "fingerprint",
+    "hash_entities",
+    "read_blocks",
+    "read_pairs",
+]
 
 # Some hundred thousand rows: few enough for the processor's cache, many enough to hide Python.
 _BLOCK_BYTES = 2 * 2**20
@@ -96,6 +106,14 @@ def entity_rows(entities: NDArray[np.uint64], num_entity_vectors: int) -> NDArra
     """Give the row of the entity table of each hashed entity: the hash modulo the number of rows; shape (n,)."""
     rows: NDArray[np.int32] = (entities % np.uint64(num_entity_vectors)).astype(np.int32)
     return rows
+
+
+def fingerprint(*arrays: NDArray[Any]) -> str:
+    """Give a hash of arrays: equal if their bytes are."""
+    digest = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        digest.update(array.data)
+    return digest.hexdigest()
 
 
 def channel_files(path: Path) -> list[Path]:

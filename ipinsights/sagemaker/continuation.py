@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import ipinsights
 from ipinsights import artifact
 from ipinsights.callbacks import Checkpointer, Deadline, EarlyStopping
 from ipinsights.checkpoint import CheckpointDirectory
+from ipinsights.data import fingerprint
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ipinsights.parallel import ParallelLearner
     from ipinsights.trainer import Trainer
 
-__all__ = ["Continuation", "Limits", "fingerprint", "identity_of"]
+__all__ = ["Continuation", "Limits", "identity_of"]
 
 # What the log shows and how long training lasts; everything else shapes the model.
 _MAY_DIFFER = frozenset({"epochs", "batch_metrics_publish_interval"})
@@ -205,14 +205,6 @@ def identity_of(
     if initial is not None:
         found["the initial model"] = fingerprint(*initial.params.values())
     return found
-
-
-def fingerprint(*arrays: NDArray[Any]) -> str:
-    """Give a hash of arrays: equal if their bytes are."""
-    digest = hashlib.blake2b(digest_size=16)
-    for array in arrays:
-        digest.update(array.data)
-    return digest.hexdigest()
 
 
 def _described(pairs: Pairs) -> str:

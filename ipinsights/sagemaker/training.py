@@ -17,10 +17,10 @@ import ipinsights
 from ipinsights import artifact
 from ipinsights.callbacks import ProgressBar, Speedometer
 from ipinsights.capacity import check_memory, is_large
-from ipinsights.data import entity_rows, read_pairs
+from ipinsights.data import entity_rows, fingerprint, read_pairs
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
 from ipinsights.hyperparameters import Hyperparameters
-from ipinsights.sagemaker.continuation import Continuation, Limits, fingerprint, identity_of
+from ipinsights.sagemaker.continuation import Continuation, Limits, identity_of
 from ipinsights.sagemaker.crew import Alone
 from ipinsights.sagemaker.environment import Environment, failure_file
 from ipinsights.sagemaker.logs import JobLog, set_up_logging

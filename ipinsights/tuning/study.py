@@ -6,13 +6,13 @@ from the trials that ended before it, so that a search that was interrupted ends
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ipinsights.callbacks import Callback
+from ipinsights.data import fingerprint
 from ipinsights.errors import ClientError
 from ipinsights.hyperparameters import Hyperparameters
 
@@ -139,14 +139,11 @@ class Tuner:
 
     def _settings(self, *, stop_early: bool) -> dict[str, Any]:
         """Give what must be the same for the trials of one study to be comparable."""
-        digest = hashlib.blake2b(digest_size=16)
-        for pairs in (self._train, self._validation):
-            digest.update(pairs.entities.data)
-            digest.update(pairs.ips.data)
+        data = [array for pairs in (self._train, self._validation) for array in (pairs.entities, pairs.ips)]
         return {
             "ranges": {bounds.row.name: [bounds.low, bounds.high] for bounds in self._ranges},
             "fixed": {name: str(value) for name, value in self._fixed.items()},
-            "data": digest.hexdigest(),
+            "data": fingerprint(*data),
             "seed": self._seed,
             "stop_early": stop_early,
         }
