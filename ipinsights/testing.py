@@ -12,6 +12,7 @@ import numpy as np
 from ipinsights import artifact
 from ipinsights.data import Pairs, hash_entities
 from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.ranges import Ranges
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["PlantedNetworks", "csv_text", "make_container_tree", "save_random_model"]
+__all__ = ["PlantedNetworks", "csv_text", "make_container_tree", "ruler", "save_random_model"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,11 @@ class PlantedNetworks:
         hosts = rng.integers(2**16, size=len(entities), dtype=np.uint32)
         addresses: NDArray[np.uint32] = (self.networks[entities] << np.uint32(16)) + hosts
         return addresses
+
+
+def ruler(size: int) -> Ranges:
+    """Give ranges of one address each: a simulated event's address is then the row of the table it came from."""
+    return Ranges(np.arange(size, dtype=np.uint32), np.arange(size, dtype=np.uint32))
 
 
 def csv_text(entities: Sequence[str], ips: NDArray[np.uint32]) -> str:

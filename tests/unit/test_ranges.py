@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import secrets
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
@@ -23,14 +22,6 @@ FORM = (
     "as dotted quads, as in the ip2asn-v4-u32.tsv and ip2asn-v4.tsv of iptoasn.com."
 )
 ORDER = "the ranges of a table must ascend, each from its first to its last address, and must not overlap."
-
-
-@pytest.fixture(scope="module")
-def seed() -> int:
-    """Another seed in each run, printed when a test fails; bounds on statistics are five deviations wide."""
-    number = secrets.randbits(32)
-    print(f"seed {number}")  # noqa: T201
-    return number
 
 
 def test_synthetic_ranges_are_a_plausible_allocation(seed: int) -> None:

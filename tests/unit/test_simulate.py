@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
 from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING
@@ -20,22 +19,10 @@ from ipinsights.simulate import (
     simulate,
     split_days,
 )
+from ipinsights.testing import ruler
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-def ruler(size: int) -> Ranges:
-    """Ranges of one address each: an event's address is then the row of the table it came from."""
-    return Ranges(np.arange(size, dtype=np.uint32), np.arange(size, dtype=np.uint32))
-
-
-@pytest.fixture(scope="module")
-def seed() -> int:
-    """Another seed in each run, printed when a test fails; bounds on statistics are five deviations wide."""
-    number = secrets.randbits(32)
-    print(f"seed {number}")  # noqa: T201
-    return number
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +30,6 @@ def traffic(seed: int) -> Events:
     """Ten days of 2,000 users on a ruler of a million ranges."""
     rng = np.random.default_rng(seed)
     return simulate(num_users=2000, num_days=10, ranges=ruler(1_000_000), rng=rng)
-
-
-@pytest.fixture(scope="module")
-def few(seed: int) -> Events:
-    """Three days of 20 users on a ruler of a thousand ranges."""
-    return simulate(num_users=20, num_days=3, ranges=ruler(1000), rng=np.random.default_rng(seed))
 
 
 @pytest.fixture(scope="module")

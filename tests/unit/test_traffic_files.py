@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import secrets
 from collections import Counter
 from datetime import date, datetime, timezone
 from ipaddress import IPv4Address
@@ -14,33 +13,14 @@ import numpy as np
 import pytest
 
 from ipinsights.errors import ClientError
-from ipinsights.ranges import Ranges
 from ipinsights.simulate import Events, attack_test, simulate
+from ipinsights.testing import ruler
 from ipinsights.traffic_files import TrafficCounts, write_traffic
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-
-def ruler(size: int) -> Ranges:
-    """Ranges of one address each: an event's address is then the row of the table it came from."""
-    return Ranges(np.arange(size, dtype=np.uint32), np.arange(size, dtype=np.uint32))
-
-
-@pytest.fixture(scope="module")
-def seed() -> int:
-    """Another seed in each run, printed when a test fails; bounds on statistics are five deviations wide."""
-    number = secrets.randbits(32)
-    print(f"seed {number}")  # noqa: T201
-    return number
-
-
-@pytest.fixture(scope="module")
-def few(seed: int) -> Events:
-    """Three days of 20 users on a ruler of a thousand ranges."""
-    return simulate(num_users=20, num_days=3, ranges=ruler(1000), rng=np.random.default_rng(seed))
 
 
 def write_all(directory: Path, seed: int) -> TrafficCounts:

@@ -1,0 +1,29 @@
+"""What several unit tests of simulated traffic share."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from ipinsights.simulate import simulate
+from ipinsights.testing import ruler
+
+if TYPE_CHECKING:
+    from ipinsights.simulate import Events
+
+
+@pytest.fixture(scope="module")
+def seed() -> int:
+    """Another seed in each run, printed when a test fails; bounds on statistics are five deviations wide."""
+    number = secrets.randbits(32)
+    print(f"seed {number}")  # noqa: T201
+    return number
+
+
+@pytest.fixture(scope="module")
+def few(seed: int) -> Events:
+    """Three days of 20 users on a ruler of a thousand ranges."""
+    return simulate(num_users=20, num_days=3, ranges=ruler(1000), rng=np.random.default_rng(seed))
