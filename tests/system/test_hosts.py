@@ -202,7 +202,7 @@ class TestTraining:
     def test_two_hosts_with_unequal_shards_learn_what_one_host_learns(
         self, network: Network, tmp_path: Path, rng: np.random.Generator
     ) -> None:
-        """Validation AUC within .01, each row seen once an epoch, one model, and nothing listens elsewhere."""
+        """Validation AUC within .002, each row seen once an epoch, one model, and nothing listens elsewhere."""
         rows, validation = planted(6000, rng=rng)
         values = {**HYPERPARAMETERS, "epochs": "10", "vector_dim": "32"}
         network.start(["".join(rows[:4000]), "".join(rows[4000:])], validation=validation, hyperparameters=values)
@@ -220,7 +220,7 @@ class TestTraining:
         )  # fmt: skip
         expected = float(re.findall(r"validation discriminator_auc <score>=(\S+)", one.stdout)[-1])
         assert expected > 0.95
-        assert auc(first) == pytest.approx(expected, abs=0.01)  # sixteen dimensions: one seed in five differs by .004
+        assert auc(first) == pytest.approx(expected, abs=0.002)
         assert "discriminator_auc" not in second.text()
         # Three records a row, in ten epochs.
         assert [host.metrics("Total Records Seen")[-1] for host in network.hosts] == [120_000, 60_000]
