@@ -11,10 +11,11 @@ from pathlib import Path
 import click
 
 from ipinsights.comparison.command import check_metrics
+from ipinsights.comparison.criteria import parse_tolerances
 from ipinsights.comparison.junit import junit_xml
 from ipinsights.comparison.report import write_file
 from ipinsights.comparison.run_reports import summary_report
-from ipinsights.comparison.runs import RunComparison, compare, parse_tolerances
+from ipinsights.comparison.runs import RunComparison, compare
 from ipinsights.errors import ClientError
 from ipinsights.runlog import read_run
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ipinsights.comparison.criteria import METRICS, parse_tolerances
 from ipinsights.comparison.history import log_files, read_history
 from ipinsights.comparison.report import Report, json_text, write_file
 from ipinsights.comparison.run_reports import comparison_report, history_report
-from ipinsights.comparison.runs import METRICS, compare, parse_tolerances
+from ipinsights.comparison.runs import compare
 from ipinsights.errors import ClientError
 from ipinsights.runlog import read_run
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from ipinsights.comparison.runs import Tolerance
+    from ipinsights.comparison.criteria import Tolerance
     from ipinsights.runlog import RunLog
 
 __all__ = ["check_metrics", "compare_logs"]

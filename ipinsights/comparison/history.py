@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ipinsights.comparison.runs import METRICS
+from ipinsights.comparison.criteria import METRICS
 from ipinsights.errors import ClientError
 from ipinsights.runlog import RunLog, read_run
 

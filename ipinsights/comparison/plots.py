@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ipinsights.comparison.runs import METRICS
+from ipinsights.comparison.criteria import METRICS
 from ipinsights.errors import ClientError
 from ipinsights.runlog.run import ACCURACY, AUC, CROSS_ENTROPY, THROUGHPUT
 

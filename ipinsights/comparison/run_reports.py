@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ipinsights.comparison.criteria import METRICS
 from ipinsights.comparison.report import Report, Section, number, signed
-from ipinsights.comparison.runs import METRICS, RunComparison
+from ipinsights.comparison.runs import RunComparison
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

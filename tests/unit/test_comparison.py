@@ -18,12 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipinsights.comparison.command import compare_logs
+from ipinsights.comparison.criteria import Tolerance, parse_tolerances
 from ipinsights.comparison.history import log_files, read_history
 from ipinsights.comparison.junit import junit_xml
 from ipinsights.comparison.plots import draw_runs, draw_scores, png
 from ipinsights.comparison.report import Report, Section, json_text, number, signed, write_file
 from ipinsights.comparison.run_reports import comparison_report, history_report, summary_report
-from ipinsights.comparison.runs import Judgement, RunComparison, Tolerance, Verdict, compare, parse_tolerances
+from ipinsights.comparison.runs import Judgement, RunComparison, Verdict, compare
 from ipinsights.comparison.score_files import Labels, Scores, read_labels, read_scores
 from ipinsights.comparison.score_reports import score_report
 from ipinsights.comparison.scores import compare_scores
