@@ -4,7 +4,7 @@
 
 - ``params``: the parameters as an MXNet NDArray file (``mx.nd.load`` reads it once unzipped);
 - ``symbol.json``: the network as an MXNet symbol;
-- ``seen_entities``: one bit per row of the entity table, set if training ever touched the row;
+- ``known_entities``: which entities training saw, one byte per row of the entity table (:mod:`ipinsights.bloom`);
 - ``meta.json``: format version, hyperparameters, how entities were hashed, what it was trained on and with.
 
 The parameters are read as read-only memory maps, so that several processes share one copy and nothing is loaded before
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipinsights import array_archive
+from ipinsights.bloom import BloomFilter
 from ipinsights.errors import ClientError
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.unpacking import DAMAGE as ARCHIVE_DAMAGE
@@ -51,36 +52,35 @@ class Artifact:
         What it was trained with.
     params
         Read-only float32 arrays by name, see :func:`parameter_shapes`.
-    seen_entities
-        Bits (``numpy.packbits``) of the rows of the entity table that training touched.
+    known_entities
+        Hashes of the entities that training saw, in one byte for each row of the entity table.
     meta
         The whole of ``meta.json``.
     """
 
     hyperparameters: Hyperparameters
     params: Mapping[str, NDArray[np.float32]]
-    seen_entities: NDArray[np.uint8]
+    known_entities: BloomFilter
     meta: Mapping[str, Any]
 
     def summary(self) -> dict[str, Any]:
-        """Give all there is to tell of the model, as JSON can hold it: meta data, shapes, rows that were trained."""
+        """Give all there is to tell of the model, as JSON can hold it: meta data, shapes, the number of entities."""
         shapes = {name: list(array.shape) for name, array in self.params.items()}
-        trained = int(np.unpackbits(self.seen_entities, count=self.hyperparameters.num_entity_vectors).sum())
-        return {**self.meta, "parameters": shapes, "num_trained_entity_vectors": trained}
+        return {**self.meta, "parameters": shapes, "num_known_entities": self.known_entities.estimate_count()}
 
     def describe(self) -> str:
         """Give the summary as text for a terminal."""
         summary = self.summary()
         training = summary["training"]
         table = summary["hyperparameters"]
-        trained, rows = summary["num_trained_entity_vectors"], self.hyperparameters.num_entity_vectors
+        known, rows = summary["num_known_entities"], self.hyperparameters.num_entity_vectors
         sections = {
             "Trained on": {key: value for key, value in training.items() if key != "versions"},
             "Trained with": training.get("versions", {}),
             "Hyperparameters": table,
             "Parameters": {name: " x ".join(map(str, shape)) for name, shape in summary["parameters"].items()},
         }
-        head = f"IP Insights model, format {summary['format_version']}: {trained} of {rows} entity vectors trained"
+        head = f"IP Insights model, format {summary['format_version']}: {rows} entity vectors, some {known} entities"
         return "\n".join([head, *(line for name, values in sections.items() for line in _section(name, values))])
 
 
@@ -117,7 +117,7 @@ def save(
     *,
     params: Mapping[str, Any],
     symbol: str,
-    seen_entities: NDArray[np.uint8],
+    known_entities: BloomFilter,
     hyperparameters: Hyperparameters,
     training: Mapping[str, Any],
 ) -> Path:
@@ -131,8 +131,8 @@ def save(
         MXNet or NumPy float32 arrays by name, exactly those of :func:`parameter_shapes`.
     symbol
         The network as MXNet symbol JSON.
-    seen_entities
-        Bits of the rows that training touched.
+    known_entities
+        Hashes of the entities that training saw, in ``num_entity_vectors`` bytes.
     hyperparameters
         What it was trained with.
     training
@@ -150,7 +150,7 @@ def save(
     """
     members = {
         "symbol.json": symbol.encode(),
-        "seen_entities": seen_entities.tobytes(),
+        "known_entities": known_entities.bits.tobytes(),
         "meta.json": json.dumps(_meta(hyperparameters, training), indent=2, sort_keys=True).encode(),
     }
     target = directory / MODEL_FILE
@@ -213,9 +213,9 @@ def _load_file(path: Path, shown_as: Path) -> Artifact:
         with zipfile.ZipFile(path) as archive:
             meta = json.loads(array_archive.read_member(archive, "meta.json", _MAX_META_BYTES))
             hyperparameters = _check_meta(meta)
-            seen_bytes = -(-hyperparameters.num_entity_vectors // 8)
-            seen = np.frombuffer(
-                array_archive.read_member(archive, "seen_entities", seen_bytes), dtype=np.uint8, count=seen_bytes
+            num_rows = hyperparameters.num_entity_vectors
+            known = np.frombuffer(
+                array_archive.read_member(archive, "known_entities", num_rows), dtype=np.uint8, count=num_rows
             )
             params = array_archive.map_arrays(path, archive)
     except array_archive.DAMAGE as error:
@@ -224,7 +224,7 @@ def _load_file(path: Path, shown_as: Path) -> Artifact:
     found = {name: array.shape for name, array in params.items()}
     if found != expected:
         raise ClientError(f"{shown_as} contradicts itself: its hyperparameters ask for {expected}, it holds {found}.")
-    return Artifact(hyperparameters, params, seen, meta)
+    return Artifact(hyperparameters, params, BloomFilter(known), meta)
 
 
 def _check_meta(meta: Any) -> Hyperparameters:

@@ -10,13 +10,14 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable
 
+import numpy as np
+
 from ipinsights._mxnet import mx
 from ipinsights.team import Team
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from ipinsights.hyperparameters import Hyperparameters
@@ -25,7 +26,9 @@ __all__ = ["StoreTeam", "build_adam", "connect", "forget_pushes", "serve", "star
 
 # Keys from here on are sums, not parameters: servers add up what is pushed.
 _VOTES = 2**20
-_SEEN = _VOTES + 1
+_BITS = _VOTES + 1
+# A number on the wire for each bit: 32 MB at a time.
+_PART_BYTES = 2**20
 # Our commands to a server: forget what is pushed, or hand it to the optimizer. MXNet gives us no number but this one.
 _CONTROL = 0
 _FORGET, _OPTIMIZE = "forget", "optimize"
@@ -136,15 +139,19 @@ class StoreTeam(Team):
         mx.nd.waitall()
         self._store._barrier()  # noqa: SLF001 - as Gluon's trainer does
 
-    def any_of(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Give what any host has: the flags (n,) of all, or-ed. To be called once."""
-        counts = mx.nd.array(flags, dtype="float32")
-        self._store.init(_SEEN, mx.nd.zeros(len(flags)))
-        self._store.push(_SEEN, counts)
+    def any_of(self, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Give what any host has: the bits of all, eight in a byte (n,), or-ed. To be called once."""
+        parts = np.array_split(bits, -(-len(bits) // _PART_BYTES))
+        return np.concatenate([self._any_of(key, part) for key, part in enumerate(parts, start=_BITS)])
+
+    def _any_of(self, key: int, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        # the store can add, and nothing else
+        counts = mx.nd.array(np.unpackbits(bits), dtype="float32")
+        self._store.init(key, mx.nd.zeros(counts.shape))
+        self._store.push(key, counts)
         self.wait()
-        self._store.pull(_SEEN, out=counts)
-        anybody: NDArray[np.bool_] = counts.asnumpy() > 0
-        return anybody
+        self._store.pull(key, out=counts)
+        return np.packbits(counts.asnumpy() > 0)
 
     @property
     def _store(self) -> mx.kv.KVStore:

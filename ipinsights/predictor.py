@@ -39,7 +39,7 @@ class Predictor:
     def __init__(self, model: Artifact) -> None:
         self.hyperparameters = model.hyperparameters
         self._params = model.params
-        self._seen_entities = model.seen_entities
+        self._known_entities = model.known_entities
 
     @classmethod
     def load(cls, path: str | Path) -> Predictor:
@@ -90,10 +90,8 @@ class Predictor:
         return x
 
     def entity_known(self, entities: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Tell for hashed entities (n,) whether training ever touched their row; collisions count as known."""
-        rows = self._rows(entities)
-        known: NDArray[np.bool_] = (self._seen_entities[rows >> 3] >> (7 - (rows & 7)) & 1).astype(bool)
-        return known
+        """Tell for hashed entities (n,) whether training saw them; of strangers a few seem known, see ``bloom``."""
+        return self._known_entities.contain(entities)
 
     def _rows(self, entities: NDArray[np.uint64]) -> NDArray[np.int32]:
         return entity_rows(entities, self.hyperparameters.num_entity_vectors)

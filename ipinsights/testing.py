@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ipinsights import artifact
+from ipinsights.bloom import BloomFilter
 from ipinsights.data import Pairs, hash_entities
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.ranges import Ranges
@@ -140,7 +141,7 @@ def make_container_tree(
 
 
 def save_random_model(directory: Path, *, num_entities: int, vector_dim: int, rng: np.random.Generator) -> Path:
-    """Write a model that nobody trained: scores of about one unit, every second entity row known.
+    """Write a model that nobody trained: scores of about one unit, about every second entity known.
 
     Parameters
     ----------
@@ -159,12 +160,13 @@ def save_random_model(directory: Path, *, num_entities: int, vector_dim: int, rn
         name: rng.normal(scale=vector_dim**-0.5 if "layer" in name else 1, size=shape).astype(np.float32)
         for name, shape in artifact.parameter_shapes(hyperparameters).items()
     }
-    known = np.arange(num_entities) % 2 == 0
+    # four of an entity's bits must be set
+    known = BloomFilter(np.packbits(rng.random(8 * num_entities) < 0.5**0.25))
     artifact.save(
         directory,
         params=params,
         symbol="{}",
-        seen_entities=np.packbits(known),
+        known_entities=known,
         hyperparameters=hyperparameters,
         training={},
     )

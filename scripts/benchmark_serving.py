@@ -26,6 +26,7 @@ import click
 import numpy as np
 
 from ipinsights import artifact
+from ipinsights.bloom import BloomFilter
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.testing import csv_text, save_random_model
 
@@ -109,8 +110,10 @@ def measure_memory(folder: Path) -> None:
     hyperparameters = Hyperparameters(4_000_000, 128)
     shapes = artifact.parameter_shapes(hyperparameters)
     params = {name: np.full(shape, 0.01, dtype=np.float32) for name, shape in shapes.items()}
-    known = np.full(4_000_000 // 8, 255, dtype=np.uint8)
-    artifact.save(folder, params=params, symbol="{}", seen_entities=known, hyperparameters=hyperparameters, training={})
+    everybody = BloomFilter(np.full(4_000_000, 255, dtype=np.uint8))
+    artifact.save(
+        folder, params=params, symbol="{}", known_entities=everybody, hyperparameters=hyperparameters, training={}
+    )
     del params
     rows = folder / "rows.csv"
     ips = np.arange(200_000, dtype=np.uint32)

@@ -70,9 +70,9 @@ class Alone:
 
         return build_learner(hyperparameters, devices=devices, store=store, seed=seed), Team()
 
-    def any_of(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Give the flags (n,) that any host has set."""
-        return flags
+    def any_of(self, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Give the bits, eight in a byte (n,), that any host has set."""
+        return bits
 
     def wait(self) -> None:
         """Wait until every host has come here."""
@@ -138,9 +138,9 @@ class Member(Alone):
         self._team = StoreTeam(self._cluster.rank, self.size, longest, connected)
         return learner, self._team
 
-    def any_of(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Give the flags (n,) that any host has set; every host calls this once."""
-        return self._team.any_of(flags)
+    def any_of(self, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Give the bits, eight in a byte (n,), that any host has set; every host calls this once."""
+        return self._team.any_of(bits)
 
     def wait(self) -> None:
         """Wait until every host has come here."""

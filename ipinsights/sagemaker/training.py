@@ -15,6 +15,7 @@ import numpy as np
 
 import ipinsights
 from ipinsights import artifact
+from ipinsights.bloom import BloomFilter
 from ipinsights.callbacks import ProgressBar, Speedometer
 from ipinsights.capacity import check_memory, is_large
 from ipinsights.data import entity_rows, fingerprint, read_pairs
@@ -229,13 +230,12 @@ def _save(
         _logger.warning("The job was stopped before its first batch: there is no model to save.")
         return None
     start = time.perf_counter()
-    seen = np.zeros(trainer.hyperparameters.num_entity_vectors, dtype=bool)
     # A job that was stopped in its first epoch has not come to the last rows.
     num_rows_seen = trainer.state.num_records // trainer.hyperparameters.records_per_row
-    seen[entity_rows(train.entities[:num_rows_seen], len(seen))] = True
+    known = BloomFilter.of(train.entities[:num_rows_seen], trainer.hyperparameters.num_entity_vectors)
     if initial:
-        seen |= np.unpackbits(initial.seen_entities, count=len(seen)).astype(bool)
-    seen = crew.any_of(seen)
+        known |= initial.known_entities
+    known = BloomFilter(crew.any_of(known.bits))
     if not crew.is_first:
         log.training_ended()
         return None
@@ -245,7 +245,7 @@ def _save(
         job.model_dir,
         params=trainer.learner.parameters(),
         symbol=trainer.learner.net.symbol(),
-        seen_entities=np.packbits(seen),
+        known_entities=known,
         hyperparameters=trainer.hyperparameters,
         training=_facts(job, trainer, train, crew),
     )

@@ -93,7 +93,7 @@ class TestLocalRun:
         assert facts["training"]["num_rows"] == 99
         assert facts["training"]["seed"] == 5
         assert 0 < facts["training"]["validation_auc"] < 1
-        assert facts["num_trained_entity_vectors"] <= 20
+        assert facts["num_known_entities"] == pytest.approx(20, abs=1)
         assert run("inspect", tmp_path / "model").stdout.startswith("IP Insights model, format 1: ")
 
         scores = run("score", tmp_path / "rows.csv", "--model-dir", tmp_path / "model")
@@ -132,7 +132,7 @@ class TestLocalRun:
         assert (done.returncode, done.stdout) == (0, "")
         facts = json.loads(run("inspect", tmp_path / "model", "--json").stdout)
         assert facts["training"]["num_rows"] == 4
-        assert facts["num_trained_entity_vectors"] == 4
+        assert facts["num_known_entities"] == 4
 
 
 class TestSeed:

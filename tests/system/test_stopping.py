@@ -47,7 +47,7 @@ def test_a_stopped_job_saves_what_is_trained_so_far(tmp_path: Path) -> None:
     assert facts["num_epochs"] == 0
     assert 0 < facts["num_batches"] < 3 * NUM_ROWS / 100
     assert facts["num_records"] == 100 * facts["num_batches"]
-    assert 0 < summary["num_trained_entity_vectors"] <= facts["num_records"] / 3
+    assert 0 < summary["num_known_entities"] <= facts["num_records"] / 3
     assert not (base / "output" / "failure").exists()
 
 

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from ipinsights import array_archive, artifact
 from ipinsights._mxnet import mx
+from ipinsights.bloom import BloomFilter
 from ipinsights.errors import ClientError
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.learner import Learner
@@ -28,18 +29,19 @@ from ipinsights.model import octet_rows
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SEEN = np.array([True, False, True, True, False, False, False, False, False, True])
+NUM_ROWS = 10
+KNOWN = np.array([2**40 + 7, 2**33, 2**63 + 12345], dtype=np.uint64)
 
 
 def saved(folder: Path, *, seed: int = 0, num_layers: int = 2, **facts: Any) -> tuple[Learner, Path]:
     """Save a small network; give it and its file."""
-    values = Hyperparameters(len(SEEN), 6, num_ip_encoder_layers=num_layers, learning_rate=1e-5)
+    values = Hyperparameters(NUM_ROWS, 6, num_ip_encoder_layers=num_layers, learning_rate=1e-5)
     learner = Learner(values, seed=seed)
     path = artifact.save(
         folder,
         params=learner.parameters(),
         symbol=learner.net.symbol(),
-        seen_entities=np.packbits(SEEN),
+        known_entities=BloomFilter.of(KNOWN, NUM_ROWS),
         hyperparameters=values,
         training={"seed": seed, **facts},
     )
@@ -89,12 +91,12 @@ class TestSave:
 
     @pytest.mark.parametrize("num_layers", [0, 1, 3])
     def test_it_is_read_back(self, tmp_path: Path, num_layers: int) -> None:
-        """Parameters to the bit, rows seen, hyperparameters and facts of the run."""
+        """Parameters to the bit, known entities, hyperparameters and facts of the run."""
         learner, path = saved(tmp_path / "new" / "folder", num_layers=num_layers, num_rows=7)
         found = artifact.load(path)
         assert path == tmp_path / "new" / "folder" / "model_algo-1"
         assert found.hyperparameters == learner.hyperparameters
-        assert np.unpackbits(found.seen_entities, count=len(SEEN)).tolist() == SEEN.tolist()
+        assert found.known_entities.bits.tolist() == BloomFilter.of(KNOWN, NUM_ROWS).bits.tolist()
         assert found.meta["training"] == {"seed": 0, "num_rows": 7}
         assert list(found.params) == list(artifact.parameter_shapes(learner.hyperparameters))
         for name, array in learner.parameters().items():
@@ -222,14 +224,14 @@ class TestLoad:
                 "its format is version 2, this ipinsights reads version 1",
             ),
             (
-                lambda path: rewritten(path, seen_entities=bytes(3)),
-                "its seen_entities has 3 bytes, at most 2 are possible",
+                lambda path: rewritten(path, known_entities=bytes(11)),
+                "its known_entities has 11 bytes, at most 10 are possible",
             ),
             (
                 lambda path: rewritten(path, meta_json=b" " * 2**21),
                 "its meta.json has 2097152 bytes, at most 1048576 are possible",
             ),
-            (lambda path: rewritten(path, seen_entities=bytes(1)), "buffer is smaller than requested size"),
+            (lambda path: rewritten(path, known_entities=bytes(9)), "buffer is smaller than requested size"),
             (
                 lambda path: with_meta(path, hyperparameters={"vector_dim": "6"}),
                 "Hyperparameter 'num_entity_vectors' is required and missing: give an integer from 1 to 250000000. "
@@ -285,10 +287,10 @@ class TestInspect:
     """What is told of a model."""
 
     def test_the_summary_is_json(self, tmp_path: Path) -> None:
-        """Meta data, shapes and the number of trained rows survive JSON."""
+        """Meta data, shapes and the number of known entities survive JSON."""
         _, path = saved(tmp_path, num_layers=1)
         summary = json.loads(json.dumps(artifact.load(path).summary()))
-        assert summary["num_trained_entity_vectors"] == 4
+        assert summary["num_known_entities"] == 3
         assert summary["parameters"] == {
             "entity_weight": [10, 6],
             "ip_octet_weight": [1024, 2],
@@ -301,7 +303,7 @@ class TestInspect:
         """A line for each fact, in sections, values below one another."""
         _, path = saved(tmp_path, num_layers=0, num_rows=7, versions={"numpy": "1.26"})
         assert artifact.load(path).describe() == (
-            "IP Insights model, format 1: 4 of 10 entity vectors trained\n"
+            "IP Insights model, format 1: 10 entity vectors, some 3 entities\n"
             "\n"
             "Trained on\n"
             "  num_rows  7\n"

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from ipinsights.artifact import Artifact
-from ipinsights.data import Pairs, entity_rows, hash_entities
+from ipinsights.bloom import BloomFilter
+from ipinsights.data import Pairs, hash_entities
 from ipinsights.errors import ClientError
 from ipinsights.explanation import Crowd, explain
 from ipinsights.hyperparameters import Hyperparameters
@@ -32,13 +33,12 @@ def pairs_of(rows: list[tuple[str, str]]) -> Pairs:
 def predictor_of(rows: list[tuple[str, str]], *, num_rows: int = NUM_ROWS) -> Predictor:
     """Give a model of random parameters that was trained on the entities of some rows."""
     rng = np.random.default_rng(0)
-    seen = np.zeros(num_rows, dtype=bool)
-    seen[entity_rows(pairs_of(rows).entities, num_rows)] = True
+    known = BloomFilter.of(pairs_of(rows).entities, num_rows)
     params = {
         "entity_weight": rng.normal(size=(num_rows, 8)).astype(np.float32),
         "ip_octet_weight": rng.normal(size=(1024, 2)).astype(np.float32),
     }
-    return Predictor(Artifact(Hyperparameters(num_rows, 8, num_ip_encoder_layers=0), params, np.packbits(seen), {}))
+    return Predictor(Artifact(Hyperparameters(num_rows, 8, num_ip_encoder_layers=0), params, known, {}))
 
 
 def score_of(predictor: Predictor, entity: str, ip: str) -> float:

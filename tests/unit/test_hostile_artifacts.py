@@ -17,6 +17,7 @@ import pytest
 
 from ipinsights import artifact
 from ipinsights.artifact import parameter_shapes, save
+from ipinsights.bloom import BloomFilter
 from ipinsights.errors import ClientError
 from ipinsights.hyperparameters import Hyperparameters
 
@@ -32,8 +33,8 @@ NUM_ZEROS = 100
 def model_file(folder: Path) -> Path:
     """Write a small model."""
     params = {name: np.zeros(shape, dtype=np.float32) for name, shape in parameter_shapes(VALUES).items()}
-    seen = np.zeros(2, dtype=np.uint8)
-    return save(folder, params=params, symbol="{}", seen_entities=seen, hyperparameters=VALUES, training={})
+    nobody = BloomFilter(np.zeros(10, dtype=np.uint8))
+    return save(folder, params=params, symbol="{}", known_entities=nobody, hyperparameters=VALUES, training={})
 
 
 def refusal_of(path: Path) -> str:

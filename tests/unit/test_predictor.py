@@ -9,7 +9,8 @@ import pytest
 
 from ipinsights._mxnet import mx
 from ipinsights.artifact import Artifact, save
-from ipinsights.data import entity_rows
+from ipinsights.bloom import BloomFilter
+from ipinsights.data import entity_rows, hash_entities
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.learner import Learner
 from ipinsights.predictor import Predictor
@@ -35,8 +36,8 @@ def network(vector_dim: int, num_layers: int, *, rng: np.random.Generator) -> Le
 def predictor_of(learner: Learner, **changes: Any) -> Predictor:
     """Give a predictor with a network's parameters; every entity is known unless said otherwise."""
     params = {name: array.asnumpy() for name, array in learner.parameters().items()}
-    seen = np.full(-(-NUM_ENTITIES // 8), 255, dtype=np.uint8)
-    return Predictor(Artifact(**{**Artifact(learner.hyperparameters, params, seen, {}).__dict__, **changes}))
+    everybody = BloomFilter(np.full(NUM_ENTITIES, 255, dtype=np.uint8))
+    return Predictor(Artifact(**{**Artifact(learner.hyperparameters, params, everybody, {}).__dict__, **changes}))
 
 
 def random_pairs(size: int, *, rng: np.random.Generator) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
@@ -85,16 +86,15 @@ class TestScore:
 
 
 class TestEntityKnown:
-    """Whether training ever touched an entity's row."""
+    """Whether training saw an entity."""
 
-    def test_it_reads_the_bits(self, rng: np.random.Generator) -> None:
-        """Bit by bit as packed, and by row: a hash that falls on a touched row counts as known."""
-        seen = rng.integers(2, size=NUM_ENTITIES).astype(bool)
-        predictor = predictor_of(network(4, 1, rng=rng), seen_entities=np.packbits(seen))
-        hashes = np.arange(3 * NUM_ENTITIES, dtype=np.uint64)
-        known = predictor.entity_known(hashes)
-        assert known.dtype == np.bool_
-        assert known.tolist() == [*seen, *seen, *seen]
+    def test_it_goes_by_the_entity_and_not_by_its_row(self, rng: np.random.Generator) -> None:
+        """Of the strangers on the row of a known entity, none is known."""
+        hashes = hash_entities([f"user_{number}" for number in range(1000)])
+        same_row = hashes[entity_rows(hashes, NUM_ENTITIES) == entity_rows(hashes[:1], NUM_ENTITIES)]
+        predictor = predictor_of(network(4, 1, rng=rng), known_entities=BloomFilter.of(hashes[:1], NUM_ENTITIES))
+        assert len(same_row) > 20
+        assert predictor.entity_known(same_row).tolist() == [True] + (len(same_row) - 1) * [False]
 
 
 class TestLoad:
@@ -107,7 +107,7 @@ class TestLoad:
             tmp_path,
             params=learner.parameters(),
             symbol=learner.net.symbol(),
-            seen_entities=np.zeros(3, dtype=np.uint8),
+            known_entities=BloomFilter(np.zeros(NUM_ENTITIES, dtype=np.uint8)),
             hyperparameters=learner.hyperparameters,
             training={},
         )

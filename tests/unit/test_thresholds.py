@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ipinsights import artifact
+from ipinsights.bloom import BloomFilter
 from ipinsights.conformal import odds_text
 from ipinsights.data import Pairs
 from ipinsights.errors import ClientError
@@ -28,17 +29,15 @@ NUM_ROWS = 64
 HYPERPARAMETERS = Hyperparameters.parse({"num_entity_vectors": str(NUM_ROWS), "vector_dim": "4"})
 
 
-def make_predictor(path: Path, *, seed: int = 0, seen: slice = slice(None)) -> Predictor:
-    """Give a model with random parameters that saw some rows of its table."""
+def make_predictor(path: Path, *, seed: int = 0, known_bits: int = 255) -> Predictor:
+    """Give a model with random parameters that knows everybody, or fewer when bits of each byte are missing."""
     rng = np.random.default_rng(seed)
     shapes = artifact.parameter_shapes(HYPERPARAMETERS)
-    bits = np.zeros(NUM_ROWS, dtype=bool)
-    bits[seen] = True
     artifact.save(
         path,
         params={name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()},
         symbol="{}",
-        seen_entities=np.packbits(bits),
+        known_entities=BloomFilter(np.full(NUM_ROWS, known_bits, dtype=np.uint8)),
         hyperparameters=HYPERPARAMETERS,
         training={},
     )
@@ -183,7 +182,7 @@ class TestVerdicts:
 
     def test_set_aside(self, tmp_path: Path, pairs: Pairs) -> None:
         """Rows of unknown entities and from allowed networks do not move the threshold."""
-        predictor = make_predictor(tmp_path, seen=slice(0, 32))
+        predictor = make_predictor(tmp_path, known_bits=0b01111111)
         known = predictor.entity_known(pairs.entities)
         allowed = pairs.ips < 2**31
         used = known & ~allowed

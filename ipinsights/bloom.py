@@ -1,0 +1,74 @@
+"""A set of hashes in little memory: which entities a model knows, without keeping them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+__all__ = ["BloomFilter"]
+
+_NUM_PROBES = 4
+# Of each byte.
+_NUM_ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, np.newaxis], axis=1).sum(axis=1, dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class BloomFilter:
+    """Bloom filter of 64-bit hashes: what is in it is always found; of what is not, a small share is found, too.
+
+    With n hashes in b bytes that share is (1 - exp(-n / 2b)) ** 4: 0.2 % at two bytes a hash, 2.4 % at one.
+
+    Sources: Bloom (1970), "Space/time trade-offs in hash coding with allowable errors"; Kirsch and Mitzenmacher (2006),
+    "Less hashing, same performance", for probes that come from one hash.
+
+    Attributes
+    ----------
+    bits
+        Eight bits each, the least significant one first; shape (b,).
+    """
+
+    bits: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, hashes: NDArray[np.uint64], num_bytes: int) -> BloomFilter:
+        """Make the filter of some hashes, shape (n,); it is as large as it is said to be, at least one byte."""
+        bits = np.zeros(num_bytes, dtype=np.uint8)
+        # unique by hashing, not by sorting
+        for places, masks in _probes(pd.unique(hashes), num_bytes):
+            np.bitwise_or.at(bits, places, masks)
+        return cls(bits)
+
+    def contain(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Tell for each hash whether it is in the filter, or seems so; both (n,)."""
+        found = np.ones(len(hashes), dtype=bool)
+        for places, masks in _probes(hashes, len(self.bits)):
+            found &= (self.bits[places] & masks) != 0
+        return found
+
+    def __or__(self, other: BloomFilter) -> BloomFilter:
+        """Give the filter of all that is in either; both must be equally large."""
+        return BloomFilter(self.bits | other.bits)
+
+    def estimate_count(self) -> int:
+        """Estimate how many hashes are in it, from the share of bits that are set; close unless it is nearly full."""
+        num_bits = 8 * len(self.bits)
+        num_clear = max(1, num_bits - int(_NUM_ONES[self.bits].sum(dtype=np.int64)))
+        return round(-num_bits / _NUM_PROBES * math.log(num_clear / num_bits))
+
+
+def _probes(hashes: NDArray[np.uint64], num_bytes: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.uint8]]]:
+    """Give the bits of each hash one after another: the bytes they are in, and a mask with the bit set; (n,) each."""
+    # odd, so that it is never zero
+    step = hashes >> np.uint64(32) | np.uint64(1)
+    for probe in range(_NUM_PROBES):
+        bit = (hashes + np.uint64(probe) * step) % np.uint64(8 * num_bytes)
+        yield (bit >> np.uint64(3)).astype(np.intp), np.uint8(1) << (bit & np.uint64(7)).astype(np.uint8)
