@@ -35,6 +35,7 @@ TAIL = "\n\r" * 8 + "\n"
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _NUM_SHOWN = 5
+_OTHER_SEPARATORS = {";": "a semicolon", "\t": "a TAB", "|": "a bar", " ": "a space"}
 _LONGEST_SHOWN = 60
 
 
@@ -184,7 +185,15 @@ def _wrong_columns(row: list[str], num_columns: int | None) -> str:
     wanted += {2: " (entity,ip)"}.get(num_columns or 0, " (entity,ip and others)")
     found = "1 column" if len(row) == 1 else f"{len(row)} columns"
     advice = " (the closing quote of a field may be missing)" if any("\n" in field for field in row) else ""
-    return f"a row must have {wanted}, this one has {found}{advice}"
+    return f"a row must have {wanted}, this one has {found}{advice}{_separator_advice(row)}"
+
+
+def _separator_advice(row: list[str]) -> str:
+    """Give advice if a row of one column is a row of two that something else than a comma separates."""
+    for separator, name in _OTHER_SEPARATORS.items():
+        if len(row) == 1 and is_ip(row[0].rpartition(separator)[2]):
+            return f", because {name} separates them: it must be a comma"
+    return ""
 
 
 def _header_advice(row: list[str] | str, num_rows: int) -> str:

@@ -199,6 +199,16 @@ class TestFaults:
             (b"a,1.2.3.4\n\nb,\n", "x.csv:3: '' is no IPv4 address: it is empty."),
             (b"a,1.2.3.4,5\n", "x.csv:1: a row must have 2 columns (entity,ip), this one has 3 columns."),
             (b"a,1.2.3.4\na\n", "x.csv:2: a row must have 2 columns (entity,ip), this one has 1 column."),
+            (
+                b"a;1.2.3.4\n",
+                "x.csv:1: a row must have 2 columns (entity,ip), this one has 1 column, because a semicolon separates "
+                "them: it must be a comma.",
+            ),
+            (
+                b"a\t1.2.3.4\n",
+                "x.csv:1: a row must have 2 columns (entity,ip), this one has 1 column, because a TAB separates them: "
+                "it must be a comma.",
+            ),
             (b"a,1.2.3.4\n,1.2.3.4\n", "x.csv:2: the entity is empty."),
             (b'a,1.2.3.4\n"",1.2.3.4\n', "x.csv:2: the entity is empty."),
             (b"a,1.2.3.4\nb\xff,1.2.3.4\n", "x.csv:2: it is not UTF-8 text."),
