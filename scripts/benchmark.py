@@ -44,7 +44,8 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 # Name, kind of learner, environment: PyTorch in each of its modes.
 PEERS = [
     ("ipinsights", "cpu", {}),
-    ("Gluon loop", "gluon", {}),
+    ("plain Gluon loop", "gluon-plain", {}),
+    ("our learner for devices and hosts, in Gluon", "gluon", {}),
     ("PyTorch, sparse Adam, one thread", "torch-sparse", ONE_THREAD),
     ("PyTorch, fused dense Adam, one thread", "torch-dense", ONE_THREAD),
     ("PyTorch, fused dense Adam, all threads", "torch-dense", {}),
@@ -105,7 +106,8 @@ def measured(kind: str, settings: dict[str, Any], environment: dict[str, str]) -
 
 def records_per_second(kind: str, settings: dict[str, Any]) -> float:
     """Train on random rows for some seconds after a warm-up of one base batch; negatives count, as in the log."""
-    train = torch_step(kind, settings) if kind.startswith("torch") else our_step(kind, settings)
+    build = {"cpu": our_step, "gluon": our_step, "gluon-plain": gluon_step}.get(kind, torch_step)
+    train = build(kind, settings)
     batches = base_batches(settings)
     train(next(batches))
     start, num_records = time.perf_counter(), 0
@@ -132,7 +134,7 @@ def base_batches(settings: dict[str, Any]) -> Iterator[Records]:
 
 
 def our_step(kind: str, settings: dict[str, Any]) -> Callable[[Records], None]:
-    """Give what trains on a base batch with ours, or with the plain Gluon loop: autograd, Trainer.step, new arrays."""
+    """Give what trains on a base batch with one of our learners."""
     from ipinsights.cpu_learner import CPULearner
     from ipinsights.hyperparameters import Hyperparameters
     from ipinsights.learner import Learner
@@ -144,6 +146,44 @@ def our_step(kind: str, settings: dict[str, Any]) -> Callable[[Records], None]:
     def train(records: Records) -> None:
         for labels, scores in learner.learn(records):
             metrics.update(labels, scores)
+
+    return train
+
+
+def gluon_step(_: str, settings: dict[str, Any]) -> Callable[[Records], None]:
+    """Give what trains on a base batch as one would write it down in Gluon: the same network, metrics after a step."""
+    from ipinsights._mxnet import mx
+    from ipinsights.encoder import octet_rows
+    from ipinsights.hyperparameters import Hyperparameters
+    from ipinsights.metrics import RunningClassification
+    from ipinsights.model import IPEncoder
+
+    class Net(mx.gluon.HybridBlock):
+        def __init__(self, values: Hyperparameters) -> None:
+            super().__init__()
+            with self.name_scope():
+                self.entities = mx.gluon.nn.Embedding(values.num_entity_vectors, values.vector_dim, sparse_grad=True)
+                self.ip_encoder = IPEncoder(values.vector_dim, values.num_ip_encoder_layers)
+
+        def hybrid_forward(self, F: Any, rows: Any, octets: Any) -> Any:
+            return F.sum(self.entities(rows) * self.ip_encoder(octets), axis=1)
+
+    values = Hyperparameters(**settings)
+    net, loss_of, metrics = Net(values), mx.gluon.loss.SigmoidBCELoss(), RunningClassification(lag=0)
+    net.initialize()
+    net.hybridize()
+    trainer = mx.gluon.Trainer(net.collect_params(), "adam", {"learning_rate": values.learning_rate})
+
+    def train(records: Records) -> None:
+        for start in range(0, len(records), values.mini_batch_size):
+            batch = records[start : start + values.mini_batch_size]
+            rows, octets = (mx.nd.array(x, dtype="int32") for x in (batch.entity_rows, octet_rows(batch.ips)))
+            with mx.autograd.record():
+                scores = net(rows, octets)
+                loss = loss_of(scores, mx.nd.array(batch.labels))
+            loss.backward()
+            trainer.step(len(batch))
+            metrics.update(batch.labels, scores)
 
     return train
 
