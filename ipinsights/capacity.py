@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,23 +19,45 @@ _logger = logging.getLogger(__name__)
 
 # From here on a model is large enough for a line in the log.
 _WORTH_TELLING = 10**9
-# Limits of control groups, version 2 and 1: the limit, and what is in use of it. Inside a container the group of the
-# container is the root of what is seen.
-_CGROUP_FILES = (
-    ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory.current"),
-    ("sys/fs/cgroup/memory/memory.limit_in_bytes", "sys/fs/cgroup/memory/memory.usage_in_bytes"),
+# Bytes of each entity vector beside its numbers: a note of the learner's, whether data has it, and whether it is known.
+_NOTES_BYTES = 4 + 4 + 1
+# Of the 16 bytes of a row, the ones that are not taken yet when the model is: the row's number of the entity vector.
+_ROW_NUMBER_BYTES = 4
+# Arrays as large as a batch's embeddings that are alive at once: the batch's entities with their moments, taken out of
+# the table; the two embeddings that meet in the score; and gradients. Each further layer keeps its input.
+_BATCH_ARRAYS = 8
+
+
+@dataclass(frozen=True)
+class _Hierarchy:
+    """One of the two versions of control groups, where it is mounted, and what its files are called."""
+
+    folder: str
+    controller: str
+    limit: str
+    usage: str
+    cache: str
+
+
+_HIERARCHIES = (
+    _Hierarchy("sys/fs/cgroup", "", "memory.max", "memory.current", "inactive_file"),
+    _Hierarchy(
+        "sys/fs/cgroup/memory", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+    ),
 )
 
 
 def training_bytes(hyperparameters: Hyperparameters, *, num_rows: int = 0) -> int:
     """Give the memory that a model and ``num_rows`` rows of data take while it is trained on one CPU, in bytes.
 
-    Weights and Adam's two moments are 12 bytes a number, and each entity has a number of 4 bytes; rows are 16 bytes
-    each. What a batch needs, and Python with the engine itself (0.3 GB), comes on top.
+    Weights and Adam's two moments are 12 bytes a number, and saving needs no copy of them; rows are 16 bytes each.
+    Python with the engine itself (0.3 GB) comes on top.
     """
     dim, entities = hyperparameters.vector_dim, hyperparameters.num_entity_vectors
-    encoder = 4 * 256 * -(-dim // 4) + hyperparameters.num_ip_encoder_layers * (dim + 1) * dim
-    return 12 * (entities * dim + encoder) + 4 * entities + 16 * num_rows
+    layers, batch = hyperparameters.num_ip_encoder_layers, hyperparameters.mini_batch_size
+    encoder = 4 * 256 * -(-dim // 4) + layers * (dim + 1) * dim
+    batches = 4 * batch * dim * (_BATCH_ARRAYS + layers)
+    return 12 * (entities * dim + encoder) + _NOTES_BYTES * entities + batches + 16 * num_rows
 
 
 def is_large(hyperparameters: Hyperparameters) -> bool:
@@ -42,15 +66,15 @@ def is_large(hyperparameters: Hyperparameters) -> bool:
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:
-    """Give the memory that can still be taken, by the machine and by the control group; None where nothing tells.
+    """Give the memory that can still be taken, by the machine and by control groups; None where nothing tells.
 
     Parameters
     ----------
     root
         Where ``proc`` and ``sys`` are.
     """
-    found = [limit for limit in (_of_machine(root), *(_of_group(root, *files) for files in _CGROUP_FILES)) if limit]
-    return min(found, default=None)
+    groups = [_of_group(folder, files) for files in _HIERARCHIES for folder in _group_folders(root, files)]
+    return min((limit for limit in (_of_machine(root), *groups) if limit is not None), default=None)
 
 
 def check_memory(hyperparameters: Hyperparameters, *, num_rows: int, root: Path = Path("/")) -> None:
@@ -70,7 +94,7 @@ def check_memory(hyperparameters: Hyperparameters, *, num_rows: int, root: Path 
     ClientError
         The model needs more than there is.
     """
-    needed, available = training_bytes(hyperparameters), available_bytes(root)
+    needed, available = training_bytes(hyperparameters) + _ROW_NUMBER_BYTES * num_rows, available_bytes(root)
     model = f"{hyperparameters.num_entity_vectors} entity vectors of {hyperparameters.vector_dim} dimensions"
     if available is not None and needed > available:
         raise ClientError(
@@ -92,9 +116,33 @@ def _of_machine(root: Path) -> int | None:
     return int(sizes["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in sizes else None
 
 
-def _of_group(root: Path, limit: str, usage: str) -> int | None:
+def _group_folders(root: Path, files: _Hierarchy) -> set[Path]:
+    """Give the folders of this process's group and of all groups around it; a container sees its own as the root."""
+    mounted = root / files.folder
+    folders = {mounted}
+    with contextlib.suppress(OSError):
+        for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+            # a line is number:controllers:/path
+            _, controllers, path = line.split(":", 2)
+            if files.controller in controllers.split(","):
+                own = mounted / path.lstrip("/")
+                folders.update(folder for folder in (own, *own.parents) if mounted in folder.parents)
+    return folders
+
+
+def _of_group(folder: Path, files: _Hierarchy) -> int | None:
+    """Give what a group may still take: files in the page cache count as used, and make room when it is wanted."""
     try:
-        # "max" is no limit, and no number.
-        return int((root / limit).read_text(encoding="ascii")) - int((root / usage).read_text(encoding="ascii"))
+        limit, usage = (int((folder / name).read_text(encoding="ascii")) for name in (files.limit, files.usage))
     except (OSError, ValueError):
+        # there is no such group, or its limit is "max", which is none
         return None
+    return max(0, limit - usage + _cached_bytes(folder / "memory.stat", files.cache))
+
+
+def _cached_bytes(path: Path, name: str) -> int:
+    try:
+        pairs = (line.split() for line in path.read_text(encoding="ascii").splitlines())
+        return next(int(value) for key, value in pairs if key == name)
+    except (OSError, StopIteration):
+        return 0
