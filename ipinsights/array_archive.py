@@ -42,7 +42,7 @@ _NAME_LENGTHS_AT = 26
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
 
-def write(target: Path, arrays: Mapping[str, Any], members: Mapping[str, bytes]) -> None:
+def write(target: Path, arrays: Mapping[str, Any], members: Mapping[str, bytes | memoryview]) -> None:
     """Write an archive, beside the old one first and then in its place.
 
     Parameters

@@ -148,9 +148,9 @@ def save(
     ClientError
         The directory cannot be written, or the disk is full.
     """
-    members = {
+    members: dict[str, bytes | memoryview] = {
         "symbol.json": symbol.encode(),
-        "known_entities": known_entities.bits.tobytes(),
+        "known_entities": known_entities.bits.data,
         "meta.json": json.dumps(_meta(hyperparameters, training), indent=2, sort_keys=True).encode(),
     }
     target = directory / MODEL_FILE

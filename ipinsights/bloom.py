@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["BloomFilter"]
 
 _NUM_PROBES = 4
+# The probes of a piece take 60 bytes a hash; of a large file's rows that would be more than the rows.
+_HASHES_AT_A_TIME = 2**20
 # Of each byte.
 _NUM_ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, np.newaxis], axis=1).sum(axis=1, dtype=np.uint8)
 
@@ -42,9 +44,10 @@ class BloomFilter:
     def of(cls, hashes: NDArray[np.uint64], num_bytes: int) -> BloomFilter:
         """Make the filter of some hashes, shape (n,); it is as large as it is said to be, at least one byte."""
         bits = np.zeros(num_bytes, dtype=np.uint8)
-        # unique by hashing, not by sorting
-        for places, masks in _probes(pd.unique(hashes), num_bytes):
-            np.bitwise_or.at(bits, places, masks)
+        for start in range(0, len(hashes), _HASHES_AT_A_TIME):
+            # unique by hashing, not by sorting
+            for places, masks in _probes(pd.unique(hashes[start : start + _HASHES_AT_A_TIME]), num_bytes):
+                np.bitwise_or.at(bits, places, masks)
         return cls(bits)
 
     def contain(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -33,6 +33,7 @@ __all__ = [
     "Block",
     "Pairs",
     "channel_files",
+    "distinct_entity_rows",
     "entity_rows",
     "fingerprint",
     "hash_entities",
@@ -44,6 +45,8 @@ __all__ = [
 _BLOCK_BYTES = 2 * 2**20
 # Memory taken in advance while rows come in; with 12 bytes a row it stays under 16.
 _GROWTH = 1.125
+# Where all rows at once would take memory of their own.
+_ROWS_AT_A_TIME = 2**20
 _OPTIONS = {
     "read_options": csv.ReadOptions(block_size=_BLOCK_BYTES, autogenerate_column_names=True),
     "parse_options": csv.ParseOptions(newlines_in_values=True),
@@ -104,8 +107,18 @@ def hash_entities(texts: Sequence[str] | NDArray[np.object_]) -> NDArray[np.uint
 
 def entity_rows(entities: NDArray[np.uint64], num_entity_vectors: int) -> NDArray[np.int32]:
     """Give the row of the entity table of each hashed entity: the hash modulo the number of rows; shape (n,)."""
-    rows: NDArray[np.int32] = (entities % np.uint64(num_entity_vectors)).astype(np.int32)
+    rows = np.empty(len(entities), dtype=np.int32)
+    # Straight into the result: the remainders of a hundred million rows would be 0.8 GB by themselves.
+    np.remainder(entities, np.uint64(num_entity_vectors), out=rows, dtype=np.uint64, casting="unsafe")
     return rows
+
+
+def distinct_entity_rows(entities: NDArray[np.uint64], num_entity_vectors: int) -> NDArray[np.int32]:
+    """Give the rows of the entity table that hashed entities (n,) have, each once and ascending, shape (num_used,)."""
+    used = np.zeros(num_entity_vectors, dtype=bool)
+    for start in range(0, len(entities), _ROWS_AT_A_TIME):
+        used[entity_rows(entities[start : start + _ROWS_AT_A_TIME], num_entity_vectors)] = True
+    return np.flatnonzero(used).astype(np.int32)
 
 
 def fingerprint(*arrays: NDArray[Any]) -> str:

@@ -18,7 +18,7 @@ from ipinsights import artifact
 from ipinsights.bloom import BloomFilter
 from ipinsights.callbacks import ProgressBar, Speedometer
 from ipinsights.capacity import check_memory, is_large
-from ipinsights.data import entity_rows, fingerprint, read_pairs
+from ipinsights.data import distinct_entity_rows, fingerprint, read_pairs
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.sagemaker.continuation import Continuation, Limits, identity_of
@@ -153,7 +153,7 @@ def _run(job: Job, hyperparameters: Hyperparameters, crew: Alone, stop: _StopSig
     validation = read_pairs(job.validation, progress=True) if job.validation and crew.is_first else None
     identity = identity_of(hyperparameters, seed=job.seed, train=train, validation=validation, initial=start.initial)
     trainer = _build_trainer(job, hyperparameters, log, crew, num_rows=len(train))
-    rows = np.unique(entity_rows(train.entities, hyperparameters.num_entity_vectors))
+    rows = distinct_entity_rows(train.entities, hyperparameters.num_entity_vectors)
     start.check_learner(trainer.learner)
     trainer.callbacks += tuple(start.callbacks(identity, rows))
     start.begin(trainer, identity, rows)

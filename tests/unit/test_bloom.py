@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipinsights import bloom
 from ipinsights.bloom import BloomFilter
 
 HASHES = st.lists(st.integers(0, 2**64 - 1), max_size=50).map(lambda numbers: np.array(numbers, dtype=np.uint64))
@@ -33,6 +34,13 @@ class TestBloomFilter:
         """To the bit, whatever occurs twice."""
         together = BloomFilter.of(np.concatenate([some, others, some]), size)
         assert (BloomFilter.of(some, size) | BloomFilter.of(others, size)).bits.tolist() == together.bits.tolist()
+
+    def test_many_hashes_are_taken_in_pieces(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """To the same filter, at a tenth of a thousand at a time as all at once."""
+        hashes = np.random.default_rng(3).integers(2**64, size=1000, dtype=np.uint64)
+        whole = BloomFilter.of(hashes, 500).bits.tolist()
+        monkeypatch.setattr(bloom, "_HASHES_AT_A_TIME", 99)
+        assert BloomFilter.of(hashes, 500).bits.tolist() == whole
 
     def test_nothing_is_in_an_empty_one(self) -> None:
         """Not even a hash of zero."""

@@ -16,7 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipinsights import data
-from ipinsights.data import channel_files, entity_rows, hash_entities, read_blocks, read_pairs
+from ipinsights.data import (
+    channel_files,
+    distinct_entity_rows,
+    entity_rows,
+    hash_entities,
+    read_blocks,
+    read_pairs,
+)
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
@@ -55,6 +62,13 @@ class TestHashEntities:
         """The row is the remainder, also of hashes beyond 2^63."""
         rows = entity_rows(np.array([2**64 - 1, 25, 3], dtype=np.uint64), 10)
         assert (rows.tolist(), rows.dtype) == ([5, 5, 3], np.int32)
+
+    def test_the_rows_that_occur_are_each_given_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Ascending, and the same however many hashes are looked at together."""
+        entities = np.array([2**64 - 1, 25, 3, 13, 25, 40], dtype=np.uint64)
+        assert distinct_entity_rows(entities, 10).tolist() == [0, 3, 5]
+        monkeypatch.setattr(data, "_ROWS_AT_A_TIME", 2)
+        assert distinct_entity_rows(entities, 10).tolist() == [0, 3, 5]
 
 
 class TestRead:
