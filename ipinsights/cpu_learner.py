@@ -84,9 +84,11 @@ class CPULearner(Learner):
         self._settle()
         size = self.hyperparameters.mini_batch_size
         batches = [records[start : start + size] for start in range(0, len(records), size)]
-        spellings = [self._pool.submit(Spelling.of, batch.ips) for batch in batches]
+        # In the order in which they are wanted.
+        spellings = [self._pool.submit(Spelling.of, batch.ips) for batch in batches[:1]]
         rows, places = self._distinct(records.entity_rows)
-        self._taken = _Rows(rows, self._arrays[_TABLE], self._moments[_TABLE])
+        self._taken = _Rows(rows, self._arrays[_TABLE], self._moments[_TABLE], self._pool)
+        spellings += [self._pool.submit(Spelling.of, batch.ips) for batch in batches[1:]]
         # The products of a step are too small to be shared: threads would wait for each other longer than they work.
         try:
             with self._blas.limit(limits=1):
@@ -180,16 +182,31 @@ class CPULearner(Learner):
 class _Rows:
     """Rows taken out of a table, with their moments, (n, width) each; they lie side by side, and in the cache."""
 
-    def __init__(self, rows: NDArray[np.int32], table: NDArray[np.float32], moments: Moments) -> None:
-        self._rows, self._table, self._table_moments = rows, table, moments
-        self.values = table[rows]
-        self.moments = moments[0][rows], moments[1][rows]
+    def __init__(
+        self, rows: NDArray[np.int32], table: NDArray[np.float32], moments: Moments, pool: ThreadPoolExecutor
+    ) -> None:
+        self._rows, self._pool, self._tables = rows, pool, (table, *moments)
+        waiting = [pool.submit(self._take, moment) for moment in moments]
+        self.values = self._take(table)
+        self.moments = waiting[0].result(), waiting[1].result()
 
     def give_back(self) -> None:
         """Write the rows to where they come from."""
-        self._table[self._rows] = self.values
-        for whole, part in zip(self._table_moments, self.moments):
-            whole[self._rows] = part
+        waiting = [self._pool.submit(self._put, *pair) for pair in zip(self._tables[1:], self.moments)]
+        self._put(self._tables[0], self.values)
+        for each in waiting:
+            each.result()
+
+    def _take(self, table: NDArray[np.float32]) -> NDArray[np.float32]:
+        return _whole_rows(table)[self._rows].view(np.float32).reshape(len(self._rows), -1)
+
+    def _put(self, table: NDArray[np.float32], values: NDArray[np.float32]) -> None:
+        _whole_rows(table)[self._rows] = _whole_rows(values)
+
+
+def _whole_rows(table: NDArray[np.float32]) -> NDArray[np.void]:
+    """Show a table as one item a row (n,), which is copied in one piece, and not number by number."""
+    return table.view(f"V{table.itemsize * table.shape[1]}").ravel()
 
 
 def _keep_freed_memory() -> None:
