@@ -26,6 +26,7 @@ __all__ = ["WaitingRoomWorker"]
 
 _MAX_WAITING = 64
 _RECEIVE_BYTES = 2**18
+_SEND_BYTES = 2**16
 _LOOK_UP_SECONDS = 0.5
 # A client that is refused before it has sent all is listened to for so long, or it would not read why.
 _LINGER_SECONDS = 2.0
@@ -45,6 +46,7 @@ class _Connection(socket.socket):
         self.deadline = deadline
         self.request = Framing(max_payload_bytes)
         self.is_answered = False
+        self._unsent = bytearray()
 
     def gather(self) -> bool:
         """Take what has come in; give whether there is nothing more to wait for."""
@@ -93,7 +95,14 @@ class _Connection(socket.socket):
         return len(data)
 
     def sendall(self, data: Any, *_: Any) -> None:
-        """Send an answer; who does not read it in time has hung up."""
+        """Send an answer, small pieces of it together; who does not read it in time has hung up."""
+        self._unsent += data
+        if len(self._unsent) >= _SEND_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what there is."""
+        data, self._unsent = self._unsent, bytearray()
         try:
             super().sendall(data)
         except socket.timeout:
@@ -103,7 +112,9 @@ class _Connection(socket.socket):
         """Do nothing: how a connection ends is the worker's business."""
 
     def close(self) -> None:
-        """Do nothing, for the same reason."""
+        """Send the rest, and do nothing more, for the same reason."""
+        with contextlib.suppress(OSError):
+            self.flush()
 
 
 class WaitingRoomWorker(SyncWorker):

@@ -13,13 +13,14 @@ import re
 import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Callable
 
 from ipinsights.sagemaker.formats import JSON, RequestError
 from ipinsights.sagemaker.logs import emit_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from wsgiref.types import StartResponse, WSGIEnvironment
 
     from ipinsights.sagemaker.inference import InferenceModel
@@ -120,7 +121,7 @@ class Application:
             accept=environ.get("HTTP_ACCEPT", ""),
             default=self.default,
         )
-        return _Response(answer.pieces, headers={"Content-Type": answer.media_type})
+        return _in_pieces(answer.pieces, {"Content-Type": answer.media_type})
 
 
 def _read_body(environ: WSGIEnvironment, limit: int) -> bytes:
@@ -147,6 +148,15 @@ def _is_runtime_route(path: str) -> bool:
 
 def _whole(body: bytes, headers: Mapping[str, str], status: HTTPStatus = HTTPStatus.OK) -> _Response:
     return _Response([body], status, {**headers, "Content-Length": str(len(body))})
+
+
+def _in_pieces(pieces: Iterator[bytes], headers: Mapping[str, str]) -> _Response:
+    """Give a body piece by piece; a small one, of a block of records and its end, as a whole."""
+    small = list(islice(pieces, 2))
+    third = next(pieces, None)
+    if third is None:
+        return _whole(b"".join(small), headers)
+    return _Response(chain(small, [third], pieces), headers=headers)
 
 
 def _refusal(status: HTTPStatus, message: str, headers: Mapping[str, str], *, from_runtime: bool) -> _Response:
