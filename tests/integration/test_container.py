@@ -210,7 +210,9 @@ def innermost(pid: int) -> int:
     """Give the program itself: the first process of a chain of single children that is ours, whatever started it."""
     if not CONTAINER or b"/opt/ipinsights/bin" in Path(f"/proc/{pid}/cmdline").read_bytes():
         return pid
-    return innermost(int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]))
+    # Each thread has a list of the children that it started itself.
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    return innermost(next(int(child) for threads in lists for child in threads.read_text().split()))
 
 
 def wait_for_port() -> None:
