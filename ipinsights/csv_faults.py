@@ -11,6 +11,7 @@ import gzip
 import io
 import itertools
 import os
+import re
 import zlib
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Callable, cast
@@ -33,6 +34,7 @@ MAX_COLUMNS = 256
 TAIL = "\n\r" * 8 + "\n"
 """What both readers put behind a file: blank lines, which count for nothing, unless a quote is open."""
 
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _GZIP_MAGIC = b"\x1f\x8b"
 _NUM_SHOWN = 5
 _OTHER_SEPARATORS = {";": "a semicolon", "\t": "a TAB", "|": "a bar", " ": "a space"}
@@ -185,7 +187,8 @@ def _wrong_columns(row: list[str], num_columns: int | None) -> str:
     wanted += {2: " (entity,ip)"}.get(num_columns or 0, " (entity,ip and others)")
     found = "1 column" if len(row) == 1 else f"{len(row)} columns"
     advice = " (the closing quote of a field may be missing)" if any("\n" in field for field in row) else ""
-    return f"a row must have {wanted}, this one has {found}{advice}{_separator_advice(row)}"
+    advice += _separator_advice(row) + _time_advice(row, num_columns)
+    return f"a row must have {wanted}, this one has {found}{advice}"
 
 
 def _separator_advice(row: list[str]) -> str:
@@ -194,6 +197,12 @@ def _separator_advice(row: list[str]) -> str:
         if len(row) == 1 and is_ip(row[0].rpartition(separator)[2]):
             return f", because {name} separates them: it must be a comma"
     return ""
+
+
+def _time_advice(row: list[str], num_columns: int | None) -> str:
+    """Give advice if a third column too many is a time, as ``extract`` writes it."""
+    is_timed = num_columns == 2 and len(row) == 3 and _DATE.match(row[2])  # noqa: PLR2004
+    return ": the third is a time, which `ipinsights split` takes away" if is_timed else ""
 
 
 def _header_advice(row: list[str] | str, num_rows: int) -> str:

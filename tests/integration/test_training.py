@@ -106,7 +106,7 @@ class TestLocalRun:
         command = ["score", "-", "--model-dir", trained / "model", "--extended"]
         done = run(*command, input="user_1, 10.0.0.1\nnobody,::1\n")
         assert refusal_of(done) == (
-            "standard input:2: '::1' is no IPv4 address: it looks like IPv6, and only IPv4 is known."
+            "standard input:2: '::1' is no IPv4 address: it looks like IPv6; leave such rows out."
         )
         done = run(*command, input="user_1, 10.0.0.1\n")
         assert re.fullmatch(
@@ -209,7 +209,10 @@ class TestFailures:
             ("u,1.2.3.4,x\n", "rows.csv:1: a row must have 2 columns (entity,ip), this one has 3 columns."),
             ("", "rows.csv is empty: it must hold at least one row of entity,ip."),
             ("\n\n", "rows.csv: there is no row in it; it must hold at least one row of entity,ip."),
-            ("u,::1\n", "rows.csv:1: '::1' is no IPv4 address: it looks like IPv6, and only IPv4 is known."),
+            (
+                "u,::1\n",
+                "rows.csv:1: '::1' is no IPv4 address: it looks like IPv6; leave such rows out.",
+            ),
             (
                 "u,1.2.3.04\n",
                 "rows.csv:1: '1.2.3.04' is no IPv4 address: 04 has a leading zero, which some read as octal.",

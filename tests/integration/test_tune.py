@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -51,6 +52,21 @@ def test_search_in_two_sittings(tmp_path: Path, rng: np.random.Generator) -> Non
     trained = ipinsights(tmp_path, "train", *data, "--model-dir", "model", "--hyperparameters", "best.json")
     assert trained.returncode == 0, trained.stderr
     assert artifact.load(tmp_path / "model").hyperparameters.learning_rate == float(best["learning_rate"])
+
+
+def test_one_trial(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Each trial is told in a line on standard error, the best map alone on standard output, the plot in its file."""
+    write_rows(tmp_path, rng)
+    ran = ipinsights(
+        tmp_path, "tune", "--train", "train.csv", "--validation", "validation.csv", "--tune", "learning_rate=0.001:0.1",
+        *FIXED, "--study", "study.db", "--trials", "1", "--stop-early", "--plot", "search.png",
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    best = json.loads(ran.stdout)
+    (told,) = (line for line in ran.stderr.splitlines() if line.startswith("trial"))
+    assert re.fullmatch(rf"trial 1: AUC [01]\.\d{{5}}, learning_rate {re.escape(best['learning_rate'])}", told)
+    assert 0.001 <= float(best["learning_rate"]) <= 0.1
+    assert (tmp_path / "search.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_nothing_to_tune(tmp_path: Path, rng: np.random.Generator) -> None:

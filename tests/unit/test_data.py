@@ -211,6 +211,11 @@ class TestFaults:
             ),
             (b"a,1.2.3.4\nb,1.2.3.256\n", "x.csv:2: '1.2.3.256' is no IPv4 address: 256 is more than 255."),
             (b"a,1.2.3.4\n\nb,\n", "x.csv:3: '' is no IPv4 address: it is empty."),
+            (
+                b"a,1.2.3.4,2018-11-04T00:01:17Z\n",
+                "x.csv:1: a row must have 2 columns (entity,ip), this one has 3 columns: the third is a time, which "
+                "`ipinsights split` takes away.",
+            ),
             (b"a,1.2.3.4,5\n", "x.csv:1: a row must have 2 columns (entity,ip), this one has 3 columns."),
             (b"a,1.2.3.4\na\n", "x.csv:2: a row must have 2 columns (entity,ip), this one has 1 column."),
             (
@@ -248,7 +253,7 @@ class TestFaults:
     def test_many_faults_are_counted_and_five_shown(self) -> None:
         """The message stays short however bad the file is."""
         content = b"a,1.2.3.4\n" + b"b,::1\n" * 7
-        reason = "'::1' is no IPv4 address: it looks like IPv6, and only IPv4 is known."
+        reason = "'::1' is no IPv4 address: it looks like IPv6; leave such rows out."
         assert fault_of(content) == "\n".join(
             ["7 rows cannot be used; the first 5:", *(f"  - x.csv:{line}: {reason}" for line in range(2, 7))]
         )

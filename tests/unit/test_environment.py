@@ -109,6 +109,14 @@ class TestChannel:
             "Set the channel's ContentType to text/csv, or leave it out."
         )
 
+    @pytest.mark.parametrize("mode", ["File", "FastFile"])
+    def test_file_modes_are_read(self, tmp_path: Path, mode: str) -> None:
+        """FastFile looks like files, and is read like files."""
+        write_json(tmp_path, "inputdataconfig.json", {"train": {"TrainingInputMode": mode}})
+        (tmp_path / "input" / "data" / "train").mkdir(parents=True)
+        channel = Environment.read(tmp_path).required_channel("train")
+        assert channel.path == tmp_path / "input" / "data" / "train"
+
     def test_pipe_mode_is_refused(self, tmp_path: Path) -> None:
         """A channel that streams is no folder of files."""
         write_json(tmp_path, "inputdataconfig.json", {"train": {"TrainingInputMode": "Pipe"}})

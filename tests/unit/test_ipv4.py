@@ -15,8 +15,8 @@ from ipinsights.ipv4 import explain_ip, format_ips, is_ip, parse_ips
 REASONS = {
     "": "it is empty",
     " ": "it is empty",
-    "::1": "it looks like IPv6, and only IPv4 is known",
-    "::ffff:1.2.3.4": "it looks like IPv6, and only IPv4 is known",
+    "::1": "it looks like IPv6; leave such rows out",
+    "::ffff:1.2.3.4": "it looks like IPv6; leave such rows out",
     "1.2.3": "it must be four numbers from 0 to 255, separated by dots",
     "1.2.3.4.5": "it must be four numbers from 0 to 255, separated by dots",
     "1..3.4": "it must be four numbers from 0 to 255, separated by dots",
