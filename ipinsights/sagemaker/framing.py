@@ -30,6 +30,8 @@ class Framing:
     def __init__(self, max_payload_bytes: int) -> None:
         self.received = bytearray()
         self.is_whole = False
+        # A body of known length is whole, and nothing has come in behind it.
+        self.is_alone = False
         self.is_hopeless = False
         self.head_bytes = 0
         self.expects_continue = False
@@ -55,6 +57,7 @@ class Framing:
             self._follow_chunks()
         else:
             self.is_whole = len(self.received) >= self.head_bytes + self._length
+            self.is_alone = len(self.received) == self.head_bytes + self._length
             self.is_hopeless = self._length > self._max_payload_bytes
 
     def _look_for_head(self, searched: int) -> None:

@@ -2,7 +2,8 @@
 
 Gunicorn's own sync worker reads a request as it comes in and does nothing else meanwhile, so that a few slow clients
 stop the service. This one takes several connections, gathers what they send, and answers one request after the other.
-As in the original a connection carries one request: so the next one goes to whichever worker is free.
+A client may then send its next request on the same connection, which saves half the cost of a small one. Before a large
+request is answered the idle connections are closed, so that their next requests go to whichever worker is free.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
+from gunicorn.http import wsgi
 from gunicorn.workers.sync import SyncWorker
 
 from ipinsights.sagemaker.framing import Framing
@@ -28,6 +30,8 @@ _MAX_WAITING = 64
 _RECEIVE_BYTES = 2**18
 _SEND_BYTES = 2**16
 _LOOK_UP_SECONDS = 0.5
+# A request that is larger than this may take longer than a client should wait behind it.
+_LARGE_BYTES = 2**16
 # A client that is refused before it has sent all is listened to for so long, or it would not read why.
 _LINGER_SECONDS = 2.0
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -43,9 +47,20 @@ class _Connection(socket.socket):
     def __init__(self, accepted: socket.socket, address: Any, *, deadline: float, max_payload_bytes: int) -> None:
         super().__init__(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
         self.address = address
-        self.deadline = deadline
-        self.request = Framing(max_payload_bytes)
         self.is_answered = False
+        self._max_payload_bytes = max_payload_bytes
+        self.expect(deadline)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing has come in since the last answer."""
+        return not self.request.received
+
+    def expect(self, deadline: float) -> None:
+        """Begin to wait for a request."""
+        self.deadline = deadline
+        self.request = Framing(self._max_payload_bytes)
+        self.may_stay = False
         self._unsent = bytearray()
 
     def gather(self) -> bool:
@@ -135,6 +150,16 @@ class WaitingRoomWorker(SyncWorker):
                 self._dismiss(connection for connection in self._waiting if connection.deadline < time.monotonic())
             self._dismiss(self._waiting)
 
+    def handle_request(self, listener: Any, req: Any, client: Any, addr: Any) -> None:
+        """Answer a request as gunicorn's own worker does, but for a connection that may carry another one."""
+        response, environ = wsgi.create(req, client, addr, listener.getsockname(), self.cfg)
+        if not client.request.is_alone:
+            response.force_close()
+        for piece in self.wsgi(environ, response.start_response):
+            response.write(piece)
+        response.close()
+        client.may_stay = not response.should_close()
+
     def _accept(self, listener: Any) -> None:
         try:
             accepted, address = listener.accept()
@@ -148,41 +173,45 @@ class WaitingRoomWorker(SyncWorker):
             deadline=time.monotonic() + self.cfg.timeout,
             max_payload_bytes=self.wsgi.max_payload_bytes,
         )
-        if connection.gather():
-            self._answer(connection)
-        else:
-            self._wait_for(connection)
-
-    def _wait_for(self, connection: _Connection) -> None:
         self._waiting.add(connection)
         self._selector.register(connection, selectors.EVENT_READ, self._gather)
+        self._gather(connection)
 
     def _gather(self, connection: Any) -> None:
-        if connection in self._waiting and connection.gather():
-            self._leave(connection)
+        if connection not in self._waiting:  # closed by what came in just before
+            return
+        was_idle = connection.is_idle
+        if connection.gather():
             self._answer(connection)
-
-    def _leave(self, connection: _Connection) -> None:
-        self._waiting.remove(connection)
-        self._selector.unregister(connection)
+        elif was_idle:
+            connection.deadline = time.monotonic() + self.cfg.timeout
 
     def _answer(self, connection: _Connection) -> None:
-        if connection.request.received and not connection.is_answered:
-            connection.settimeout(self.cfg.timeout)
-            self.handle(self.sockets[0], connection, connection.address)
-            if not connection.request.is_whole:
-                connection.linger(time.monotonic() + _LINGER_SECONDS)
-                self._wait_for(connection)
-                return
+        if connection.is_idle or connection.is_answered:
+            self._hang_up(connection)
+            return
+        if len(connection.request.received) > _LARGE_BYTES:
+            self._dismiss(each for each in self._waiting if each.is_idle)
+        connection.settimeout(self.cfg.timeout)
+        self.handle(self.sockets[0], connection, connection.address)
+        if connection.may_stay:
+            connection.expect(time.monotonic() + self.cfg.keepalive)
+        elif connection.request.is_whole:
+            self._hang_up(connection)
+        else:
+            connection.linger(time.monotonic() + _LINGER_SECONDS)
+
+    def _hang_up(self, connection: _Connection) -> None:
+        self._waiting.remove(connection)
+        self._selector.unregister(connection)
         connection.hang_up()
 
     def _dismiss(self, connections: Iterable[_Connection]) -> None:
-        """Let clients go that took too long, or for whom there is no room."""
+        """Let clients go that took too long, or for whom there is no room; idle ones without a word."""
         for connection in list(connections):
-            self._leave(connection)
-            if not connection.is_answered:
+            if not (connection.is_answered or connection.is_idle):
                 connection.say(_TOO_SLOW)
-            connection.hang_up()
+            self._hang_up(connection)
 
     def _wake_up(self, pipe: int) -> None:
         os.read(pipe, 1)

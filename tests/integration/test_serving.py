@@ -287,12 +287,71 @@ class TestClients:
         assert json.loads(answer) == {"predictions": 50_000 * [{"dot_product": score}]}
 
 
+class TestConnections:
+    """What a connection carries, and when it ends."""
+
+    def test_it_carries_one_request_after_another(self, server: Running, score: float) -> None:
+        """Whatever is answered, refusals too; the client opens one connection only."""
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        connection.connect()
+        first = connection.sock
+        for path, body, expected in (("/invocations", PAIR, 200), ("/nowhere", PAIR, 404), ("/invocations", PAIR, 200)):
+            connection.request("POST", path, body, {"Content-Type": CSV})
+            response = connection.getresponse()
+            answer = response.read().decode()
+            assert (response.status, response.getheader("Connection")) == (expected, "keep-alive")
+        assert connection.sock is first
+        assert answer == f'{{"predictions": [{{"dot_product": {score!r}}}]}}'
+        connection.close()
+
+    @pytest.mark.parametrize(
+        "head", [b"POST /invocations HTTP/1.1\r\nHost: a\r\nConnection: close", b"POST /invocations HTTP/1.0"]
+    )
+    def test_it_ends_when_the_client_wants_that(self, server: Running, head: bytes) -> None:
+        """By a header, or by speaking HTTP/1.0."""
+        assert self.sent(server, head + b"\r\nContent-Length: 19\r\n\r\n" + PAIR) < 1
+
+    def test_it_ends_quietly_when_nothing_comes_any_more(self, server: Running) -> None:
+        """After two seconds, without a word behind the answer."""
+        request = b"POST /invocations HTTP/1.1\r\nHost: a\r\nContent-Length: 19\r\n\r\n" + PAIR
+        assert 1.5 < self.sent(server, request) < 10
+
+    def test_of_two_requests_at_once_the_first_is_answered(self, server: Running) -> None:
+        """The connection ends behind it, which says that the second one is to be sent again."""
+        request = b"POST /invocations HTTP/1.1\r\nHost: a\r\nContent-Length: 19\r\n\r\n" + PAIR
+        assert self.sent(server, 2 * request) < 1
+
+    def test_idle_ones_end_before_a_large_request_is_answered(self, model: Path, tmp_path: Path) -> None:
+        """So that nobody waits behind it while another worker is free."""
+        with served(model, tmp_path / "log", "--workers", "1") as running:
+            idle = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
+            idle.request("GET", "/ping")
+            idle.getresponse().read()
+            start = time.monotonic()
+            assert running.invoke(PAIR * 10_000)[0] == 200
+            assert idle.sock.recv(1) == b""
+            assert time.monotonic() - start < 1.5
+            idle.close()
+
+    @staticmethod
+    def sent(server: Running, content: bytes) -> float:
+        """Send bytes; give the seconds after which the server hung up, having given one answer."""
+        client = socket.create_connection(("127.0.0.1", server.port))
+        client.sendall(content)
+        start = time.monotonic()
+        received = read_all(client)
+        assert received[8:].startswith(b" 200 OK\r\n")
+        assert received.count(b" 200 OK") == 1
+        assert received.endswith(b"}]}")
+        return time.monotonic() - start
+
+
 class TestRobustness:
     """Clients that misbehave, and workers that die."""
 
     def test_slow_clients(self, server: Running, score: float) -> None:
         """Forty clients that sent half a request hold nobody up, and are answered when the rest comes."""
-        head = b"POST /invocations HTTP/1.1\r\nHost: a\r\nContent-Length: 19\r\n\r\n"
+        head = b"POST /invocations HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 19\r\n\r\n"
         slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(40)]
         for number, client in enumerate(slow):
             client.sendall((head + PAIR)[: 5 + number])
