@@ -10,7 +10,10 @@ place=$PWD/build/mutants
 [ $# -gt 0 ] || set -- \
     ipinsights/hyperparameters.py:tests/unit/test_hyperparameters.py \
     ipinsights/sampling.py:tests/unit/test_sampling.py \
-    ipinsights/data.py:tests/unit/test_data.py
+    ipinsights/data.py:tests/unit/test_data.py \
+    ipinsights/sagemaker/formats.py:tests/unit/test_formats.py \
+    ipinsights/sagemaker/decoding.py:tests/unit/test_decoding.py \
+    ipinsights/sagemaker/encoding.py:tests/unit/test_encoding.py
 
 rm -rf "$place" && mkdir -p "$place"
 git archive HEAD | tar -x -C "$place"

@@ -61,6 +61,11 @@ class TestDecode:
         in_json = decode(lines({"features": [7, "1.2.3.4"]}), JSON_LINES)
         assert in_json.entities.tolist() == decode(b"7,1.2.3.4", CSV).entities.tolist()
 
+    def test_a_bracket_may_stand_alone(self) -> None:
+        """So the guide's example of JSON Lines ends, if one breaks its last line."""
+        body = b'{"features":["a","1.2.3.4"]},\n{"features":["b","1.2.3.5"]}\n]\n'
+        assert decode(body, JSON_LINES).ips.tolist() == [0x01020304, 0x01020305]
+
     def test_blank_lines_count_for_nothing(self) -> None:
         """Neither in CSV nor in JSON Lines."""
         assert len(decode(b"\na,1.2.3.4\n\n", CSV)) == 1
@@ -153,6 +158,19 @@ class TestRefuse:
                 b'{"instances": [{"features": ["a", "1.2.3.256"]}]}',
                 'the payload, instance 1: "1.2.3.256" is no IPv4 address: 256 is more than 255.',
             ),
+            (
+                '{"instances": [{"features": ["a", "één.2.3.4"]}]}'.encode(),
+                'the payload, instance 1: "één.2.3.4" is no IPv4 address: it must be four numbers from 0 to 255, '
+                "separated by dots.",
+            ),
+            (
+                json.dumps({"instances": ["x" * 58]}).encode(),
+                f'the payload, instance 1: an instance must be {SHAPES}, this one is "{"x" * 58}".',
+            ),
+            (
+                json.dumps({"instances": ["x" * 59]}).encode(),
+                f'the payload, instance 1: an instance must be {SHAPES}, this one is "{"x" * 59}....',
+            ),
         ],
     )
     def test_json(self, body: bytes, message: str) -> None:
@@ -170,6 +188,12 @@ class TestRefuse:
         """A text that goes over two lines is no record."""
         message = refusal(b'{"features":["a","1.2.3.4"]}\n{"features":["b",\n"1.2.3.4"]}', JSON_LINES)
         assert message.startswith("the payload:2: it is no JSON: ")
+
+    def test_a_body_that_is_no_json(self) -> None:
+        """The body is named, and the place in it."""
+        message = refusal(b'{"instances": [{"features": ["a", "1.2.3.4"}]}', JSON)
+        assert message.startswith("the payload: it is no JSON: ")
+        assert message.endswith("line 1 column 44 (char 43).")
 
     def test_an_error_among_many(self) -> None:
         """The one bad address of two hundred is found."""

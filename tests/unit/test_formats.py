@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,8 +62,17 @@ class TestNegotiate:
                 "Accept type 'text/csv' is not supported: ask for application/json or application/jsonlines, or leave "
                 "the header out.",
             ),
+            (
+                "application/json;q=0",
+                "Accept type 'application/json;q=0' is not supported: ask for application/json or "
+                "application/jsonlines, or leave the header out.",
+            ),
+            ("application/json; verbose=true=", "Parameter 'verbose' of Accept must be True or False. Got 'true='."),
+            ("application/json; verbose=Xtrue", "Parameter 'verbose' of Accept must be True or False. Got 'Xtrue'."),
             ("application/json; verbose=yes", "Parameter 'verbose' of Accept must be True or False. Got 'yes'."),
             ("application/json; q=many", "Quality must be a number from 0 to 1. Got q=many."),
+            ("application/json; q=1.01", "Quality must be a number from 0 to 1. Got q=1.01."),
+            ("application/json; q=-0.01", "Quality must be a number from 0 to 1. Got q=-0.01."),
             ("application/json; q=nan", "Quality must be a number from 0 to 1. Got q=nan."),
         ],
     )
@@ -79,6 +90,12 @@ class TestNegotiate:
         except RequestError as error:
             found = error.status
         assert found in (JSON, JSON_LINES, 406)
+
+
+def test_a_refusal_keeps_what_is_allowed() -> None:
+    """A refused method is answered with the one that is allowed."""
+    refusal = RequestError(HTTPStatus.METHOD_NOT_ALLOWED, "Use GET.", allow="GET")
+    assert (refusal.status, str(refusal), refusal.allow) == (405, "Use GET.", "GET")
 
 
 class TestRequestMediaType:
