@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,10 +22,9 @@ from ipinsights.testing import save_random_model
 from ipinsights.thresholds import Threshold
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
+GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
@@ -54,6 +54,18 @@ class TestBytes:
         assert body(JSON, {"dot_product": scores}) == (
             '{"predictions": [{"dot_product": -0.0025198650546371937}, {"dot_product": -0.012088463641703129}]}'
         )
+
+    def test_five_verbose_answers_of_the_original(self) -> None:
+        """Its own embeddings come out in its bytes; its scores are their inner products."""
+        text = (GOLDEN / "predictions.json").read_text().rstrip("\n")
+        records = json.loads(text)["predictions"]
+        columns = {key: np.array([record[key] for record in records], dtype=np.float32) for key in records[0]}
+        assert list(columns) == ["dot_product", "ip_embedding", "entity_embedding"]
+        assert body(JSON, columns) == text
+        one_by_one = [{key: values[row : row + 1] for key, values in columns.items()} for row in range(len(records))]
+        assert body(JSON, *one_by_one) == text
+        products = np.einsum("nd,nd->n", columns["ip_embedding"], columns["entity_embedding"])
+        assert columns["dot_product"] == pytest.approx(products, rel=1e-6)
 
     def test_json_lines_as_observed(self) -> None:
         """No blanks, a newline behind each record; two digits more than in the one public line, which is cut at 15."""
