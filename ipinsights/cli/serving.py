@@ -59,7 +59,7 @@ def transform(inputs: tuple[Path, ...], model_dir: Path, concurrency: int | None
     from ipinsights.sagemaker.transform import Transform
 
     done, kept = Transform(model_dir, concurrency=concurrency or available_cpus(), **options).run(inputs)
-    click.echo(f"Transformed {done} files; {kept} were there already.", err=True)
+    click.echo(f"Files transformed: {done}; outputs that were there already: {kept}.", err=True)
 
 
 COMMANDS = (serve, transform)

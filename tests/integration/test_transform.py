@@ -62,7 +62,7 @@ class TestTransform:
         out = tmp_path / "out"
         done = run("transform", tmp_path / "in", alone, "--model-dir", model, "--output-dir", out,
                    "--max-payload-mb", 1, "--concurrency", 2)  # fmt: skip
-        assert (done.returncode, done.stderr) == (0, "Transformed 3 files; 0 were there already.\n")
+        assert (done.returncode, done.stderr) == (0, "Files transformed: 3; outputs that were there already: 0.\n")
         targets = [out / "deep" / "large.csv.out", out / "small.csv.out", out / "alone.csv.out"]
         assert sorted(path for path in out.rglob("*") if path.is_file()) == sorted(targets)
         for source, target in zip([*sources, alone], targets):
@@ -112,7 +112,7 @@ class TestTransform:
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "a.csv.out").write_text("kept")
         done = run("transform", *sources, "--model-dir", model, "--output-dir", tmp_path / "out")
-        assert (done.returncode, done.stderr) == (0, "Transformed 1 files; 1 were there already.\n")
+        assert (done.returncode, done.stderr) == (0, "Files transformed: 1; outputs that were there already: 1.\n")
         assert (tmp_path / "out" / "a.csv.out").read_text() == "kept"
         assert (tmp_path / "out" / "b.csv.out").read_text().splitlines() == expected_lines(model, sources[1])
 
