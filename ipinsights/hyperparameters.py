@@ -1,4 +1,4 @@
-"""The hyperparameters: one table, and everything that derives from it.
+"""The hyperparameters of a job, and everything else that derives from their table.
 
 They arrive as a map of strings, as SageMaker sends them. Parsing reports every fault at once, because a job may have
 taken minutes to start; the table also gives the defaults, the command line's listing and the reference page.
@@ -11,139 +11,27 @@ from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from ipinsights.domains import AutoOrNumber, Choice, Domain, Number, Text
+from ipinsights.domains import Number
 from ipinsights.errors import ClientError
+from ipinsights.hyperparameter_table import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ipinsights.hyperparameter_table import Hyperparameter
+
 __all__ = [
-    "TABLE",
-    "Hyperparameter",
     "Hyperparameters",
-    "TuningRange",
     "default_configuration",
     "describe",
     "final_configuration",
     "specification",
 ]
 
-_DOCUMENTED = "SageMaker developer guide, IP Insights Hyperparameters"
-_SEEN = "default-input.json, printed in the original's log"
-
 # One MXNet array holds fewer than 2^31 elements: the original's documented 8 GB of float32.
 _MAX_ELEMENTS = 2**31 - 1
 # SageMaker's hyperparameter specification has no open ranges.
 _LARGEST_INTEGER = 2**31 - 1
-
-
-@dataclass(frozen=True)
-class TuningRange:
-    """Range that the documents recommend for hyperparameter tuning."""
-
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.low} to {self.high}"
-
-
-@dataclass(frozen=True)
-class Hyperparameter:
-    """One row of the table.
-
-    Attributes
-    ----------
-    name
-        As SageMaker spells it. A leading underscore marks the original's undocumented ones.
-    domain
-        Which values are allowed.
-    default
-        As a text; None if the hyperparameter is required.
-    help
-        What it does, in a sentence.
-    tuning
-        Recommended range for tuning; None if it is not to be tuned.
-    source
-        Where name, range and default are known from.
-    """
-
-    name: str
-    domain: Domain
-    default: str | None
-    help: str
-    tuning: TuningRange | None = None
-    source: str = _DOCUMENTED
-
-    @property
-    def is_documented(self) -> bool:
-        """Whether the developer guide lists it."""
-        return not self.name.startswith("_")
-
-    @property
-    def field_name(self) -> str:
-        """Name of its field in :class:`Hyperparameters`."""
-        return self.name.lstrip("_")
-
-
-# Documented ones in the alphabetical order in which the original prints them, then its hidden ones.
-TABLE = (
-    Hyperparameter(
-        "batch_metrics_publish_interval", Number(int, 1), "1000",
-        "Print speed and metrics every so many batches.",
-    ),
-    Hyperparameter(
-        "epochs", Number(int, 1), "10",
-        "Passes over the training data.", TuningRange(1, 100),
-    ),
-    Hyperparameter(
-        "learning_rate", Number(float, 1e-6, 10.0), "0.001",
-        "Step size of the Adam optimizer.", TuningRange(1e-4, 0.1),
-    ),
-    Hyperparameter(
-        "mini_batch_size", Number(int, 1, 500_000), "10000",
-        "Records of one optimizer step.", TuningRange(100, 50_000),
-    ),
-    Hyperparameter(
-        "num_entity_vectors", Number(int, 1, 250_000_000), None,
-        "Rows of the table that entities are hashed into; twice the number of distinct entities is a good start.",
-        TuningRange(10_000, 1_000_000),
-    ),
-    Hyperparameter(
-        "num_ip_encoder_layers", Number(int, 0, 100), "1",
-        "Fully connected layers that encode an address.", TuningRange(1, 10),
-    ),
-    Hyperparameter(
-        "random_negative_sampling_rate", Number(int, 0, 500), "1",
-        "R: negatives with a random address, for each row.", TuningRange(0, 10),
-    ),
-    Hyperparameter(
-        "shuffled_negative_sampling_rate", Number(int, 0, 500), "1",
-        "S: negatives with the address of another row of the batch, for each row.", TuningRange(0, 10),
-    ),
-    Hyperparameter(
-        "vector_dim", Number(int, 4, 4096), None,
-        "Width of the embeddings of entities and addresses; 128 is a good start.", TuningRange(8, 256),
-    ),
-    Hyperparameter(
-        "weight_decay", Number(float, 0.0, 10.0), "0.00001",
-        "L2 regularization, added to the gradient.", TuningRange(0.0, 1.0),
-    ),
-    Hyperparameter(
-        "_kvstore", Choice(("auto_gpu", "auto_cpu", "local", "device", "dist_sync", "dist_async", "dist_device_sync")),
-        "auto_gpu", "How devices and hosts exchange parameters.", source=_SEEN,
-    ),
-    Hyperparameter(
-        "_log_level", Choice(("debug", "info", "warning", "error", "critical")),
-        "info", "The least serious lines that are logged.", source=_SEEN,
-    ),
-    Hyperparameter("_num_gpus", AutoOrNumber(0), "auto", "Devices of a host to train on.", source=_SEEN),
-    Hyperparameter("_num_kv_servers", AutoOrNumber(1), "auto", "Parameter servers of a distributed job.", source=_SEEN),
-    Hyperparameter(
-        "_tuning_objective_metric", Text(), "", "What a tuning job looks at; training does not.", source=_SEEN,
-    ),
-)  # fmt: skip
-"""Every hyperparameter there is."""
 
 _ROWS = {row.name: row for row in TABLE}
 

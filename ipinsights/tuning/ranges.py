@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ipinsights.domains import Number
 from ipinsights.errors import ClientError
-from ipinsights.hyperparameters import TABLE, Hyperparameter
+from ipinsights.hyperparameter_table import TABLE, Hyperparameter
 
 if TYPE_CHECKING:
     import optuna

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipinsights.errors import ClientError
+from ipinsights.hyperparameter_table import TABLE
 from ipinsights.hyperparameters import (
-    TABLE,
     Hyperparameters,
     default_configuration,
     describe,
@@ -321,7 +321,7 @@ class TestTable:
         assert list(entries) == [row.name for row in DOCUMENTED]
         assert entries["weight_decay"] == {
             "Name": "weight_decay",
-            "Description": "L2 regularization, added to the gradient.",
+            "Description": "L2 regularization, added to the gradient of all parameters but the embeddings of entities.",
             "Type": "Continuous",
             "Range": {"ContinuousParameterRangeSpecification": {"MinValue": "0.0", "MaxValue": "10.0"}},
             "IsTunable": True,

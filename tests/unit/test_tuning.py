@@ -11,7 +11,7 @@ import pytest
 
 from ipinsights.domains import Number
 from ipinsights.errors import ClientError
-from ipinsights.hyperparameters import TABLE
+from ipinsights.hyperparameter_table import TABLE
 from ipinsights.testing import PlantedNetworks
 from ipinsights.tuning.plots import draw_search
 from ipinsights.tuning.ranges import SearchRange
