@@ -66,9 +66,9 @@ class CPULearner(Learner):
         _keep_freed_memory()
         super().__init__(hyperparameters, seed=seed)
         self._arrays = {name: memory(array) for name, array in super().parameters().items()}
+        # Written to, unlike np.zeros: memory that is not there after all is missed now, and no step waits for pages.
         self._moments: dict[str, Moments] = {
-            # not zeros_like, which would write to memory that may never be needed
-            name: (np.zeros(array.shape, np.float32), np.zeros(array.shape, np.float32))
+            name: (np.full(array.shape, 0, np.float32), np.full(array.shape, 0, np.float32))
             for name, array in self._arrays.items()
         }
         self._adam = Adam(hyperparameters.learning_rate, hyperparameters.weight_decay)
