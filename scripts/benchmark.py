@@ -22,22 +22,21 @@ import click
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from ipinsights.sampling import Records
+    from collections.abc import Callable
 
 TUTORIAL = {"num_entity_vectors": 20_000, "vector_dim": 128, "mini_batch_size": 1000, "learning_rate": 0.01,
             "random_negative_sampling_rate": 5}  # fmt: skip
 DEFAULTS = {"num_entity_vectors": 20_000, "vector_dim": 128, "mini_batch_size": 10_000}
 # What is varied, one at a time, around the tutorial's settings.
 GROWTH = {
-    "num_entity_vectors": [20_000, 200_000, 1_000_000],
+    "num_entity_vectors": [20_000, 1_000_000, 5_000_000],
     "vector_dim": [32, 128, 512],
     "num_ip_encoder_layers": [0, 1, 2, 3],
     "random_negative_sampling_rate": [1, 5, 20],
     "mini_batch_size": [100, 1000, 10_000],
 }
-SECONDS = 3.0
+PARTS = ("peers", "growth", "files")
+STEP = str(Path(__file__).with_name("benchmark_step.py"))
 # Larger numbers are shown without decimals.
 _WHOLE_FROM = 1000
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
@@ -56,24 +55,39 @@ PEERS = [
 @click.option("-o", "--output-dir", default="bench", show_default=True, type=click.Path(path_type=Path))
 @click.option("--rounds", default=5, show_default=True, help="Interleaved rounds; medians and spreads are over them.")
 @click.option("--rows", default=1_000_000, show_default=True, help="Rows of the file to read and to score.")
-@click.option("--measure", hidden=True, help="Internal: one measurement, KIND=JSON of hyperparameters.")
-def main(output_dir: Path, rounds: int, rows: int, measure: str | None) -> None:
-    """Measure everything, and write results.md and results.json."""
-    if measure:
-        kind, _, settings = measure.partition("=")
-        print(records_per_second(kind, json.loads(settings)))
-        return
-    results = {
-        "machine": {"processor": platform.processor() or platform.machine(), "cores": len(os.sched_getaffinity(0))},
-        "peers at the tutorial's settings": beside_peers(TUTORIAL, rounds),
-        "peers at the defaults": beside_peers(DEFAULTS, rounds),
-        **{f"growth with {name}": growth(name, values, rounds) for name, values in GROWTH.items()},
-        "files": files(rows, rounds),
-    }
+@click.option("--part", "parts", type=click.Choice(PARTS), multiple=True, default=PARTS, help="What to measure.")
+def main(output_dir: Path, rounds: int, rows: int, parts: tuple[str, ...]) -> None:
+    """Measure everything, or some parts, and write results.md, results.json and, with matplotlib, growth.svg."""
+    measured_parts = {"peers": peers, "growth": all_growth, "files": lambda rounds: {"files": files(rows, rounds)}}
     output_dir.mkdir(parents=True, exist_ok=True)
-    (output_dir / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    path = output_dir / "results.json"
+    # What was measured before and is not asked for now stays.
+    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    results["machine"] = f"{len(os.sched_getaffinity(0))} cores, {platform.processor() or platform.machine()}"
+    for part in parts:
+        results.update(measured_parts[part](rounds))
+    path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     (output_dir / "results.md").write_text(markdown(results), encoding="utf-8")
     print(markdown(results))
+    if find_spec("matplotlib"):
+        from benchmark_plots import draw_all
+
+        draw_all(output_dir)
+
+
+def peers(rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Measure ourselves beside others, at two settings."""
+    return {
+        "peers at the tutorial's settings": beside_peers(TUTORIAL, rounds),
+        "peers at the defaults": beside_peers(DEFAULTS, rounds),
+    }
+
+
+def all_growth(rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Measure what each hyperparameter, and a second core, does to the speed."""
+    found = {f"growth with {name}": growth(name, values, rounds) for name, values in GROWTH.items()}
+    cores = {str(n): lambda n=n: measured("cpu", TUTORIAL, {}, num_cores=n) for n in (1, 2)}
+    return {**found, "growth with cores": interleaved(cores, rounds)}
 
 
 def beside_peers(settings: dict[str, Any], rounds: int) -> dict[str, list[float]]:
@@ -97,126 +111,14 @@ def interleaved(measurements: dict[str, Callable[[], float]], rounds: int) -> di
     return found
 
 
-def measured(kind: str, settings: dict[str, Any], environment: dict[str, str]) -> float:
-    """Measure in a process of its own."""
-    command = [sys.executable, __file__, "--measure", f"{kind}={json.dumps(settings)}"]
+def measured(
+    kind: str, settings: dict[str, Any], environment: dict[str, str], *, num_cores: int | None = None
+) -> float:
+    """Measure in a process of its own, on all cores or the first few."""
+    pinned = ["taskset", "--cpu-list", f"0-{num_cores - 1}"] if num_cores else []
+    command = [*pinned, sys.executable, STEP, kind, json.dumps(settings)]
     done = subprocess.run(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, check=True)  # noqa: S603
     return float(done.stdout)
-
-
-def records_per_second(kind: str, settings: dict[str, Any]) -> float:
-    """Train on random rows for some seconds after a warm-up of one base batch; negatives count, as in the log."""
-    build = {"cpu": our_step, "gluon": our_step, "gluon-plain": gluon_step}.get(kind, torch_step)
-    train = build(kind, settings)
-    batches = base_batches(settings)
-    train(next(batches))
-    start, num_records = time.perf_counter(), 0
-    while time.perf_counter() - start < SECONDS:
-        records = next(batches)
-        train(records)
-        num_records += len(records)
-    return num_records / (time.perf_counter() - start)
-
-
-def base_batches(settings: dict[str, Any]) -> Iterator[Records]:
-    """Give base batches of random rows without end; making them is part of what is measured."""
-    from ipinsights.batches import BaseBatches
-    from ipinsights.hyperparameters import Hyperparameters
-
-    values = Hyperparameters(**settings)
-    rng = np.random.default_rng(1)
-    num_rows = 50 * values.mini_batch_size
-    rows = rng.integers(values.num_entity_vectors, size=num_rows).astype(np.int32)
-    batches = BaseBatches(rows, rng.integers(2**32, size=num_rows, dtype=np.uint32), values, seed=1)
-    for epoch in range(2**31):
-        for batch in batches.epoch(epoch):
-            yield batch.records
-
-
-def our_step(kind: str, settings: dict[str, Any]) -> Callable[[Records], None]:
-    """Give what trains on a base batch with one of our learners."""
-    from ipinsights.cpu_learner import CPULearner
-    from ipinsights.hyperparameters import Hyperparameters
-    from ipinsights.learner import Learner
-    from ipinsights.metrics import RunningClassification
-
-    learner = {"cpu": CPULearner, "gluon": Learner}[kind](Hyperparameters(**settings))
-    metrics = RunningClassification()
-
-    def train(records: Records) -> None:
-        for labels, scores in learner.learn(records):
-            metrics.update(labels, scores)
-
-    return train
-
-
-def gluon_step(_: str, settings: dict[str, Any]) -> Callable[[Records], None]:
-    """Give what trains on a base batch as one would write it down in Gluon: the same network, metrics after a step."""
-    from ipinsights._mxnet import mx
-    from ipinsights.encoder import octet_rows
-    from ipinsights.hyperparameters import Hyperparameters
-    from ipinsights.metrics import RunningClassification
-    from ipinsights.model import IPEncoder
-
-    class Net(mx.gluon.HybridBlock):
-        def __init__(self, values: Hyperparameters) -> None:
-            super().__init__()
-            with self.name_scope():
-                self.entities = mx.gluon.nn.Embedding(values.num_entity_vectors, values.vector_dim, sparse_grad=True)
-                self.ip_encoder = IPEncoder(values.vector_dim, values.num_ip_encoder_layers)
-
-        def hybrid_forward(self, F: Any, rows: Any, octets: Any) -> Any:
-            return F.sum(self.entities(rows) * self.ip_encoder(octets), axis=1)
-
-    values = Hyperparameters(**settings)
-    net, loss_of, metrics = Net(values), mx.gluon.loss.SigmoidBCELoss(), RunningClassification(lag=0)
-    net.initialize()
-    net.hybridize()
-    trainer = mx.gluon.Trainer(net.collect_params(), "adam", {"learning_rate": values.learning_rate})
-
-    def train(records: Records) -> None:
-        for start in range(0, len(records), values.mini_batch_size):
-            batch = records[start : start + values.mini_batch_size]
-            rows, octets = (mx.nd.array(x, dtype="int32") for x in (batch.entity_rows, octet_rows(batch.ips)))
-            with mx.autograd.record():
-                scores = net(rows, octets)
-                loss = loss_of(scores, mx.nd.array(batch.labels))
-            loss.backward()
-            trainer.step(len(batch))
-            metrics.update(batch.labels, scores)
-
-    return train
-
-
-def torch_step(kind: str, settings: dict[str, Any]) -> Callable[[Records], None]:
-    """Give what trains on a base batch with PyTorch: the same network, lazy (sparse) or fused dense Adam."""
-    import torch
-    from torch.nn import functional
-
-    from ipinsights.encoder import octet_rows
-
-    dim, size, sparse = settings["vector_dim"], settings["mini_batch_size"], kind == "torch-sparse"
-    entities = torch.nn.Embedding(settings["num_entity_vectors"], dim, sparse=sparse)
-    octets, layer = torch.nn.Embedding(1024, dim // 4), torch.nn.Linear(dim, dim)
-    rest = [*octets.parameters(), *layer.parameters(), *([] if sparse else entities.parameters())]
-    optimizers = [torch.optim.Adam(rest, lr=0.01, fused=True)]
-    optimizers += [torch.optim.SparseAdam(entities.parameters(), lr=0.01)] if sparse else []
-
-    def train(records: Records) -> None:
-        rows, labels = torch.from_numpy(records.entity_rows.astype(np.int64)), torch.from_numpy(records.labels)
-        places = torch.from_numpy(octet_rows(records.ips).astype(np.int64))
-        for start in range(0, len(records), size):
-            part = slice(start, start + size)
-            ips = layer(functional.relu(octets(places[part]).flatten(1)))
-            scores = (entities(rows[part]) * ips).sum(1)
-            loss = functional.binary_cross_entropy_with_logits(scores, labels[part])
-            for optimizer in optimizers:
-                optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            for optimizer in optimizers:
-                optimizer.step()
-
-    return train
 
 
 def files(num_rows: int, rounds: int) -> dict[str, list[float]]:
@@ -232,6 +134,9 @@ def files(num_rows: int, rounds: int) -> dict[str, list[float]]:
         measurements = {
             "rows read a second": lambda: num_rows / reading(data),
             "pairs scored a second, CSV to CSV, start-up included": lambda: num_rows / ipinsights(*score_all),
+            "pairs transformed a second, CSV to JSON Lines, start-up included": lambda: (
+                num_rows / transforming(data, model)
+            ),
             "seconds to score one line": lambda: ipinsights(*score_one),
             "seconds of --help": lambda: ipinsights("--help"),
             "microseconds of a single pair": lambda: single_pair(model),
@@ -265,6 +170,12 @@ def ipinsights(*arguments: str) -> float:
     return time.perf_counter() - start
 
 
+def transforming(data: Path, model: Path) -> float:
+    """Give the seconds of a batch transform into a folder of its own."""
+    with tempfile.TemporaryDirectory(dir=data.parent) as folder:
+        return ipinsights("transform", str(data), "--model-dir", str(model), "--output-dir", folder)
+
+
 def single_pair(model: Path) -> float:
     """Give the microseconds of scoring one pair with a loaded model."""
     from ipinsights.predictor import Predictor
@@ -280,7 +191,7 @@ def single_pair(model: Path) -> float:
 
 def markdown(results: dict[str, Any]) -> str:
     """Give the results as tables: median, smallest and largest of the rounds, and the ratio to the first row."""
-    lines = [f"{results['machine']['cores']} cores, {results['machine']['processor']}"]
+    lines = [results["machine"]]
     for title, rows in results.items():
         if title == "machine":
             continue

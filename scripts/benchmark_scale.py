@@ -27,12 +27,12 @@ from ipinsights.hyperparameters import Hyperparameters
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+RESULTS = Path("bench", "scale.jsonl")
 IPINSIGHTS = [sys.executable, "-m", "ipinsights"]
 _ROWS_AT_A_TIME = 2_000_000
 # Of what is free; the rest is for rows, batches, Python and whatever else runs.
 _SHARE_FOR_THE_MODEL = 0.93
-# The second epoch tells the speed: in the first the kernel hands out the memory of the entities that occur.
-SETTINGS = {"vector_dim": 128, "epochs": 2}
+SETTINGS = {"vector_dim": 128, "epochs": 1}
 
 
 @click.group()
@@ -43,26 +43,32 @@ def main() -> None:
 @main.command()
 @click.argument("counts", type=int, nargs=-1, required=True)
 @click.option("--users", default=1_000_000, show_default=True, help="Distinct entities of the file.")
-def rows(counts: tuple[int, ...], users: int) -> None:
-    """Train at the defaults on files of so many rows."""
+@click.option(
+    "-H", "given", multiple=True, help="Other hyperparameters than the defaults at 128 dimensions, name=value."
+)
+def rows(counts: tuple[int, ...], users: int, given: tuple[str, ...]) -> None:
+    """Train on files of so many rows."""
+    settings = {**SETTINGS, "num_entity_vectors": 2 * users, **dict(each.split("=", 1) for each in given)}
     for count in counts:
         with tempfile.TemporaryDirectory() as folder:
             data = Path(folder, "rows.csv")
             write_rows(data, count, users)
-            click.echo(f"{count:,} rows: {describe(job(data, {**SETTINGS, 'num_entity_vectors': 2 * users}))}")
+            tell("rows", {"rows": count, **settings}, job(data, settings), num_rows=count)
 
 
 @main.command()
 @click.argument("counts", type=int, nargs=-1, required=True)
-def entities(counts: tuple[int, ...]) -> None:
-    """Train on a million rows at the defaults with so many entity vectors, 128 wide."""
+@click.option(
+    "-H", "given", multiple=True, help="Other hyperparameters than the defaults at 128 dimensions, name=value."
+)
+def entities(counts: tuple[int, ...], given: tuple[str, ...]) -> None:
+    """Train on a million rows with so many entity vectors."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "rows.csv")
         write_rows(data, 1_000_000, max(counts) // 2)
         for count in counts:
-            found = job(data, {**SETTINGS, "num_entity_vectors": count})
-            predicted = training_bytes(Hyperparameters(count, 128), num_rows=1_000_000)
-            click.echo(f"{count:,} entity vectors: {describe(found)}; {predicted / 1e9:.2f} GB by the formula")
+            settings = {**SETTINGS, "num_entity_vectors": count, **dict(each.split("=", 1) for each in given)}
+            tell("entities", settings, job(data, settings), num_rows=1_000_000)
 
 
 @main.command()
@@ -76,8 +82,9 @@ def largest(vector_dim: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         data, model, output = Path(folder, "rows.csv"), Path(folder, "model"), Path(folder, "scores.csv")
         write_rows(data, 1_000_000, count // 2)
-        found = job(data, {**SETTINGS, "vector_dim": vector_dim, "num_entity_vectors": count}, model)
-        click.echo(f"{count:,} x {vector_dim}: {describe(found)}")
+        settings = {**SETTINGS, "vector_dim": vector_dim, "num_entity_vectors": count}
+        found = job(data, settings, model)
+        tell("largest", settings, found, num_rows=1_000_000)
         click.echo(f"model_algo-1: {(model / 'model_algo-1').stat().st_size / 1e9:.1f} GB")
         seconds, peak, _ = run("score", data, "--model-dir", model, "-o", output)
         click.echo(f"a million pairs scored: {seconds:.1f} s, {peak / 1e9:.2f} GB at the peak, mapped file included")
@@ -96,29 +103,24 @@ def write_rows(path: Path, count: int, users: int) -> None:
 
 
 def job(data: Path, hyperparameters: dict[str, Any], model: Path | None = None) -> dict[str, float]:
-    """Train, and give seconds to the first batch, of an epoch and of the whole job, and bytes at the peak."""
+    """Train, and give seconds to the first batch, of the epoch and of the whole job, and bytes at the peak."""
     marks: dict[str, float] = {}
 
     def note(line: str, seconds: float) -> None:
-        for name, mark in (
-            ("first", "epoch=0, batch=0 train"),
-            ("begin", "epoch=1, batch=0 train"),
-            ("end", "epoch=1, train"),
-        ):
+        for name, mark in (("first", "epoch=0, batch=0 train"), ("end", "epoch=0, train")):
             if mark in line:
                 marks.setdefault(name, seconds)
 
     given = [word for name, value in hyperparameters.items() for word in ("-H", f"{name}={value}")]
     with tempfile.TemporaryDirectory(dir=data.parent) as spare:
         seconds, peak, records = run("train", "--train", data, "--model-dir", model or spare, *given, look_on=note)
-    epoch = marks["end"] - marks["begin"]
-    return {"first": marks["first"], "epoch": epoch, "whole": seconds, "peak": peak, "speed": records / 2 / epoch}
+    epoch = marks["end"] - marks["first"]
+    return {"first": marks["first"], "epoch": epoch, "whole": seconds, "peak": peak, "speed": records / epoch}
 
 
 def run(*arguments: Any, look_on: Callable[[str, float], None] | None = None) -> tuple[float, int, int]:
     """Run a command; give its seconds, its peak memory in bytes and the records that its log tells of."""
     start, records = time.perf_counter(), 0
-    command = [*IPINSIGHTS, *map(str, arguments)]
     command = [*IPINSIGHTS, *map(str, arguments)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:  # noqa: S603
         assert process.stdout is not None
@@ -138,13 +140,19 @@ def counted(line: str) -> Iterator[int]:
         yield int(json.loads(line.removeprefix("#metrics "))["Metrics"]["Total Records Seen"]["sum"])
 
 
-def describe(found: dict[str, float]) -> str:
-    """Say what a job took."""
-    return (
-        f"first batch after {found['first']:.1f} s, epoch {found['epoch']:.1f} s "
-        f"({found['first'] / found['epoch']:.0%}), {found['speed']:,.0f} records/s, "
-        f"whole job {found['whole']:.1f} s, {found['peak'] / 1e9:.2f} GB at the peak"
+def tell(kind: str, settings: dict[str, Any], found: dict[str, float], *, num_rows: int) -> None:
+    """Say what a job took, and add it to the file of results."""
+    hyperparameters = Hyperparameters.parse({name: value for name, value in settings.items() if name != "rows"})
+    formula = training_bytes(hyperparameters, num_rows=num_rows)
+    given = ", ".join(f"{name}={value}" for name, value in settings.items() if name != "epochs")
+    click.echo(
+        f"{given}: first batch after {found['first']:.1f} s, epoch {found['epoch']:.1f} s "
+        f"({found['first'] / found['epoch']:.0%}), {found['speed']:,.0f} records/s, whole job {found['whole']:.1f} s, "
+        f"{found['peak'] / 1e9:.2f} GB at the peak, {formula / 1e9:.2f} GB by the formula"
     )
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    with RESULTS.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps({"kind": kind, "settings": settings, "formula": formula, **found}) + "\n")
 
 
 if __name__ == "__main__":
