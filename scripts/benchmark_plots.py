@@ -38,7 +38,8 @@ def draw_all(folder: Path) -> None:
     results, scale = folder / "results.json", folder / "scale.jsonl"
     if results.exists():
         measured = json.loads(results.read_text(encoding="utf-8"))
-        save(draw_growth({name: measured[f"growth with {name}"] for name in _LABELS}), folder / "growth.svg")
+        growth = {name: measured[f"growth with {name}"] for name in _LABELS if f"growth with {name}" in measured}
+        save(draw_growth(growth), folder / "growth.svg")
     if scale.exists():
         jobs = [json.loads(line) for line in scale.read_text(encoding="utf-8").splitlines()]
         save(draw_scale(jobs), folder / "scale.svg")

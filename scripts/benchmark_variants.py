@@ -1,0 +1,142 @@
+"""Measure what was tried with the step on a CPU and what its parts are worth: each change by itself, interleaved."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import subprocess
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import benchmark_step
+import click
+import numpy as np
+from benchmark import DEFAULTS, TUTORIAL, interleaved
+
+from ipinsights import adam, cpu_learner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from ipinsights.sampling import Records
+
+SETTINGS = {"tutorial": TUTORIAL, "defaults": DEFAULTS}
+
+
+class OneAfterAnother:
+    """What looks like a pool of threads, and does its work before it comes back."""
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Do some work, and give what promises its result."""
+        done: Future[Any] = Future()
+        done.set_result(work(*arguments))
+        return done
+
+
+def nothing() -> None:
+    """Leave the step as it is."""
+
+
+def products_on_all_threads() -> None:
+    """Let BLAS share each product among the cores."""
+    free = SimpleNamespace(limit=lambda **_: contextlib.nullcontext())
+    change_learner(lambda learner: setattr(learner, "_blas", free))
+
+
+def one_thread() -> None:
+    """Do nothing beside anything else: neither updates, nor spelling, nor copies of rows."""
+    change_learner(lambda learner: setattr(learner, "_pool", OneAfterAnother()))
+
+
+def sorted_entities() -> None:
+    """Take the entities of a base batch in the order of the table, which the memory likes."""
+
+    def distinct(_: Any, rows: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        found, places = np.unique(rows, return_inverse=True)
+        return found, places.astype(np.int32)
+
+    cpu_learner.CPULearner._distinct = distinct  # type: ignore[method-assign] # noqa: SLF001
+
+
+def batches_made_ahead() -> None:
+    """Draw the next base batch on a thread of its own while this one is learned."""
+    make = benchmark_step.base_batches
+
+    def ahead(settings: dict[str, Any]) -> Iterator[Records]:
+        batches = make(settings)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(next, batches)
+            while True:
+                records = waiting.result()
+                waiting = pool.submit(next, batches)
+                yield records
+
+    benchmark_step.base_batches = ahead
+
+
+def small_blocks() -> None:
+    """Let Adam work on an eighth as much at a time."""
+    adam._BLOCK_BYTES //= 8  # noqa: SLF001
+
+
+def large_blocks() -> None:
+    """Let Adam work on sixteen times as much at a time: more than a core's cache holds."""
+    adam._BLOCK_BYTES *= 16  # noqa: SLF001
+
+
+def memory_given_back() -> None:
+    """Leave it to the C library when freed memory goes back to the system."""
+    cpu_learner._keep_freed_memory = nothing  # noqa: SLF001
+
+
+def change_learner(change: Callable[[Any], None]) -> None:
+    """Change every learner behind its making."""
+    make = cpu_learner.CPULearner.__init__
+
+    def made(self: Any, *arguments: Any, **options: Any) -> None:
+        make(self, *arguments, **options)
+        change(self)
+
+    cpu_learner.CPULearner.__init__ = made  # type: ignore[method-assign]
+
+
+VARIANTS = {
+    "as it is": nothing,
+    "everything on one thread": one_thread,
+    "memory given back to the system": memory_given_back,
+    "Adam in blocks of 8 MB instead of 512 kB": large_blocks,
+    "Adam in blocks of 64 kB": small_blocks,
+    "entities in the order of the table": sorted_entities,
+    "next base batch made on a thread of its own": batches_made_ahead,
+    "products shared by all cores": products_on_all_threads,
+}
+
+
+@click.command()
+@click.option("--settings", type=click.Choice(list(SETTINGS)), default="tutorial", show_default=True)
+@click.option("--rounds", default=5, show_default=True)
+@click.option("--measure", hidden=True, help="Internal: one variant.")
+def main(settings: str, rounds: int, measure: str | None) -> None:
+    """Measure all variants, and print the median of each as a share of the step as it is."""
+    if measure:
+        VARIANTS[measure]()
+        print(benchmark_step.records_per_second("cpu", SETTINGS[settings]))
+        return
+    command = [sys.executable, __file__, "--settings", settings, "--measure"]
+
+    def measured(name: str) -> float:
+        return float(subprocess.run([*command, name], stdout=subprocess.PIPE, check=True).stdout)  # noqa: S603
+
+    found = interleaved({name: lambda name=name: measured(name) for name in VARIANTS}, rounds)
+    first = statistics.median(found["as it is"])
+    for name, values in found.items():
+        median = statistics.median(values)
+        print(f"| {name} | {median:,.0f} | {min(values):,.0f} to {max(values):,.0f} | {median / first:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
