@@ -23,6 +23,7 @@ _LABELS = {
     "mini_batch_size": "records of a batch",
     "cores": "cores",
 }
+_MILLION = 1_000_000
 _ON_A_LOGARITHMIC_AXIS = ("num_entity_vectors", "vector_dim", "mini_batch_size")
 
 
@@ -65,9 +66,9 @@ def draw_growth(measured: dict[str, dict[str, list[float]]]) -> Figure:
         ]
         axes.errorbar(values, medians, yerr=spread, color=COLOURS[0], marker=MARKERS[0], capsize=4)
         finish(axes, _LABELS[name], "thousand records per second", is_logarithmic=name in _ON_A_LOGARITHMIC_AXIS)
-        axes.set_xticks(values, [f"{value:,.0f}" for value in values])
+        axes.set_xticks(values, [short(value) for value in values])
         axes.minorticks_off()
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.1e-3 * max(map(max, found.values())))
     return figure
 
 
@@ -93,6 +94,11 @@ def draw_scale(jobs: list[dict[str, Any]]) -> Figure:
     for axes in (left, right):
         axes.legend(frameon=False)
     return figure
+
+
+def short(value: float) -> str:
+    """Give a number as a tick's label."""
+    return f"{value / _MILLION:g} M" if value >= _MILLION else f"{value:,.0f}"
 
 
 def finish(axes: Axes, x_label: str, y_label: str, *, is_logarithmic: bool) -> None:
