@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -16,12 +16,13 @@ from tqdm import tqdm
 from ipinsights.checkpoint import BEST_PREFIX, Checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from ipinsights.checkpoint import CheckpointDirectory
     from ipinsights.learner import Learner
+    from ipinsights.parallel import ParallelLearner
     from ipinsights.trainer import Trainer, TrainState
 
 __all__ = ["Callback", "Checkpointer", "Deadline", "EarlyStopping", "ProgressBar", "Speedometer"]
@@ -171,10 +172,11 @@ class EarlyStopping(Callback):
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Remember the model if it is the best, and stop if the best one is too long ago."""
         state = trainer.state
-        assert state.validation_auc is not None
-        if self.best is None or state.validation_auc > self.best[1]:
-            self.best = state.epoch, state.validation_auc
-            self.best_parameters = self._copy(cast("Learner", trainer.learner))
+        # only the first host has validated
+        auc = trainer.team.gather({"validation_auc": state.validation_auc})[0]["validation_auc"]
+        if self.best is None or auc > self.best[1]:
+            self.best = state.epoch, auc
+            self.best_parameters = self._copy(trainer.learner)
         self._stop_if_in_vain(state, last_epoch=state.epoch)
 
     def keep_best(self, trainer: Trainer) -> None:
@@ -183,11 +185,12 @@ class EarlyStopping(Callback):
             return
         epoch, trainer.state.validation_auc = self.best
         _logger.info("Keeping the model of epoch %d, the best: validation discriminator_auc %r.", epoch, self.best[1])
-        cast("Learner", trainer.learner).set_parameters(self.best_parameters, self._rows)
+        trainer.learner.set_parameters(self.best_parameters, self._rows)
 
-    def _copy(self, learner: Learner) -> dict[str, NDArray[np.float32]]:
+    def _copy(self, learner: Learner | ParallelLearner) -> dict[str, NDArray[np.float32]]:
         snapshot = learner.snapshot(self._rows)
-        return {name: np.array(snapshot[name][0 : snapshot[name].shape[0]]) for name in learner.parameters()}
+        names = [name for name in learner.parameters() if name in snapshot]
+        return {name: np.array(snapshot[name][0 : snapshot[name].shape[0]]) for name in names}
 
     def _stop_if_in_vain(self, state: TrainState, *, last_epoch: int) -> None:
         if self.best is not None and last_epoch - self.best[0] >= self._patience:
@@ -236,10 +239,12 @@ class Checkpointer(Callback):
 
     def on_base_batch_end(self, trainer: Trainer) -> None:
         """Save if it is time."""
-        batches, seconds = trainer.state.num_batches - self._saved[1], time.monotonic() - self._time
-        if (self._every_batches and batches >= self._every_batches) or (
+        base_batches, seconds = trainer.state.num_base_batches - self._saved[1], time.monotonic() - self._time
+        batches = base_batches * trainer.hyperparameters.records_per_row
+        is_time = bool(self._every_batches and batches >= self._every_batches) or bool(
             self._every_seconds and seconds >= self._every_seconds
-        ):
+        )
+        if trainer.team.agree_to_save(is_time):
             self._save(trainer, trainer.state, trainer.metrics.sums())
 
     def on_epoch_end(self, trainer: Trainer) -> None:
@@ -250,26 +255,38 @@ class Checkpointer(Callback):
 
     def on_train_end(self, trainer: Trainer) -> None:
         """Save what a stopped run has come to, unless that is saved."""
-        if (trainer.state.epoch, trainer.state.num_batches) != self._saved:
+        if (trainer.state.epoch, trainer.state.num_base_batches) != self._saved:
             self._save(trainer, trainer.state, trainer.metrics.sums())
 
     def _save(self, trainer: Trainer, state: TrainState, metric_sums: tuple[int, int, int, float]) -> None:
-        if trainer.metrics.first_bad_batch is not None:
-            return  # the trainer is about to tell that the run has diverged
         start = time.monotonic()
-        taken = cast("Learner", trainer.learner).snapshot(self._rows)
-        best = self._early_stopping.best_parameters if self._early_stopping else {}
-        checkpoint = Checkpoint(
-            identity=self._identity,
-            counters={name: value for name, value in asdict(state).items() if name != "stop"},
-            metric_sums=metric_sums,
-            best=self._early_stopping.best if self._early_stopping else None,
-            arrays={**taken, **{f"{BEST_PREFIX}{name}": best[name] for name in best}},
-        )
-        path = self._directory.save(checkpoint)
+        words = {
+            "counters": {name: value for name, value in asdict(state).items() if name != "stop"},
+            "metric_sums": metric_sums,
+        }
+        has_diverged = trainer.metrics.first_bad_batch is not None
+        everybody = trainer.team.gather({} if has_diverged else words)
+        if {} in everybody:
+            return  # a trainer is about to tell that the run has diverged
+        taken = trainer.learner.snapshot(self._rows)
+        if trainer.team.rank == 0:
+            path = self._directory.save(self._checkpoint(words, everybody[1:], taken))
+            _logger.info('Wrote checkpoint "%s" in %.3f seconds.', path, time.monotonic() - start)
         self._remember(state)
-        _logger.info('Wrote checkpoint "%s" in %.3f seconds.', path, time.monotonic() - start)
+
+    def _checkpoint(
+        self, words: Mapping[str, Any], others: Sequence[Mapping[str, Any]], arrays: Mapping[str, Any]
+    ) -> Checkpoint:
+        best = self._early_stopping.best_parameters if self._early_stopping else {}
+        return Checkpoint(
+            identity=self._identity,
+            counters=words["counters"],
+            metric_sums=words["metric_sums"],
+            best=self._early_stopping.best if self._early_stopping else None,
+            others=others,
+            arrays={**arrays, **{f"{BEST_PREFIX}{name}": best[name] for name in best}},
+        )
 
     def _remember(self, state: TrainState) -> None:
-        self._saved = state.epoch, state.num_batches
+        self._saved = state.epoch, state.num_base_batches
         self._time = time.monotonic()

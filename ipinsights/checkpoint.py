@@ -20,12 +20,12 @@ from ipinsights import array_archive
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["BEST_PREFIX", "FORMAT_VERSION", "Checkpoint", "CheckpointDirectory"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 BEST_PREFIX = "best:"
 """What names of the arrays begin with that are the best model's, not the last one's."""
 
@@ -49,6 +49,8 @@ class Checkpoint:
         What :meth:`ipinsights.metrics.RunningClassification.sums` gave.
     best
         Epoch and validation AUC of the best model so far, None if it is not kept.
+    others
+        Of each further host of the job: its ``counters`` and ``metric_sums``.
     arrays
         Float32 arrays by name, or what gives one for a slice; they are read when the checkpoint is saved.
     """
@@ -57,6 +59,7 @@ class Checkpoint:
     counters: Mapping[str, Any]
     metric_sums: tuple[int, int, int, float]
     best: tuple[int, float] | None = None
+    others: Sequence[Mapping[str, Any]] = ()
     arrays: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -165,6 +168,7 @@ def _meta(checkpoint: Checkpoint) -> dict[str, Any]:
         "counters": dict(checkpoint.counters),
         "metric_sums": checkpoint.metric_sums,
         "best": checkpoint.best,
+        "others": list(checkpoint.others),
     }
 
 
@@ -182,5 +186,6 @@ def _read(path: Path) -> Checkpoint:
         counters=meta["counters"],
         metric_sums=(batches, records, correct, loss),
         best=(best[0], best[1]) if best else None,
+        others=meta["others"],
         arrays=arrays,
     )

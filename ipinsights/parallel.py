@@ -7,7 +7,6 @@ The address encoder is small and pulled whole.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,20 +15,25 @@ from ipinsights._mxnet import mx
 from ipinsights.learner import SCORING_BATCH
 from ipinsights.model import IPInsightsNet, pair_scores
 from ipinsights.model import octet_rows as octet_rows_of
-from ipinsights.parameter_server import build_adam, forget_pushes, start_optimizer
+from ipinsights.parameter_server import ASSIGN, COUNT, FORGET, OPTIMIZE, ROTATE, StoredAdam, command_servers
+from ipinsights.stored_table import StoredTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from ipinsights.hyperparameters import Hyperparameters
     from ipinsights.sampling import Records
+    from ipinsights.stored_table import PulledRows
 
 __all__ = ["MAX_BLOCK_ELEMENTS", "ParallelLearner"]
 
 MAX_BLOCK_ELEMENTS = 2**27
 """Elements of the entity table in one array of the store, 512 MB: a worker makes one at a time and sends it whole."""
+
+_KINDS = ("", "mean:", "variance:")
+"""What the store has of each parameter, in the order in which it shows them."""
 
 
 class ParallelLearner:
@@ -47,6 +51,8 @@ class ParallelLearner:
         Of the initial parameters.
     max_block_elements
         See ``MAX_BLOCK_ELEMENTS``.
+    is_first
+        Whether this is the job's first host, which takes snapshots and gives values. MXNet's own ranks are others.
 
     Attributes
     ----------
@@ -64,17 +70,22 @@ class ParallelLearner:
         store: mx.kv.KVStore,
         seed: int = 0,
         max_block_elements: int = MAX_BLOCK_ELEMENTS,
+        is_first: bool = True,
     ) -> None:
         self.hyperparameters = hyperparameters
         self.net = _net_of(hyperparameters, hyperparameters.num_entity_vectors)
         self._devices = list(devices)
         self._store = store
+        self._is_first = is_first
         self._is_distributed = store.type.startswith("dist")
         self._in_step = "sync" in store.type and "async" not in store.type
-        self._table = _Table(hyperparameters, store, max(1, max_block_elements // hyperparameters.vector_dim))
+        self._table = StoredTable(hyperparameters, store, max(1, max_block_elements // hyperparameters.vector_dim))
         self._score = _PairScore(self.net)
         self._loss = mx.gluon.loss.SigmoidBCELoss()
         self._loss.hybridize(static_alloc=True)
+        self._adam = StoredAdam(hyperparameters)
+        if not self._is_distributed:
+            store._set_updater(self._adam.update)  # noqa: SLF001 - as MXNet's set_optimizer does, with its own
         self._fill_store(seed)
 
     def learn(self, records: Records) -> Iterator[tuple[NDArray[np.float32], mx.nd.NDArray]]:
@@ -130,13 +141,69 @@ class ParallelLearner:
         encoder = {name: parameter.data(self._devices[0]) for name, parameter in self._encoder_params().items()}
         return {self.net.entities.weight.name: self._table, **encoder}
 
+    def snapshot(self, rows: NDArray[np.int32]) -> dict[str, Any]:
+        """Give all that the next step depends on, as :meth:`ipinsights.learner.Learner.snapshot` does.
+
+        Every host calls this at the same place, with the same ascending rows; the arrays are given to the first one.
+        """
+        taken = {}
+        for kind in _KINDS:
+            if self._is_first:
+                encoder = {name: parameter.data(self._devices[0]) for name, parameter in self._encoder_params().items()}
+                read = {name: array.asnumpy() for name, array in encoder.items()}
+                read[self.net.entities.weight.name] = self._table.take(rows)
+                taken.update({f"{kind}{name}": array for name, array in read.items()})
+            self._do_to_all(ROTATE)
+        return taken
+
+    def restore(self, snapshot: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int32], *, num_steps: int) -> None:
+        """Go back to a snapshot of these rows, taken after so many steps; every host calls this, the first has it."""
+        for kind in _KINDS:
+            of_kind = {name.partition(kind)[2] if kind else name: array for name, array in snapshot.items()
+                       if name.startswith(kind)}  # fmt: skip
+            self._do_to_all(ASSIGN, of_kind, rows)
+            self._do_to_all(ROTATE)
+        self._command(f"{COUNT}{num_steps}")
+
+    def set_parameters(
+        self, params: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int32] | slice = slice(None)
+    ) -> None:
+        """Set the parameters, of the table these ascending rows; every host calls this, the first one's count."""
+        chosen = np.arange(self._table.shape[0], dtype=np.int32)[rows] if isinstance(rows, slice) else rows
+        self._do_to_all(ASSIGN, params, chosen)
+
+    def _do_to_all(
+        self, command: str, values: Mapping[str, Any] | None = None, rows: NDArray[np.int32] | None = None
+    ) -> None:
+        """Let the store do something to every parameter, with the first host's values; then it optimizes again."""
+        given = dict(values or {}) if self._is_first else {}
+        self._command(command)
+        if self._is_first or self._in_step:
+            none = np.empty(0, dtype=np.int32)
+            self._table.hand_over(none if rows is None else rows, given.get(self.net.entities.weight.name))
+            for key, (name, parameter) in self._encoder_keys():
+                array = given.get(name, np.zeros(parameter.shape, np.float32))
+                self._store.push(key, mx.nd.array(array, ctx=self._devices[0]))
+        mx.nd.waitall()
+        self._command(OPTIMIZE)
+        for key, (_, parameter) in self._encoder_keys():
+            self._store.pull(key, out=parameter.list_data())
+        mx.nd.waitall()
+
+    def _command(self, command: str) -> None:
+        if self._is_distributed:
+            command_servers(self._store, command)
+        else:
+            self._adam.obey(command)
+
     def _encoder_params(self) -> dict[str, mx.gluon.Parameter]:
         return dict(self.net.ip_encoder.collect_params().items())
 
     def _fill_store(self, seed: int) -> None:
         """Put initial parameters into the store: block by block, each drawn as the table of a network of its own."""
-        if self._is_distributed:
-            forget_pushes(self._store)
+        # What fills a block is its first push, and MXNet keeps the array that a worker pushed last: an empty one
+        # that is pushed behind it, and forgotten, gives the memory back.
+        self._command(FORGET)
         for block in range(self._table.num_blocks):
             drawn = _net_of(self.hyperparameters, self._table.block_shape(block)[0])
             if self._store.rank == 0 or block == 0:
@@ -144,10 +211,7 @@ class ParallelLearner:
             self._table.fill(block, drawn.entities.weight.data() if self._store.rank == 0 else None)
             if block == 0:
                 self._fill_encoder(drawn)
-        if self._is_distributed:
-            start_optimizer(self._store)
-        else:
-            self._store.set_optimizer(build_adam(self.hyperparameters))
+        self._command(OPTIMIZE)
 
     def _fill_encoder(self, drawn: IPInsightsNet) -> None:
         self.net.ip_encoder.initialize(mx.init.Zero(), ctx=self._devices)
@@ -165,7 +229,7 @@ class ParallelLearner:
         self._table.push([])
         for key, (_, parameter) in self._encoder_keys():
             gradient = parameter.list_grad()[0]
-            # The array that the last pull wrote to, so that this push comes behind it; see _Table._nothing_for.
+            # The array that the last pull wrote to, so that this push comes behind it; see StoredTable._nothing_for.
             gradient[:] = 0
             self._exchange(key, parameter, [gradient])
 
@@ -189,103 +253,11 @@ class _PairScore(mx.gluon.HybridBlock):
 class _Share:
     """A device's part of a batch, on the device."""
 
-    def __init__(self, pulled: _PulledRows, part: Records, device: mx.Context) -> None:
+    def __init__(self, pulled: PulledRows, part: Records, device: mx.Context) -> None:
         self.pulled = pulled
         self.device = device
         self.octet_rows = mx.nd.array(octet_rows_of(part.ips), dtype="int32", ctx=device)
         self.labels = mx.nd.array(part.labels, ctx=device)
-
-
-class _Table:
-    """The entity table in the store, as one or more row-sparse arrays of consecutive rows."""
-
-    def __init__(self, hyperparameters: Hyperparameters, store: mx.kv.KVStore, rows_per_block: int) -> None:
-        self.shape = (hyperparameters.num_entity_vectors, hyperparameters.vector_dim)
-        self._store = store
-        self._rows_per_block = min(rows_per_block, self.shape[0])
-        self.num_blocks = -(-self.shape[0] // self._rows_per_block)
-
-    def block_shape(self, block: int) -> tuple[int, int]:
-        """Give rows and width of a block; the last one may be shorter."""
-        return min(self._rows_per_block, self.shape[0] - block * self._rows_per_block), self.shape[1]
-
-    def fill(self, block: int, values: mx.nd.NDArray | None) -> None:
-        """Put a block's first values into the store; the first host's count, and the others may have none."""
-        if values is None:
-            self._store.init(block, mx.nd.sparse.zeros("row_sparse", self.block_shape(block)))
-        else:
-            every_row = mx.nd.arange(len(values), dtype="int64")
-            self._store.init(block, mx.nd.sparse.row_sparse_array((values, every_row), shape=values.shape))
-        if self._store.type.startswith("dist"):
-            self._store.push(block, self._nothing_for(block))
-
-    def pull(self, rows: NDArray[np.int32], device: mx.Context) -> _PulledRows:
-        """Bring rows (n,) to a device; an order of the caller's, and repeats, are kept."""
-        if self.num_blocks == 1:
-            return _PulledRows([self._pull_from(0, rows, device)], None)
-        blocks = rows // self._rows_per_block
-        order = np.argsort(blocks, kind="stable")
-        parts = [
-            self._pull_from(int(block), rows[blocks == block] - block * self._rows_per_block, device)
-            for block in np.unique(blocks)
-        ]
-        return _PulledRows(parts, mx.nd.array(np.argsort(order), dtype="int32", ctx=device))
-
-    def push(self, pulled: Sequence[_PulledRows]) -> None:
-        """Hand the gradients of pulled rows to the optimizer; a block without any counts the step all the same."""
-        for block in range(self.num_blocks):
-            gradients = [part.values.grad for rows in pulled for part in rows.parts if part.block == block]
-            self._store.push(block, gradients or self._nothing_for(block))
-
-    def __getitem__(self, part: slice) -> NDArray[np.float32]:
-        """Give a slice of rows, pulled from the store."""
-        rows = np.arange(*part.indices(self.shape[0]), dtype=np.int32)
-        values: NDArray[np.float32] = self.pull(rows, mx.cpu()).embeddings().asnumpy()
-        return values
-
-    def _pull_from(self, block: int, rows: NDArray[np.int32], device: mx.Context) -> _Part:
-        values = mx.nd.sparse.zeros("row_sparse", self.block_shape(block), ctx=device)
-        values.attach_grad(stype="row_sparse")
-        # Rows are whole numbers above 2^24 too: float32 would round them.
-        ids = mx.nd.array(rows, dtype="int64", ctx=device)
-        self._store.row_sparse_pull(block, out=values, row_ids=ids)
-        return _Part(block, values, ids)
-
-    def _nothing_for(self, block: int) -> mx.nd.NDArray:
-        """Give an empty gradient, once the block's last one has arrived.
-
-        MXNet sends pushes of a key in order only if something is pulled between them; a server that got two from one
-        host and none from another would take both for its step.
-        """
-        self._pull_from(block, np.zeros(1, dtype=np.int32), mx.cpu()).values.wait_to_read()
-        return mx.nd.sparse.zeros("row_sparse", self.block_shape(block))
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Rows of one block on a device: a row-sparse array (rows of the block, width) with the rows of ``ids`` (n,)."""
-
-    block: int
-    values: mx.nd.NDArray
-    ids: mx.nd.NDArray
-
-    def embeddings(self) -> mx.nd.NDArray:
-        """Give a row for each id, (n, width)."""
-        num_rows, width = self.values.shape
-        return mx.nd.Embedding(self.ids, weight=self.values, input_dim=num_rows, output_dim=width, sparse_grad=True)
-
-
-class _PulledRows:
-    """Rows on a device, from one or more blocks; ``places`` (n,) says where each one is once they are in a row."""
-
-    def __init__(self, parts: list[_Part], places: mx.nd.NDArray | None) -> None:
-        self.parts = parts
-        self._places = places
-
-    def embeddings(self) -> mx.nd.NDArray:
-        """Give the rows (n, width) in the order they were asked for, repeats repeated."""
-        rows = [part.embeddings() for part in self.parts]
-        return rows[0] if self._places is None else mx.nd.take(mx.nd.concat(*rows, dim=0), self._places)
 
 
 def _net_of(hyperparameters: Hyperparameters, num_rows: int) -> IPInsightsNet:

@@ -6,8 +6,10 @@ their own hyperparameters and unpickle nothing, whoever sends.
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
@@ -16,22 +18,35 @@ from ipinsights._mxnet import mx
 from ipinsights.team import Team
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from ipinsights.hyperparameters import Hyperparameters
 
-__all__ = ["StoreTeam", "build_adam", "connect", "forget_pushes", "serve", "start_optimizer"]
+__all__ = ["ASSIGN", "COUNT", "FORGET", "OPTIMIZE", "ROTATE", "StoreTeam", "StoredAdam", "command_servers", "connect",
+           "serve"]  # fmt: skip
 
-# Keys from here on are sums, not parameters: servers add up what is pushed.
+FORGET, OPTIMIZE = "forget", "optimize"
+"""Commands to a store: ignore what is pushed, or hand it to the optimizer."""
+ASSIGN = "assign"
+"""Command to a store: what is pushed replaces what is there, row by row."""
+ROTATE = "rotate"
+"""Command to a store: a push puts a parameter's mean in its place, the variance in the mean's, it in the variance's."""
+COUNT = "count "
+"""Command to a store, with a number behind it: so many steps have been taken."""
+
+# Keys from here on are not parameters: servers add up what is pushed to the first and the last ones for ever, and
+# to the two between only what the hosts push together.
 _VOTES = 2**20
-_BITS = _VOTES + 1
+_SAVES, _FACTS = _VOTES + 1, _VOTES + 2
+_BITS = _VOTES + 3
 # A number on the wire for each bit: 32 MB at a time.
 _PART_BYTES = 2**20
-# Our commands to a server: forget what is pushed, or hand it to the optimizer. MXNet gives us no number but this one.
+# A number on the wire for each byte of what a host says at a time.
+_FACT_BYTES = 1024
+# MXNet gives us no number for a command but this one.
 _CONTROL = 0
-_FORGET, _OPTIMIZE = "forget", "optimize"
 
 
 def build_adam(hyperparameters: Hyperparameters) -> mx.optimizer.Optimizer:
@@ -67,27 +82,66 @@ def connect(environment: Mapping[str, str], store: str) -> mx.kv.KVStore:
     return mx.kv.create(store)
 
 
-def forget_pushes(store: mx.kv.KVStore) -> None:
-    """Let the servers ignore what is pushed, until :func:`start_optimizer`; every worker calls this.
-
-    MXNet keeps the array that a worker pushed last, and at first that is a whole block of the table. An empty one that
-    is pushed behind it gives the memory back.
-    """
-    _command(store, _FORGET)
-
-
-def start_optimizer(store: mx.kv.KVStore) -> None:
-    """Let the servers update what is pushed, from now on; every worker calls this."""
-    mx.nd.waitall()
-    _command(store, _OPTIMIZE)
-
-
-def _command(store: mx.kv.KVStore, command: str) -> None:
+def command_servers(store: mx.kv.KVStore, command: str) -> None:
     """Tell all servers something, once every worker has come here; all go on when they have heard it."""
+    mx.nd.waitall()
     store._barrier()  # noqa: SLF001 - as Gluon's trainer does
     if store.rank == 0:
         store._send_command_to_servers(_CONTROL, command)  # noqa: SLF001 - as MXNet's own set_optimizer does
     store._barrier()  # noqa: SLF001
+
+
+class StoredAdam:
+    """What a store does with what is pushed to its parameters: Adam, unless it is told otherwise.
+
+    Parameters
+    ----------
+    hyperparameters
+        Of the job.
+    """
+
+    def __init__(self, hyperparameters: Hyperparameters) -> None:
+        self._updater = mx.optimizer.get_updater(build_adam(hyperparameters))
+        self._command = FORGET
+
+    def obey(self, command: str) -> None:
+        """Do this from now on; what is no command is done nothing for."""
+        if command.startswith(COUNT):
+            self._updater.optimizer.begin_num_update = int(command[len(COUNT) :])
+        else:
+            self._command = command
+
+    def update(self, key: int, pushed: mx.nd.NDArray, stored: mx.nd.NDArray) -> None:
+        """Act on a push."""
+        if self._command == OPTIMIZE:
+            self._updater(key, pushed, stored)
+        elif self._command == ASSIGN and stored.stype == "row_sparse":
+            # A step of gradient descent that takes of each pushed row all that it was, and adds what is pushed: MXNet
+            # has nothing else that writes into some rows.
+            mx.nd.sgd_update(stored, pushed, lr=-1, wd=-1, lazy_update=True, out=stored)
+        elif self._command == ASSIGN:
+            stored[:] = pushed
+        elif self._command == ROTATE:
+            self._rotate(key, stored)
+
+    def _rotate(self, key: int, stored: mx.nd.NDArray) -> None:
+        states = self._updater.states
+        mean, variance = map(_filled, states[key]) if key in states else (_zeros_like(stored), _zeros_like(stored))
+        kept = stored.copy()
+        mean.copyto(stored)
+        states[key], self._updater.states_synced[key] = (variance, kept), True
+
+
+def _filled(array: mx.nd.NDArray) -> mx.nd.NDArray:
+    """Give an array with all its rows; the engine makes those of a row-sparse one when it needs them, all at once."""
+    return _zeros_like(array) if array.stype == "row_sparse" and len(array.indices) == 0 else array
+
+
+def _zeros_like(array: mx.nd.NDArray) -> mx.nd.NDArray:
+    zeros = mx.nd.zeros(array.shape)
+    if array.stype == "default":
+        return zeros
+    return mx.nd.sparse.row_sparse_array((zeros, mx.nd.arange(len(zeros), dtype="int64")), shape=array.shape)
 
 
 class _Server(mx.kv.kvstore_server.KVStoreServer):
@@ -95,21 +149,22 @@ class _Server(mx.kv.kvstore_server.KVStoreServer):
 
     def __init__(self, store: mx.kv.KVStore, hyperparameters: Hyperparameters) -> None:
         super().__init__(store)
-        self._adam = mx.optimizer.get_updater(build_adam(hyperparameters))
-        self._optimizes = False
+        self._adam = StoredAdam(hyperparameters)
 
     def _controller(self) -> Callable[[int, bytes, Any], None]:
         def control(_command: int, body: bytes, _: Any) -> None:
-            self._optimizes = body == _OPTIMIZE.encode()
+            self._adam.obey(body.decode(errors="replace"))
             self.kvstore._set_updater(self._update)  # noqa: SLF001 - as MXNet's set_optimizer does on a server
 
         return control
 
     def _update(self, key: int, pushed: mx.nd.NDArray, stored: mx.nd.NDArray) -> None:
-        if key >= _VOTES:
+        if key in (_SAVES, _FACTS):
+            stored[:] = pushed
+        elif key >= _VOTES:
             stored += pushed
-        elif self._optimizes:
-            self._adam(key, pushed, stored)
+        else:
+            self._adam.update(key, pushed, stored)
 
 
 @dataclass(frozen=True)
@@ -123,16 +178,26 @@ class StoreTeam(Team):
     """
 
     store: mx.kv.KVStore | None = None
+    _keys: Iterator[int] = field(default_factory=lambda: itertools.count(_BITS))
 
     def __post_init__(self) -> None:
-        self._store.init(_VOTES, mx.nd.zeros(1))
+        for key, shape in ((_VOTES, 1), (_SAVES, 1), (_FACTS, (self.size, _FACT_BYTES))):
+            self._store.init(key, mx.nd.zeros(shape))
 
     def agree_to_stop(self, wanted: bool) -> bool:  # noqa: FBT001
         """Say whether any host wants to stop, or wanted to before."""
-        votes = mx.nd.full(1, float(wanted))
-        self._store.push(_VOTES, votes)
-        self._store.pull(_VOTES, out=votes)
-        return bool(votes.asscalar() > 0)
+        return bool(self._sum(_VOTES, np.full(1, wanted))[0] > 0)
+
+    def agree_to_save(self, wanted: bool) -> bool:  # noqa: FBT001
+        """Say whether any host wants to save now; the hosts keep step, and each asks at the same places."""
+        return bool(self._sum(_SAVES, np.full(1, wanted))[0] > 0)
+
+    def gather(self, facts: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """Give what each host says, in their order; the hosts keep step, and each speaks at the same places."""
+        words = json.dumps(facts).encode().ljust(_FACT_BYTES)
+        sheet = np.zeros((self.size, _FACT_BYTES))
+        sheet[self.rank] = np.frombuffer(words, dtype=np.uint8)
+        return [json.loads(row.tobytes()) for row in self._sum(_FACTS, sheet).astype(np.uint8)]
 
     def wait(self) -> None:
         """Wait until every host has come here."""
@@ -140,9 +205,9 @@ class StoreTeam(Team):
         self._store._barrier()  # noqa: SLF001 - as Gluon's trainer does
 
     def any_of(self, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Give what any host has: the bits of all, eight in a byte (n,), or-ed. To be called once."""
+        """Give what any host has: the bits of all, eight in a byte (n,), or-ed."""
         parts = np.array_split(bits, -(-len(bits) // _PART_BYTES))
-        return np.concatenate([self._any_of(key, part) for key, part in enumerate(parts, start=_BITS)])
+        return np.concatenate([self._any_of(key, part) for part, key in zip(parts, self._keys)])
 
     def _any_of(self, key: int, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
         # the store can add, and nothing else
@@ -152,6 +217,13 @@ class StoreTeam(Team):
         self.wait()
         self._store.pull(key, out=counts)
         return np.packbits(counts.asnumpy() > 0)
+
+    def _sum(self, key: int, numbers: NDArray[Any]) -> NDArray[np.float32]:
+        shared = mx.nd.array(numbers, dtype="float32")
+        self._store.push(key, shared)
+        self._store.pull(key, out=shared)
+        summed: NDArray[np.float32] = shared.asnumpy()
+        return summed
 
     @property
     def _store(self) -> mx.kv.KVStore:

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["Team"]
 
@@ -28,3 +35,15 @@ class Team:
     def agree_to_stop(self, wanted: bool) -> bool:  # noqa: FBT001
         """Say whether any host wants to stop; every host asks at the same places, and gets the same answer."""
         return wanted
+
+    def agree_to_save(self, wanted: bool) -> bool:  # noqa: FBT001
+        """Say whether any host wants to save now."""
+        return wanted
+
+    def gather(self, facts: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """Give what each host says, a small mapping that JSON can hold, in their order."""
+        return [facts]
+
+    def any_of(self, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Give the bits, eight in a byte (n,), that any host has set."""
+        return bits

@@ -47,7 +47,9 @@ class TrainState:
         Records seen since the beginning, negatives counted, padding not: K * N after one epoch over N rows.
     num_batches
         Optimizer steps since the beginning: K * ceil(N / B) after one epoch.
-    epoch_records, epoch_batches
+    num_base_batches
+        Base batches since the beginning, also those in which other hosts had rows and this one had none.
+    epoch_records, epoch_batches, epoch_base_batches
         The same since this epoch's beginning.
     validation_auc
         Of the last validated epoch; None without a validation channel.
@@ -59,15 +61,17 @@ class TrainState:
     batch: int = -1
     num_records: int = 0
     num_batches: int = 0
+    num_base_batches: int = 0
     epoch_records: int = 0
     epoch_batches: int = 0
+    epoch_base_batches: int = 0
     validation_auc: float | None = None
     stop: bool = False
 
     def begin_epoch(self) -> None:
         """Reset what is counted within an epoch."""
         self.batch = -1
-        self.epoch_records = self.epoch_batches = 0
+        self.epoch_records = self.epoch_batches = self.epoch_base_batches = 0
 
     def count_batch(self) -> None:
         """Count an optimizer step."""
@@ -75,8 +79,10 @@ class TrainState:
         self.num_batches += 1
         self.epoch_batches += 1
 
-    def count_records(self, num_records: int) -> None:
-        """Count the records of a base batch."""
+    def count_base_batch(self, num_records: int) -> None:
+        """Count a base batch and its records."""
+        self.num_base_batches += 1
+        self.epoch_base_batches += 1
         self.num_records += num_records
         self.epoch_records += num_records
 
@@ -101,6 +107,8 @@ class Trainer:
     ----------
     learner
         The network and its optimizer, ready to be saved at any callback.
+    team
+        The one given, or of one.
     state
         Counters of the run.
     metrics
@@ -121,11 +129,11 @@ class Trainer:
         self.hyperparameters = hyperparameters
         self.callbacks = tuple(callbacks)
         self.learner: Learner | ParallelLearner = learner or CPULearner(hyperparameters, seed=seed)
+        self.team = team or Team()
         self.state = TrainState()
         self.metrics = RunningClassification()
         self.batches_per_epoch = 0
         self._seed = seed
-        self._team = team or Team()
         self._is_within_epoch = False
 
     def go_on_from(self, state: TrainState, metric_sums: tuple[int, int, int, float]) -> None:
@@ -158,7 +166,7 @@ class Trainer:
             The loss is no longer finite: the run has diverged.
         """
         rows = entity_rows(train.entities, self.hyperparameters.num_entity_vectors)
-        batches = BaseBatches(rows, train.ips, self.hyperparameters, seed=self._seed, team=self._team)
+        batches = BaseBatches(rows, train.ips, self.hyperparameters, seed=self._seed, team=self.team)
         self.batches_per_epoch = len(batches) * self.hyperparameters.records_per_row
         self._notify("on_train_begin")
         stopped = self._stops()
@@ -183,8 +191,7 @@ class Trainer:
             self.metrics.reset()
         self._is_within_epoch = False
         self._notify("on_epoch_begin")
-        done = self.state.epoch_batches // self.hyperparameters.records_per_row
-        for batch in batches.epoch(self.state.epoch, first=done):
+        for batch in batches.epoch(self.state.epoch, first=self.state.epoch_base_batches):
             self._train_on(batch)
             if self._stops():
                 return True
@@ -199,14 +206,14 @@ class Trainer:
 
     def _stops(self) -> bool:
         """Say whether the run stops; ``state.stop`` itself may change at any time, on one host and not on another."""
-        return self._team.agree_to_stop(self.state.stop)
+        return self.team.agree_to_stop(self.state.stop)
 
     def _train_on(self, batch: BaseBatch) -> None:
         for labels, scores in self.learner.learn(batch.records):
             self.metrics.update(labels, scores)
             self.state.count_batch()
             self._notify("on_batch_end")
-        self.state.count_records(batch.num_rows * self.hyperparameters.records_per_row)
+        self.state.count_base_batch(batch.num_rows * self.hyperparameters.records_per_row)
         self._check_divergence()
         self._notify("on_base_batch_end")
 

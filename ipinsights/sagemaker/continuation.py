@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 import ipinsights
 from ipinsights import artifact
@@ -14,10 +16,9 @@ from ipinsights.data import fingerprint
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from ipinsights.artifact import Artifact
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from ipinsights.checkpoint import Checkpoint
     from ipinsights.data import Pairs
     from ipinsights.hyperparameters import Hyperparameters
-    from ipinsights.learner import Learner
-    from ipinsights.parallel import ParallelLearner
+    from ipinsights.team import Team
     from ipinsights.trainer import Trainer
 
 __all__ = ["Continuation", "Limits", "identity_of"]
@@ -83,8 +83,8 @@ class Continuation:
         self._initial_model = initial_model
         self._early_stopping: EarlyStopping | None = None
 
-    def prepare(self, hyperparameters: Hyperparameters, *, has_validation: bool) -> None:
-        """Try what can be tried before data is read.
+    def prepare(self, hyperparameters: Hyperparameters, *, has_validation: bool, is_first: bool = True) -> None:
+        """Try what can be tried before data is read; checkpoints are the first host's business.
 
         Raises
         ------
@@ -97,30 +97,68 @@ class Continuation:
                 "--early-stopping-patience waits for a better validation AUC, and there is no validation data. Give "
                 "the job some (--validation, or the channel 'validation'), or leave the option out."
             )
-        if self._directory:
+        if self._directory and is_first:
             self._directory.prepare()
         if self._initial_model:
             self.initial = artifact.load(self._initial_model)
             _check_shape(self._initial_model, self.initial.hyperparameters, hyperparameters)
 
-    def check_learner(self, learner: Learner | ParallelLearner) -> None:
-        """Refuse, or warn of, what only a job on one device can do.
+    def check_store(self, store: str) -> None:
+        """Refuse, or warn of, what hosts cannot do that run ahead of each other.
+
+        Parameters
+        ----------
+        store
+            Type of MXNet's kvstore.
 
         Raises
         ------
         ClientError
-            The learner uses several devices or hosts, and the job was to begin with a model, or to keep the best one.
+            Hosts do not keep step, and the best model was to be kept.
         """
-        from ipinsights.learner import Learner
-
-        if isinstance(learner, Learner):
+        if "async" not in store:
             return
-        if self.initial or self._limits.early_stopping_patience is not None:
-            option = "An initial model" if self.initial else "--early-stopping-patience"
-            raise ClientError(f"{option} is for training on one device of one host. Use one, or leave it out.")
+        if self._limits.early_stopping_patience is not None:
+            raise ClientError(
+                f"--early-stopping-patience is for hosts that keep step, and with _kvstore '{store}' they do not. Set "
+                "it to 'dist_sync', or leave the option out."
+            )
         if self._directory:
-            _logger.warning("Checkpoints are written by jobs on one device of one host only: this job has none.")
+            _logger.warning(
+                "With _kvstore '%s' hosts do not keep step, and there is no moment to save: no checkpoints.", store
+            )
             self._directory = None
+
+    def shared_terms(self) -> dict[str, str]:
+        """Give what all hosts of a job must have alike, by its names in messages."""
+        return {
+            "the checkpoint directory": "given" if self._directory else "not given",
+            "the initial model": fingerprint(*self.initial.params.values()) if self.initial else "not given",
+        }
+
+    def share(
+        self, team: Team, identity: Mapping[str, str], rows: NDArray[np.int32], *, num_rows: int
+    ) -> tuple[dict[str, str], NDArray[np.int32]]:
+        """Give what the job's model follows from, and the rows of the entity table that its data has, of all hosts.
+
+        Parameters
+        ----------
+        team
+            The hosts.
+        identity, rows
+            Of this host.
+        num_rows
+            Rows of the entity table.
+        """
+        if team.size == 1 or not (self._directory or self._limits.early_stopping_patience is not None):
+            return dict(identity), rows
+        told = [facts["data"] for facts in team.gather({"data": identity["the training data"]})]
+        data = {f"the training data of host {number}": words for number, words in enumerate(told, start=1)}
+        bits = np.zeros(num_rows, dtype=bool)
+        bits[rows] = True
+        found = np.unpackbits(team.any_of(np.packbits(bits)), count=num_rows)
+        own = {name: value for name, value in identity.items() if name != "the training data"}
+        return {**own, **data}, np.flatnonzero(found).astype(np.int32)
 
     def callbacks(self, identity: Mapping[str, str], rows: NDArray[np.int32]) -> list[Callback]:
         """Give the callbacks that end the job and save it, in their order.
@@ -160,28 +198,43 @@ class Continuation:
             The checkpoint is of a run with another identity.
         """
         if self.initial:
-            cast("Learner", trainer.learner).set_parameters(self.initial.params)
-        found = self._directory.load_newest() if self._directory else None
+            trainer.learner.set_parameters(self.initial.params)
+        if self._directory is None:
+            return
+        found = self._directory.load_newest() if trainer.team.rank == 0 else None
         if found:
-            path, checkpoint = found
-            checkpoint.refuse_unless(identity, path)
-            self._go_on_from(checkpoint, trainer, rows)
+            found[1].refuse_unless(identity, found[0])
+        newest = str(found[0]) if found else None
+        path = trainer.team.gather({"newest": newest})[0]["newest"]
+        if path:
+            self._go_on_from(found[1] if found else None, trainer, rows)
             _logger.info('Resuming from checkpoint "%s": epoch %d, after batch %d.',
                          path, trainer.state.epoch, trainer.state.batch)  # fmt: skip
 
     def end(self, trainer: Trainer) -> None:
-        """Make the model that is kept the one that is saved."""
+        """Make the model that is kept the one that is saved; every host calls this."""
         if self._early_stopping:
             self._early_stopping.keep_best(trainer)
 
-    def _go_on_from(self, checkpoint: Checkpoint, trainer: Trainer, rows: NDArray[np.int32]) -> None:
+    def _go_on_from(self, checkpoint: Checkpoint | None, trainer: Trainer, rows: NDArray[np.int32]) -> None:
+        """Go on from the first host's checkpoint, which has a part for every host."""
         from ipinsights.trainer import TrainState
 
-        state = TrainState(**checkpoint.counters)
-        cast("Learner", trainer.learner).restore(checkpoint.arrays, rows, num_steps=state.num_batches)
-        trainer.go_on_from(state, checkpoint.metric_sums)
+        parts: Sequence[Mapping[str, Any]] = [{} for _ in range(trainer.team.size)]
+        if checkpoint:
+            common = {"best": checkpoint.best}
+            own = {"counters": checkpoint.counters, "metric_sums": checkpoint.metric_sums}
+            parts = [{**part, **common} for part in (own, *checkpoint.others)]
+        # a host can tell all others one thing at a time
+        part = [trainer.team.gather(part)[0] for part in parts][trainer.team.rank]
+        state = TrainState(**part["counters"])
+        num_steps = state.num_base_batches * trainer.hyperparameters.records_per_row
+        trainer.learner.restore(checkpoint.arrays if checkpoint else {}, rows, num_steps=num_steps)
+        batches, records, correct, loss = part["metric_sums"]
+        trainer.go_on_from(state, (batches, records, correct, loss))
         if self._early_stopping:
-            self._early_stopping.go_on_from(checkpoint.best, checkpoint.best_parameters)
+            best = tuple(part["best"]) if part["best"] else None
+            self._early_stopping.go_on_from(best, checkpoint.best_parameters if checkpoint else {})
 
 
 def identity_of(

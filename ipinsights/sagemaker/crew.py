@@ -55,6 +55,7 @@ class Alone:
         store: str,
         seed: int,
         num_rows: int,  # noqa: ARG002
+        terms: Mapping[str, str],  # noqa: ARG002
     ) -> tuple[Learner | ParallelLearner, Team]:
         """Give a learner, and the team it learns in.
 
@@ -64,6 +65,8 @@ class Alone:
             As in :func:`ipinsights.devices.build_learner`.
         num_rows
             Training rows of this host.
+        terms
+            What else all hosts must have alike, by its names in messages.
         """
         from ipinsights.devices import build_learner
         from ipinsights.team import Team
@@ -125,21 +128,23 @@ class Member(Alone):
         store: str,
         seed: int,
         num_rows: int,
+        terms: Mapping[str, str],
     ) -> tuple[Learner | ParallelLearner, Team]:
         """Give a learner with its parameters on the servers; waits until every host has read its data."""
         from ipinsights.parallel import ParallelLearner
         from ipinsights.parameter_server import StoreTeam, connect
 
         own = math.ceil(num_rows / hyperparameters.mini_batch_size)
-        everybody = self._call_roll(hyperparameters, store=store, seed=seed, num_base_batches=own)
+        own_terms = {"_kvstore": store, "the seed": str(seed), **terms}
+        everybody = self._call_roll(hyperparameters, own_terms, num_base_batches=own)
         connected = connect(self._environment, store)
-        learner = ParallelLearner(hyperparameters, devices=devices, store=connected, seed=seed)
+        learner = ParallelLearner(hyperparameters, devices=devices, store=connected, seed=seed, is_first=self.is_first)
         longest = max(facts["num_base_batches"] for facts in everybody)
         self._team = StoreTeam(self._cluster.rank, self.size, longest, connected)
         return learner, self._team
 
     def any_of(self, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Give the bits, eight in a byte (n,), that any host has set; every host calls this once."""
+        """Give the bits, eight in a byte (n,), that any host has set; every host calls this at the same places."""
         return self._team.any_of(bits)
 
     def wait(self) -> None:
@@ -147,12 +152,11 @@ class Member(Alone):
         self._team.wait()
 
     def _call_roll(
-        self, hyperparameters: Hyperparameters, *, store: str, seed: int, num_base_batches: int
+        self, hyperparameters: Hyperparameters, terms: Mapping[str, str], *, num_base_batches: int
     ) -> list[dict[str, Any]]:
         agreed = {
             **{name: f"'{value}'" for name, value in hyperparameters.to_strings().items()},
-            "_kvstore": store,
-            "the seed": str(seed),
+            **terms,
             "the version of ipinsights": ipinsights.__version__,
         }
         self._supervisor.send({"ready": {"agreed": agreed, "num_base_batches": num_base_batches}})

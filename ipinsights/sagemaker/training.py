@@ -148,13 +148,13 @@ def _run(job: Job, hyperparameters: Hyperparameters, crew: Alone, stop: _StopSig
     if crew.is_first:
         artifact.prepare(job.model_dir)
     start = Continuation(job.limits, checkpoint_dir=job.checkpoint_dir, initial_model=job.initial_model)
-    start.prepare(hyperparameters, has_validation=job.validation is not None)
+    start.prepare(hyperparameters, has_validation=job.validation is not None, is_first=crew.is_first)
     train = crew.share(read_pairs(job.train, progress=True), is_sharded=job.is_sharded)
     validation = read_pairs(job.validation, progress=True) if job.validation and crew.is_first else None
     identity = identity_of(hyperparameters, seed=job.seed, train=train, validation=validation, initial=start.initial)
-    trainer = _build_trainer(job, hyperparameters, log, crew, num_rows=len(train))
+    trainer = _build_trainer(job, hyperparameters, log, crew, start, num_rows=len(train))
     rows = distinct_entity_rows(train.entities, hyperparameters.num_entity_vectors)
-    start.check_learner(trainer.learner)
+    identity, rows = start.share(trainer.team, identity, rows, num_rows=hyperparameters.num_entity_vectors)
     trainer.callbacks += tuple(start.callbacks(identity, rows))
     start.begin(trainer, identity, rows)
     stop.when_received(trainer)
@@ -204,7 +204,9 @@ def _lack_of_memory_told(hyperparameters: Hyperparameters) -> Iterator[None]:
         ) from None
 
 
-def _build_trainer(job: Job, hyperparameters: Hyperparameters, log: JobLog, crew: Alone, *, num_rows: int) -> Trainer:
+def _build_trainer(
+    job: Job, hyperparameters: Hyperparameters, log: JobLog, crew: Alone, begin: Continuation, *, num_rows: int
+) -> Trainer:
     # Imported here because the engine takes a second to load: bad hyperparameters and bad data are told sooner.
     from ipinsights.devices import choose_devices, count_gpus, store_type
     from ipinsights.trainer import Trainer
@@ -212,12 +214,15 @@ def _build_trainer(job: Job, hyperparameters: Hyperparameters, log: JobLog, crew
     devices = choose_devices(hyperparameters.num_gpus)
     store = store_type(hyperparameters.kvstore, num_hosts=crew.size, num_gpus=count_gpus(devices))
     log.devices_chosen(count_gpus(devices), store)
+    begin.check_store(store)
     if count_gpus(devices) == 0 and not crew.has_servers:
         check_memory(hyperparameters, num_rows=num_rows)
     bars = (ProgressBar(),) if crew.is_first else ()
     callbacks = (Speedometer(hyperparameters.batch_metrics_publish_interval), log, *bars)
     start = time.perf_counter()
-    learner, team = crew.build_learner(hyperparameters, devices=devices, store=store, seed=job.seed, num_rows=num_rows)
+    learner, team = crew.build_learner(
+        hyperparameters, devices=devices, store=store, seed=job.seed, num_rows=num_rows, terms=begin.shared_terms()
+    )
     trainer = Trainer(hyperparameters, seed=job.seed, callbacks=callbacks, learner=learner, team=team)
     log.network_initialized(time.perf_counter() - start)
     return trainer

@@ -390,6 +390,26 @@ class TestLoopback:
         assert "Create Store: dist_async" in done.stdout
         assert artifact.load(tmp_path / "model").meta["training"]["num_records"] == 4 * 900
 
+    def test_hosts_go_on_from_a_checkpoint_to_the_bit(self, tmp_path: Path, rng: np.random.Generator) -> None:
+        """Stopped in the second epoch, after a host has run out of rows: the model of two hosts that were not."""
+        rows, _ = planted(401, rng=rng)
+        whole = train_on_loopback(tmp_path, "".join(rows), 2)
+        assert whole.returncode == 0, whole.stdout + whole.stderr
+        expected = artifact.load(tmp_path / "model")
+        expected_arrays = {name: array.tobytes() for name, array in expected.params.items()}
+        options = ("--checkpoint-dir", str(tmp_path / "ck"), "--checkpoint-every", "3", "--keep-checkpoints", "99")
+        saved = train_on_loopback(tmp_path, "".join(rows), 2, *options)
+        assert saved.returncode == 0, saved.stdout + saved.stderr
+        checkpoints = sorted((tmp_path / "ck").iterdir())
+        for path in checkpoints[4:]:
+            path.unlink()
+        resumed = train_on_loopback(tmp_path, "".join(rows), 2, *options)
+        assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+        assert resumed.stdout.count(f'Resuming from checkpoint "{checkpoints[3]}": epoch 1, ') == 2
+        found = artifact.load(tmp_path / "model")
+        assert {name: array.tobytes() for name, array in found.params.items()} == expected_arrays
+        assert found.meta["training"] == expected.meta["training"]
+
     def test_a_fault_is_told_once(self, tmp_path: Path) -> None:
         """As one line on standard error, with the exit code of whose fault it is."""
         done = train_on_loopback(tmp_path, "", 2)

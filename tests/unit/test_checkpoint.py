@@ -151,10 +151,10 @@ class TestDamage:
         path = tmp_path / "checkpoint-000000000020"
         with zipfile.ZipFile(tmp_path / "checkpoint-000000000010") as old, zipfile.ZipFile(path, "w") as new:
             new.writestr("params", old.read("params"))
-            new.writestr("meta.json", json.dumps({**json.loads(old.read("meta.json")), "format_version": 2}))
+            new.writestr("meta.json", json.dumps({**json.loads(old.read("meta.json")), "format_version": 3}))
         with caplog.at_level(logging.WARNING):
             assert batches_of_newest(directory) == 10
-        assert caplog.messages[0].endswith(": its format is version 2, this ipinsights reads version 1.")
+        assert caplog.messages[0].endswith(": its format is version 3, this ipinsights reads version 2.")
 
     def test_what_a_killed_process_left_is_removed(self, tmp_path: Path) -> None:
         """Half-written files go when a run begins; other people's files stay."""

@@ -131,3 +131,64 @@ class TestScore:
         assert learner.score(rows, ips) == pytest.approx(expected, abs=1e-7)
         for mine, theirs in zip(learner.embeddings(rows, ips), alone.embeddings(rows, ips)):
             assert mine == pytest.approx(theirs, abs=1e-7)
+
+
+class TestGoingOn:
+    """A learner that is taken down and goes on elsewhere."""
+
+    @pytest.mark.parametrize("max_block_elements", [8 * 9, 2**27])
+    @pytest.mark.parametrize("num_devices", [1, 2])
+    def test_it_takes_the_steps_that_it_would_have_taken(
+        self, num_devices: int, max_block_elements: int, rng: np.random.Generator
+    ) -> None:
+        """From a snapshot of the rows that the data has, to the bit, whatever was in these rows before."""
+        options = {"max_block_elements": max_block_elements}
+        learner = parallel(values(weight_decay=0.01), num_devices, **options)
+        rows = np.arange(30, dtype=np.int32)
+        batches = [random_records(10, rng=rng) for _ in range(6)]
+        for batch in batches[:3]:
+            learner.step(batch)
+        before = arrays(learner)
+        snapshot = learner.snapshot(rows)
+        assert all((array == before[name]).all() for name, array in arrays(learner).items())
+        other = parallel(values(weight_decay=0.01), num_devices, **options)
+        other.set_parameters({name: np.zeros_like(array) for name, array in before.items()})
+        untouched = np.arange(30, 40, dtype=np.int32)
+        other.set_parameters({**before, "entity_weight": before["entity_weight"][untouched]}, untouched)
+        other.restore(snapshot, rows, num_steps=3)
+        for batch in batches[3:]:
+            assert (learner.step(batch).asnumpy() == other.step(batch).asnumpy()).all()
+        assert largest_difference(arrays(learner), arrays(other)) == 0
+
+    def test_a_snapshot_is_that_of_one_device(self, rng: np.random.Generator) -> None:
+        """Parameters, means and variances by the same names, equal to rounding: one can go on from the other's."""
+        learner = parallel(values(weight_decay=0.01), 2)
+        alone = one_device_copy(learner)
+        for _ in range(3):
+            batch = random_records(10, rng=rng)
+            learner.step(batch)
+            alone.step(batch)
+        rows = np.arange(0, 40, 2, dtype=np.int32)
+        taken = {name: np.array(array[0 : array.shape[0]]) for name, array in alone.snapshot(rows).items()}
+        found = learner.snapshot(rows)
+        assert found.keys() == taken.keys()
+        assert max(float(np.abs(found[name] - taken[name]).max()) for name in taken) < 1e-5
+
+    def test_a_learner_without_steps_has_moments_of_zero(self) -> None:
+        """Also of the table, whose moments the engine has not made yet."""
+        snapshot = parallel(values(), 2).snapshot(np.arange(40, dtype=np.int32))
+        moments = {name: array for name, array in snapshot.items() if ":" in name}
+        assert len(moments) == 2 * (len(snapshot) - len(moments))
+        assert not any(array.any() for array in moments.values())
+
+    def test_parameters_are_set_in_the_rows_that_are_named(self) -> None:
+        """The other rows of the table stay as they are."""
+        learner = parallel(values(), 2, max_block_elements=8 * 9)
+        before = arrays(learner)
+        given = {name: array + 1 for name, array in before.items()}
+        rows = np.array([1, 8, 9, 39], dtype=np.int32)
+        learner.set_parameters({**given, "entity_weight": given["entity_weight"][rows]}, rows)
+        changed = (arrays(learner)["entity_weight"] != before["entity_weight"]).all(axis=1)
+        assert np.flatnonzero(changed).tolist() == rows.tolist()
+        learner.set_parameters(given)
+        assert largest_difference(arrays(learner), given) == 0
