@@ -224,7 +224,19 @@ def _load_file(path: Path, shown_as: Path) -> Artifact:
     found = {name: array.shape for name, array in params.items()}
     if found != expected:
         raise ClientError(f"{shown_as} contradicts itself: its hyperparameters ask for {expected}, it holds {found}.")
+    _check_encoder(params, shown_as)
     return Artifact(hyperparameters, params, BloomFilter(known), meta)
+
+
+def _check_encoder(params: Mapping[str, NDArray[np.float32]], shown_as: Path) -> None:
+    """Refuse an encoder of addresses that gives no numbers.
+
+    The table of entities is not looked through: it may have gigabytes, and is read where it is used. A row of it that
+    is no number makes scores that are none, which are refused where they are made.
+    """
+    for name, values in params.items():
+        if name != "entity_weight" and not np.isfinite(values).all():
+            raise ClientError(f"{shown_as} cannot score: its {name} holds values that are no finite numbers.")
 
 
 def _check_meta(meta: Any) -> Hyperparameters:

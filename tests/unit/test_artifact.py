@@ -256,6 +256,20 @@ class TestLoad:
                 archive.writestr(name, content)
         assert refusal_of(path) == f"{path} is not a whole model of IP Insights: its params are compressed."
 
+    @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+    @pytest.mark.parametrize("name", ["ip_octet_weight", "ip_layer1_bias"])
+    def test_an_encoder_without_numbers_is_refused(self, tmp_path: Path, name: str, number: float) -> None:
+        """It would give none to anybody; the message names the parameter."""
+        values = Hyperparameters(NUM_ROWS, 6, num_ip_encoder_layers=2)
+        shapes = artifact.parameter_shapes(values)
+        params = {each: np.zeros(shape, dtype=np.float32) for each, shape in shapes.items()}
+        params[name].flat[-1] = number
+        nobody = BloomFilter(np.zeros(NUM_ROWS, dtype=np.uint8))
+        path = artifact.save(
+            tmp_path, params=params, symbol="{}", known_entities=nobody, hyperparameters=values, training={}
+        )
+        assert refusal_of(path) == f"{path} cannot score: its {name} holds values that are no finite numbers."
+
     def test_a_model_that_contradicts_itself_is_refused(self, tmp_path: Path) -> None:
         """Shapes are checked against the hyperparameters before a score is computed with them."""
         _, path = saved(tmp_path, num_layers=0)
