@@ -7,6 +7,8 @@ on disk, so that neither files nor answers need fit into memory.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import shutil
 import tempfile
 from collections import deque
@@ -14,8 +16,9 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import count, groupby, islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import IO, TYPE_CHECKING, NoReturn, Union
 
 from tqdm import tqdm
@@ -37,6 +40,7 @@ __all__ = ["Transform"]
 _MEBIBYTE = 2**20
 # Payloads read ahead of the one that is written, for each process.
 _AHEAD = 2
+_FOLDER_PREFIX = ".transform-"
 # Set before processes are forked, which share it.
 _model: InferenceModel | None = None
 
@@ -146,12 +150,12 @@ class Transform:
         """Give processes that share the model, and a folder for their answers."""
         global _model  # noqa: PLW0603 - the way to hand forks what they share
         _model = InferenceModel.load(self.model_path)
-        with tempfile.TemporaryDirectory(prefix=".transform-", dir=self.output_dir) as folder:
-            pool = ProcessPoolExecutor(self.concurrency, mp_context=get_context("fork"))
+        with _answers_folder(self.output_dir) as folder:
+            pool = ProcessPoolExecutor(self.concurrency, get_context("fork"), initializer=_end_with_parent)
             try:
                 # Fork before there are threads, that of the progress bar for one.
                 pool.submit(int).result()
-                yield pool, Path(folder)
+                yield pool, folder
             except BrokenProcessPool:
                 raise AlgorithmError(
                     "A process of the transform was killed, perhaps for want of memory: try a lower --concurrency or "
@@ -206,6 +210,34 @@ class Transform:
             yield rest, first_line
 
 
+@contextlib.contextmanager
+def _answers_folder(output_dir: Path) -> Iterator[Path]:
+    """Give a folder of this run's own, and remove those of runs that were killed: nobody holds their lock any more."""
+    for left in output_dir.glob(f"{_FOLDER_PREFIX}*"):
+        with _locked(left) as is_ours:
+            if is_ours:
+                shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_FOLDER_PREFIX, dir=output_dir) as name, _locked(Path(name)):
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Lock a folder if no run that lives has; give whether it could be had."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:  # its run has just ended
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(descriptor)
+
+
 def _whole(source: Path, stream: IO[bytes], limit: int) -> bytes:
     body = stream.read(limit + 1)
     if len(body) > limit:
@@ -214,6 +246,18 @@ def _whole(source: Path, stream: IO[bytes], limit: int) -> bytes:
             "JSON Lines, or raise --max-payload-mb."
         )
     return body
+
+
+def _end_with_parent() -> None:
+    """Let a process of the pool end when the transform was killed, which could not tell it to."""
+
+    def wait() -> None:
+        parent = parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
 
 
 def _answer(payload: _Payload, content_type: str, accept: str, path: Path) -> Path:

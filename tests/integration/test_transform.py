@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +24,7 @@ from ipinsights.predictor import Predictor
 from ipinsights.testing import csv_text, save_random_model
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -46,6 +52,14 @@ def expected_lines(model: Path, source: Path) -> list[str]:
     pairs = read_pairs(source)
     scores = Predictor.load(model).score(pairs.entities, pairs.ips).tolist()
     return [f'{{"dot_product":{score!r}}}' for score in scores]
+
+
+def wait_until(condition: Callable[[], bool]) -> bool:
+    """Wait for a condition for up to twenty seconds; give whether it came true."""
+    deadline = time.monotonic() + 20
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
 
 
 class TestTransform:
@@ -115,6 +129,47 @@ class TestTransform:
         assert (done.returncode, done.stderr) == (0, "Files transformed: 1; outputs that were there already: 1.\n")
         assert (tmp_path / "out" / "a.csv.out").read_text() == "kept"
         assert (tmp_path / "out" / "b.csv.out").read_text().splitlines() == expected_lines(model, sources[1])
+
+    def test_a_terminal_sees_how_far_it_is(self, model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+        """By bytes of the input, and in the end nothing but the closing line is left."""
+        source = write_rows(tmp_path / "a.csv", 10, rng=rng)
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+        command = [sys.executable, "-m", "ipinsights", "transform", source, "--model-dir", model]
+        subprocess.run([*command, "--output-dir", tmp_path / "out"], stderr=theirs, check=True, timeout=60)
+        os.close(theirs)
+        shown = os.read(ours, 65536).decode()
+        os.close(ours)
+        assert "\rtransform:   0%|" in shown
+        assert f"/{source.stat().st_size} " in shown
+        assert shown.endswith(" \rFiles transformed: 1; outputs that were there already: 0.\r\n")
+
+    def test_a_killed_run_leaves_nothing_for_long(self, model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+        """Its processes end with it; the next run removes its folder and spares that of a run that lives."""
+        source, out = write_rows(tmp_path / "a.csv", 300_000, rng=rng), tmp_path / "out"
+        options = ("transform", source, "--model-dir", model, "--output-dir", out, "--max-payload-mb", 1)
+        command = [
+            sys.executable,
+            "-m",
+            "ipinsights",
+            *map(str, options),
+            "--accept",
+            "application/jsonlines; verbose=True",
+        ]
+        with subprocess.Popen(command) as process:
+            assert wait_until(lambda: any(out.glob(".transform-*/*")))
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            process.kill()
+        assert children
+        assert wait_until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
+        alive = out / ".transform-alive"
+        alive.mkdir()
+        descriptor = os.open(alive, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        done = run(*options)
+        os.close(descriptor)
+        assert (done.returncode, sorted(out.iterdir())) == (0, [alive, out / "a.csv.out"])
+        assert (out / "a.csv.out").read_text().splitlines() == expected_lines(model, source)
 
     @pytest.mark.parametrize(
         ("content", "content_type", "message"),
