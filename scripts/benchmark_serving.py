@@ -11,6 +11,7 @@ docs/explanation/serving-performance.md has the results.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import re
 import shutil
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 BIN = Path(sys.executable).parent
 SIZE = {"num_entities": 20_000, "vector_dim": 128}
 ROUNDS = 5
+WARM_UP_SECONDS = 10
 REPORT = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "text/csv"
@@ -79,6 +81,8 @@ def main(memory: bool, seconds: int) -> None:  # noqa: FBT001
     """Measure and print."""
     if shutil.which("wrk") is None:
         sys.exit("This needs the load generator wrk: apt-get install wrk.")
+    if importlib.util.find_spec("flask") is None:
+        sys.exit("The endpoint it is compared with needs Flask: pip install 'ipinsights[bench]'.")
     with tempfile.TemporaryDirectory() as name:
         measure_memory(Path(name)) if memory else measure_speed(Path(name), seconds)
 
@@ -91,6 +95,8 @@ def measure_speed(folder: Path, seconds: int) -> None:
     one.write_text("user_1,192.168.1.2\n")
     many.write_text(csv_text([f"user_{row}" for row in range(100_000)], rng.integers(2**32, size=100_000)))
     with endpoint(serve_command(model, 2), folder / "ours") as ours, obvious(folder) as theirs:
+        for url in (ours, theirs):  # MXNet is loaded by the first requests
+            load(url, one, 8, WARM_UP_SECONDS)
         rounds = [(load(ours, one, 8, seconds), load(theirs, one, 8, seconds)) for _ in range(ROUNDS)]
         bulk = [load(ours, many, 2, seconds) for _ in range(ROUNDS)]
     for label, index in (("ipinsights serve", 0), ("Flask + gunicorn + MXNet", 1)):
