@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ipinsights.hyperparameters import Hyperparameters
 
-__all__ = ["PulledRows", "StoredTable"]
+__all__ = ["PulledPart", "PulledRows", "StoredTable"]
 
 # Rows pulled at a time where many are read.
 _TAKEN_ROWS = 2**16
@@ -91,13 +91,13 @@ class StoredTable:
             given = mx.nd.array(values[inside])
             self._store.push(block, mx.nd.sparse.row_sparse_array((given, ids), shape=self.block_shape(block)))
 
-    def _pull_from(self, block: int, rows: NDArray[np.int32], device: mx.Context) -> _Part:
+    def _pull_from(self, block: int, rows: NDArray[np.int32], device: mx.Context) -> PulledPart:
         values = mx.nd.sparse.zeros("row_sparse", self.block_shape(block), ctx=device)
         values.attach_grad(stype="row_sparse")
         # Rows are whole numbers above 2^24 too: float32 would round them.
         ids = mx.nd.array(rows, dtype="int64", ctx=device)
         self._store.row_sparse_pull(block, out=values, row_ids=ids)
-        return _Part(block, values, ids)
+        return PulledPart(block, values, ids)
 
     def _nothing_for(self, block: int) -> mx.nd.NDArray:
         """Give an empty gradient, once the block's last one has arrived.
@@ -110,7 +110,7 @@ class StoredTable:
 
 
 @dataclass(frozen=True)
-class _Part:
+class PulledPart:
     """Rows of one block on a device: a row-sparse array (rows of the block, width) with the rows of ``ids`` (n,)."""
 
     block: int
@@ -126,7 +126,7 @@ class _Part:
 class PulledRows:
     """Rows on a device, from one or more blocks; ``places`` (n,) says where each one is once they are in a row."""
 
-    def __init__(self, parts: list[_Part], places: mx.nd.NDArray | None) -> None:
+    def __init__(self, parts: list[PulledPart], places: mx.nd.NDArray | None) -> None:
         self.parts = parts
         self._places = places
 
