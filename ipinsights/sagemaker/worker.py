@@ -53,8 +53,8 @@ class _Connection(socket.socket):
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing has come in since the last answer."""
-        return not self.request.received
+        """Whether nothing has come in since the last answer, and something may."""
+        return not (self.request.received or self.is_answered)
 
     def expect(self, deadline: float) -> None:
         """Begin to wait for a request."""
