@@ -12,9 +12,9 @@ HEAD = """# Hyperparameters
 
 <!-- Written by scripts/render_reference.py from ipinsights/hyperparameter_table.py; change it there. -->
 
-All arrive as strings, as SageMaker sends them: `-H name=value`, a JSON file with `--hyperparameters`, or a container's
-`hyperparameters.json`. A JSON number or a text in JSON's quotes will do, and so will scientific notation. NaN and
-infinity are no numbers. Every fault of a map is told at once.
+All arrive as strings, as SageMaker sends them: `-H name=value`, a JSON file or the map itself with `--hyperparameters`,
+or a container's `hyperparameters.json`. A JSON number or a text in JSON's quotes will do, and so will scientific
+notation. NaN and infinity are no numbers. Every fault of a map is told at once.
 
 | name | value | default | tuning range | what it does |
 | --- | --- | --- | --- | --- |

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipinsights.cli.options import FILE, FOLDER, PATH, SEED, parse_assignments, parse_every
+from ipinsights.cli.options import FOLDER, PATH, SEED, parse_assignments, parse_every
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ipinsights.sagemaker.continuation import Limits
     from ipinsights.sagemaker.training import Job
 
@@ -24,7 +23,11 @@ __all__ = ["COMMANDS"]
 @click.option("--validation", type=PATH, help="Validation CSV or folder; measured after each epoch.")
 @click.option("--model-dir", type=FOLDER, help="Where the model is written.")
 @click.option("-H", "assignments", multiple=True, metavar="NAME=VALUE", help="A hyperparameter; repeat as needed.")
-@click.option("--hyperparameters", type=FILE, help="JSON file with a map of hyperparameters; -H goes before it.")
+@click.option(
+    "--hyperparameters",
+    metavar="FILE|MAP",
+    help="JSON file with a map of hyperparameters, or the map itself; -H goes before it.",
+)
 @click.option("--base-dir", type=FOLDER, help="A container's tree (/opt/ml): everything is read from there.")
 @click.option(
     "--hosts", type=click.IntRange(min=1), default=1, show_default=True, help="Hosts that this machine plays."
@@ -105,21 +108,20 @@ def _local_job(
     validation: Path | None,
     model_dir: Path | None,
     assignments: tuple[str, ...],
-    hyperparameters: Path | None,
+    hyperparameters: str | None,
     seed: int,
     limits: Limits,
     checkpoint_dir: Path | None,
     initial_model: Path | None,
 ) -> Job:
-    from ipinsights.sagemaker.environment import read_json_object
     from ipinsights.sagemaker.training import Job
 
     if train_path is None or model_dir is None:
         raise click.UsageError("Give --train and --model-dir, or --base-dir for a container's tree.")
-    given = read_json_object(hyperparameters) if hyperparameters else {}
+    given, source = _read_map(hyperparameters) if hyperparameters else ({}, "the command line")
     return Job(
         hyperparameters={**given, **parse_assignments(assignments)},
-        source=str(hyperparameters or "the command line"),
+        source=source,
         train=train_path,
         validation=validation,
         model_dir=model_dir,
@@ -128,6 +130,15 @@ def _local_job(
         initial_model=initial_model,
         limits=limits,
     )
+
+
+def _read_map(file_or_map: str) -> tuple[dict[str, Any], str]:
+    """Give a map of hyperparameters, and what the log calls the place it comes from."""
+    from ipinsights.sagemaker.environment import parse_json_object, read_json_object
+
+    if file_or_map.lstrip().startswith("{"):
+        return parse_json_object(file_or_map, name="--hyperparameters"), "the command line"
+    return read_json_object(Path(file_or_map)), file_or_map
 
 
 def _refuse_beside_base_dir(options: dict[str, Any]) -> None:

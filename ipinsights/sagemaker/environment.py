@@ -18,7 +18,7 @@ from ipinsights.errors import ClientError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Channel", "Environment", "failure_file", "read_json_object"]
+__all__ = ["Channel", "Environment", "failure_file", "parse_json_object", "read_json_object"]
 
 _DEFAULT_HOST = "algo-1"
 
@@ -170,13 +170,28 @@ def read_json_object(path: Path) -> dict[str, Any]:
         The file cannot be read, is no JSON, gives a name twice, or holds something else.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_without_repeats)
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ClientError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ClientError(f"{path} cannot be read as JSON: {error}.") from None
+    return parse_json_object(text, name=str(path))
+
+
+def parse_json_object(text: str, *, name: str) -> dict[str, Any]:
+    """Give the JSON object that a text is; messages call it by the name.
+
+    Raises
+    ------
+    ClientError
+        The text is no JSON, gives a name twice, or is something else.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_without_repeats)
+    except (ValueError, RecursionError) as error:
+        raise ClientError(f"{name} cannot be read as JSON: {error}.") from None
     if not isinstance(value, dict):
-        raise ClientError(f"{path} must hold a JSON object, it holds a {type(value).__name__}.")
+        raise ClientError(f"{name} must hold a JSON object, it holds a {type(value).__name__}.")
     return value
 
 

@@ -101,6 +101,24 @@ class TestLocalRun:
         assert lines[0] == "entity,ip,dot_product"
         assert [line.rpartition(",")[0] for line in lines[1:]] == ROWS.splitlines()
 
+    def test_a_map_of_strings_may_stand_on_the_command_line(self, tmp_path: Path) -> None:
+        """As SageMaker's API takes it; it is told from a file by its brace, and -H goes before it too."""
+        strings = json.dumps({"num_entity_vectors": "40", "vector_dim": "8", "epochs": "7", "mini_batch_size": "50"})
+        (tmp_path / "rows.csv").write_text(ROWS)
+        options = ["--train", tmp_path / "rows.csv", "--model-dir", tmp_path / "model", "--hyperparameters", strings]
+        done = run("train", *options, "-H", "epochs=1")
+        assert done.returncode == 0
+        shown = json.loads(run("inspect", tmp_path / "model", "--json").stdout)["hyperparameters"]
+        assert (shown["num_entity_vectors"], shown["vector_dim"], shown["epochs"]) == ("40", "8", "1")
+
+    def test_a_map_on_the_command_line_that_is_none_is_told(self, tmp_path: Path) -> None:
+        """A quote that the shell took is the usual reason."""
+        done = run("train", "--train", tmp_path, "--model-dir", tmp_path, "--hyperparameters", "{vector_dim: 8}")
+        assert refusal_of(done) == (
+            "--hyperparameters cannot be read as JSON: "
+            "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)."
+        )
+
     def test_standard_input_is_scored(self, trained: Path) -> None:
         """One login by hand, with all that is known of it."""
         command = ["score", "-", "--model-dir", trained / "model", "--extended"]
