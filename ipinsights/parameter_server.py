@@ -6,8 +6,11 @@ their own hyperparameters and unpickle nothing, whoever sends.
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import json
+import logging
+import math
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["ASSIGN", "COUNT", "FORGET", "OPTIMIZE", "ROTATE", "StoreTeam", "StoredAdam", "command_servers", "connect",
            "serve"]  # fmt: skip
 
+_logger = logging.getLogger(__name__)
+
 FORGET, OPTIMIZE = "forget", "optimize"
 """Commands to a store: ignore what is pushed, or hand it to the optimizer."""
 ASSIGN = "assign"
@@ -45,6 +50,8 @@ _BITS = _VOTES + 3
 _PART_BYTES = 2**20
 # A number on the wire for each byte of what a host says at a time.
 _FACT_BYTES = 1024
+# Numbers from which on an array is sure to have pages of its own, fresh from the kernel: 64 MB.
+_LARGE = 2**24
 # MXNet gives us no number for a command but this one.
 _CONTROL = 0
 
@@ -55,7 +62,17 @@ def build_adam(hyperparameters: Hyperparameters) -> mx.optimizer.Optimizer:
 
 
 class _Adam(mx.optimizer.Adam):
-    """Adam that lets no table decay; what it updates has numbers here, and no names to tell it by."""
+    """Adam that lets no table decay, and keeps no memory for the moments of its rows before they are trained.
+
+    What it updates has numbers here, and no names to tell a table by.
+    """
+
+    def create_state(self, index: int, weight: mx.nd.NDArray) -> tuple[mx.nd.NDArray, mx.nd.NDArray]:
+        """Give the two moments of a parameter, zero."""
+        if weight.stype == "default":
+            moments: tuple[mx.nd.NDArray, mx.nd.NDArray] = super().create_state(index, weight)
+            return moments
+        return _zero_rows(weight), _zero_rows(weight)
 
     def update(self, index: int, weight: mx.nd.NDArray, grad: mx.nd.NDArray, state: Any) -> None:
         self.wd_mult[index] = 0.0 if weight.stype == "row_sparse" else 1.0
@@ -126,22 +143,36 @@ class StoredAdam:
 
     def _rotate(self, key: int, stored: mx.nd.NDArray) -> None:
         states = self._updater.states
-        mean, variance = map(_filled, states[key]) if key in states else (_zeros_like(stored), _zeros_like(stored))
+        mean, variance = states[key] if key in states else self._updater.optimizer.create_state(key, stored)
         kept = stored.copy()
         mean.copyto(stored)
         states[key], self._updater.states_synced[key] = (variance, kept), True
 
 
-def _filled(array: mx.nd.NDArray) -> mx.nd.NDArray:
-    """Give an array with all its rows; the engine makes those of a row-sparse one when it needs them, all at once."""
-    return _zeros_like(array) if array.stype == "row_sparse" and len(array.indices) == 0 else array
+def _zero_rows(table: mx.nd.NDArray) -> mx.nd.NDArray:
+    """Give zeros for every row of a row-sparse array, in memory that is taken where it is written to.
+
+    MXNet's own functions write zeros to all of it. But what is large comes from the kernel, zero already, and takes no
+    memory before it is written to: so it is asked for and left as it is, after a look at it.
+    """
+    every_row = mx.nd.arange(table.shape[0], dtype="int64", ctx=table.context)
+    if math.prod(table.shape) >= _LARGE:
+        zeros = _as_allocated(table, every_row)
+        if mx.nd.norm(zeros, ord=1).asscalar() == 0:
+            return zeros
+    whole = mx.nd.zeros(table.shape, ctx=table.context)
+    return mx.nd.sparse.row_sparse_array((whole, every_row), shape=table.shape)
 
 
-def _zeros_like(array: mx.nd.NDArray) -> mx.nd.NDArray:
-    zeros = mx.nd.zeros(array.shape)
-    if array.stype == "default":
-        return zeros
-    return mx.nd.sparse.row_sparse_array((zeros, mx.nd.arange(len(zeros), dtype="int64")), shape=array.shape)
+def _as_allocated(table: mx.nd.NDArray, rows: mx.nd.NDArray) -> mx.nd.NDArray:
+    """Give a row-sparse array of the shape of another with these rows, in memory that nobody has written to."""
+    sparse, base = mx.nd.sparse, mx.base
+    # MXNet has no public way to it
+    handle = sparse._new_alloc_handle(  # noqa: SLF001
+        "row_sparse", table.shape, table.context, False, np.float32, [np.int64], [rows.shape]
+    )
+    base.check_call(base._LIB.MXNDArraySyncCopyFromNDArray(handle, rows.handle, ctypes.c_int(0)))  # noqa: SLF001
+    return sparse.RowSparseNDArray(handle)
 
 
 class _Server(mx.kv.kvstore_server.KVStoreServer):
@@ -159,6 +190,14 @@ class _Server(mx.kv.kvstore_server.KVStoreServer):
         return control
 
     def _update(self, key: int, pushed: mx.nd.NDArray, stored: mx.nd.NDArray) -> None:
+        try:
+            self._act_on(key, pushed, stored)
+        except Exception:
+            # MXNet would print it and go on, as if the update had been made.
+            _logger.exception("The server failed")
+            os._exit(1)
+
+    def _act_on(self, key: int, pushed: mx.nd.NDArray, stored: mx.nd.NDArray) -> None:
         if key in (_SAVES, _FACTS):
             stored[:] = pushed
         elif key >= _VOTES:

@@ -45,5 +45,8 @@ class Team:
         return [facts]
 
     def any_of(self, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Give the bits, eight in a byte (n,), that any host has set."""
+        """Give the bits, eight in a byte (n,), that any host has set; every host calls this at the same places."""
         return bits
+
+    def wait(self) -> None:
+        """Wait until every host has come here."""

@@ -16,12 +16,15 @@ from ipinsights.batches import BaseBatches
 from ipinsights.cpu_learner import CPULearner
 from ipinsights.data import entity_rows
 from ipinsights.errors import ClientError
+from ipinsights.learner import SCORING_BATCH
 from ipinsights.metrics import RunningClassification, discriminator_auc
 from ipinsights.sampling import random_ips
 from ipinsights.team import Team
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from ipinsights.batches import BaseBatch
     from ipinsights.callbacks import Callback
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
     from ipinsights.parallel import ParallelLearner
 
 __all__ = ["TrainState", "Trainer"]
+
+# Pairs between two looks at whether the run is to stop: less than a second.
+_VALIDATION_PIECE = 10 * SCORING_BATCH
 
 
 @dataclass
@@ -54,7 +60,8 @@ class TrainState:
     validation_auc
         Of the last validated epoch; None without a validation channel.
     stop
-        Set by anybody, at any time (a signal, a callback): training ends after the current base batch.
+        Set by anybody, at any time (a signal, a callback): training ends after the current base batch; a validation is
+        broken off, and done again by a run that goes on from there.
     """
 
     epoch: int = 0
@@ -179,10 +186,7 @@ class Trainer:
 
         The addresses are drawn from the run's seed and are the same at every call, so that epochs can be compared.
         """
-        rng = np.random.default_rng([self._seed, len(pairs)])
-        rows = entity_rows(pairs.entities, self.hyperparameters.num_entity_vectors)
-        negatives = random_ips(len(pairs), rng=rng)
-        return discriminator_auc(self.learner.score(rows, pairs.ips), self.learner.score(rows, negatives))
+        return discriminator_auc(*np.concatenate(list(self._validation_scores(pairs)), axis=1))
 
     def _run_epoch(self, batches: BaseBatches, validation: Pairs | None) -> bool:
         """Train for an epoch, and say whether the run stops here."""
@@ -198,11 +202,31 @@ class Trainer:
         self.metrics.get()
         self._check_divergence()
         self._notify("on_epoch_trained")
-        if validation is not None:
-            self.state.validation_auc = self.evaluate(validation)
+        auc = None if validation is None else self._validate(validation)
+        if self._stops():
+            return True
+        self.state.validation_auc = auc
         self._notify("on_epoch_end")
         self.state.epoch += 1
         return self._stops()
+
+    def _validate(self, pairs: Pairs) -> float | None:
+        """Evaluate, unless the run is to stop: a platform does not wait until millions of pairs are scored."""
+        scores = []
+        for piece in self._validation_scores(pairs):
+            if self.state.stop:
+                return None
+            scores.append(piece)
+        return discriminator_auc(*np.concatenate(scores, axis=1))
+
+    def _validation_scores(self, pairs: Pairs) -> Iterator[NDArray[np.float32]]:
+        """Give scores of pairs, and of their entities at random addresses, (2, n), piece by piece."""
+        rng = np.random.default_rng([self._seed, len(pairs)])
+        rows = entity_rows(pairs.entities, self.hyperparameters.num_entity_vectors)
+        negatives = random_ips(len(pairs), rng=rng)
+        for start in range(0, len(pairs), _VALIDATION_PIECE):
+            part = slice(start, start + _VALIDATION_PIECE)
+            yield np.stack([self.learner.score(rows[part], ips[part]) for ips in (pairs.ips, negatives)])
 
     def _stops(self) -> bool:
         """Say whether the run stops; ``state.stop`` itself may change at any time, on one host and not on another."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,7 @@ def train(
             launch.train_in_container(Environment.read(base_dir), seed=seed, limits=limits, quiet=quiet)
         else:
             launch.train(_local_job(seed=seed, limits=limits, **options), num_hosts=hosts, quiet=quiet)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # all is done: there is nothing left to stop
 
 
 @click.command()

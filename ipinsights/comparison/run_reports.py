@@ -134,6 +134,10 @@ def _run_notes(runs: Iterable[RunLog]) -> list[str]:
             notes.append(f"{run.name} does not tell its configuration.")
         if run.num_starts > 1:
             notes.append(f"{run.name} tells of {run.num_starts} starts; the last one is shown.")
+        if run.num_epochs_before:
+            notes.append(
+                f"{run.name} goes on from a checkpoint after {run.num_epochs_before} epochs it does not tell of."
+            )
         if len(run.hosts) > 1:
             notes.append(f"{run.name} is of {len(run.hosts)} hosts: metrics are averaged, records and speeds added.")
         notes += [f"{run.name}, line {note.number}, an error: {note.text}" for note in run.errors[:_MOST_NOTES]]

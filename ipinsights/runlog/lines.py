@@ -44,6 +44,7 @@ class Kind(str, enum.Enum):
     METRICS = "#metrics"
     NOTICE = "notice of the container"
     PROGRESS = "progress"
+    RESUMPTION = "resumption from a checkpoint"
     ROUNDED_METRIC = "metric of an epoch, rounded"
     SERVING = "serving"
     SPEED = "speed"
@@ -150,6 +151,7 @@ def _speed_metrics(text: str) -> dict[str, float]:
 _CONVERTERS: dict[str, Callable[[str], Any]] = {
     "epoch": int,
     "batch": int,
+    "last_batch": int,
     "value": float,
     "percent": float,
     "configuration": _configuration,
@@ -198,7 +200,10 @@ _LOGGED = _grammar(
     (Kind.NOTICE, r"Create Store: \w+$"),
     (Kind.NOTICE, r"Num unique classes of label: \[.*\]$"),
     (Kind.NOTICE, r'Wrote checkpoint ".*" in [\d.]+ seconds\.$'),
-    (Kind.NOTICE, r'Resuming from checkpoint ".*": epoch \d+, after batch -?\d+\.$'),
+    (
+        Kind.RESUMPTION,
+        r'Resuming from checkpoint ".*": epoch (?P<epoch>\d{1,9}), after batch (?P<last_batch>-?\d{1,9})\.$',
+    ),
     (Kind.NOTICE, r'Saved checkpoint to "(?P<saved>.*)"$'),
     (Kind.NOTICE, r"Test data is not provided\.$"),
     (Kind.NOTICE, r"Launching parameter server for role \w+$"),
@@ -209,7 +214,15 @@ _LOGGED = _grammar(
     (Kind.WARNING, r"wait_for_all_workers will not sync workers since the kv store is not running distributed$"),
     (Kind.WARNING, r"These hyperparameters change nothing: .*$"),
     (Kind.WARNING, r"SIGTERM received: stopping\.$"),
-    (Kind.WARNING, r"The job was stopped before its first batch: there is no model to save\.$"),
+    (Kind.WARNING, r"The job was stopped before (?:its first batch|training began): there is no model to save\.$"),
+    (Kind.WARNING, r"\S+ seconds are over: stopping\.$"),
+    (Kind.WARNING, r"Checkpoint .* is damaged and passed over for the one before: .*$"),
+    (Kind.WARNING, r"With _kvstore '\w+' hosts do not keep step, .*: no checkpoints\.$"),
+    (Kind.WARNING, r"The \w+ of host '.*' did not leave by itself\.$"),
+    (Kind.NOTICE, r"No better validation discriminator_auc in \d+ epochs: stopping\.$"),
+    (Kind.NOTICE, r"Keeping the model of epoch \d+, the best: validation discriminator_auc \S+\.$"),
+    (Kind.NOTICE, r"Training \d+ entity vectors of \d+ dimensions takes \S+ GB of memory at its peak\.$"),
+    (Kind.NOTICE, r"Saving the model to .*\.$"),
     (Kind.SERVING, r"loaded entry point class \S+$|loading entry points$"),
     (Kind.SERVING, r"loaded (?:request iterator|response encoder) \S+$"),
     (Kind.SERVING, r"Number of server workers: \d+$"),

@@ -30,7 +30,7 @@ def read_run(path: Path) -> RunLog:
     """Read the log of a training run, ours or SageMaker's, in whatever it is wrapped.
 
     Memory is bounded by the number of metrics in it. Of a job that was started several times (or of several jobs in
-    one notebook) the last start counts.
+    one notebook) the last start counts; if it went on from a checkpoint, so does what is told of the time before that.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def read_run(path: Path) -> RunLog:
     for line in read_lines(path):
         reader.take(line)
     run = reader.run(name)
-    if run.num_epochs == 0 and run.batches.empty:
+    if run.per_epoch().empty and run.batches.empty:
         raise ClientError(_no_metrics(run))
     return run
 
@@ -83,6 +83,8 @@ class _Reader:
         self._expected: dict[str | None, Kind] = {}  # what a line that is nothing by itself would continue
         self._started: set[str | None] = set()  # streams with a start whose host is not known yet
         self._num_restarts = 0
+        self._earlier: dict[_Key, dict[str, float]] = {}  # rows of the starts before
+        self._resumed: dict[_Who, tuple[int, int]] = {}  # epoch and batch after which each goes on
 
     def take(self, given: LogLine) -> None:
         """Take in the next line."""
@@ -145,12 +147,25 @@ class _Reader:
         return ("host", host)
 
     def _forget(self, host: str) -> None:
-        """Drop what an earlier start of a host left, if there is anything."""
-        old = [key for key in self._rows if self._host_of(key[0]) == host]
-        if old:
-            self._num_restarts += 1
-            self._rows = {key: row for key, row in self._rows.items() if key not in set(old)}
-            self._timings, self._start, self._is_saved, self._errors = {}, None, False, []
+        """Put aside what an earlier start of a host left, if there is anything."""
+        if all(self._host_of(who) != host for who, _ in self._rows):
+            return
+        rows = self._all_rows()
+        self._earlier = {**self._earlier, **{key: row for key, row in rows.items() if self._host_of(key[0]) == host}}
+        self._rows = {key: row for key, row in self._rows.items() if self._host_of(key[0]) != host}
+        self._resumed = {who: place for who, place in self._resumed.items() if self._host_of(who) != host}
+        self._num_restarts += 1
+        self._timings, self._start, self._is_saved, self._errors = {}, None, False, []
+
+    def _all_rows(self) -> dict[_Key, dict[str, float]]:
+        """Give the rows of the last start of each host, and those of earlier ones up to where it went on."""
+        resumed = {self._host_of(who): place for who, place in self._resumed.items()}
+        kept = {
+            (who, place): row
+            for (who, place), row in self._earlier.items()
+            if self._host_of(who) in resumed and _is_over(place, *resumed[self._host_of(who)])
+        }
+        return {**kept, **self._rows}
 
     def _host_of(self, who: _Who) -> str:
         role, name = who
@@ -167,6 +182,10 @@ class _Reader:
     def take_configuration(self, values: _Values, _: _Who) -> None:
         """Keep the defaults, what was provided, and what came of them."""
         self._configuration[values["role"]] = values["configuration"]
+
+    def take_resumption(self, values: _Values, who: _Who) -> None:
+        """Remember after which epoch and batch the run goes on."""
+        self._resumed[who] = values["epoch"], values["last_batch"]
 
     def take_batch_metric(self, values: _Values, who: _Who) -> None:
         """Keep a running metric."""
@@ -204,10 +223,12 @@ class _Reader:
 
     def run(self, name: str) -> RunLog:
         """Give what the lines told."""
+        epochs = self._table("host", "epoch")
+        first_epochs = range(max((epoch for epoch, _ in self._resumed.values()), default=0))
         return RunLog(
             name=name,
             configuration=self._configuration.get("Final") or self._configuration.get("provided", {}),
-            epochs=self._table("host", "epoch"),
+            epochs=epochs,
             batches=self._table("host", "epoch", "batch"),
             timings=self._timings,
             start=self._start,
@@ -216,20 +237,27 @@ class _Reader:
             errors=tuple(self._errors),
             unknown=tuple(self._unknown),
             counts=dict(self._counts),
+            num_epochs_before=len(set(first_epochs) - set(epochs.index.get_level_values("epoch"))),
         )
 
     def _table(self, *index: str) -> pd.DataFrame:
         merged: dict[tuple[Any, ...], dict[str, float]] = {}
+        rows = self._all_rows()
         # Lines that name their host come last: what they tell has more digits.
-        for who, place in sorted(self._rows, key=lambda key: key[0][0] == "host"):
+        for who, place in sorted(rows, key=lambda key: key[0][0] == "host"):
             if len(place) == len(index) - 1:
-                merged.setdefault((self._host_of(who), *place), {}).update(self._rows[who, place])
+                merged.setdefault((self._host_of(who), *place), {}).update(rows[who, place])
         keys = (
             pd.MultiIndex.from_tuples(merged, names=index)
             if merged
             else pd.MultiIndex.from_arrays([[]] * len(index), names=index)
         )
         return pd.DataFrame(list(merged.values()), index=keys).sort_index()
+
+
+def _is_over(place: tuple[int, ...], epoch: int, batch: int) -> bool:
+    """Say whether a run that goes on in an epoch after a batch has an epoch, or a batch of an epoch, behind it."""
+    return place[0] < epoch or (place[0] == epoch and len(place) > 1 and place[1] <= batch)
 
 
 def _continued(expected: Kind | None, *, is_indented: bool) -> Kind:
@@ -250,6 +278,7 @@ _HANDLERS = {
     Kind.CONFIGURATION: _Reader.take_configuration,
     Kind.EPOCH_METRIC: _Reader.take_epoch_metric,
     Kind.METRICS: _Reader.take_metrics,
+    Kind.RESUMPTION: _Reader.take_resumption,
     Kind.ROUNDED_METRIC: _Reader.take_epoch_metric,
     Kind.SPEED: _Reader.take_speed,
     Kind.THROUGHPUT: _Reader.take_throughput,

@@ -68,13 +68,15 @@ class RunLog:
     start
         First moment told of in a ``#metrics`` line, in seconds since 1970.
     num_starts
-        How often the job was started in this log; everything else is about the last time.
+        How often the job was started in this log; everything else is about the last time, and of what it went on from.
     is_saved
         Does the log tell that a model was saved?
     errors, unknown
         Failures, and lines that are not understood: the first 1000 of each.
     counts
         Number of lines by kind; nothing is left out.
+    num_epochs_before
+        Epochs of the run before the checkpoint it went on from, of which this log does not tell.
     """
 
     name: str
@@ -88,6 +90,7 @@ class RunLog:
     errors: tuple[Note, ...]
     unknown: tuple[Note, ...]
     counts: dict[Kind, int]
+    num_epochs_before: int = 0
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -97,7 +100,7 @@ class RunLog:
     @property
     def num_epochs(self) -> int:
         """Number of epochs trained to their end."""
-        return len(self.per_epoch())
+        return len(self.per_epoch()) + self.num_epochs_before
 
     @property
     def wanted_epochs(self) -> int | None:

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from multiprocessing.connection import Connection
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from ipinsights._mxnet import mx
     from ipinsights.hyperparameters import Hyperparameters
     from ipinsights.learner import Learner
@@ -72,13 +69,6 @@ class Alone:
         from ipinsights.team import Team
 
         return build_learner(hyperparameters, devices=devices, store=store, seed=seed), Team()
-
-    def any_of(self, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Give the bits, eight in a byte (n,), that any host has set."""
-        return bits
-
-    def wait(self) -> None:
-        """Wait until every host has come here."""
 
 
 class Member(Alone):
@@ -140,16 +130,7 @@ class Member(Alone):
         connected = connect(self._environment, store)
         learner = ParallelLearner(hyperparameters, devices=devices, store=connected, seed=seed, is_first=self.is_first)
         longest = max(facts["num_base_batches"] for facts in everybody)
-        self._team = StoreTeam(self._cluster.rank, self.size, longest, connected)
-        return learner, self._team
-
-    def any_of(self, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Give the bits, eight in a byte (n,), that any host has set; every host calls this at the same places."""
-        return self._team.any_of(bits)
-
-    def wait(self) -> None:
-        """Wait until every host has come here."""
-        self._team.wait()
+        return learner, StoreTeam(self._cluster.rank, self.size, longest, connected)
 
     def _call_roll(
         self, hyperparameters: Hyperparameters, terms: Mapping[str, str], *, num_base_batches: int

@@ -14,10 +14,13 @@ from ipinsights.errors import AlgorithmError, IPInsightsError
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.sagemaker import training
 from ipinsights.sagemaker.cluster import Cluster
-from ipinsights.sagemaker.supervisor import Supervisor, die_with_parent
+from ipinsights.sagemaker.stopping import held_back
+from ipinsights.sagemaker.supervisor import Supervisor, die_with_parent, end_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from multiprocessing.connection import Connection
+    from multiprocessing.context import SpawnProcess
     from pathlib import Path
 
     from ipinsights.sagemaker.continuation import Limits
@@ -63,48 +66,59 @@ def train(job: training.Job, *, num_hosts: int = 1, quiet: bool = False) -> Path
 
 def _play_hosts(job: training.Job, num_hosts: int, *, quiet: bool) -> Path | None:
     port = _free_port()
-    hosts = {}
+    hosts: dict[Connection, SpawnProcess] = {}
+
+    def stop(*_: object) -> None:
+        for host in hosts.values():
+            host.terminate()
+
     with ExitStack() as stack:
-        for rank in range(num_hosts):
-            ours, theirs = _SPAWN.Pipe(duplex=False)
-            cluster = Cluster.loopback(num_hosts, rank, port)
-            host = _SPAWN.Process(target=_be_host, args=(replace(job, host=cluster.name), cluster, quiet, theirs))
-            host.start()
-            stack.callback(host.kill)
-            theirs.close()
-            hosts[ours] = host
-
-        def stop(*_: object) -> None:
-            for host in hosts.values():
-                host.terminate()
-
-        previous = signal.signal(signal.SIGTERM, stop)
-        stack.callback(signal.signal, signal.SIGTERM, previous)
-        results = _collect(list(hosts))
+        with held_back():
+            for rank in range(num_hosts):
+                pipe, host = _start_host(job, Cluster.loopback(num_hosts, rank, port), quiet=quiet)
+                stack.callback(host.kill)
+                hosts[pipe] = host
+            stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, stop))
+        results = _collect(hosts)
         for host in hosts.values():
             host.join()
     return results[0]
 
 
-def _collect(pipes: list[Connection]) -> list[Path | None]:
+def _start_host(job: training.Job, cluster: Cluster, *, quiet: bool) -> tuple[Connection, SpawnProcess]:
+    """Start a host; gives the pipe on which its result comes."""
+    ours, theirs = _SPAWN.Pipe(duplex=False)
+    arguments = replace(job, host=cluster.name), cluster, quiet, theirs
+    host = _SPAWN.Process(target=_be_host, args=arguments, name=cluster.name)
+    host.start()
+    theirs.close()
+    return ours, host
+
+
+def _collect(hosts: Mapping[Connection, SpawnProcess]) -> list[Path | None]:
     """Give the result of every host, in their order; raises the failure that comes first, once all have ended."""
-    results: dict[Connection, Path | None] = {}
+    results: dict[object, Path | None] = {}
     failures: list[IPInsightsError] = []
-    waiting = list(pipes)
-    while waiting:
-        for pipe in wait(waiting):
+    while len(results) < len(hosts):
+        for pipe in wait([pipe for pipe in hosts if pipe not in results]):
             assert isinstance(pipe, multiprocessing.connection.Connection)
-            waiting.remove(pipe)
             try:
                 result = pipe.recv()
             except EOFError:
-                result = None
+                result = _obituary(hosts[pipe])
             if isinstance(result, IPInsightsError):
                 failures.append(result)
             results[pipe] = result
     if failures:
         raise failures[0]
-    return [results[pipe] for pipe in pipes]
+    return [results[pipe] for pipe in hosts]
+
+
+def _obituary(host: SpawnProcess) -> AlgorithmError:
+    host.join()
+    return AlgorithmError(
+        f"Host '{host.name}' was lost: it {end_of(host)}. Training cannot go on without it; start the job again."
+    )
 
 
 def _be_host(job: training.Job, cluster: Cluster, quiet: bool, parent: Connection) -> None:  # noqa: FBT001
@@ -113,6 +127,8 @@ def _be_host(job: training.Job, cluster: Cluster, quiet: bool, parent: Connectio
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         parent.send(Supervisor(job, cluster, quiet=quiet).run())
+    except SystemExit:
+        parent.send(None)
     except IPInsightsError as error:
         parent.send(error)
     except Exception as error:  # noqa: BLE001 - told to the parent, which fails with it

@@ -25,6 +25,7 @@ from ipinsights.sagemaker import training
 from ipinsights.sagemaker.crew import Member
 from ipinsights.sagemaker.logs import bare, set_up_logging
 from ipinsights.sagemaker.roll_call import Link, RollCall
+from ipinsights.sagemaker.stopping import STOPPED_EARLY, held_back, ignore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from ipinsights.sagemaker.cluster import Cluster
 
-__all__ = ["Supervisor", "die_with_parent"]
+__all__ = ["Supervisor", "die_with_parent", "end_of"]
 
 _logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Supervisor:
         self._processes: dict[SpawnProcess, str] = {}
         self._worker: Connection | None = None
         self._artifact: Path | None = None
+        self._is_connected = False
 
     def run(self) -> Path | None:
         """Train with the other hosts; gives the artifact on the first host.
@@ -76,13 +78,15 @@ class Supervisor:
         """
         set_up_logging("error" if self._quiet else self._hyperparameters.log_level)
         with ExitStack() as stack:
-            if self._cluster.rank == 0:
-                stack.enter_context(RollCall(self._cluster))
-            stack.callback(self._end_processes)
-            self._worker = self._start_worker()
-            previous = signal.signal(signal.SIGTERM, self._stop_worker)
-            stack.callback(signal.signal, signal.SIGTERM, previous)
-            self._watch(stack.enter_context(Link(self._cluster)))
+            with held_back():
+                if self._cluster.rank == 0:
+                    stack.enter_context(RollCall(self._cluster))
+                stack.callback(self._end_processes)
+                self._worker = self._start_worker()
+                stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, self._stop))
+            link = stack.enter_context(Link(self._cluster))
+            self._is_connected = True
+            self._watch(link)
         return self._artifact
 
     def _watch(self, link: Link) -> None:
@@ -124,7 +128,7 @@ class Supervisor:
                 self._await_processes()
                 return True
             if "stopped" in message:
-                _logger.warning("The job was stopped before training began: there is no model to save.")
+                _logger.warning(STOPPED_EARLY)
                 return True
         return False
 
@@ -152,7 +156,10 @@ class Supervisor:
             if process.exitcode == 0:
                 del self._processes[process]
             elif process.exitcode is not None:
-                raise AlgorithmError(_obituary(self._cluster.name, role, process.exitcode))
+                raise AlgorithmError(
+                    f"The {role} of host '{self._cluster.name}' {end_of(process)}. Training cannot go on without it; "
+                    "start the job again."
+                )
 
     def _await_processes(self) -> None:
         for process, role in self._processes.items():
@@ -166,8 +173,11 @@ class Supervisor:
         for process in self._processes:
             process.join()
 
-    def _stop_worker(self, *_: object) -> None:
-        """Hand SIGTERM on to the worker, which stops with all others after the same base batch."""
+    def _stop(self, *_: object) -> None:
+        """Hand SIGTERM on to the worker, which stops with all others; a host that seeks the first one still, leaves."""
+        if not self._is_connected and self._cluster.rank > 0:
+            _logger.warning(STOPPED_EARLY)
+            raise SystemExit(0)
         for process, role in self._processes.items():
             if role == "worker" and process.is_alive():
                 process.terminate()
@@ -185,9 +195,12 @@ def die_with_parent() -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def _obituary(host: str, role: str, exit_code: int) -> str:
-    end = f"was killed by {signal.Signals(-exit_code).name}" if exit_code < 0 else f"ended with exit code {exit_code}"
-    return f"The {role} of host '{host}' {end}. Training cannot go on without it; start the job again."
+def end_of(process: SpawnProcess) -> str:
+    """Say how a process ended, as the end of a sentence about it."""
+    assert process.exitcode is not None
+    if process.exitcode < 0:
+        return f"was killed by {signal.Signals(-process.exitcode).name}"
+    return f"ended with exit code {process.exitcode}"
 
 
 def _work(
@@ -200,6 +213,8 @@ def _work(
     """Be the worker: train, and tell the supervisor how it ended."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # When it has done its part it waits for the other hosts, and a stop is no business of its own any more.
+    signal.signal(signal.SIGTERM, ignore)
     # Its own lock is one between processes, which Python tells of as leaked when this process is killed.
     tqdm.set_lock(threading.RLock())
     try:

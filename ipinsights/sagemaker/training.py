@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import platform
-import signal
 import time
 import traceback
 from dataclasses import dataclass, field
@@ -25,11 +24,11 @@ from ipinsights.sagemaker.continuation import Continuation, Limits, identity_of
 from ipinsights.sagemaker.crew import Alone
 from ipinsights.sagemaker.environment import Environment, failure_file
 from ipinsights.sagemaker.logs import JobLog, set_up_logging
+from ipinsights.sagemaker.stopping import StopSignal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
-    from types import FrameType
 
     from ipinsights.artifact import Artifact
     from ipinsights.data import Pairs
@@ -111,8 +110,8 @@ class Job:
 def run(job: Job, *, quiet: bool = False, crew: Alone | None = None) -> Path | None:
     """Train and save a model, writing the original's log.
 
-    SIGTERM ends training after the current base batch and saves what is trained so far. A job that has checkpoints goes
-    on from the newest one.
+    SIGTERM ends training after the current base batch, or within the current validation, and saves what is trained so
+    far. A job that has checkpoints goes on from the newest one.
 
     Parameters
     ----------
@@ -136,11 +135,11 @@ def run(job: Job, *, quiet: bool = False, crew: Alone | None = None) -> Path | N
     crew = crew or Alone()
     hyperparameters = Hyperparameters.parse(job.hyperparameters, any_size=crew.has_servers)
     set_up_logging("error" if quiet else hyperparameters.log_level)
-    with _StopSignal() as stop, _lack_of_memory_told(hyperparameters):
+    with StopSignal() as stop, _lack_of_memory_told(hyperparameters):
         return _run(job, hyperparameters, crew, stop)
 
 
-def _run(job: Job, hyperparameters: Hyperparameters, crew: Alone, stop: _StopSignal) -> Path | None:
+def _run(job: Job, hyperparameters: Hyperparameters, crew: Alone, stop: StopSignal) -> Path | None:
     log = JobLog(host=job.host, interval=hyperparameters.batch_metrics_publish_interval)
     log.job_configured(job.hyperparameters, job.source, has_checkpoints=job.checkpoint_dir is not None)
     if hyperparameters.ignored:
@@ -159,7 +158,7 @@ def _run(job: Job, hyperparameters: Hyperparameters, crew: Alone, stop: _StopSig
     start.begin(trainer, identity, rows)
     stop.when_received(trainer)
     trainer.fit(train, validation)
-    crew.wait()
+    trainer.team.wait()
     start.end(trainer)
     return _save(job, trainer, train, log, crew, initial=start.initial)
 
@@ -240,7 +239,7 @@ def _save(
     known = BloomFilter.of(train.entities[:num_rows_seen], trainer.hyperparameters.num_entity_vectors)
     if initial:
         known |= initial.known_entities
-    known = BloomFilter(crew.any_of(known.bits))
+    known = BloomFilter(trainer.team.any_of(known.bits))
     if not crew.is_first:
         log.training_ended()
         return None
@@ -275,27 +274,3 @@ def _facts(job: Job, trainer: Trainer, train: Pairs, crew: Alone) -> dict[str, A
             "numpy": np.__version__,
         },
     }
-
-
-class _StopSignal:
-    """SIGTERM as SageMaker sends it: leave at once while nothing is trained, else let the trainer finish its batch."""
-
-    def __init__(self) -> None:
-        self._trainer: Trainer | None = None
-
-    def __enter__(self) -> _StopSignal:  # noqa: PYI034 - Self is not in Python 3.9
-        self._previous = signal.signal(signal.SIGTERM, self._receive)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGTERM, self._previous)
-
-    def when_received(self, trainer: Trainer) -> None:
-        """Stop this trainer when the signal comes."""
-        self._trainer = trainer
-
-    def _receive(self, _signal: int, _frame: FrameType | None) -> None:
-        _logger.warning("SIGTERM received: stopping.")
-        if self._trainer is None:
-            raise SystemExit(0)
-        self._trainer.state.stop = True

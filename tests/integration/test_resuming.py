@@ -105,6 +105,19 @@ class TestGoingOn:
         ours, theirs = (artifact.load(place / "model").meta["training"] for place in (tmp_path, whole[0]))
         assert ours == theirs
 
+    def test_its_logs_compare_as_one_run(self, tmp_path: Path, whole: tuple[Path, str]) -> None:
+        """The log of the part before and the log of the rest, together or the latter alone, against the whole one."""
+        stopped = validated(tmp_path, "--checkpoint-dir", "ck", "--max-seconds", "0.0001")
+        resumed = validated(tmp_path, "--checkpoint-dir", "ck")
+        for name, log in (("whole", whole[1]), ("both", stopped.stdout + resumed.stdout), ("rest", resumed.stdout)):
+            (tmp_path / f"{name}.log").write_text(log)
+        for name in ("both", "rest"):
+            command = [*IPINSIGHTS, "compare", "whole.log", f"{name}.log"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+            assert done.stdout.splitlines()[-1] == f"OK: {name}.log is not worse than whole.log."
+            assert "not understood" not in done.stdout
+            assert done.returncode == 0
+
     def test_a_finished_run_gives_its_model_again(self, tmp_path: Path, whole: tuple[Path, str]) -> None:
         """And more epochs go on from there."""
         fewer = validated(tmp_path, "--checkpoint-dir", "ck", epochs="2")

@@ -14,7 +14,7 @@ import pytest
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.sagemaker.cluster import Cluster
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.slow
 
 VALUES = Hyperparameters(num_entity_vectors=30, vector_dim=8, mini_batch_size=10, learning_rate=0.01)
 
@@ -100,7 +100,7 @@ def run(num_hosts: int, num_servers: int, work: Any, *arguments: Any) -> None:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(400)
     codes = [process.exitcode for process in processes]
     for process in processes:
         process.kill()

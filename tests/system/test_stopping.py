@@ -1,17 +1,24 @@
-"""A job that is told to stop: what is trained so far is saved, and the process ends well."""
+"""A job that is told to stop, whatever it is at: what is trained so far is saved, and the process ends well."""
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ipinsights import artifact
-from ipinsights.testing import make_container_tree
+from ipinsights.checkpoint import CheckpointDirectory
+from ipinsights.testing import PlantedNetworks, csv_text, make_container_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 NUM_ROWS = 20_000
 # Entities one after the other, so that a job stopped early has not come to the last ones.
@@ -19,23 +26,54 @@ ROWS = "".join(f"user_{row},10.{row >> 16}.{row >> 8 & 255}.{row & 255}\n" for r
 LONG = {"num_entity_vectors": "100000", "vector_dim": "128", "mini_batch_size": "100", "epochs": "1000"}
 
 
-def stop_at(line: str, base: Path) -> tuple[int, str]:
-    """Run the job of a tree until its log has a line with this in it, send SIGTERM, and give exit code and log."""
-    command = [sys.executable, "-m", "ipinsights", "train", "--base-dir", base]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as job:
+def train(base: Path) -> list[object]:
+    """Give the command that trains the job of a tree."""
+    return [sys.executable, "-m", "ipinsights", "train", "--base-dir", base]
+
+
+def stop_at(base: Path, *lines: str) -> tuple[int, str]:
+    """Run the job of a tree, send SIGTERM when its log first has each of these lines, and give exit code and log."""
+    expected = list(lines)
+    with subprocess.Popen(train(base), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as job:
         assert job.stdout is not None
         log = []
         for read in job.stdout:
             log.append(read)
-            if line in read and line not in "".join(log[:-1]):
+            if expected and expected[0] in read:
                 job.send_signal(signal.SIGTERM)
-        return job.wait(timeout=60), "".join(log)
+                del expected[0]
+        return job.wait(), "".join(log)
+
+
+def stop_while_it_writes(base: Path, pattern: str) -> tuple[int, str]:
+    """Run the job of a tree, send SIGTERM while a file is there that it is still writing, and give exit code and log.
+
+    The job is halted for the moment in which the signal is sent, so that this moment is within the writing.
+    """
+    with subprocess.Popen(train(base), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as job:
+        while job.poll() is None:
+            if list(base.glob(pattern)):
+                job.send_signal(signal.SIGSTOP)
+                hit = bool(list(base.glob(pattern)))
+                if hit:
+                    job.send_signal(signal.SIGTERM)
+                job.send_signal(signal.SIGCONT)
+                if hit:
+                    break
+            time.sleep(0.0005)
+        log, _ = job.communicate()
+        return job.returncode, log
+
+
+def model(base: Path) -> dict[str, NDArray[np.float32]]:
+    """Give the parameters of the model in a tree."""
+    return {name: np.array(array) for name, array in artifact.load(base / "model").params.items()}
 
 
 def test_a_stopped_job_saves_what_is_trained_so_far(tmp_path: Path) -> None:
     """Exit code 0, a whole model of fewer batches than an epoch, the last lines of every job, and no failure."""
     base = make_container_tree(tmp_path, hyperparameters=LONG, channels={"train": ROWS})
-    code, log = stop_at("batch=0 train", base)
+    code, log = stop_at(base, "batch=0 train")
     assert code == 0
     assert "SIGTERM received: stopping." in log
     assert "completed" not in log
@@ -51,11 +89,67 @@ def test_a_stopped_job_saves_what_is_trained_so_far(tmp_path: Path) -> None:
     assert not (base / "output" / "failure").exists()
 
 
+def test_a_second_signal_changes_nothing(tmp_path: Path) -> None:
+    """Whoever is impatient and stops a job twice gets its model all the same."""
+    base = make_container_tree(tmp_path, hyperparameters=LONG, channels={"train": ROWS})
+    code, log = stop_at(base, "batch=0 train", "SIGTERM received: stopping.")
+    assert code == 0
+    assert log.count("SIGTERM received: stopping.") == 2
+    assert artifact.load(base / "model").meta["training"]["num_batches"] > 0
+
+
 def test_a_job_stopped_before_it_trains_leaves_nothing(tmp_path: Path) -> None:
     """No model is better than an untrained one."""
     base = make_container_tree(tmp_path, hyperparameters=LONG, channels={"train": ROWS * 50})
-    code, log = stop_at("Final configuration", base)
+    code, log = stop_at(base, "Final configuration")
     assert code == 0
     assert "SIGTERM received: stopping." in log
     assert list((base / "model").iterdir()) == []
     assert not (base / "output" / "failure").exists()
+
+
+def test_a_validation_is_broken_off_and_done_again(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Its epoch is saved as trained and not yet over; the same command validates it, and ends with the same model."""
+    networks = PlantedNetworks.draw(50, rng=rng)
+    many = csv_text(["user_1"] * 400_000, np.arange(400_000, dtype=np.uint32))
+    values = {**LONG, "num_entity_vectors": "200", "epochs": "2"}
+    channels = {"train": networks.csv(1000, rng=rng), "validation": many}
+    base = make_container_tree(tmp_path / "stopped", hyperparameters=values, channels=channels)
+    (base / "checkpoints").mkdir()
+    code, log = stop_at(base, "epoch=0, train binary_classification_cross_entropy")
+    assert code == 0
+    assert "discriminator_auc" not in log
+    facts = artifact.load(base / "model").meta["training"]
+    assert (facts["num_epochs"], facts["num_batches"], facts["validation_auc"]) == (0, 30, None)
+    resumed = subprocess.run(train(base), capture_output=True, text=True, check=True)
+    assert re.findall(r"epoch=(\d), validation discriminator_auc", resumed.stdout) == ["0", "1"]
+    whole = make_container_tree(tmp_path / "whole", hyperparameters=values, channels=channels)
+    subprocess.run(train(whole), capture_output=True, check=True)
+    assert all((model(whole)[name] == array).all() for name, array in model(base).items())
+    ours, theirs = (artifact.load(place / "model").meta["training"] for place in (base, whole))
+    assert ours == theirs
+
+
+def test_a_checkpoint_that_is_being_written_is_finished(tmp_path: Path) -> None:
+    """And the job ends after it, with a model of the same moment."""
+    values = {**LONG, "mini_batch_size": "10000"}
+    base = make_container_tree(tmp_path, hyperparameters=values, channels={"train": ROWS})
+    (base / "checkpoints").mkdir()
+    code, log = stop_while_it_writes(base, "checkpoints/.checkpoint-0*")
+    assert code == 0
+    assert "SIGTERM received: stopping." in log
+    assert not list((base / "checkpoints").glob(".*"))
+    newest = CheckpointDirectory(base / "checkpoints", keep=2).load_newest()
+    assert newest is not None
+    assert artifact.load(base / "model").meta["training"]["num_batches"] == newest[1].counters["num_batches"]
+
+
+def test_a_model_that_is_being_written_is_finished(tmp_path: Path) -> None:
+    """Training was over: the signal has come too late to change anything."""
+    base = make_container_tree(tmp_path, hyperparameters={**LONG, "epochs": "1"}, channels={"train": ROWS})
+    code, log = stop_while_it_writes(base, "model/.model_algo-1.*")
+    assert code == 0
+    assert "SIGTERM received: stopping." in log
+    assert "completed 100.0 % of epochs" in log
+    assert [path.name for path in (base / "model").iterdir()] == ["model_algo-1"]
+    assert artifact.load(base / "model").meta["training"]["num_epochs"] == 1

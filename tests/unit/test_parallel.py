@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,6 +55,11 @@ def largest_difference(one: dict[str, NDArray[np.float32]], other: dict[str, NDA
     """Give the largest difference of any two parameters of the same name."""
     assert list(one) == list(other)
     return max(float(np.abs(array - other[name]).max()) for name, array in one.items())
+
+
+def resident_bytes() -> int:
+    """Give the memory that this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 class TestStep:
@@ -180,6 +187,19 @@ class TestGoingOn:
         moments = {name: array for name, array in snapshot.items() if ":" in name}
         assert len(moments) == 2 * (len(snapshot) - len(moments))
         assert not any(array.any() for array in moments.values())
+
+    def test_moments_take_memory_only_where_rows_are_trained(self) -> None:
+        """A table of 128 MB and two moments as large: a step on a few of its rows takes a few pages more."""
+        learner = parallel(values(num_entity_vectors=2**19, vector_dim=64), 1)
+        rows = np.arange(0, 2**19, 2**15, dtype=np.int32)
+        batch = Records(rows, np.zeros(len(rows), dtype=np.uint32), np.ones(len(rows), dtype=np.float32))
+        before = resident_bytes()
+        learner.step(batch)
+        mx.nd.waitall()
+        assert resident_bytes() - before < 2**26
+        snapshot = learner.snapshot(np.append(rows[:-1] + np.int32(1), rows[-1:]))
+        moments = [array.any(axis=1).tolist() for name, array in snapshot.items() if name.endswith(":entity_weight")]
+        assert moments == [[False] * (len(rows) - 1) + [True]] * 2
 
     def test_parameters_are_set_in_the_rows_that_are_named(self) -> None:
         """The other rows of the table stay as they are."""

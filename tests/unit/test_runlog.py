@@ -411,6 +411,27 @@ class TestFailures:
         assert run.num_starts == 2
         assert same(run, read_run(LOGS / "ours.log"))
 
+    def test_a_run_that_went_on_is_one_run(self, tmp_path: Path) -> None:
+        """Killed twice, each time some batches after its checkpoint: as if nothing had happened."""
+        lines = (LOGS / "ours.log").read_text(encoding="utf-8").splitlines()
+        begin = lines[:9]
+        first = [*lines[:19], f'{PREFIX}Wrote checkpoint "ck/a" in 0.010 seconds.']
+        second = [*begin, f'{PREFIX}Resuming from checkpoint "ck/a": epoch 0, after batch 8.', *lines[16:38]]
+        third = [*begin, f'{PREFIX}Resuming from checkpoint "ck/b": epoch 1, after batch 5.', *lines[35:]]
+        run = read_text(tmp_path, "\n".join([*first, *second, *third]).replace("0.5863636", "0.125", 1))
+        assert run.num_starts == 3
+        assert run.num_epochs_before == 0
+        assert run.unknown == ()
+        assert same(run, read_run(LOGS / "ours.log"))
+
+    def test_epochs_of_another_log_are_counted(self, tmp_path: Path) -> None:
+        """The log of the second half alone tells how much of the run lies before it."""
+        lines = (LOGS / "ours.log").read_text(encoding="utf-8").splitlines()
+        resumption = f'{PREFIX}Resuming from checkpoint "ck/a": epoch 1, after batch -1.'
+        run = read_text(tmp_path, "\n".join([*lines[:9], resumption, *lines[30:]]))
+        assert (run.num_epochs_before, run.num_epochs) == (1, 2)
+        assert run.is_complete
+
     def test_a_log_without_metrics_is_refused(self, tmp_path: Path) -> None:
         """The sentence says what was looked for."""
         with pytest.raises(ClientError) as caught:

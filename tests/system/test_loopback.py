@@ -1,0 +1,215 @@
+"""``--hosts``: one machine plays them all."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from ipinsights import artifact
+from ipinsights.testing import PlantedNetworks, csv_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.slow
+
+HYPERPARAMETERS = {
+    "num_entity_vectors": "200",
+    "vector_dim": "16",
+    "mini_batch_size": "100",
+    "epochs": "4",
+    "learning_rate": "0.01",
+}
+
+
+@pytest.fixture
+def rows(tmp_path: Path, rng: np.random.Generator) -> str:
+    """Write 401 training rows, one more for the first host than for the second, and give their text."""
+    text = PlantedNetworks.draw(60, rng=rng).csv(401, rng=rng)
+    (tmp_path / "train.csv").write_text(text)
+    return text
+
+
+def command(folder: Path, num_hosts: int, *options: str, model: str = "model", **changes: str) -> list[object]:
+    """Give the command that trains on the folder's rows with so many hosts."""
+    given = [f"-H{name}={value}" for name, value in {**HYPERPARAMETERS, **changes}.items()]
+    return [sys.executable, "-m", "ipinsights", "train", "--train", folder / "train.csv", "--model-dir",
+            folder / model, "--hosts", str(num_hosts), *given, *options]  # fmt: skip
+
+
+def train(folder: Path, num_hosts: int, *options: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Train, and see that it ends well."""
+    done = subprocess.run(command(folder, num_hosts, *options, **changes), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def parameters(folder: Path, model: str = "model") -> dict[str, bytes]:
+    """Give the parameters of a model in a folder, as bytes."""
+    return {name: array.tobytes() for name, array in artifact.load(folder / model).params.items()}
+
+
+@pytest.mark.usefixtures("rows")
+class TestTraining:
+    """Hosts that end well."""
+
+    def test_two_hosts(self, tmp_path: Path) -> None:
+        """Each logs under its name, and the model is where it was asked for."""
+        done = train(tmp_path, 2)
+        assert "host=algo-1, epoch=3, train" in done.stdout
+        assert "host=algo-2, epoch=3, train" in done.stdout
+        assert artifact.load(tmp_path / "model").meta["training"]["num_epochs"] == 4
+
+    def test_a_distributed_store_on_one_host(self, tmp_path: Path) -> None:
+        """The roles are started for it too, as a sibling of the original does."""
+        done = train(tmp_path, 1, _kvstore="dist_async")
+        assert "Launching parameter server for role scheduler" in done.stdout
+        assert "Create Store: dist_async" in done.stdout
+        assert artifact.load(tmp_path / "model").meta["training"]["num_records"] == 4 * 3 * 401
+
+    def test_they_end_with_the_best_model(self, tmp_path: Path) -> None:
+        """The first host alone validates; all stop with it, and the model is that of two hosts that went no further."""
+        (tmp_path / "validation.csv").write_text((tmp_path / "train.csv").read_text()[:3000].rpartition("\n")[0])
+        options = ("--validation", str(tmp_path / "validation.csv"), "--early-stopping-patience", "2")
+        hasty = {"learning_rate": "1.0", "epochs": "60"}
+        done = train(tmp_path, 2, *options, **hasty)
+        aucs = [float(auc) for auc in re.findall(r"discriminator_auc <score>=(\S+)", done.stdout)]
+        best = aucs.index(max(aucs))
+        assert len(aucs) == best + 1 + 2
+        kept = f"Keeping the model of epoch {best}, the best: validation discriminator_auc {max(aucs)!r}."
+        assert done.stdout.count(kept) == 2
+        assert artifact.load(tmp_path / "model").meta["training"]["validation_auc"] == max(aucs)
+        train(tmp_path, 2, model="shorter", **{**hasty, "epochs": str(best + 1)})
+        assert parameters(tmp_path) == parameters(tmp_path, "shorter")
+
+    def test_they_begin_with_a_model(self, tmp_path: Path) -> None:
+        """As one host does: it costs less from the first batch on, and entities of the first model are still known."""
+        train(tmp_path, 1, epochs="30")
+        begun = ("--initial-model", str(tmp_path / "model"))
+        (tmp_path / "train.csv").write_text("".join(f"new_{row % 9},{row}.2.3.4\n" for row in range(100)))
+        done = train(tmp_path, 2, *begun, model="next", epochs="1")
+        old, new = artifact.load(tmp_path / "model"), artifact.load(tmp_path / "next")
+        assert (new.known_entities | old.known_entities).bits.tolist() == new.known_entities.bits.tolist()
+        unchanged = (old.params["entity_weight"] == new.params["entity_weight"]).all(axis=1)
+        assert 200 - 9 <= unchanged.sum() < 200
+        train(tmp_path, 1, *begun, model="alone", epochs="1", mini_batch_size="200")
+        pattern = r"host=algo-1, epoch=0, batch=0 train binary_classification_cross_entropy <loss>=(\S+)"
+        assert re.findall(pattern, done.stdout) != ["0.693147"]
+        assert "initial" not in done.stderr
+
+
+@pytest.mark.usefixtures("rows")
+class TestGoingOn:
+    """Hosts that go on from a checkpoint."""
+
+    @pytest.mark.parametrize(("num_hosts", "largest_difference"), [(2, 0.0), (3, 1e-4)])
+    def test_they_go_on_from_a_checkpoint(self, tmp_path: Path, num_hosts: int, largest_difference: float) -> None:
+        """Stopped in the second epoch, after a host has run out of rows: the model of hosts that were not.
+
+        With two hosts to the bit; with three the engine adds gradients in the order in which they come.
+        """
+        train(tmp_path, num_hosts)
+        expected = artifact.load(tmp_path / "model")
+        options = ("--checkpoint-dir", str(tmp_path / "ck"), "--checkpoint-every", "3", "--keep-checkpoints", "99")
+        train(tmp_path, num_hosts, *options, model="saved")
+        checkpoints = sorted((tmp_path / "ck").iterdir())
+        for path in checkpoints[4:]:
+            path.unlink()
+        resumed = train(tmp_path, num_hosts, *options, model="resumed")
+        assert resumed.stdout.count(f'Resuming from checkpoint "{checkpoints[3]}": epoch ') == num_hosts
+        found = artifact.load(tmp_path / "resumed")
+        for name, array in found.params.items():
+            assert np.abs(array - expected.params[name]).max() <= largest_difference, name
+        assert found.meta["training"] == expected.meta["training"]
+
+
+class TestStopping:
+    """SIGTERM, whatever hosts are at."""
+
+    def stop_when(self, folder: Path, is_time: Callable[[str], bool], *options: str, **changes: str) -> tuple[int, str]:
+        """Train with two hosts, send SIGTERM as soon as it is time, by their log or not; gives exit code and log."""
+        log = folder / "log"
+        with (
+            log.open("w") as stream,
+            subprocess.Popen(command(folder, 2, *options, **changes), stdout=stream, stderr=subprocess.STDOUT) as job,
+        ):
+            while job.poll() is None and not is_time(log.read_text()):
+                time.sleep(0.002)
+            job.send_signal(signal.SIGTERM)
+            return job.wait(), log.read_text()
+
+    @pytest.mark.usefixtures("rows")
+    def test_hosts_that_have_hardly_begun(self, tmp_path: Path) -> None:
+        """While their processes start, and have nobody yet who listens: all leave, with exit code 0 and no model."""
+        code, log = self.stop_when(tmp_path, lambda log: "Final configuration" in log, epochs="100000")
+        assert code == 0, log
+        assert log.count("The job was stopped before training began: there is no model to save.") > 0
+        assert list((tmp_path / "model").iterdir()) == []
+
+    @pytest.mark.usefixtures("rows")
+    def test_hosts_in_a_validation(self, tmp_path: Path) -> None:
+        """It is broken off on the first host, for which the other one waits; the model is saved."""
+        many = csv_text(["user_1"] * 400_000, np.arange(400_000, dtype=np.uint32))
+        (tmp_path / "validation.csv").write_text(many)
+        options = ("--validation", str(tmp_path / "validation.csv"))
+        line = "host=algo-1, epoch=0, train binary_classification_cross_entropy"
+        code, log = self.stop_when(tmp_path, lambda log: line in log, *options, epochs="100000", vector_dim="128")
+        assert code == 0, log
+        assert "discriminator_auc <score>" not in log
+        facts = artifact.load(tmp_path / "model").meta["training"]
+        assert (facts["num_epochs"], facts["num_batches"]) == (0, 9)
+
+    @pytest.mark.usefixtures("rows")
+    def test_hosts_of_which_one_saves_the_model(self, tmp_path: Path) -> None:
+        """The other one has nothing left to do and waits; the model is whole."""
+        beside = ".model_algo-1.*"
+        code, log = self.stop_when(
+            tmp_path, lambda _: bool(list((tmp_path / "model").glob(beside))), num_entity_vectors="300000", epochs="1"
+        )
+        assert code == 0, log
+        assert "completed 100.0 % of epochs" in log
+        assert artifact.load(tmp_path / "model").meta["training"]["num_epochs"] == 1
+        assert not list((tmp_path / "model").glob(beside))
+
+
+class TestFailing:
+    """Hosts that end badly."""
+
+    def test_a_fault_is_told_once(self, tmp_path: Path) -> None:
+        """As one line on standard error, with the exit code of whose fault it is."""
+        (tmp_path / "train.csv").write_text("")
+        done = subprocess.run(command(tmp_path, 2), capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert done.stderr.count("ClientError") == 1
+
+    @pytest.mark.usefixtures("rows")
+    def test_a_host_that_is_killed_is_no_success(self, tmp_path: Path) -> None:
+        """Also if it was the only one, which nobody else can miss."""
+        with subprocess.Popen(
+            command(tmp_path, 1, _kvstore="dist_sync", epochs="100000"),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        ) as job:  # fmt: skip
+            assert job.stdout is not None
+            next(line for line in job.stdout if "epoch=1, train" in line)
+            (host,) = children_of(job.pid)
+            subprocess.run(["kill", "-KILL", host], check=True)
+            _, errors = job.communicate()
+        assert job.returncode == 1
+        assert errors == (
+            "AlgorithmError: Host 'algo-1' was lost: it was killed by SIGKILL. Training cannot go on without it; start "
+            "the job again.\n"
+        )
+
+
+def children_of(pid: int) -> list[str]:
+    """Give the processes that a job has started as its hosts, without Python's own helper."""
+    found = subprocess.run(["pgrep", "-P", str(pid), "-f", "spawn_main"], capture_output=True, text=True, check=True)
+    return found.stdout.split()
