@@ -259,6 +259,7 @@ class Checkpointer(Callback):
             self._save(trainer, trainer.state, trainer.metrics.sums())
 
     def _save(self, trainer: Trainer, state: TrainState, metric_sums: tuple[int, int, int, float]) -> None:
+        """Save all hosts at this moment, into one checkpoint of the first; every host comes here at the same place."""
         start = time.monotonic()
         words = {
             "counters": {name: value for name, value in asdict(state).items() if name != "stop"},

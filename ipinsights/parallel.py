@@ -226,6 +226,7 @@ class ParallelLearner:
         return enumerate(self._encoder_params().items(), start=self._table.num_blocks)
 
     def _step_idly(self) -> None:
+        """Take part in a step of the other hosts without a record: a server waits for a push of each."""
         self._table.push([])
         for key, (_, parameter) in self._encoder_keys():
             gradient = parameter.list_grad()[0]

@@ -142,6 +142,7 @@ class StoredAdam:
             self._rotate(key, stored)
 
     def _rotate(self, key: int, stored: mx.nd.NDArray) -> None:
+        """Put the mean in the parameter's place, the variance in the mean's, the parameter in the variance's."""
         states = self._updater.states
         mean, variance = states[key] if key in states else self._updater.optimizer.create_state(key, stored)
         kept = stored.copy()
@@ -183,6 +184,8 @@ class _Server(mx.kv.kvstore_server.KVStoreServer):
         self._adam = StoredAdam(hyperparameters)
 
     def _controller(self) -> Callable[[int, bytes, Any], None]:
+        """Give what hears a command, in place of MXNet's own, which unpickles it."""
+
         def control(_command: int, body: bytes, _: Any) -> None:
             self._adam.obey(body.decode(errors="replace"))
             self.kvstore._set_updater(self._update)  # noqa: SLF001 - as MXNet's set_optimizer does on a server
@@ -190,6 +193,7 @@ class _Server(mx.kv.kvstore_server.KVStoreServer):
         return control
 
     def _update(self, key: int, pushed: mx.nd.NDArray, stored: mx.nd.NDArray) -> None:
+        """Act on a push to any key, or end: without it training would go wrong unnoticed."""
         try:
             self._act_on(key, pushed, stored)
         except Exception:
@@ -249,6 +253,7 @@ class StoreTeam(Team):
         return np.concatenate([self._any_of(key, part) for part, key in zip(parts, self._keys)])
 
     def _any_of(self, key: int, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Or the bits of all hosts under a key that nobody has used before."""
         # the store can add, and nothing else
         counts = mx.nd.array(np.unpackbits(bits), dtype="float32")
         self._store.init(key, mx.nd.zeros(counts.shape))

@@ -92,6 +92,7 @@ class StoredTable:
             self._store.push(block, mx.nd.sparse.row_sparse_array((given, ids), shape=self.block_shape(block)))
 
     def _pull_from(self, block: int, rows: NDArray[np.int32], device: mx.Context) -> PulledPart:
+        """Bring rows of a block, numbered within it, to a device, with room for their gradients."""
         values = mx.nd.sparse.zeros("row_sparse", self.block_shape(block), ctx=device)
         values.attach_grad(stype="row_sparse")
         # Rows are whole numbers above 2^24 too: float32 would round them.

@@ -242,6 +242,7 @@ class Trainer:
         self._notify("on_base_batch_end")
 
     def _check_divergence(self) -> None:
+        """Fail once a loss that has been read is not finite, a few batches after it was."""
         if self.metrics.first_bad_batch is None:
             return
         raise ClientError(

@@ -3,6 +3,7 @@
 python scripts/benchmark_hosts.py traffic       # counters of a network namespace of its own: needs root and iproute2
 python scripts/benchmark_hosts.py throughput    # two hosts on this machine against one process, interleaved
 python scripts/benchmark_hosts.py scaling       # constants measured here, then a simulation of up to 64 hosts
+python scripts/benchmark_hosts.py checkpoints   # what a checkpoint weighs, and how long training stands still for it
 """
 
 from __future__ import annotations
@@ -91,6 +92,23 @@ def scaling(batch: int, gigabits: float) -> None:
     for num_hosts in (1, 2, 4, 8, 16, 32, 64):
         step = float(np.mean([simulate_step(num_hosts, constants, rng) for _ in range(200)]))
         click.echo(f"{num_hosts:3d} hosts: {1000 * step:6.1f} ms a step, speed-up {num_hosts * alone / step:5.1f}")
+
+
+@main.command()
+def checkpoints() -> None:
+    """Size of a checkpoint and the seconds it takes, of one process and of two hosts; medians of five."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = _write_rows(Path(folder) / "train.csv", 5 * NUM_ENTITIES)
+        for num_hosts in (1, 2):
+            directory = Path(folder) / f"of_{num_hosts}"
+            options = ("--hosts", str(num_hosts), "--checkpoint-dir", str(directory))
+            done = _run(_command(data, 10_000, _RUNS, *options))
+            seconds = [float(text) for text in re.findall(r'Wrote checkpoint ".*" in (\S+) seconds', done)]
+            size = max(path.stat().st_size for path in directory.iterdir())
+            click.echo(
+                f"{num_hosts} host{'s'[: num_hosts - 1]}: {size / 1e6:.1f} MB in {statistics.median(seconds):.2f} s "
+                f"({min(seconds):.2f} to {max(seconds):.2f})"
+            )
 
 
 @dataclass(frozen=True)
@@ -254,10 +272,14 @@ def _bytes_of_run(data: Path, batch: int, epochs: int) -> int:
 
 def _speed(data: Path, batch: int, *options: str) -> float:
     """Give the records a second of the last epoch, of all hosts together."""
-    command = _command(data, batch, 3, *options)
-    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
-    speeds = dict(re.findall(r"#throughput_metric: host=(\S+), train throughput=(\S+) records", done.stdout))
+    log = _run(_command(data, batch, 3, *options))
+    speeds = dict(re.findall(r"#throughput_metric: host=(\S+), train throughput=(\S+) records", log))
     return sum(map(float, speeds.values()))
+
+
+def _run(command: list[str]) -> str:
+    """Run a command that must end well, and give what it printed."""
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
 
 
 if __name__ == "__main__":

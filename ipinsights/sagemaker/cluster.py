@@ -115,6 +115,7 @@ class Cluster:
 
 
 def _resolve(host: str) -> str:
+    """Give the IPv4 address of a name, which may take a while to be known."""
     deadline = time.monotonic() + _RESOLVE_SECONDS
     while True:
         try:
@@ -129,6 +130,7 @@ def _resolve(host: str) -> str:
 
 
 def _interface_address(interface: str) -> str:
+    """Give the IPv4 address of a network interface, asked of the kernel: Python knows no other way."""
     request = struct.pack("256s", interface.encode()[:15])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:

@@ -135,6 +135,7 @@ class Member(Alone):
     def _call_roll(
         self, hyperparameters: Hyperparameters, terms: Mapping[str, str], *, num_base_batches: int
     ) -> list[dict[str, Any]]:
+        """Report that this host is ready and wait for all; gives what each reported, in their order."""
         agreed = {
             **{name: f"'{value}'" for name, value in hyperparameters.to_strings().items()},
             **terms,

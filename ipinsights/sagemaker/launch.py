@@ -65,6 +65,7 @@ def train(job: training.Job, *, num_hosts: int = 1, quiet: bool = False) -> Path
 
 
 def _play_hosts(job: training.Job, num_hosts: int, *, quiet: bool) -> Path | None:
+    """Start a process for each host and wait for all; SIGTERM is handed on to each."""
     port = _free_port()
     hosts: dict[Connection, SpawnProcess] = {}
 

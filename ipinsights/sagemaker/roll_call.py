@@ -123,6 +123,7 @@ class RollCall(socketserver.ThreadingTCPServer):
                     self._lose(host, f"it did not come to the roll call within {join_seconds:g} seconds")
 
     def _compare(self) -> None:
+        """Let all begin if they agree, else none."""
         first = self._hosts[0]
         for host in self._hosts[1:]:
             differences = _differences(self._facts[first]["agreed"], self._facts[host]["agreed"])
@@ -237,6 +238,7 @@ def _differences(one: Mapping[str, str], other: Mapping[str, str]) -> str:
 
 
 def _connect(cluster: Cluster, join_seconds: float) -> socket.socket:
+    """Connect to the first host, as soon as it listens and from this host's own address."""
     address = (cluster.first_address, cluster.roll_call_port)
     deadline = time.monotonic() + join_seconds
     while True:

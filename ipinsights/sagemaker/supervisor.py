@@ -90,6 +90,7 @@ class Supervisor:
         return self._artifact
 
     def _watch(self, link: Link) -> None:
+        """Wait for whatever comes first: a word of the worker or of another host, or the end of a process."""
         while True:
             pipes = [self._worker] if self._worker else []
             ready = wait([link.fileno(), *pipes, *(process.sentinel for process in self._processes)])
@@ -152,6 +153,7 @@ class Supervisor:
         return process
 
     def _check_processes(self) -> None:
+        """Fail if a process has ended badly; what the worker had to say was heard before."""
         for process, role in list(self._processes.items()):
             if process.exitcode == 0:
                 del self._processes[process]

@@ -187,6 +187,7 @@ def _write_failure(base: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def _lack_of_memory_told(hyperparameters: Hyperparameters) -> Iterator[None]:
+    """Turn what the engine says of missing memory into the user's numbers."""
     try:
         yield
     except Exception as error:

@@ -16,15 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from ipinsights import artifact
-from ipinsights.testing import PlantedNetworks, make_container_tree
+from ipinsights.testing import PlantedNetworks, csv_text, make_container_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    import numpy as np
 
 pytestmark = pytest.mark.slow
 
@@ -66,6 +65,11 @@ class Host:
             return self.process.pid
         pattern = r"Process (\d+) is a worker\." if role == "worker" else rf"Process (\d+) is a shell:{role}\."
         return int(re.findall(pattern, self.text())[0])
+
+    def sent_bytes(self) -> int:
+        """Give what has left the host over its interface."""
+        command = ["ip", "netns", "exec", self.namespace, "cat", "/sys/class/net/eth0/statistics/tx_bytes"]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
     def metrics(self, name: str) -> list[float]:
         """Give the sums of a metric, as its ``#metrics`` lines have it."""
@@ -254,6 +258,24 @@ class TestTraining:
         assert [host.metrics("Total Records Seen")[-1] for host in hosts] == [2004, 1998, 1998]
         assert sum(host.text().count("is a shell:server.") for host in hosts) == int(num_servers)
         assert auc(hosts[0]) > 0.5
+
+    def test_the_wire_carries_at_most_twice_what_rows_need(self, network: Network, rng: np.random.Generator) -> None:
+        """By the counters of both interfaces: the table once when it is filled and once when it is saved, then rows."""
+        num_batches, batch, dim, rows = 20, 1000, 128, 50_000
+        names = [f"user_{number}" for number in range(2 * num_batches * batch)]
+        lines = csv_text(names, rng.integers(2**32, size=len(names), dtype=np.uint32)).splitlines(keepends=True)
+        values = {"num_entity_vectors": str(rows), "vector_dim": str(dim), "mini_batch_size": str(batch), "epochs": "2"}
+        network.start(["".join(lines[0::2]), "".join(lines[1::2])], hyperparameters=values)
+        hosts = network.wait()
+        assert [host.returncode for host in hosts] == [0, 0], "".join(host.text() for host in hosts)
+        # three steps share the rows of a base batch, each of which is in it three times
+        places = rng.permuted(np.repeat(np.arange(batch), 3)).reshape(3, batch)
+        distinct = sum(len(np.unique(step)) for step in places)
+        row_bytes, table_bytes = 4 * dim, 4 * dim * rows
+        # of what a host pulls and pushes one half is on its own server
+        needed = 2 * num_batches * distinct * row_bytes * 2
+        carried = sum(host.sent_bytes() for host in hosts) - table_bytes / 2 - table_bytes / 2
+        assert needed < carried < 2 * needed
 
     @pytest.mark.parametrize("stopped", [[0, 1], [1]])
     def test_sigterm_stops_all_hosts_and_saves(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -191,22 +192,36 @@ class TestFailing:
         assert done.stderr.count("ClientError") == 1
 
     @pytest.mark.usefixtures("rows")
-    def test_a_host_that_is_killed_is_no_success(self, tmp_path: Path) -> None:
-        """Also if it was the only one, which nobody else can miss."""
+    @pytest.mark.parametrize(
+        ("killed", "sentence"),
+        [
+            ("host", "Host 'algo-1' was lost: it was killed by SIGKILL."),
+            ("server", "The server of host 'algo-1' was killed by SIGKILL."),
+        ],
+    )
+    def test_a_loss_is_told_by_the_only_host(self, tmp_path: Path, killed: str, sentence: str) -> None:
+        """Nobody else can miss it, and it is no success."""
         with subprocess.Popen(
             command(tmp_path, 1, _kvstore="dist_sync", epochs="100000"),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         ) as job:  # fmt: skip
             assert job.stdout is not None
-            next(line for line in job.stdout if "epoch=1, train" in line)
-            (host,) = children_of(job.pid)
-            subprocess.run(["kill", "-KILL", host], check=True)
+            log = read_until(job.stdout, "epoch=1, train")
+            pids = {"host": children_of(job.pid)[0], "server": re.findall(r"Process (\d+) is a shell:server", log)[0]}
+            os.kill(int(pids[killed]), signal.SIGKILL)
             _, errors = job.communicate()
         assert job.returncode == 1
-        assert errors == (
-            "AlgorithmError: Host 'algo-1' was lost: it was killed by SIGKILL. Training cannot go on without it; start "
-            "the job again.\n"
-        )
+        assert errors == f"AlgorithmError: {sentence} Training cannot go on without it; start the job again.\n"
+
+
+def read_until(stream: IO[str], text: str) -> str:
+    """Read lines up to the first one that has a text in it, and give all of them."""
+    lines = []
+    for line in stream:
+        lines.append(line)
+        if text in line:
+            break
+    return "".join(lines)
 
 
 def children_of(pid: int) -> list[str]:
