@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from ipinsights.data import hash_entities
 from ipinsights.testing import PlantedNetworks, make_container_tree
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -67,6 +69,20 @@ def measured(log: str) -> list[str]:
     """Give what a log says of the model and of what was counted, in its order and without times."""
     counted = r'"Meta": "training_data_iter".*"Metrics": \{.*\}'
     return re.findall(rf"#quality_metric.*|#progress_metric.*|Epoch\[\d+\] Train-.*|{counted}", log)
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, options: str) -> Iterator[None]:
+    """Lay a file system in memory over a new folder, or skip the test where that may not be done."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", options, "none", folder]
+    done = subprocess.run(mount, check=False, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"only root may mount a file system: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 @pytest.fixture(scope="module")
@@ -196,24 +212,34 @@ class TestRefusals:
         message = refusal_of(run(tmp_path, "--checkpoint-dir", "file/ck"))
         assert message == "Checkpoints cannot be written to file/ck: Not a directory."
 
-    @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system")
     def test_a_full_disk_is_told_and_leaves_the_checkpoints_before(self, tmp_path: Path) -> None:
         """On a file system of 256 kB, which has room for two checkpoints: no half of a third, and the two are whole."""
-        (tmp_path / "ck").mkdir()
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=256k", "none", tmp_path / "ck"], check=False, capture_output=True
-        )
-        if mounted.returncode:
-            pytest.skip(f"mount: {mounted.stderr.decode().strip()}")
-        try:
+        with mounted(tmp_path / "ck", "size=256k"):
             every = ("--checkpoint-every", "3", "--keep-checkpoints", "9")
             message = refusal_of(run(tmp_path, "--checkpoint-dir", "ck", *every))
             assert message == "Checkpoints cannot be written to ck: No space left on device."
             names = sorted(path.name for path in (tmp_path / "ck").iterdir())
             assert names == [f"checkpoint-{3 * number + 3:012d}" for number in range(len(names))]
             assert len(names) > 0
-        finally:
-            subprocess.run(["umount", tmp_path / "ck"], check=True)
+
+    def test_a_disk_too_full_for_the_model_leaves_none(self, tmp_path: Path) -> None:
+        """The checkpoint beside it is whole: the same command makes the model when there is room."""
+        with mounted(tmp_path / "model", "size=16k"):
+            message = refusal_of(run(tmp_path, "--checkpoint-dir", "ck"))
+            assert message == "The model cannot be written to model: No space left on device."
+            assert list((tmp_path / "model").iterdir()) == []
+        again = run(tmp_path, "--checkpoint-dir", "ck")
+        assert again.returncode == 0
+        assert "Epoch[" not in again.stdout
+        assert artifact.load(tmp_path / "model").meta["training"]["num_epochs"] == 3
+
+    @pytest.mark.parametrize(("folder", "what"), [("ck", "Checkpoints"), ("model", "The model")])
+    def test_a_read_only_folder_is_told_before_data_is_read(self, tmp_path: Path, folder: str, what: str) -> None:
+        """Not even root can write to it; no training is in vain."""
+        with mounted(tmp_path / folder, "ro"):
+            done = run(tmp_path, "--checkpoint-dir", "ck")
+            assert refusal_of(done) == f"{what} cannot be written to {folder}: Read-only file system."
+            assert "Number of GPUs" not in done.stdout
 
     def test_a_file_that_may_not_grow_leaves_nothing_half_written(self, tmp_path: Path) -> None:
         """A limit on the size of files stands for a full disk where nobody may mount one."""
