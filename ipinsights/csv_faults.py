@@ -51,10 +51,13 @@ class Source:
         What messages call it.
     open_raw
         Gives a context manager around a binary stream at its beginning.
+    first_line
+        Number of its first line, if it is a part of something.
     """
 
     name: str
     open_raw: Callable[[], contextlib.AbstractContextManager[IO[bytes]]]
+    first_line: int = 1
 
     @classmethod
     def file(cls, path: Path, name: str | None = None) -> Source:
@@ -62,7 +65,7 @@ class Source:
         return cls(name or str(path), lambda: path.open("rb"))
 
     @classmethod
-    def stream(cls, stream: IO[bytes], name: str) -> Source:
+    def stream(cls, stream: IO[bytes], name: str, *, first_line: int = 1) -> Source:
         """Give an open stream that can seek as a source; it stays open."""
 
         def rewound() -> contextlib.AbstractContextManager[IO[bytes]]:
@@ -70,7 +73,7 @@ class Source:
                 stream.seek(0)
             return contextlib.nullcontext(stream)
 
-        return cls(name, rewound)
+        return cls(name, rewound, first_line)
 
     @contextlib.contextmanager
     def open(self, *, progress: bool = False) -> Iterator[IO[bytes]]:
@@ -97,7 +100,7 @@ class Source:
             raise ClientError(f"{self.name} cannot be read: {error.strerror or error}.") from None
 
 
-def fault_report(sources: Sequence[Source], *, num_columns: int | None) -> str | None:
+def fault_report(sources: Sequence[Source], *, num_columns: int | None, count_all: bool = True) -> str | None:
     """Give one message about every faulty row of some sources: the first five in full, and the number of all.
 
     Parameters
@@ -106,22 +109,21 @@ def fault_report(sources: Sequence[Source], *, num_columns: int | None) -> str |
         What to read through.
     num_columns
         Columns that a row must have, None for as many as the first row of its source has.
+    count_all
+        Read to the end, however many there are; if not, only until it is known that there are more than five.
 
     Returns
     -------
     str or None
         None if no row is faulty.
     """
-    shown: list[str] = []
-    num_faults = 0
-    for source in sources:
-        for place, reason in _faults(source, num_columns):
-            num_faults += 1
-            if len(shown) < _NUM_SHOWN:
-                shown.append(f"{place}: {reason}.")
-    if num_faults <= 1:
+    faults = itertools.chain.from_iterable(_faults(source, num_columns) for source in sources)
+    shown = [f"{place}: {reason}." for place, reason in itertools.islice(faults, _NUM_SHOWN)]
+    if len(shown) <= 1:
         return shown[0] if shown else None
-    head = f"{num_faults} rows cannot be used" + (f"; the first {_NUM_SHOWN}:" if num_faults > _NUM_SHOWN else ":")
+    num_more = sum(1 for _ in (faults if count_all else itertools.islice(faults, 1)))
+    number = f"{len(shown) + num_more}" if count_all or not num_more else f"More than {_NUM_SHOWN}"
+    head = f"{number} rows cannot be used" + (f"; the first {_NUM_SHOWN}:" if num_more else ":")
     return "\n  - ".join([head, *shown])
 
 
@@ -145,7 +147,7 @@ def _faults(source: Source, num_columns: int | None) -> Iterator[tuple[str, str]
             num_rows += 1
             reason = row if isinstance(row, str) else _reason(row, num_columns)
             if reason is not None:
-                yield f"{source.name}:{line}", reason + _header_advice(row, num_rows)
+                yield f"{source.name}:{source.first_line - 1 + line}", reason + _header_advice(row, num_rows)
             if num_columns is None and reason is None:
                 num_columns = len(row)
         text.detach()

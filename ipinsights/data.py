@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from pandas._libs.hashing import hash_object_array
 from pyarrow import csv
 
 from ipinsights.csv_faults import LONGEST_FIELD, MAX_COLUMNS, TAIL, Source, fault_report
@@ -45,6 +46,9 @@ __all__ = [
 _BLOCK_BYTES = 2 * 2**20
 # Memory taken in advance while rows come in; with 12 bytes a row it stays under 16.
 _GROWTH = 1.125
+# Up to here, entities are hashed one after the other.
+_FEW = 20
+_HASH_KEY, _ALL_BITS = "0123456789123456", 2**64 - 1
 # Where all rows at once would take memory of their own.
 _ROWS_AT_A_TIME = 2**20
 _OPTIONS = {
@@ -102,7 +106,18 @@ def hash_entities(texts: Sequence[str] | NDArray[np.object_]) -> NDArray[np.uint
 
     Source: ``pandas.util.hash_array``, documented as deterministic. The original's own hash is unknown.
     """
-    return pd.util.hash_array(np.array(texts, dtype=object), categorize=False)
+    array = np.array(texts, dtype=object)
+    if len(array) > _FEW:
+        return pd.util.hash_array(array, categorize=False)
+    # Its steps one by one, without the questions in between: ten times as fast for one entity.
+    return np.array([_spread(each) for each in hash_object_array(array, _HASH_KEY, "utf8").tolist()], dtype=np.uint64)
+
+
+def _spread(value: int) -> int:
+    """Spread a hash over all 64 bits, as ``pandas.util.hash_array`` does."""
+    value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 & _ALL_BITS
+    value = (value ^ value >> 27) * 0x94D049BB133111EB & _ALL_BITS
+    return value ^ value >> 31
 
 
 def entity_rows(entities: NDArray[np.uint64], num_entity_vectors: int) -> NDArray[np.int32]:
@@ -175,40 +190,52 @@ def read_pairs(path: Path, *, progress: bool = False) -> Pairs:
 
 
 def read_blocks(
-    source: Path | IO[bytes], *, name: str | None = None, num_columns: int | None = 2, progress: bool = False
+    source: Path | IO[bytes] | Source,
+    *,
+    name: str | None = None,
+    num_columns: int | None = 2,
+    progress: bool = False,
+    count_faults: bool = True,
 ) -> Iterator[Block]:
     """Give the rows of one file or stream, block by block, in bounded memory.
 
     Parameters
     ----------
     source
-        A file, or a binary stream that can seek.
+        A file, a binary stream that can seek, or either with its name.
     name
         What messages call it; the path when not given.
     num_columns
         Columns that each row must have, the first two being entity and address; None for as many as the first row has.
     progress
         Show a bar on a terminal.
+    count_faults
+        Whether somebody waits for the number of all rows that cannot be read.
 
     Raises
     ------
     ClientError
         As in :func:`read_pairs`.
     """
-    opened = Source.file(source, name) if isinstance(source, Path) else Source.stream(source, name or "the input")
-    return _read([opened], num_columns=num_columns, progress=progress)
+    if isinstance(source, Path):
+        source = Source.file(source, name)
+    elif not isinstance(source, Source):
+        source = Source.stream(source, name or "the input")
+    return _read([source], num_columns=num_columns, progress=progress, count_faults=count_faults)
 
 
 class _UnreadableError(Exception):
     """A row, or the whole file, is not what it must be; the slow reader finds out which and why."""
 
 
-def _read(sources: Sequence[Source], *, num_columns: int | None, progress: bool) -> Iterator[Block]:
+def _read(
+    sources: Sequence[Source], *, num_columns: int | None, progress: bool, count_faults: bool = True
+) -> Iterator[Block]:
     for index, source in enumerate(sources):
         try:
             yield from _read_fast(source, num_columns=num_columns, progress=progress)
         except _UnreadableError as error:
-            report = fault_report(sources[index:], num_columns=num_columns)
+            report = fault_report(sources[index:], num_columns=num_columns, count_all=count_faults)
             raise ClientError(report or f"{source.name} cannot be read as CSV: {error}.") from None
 
 

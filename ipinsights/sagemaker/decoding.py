@@ -5,20 +5,21 @@ from __future__ import annotations
 import io
 import json
 from http import HTTPStatus
-from ipaddress import IPv4Address
+from socket import inet_aton
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
 
+from ipinsights.csv_faults import Source
 from ipinsights.data import Pairs, hash_entities, read_blocks
 from ipinsights.errors import ClientError
 from ipinsights.ipv4 import BLANKS, explain_ip, is_ip, parse_ips
 from ipinsights.sagemaker.formats import CSV, JSON, JSON_LINES, RequestError, request_media_type
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -51,7 +52,7 @@ class _RecordError(Exception):
         self.index = index
 
 
-def decode(body: bytes, content_type: str, *, name: str = "the payload") -> Pairs:
+def decode(body: bytes, content_type: str, *, name: str = "the payload", first_line: int = 1) -> Pairs:
     """Give the pairs of a request's body, in their order.
 
     Parameters
@@ -63,27 +64,30 @@ def decode(body: bytes, content_type: str, *, name: str = "the payload") -> Pair
         The header, parameters and all; empty means CSV.
     name
         What messages call the body.
+    first_line
+        What messages call its first line, if it is a part of a file.
 
     Raises
     ------
     RequestError
         415 for another type; 400 if a record cannot be read (says which and why), or if there is none.
     """
-    pairs = _DECODERS[request_media_type(content_type)](body, name)
+    pairs = _DECODERS[request_media_type(content_type)](body, name, first_line)
     if len(pairs) == 0:
         raise _unreadable("The payload holds no record: send at least one pair of entity and IPv4 address.")
     return pairs
 
 
-def _decode_csv(body: bytes, name: str) -> Pairs:
+def _decode_csv(body: bytes, name: str, first_line: int) -> Pairs:
     if body.startswith(_GZIP_MAGIC):
         # What is small packed can be huge unpacked.
         raise _unreadable("The payload is packed with gzip: send it unpacked.")
     pairs = _split_plain_csv(body) if len(body) <= _SMALL else None
     if pairs is not None:
         return pairs
+    source = Source.stream(io.BytesIO(body), name, first_line=first_line)
     try:
-        blocks = list(read_blocks(io.BytesIO(body), name=name))
+        blocks = list(read_blocks(source, count_faults=False))
     except ClientError as error:
         raise _unreadable(str(error)) from None
     return Pairs(np.concatenate([block.entities for block in blocks]), np.concatenate([block.ips for block in blocks]))
@@ -101,7 +105,7 @@ def _split_plain_csv(body: bytes) -> Pairs | None:
         return None
 
 
-def _decode_json(body: bytes, name: str) -> Pairs:
+def _decode_json(body: bytes, name: str, _first_line: int) -> Pairs:
     content = _parse(body, name)
     instances = content.get("instances") if isinstance(content, dict) else None
     if not isinstance(instances, list):
@@ -112,13 +116,14 @@ def _decode_json(body: bytes, name: str) -> Pairs:
         raise _unreadable(f"{name}, instance {error.index + 1}: {error}.") from None
 
 
-def _decode_json_lines(body: bytes, name: str) -> Pairs:
-    lines = {number: line for number, line in enumerate(body.split(b"\n"), 1) if line.strip(_BEHIND_OBJECT)}
-    instances = [_parse(line.rstrip(_BEHIND_OBJECT), f"{name}:{number}") for number, line in lines.items()]
+def _decode_json_lines(body: bytes, name: str, first_line: int) -> Pairs:
+    lines = body.split(b"\n")
+    numbers = [number for number, line in enumerate(lines) if line.strip(_BEHIND_OBJECT)]
+    instances = (_parse(lines[number].rstrip(_BEHIND_OBJECT), f"{name}:{first_line + number}") for number in numbers)
     try:
         return _instance_pairs(instances)
     except _RecordError as error:
-        raise _unreadable(f"{name}:{list(lines)[error.index]}: {error}.") from None
+        raise _unreadable(f"{name}:{first_line + numbers[error.index]}: {error}.") from None
 
 
 _DECODERS = {CSV: _decode_csv, JSON: _decode_json, JSON_LINES: _decode_json_lines}
@@ -131,10 +136,11 @@ def _parse(text: bytes, place: str) -> Any:
         raise _unreadable(f"{place}: it is no JSON: {error}.") from None
 
 
-def _instance_pairs(instances: Sequence[Any]) -> Pairs:
-    if not instances:
+def _instance_pairs(instances: Iterable[Any]) -> Pairs:
+    features = [_features(index, instance) for index, instance in enumerate(instances)]
+    if not features:
         return Pairs(np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint32))
-    return _pairs(*zip(*(_features(index, instance) for index, instance in enumerate(instances))))
+    return _pairs(*zip(*features))
 
 
 def _features(index: int, instance: Any) -> tuple[str, str]:
@@ -163,7 +169,7 @@ def _few_ips(texts: Sequence[str]) -> NDArray[np.uint32]:
     for index, text in enumerate(texts):
         if not is_ip(text):
             raise _not_an_ip(index, text)
-    return np.array([int(IPv4Address(text.strip(BLANKS))) for text in texts], dtype=np.uint32)
+    return np.frombuffer(b"".join(inet_aton(text.strip(BLANKS)) for text in texts), dtype=">u4").astype(np.uint32)
 
 
 def _many_ips(texts: Sequence[str]) -> NDArray[np.uint32]:

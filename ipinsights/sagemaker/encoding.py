@@ -40,18 +40,19 @@ _PLAIN_FROM, _PLAIN_BELOW = 1e-4, 1e10
 
 @dataclass(frozen=True)
 class _Style:
-    """The characters around the records."""
+    """The characters around the records, and what gives a record's own."""
 
     head: str
     between: str
     tail: str
     colon: str
     comma: str
+    encoder: json.JSONEncoder
 
 
 _STYLES = {
-    JSON: _Style(head='{"predictions": [', between=", ", tail="]}", colon=": ", comma=", "),
-    JSON_LINES: _Style(head="", between="\n", tail="\n", colon=":", comma=","),
+    JSON: _Style('{"predictions": [', ", ", "]}", colon=": ", comma=", ", encoder=json.JSONEncoder()),
+    JSON_LINES: _Style("", "\n", "\n", colon=":", comma=",", encoder=json.JSONEncoder(separators=(",", ":"))),
 }
 
 
@@ -133,8 +134,7 @@ def _columns(
 def _few_records(columns: Mapping[str, NDArray[Any]], style: _Style) -> bytes:
     """Give records as the original does, one after the other."""
     rows = zip(*(values.tolist() for values in columns.values()))
-    separators = style.comma, style.colon
-    return style.between.join(json.dumps(dict(zip(columns, row)), separators=separators) for row in rows).encode()
+    return style.between.join(map(style.encoder.encode, (dict(zip(columns, row)) for row in rows))).encode()
 
 
 def _many_records(columns: Mapping[str, NDArray[Any]], style: _Style) -> bytes:

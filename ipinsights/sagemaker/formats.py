@@ -6,6 +6,7 @@ Source: the inference formats of the developer guide, and the loaders and encode
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.request import parse_http_list
@@ -23,6 +24,8 @@ JSON_LINES = "application/jsonlines"
 
 _REQUESTS = (CSV, JSON, JSON_LINES)
 _RESPONSES = (JSON, JSON_LINES)
+# Headers whose meaning is kept: clients send the same ones again and again.
+_HEADERS_KEPT = 64
 _CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 
 
@@ -64,6 +67,7 @@ class ResponseFormat:
     extended: bool = False
 
     @classmethod
+    @lru_cache(_HEADERS_KEPT)
     def negotiate(cls, accept: str, *, default: str) -> ResponseFormat:
         """Choose by an ``Accept`` header (RFC 9110: quality, then the most specific range); its first wish breaks ties.
 
@@ -93,6 +97,7 @@ class ResponseFormat:
         return cls(media_type, verbose=wish.flag("verbose"), extended=wish.flag("extended"))
 
 
+@lru_cache(_HEADERS_KEPT)
 def request_media_type(content_type: str) -> str:
     """Give the media type of a request by its ``Content-Type`` header; CSV if there was none.
 

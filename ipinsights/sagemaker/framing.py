@@ -6,6 +6,10 @@ This only tells when to stop waiting. What the request says, and whether it is o
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["Framing"]
 
@@ -44,6 +48,12 @@ class Framing:
     def is_done(self) -> bool:
         """Whether there is nothing more to wait for: the request is whole, or it will be refused."""
         return self.is_whole or self.is_hopeless
+
+    def pieces(self) -> Iterator[bytes]:
+        """Hand over what has come in: the head first, so that whoever parses it does not copy the body."""
+        received, self.received = self.received, bytearray()
+        yield bytes(received[: self.head_bytes or len(received)])
+        yield bytes(received[self.head_bytes :]) if self.head_bytes else b""
 
     def feed(self, data: bytes) -> None:
         """Take what came in."""

@@ -86,6 +86,8 @@ class Server:
             "timeout": self.timeout,
             "graceful_timeout": _GRACE_SECONDS,
             "worker_tmp_dir": str(_SHARED_MEMORY) if os.access(_SHARED_MEMORY, os.W_OK) else None,
+            # Nothing here depends on what a proxy says of its client.
+            "forwarded_allow_ips": "",
             # A door for gunicorn's own command line, which nobody asked for; old versions have none.
             "control_socket_disable": True,
         }

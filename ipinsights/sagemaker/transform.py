@@ -277,9 +277,9 @@ def _answer(payload: _Payload, content_type: str, accept: str, path: Path) -> Pa
 
 
 def _reason(payload: _Payload, content_type: str) -> str:
-    """Give what is wrong with a payload, by file and line: read again, with the lines before it as blank ones."""
+    """Give what is wrong with a payload, by file and line: it is read again under their name."""
     try:
-        decode(b"\n" * (payload.first_line - 1) + payload.body, content_type, name=str(payload.source))
+        decode(payload.body, content_type, name=str(payload.source), first_line=payload.first_line)
     except ClientError as error:
         return str(error)
     raise AssertionError

@@ -321,6 +321,39 @@ class TestConnections:
         request = b"POST /invocations HTTP/1.1\r\nHost: a\r\nContent-Length: 19\r\n\r\n" + PAIR
         assert self.sent(server, 2 * request) < 1
 
+    @pytest.mark.parametrize("behind", [b"user_2,192.168.1.2\n", b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n"])
+    def test_what_comes_behind_a_body_is_no_request(self, server: Running, behind: bytes) -> None:
+        """A Content-Length that is too short is believed: the rest is dropped with the connection, whatever it says."""
+        request = b"POST /invocations HTTP/1.1\r\nHost: a\r\nContent-Length: 19\r\n\r\n" + PAIR
+        assert self.sent(server, request + behind) < 1
+
+    def test_what_comes_later_must_be_a_request(self, server: Running) -> None:
+        """Rows that come when their request is answered are refused, and the connection ends."""
+        client = socket.create_connection(("127.0.0.1", server.port))
+        client.sendall(b"POST /invocations HTTP/1.1\r\nHost: a\r\nContent-Length: 19\r\n\r\n" + PAIR)
+        assert b"Connection: keep-alive\r\n" in client.recv(65536)
+        client.sendall(b"user_2,192.168.1.2\r\n\r\n")
+        assert read_all(client).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+
+    def test_head(self, server: Running) -> None:
+        """A question for the head alone gets no body, not even that of the refusal."""
+        assert read_all(self.asked(server, b"HEAD /ping HTTP/1.1")).endswith(b"\r\n\r\n")
+
+    def test_who_is_refused_early_is_listened_to_for_two_seconds(self, server: Running) -> None:
+        """A client that is told 413 reads it although it goes on sending; then it is left alone, however it goes on."""
+        client = self.asked(server, b"POST /invocations HTTP/1.1\r\nContent-Length: 99999999999")
+        client.settimeout(30)
+        assert client.recv(65536).startswith(b"HTTP/1.1 413 ")
+        start, ended = time.monotonic(), False
+        while not ended and time.monotonic() - start < 20:
+            try:
+                client.sendall(b"a" * 1000)
+            except OSError:
+                ended = True
+            time.sleep(0.01)
+        assert 1 < time.monotonic() - start < 10
+        client.close()
+
     def test_idle_ones_end_before_a_large_request_is_answered(self, model: Path, tmp_path: Path) -> None:
         """So that nobody waits behind it while another worker is free."""
         with served(model, tmp_path / "log", "--workers", "1") as running:
@@ -332,6 +365,13 @@ class TestConnections:
             assert idle.sock.recv(1) == b""
             assert time.monotonic() - start < 1.5
             idle.close()
+
+    @staticmethod
+    def asked(server: Running, head: bytes) -> socket.socket:
+        """Give a connection on which the head of a request was sent."""
+        client = socket.create_connection(("127.0.0.1", server.port))
+        client.sendall(head + b"\r\nHost: a\r\nConnection: close\r\n\r\n")
+        return client
 
     @staticmethod
     def sent(server: Running, content: bytes) -> float:
@@ -368,6 +408,23 @@ class TestRobustness:
             client.sendall(b"POST /invocations HTTP/1.1\r\n")
             assert read_all(client).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
 
+    def test_slow_readers(self, model: Path, tmp_path: Path) -> None:
+        """Of two clients that leave large answers unread the others notice nothing; one reads in the end, all of it."""
+        rows = 40_000
+        head = b"POST /invocations HTTP/1.1\r\nAccept: application/json; verbose=True\r\nContent-Length: %d\r\n\r\n"
+        with served(model, tmp_path / "log", "--workers", "1", "--timeout", "5") as running:
+            slow = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(2)]
+            for client in slow:
+                client.sendall(head % (rows * len(PAIR)) + PAIR * rows)
+            for client in slow:
+                assert client.recv(12) == b"HTTP/1.1 200"
+            start = time.monotonic()
+            assert all(running.invoke(PAIR)[0] == 200 for _ in range(20))
+            assert time.monotonic() - start < 4
+            assert read_all(slow[0]).count(b"dot_product") == rows
+            time.sleep(6)
+            assert read_all(slow[1]).count(b"dot_product") < rows
+
     def test_chunked(self, server: Running, score: float) -> None:
         """A body in chunks is read, one that is too large refused."""
         headers = {"Transfer-Encoding": "chunked", "Content-Type": CSV}
@@ -376,6 +433,15 @@ class TestRobustness:
         assert (status, json.loads(body)) == (200, {"predictions": 2 * [{"dot_product": score}]})
         many = (PAIR * 1000 for _ in range(100))
         assert server.request("POST", "/invocations", many, headers, encode_chunked=True)[0] == 413
+
+    @pytest.mark.parametrize("body", [b"zz\r\n", b"5\r\nuser_12\r\n0\r\n\r\n", b"5\r\nus", b"-5\r\n", b"\r\n\r\n"])
+    def test_broken_chunks(self, server: Running, body: bytes) -> None:
+        """Chunks that are none, or that end too early, are the client's fault."""
+        client = socket.create_connection(("127.0.0.1", server.port))
+        client.sendall(b"POST /invocations HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+        client.shutdown(socket.SHUT_WR)
+        assert read_all(client).startswith(b"HTTP/1.1 400 ")
+        assert server.invoke(PAIR)[0] == 200
 
     @pytest.mark.parametrize(
         ("length", "body", "answer"),
