@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +42,8 @@ class BloomFilter:
     @classmethod
     def of(cls, hashes: NDArray[np.uint64], num_bytes: int) -> BloomFilter:
         """Make the filter of some hashes, shape (n,); it is as large as it is said to be, at least one byte."""
+        import pandas as pd  # takes long to import, and who scores makes no filter
+
         bits = np.zeros(num_bytes, dtype=np.uint8)
         for start in range(0, len(hashes), _HASHES_AT_A_TIME):
             # unique by hashing, not by sorting

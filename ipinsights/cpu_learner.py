@@ -13,7 +13,6 @@ holds one to the other. It is fast because
 
 from __future__ import annotations
 
-import ctypes
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ from ipinsights._mxnet import memory, mx
 from ipinsights.adam import Adam
 from ipinsights.encoder import Encoder, Spelling
 from ipinsights.learner import SCORING_BATCH, Learner
+from ipinsights.pages import into_large_pages, keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["CPULearner"]
 
 _TABLE = "entity_weight"
-# glibc's names for when freed memory goes back to the system, and from what size on it always does (32 MB at the most).
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_KEPT_BYTES, _KEPT_ARRAY_BYTES = 512 * 2**20, 32 * 2**20
 
 
 class CPULearner(Learner):
@@ -63,9 +60,11 @@ class CPULearner(Learner):
     """
 
     def __init__(self, hyperparameters: Hyperparameters, *, seed: int = 0) -> None:
-        _keep_freed_memory()
+        keep_freed_memory()
         super().__init__(hyperparameters, seed=seed)
         self._arrays = {name: memory(array) for name, array in super().parameters().items()}
+        # NumPy asks for large pages by itself, the engine does not.
+        into_large_pages(self._arrays[_TABLE])
         # Written to, unlike np.zeros: memory that is not there after all is missed now, and no step waits for pages.
         self._moments: dict[str, Moments] = {
             name: (np.full(array.shape, 0, np.float32), np.full(array.shape, 0, np.float32))
@@ -137,13 +136,13 @@ class CPULearner(Learner):
         self._adam.num_steps = num_steps
 
     def _distinct(self, rows: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Give every row once, and the place of each given row among them: ``numpy.unique`` without sorting."""
+        """Give every row once, ascending, as the memory likes them, and the place of each given row among them."""
         numbers = np.arange(len(rows), dtype=np.int32)
         # Of equal rows the last one's number stays, and stands for all of them.
         self._numbers[rows] = numbers
-        chosen = self._numbers[rows]
-        is_chosen = chosen == numbers
-        return rows[is_chosen], (np.cumsum(is_chosen, dtype=np.int32) - 1)[chosen]
+        distinct = np.sort(rows[self._numbers[rows] == numbers])
+        self._numbers[distinct] = numbers[: len(distinct)]
+        return distinct, self._numbers[rows]
 
     def _settle(self) -> None:
         """Wait for what others do to the network through the engine; write back what steps have done to entities."""
@@ -207,14 +206,6 @@ class _Rows:
 def _whole_rows(table: NDArray[np.float32]) -> NDArray[np.void]:
     """Show a table as one item a row (n,), which is copied in one piece, and not number by number."""
     return table.view(f"V{table.itemsize * table.shape[1]}").ravel()
-
-
-def _keep_freed_memory() -> None:
-    """Let the C library keep what is freed: to get it back costs a page fault every 4 kB, a third of a large step."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):  # musl has none
-        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
-        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_ARRAY_BYTES)
 
 
 def _silence() -> AbstractContextManager[object]:

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from pandas._libs.hashing import hash_object_array
 from pyarrow import csv
 
 from ipinsights.csv_faults import LONGEST_FIELD, MAX_COLUMNS, TAIL, Source, fault_report
 from ipinsights.errors import ClientError
 from ipinsights.ipv4 import parse_ips
+from ipinsights.overlap import in_order
+from ipinsights.siphash import LONGEST_HASHED, hash_column
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -106,6 +106,10 @@ def hash_entities(texts: Sequence[str] | NDArray[np.object_]) -> NDArray[np.uint
 
     Source: ``pandas.util.hash_array``, documented as deterministic. The original's own hash is unknown.
     """
+    # A third of a command's start; files are hashed without it.
+    import pandas as pd
+    from pandas._libs.hashing import hash_object_array
+
     array = np.array(texts, dtype=object)
     if len(array) > _FEW:
         return pd.util.hash_array(array, categorize=False)
@@ -246,7 +250,7 @@ def _read_fast(source: Source, *, num_columns: int | None, progress: bool) -> It
             width = len(batches.schema)
             if not 2 <= width <= MAX_COLUMNS or num_columns not in (None, width):  # noqa: PLR2004
                 raise _UnreadableError(f"it has {width} columns")
-            yield from (_block(batch) for batch in batches if len(batch))
+            yield from in_order(_block, (batch for batch in batches if len(batch)))
         except pa.ArrowInvalid as error:
             raise _UnreadableError(str(error).rstrip(".")) from None
 
@@ -311,9 +315,11 @@ def _block(batch: pa.RecordBatch) -> Block:
 
 def _hash_column(texts: pa.StringArray) -> NDArray[np.uint64]:
     """Hash a column, each distinct text once."""
-    distinct = texts.dictionary_encode()
-    hashes = hash_entities(distinct.dictionary.to_numpy(zero_copy_only=False))
-    taken: NDArray[np.uint64] = hashes[distinct.indices.to_numpy()]
+    encoded = texts.dictionary_encode()
+    distinct = encoded.dictionary
+    is_short = pc.max(pc.binary_length(distinct)).as_py() <= LONGEST_HASHED
+    hashes = hash_column(distinct) if is_short else hash_entities(distinct.to_numpy(zero_copy_only=False))
+    taken: NDArray[np.uint64] = hashes[encoded.indices.to_numpy()]
     return taken
 
 

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 from ipinsights.csv_output import csv_lines, opened_output, quoted
 from ipinsights.data import read_blocks
 from ipinsights.ipv4 import BLANKS
+from ipinsights.overlap import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,33 +73,45 @@ def score_file(
     num_rows = 0
     with _opened_input(source) as given, opened_output(output) as stream:
         name = None if isinstance(given, Path) else "standard input"
-        for block in read_blocks(given, name=name, num_columns=None if keep_columns else 2, progress=True):
-            columns = _scored(predictor, block, threshold, extended=extended)
+        blocks = read_blocks(given, name=name, num_columns=None if keep_columns else 2, progress=True)
+        for part in in_order(lambda block: _scored(predictor, block, threshold, extended=extended), blocks):
             if num_rows == 0:
-                stream.write(_header(list(columns), num_kept=len(block.columns) - 2))
-            stream.write(csv_lines([*columns.values(), *map(quoted, block.columns[2:])]))
-            num_rows += len(block)
+                stream.write(part.header)
+            stream.write(part.lines)
+            num_rows += part.num_rows
     return num_rows
 
 
-def _scored(
-    predictor: Predictor, block: Block, threshold: Threshold | None, *, extended: bool
-) -> dict[str, pa.StringArray]:
-    """Give the columns of the output as text."""
+@dataclass(frozen=True)
+class _Part:
+    """A block's part of the output, and what the output begins with if it is the first."""
+
+    header: bytes
+    lines: memoryview
+    num_rows: int
+
+
+def _scored(predictor: Predictor, block: Block, threshold: Threshold | None, *, extended: bool) -> _Part:
     scores = predictor.score(block.entities, block.ips)
     columns = {
         "entity": quoted(block.columns[0]),
         "ip": pc.ascii_trim(block.columns[1], characters=BLANKS),
         "dot_product": _text(scores),
     }
-    return {**columns, **_extended(predictor, block, scores, threshold)} if extended else columns
+    if extended:
+        columns.update(_extended(predictor, block, scores, threshold))
+    kept = [quoted(column) for column in block.columns[2:]]
+    return _Part(_header(list(columns), num_kept=len(kept)), csv_lines([*columns.values(), *kept]), len(block))
 
 
 def _extended(
     predictor: Predictor, block: Block, scores: NDArray[np.float32], threshold: Threshold | None
 ) -> dict[str, pa.StringArray]:
     known = predictor.entity_known(block.entities)
-    columns = {"entity_known": _text(known), "probability": _text(1 / (1 + np.exp(-scores.astype(np.float64))))}
+    columns = {
+        "entity_known": pa.array(known).cast(pa.string()),
+        "probability": _text(1 / (1 + np.exp(-scores.astype(np.float64)))),
+    }
     if threshold is not None:
         p_values, verdicts = threshold.judge(scores, block.ips, known)
         columns["p_value"] = pc.if_else(known, _text(p_values), "")
@@ -105,9 +119,11 @@ def _extended(
     return columns
 
 
-def _text(values: Any) -> pa.StringArray:
-    """Give numbers in the fewest digits that read back to the same value."""
-    return pa.array(values).cast(pa.string())
+def _text(values: NDArray[Any]) -> pa.StringArray:
+    """Give numbers (n,) in the fewest digits that read back to the same value."""
+    # pa.array would load pandas, to see whether the values are of its kinds: a third of a command's start.
+    column = pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+    return column.cast(pa.string())
 
 
 def _header(names: Sequence[str], *, num_kept: int) -> bytes:

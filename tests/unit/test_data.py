@@ -112,6 +112,13 @@ class TestRead:
         (block,) = read_blocks(Trickle(content))
         assert block.ips.tolist() == list(range(200))
 
+    def test_long_texts_have_the_hash_of_all_others(self) -> None:
+        """Of more than 512 bytes, beside short ones."""
+        texts = ["a", "b" * 512, "c" * 513, "\u00fc" * 300]
+        content = "".join(f"{text},{IP}\n" for text in texts).encode()
+        (block,) = read_blocks(io.BytesIO(content))
+        assert block.entities.tolist() == hash_entities(texts).tolist()
+
     def test_a_large_file_is_read_in_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Rows keep their order across blocks."""
         small = dict(data._OPTIONS, read_options=data.csv.ReadOptions(block_size=64, autogenerate_column_names=True))
