@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from scipy.special import expit
+import orjson
 
 from ipinsights.data import Pairs
 from ipinsights.errors import AlgorithmError
@@ -30,12 +29,13 @@ if TYPE_CHECKING:
 
 __all__ = ["encode", "encode_columns"]
 
+_SCORE = "dot_product"
 # Numbers of text made at a time: some tens of megabytes.
 _BLOCK_NUMBERS = 2**19
 # Up to here, one record after the other is faster than a column at a time.
 _FEW_NUMBERS = 20
-# Where Arrow's shortest text of a double is also Python's.
-_PLAIN_FROM, _PLAIN_BELOW = 1e-4, 1e10
+# From here on orjson's shortest text of a double is also Python's, which writes smaller ones with an exponent.
+_PLAIN_FROM = 1e-4
 
 
 @dataclass(frozen=True)
@@ -115,11 +115,13 @@ def _columns(
     wanted: ResponseFormat,
     threshold: Threshold | None,
 ) -> dict[str, NDArray[Any]]:
-    columns: dict[str, NDArray[Any]] = {"dot_product": scores}
+    columns: dict[str, NDArray[Any]] = {_SCORE: scores}
     if wanted.verbose:
         columns["ip_embedding"] = predictor.ip_embeddings(pairs.ips)
         columns["entity_embedding"] = predictor.entity_embeddings(pairs.entities)
     if wanted.extended:
+        from scipy.special import expit
+
         known = columns["entity_known"] = predictor.entity_known(pairs.entities)
         columns["probability"] = expit(scores.astype(np.float64))
         if threshold is not None:
@@ -138,36 +140,34 @@ def _few_records(columns: Mapping[str, NDArray[Any]], style: _Style) -> bytes:
 
 
 def _many_records(columns: Mapping[str, NDArray[Any]], style: _Style) -> bytes:
-    """Give the same, a column at a time."""
-    fields: list[Any] = []
-    before = f"{style.between}{{"
-    for key, values in columns.items():
-        fields += [f'{before}"{key}"{style.colon}', _texts(values, style)]
-        before = style.comma
-    # Arrow keeps strings end to end.
-    content = memoryview(pc.binary_join_element_wise(*fields, "}", "").buffers()[2])
-    return bytes(content[len(style.between) :])
+    """Give the same, all records at once."""
+    openings = [f'{style.comma}"{key}"{style.colon}'.encode() for key in columns]
+    openings[0] = b"{" + openings[0][len(style.comma) :]
+    if list(columns) == [_SCORE]:
+        between = b"}%b%b" % (style.between.encode(), openings[0])
+        return b"%b%b}" % (openings[0], _numbers(columns[_SCORE], between)[1:-1])
+    texts = chain.from_iterable(
+        (repeat(opening), _texts(columns[key], style)) for opening, key in zip(openings, columns)
+    )
+    return style.between.encode().join(map(b"".join, zip(*texts, repeat(b"}"))))
 
 
-def _texts(values: NDArray[Any], style: _Style) -> pa.StringArray:
+def _texts(values: NDArray[Any], style: _Style) -> list[bytes]:
     """Give a column as JSON."""
+    comma = style.comma.encode()
     if values.ndim == 2:  # noqa: PLR2004
-        ends = np.arange(0, values.size + 1, values.shape[1], dtype=np.int32)
-        lists = pa.ListArray.from_arrays(pa.array(ends), _number_texts(values.ravel()))
-        return pc.binary_join_element_wise("[", pc.binary_join(lists, style.comma), "]", "")
-    if values.dtype == object:
-        return pa.array(map(json.dumps, values.tolist()), pa.string())
-    if values.dtype == bool:
-        return pa.array(values).cast(pa.string())
-    return _number_texts(values)
+        return [b"[%b]" % row for row in _numbers(values, comma)[2:-2].split(b"]%b[" % comma)]
+    if values.dtype.kind == "f":
+        return _numbers(values, comma)[1:-1].split(comma)
+    return [json.dumps(value).encode() for value in values.tolist()]
 
 
-def _number_texts(values: NDArray[Any]) -> pa.StringArray:
-    """Give numbers (n,) as Python's ``repr`` does, which is what ``json.dumps`` writes."""
-    doubles = values.astype(np.float64)
-    texts = pa.array(doubles).cast(pa.string())
-    size = np.abs(doubles)
-    differs = (size < _PLAIN_FROM) | (size >= _PLAIN_BELOW) | (doubles == np.trunc(doubles))
-    if not differs.any():
-        return texts
-    return pc.replace_with_mask(texts, pa.array(differs), pa.array(map(repr, doubles[differs].tolist()), pa.string()))
+def _numbers(values: NDArray[Any], comma: bytes) -> bytes:
+    """Give numbers (n,) or (n, d) as JSON, each as Python's ``repr`` does, which is what ``json.dumps`` writes."""
+    doubles = values.astype(np.float64, order="C")
+    differs = (np.abs(doubles) < _PLAIN_FROM) & (doubles != 0)
+    texts = [repr(value).encode() for value in doubles[differs].tolist()]
+    doubles[differs] = np.nan
+    # There orjson writes null.
+    rest = orjson.dumps(doubles, option=orjson.OPT_SERIALIZE_NUMPY).replace(b",", comma).split(b"null")
+    return b"".join(chain.from_iterable(zip(rest, [*texts, b""])))

@@ -21,7 +21,7 @@ from ipinsights.sagemaker.wsgi import Application
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Server", "available_cpus"]
+__all__ = ["Server"]
 
 _logger = logging.getLogger(__name__)
 
@@ -110,11 +110,6 @@ class _Gunicorn(BaseApplication):
     def load(self) -> Application:
         """Give the application."""
         return self._application
-
-
-def available_cpus() -> int:
-    """Give the number of processors that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def _check_address(host: str, port: int) -> None:
