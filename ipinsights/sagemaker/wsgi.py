@@ -17,6 +17,7 @@ from http import HTTPStatus
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
+from ipinsights.errors import AlgorithmError
 from ipinsights.sagemaker.formats import JSON, RequestError
 
 if TYPE_CHECKING:
@@ -87,6 +88,9 @@ class Application:
         except RequestError as error:
             headers = {"Allow": error.allow} if error.allow else {}
             return _refusal(error.status, str(error), headers, from_runtime=_is_runtime_route(path))
+        except AlgorithmError as error:
+            _logger.error("%s", error)  # noqa: TRY400 - the sentence says it all
+            return _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, str(error), {}, from_runtime=_is_runtime_route(path))
         except Exception:
             _logger.exception("A request could not be answered")
             message = "This is a bug in ipinsights; the server's log tells more."

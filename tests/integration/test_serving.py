@@ -182,6 +182,52 @@ class TestInvocations:
         assert server.invoke(body, content_type) == (200, expected)
         assert server.invoke(body, content_type, accept="*/*") == (200, expected)
 
+    @pytest.mark.parametrize(
+        ("content_type", "body"),
+        [
+            (CSV, "entity_id_1, 192.168.1.2\nentity_id_2, 10.10.1.2"),
+            (
+                JSON,
+                '{"instances": [{"data": {"features": {"values": ["entity_id_1", "192.168.1.2"]}}},'
+                ' {"features": ["entity_id_2", "10.10.1.2"]}]}',
+            ),
+            (
+                JSON_LINES,
+                '{"data": {"features": {"values": ["entity_id_1", "192.168.1.2"]}}},\n'
+                '{"features": ["entity_id_2", "10.10.1.2"]}]',
+            ),
+            (
+                JSON,
+                '{"instances": [{"configuration": {}, "data": {"features": {"keys": [], "values": ["entity_id_1", '
+                '"192.168.1.2"], "shape": [2]}}}, {"data": {"features": ["entity_id_2", "10.10.1.2"]}}]}',
+            ),
+        ],
+    )
+    def test_documented_examples(self, server: Running, model: Path, content_type: str, body: str) -> None:
+        """Each body that the developer guide shows, to the letter, has the scores of its two pairs."""
+        entities, ips = hash_entities(["entity_id_1", "entity_id_2"]), np.array([0xC0A80102, 0x0A0A0102], np.uint32)
+        scores = Predictor.load(model).score(entities, ips).tolist()
+        expected = json.dumps({"predictions": [{"dot_product": score} for score in scores]})
+        assert server.invoke(body.encode(), content_type) == (200, expected)
+
+    @pytest.mark.parametrize(
+        ("accept", "keys"),
+        [
+            ("application/jsonlines", ["dot_product"]),
+            ("application/jsonlines; verbose=True", ["dot_product", "ip_embedding", "entity_embedding"]),
+            ("application/jsonlines;verbose=True", ["dot_product", "ip_embedding", "entity_embedding"]),
+            ("application/jsonlines; VERBOSE=true", ["dot_product", "ip_embedding", "entity_embedding"]),
+            ("application/jsonlines; extended=True", ["dot_product", "entity_known", "probability"]),
+            ("text/csv;q=0.9, application/*;q=0.1, application/jsonlines;q=0.5", ["dot_product"]),
+        ],
+    )
+    def test_documented_answers(self, server: Running, accept: str, keys: list[str]) -> None:
+        """Each way to ask for JSON Lines gives a record with its keys on a line, without blanks."""
+        status, answer = server.invoke(PAIR, accept=accept)
+        assert (status, list(json.loads(answer))) == (200, keys)
+        assert " " not in answer
+        assert answer.endswith("}\n")
+
     def test_json_lines(self, server: Running, score: float) -> None:
         """They are compact, a line for a record."""
         assert server.invoke(2 * PAIR, accept=JSON_LINES) == (200, 2 * f'{{"dot_product":{score!r}}}\n')

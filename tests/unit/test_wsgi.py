@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import tracemalloc
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipinsights.data import entity_rows, hash_entities
 from ipinsights.sagemaker.formats import CSV, JSON, JSON_LINES
 from ipinsights.sagemaker.inference import InferenceModel
 from ipinsights.sagemaker.wsgi import Application
@@ -82,11 +84,21 @@ accepts = st.sampled_from(
 
 
 @pytest.fixture(scope="module")
-def post(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Give what posts a body to an application, and gives the status and the body of its answer."""
+def model(tmp_path_factory: pytest.TempPathFactory) -> InferenceModel:
+    """Give a model of random parameters."""
     folder = tmp_path_factory.mktemp("model")
-    save_random_model(folder, num_entities=100, vector_dim=8, rng=np.random.default_rng(0))
-    application = Application(InferenceModel.load(folder), 2, 6, JSON)
+    return InferenceModel.load(save_random_model(folder, num_entities=100, vector_dim=8, rng=np.random.default_rng(0)))
+
+
+@pytest.fixture(scope="module")
+def post(model: InferenceModel) -> Any:
+    """Give what posts a body to an application, and gives the status and the body of its answer."""
+    return poster(model)
+
+
+def poster(model: InferenceModel) -> Any:
+    """Give what posts to an application around a model."""
+    application = Application(model, 2, 6, JSON)
 
     def post(body: bytes, content_type: str, accept: str = "") -> tuple[int, bytes]:
         environ = {
@@ -171,3 +183,20 @@ class TestFuzz:
         finally:
             tracemalloc.stop()
         assert json.loads(post(b"user_1,192.168.1.2", CSV)[1])["predictions"]
+
+
+class TestModelAtFault:
+    """A table of entities may have gigabytes, and is not looked through when a model is opened."""
+
+    @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    def test_a_row_that_is_no_number(self, model: InferenceModel, value: float) -> None:
+        """Who asks for it is told that the model is at fault, and no score; the others have their scores."""
+        rows = model.predictor._params["entity_weight"].copy()
+        rows[entity_rows(hash_entities(["user_1"]), 100)] = value
+        predictor = copy.copy(model.predictor)
+        predictor._params = {**predictor._params, "entity_weight": rows}
+        post = poster(InferenceModel(predictor, None))
+        message = b"The model gives scores that are no numbers: train it anew with a lower learning_rate.\n"
+        assert post(b"user_1,192.168.1.2", CSV) == (500, message)
+        assert post(b"user_2,192.168.1.2", CSV)[0] == 200
