@@ -35,6 +35,8 @@ html_math_renderer = "mathml"
 pygments_style = "tango"
 pygments_dark_style = "github-dark"
 
+# Two dashes begin an option, and are no dash.
+smartquotes_action = "qe"
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 # A dollar before a space is a prompt or a price.
 myst_dmath_allow_space = False

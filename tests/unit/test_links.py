@@ -1,4 +1,4 @@
-"""Every relative link of a Markdown page leads to a file of the repository and, within it, to a heading."""
+"""Links of Markdown pages: to files and headings of the repository they lead; to other sites there are few."""
 
 from __future__ import annotations
 
@@ -14,6 +14,16 @@ PAGES = sorted(
     for page in ROOT.glob(place)
     if "_build" not in page.parts
 )
+# Looked at by hand, because no test needs a network: what is not listed here is not on a page.
+ELSEWHERE = {
+    "https://arxiv.org/abs/1412.6980",
+    "https://keepachangelog.com",
+    "https://pandas.pydata.org/docs/reference/api/pandas.util.hash_array.html",
+    "https://papers.nips.cc/paper/4443-algorithms-for-hyper-parameter-optimization",
+    "https://papers.nips.cc/paper/5477-neural-word-embedding-as-implicit-matrix-factorization",
+    "https://proceedings.mlr.press/v9/gutmann10a.html",
+    "https://semver.org",
+}
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -44,6 +54,13 @@ def test_links_lead_somewhere(name: str) -> None:
     """A page has no broken link to a file or a heading of this repository."""
     page = ROOT / name
     assert [link for link in _LINK.findall(prose(page)) if is_broken(link, page)] == []
+
+
+def test_links_to_other_sites_are_those_that_were_looked_at() -> None:
+    """Neither more nor fewer, all encrypted, and with nothing behind the address that belongs to the sentence."""
+    links = {link for name in PAGES for link in _LINK.findall(prose(ROOT / name)) if "://" in link}
+    assert links == ELSEWHERE
+    assert all(re.fullmatch(r"https://[\w.-]+\.\w+(/[\w./-]*[\w/])?", link) for link in links)
 
 
 def test_broken_links_are_seen(tmp_path: Path) -> None:
