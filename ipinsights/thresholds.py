@@ -229,19 +229,8 @@ class Threshold:
         ])  # fmt: skip
 
     def _to_json(self) -> dict[str, Any]:
-        return {
-            "format_version": FORMAT_VERSION,
-            "fpr": self.fpr,
-            "score": self.score,
-            "interval": list(self.interval),
-            "num_rows": self.num_rows,
-            "num_unknown": self.num_unknown,
-            "num_allowed": self.num_allowed,
-            "allow": list(self.allow.texts),
-            "scores": self.scores.tolist(),
-            "num_below": self.num_below.tolist(),
-            "probe": self.probe.tolist(),
-        }
+        lists = {name: value.tolist() for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return {"format_version": FORMAT_VERSION, **vars(self), **lists, "allow": list(self.allow.texts)}
 
     @classmethod
     def _from_json(cls, content: Mapping[str, Any]) -> Threshold:

@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 from ipinsights import artifact
 from ipinsights.data import Pairs, channel_files, read_blocks, read_pairs
 from ipinsights.errors import ClientError
+from ipinsights.evaluation.findings import TestSet
 from ipinsights.evaluation.pages import make_folder, write_pages
-from ipinsights.evaluation.protocol import TestSet, evaluate
+from ipinsights.evaluation.protocol import evaluate
 from ipinsights.evaluation.tables import report
 from ipinsights.extraction.records import mask
 from ipinsights.predictor import Predictor

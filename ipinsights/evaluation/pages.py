@@ -9,8 +9,8 @@ import ipinsights
 from ipinsights.comparison.plots import new_figure
 from ipinsights.comparison.report import json_text, write_file
 from ipinsights.errors import ClientError
+from ipinsights.evaluation.findings import HEADLINE_METRIC
 from ipinsights.evaluation.plots import draw_all
-from ipinsights.evaluation.protocol import HEADLINE_METRIC
 from ipinsights.evaluation.tables import full_sections, headline, report
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ipinsights.artifact import Artifact
     from ipinsights.comparison.report import Section
     from ipinsights.data import Pairs
-    from ipinsights.evaluation.protocol import Evaluation
+    from ipinsights.evaluation.findings import Evaluation
     from ipinsights.predictor import Predictor
     from ipinsights.runlog import RunLog
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipinsights.comparison.plots import COLOURS, STYLES, draw_runs, new_figure
-from ipinsights.evaluation.protocol import AWS_RECIPE, GIVEN_ATTACKS, MODEL
+from ipinsights.evaluation.findings import AWS_RECIPE, GIVEN_ATTACKS, MODEL
 from ipinsights.networks import network_text
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipinsights.data import Pairs
-    from ipinsights.evaluation.protocol import Evaluation
+    from ipinsights.evaluation.findings import Evaluation
     from ipinsights.predictor import Predictor
     from ipinsights.runlog import RunLog
 

@@ -10,10 +10,10 @@ import pandas as pd
 from ipinsights.comparison.report import Report, Section
 from ipinsights.evaluation.baselines import BASELINES, CONTROL
 from ipinsights.evaluation.detection import AUC, METRICS
-from ipinsights.evaluation.protocol import AWS_RECIPE, GIVEN_ATTACKS, HEADLINE_METRIC, MODEL
+from ipinsights.evaluation.findings import AWS_RECIPE, GIVEN_ATTACKS, HEADLINE_METRIC, MODEL
 
 if TYPE_CHECKING:
-    from ipinsights.evaluation.protocol import Evaluation
+    from ipinsights.evaluation.findings import Evaluation
 
 __all__ = ["SCORERS", "full_sections", "headline", "report"]
 

@@ -1,0 +1,88 @@
+"""What is evaluated on, and what was found: tables by attacker, slice, scorer and metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from ipinsights.data import Pairs
+
+__all__ = ["AWS_RECIPE", "GIVEN_ATTACKS", "HEADLINE_METRIC", "MODEL", "Evaluation", "TestSet"]
+
+MODEL = "model"
+GIVEN_ATTACKS = "attacks of the test file"
+AWS_RECIPE = "AWS's tutorial recipe"
+HEADLINE_METRIC = "TPR at FPR 1 %"
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Events of the test days.
+
+    Attributes
+    ----------
+    ordinary
+        What users did.
+    attacks
+        Known attacks, if there are any.
+    """
+
+    __test__ = False  # no test of pytest's
+
+    ordinary: Pairs
+    attacks: Pairs | None = None
+
+
+@dataclass
+class Evaluation:
+    """What was found.
+
+    Attributes
+    ----------
+    facts
+        What was evaluated on: numbers of rows, entities and attacks, by name.
+    slices
+        Numbers of ordinary events by slice.
+    detection
+        One line per attacker, slice, scorer and metric: value and interval (``low``, ``high``).
+    differences
+        One line per attacker and slice: the model's headline metric less that of the best baseline, which is named.
+    alerts
+        One line per scorer, slice and FPR asked for: alerts per 1,000 ordinary events at the threshold that the
+        calibration rows gave; empty without any.
+    curves
+        Of the slice of all, for plots: ``fpr`` and ``tpr`` by attacker and scorer.
+    densities
+        Share of events by score of the model, for plots: by attacker, and ``ordinary``.
+    """
+
+    facts: dict[str, Any]
+    slices: dict[str, int]
+    detection: pd.DataFrame
+    differences: pd.DataFrame
+    alerts: pd.DataFrame
+    curves: dict[str, dict[str, tuple[list[float], list[float]]]] = field(default_factory=dict)
+    densities: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    def find(
+        self, metric: str, *, attacker: str, slice_name: str = "all", scorer: str = MODEL
+    ) -> tuple[float, float, float]:
+        """Give a metric and the ends of its interval; NaN if it was not measured."""
+        nothing = (float("nan"),) * 3
+        return self._values.get((attacker, slice_name, scorer, metric), nothing)
+
+    def value(self, metric: str, *, attacker: str, slice_name: str = "all", scorer: str = MODEL) -> float:
+        """Give a metric; NaN if it was not measured."""
+        return self.find(metric, attacker=attacker, slice_name=slice_name, scorer=scorer)[0]
+
+    @cached_property
+    def _values(self) -> dict[tuple[str, str, str, str], tuple[float, float, float]]:
+        table = self.detection
+        keys = zip(table.attacker, table.slice, table.scorer, table.metric)
+        return dict(zip(keys, zip(table.value, table.low, table.high)))
