@@ -34,6 +34,13 @@ MAX_COLUMNS = 256
 TAIL = "\n\r" * 8 + "\n"
 """What both readers put behind a file: blank lines, which count for nothing, unless a quote is open."""
 
+# What files begin with that are no text, or not in UTF-8.
+_OTHER_KINDS = {
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+    b"PK\x03\x04": "a zip archive or a workbook",
+    b"PAR1": "a Parquet file",
+}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _GZIP_MAGIC = b"\x1f\x8b"
 _NUM_SHOWN = 5
@@ -140,6 +147,9 @@ def _watched(raw: IO[bytes], size: int, name: str, *, progress: bool) -> context
 def _faults(source: Source, num_columns: int | None) -> Iterator[tuple[str, str]]:
     """Give place and reason of every faulty row of a source."""
     with source.open() as stream:
+        if kind := _other_kind(stream):
+            yield source.name, f"it is {kind}, and must be CSV in UTF-8"
+            return
         # Bytes that are no UTF-8 become lone surrogates, which no text has.
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
         num_rows = 0
@@ -153,6 +163,13 @@ def _faults(source: Source, num_columns: int | None) -> Iterator[tuple[str, str]
         text.detach()
     if num_rows == 0:
         yield source.name, "there is no row in it; it must hold at least one row of entity,ip"
+
+
+def _other_kind(stream: IO[bytes]) -> str | None:
+    """Tell what a file is that is no text in UTF-8, by its first bytes."""
+    begins = stream.read(4)
+    stream.seek(0)
+    return next((kind for magic, kind in _OTHER_KINDS.items() if begins.startswith(magic)), None)
 
 
 def _rows(text: IO[str]) -> Iterator[tuple[int, list[str] | str]]:
@@ -177,6 +194,8 @@ def _reason(row: list[str], num_columns: int | None) -> str | None:
         return _wrong_columns(row, num_columns)
     if not row[0]:
         return "the entity is empty"
+    if is_ip(row[0]) and not is_ip(row[1]):
+        return "the address stands first: it must be the second column"
     if not is_ip(row[1]):
         return f"{_shown(row[1])} is no IPv4 address: {explain_ip(row[1])}"
     if not all(map(_is_text, row)):
@@ -209,7 +228,7 @@ def _time_advice(row: list[str], num_columns: int | None) -> str:
 
 def _header_advice(row: list[str] | str, num_rows: int) -> str:
     """Give advice if the first row looks like names of columns: a word, which may hold digits (ipv4), but no host."""
-    if num_rows > 1 or isinstance(row, str) or len(row) < 2:  # noqa: PLR2004
+    if num_rows > 1 or isinstance(row, str) or len(row) < 2 or is_ip(row[0]):  # noqa: PLR2004
         return ""
     is_name = any(character.isalpha() for character in row[1]) and not any(mark in row[1] for mark in ".:")
     return ". It looks like a header: remove it, the file must have none" if is_name else ""

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from ipinsights.csv_faults import LONGEST_FIELD, MAX_COLUMNS, TAIL, Source, fault_report
-from ipinsights.errors import ClientError
+from ipinsights.errors import ClientError, RowsError
 from ipinsights.ipv4 import parse_ips
 from ipinsights.overlap import in_order
 from ipinsights.siphash import LONGEST_HASHED, hash_column
@@ -240,7 +240,7 @@ def _read(
             yield from _read_fast(source, num_columns=num_columns, progress=progress)
         except _UnreadableError as error:
             report = fault_report(sources[index:], num_columns=num_columns, count_all=count_faults)
-            raise ClientError(report or f"{source.name} cannot be read as CSV: {error}.") from None
+            raise RowsError(report or f"{source.name} cannot be read as CSV: {error}.") from None
 
 
 def _read_fast(source: Source, *, num_columns: int | None, progress: bool) -> Iterator[Block]:

@@ -6,7 +6,7 @@ are attributes of the class: an error that knows its class cannot be reported wr
 
 from __future__ import annotations
 
-__all__ = ["AlgorithmError", "ClientError", "IPInsightsError"]
+__all__ = ["AlgorithmError", "ClientError", "IPInsightsError", "RowsError"]
 
 
 class IPInsightsError(Exception):
@@ -38,3 +38,7 @@ class ClientError(IPInsightsError):
 
     exit_code = 2
     prefix = "ClientError"
+
+
+class RowsError(ClientError):
+    """Rows of a file are not what they must be; they might be cleaned."""

@@ -69,7 +69,8 @@ def explain_ip(text: str) -> str | None:
     if not text:
         return "it is empty"
     if ":" in text:
-        return "it looks like IPv6; leave such rows out"
+        has_port = _match(text.partition(":")[0])
+        return "there is a port behind it" if has_port else "it looks like IPv6; leave such rows out"
     parts = text.split(".")
     if len(text) > _LONGEST_QUAD or len(parts) != 4 or not all(part.isascii() and part.isdigit() for part in parts):  # noqa: PLR2004
         return "it must be four numbers from 0 to 255, separated by dots"

@@ -1,11 +1,18 @@
-"""What tests need, ours and those of users: data with a known answer, and the tree a container is started in."""
+"""What tests need, ours and those of users: data with a known answer, a container's tree, commands run in no time."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import ipaddress
 import json
+import logging
+import os
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import numpy as np
 
@@ -16,12 +23,20 @@ from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.ranges import Ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["PlantedNetworks", "csv_text", "make_container_tree", "ruler", "save_random_model"]
+__all__ = [
+    "Done",
+    "PlantedNetworks",
+    "csv_text",
+    "logger_restored",
+    "make_container_tree",
+    "ruler",
+    "run_command",
+    "save_random_model",
+]
 
 
 @dataclass(frozen=True)
@@ -171,3 +186,55 @@ def save_random_model(directory: Path, *, num_entities: int, vector_dim: int, rn
         training={},
     )
     return directory
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a command: its exit code, and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run_command(*arguments: object, folder: Path | None = None, stdin: str = "") -> Done:
+    """Run ``ipinsights`` in this process, which spares a test the seconds that another takes to import the engine.
+
+    Parameters
+    ----------
+    arguments
+        What follows the name of the command.
+    folder
+        Where it runs; the present directory when not given.
+    stdin
+        What it reads from standard input.
+    """
+    from ipinsights.cli import main
+
+    given = io.TextIOWrapper(io.BufferedReader(io.BytesIO(stdin.encode())), encoding="utf-8")
+    stdout, stderr = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    code = 0
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(logger_restored())
+        stack.callback(os.chdir, Path.cwd())
+        os.chdir(folder or ".")
+        stack.enter_context(patch.multiple(sys, argv=["ipinsights", *map(str, arguments)], stdin=given))
+        stack.enter_context(contextlib.redirect_stdout(stdout))
+        stack.enter_context(contextlib.redirect_stderr(stderr))
+        try:
+            main()
+        except SystemExit as stopped:
+            code = stopped.code if isinstance(stopped.code, int) else 1
+    printed = [stream.buffer.getvalue().decode() for stream in (stdout, stderr)]
+    return Done(code, *printed)
+
+
+@contextlib.contextmanager
+def logger_restored() -> Iterator[None]:
+    """Leave the package's logger as it was found, whatever a command sets up."""
+    logger = logging.getLogger("ipinsights")
+    before = logger.handlers[:], logger.level, logger.propagate
+    try:
+        yield
+    finally:
+        logger.handlers[:], logger.level, logger.propagate = before

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["TrafficCounts", "write_traffic"]
 
+# Enough for Arrow to run at full speed, and few enough to stay far below its 2 GB of text per array.
+_ROWS_AT_A_TIME = 500_000
+
 
 @dataclass(frozen=True)
 class TrafficCounts:
@@ -113,9 +116,7 @@ _AGENTS = (
 
 
 def _parts(size: int) -> Iterator[slice]:
-    # Rows enough for Arrow to run at full speed, and few enough to stay far below its 2 GB of text per array.
-    step = 500_000
-    return (slice(start, start + step) for start in range(0, size, step))
+    return (slice(start, start + _ROWS_AT_A_TIME) for start in range(0, size, _ROWS_AT_A_TIME))
 
 
 def _user_texts(user: NDArray[np.int32]) -> pa.StringArray:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 from typing import TYPE_CHECKING
 
 import hypothesis
 import numpy as np
 import pytest
+
+from ipinsights.testing import logger_restored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,5 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 @pytest.fixture(autouse=True)
 def package_logger_restored() -> Iterator[None]:
     """Leave the package's logger as it was found, whatever a command set up."""
-    logger = logging.getLogger("ipinsights")
-    before = logger.handlers[:], logger.level, logger.propagate
-    yield
-    logger.handlers[:], logger.level, logger.propagate = before
+    with logger_restored():
+        yield

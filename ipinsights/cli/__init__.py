@@ -13,11 +13,16 @@ import click
 
 import ipinsights
 from ipinsights.cli import judging, scoring, serving, traffic, training, tuning
-from ipinsights.errors import AlgorithmError, IPInsightsError
+from ipinsights.errors import AlgorithmError, IPInsightsError, RowsError
 
 __all__ = ["cli", "main"]
 
 _logger = logging.getLogger(__name__)
+
+_CLEANING = (
+    "`ipinsights extract --format csv --no-timestamps FILE -o CLEAN.csv` writes the rows that can be used, "
+    "and counts the others."
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -42,11 +47,23 @@ def main() -> None:
         sys.exit("Interrupted.")
     except click.ClickException as error:
         error.show()
+        _explain_if_hyperparameter(error)
         sys.exit(error.exit_code)
     except IPInsightsError as error:
         click.echo(error.report, err=True)
+        if isinstance(error, RowsError):
+            click.echo(_CLEANING, err=True)
         sys.exit(error.exit_code)
     except Exception as error:
         _logger.exception("Unexpected failure")
         click.echo(f"{AlgorithmError.prefix}: {error!r}. This is a bug in ipinsights; please report it.", err=True)
         sys.exit(AlgorithmError.exit_code)
+
+
+def _explain_if_hyperparameter(error: click.ClickException) -> None:
+    """Say how hyperparameters are given to whoever took one for an option."""
+    from ipinsights.hyperparameter_table import TABLE
+
+    name = error.option_name.lstrip("-").replace("-", "_") if isinstance(error, click.NoSuchOption) else ""
+    if name in {row.name for row in TABLE}:
+        click.echo(f"Hyperparameters are given with -H: -H {name}=VALUE.", err=True)

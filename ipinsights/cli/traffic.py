@@ -57,6 +57,7 @@ _FORMATS = ["apache", "nginx", "sshd", "cloudtrail", "vpcflow", "csv", "jsonl", 
 @click.option("--entity", metavar="FIELD", help="Field that names the entity, for cloudtrail, vpcflow and tables.")
 @click.option("--ip", metavar="FIELD", help="Field that holds the address, likewise.")
 @click.option("--timestamp", metavar="FIELD", help="Field that holds the time, likewise.")
+@click.option("--no-timestamps", is_flag=True, help="Write entity,ip alone, to train on at once; no time is needed.")
 @click.option("--timezone", default="UTC", show_default=True, help="Of times that do not say theirs.")
 @click.option("--year", type=int, help="Of a file's first line, for sshd; the file's own time tells when not given.")
 def extract(
@@ -69,17 +70,22 @@ def extract(
     entity: str | None,
     ip: str | None,
     timestamp: str | None,
+    no_timestamps: bool,  # noqa: FBT001
     timezone: str,
     year: int | None,
 ) -> None:
     """Turn log files into rows of entity,ip,timestamp, and say what was skipped and why.
 
     LOG is a file or a folder, plain or gzip, or - for standard input. The rows have no header; times are in UTC.
+
+    CSV may come from a spreadsheet: with a header or without, in UTF-8 or UTF-16, with commas, semicolons or TABs.
     """
+    if timestamp and no_timestamps:
+        raise click.UsageError("Give either --timestamp or --no-timestamps.")
     from ipinsights import extraction
 
     filters = extraction.Filters.parse(path=path, status=status, where=where)
-    columns = extraction.Columns(entity, ip, timestamp, timezone, year)
+    columns = extraction.Columns(entity, ip, timestamp, timezone, year, with_times=not no_timestamps)
     summary = extraction.extract(sources, output, log_format=log_format, columns=columns, filters=filters)
     click.echo(str(summary), err=True)
 

@@ -50,6 +50,7 @@ def tune(
 
     The best map is for train --hyperparameters. Needs the extra 'tune'.
     """
+    from ipinsights.csv_output import opened_output
     from ipinsights.data import read_pairs
     from ipinsights.tuning.ranges import SearchRange
     from ipinsights.tuning.study import Tuner
@@ -70,12 +71,10 @@ def tune(
         from ipinsights.comparison.plots import png
         from ipinsights.tuning.plots import draw_search
 
-        plot.write_bytes(png(draw_search(tuner.outcomes(), searched)))
-    best = json.dumps(tuner.best(), indent=2)
-    if output:
-        output.write_text(best + "\n", encoding="utf-8")
-    else:
-        click.echo(best)
+        with opened_output(plot) as stream:
+            stream.write(png(draw_search(tuner.outcomes(), searched)))
+    with opened_output(output) as stream:
+        stream.write(f"{json.dumps(tuner.best(), indent=2)}\n".encode())
 
 
 COMMANDS = (tune,)

@@ -55,6 +55,8 @@ def extract(
 ) -> Summary:
     """Write ``entity,ip,timestamp`` (no header; ISO 8601 in UTC) for the records of log files, in bounded memory.
 
+    Where ``columns`` wants no times, ``entity,ip``.
+
     Parameters
     ----------
     sources
@@ -78,7 +80,7 @@ def extract(
         for file in _files(sources):
             summary.num_files += 1
             for records in _records(file, log_format, columns):
-                out.write(_usable_lines(records, filters, summary))
+                out.write(_usable_lines(records, filters, summary, with_times=columns.with_times))
         _refuse_if_all_malformed(summary, log_format)
     return summary
 
@@ -107,7 +109,7 @@ def _files(sources: Sequence[Path]) -> Iterator[Path]:
         yield from [source] if source == STANDARD_INPUT else channel_files(source)
 
 
-def _usable_lines(records: Records, filters: Filters, summary: Summary) -> memoryview:
+def _usable_lines(records: Records, filters: Filters, summary: Summary, *, with_times: bool) -> memoryview:
     """Give the lines of the records that can be used, and count what becomes of each."""
     ip = _ipv4_if_mapped(records.ip)
     reasons = records.reasons.copy()
@@ -116,13 +118,14 @@ def _usable_lines(records: Records, filters: Filters, summary: Summary) -> memor
         (mask(pc.is_in(records.entity.fill_null(""), pa.array(_NO_USER))), Reason.NO_USER),
         (mask(pc.match_substring_regex(ip, _IPV6)), Reason.IPV6),
         (~parse_ips(ip)[1], Reason.NO_ADDRESS),
-        (~records.timed, Reason.NO_TIME),
+        (~records.timed & with_times, Reason.NO_TIME),
     ):
         reasons[(reasons == Reason.NONE) & wrong] = reason
     used = reasons == Reason.NONE
-    times = records.times[used]
+    times = records.times[used & with_times]
     summary.count(reasons, times)
-    return csv_lines([quoted(records.entity.filter(pa.array(used))), ip.filter(pa.array(used)), format_times(times)])
+    fields = [quoted(records.entity.filter(pa.array(used))), ip.filter(pa.array(used))]
+    return csv_lines([*fields, format_times(times)] if with_times else fields)
 
 
 def _ipv4_if_mapped(texts: pa.StringArray) -> pa.StringArray:

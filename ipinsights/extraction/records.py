@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Columns", "Reason", "Records", "as_text", "blank_or_none", "mask"]
+__all__ = ["Columns", "Reason", "Records", "as_text", "blank_or_none", "mask", "timeless"]
 
 
 class Reason(enum.IntEnum):
@@ -78,6 +78,8 @@ class Columns:
         Year of a file's first line where times have none; None for the latest that is not after ``written``.
     written
         Day on which the file was last written to.
+    with_times
+        Whether times are wanted; a record then needs one.
     """
 
     entity: str | None = None
@@ -86,6 +88,7 @@ class Columns:
     zone: str = "UTC"
     year: int | None = None
     written: date = date.max
+    with_times: bool = True
 
 
 def as_text(column: pa.Array) -> pa.StringArray:
@@ -100,6 +103,11 @@ def as_text(column: pa.Array) -> pa.StringArray:
 def blank_or_none(lines: pa.BinaryArray) -> NDArray[np.uint8]:
     """Give the reason for each line as far as it is known at first sight, shape (n,): it is blank, or there is none."""
     return np.where(mask(pc.match_substring_regex(lines, r"^[ \t]*$")), Reason.BLANK, Reason.NONE).astype(np.uint8)
+
+
+def timeless(number: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Give the times of records of which nobody wants to know them, and that none has one, shape (number,) each."""
+    return np.zeros(number, dtype=np.int64), np.zeros(number, dtype=bool)
 
 
 def mask(values: pa.BooleanArray) -> NDArray[np.bool_]:

@@ -51,9 +51,9 @@ class Summary:
     last: int | None = None
 
     def count(self, reasons: NDArray[np.uint8], times: NDArray[np.int64]) -> None:
-        """Add some records, given the reasons of all, shape (n,), and the times of those written."""
+        """Add some records, given the reasons of all, shape (n,), and the times of those written, if they have any."""
         self.num_records += len(reasons)
-        self.num_written += len(times)
+        self.num_written += int(np.count_nonzero(reasons == Reason.NONE))
         for reason, number in enumerate(np.bincount(reasons).tolist()):
             if reason != Reason.NONE and number:
                 self.skipped[Reason(reason)] += number
@@ -63,8 +63,9 @@ class Summary:
 
     def __str__(self) -> str:
         """Say it in lines for people."""
+        records = "record" if self.num_records == 1 else "records"
         files = "file" if self.num_files == 1 else "files"
-        lines = [f"{self.num_records:,} records in {self.num_files:,} {files}: {self.num_written:,} written, "
+        lines = [f"{self.num_records:,} {records} in {self.num_files:,} {files}: {self.num_written:,} written, "
                  f"{sum(self.skipped.values()):,} skipped."]  # fmt: skip
         lines += [
             f"  {self.skipped[reason]:>14,}  {label}" for reason, label in _LABELS.items() if self.skipped[reason]

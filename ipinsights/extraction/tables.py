@@ -1,19 +1,23 @@
-"""Tables with named columns: CSV with a header, and Parquet."""
+"""Tables: CSV, and Parquet."""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import ipaddress
 import itertools
+import re
 import textwrap
-from typing import IO, TYPE_CHECKING, Any, Callable
+from dataclasses import replace
+from typing import IO, TYPE_CHECKING, Any, Callable, cast
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
 from ipinsights.errors import ClientError
-from ipinsights.extraction.records import Reason, Records, as_text, mask
+from ipinsights.extraction.records import Reason, Records, as_text, mask, timeless
 from ipinsights.timestamps import localized, parse_times
 
 if TYPE_CHECKING:
@@ -27,27 +31,55 @@ __all__ = ["read_csv", "read_parquet"]
 
 _BATCH = 100_000
 _LONGEST_SHOWN = 200
+_SEPARATORS = ",;\t| "
 
 
 def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
-    """Give the records of CSV (RFC 4180) in UTF-8, by the names in its header: entity, ip and timestamp.
+    """Give the records of CSV (RFC 4180), by the names in its header: entity, ip and timestamp.
 
-    A record of another width than the header is malformed; it counts as many times as it has lines.
+    A first row with an address in it is no header; the columns are then called 1, 2, 3, and are taken in this order.
+    Spreadsheets are met half way: the separator is the first of comma, semicolon, TAB, bar and blank that the first
+    line has outside of quotes, and the text is UTF-8 or, where its first bytes say so, UTF-16.
+
+    A record of another width than the first is malformed; it counts as many times as it has lines.
 
     Raises
     ------
     ClientError
         The header has no column of a name that is needed.
     """
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="backslashreplace", newline="")
+    text = io.TextIOWrapper(stream, encoding=_encoding(stream), errors="backslashreplace", newline="")
     try:
-        reader = csv.reader(text)
-        header = next(_rows(reader, None), None) or []
-        rows = _rows(reader, len(header))
+        line = text.readline()
+        reader = csv.reader(itertools.chain([line], text), delimiter=_separator(line), skipinitialspace=True)
+        first = next(_rows(reader, None), None) or []
+        rows, header = _rows(reader, len(first)), [name.strip() for name in first]
+        if any(map(_is_address, header)):
+            rows, header = itertools.chain([first], rows), [str(place + 1) for place in range(len(first))]
+            names = columns.entity or "1", columns.ip or "2", columns.timestamp or "3"
+            columns = replace(columns, entity=names[0], ip=names[1], timestamp=names[2])
         while batch := list(itertools.islice(rows, _BATCH)):
             yield _records(_column_reader(batch, header), columns, _csv_reasons(batch), header)
     finally:
         text.detach()  # the stream is not ours to close
+
+
+def _encoding(stream: IO[bytes]) -> str:
+    begins = cast("io.BufferedReader", stream).peek(2)[:2]
+    return "utf-16" if begins in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
+def _separator(line: str) -> str:
+    unquoted = re.sub('"[^"]*"', "", line)
+    return next((separator for separator in _SEPARATORS if separator in unquoted), ",")
+
+
+def _is_address(field: str) -> bool:
+    try:
+        ipaddress.ip_address(field)
+    except ValueError:
+        return False
+    return True
 
 
 def _rows(reader: Any, width: int | None) -> Iterator[list[str] | None]:
@@ -119,7 +151,8 @@ def _records(
     def needed(option: str, name: str) -> pa.Array:
         values = column(name)
         if values is None:
-            raise ClientError(f"There is no column {name!r}: name one with --{option}. {known_fields}")
+            otherwise = ", or leave times out with --no-timestamps" if option == "timestamp" else ""
+            raise ClientError(f"There is no column {name!r}: name one with --{option}{otherwise}. {known_fields}")
         return values
 
     def field(name: str) -> pa.StringArray | None:
@@ -127,7 +160,10 @@ def _records(
         return None if values is None else as_text(values)
 
     entity, ip = needed("entity", columns.entity or "entity"), needed("ip", columns.ip or "ip")
-    times, timed = _times(needed("timestamp", columns.timestamp or "timestamp"), columns.zone)
+    if columns.with_times:
+        times, timed = _times(needed("timestamp", columns.timestamp or "timestamp"), columns.zone)
+    else:
+        times, timed = timeless(len(reasons))
     return Records(as_text(entity), as_text(ip), times, timed, reasons, known_fields, field)
 
 

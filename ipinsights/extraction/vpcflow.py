@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from ipinsights.errors import ClientError
 from ipinsights.extraction.files import line_blocks
-from ipinsights.extraction.records import Reason, Records, as_text, blank_or_none, mask
+from ipinsights.extraction.records import Reason, Records, as_text, blank_or_none, mask, timeless
 from ipinsights.timestamps import parse_times
 
 if TYPE_CHECKING:
@@ -63,7 +63,10 @@ def _records(lines: pa.BinaryArray, names: Sequence[str], columns: Columns) -> R
             raise ClientError(f"The flow log has no field {name!r}. {known_fields}")
         return values
 
-    times, timed = parse_times(needed(columns.timestamp or "start"), zone=columns.zone)
+    wanted = columns.with_times
+    times, timed = (
+        parse_times(needed(columns.timestamp or "start"), zone=columns.zone) if wanted else timeless(len(lines))
+    )
     entity, ip = needed(columns.entity or "interface-id"), needed(columns.ip or "srcaddr")
     reasons = blank_or_none(lines)
     reasons[(reasons == Reason.NONE) & mask(needed(names[0]).is_null())] = Reason.MALFORMED

@@ -54,6 +54,8 @@ def read_run(path: Path) -> RunLog:
 
 def _no_metrics(run: RunLog) -> str:
     count = sum(run.counts.values())
+    if count == 0:
+        return f"{run.name} has no line in it: `ipinsights train --quiet` logs nothing. Train without it."
     sentence = f"{run.name} holds no training metrics: none of its {count:,} lines is a #quality_metric line."
     if run.errors:
         return f"{sentence} Line {run.errors[0].number} tells why: {run.errors[0].text}"

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ import pytest
 
 from ipinsights.runlog import read_run
 from ipinsights.runlog.run import AUC, SPEED
+from ipinsights.testing import Done, run_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,39 +30,22 @@ SETTINGS = ("num_entity_vectors=16", "vector_dim=8", "epochs=2", "mini_batch_siz
             "batch_metrics_publish_interval=3")  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Done:
-    """What became of a program."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def run_in(folder: Path, program: Path | str, *arguments: object) -> Done:
-    """Run a script or a module as Python does, in a folder, without the cost of another process."""
+def run_in(folder: Path, script: Path, *arguments: object) -> Done:
+    """Run a script as Python does, in a folder, without the cost of another process."""
     stdout, stderr, code = io.StringIO(), io.StringIO(), 0
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(stdout), redirect_stderr(stderr):
         patch.chdir(folder)
-        patch.setattr(sys, "argv", [str(program), *map(str, arguments)])
+        patch.setattr(sys, "argv", [str(script), *map(str, arguments)])
         try:
-            if isinstance(program, str):
-                runpy.run_module(program, run_name="__main__")
-            else:
-                runpy.run_path(str(program), run_name="__main__")
+            runpy.run_path(str(script), run_name="__main__")
         except SystemExit as stopped:
             code = int(stopped.code or 0)
     return Done(code, stdout.getvalue(), stderr.getvalue())
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run Python with some arguments in a process of its own."""
-    return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, check=False)
-
-
 def compare(*arguments: object, folder: Path) -> Done:
     """Run ``ipinsights compare``."""
-    return run_in(folder, "ipinsights", "compare", *arguments)
+    return run_command("compare", *arguments, folder=folder)
 
 
 def train(folder: Path, name: str, assignments: Sequence[str]) -> None:
@@ -76,12 +59,11 @@ def train(folder: Path, name: str, assignments: Sequence[str]) -> None:
         labelled = [f"{row},0" for row in rows] + [f"{row},1" for row in others]
         (folder / "labels.csv").write_text("\n".join(labelled) + "\n", encoding="utf-8")
     options = [text for assignment in assignments for text in ("-H", assignment)]
-    done = run("-m", "ipinsights", "train", "--train", data, "--validation", data,
-               "--model-dir", folder / name, *options)  # fmt: skip
+    done = run_command("train", "--train", data, "--validation", data, "--model-dir", folder / name, *options)
     assert done.returncode == 0, done.stderr
     (folder / f"{name}.log").write_text(done.stdout, encoding="utf-8")
-    done = run("-m", "ipinsights", "score", folder / "labels.csv", "--model-dir", folder / name, "--keep-columns",
-               "--output", folder / f"{name}.csv")  # fmt: skip
+    scored = ("--keep-columns", "--output", folder / f"{name}.csv")
+    done = run_command("score", folder / "labels.csv", "--model-dir", folder / name, *scored)
     assert done.returncode == 0, done.stderr
 
 
@@ -237,8 +219,10 @@ class TestGuide:
         shutil.copy(trained / "slow.csv", tmp_path / "today.csv")
         shutil.copy(trained / "labels.csv", tmp_path)
         program, *arguments = shlex.split(command)
-        target: Path | str = ROOT / arguments.pop(0) if program == "python" else program
-        done = run_in(tmp_path, target, *arguments)
+        if program == "python":
+            done = run_in(tmp_path, ROOT / arguments[0], *arguments[1:])
+        else:
+            done = run_command(*arguments, folder=tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
         for option, name in zip(arguments, arguments[1:]):
             assert option not in {"--markdown", "--json", "--plot", "--junit"} or (tmp_path / name).stat().st_size > 0

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ipinsights.data import read_pairs
+from ipinsights.testing import run_command
 
 LINE = '192.0.2.{} - user_{} [{:02}/Nov/2018:12:00:00 +0000] "POST /login HTTP/1.1" {} 512\n'
 LOG = "".join(LINE.format(number % 250, number % 7, 4 + number // 10, 200 + number % 2) for number in range(100))
@@ -33,8 +34,8 @@ def test_from_standard_input_to_files_to_train_on(tmp_path: Path) -> None:
     )
     rows = tmp_path / "rows.csv"
     rows.write_bytes(extracted.stdout)
-    split = run("split", str(rows), "-o", str(tmp_path), "--at", "2018-11-12", "--calibration-at", "2018-11-11")
-    assert (split.returncode, split.stderr.decode()) == (
+    split = run_command("split", rows, "-o", tmp_path, "--at", "2018-11-12", "--calibration-at", "2018-11-11")
+    assert (split.returncode, split.stderr) == (
         0,
         "train.csv: 35 rows from 2018-11-04T12:00:00Z to 2018-11-10T12:00:00Z\n"
         "calibration.csv: 5 rows from 2018-11-11T12:00:00Z to 2018-11-11T12:00:00Z\n"
@@ -49,7 +50,7 @@ def test_one_seed_gives_one_order(tmp_path: Path) -> None:
     rows.write_text("".join(f"u,10.0.0.{number},{1541800000 + number}\n" for number in range(200)))
     orders = []
     for seed in ("1", "1", "2"):
-        run("split", str(rows), "-o", str(tmp_path), "--fraction", "0.9", "0", "0.1", "--seed", seed)
+        run_command("split", rows, "-o", tmp_path, "--fraction", 0.9, 0, 0.1, "--seed", seed)
         orders.append((tmp_path / "train.csv").read_text())
     assert orders[0] == orders[1] != orders[2]
 
@@ -62,18 +63,18 @@ BY_SHARES = ("--fraction", "0.8", "0.1", "0.1")
 )
 def test_one_way_to_split(tmp_path: Path, options: tuple[str, ...]) -> None:
     """By time or by shares, and not both."""
-    split = run("split", str(tmp_path), "-o", str(tmp_path), *options)
+    split = run_command("split", tmp_path, "-o", tmp_path, *options)
     assert split.returncode == 2
-    assert split.stderr.decode().endswith("Error: Give either --at, perhaps with --calibration-at, or --fraction.\n")
+    assert split.stderr.endswith("Error: Give either --at, perhaps with --calibration-at, or --fraction.\n")
 
 
 def test_a_mistake_is_one_line(tmp_path: Path) -> None:
     """Exit code 2, one line, and no file half written."""
     log = tmp_path / "access.log"
     log.write_text(LOG)
-    extracted = run("extract", "--format", "sshd", str(log), "-o", str(tmp_path / "rows.csv"))
-    assert (extracted.returncode, extracted.stdout) == (2, b"")
-    assert extracted.stderr.decode() == (
+    extracted = run_command("extract", "--format", "sshd", log, "-o", tmp_path / "rows.csv")
+    assert (extracted.returncode, extracted.stdout) == (2, "")
+    assert extracted.stderr == (
         "ClientError: None of the 100 records is in the format sshd. See --format for the others.\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["access.log"]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
@@ -15,7 +13,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from ipinsights.testing import PlantedNetworks, csv_text
+from ipinsights.testing import PlantedNetworks, csv_text, run_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,9 +23,8 @@ HYPERPARAMETERS = {"num_entity_vectors": 400, "vector_dim": 64, "mini_batch_size
 
 
 def run(*arguments: object, code: int = 0, stdin: str = "") -> tuple[str, str]:
-    """Run the command in a process of its own, and give what it wrote to both streams."""
-    command = [sys.executable, "-m", "ipinsights", *map(str, arguments)]
-    done = subprocess.run(command, input=stdin, capture_output=True, check=False, text=True)
+    """Run the command, and give what it wrote to both streams."""
+    done = run_command(*arguments, stdin=stdin)
     assert done.returncode == code, done.stderr
     return done.stdout, done.stderr
 

@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ipinsights.testing import PlantedNetworks
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy as np
 
 ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -102,3 +106,18 @@ def test_first_page_shows_what_the_tutorial_prints() -> None:
     """The command and the output on the documentation's first page are the tutorial's, which are run."""
     (first,) = commands(ROOT / "docs/index.md")
     assert first in commands(ROOT / "docs/tutorial/first-login.md")
+
+
+@pytest.mark.slow
+def test_the_first_page_of_all_does_what_it_says(tmp_path: Path, rng: np.random.Generator) -> None:
+    """The commands of the README for one's own data run in their order, and a score has the columns shown."""
+    lay_out_clone(tmp_path)
+    rows = PlantedNetworks.draw(50, rng=rng).csv(3000, rng=rng).replace(",", ";")
+    (tmp_path / "export.csv").write_text(f"user;address\n{rows}mallory;2001:db8::1\nalice;203.0.113.7\n")
+    blocks = re.findall(r"^```\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    extract, train, score = (block for block in blocks if "ipinsights" in block)
+    score, shown = score.removeprefix("$ ").split("\n", 1)
+    typed = [Command(text, "") for text in (extract, train, score)]
+    extracted, _, scored = type_all(typed, tmp_path)
+    assert extracted == "3,002 records in 1 file: 3,001 written, 1 skipped.\n               1  IPv6, set aside\n"
+    assert re.sub(r"-?\d+\.[\d.e-]+", "#", scored) == re.sub(r"-?\d+\.[\d.e-]+", "#", shown)

@@ -18,15 +18,14 @@ import pytest
 from ipinsights import artifact
 from ipinsights.bloom import BloomFilter
 from ipinsights.data import hash_entities
-from ipinsights.testing import PlantedNetworks, make_container_tree
+from ipinsights.testing import Done, PlantedNetworks, make_container_tree, run_command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-IPINSIGHTS = [sys.executable, "-m", "ipinsights"]
 SMALL = {"num_entity_vectors": "300", "vector_dim": "16", "mini_batch_size": "20", "epochs": "3",
          "learning_rate": "0.01", "batch_metrics_publish_interval": "4"}  # fmt: skip
 NETWORKS = PlantedNetworks.draw(20, rng=np.random.default_rng(1))
@@ -35,21 +34,25 @@ VALIDATION = NETWORKS.csv(50, rng=np.random.default_rng(3))
 NUM_BATCHES = 3 * 3 * 20
 
 
-def run(folder: Path, *options: object, **changes: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *options: object, **changes: str) -> Done:
     """Train in a folder with ``rows.csv`` and ``validation.csv``, into its folder ``model``."""
     (folder / "rows.csv").write_text(ROWS)
     (folder / "validation.csv").write_text(VALIDATION)
-    given = [word for name, value in {**SMALL, **changes}.items() for word in ("-H", f"{name}={value}")]
-    command = [*IPINSIGHTS, "train", "--train", "rows.csv", "--model-dir", "model", *given, *map(str, options)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    command = ("train", "--train", "rows.csv", "--model-dir", "model", *given({**SMALL, **changes}))
+    return run_command(*command, *options, folder=folder)
 
 
-def validated(folder: Path, *options: object, **changes: str) -> subprocess.CompletedProcess[str]:
+def given(values: Mapping[str, str]) -> list[str]:
+    """Give hyperparameters as options."""
+    return [word for name, value in values.items() for word in ("-H", f"{name}={value}")]
+
+
+def validated(folder: Path, *options: object, **changes: str) -> Done:
     """Train as :func:`run` does, with validation."""
     return run(folder, "--validation", "validation.csv", *options, **changes)
 
 
-def refusal_of(done: subprocess.CompletedProcess[str]) -> str:
+def refusal_of(done: Done | subprocess.CompletedProcess[str]) -> str:
     """Give the message of a command that failed by the user's fault."""
     assert done.returncode == 2, done.stderr
     return done.stderr.rpartition("ClientError: ")[2][:-1]
@@ -128,8 +131,7 @@ class TestGoingOn:
         for name, log in (("whole", whole[1]), ("both", stopped.stdout + resumed.stdout), ("rest", resumed.stdout)):
             (tmp_path / f"{name}.log").write_text(log)
         for name in ("both", "rest"):
-            command = [*IPINSIGHTS, "compare", "whole.log", f"{name}.log"]
-            done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+            done = run_command("compare", "whole.log", f"{name}.log", folder=tmp_path)
             assert done.stdout.splitlines()[-1] == f"OK: {name}.log is not worse than whole.log."
             assert "not understood" not in done.stdout
             assert done.returncode == 0
@@ -171,15 +173,15 @@ class TestGoingOn:
     def test_in_a_container_the_folder_is_the_platforms(self, tmp_path: Path) -> None:
         """Where /opt/ml/checkpoints exists, checkpoints go there and are gone on from; elsewhere there are none."""
         base = make_container_tree(tmp_path, hyperparameters=SMALL, channels={"train": ROWS})
-        command = [*IPINSIGHTS, "train", "--base-dir", str(base)]
-        without = subprocess.run(command, capture_output=True, text=True, check=True)
+        command = ("train", "--base-dir", base)
+        without = run_command(*command)
         assert "Checkpoint loading and saving are disabled." in without.stdout
         assert "heckpoint-0" not in without.stdout
         first = model(base)
         (base / "checkpoints").mkdir()
-        stopped = subprocess.run([*command, "--max-seconds", "0.0001"], capture_output=True, text=True, check=True)
+        stopped = run_command(*command, "--max-seconds", "0.0001")
         assert f'Wrote checkpoint "{base}/checkpoints/checkpoint-000000000003"' in stopped.stdout
-        resumed = subprocess.run(command, capture_output=True, text=True, check=True)
+        resumed = run_command(*command)
         assert f'Resuming from checkpoint "{base}/checkpoints/checkpoint-000000000003"' in resumed.stdout
         assert is_same(model(base), first)
 
@@ -190,13 +192,10 @@ class TestRefusals:
     def test_another_run_is_refused_naming_each_difference(self, tmp_path: Path) -> None:
         """Other rows, other hyperparameters, another seed, no validation any more: all in one sentence."""
         assert validated(tmp_path, "--checkpoint-dir", "ck", epochs="1").returncode == 0
-        command = [*IPINSIGHTS, "train", "--train", "other.csv", "--model-dir", "other", "--checkpoint-dir", "ck"]
-        values = {**SMALL, "learning_rate": "0.02", "vector_dim": "8"}
-        given = [word for name, value in values.items() for word in ("-H", f"{name}={value}")]
+        command = ("train", "--train", "other.csv", "--model-dir", "other", "--checkpoint-dir", "ck", "--seed", "1")
         (tmp_path / "other.csv").write_text(ROWS + "one,1.2.3.4\n")
-        done = subprocess.run(
-            [*command, *given, "--seed", "1"], capture_output=True, text=True, check=False, cwd=tmp_path
-        )
+        values = {**SMALL, "learning_rate": "0.02", "vector_dim": "8"}
+        done = run_command(*command, *given(values), folder=tmp_path)
         message = re.sub(r"fingerprint \w{32}", "fingerprint #", refusal_of(done))
         assert message == (
             "The checkpoint in ck/checkpoint-000000000060 is of another run: learning_rate was '0.01' and is '0.02'; "
@@ -244,18 +243,8 @@ class TestRefusals:
     def test_a_file_that_may_not_grow_leaves_nothing_half_written(self, tmp_path: Path) -> None:
         """A limit on the size of files stands for a full disk where nobody may mount one."""
         (tmp_path / "rows.csv").write_text(ROWS)
-        given = [word for name, value in SMALL.items() for word in ("-H", f"{name}={value}")]
-        command = [
-            *IPINSIGHTS,
-            "train",
-            "--train",
-            "rows.csv",
-            "--model-dir",
-            "model",
-            *given,
-            "--checkpoint-dir",
-            "ck",
-        ]
+        options = ["--train", "rows.csv", "--model-dir", "model", "--checkpoint-dir", "ck"]
+        command = [sys.executable, "-m", "ipinsights", "train", *options, *given(SMALL)]
 
         def limit() -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
@@ -289,9 +278,8 @@ class TestInitialModel:
         loss = re.search(r"epoch=0, batch=0 train binary_classification_cross_entropy <loss>=(\S+)", base.stdout)
         assert loss is not None
         assert float(loss[1]) < 0.35
-        given = [word for name, value in SMALL.items() for word in ("-H", f"{name}={value}")]
-        command = [*IPINSIGHTS, "train", "--train", "few.csv", "--model-dir", "next", "--initial-model", str(first)]
-        assert subprocess.run([*command, *given], check=False, cwd=tmp_path, capture_output=True).returncode == 0
+        command = ("train", "--train", "few.csv", "--model-dir", "next", "--initial-model", first)
+        assert run_command(*command, *given(SMALL), folder=tmp_path).returncode == 0
         old, new = artifact.load(first), artifact.load(tmp_path / "next")
         both = old.known_entities | BloomFilter.of(hash_entities([f"new_{row}" for row in range(9)]), 300)
         assert new.known_entities.bits.tolist() == both.bits.tolist()
@@ -317,14 +305,14 @@ class TestInitialModel:
         folder = base / "input" / "data" / "model"
         (folder / "part-00000.csv").unlink()
         subprocess.run(["tar", "-czf", folder / "model.tar.gz", "model_algo-1"], check=True, cwd=whole[0] / "model")
-        command = [*IPINSIGHTS, "train", "--base-dir", str(base)]
-        subprocess.run(command, check=True, capture_output=True)
+        command = ("train", "--base-dir", base)
+        run_command(*command)
         first = model(base)
         assert run(tmp_path, "--initial-model", whole[0] / "model").returncode == 0
         assert is_same(first, model(tmp_path))
         (base / "checkpoints").mkdir()
-        subprocess.run([*command, "--max-seconds", "0.0001"], check=True, capture_output=True)
-        subprocess.run(command, check=True, capture_output=True)
+        run_command(*command, "--max-seconds", "0.0001")
+        run_command(*command)
         assert is_same(first, model(base))
 
 

@@ -13,27 +13,22 @@ import struct
 import subprocess
 import sys
 import termios
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from ipinsights.testing import PlantedNetworks, make_container_tree
+from ipinsights.testing import Done, PlantedNetworks, make_container_tree, run_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 IPINSIGHTS = [sys.executable, "-m", "ipinsights"]
+TRAIN = [*IPINSIGHTS, "train", "--train", "rows.csv", "--model-dir", "model"]
 SMALL = {"num_entity_vectors": "40", "vector_dim": "8", "mini_batch_size": "20", "epochs": "2", "learning_rate": "0.01",
          "batch_metrics_publish_interval": "4"}  # fmt: skip
 ROWS = PlantedNetworks.draw(20, rng=np.random.default_rng(1)).csv(99, rng=np.random.default_rng(2))
-
-
-def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own."""
-    command = [*IPINSIGHTS, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
 def given(values: Mapping[str, str]) -> list[str]:
@@ -41,16 +36,20 @@ def given(values: Mapping[str, str]) -> list[str]:
     return [word for name, value in values.items() for word in ("-H", f"{name}={value}")]
 
 
-def train_on(
-    folder: Path, text: str | bytes = ROWS, *options: object, **changes: str
-) -> subprocess.CompletedProcess[str]:
+def train_on(folder: Path, text: str | bytes = ROWS, *options: object, **changes: str) -> Done:
     """Train on one file in a folder, into its folder ``model``."""
     (folder / "rows.csv").write_bytes(text.encode() if isinstance(text, str) else text)
     command = ["train", "--train", "rows.csv", "--model-dir", "model", *given({**SMALL, **changes}), *options]
-    return run(*command, cwd=folder)
+    return run_command(*command, folder=folder)
 
 
-def refusal_of(done: subprocess.CompletedProcess[str]) -> str:
+CLEANING = (
+    "\n`ipinsights extract --format csv --no-timestamps FILE -o CLEAN.csv` writes the rows that can be used, "
+    "and counts the others."
+)
+
+
+def refusal_of(done: Done | subprocess.CompletedProcess[str]) -> str:
     """Give the message of a command that failed by the user's fault, which must be all that it printed."""
     assert done.returncode == 2
     assert done.stderr.startswith("ClientError: ")
@@ -87,16 +86,16 @@ class TestLocalRun:
         assert done.returncode == 0
         assert "validation discriminator_auc <score>=0." in done.stdout
 
-        shown = run("inspect", tmp_path / "model", "--json")
+        shown = run_command("inspect", tmp_path / "model", "--json")
         facts = json.loads(shown.stdout)
         assert facts["hyperparameters"]["epochs"] == "2"  # -H goes before the file
         assert facts["training"]["num_rows"] == 99
         assert facts["training"]["seed"] == 5
         assert 0 < facts["training"]["validation_auc"] < 1
         assert facts["num_known_entities"] == pytest.approx(20, abs=1)
-        assert run("inspect", tmp_path / "model").stdout.startswith("IP Insights model, format 1: ")
+        assert run_command("inspect", tmp_path / "model").stdout.startswith("IP Insights model, format 1: ")
 
-        scores = run("score", tmp_path / "rows.csv", "--model-dir", tmp_path / "model")
+        scores = run_command("score", tmp_path / "rows.csv", "--model-dir", tmp_path / "model")
         lines = scores.stdout.splitlines()
         assert lines[0] == "entity,ip,dot_product"
         assert [line.rpartition(",")[0] for line in lines[1:]] == ROWS.splitlines()
@@ -106,14 +105,16 @@ class TestLocalRun:
         strings = json.dumps({"num_entity_vectors": "40", "vector_dim": "8", "epochs": "7", "mini_batch_size": "50"})
         (tmp_path / "rows.csv").write_text(ROWS)
         options = ["--train", tmp_path / "rows.csv", "--model-dir", tmp_path / "model", "--hyperparameters", strings]
-        done = run("train", *options, "-H", "epochs=1")
+        done = run_command("train", *options, "-H", "epochs=1")
         assert done.returncode == 0
-        shown = json.loads(run("inspect", tmp_path / "model", "--json").stdout)["hyperparameters"]
+        shown = json.loads(run_command("inspect", tmp_path / "model", "--json").stdout)["hyperparameters"]
         assert (shown["num_entity_vectors"], shown["vector_dim"], shown["epochs"]) == ("40", "8", "1")
 
     def test_a_map_on_the_command_line_that_is_none_is_told(self, tmp_path: Path) -> None:
         """A quote that the shell took is the usual reason."""
-        done = run("train", "--train", tmp_path, "--model-dir", tmp_path, "--hyperparameters", "{vector_dim: 8}")
+        done = run_command(
+            "train", "--train", tmp_path, "--model-dir", tmp_path, "--hyperparameters", "{vector_dim: 8}"
+        )
         assert refusal_of(done) == (
             "--hyperparameters cannot be read as JSON: "
             "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)."
@@ -122,11 +123,11 @@ class TestLocalRun:
     def test_standard_input_is_scored(self, trained: Path) -> None:
         """One login by hand, with all that is known of it."""
         command = ["score", "-", "--model-dir", trained / "model", "--extended"]
-        done = run(*command, input="user_1, 10.0.0.1\nnobody,::1\n")
+        done = run_command(*command, stdin="user_1, 10.0.0.1\nnobody,::1\n")
         assert refusal_of(done) == (
-            "standard input:2: '::1' is no IPv4 address: it looks like IPv6; leave such rows out."
+            "standard input:2: '::1' is no IPv4 address: it looks like IPv6; leave such rows out." + CLEANING
         )
-        done = run(*command, input="user_1, 10.0.0.1\n")
+        done = run_command(*command, stdin="user_1, 10.0.0.1\n")
         assert re.fullmatch(
             r"entity,ip,dot_product,entity_known,probability\nuser_1,10\.0\.0\.1,-?\d\S*,true,0\.\d+\n", done.stdout
         )
@@ -146,9 +147,9 @@ class TestLocalRun:
         (folder / "a.csv.gz").write_bytes(gzip.compress("\u00fc\u4e2d,9.9.9.9\n".encode()))
         (folder / "c").write_bytes(b"carol,5.6.7.8")
         (folder / "_SUCCESS").touch()
-        done = run("train", "--train", folder, "--model-dir", tmp_path / "model", *given(SMALL), "--quiet")
+        done = run_command("train", "--train", folder, "--model-dir", tmp_path / "model", *given(SMALL), "--quiet")
         assert (done.returncode, done.stdout) == (0, "")
-        facts = json.loads(run("inspect", tmp_path / "model", "--json").stdout)
+        facts = json.loads(run_command("inspect", tmp_path / "model", "--json").stdout)
         assert facts["training"]["num_rows"] == 4
         assert facts["num_known_entities"] == 4
 
@@ -162,7 +163,8 @@ class TestSeed:
         for number, seed in enumerate((3, 3, 4)):
             folder = tmp_path / str(number)
             folder.mkdir()
-            assert train_on(folder, ROWS, "--seed", seed, "--quiet").returncode == 0
+            (folder / "rows.csv").write_text(ROWS)
+            subprocess.run([*TRAIN, *given(SMALL), "--seed", str(seed), "--quiet"], cwd=folder, check=True)
             models.append((folder / "model" / "model_algo-1").read_bytes())
         assert models[0] == models[1] != models[2]
 
@@ -174,7 +176,7 @@ class TestContainer:
         """The same model to the byte, and the same log but for names of places, without any content type."""
         texts = {"train": ROWS, "validation": ROWS}
         base = make_container_tree(tmp_path / "ml", hyperparameters=SMALL, channels=texts, content_type=None)
-        in_container = run("train", "--base-dir", base)
+        in_container = run_command("train", "--base-dir", base)
         local = train_on(tmp_path, ROWS, "--validation", "rows.csv")
         assert (in_container.returncode, local.returncode) == (0, 0)
         assert masked(in_container.stdout) == masked(local.stdout)
@@ -189,14 +191,14 @@ class TestContainer:
                   "_tuning_objective_metric": "validation:discriminator_auc", "sagemaker_job_name": '"x"',
                   "feature_dim": "2"}  # fmt: skip
         base = make_container_tree(tmp_path, hyperparameters={**SMALL, **hidden}, channels={"train": ROWS})
-        done = run("train", "--base-dir", base)
+        done = run_command("train", "--base-dir", base)
         assert done.returncode == 0
         assert "WARNING" in done.stdout
         assert "These hyperparameters change nothing: feature_dim." in done.stdout
 
     def test_nothing_may_be_given_beside_the_tree(self, tmp_path: Path) -> None:
         """A container's job is the tree's alone."""
-        done = run("train", "--base-dir", tmp_path, "-H", "epochs=1")
+        done = run_command("train", "--base-dir", tmp_path, "-H", "epochs=1")
         assert done.returncode == 2
         assert done.stderr.endswith(
             "Error: --base-dir brings its own data, hyperparameters and model directory: give nothing else.\n"
@@ -209,7 +211,7 @@ class TestFailures:
     def test_the_failure_file_has_what_was_printed(self, tmp_path: Path) -> None:
         """Its first words become the platform's FailureReason."""
         base = make_container_tree(tmp_path, hyperparameters=SMALL, channels={"Training": ROWS})
-        message = refusal_of(run("train", "--base-dir", base))
+        message = refusal_of(run_command("train", "--base-dir", base))
         assert message == (
             "The job has no channel 'train'; its channels are 'Training'. "
             "Did you mean 'Training'? Rename it to 'train'."
@@ -225,7 +227,6 @@ class TestFailures:
                 "It looks like a header: remove it, the file must have none.",
             ),
             ("u,1.2.3.4,x\n", "rows.csv:1: a row must have 2 columns (entity,ip), this one has 3 columns."),
-            ("", "rows.csv is empty: it must hold at least one row of entity,ip."),
             ("\n\n", "rows.csv: there is no row in it; it must hold at least one row of entity,ip."),
             (
                 "u,::1\n",
@@ -248,30 +249,37 @@ class TestFailures:
         ],
     )
     def test_bad_data_is_told(self, tmp_path: Path, text: str, message: str) -> None:
-        """File, line, reason and cure; the first five offenders and the count of all."""
-        assert refusal_of(train_on(tmp_path, text, "--quiet")) == message
+        """File, line, reason and cure; the first five offenders and the count of all; and what cleans files."""
+        assert refusal_of(train_on(tmp_path, text, "--quiet")) == message + CLEANING
+
+    def test_an_empty_file_is_told(self, tmp_path: Path) -> None:
+        """There is nothing in it to clean."""
+        message = "rows.csv is empty: it must hold at least one row of entity,ip."
+        assert refusal_of(train_on(tmp_path, "", "--quiet")) == message
 
     def test_an_empty_channel_is_told(self, tmp_path: Path) -> None:
         """A folder without a file."""
         base = make_container_tree(tmp_path, hyperparameters=SMALL, channels={"train": ROWS})
         (base / "input" / "data" / "train" / "part-00000.csv").unlink()
         message = f"The folder {base}/input/data/train holds no file: give it at least one CSV file of entity,ip rows."
-        assert refusal_of(run("train", "--base-dir", base)) == message
+        assert refusal_of(run_command("train", "--base-dir", base)) == message
 
     def test_a_place_that_cannot_be_written_is_told_before_training(self, tmp_path: Path) -> None:
         """Nobody trains for hours to learn it."""
         (tmp_path / "rows.csv").write_text("no row at all")
-        done = run("train", "--train", "rows.csv", "--model-dir", "/proc/model", *given(SMALL), "--quiet", cwd=tmp_path)
+        done = run_command(
+            "train", "--train", "rows.csv", "--model-dir", "/proc/model", *given(SMALL), "--quiet", folder=tmp_path
+        )
         assert refusal_of(done) == "The model cannot be written to /proc/model: No such file or directory."
 
     def test_too_little_memory_is_told(self, tmp_path: Path) -> None:
         """The size of the model and what to do; not the engine's traceback, neither at once nor when Python ends."""
         (tmp_path / "rows.csv").write_text(ROWS)
         limit = 6 * 10**9
-        done = run(
-            "train", "--train", "rows.csv", "--model-dir", "model", "--quiet",
-            *given({**SMALL, "num_entity_vectors": "16000000", "vector_dim": "128"}),
+        done = subprocess.run(
+            [*TRAIN, "--quiet", *given({**SMALL, "num_entity_vectors": "16000000", "vector_dim": "128"})],
             cwd=tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+            capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 2
         assert "Traceback" not in done.stderr
@@ -285,8 +293,8 @@ class TestFailures:
     def test_a_missing_model_is_told(self, tmp_path: Path) -> None:
         """By every command that uses one."""
         message = f"There is no model at {tmp_path}/no: give a model directory, a model_algo-1 file or a model.tar.gz."
-        assert refusal_of(run("inspect", tmp_path / "no")) == message
-        assert refusal_of(run("score", "-", "--model-dir", tmp_path / "no", input="")) == message
+        assert refusal_of(run_command("inspect", tmp_path / "no")) == message
+        assert refusal_of(run_command("score", "-", "--model-dir", tmp_path / "no", stdin="")) == message
 
 
 class TestHyperparameters:
@@ -297,7 +305,7 @@ class TestHyperparameters:
         wrong = {"epoch": "3", "epochs": "1.5", "learning_rate": "nan", "mini_batch_size": "inf", "vector_dim": "3",
                  "weight_decay": "", "random_negative_sampling_rate": "0",
                  "shuffled_negative_sampling_rate": "0"}  # fmt: skip
-        done = run("train", "--train", tmp_path / "no.csv", "--model-dir", tmp_path, *given(wrong))
+        done = run_command("train", "--train", tmp_path / "no.csv", "--model-dir", tmp_path, *given(wrong))
         assert refusal_of(done) == (
             "8 hyperparameters are wrong:\n"
             "  - Hyperparameter 'epoch' is unknown. Did you mean 'epochs'?\n"
@@ -314,7 +322,7 @@ class TestHyperparameters:
     def test_a_model_beyond_the_engine_is_refused_before_anything_is_read(self, tmp_path: Path) -> None:
         """With the largest number of vectors that fits."""
         sizes = {"num_entity_vectors": "20000000", "vector_dim": "128"}
-        done = run("train", "--train", tmp_path / "no.csv", "--model-dir", tmp_path, *given(sizes))
+        done = run_command("train", "--train", tmp_path / "no.csv", "--model-dir", tmp_path, *given(sizes))
         assert refusal_of(done) == (
             "num_entity_vectors x vector_dim must be below 2^31 (8 GB of float32, the most that one array holds); it "
             "is 20000000 x 128. The largest num_entity_vectors for vector_dim 128 is 16777215."
@@ -322,10 +330,18 @@ class TestHyperparameters:
 
     def test_the_table_is_printed(self) -> None:
         """For people, and in SageMaker's shape for programs; neither waits for the engine."""
-        names = [entry["Name"] for entry in json.loads(run("hyperparameters", "--json").stdout)]
+        names = [entry["Name"] for entry in json.loads(run_command("hyperparameters", "--json").stdout)]
         assert len(names) == 10
-        listed = [line.split()[0] for line in run("hyperparameters").stdout.splitlines()[1:11]]
+        listed = [line.split()[0] for line in run_command("hyperparameters").stdout.splitlines()[1:11]]
         assert listed == names
+
+    @pytest.mark.parametrize("option", ["--mini-batch-size", "--mini_batch_size"])
+    def test_one_that_is_taken_for_an_option_is_told(self, tmp_path: Path, option: str) -> None:
+        """The last line says how it is given."""
+        done = run_command("train", "--train", "rows.csv", "--model-dir", "model", option, 100, folder=tmp_path)
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[-2].startswith(f"Error: No such option '{option}'.")
+        assert done.stderr.splitlines()[-1] == "Hyperparameters are given with -H: -H mini_batch_size=VALUE."
 
     def test_an_assignment_without_equals_sign_is_told(self, tmp_path: Path) -> None:
         """With an example."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ipinsights import artifact
-from ipinsights.testing import PlantedNetworks
+from ipinsights.testing import PlantedNetworks, run_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,12 +17,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 FIXED = ("-H", "num_entity_vectors=40", "-H", "vector_dim=8", "-H", "mini_batch_size=100", "-H", "epochs=1")
-
-
-def ipinsights(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a folder."""
-    command = [sys.executable, "-m", "ipinsights", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 def write_rows(folder: Path, rng: np.random.Generator) -> None:
@@ -40,16 +32,16 @@ def test_search_in_two_sittings(tmp_path: Path, rng: np.random.Generator) -> Non
     write_rows(tmp_path, rng)
     data = ("--train", "train.csv", "--validation", "validation.csv")
     search = ("tune", *data, "--tune", "learning_rate=0.001:0.1", *FIXED, "--study", "study.db")
-    first = ipinsights(tmp_path, *search, "--trials", "2")
+    first = run_command(*search, "--trials", "2", folder=tmp_path)
     assert first.returncode == 0, first.stderr
-    second = ipinsights(tmp_path, *search, "--trials", "3", "-o", "best.json", "--plot", "search.png")
+    second = run_command(*search, "--trials", "3", "-o", "best.json", "--plot", "search.png", folder=tmp_path)
     assert second.returncode == 0, second.stderr
     trials = [line.split(":")[0] for line in (first.stderr + second.stderr).splitlines() if line.startswith("trial")]
     assert trials == ["trial 1", "trial 2", "trial 3"]
     assert (tmp_path / "search.png").read_bytes().startswith(b"\x89PNG")
     best = json.loads((tmp_path / "best.json").read_text())
     assert list(best) == ["num_entity_vectors", "vector_dim", "mini_batch_size", "epochs", "learning_rate"]
-    trained = ipinsights(tmp_path, "train", *data, "--model-dir", "model", "--hyperparameters", "best.json")
+    trained = run_command("train", *data, "--model-dir", "model", "--hyperparameters", "best.json", folder=tmp_path)
     assert trained.returncode == 0, trained.stderr
     assert artifact.load(tmp_path / "model").hyperparameters.learning_rate == float(best["learning_rate"])
 
@@ -57,9 +49,10 @@ def test_search_in_two_sittings(tmp_path: Path, rng: np.random.Generator) -> Non
 def test_one_trial(tmp_path: Path, rng: np.random.Generator) -> None:
     """Each trial is told in a line on standard error, the best map alone on standard output, the plot in its file."""
     write_rows(tmp_path, rng)
-    ran = ipinsights(
-        tmp_path, "tune", "--train", "train.csv", "--validation", "validation.csv", "--tune", "learning_rate=0.001:0.1",
+    ran = run_command(
+        "tune", "--train", "train.csv", "--validation", "validation.csv", "--tune", "learning_rate=0.001:0.1",
         *FIXED, "--study", "study.db", "--trials", "1", "--stop-early", "--plot", "search.png",
+        folder=tmp_path,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     best = json.loads(ran.stdout)
@@ -72,8 +65,16 @@ def test_one_trial(tmp_path: Path, rng: np.random.Generator) -> None:
 def test_nothing_to_tune(tmp_path: Path, rng: np.random.Generator) -> None:
     """A search that names no hyperparameter ends with one sentence and exit code 2."""
     write_rows(tmp_path, rng)
-    ran = ipinsights(
-        tmp_path, "tune", "--train", "train.csv", "--validation", "validation.csv", "--study", "s.db", *FIXED
+    ran = run_command(
+        "tune",
+        "--train",
+        "train.csv",
+        "--validation",
+        "validation.csv",
+        "--study",
+        "s.db",
+        *FIXED,
+        folder=tmp_path,
     )
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == "ClientError: There is nothing to tune: name at least one hyperparameter.\n"

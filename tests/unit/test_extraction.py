@@ -456,6 +456,45 @@ class TestTables:
             {"MALFORMED": 5, "BLANK": 1},
         )
 
+    @pytest.mark.parametrize(
+        ("content", "names"),
+        [
+            (b"user,ip\nalice,192.0.2.7\n", {"entity": "user"}),
+            (b'user; ip\n"alice"; 192.0.2.7\n', {"entity": "user"}),
+            ("user\tip\r\nalice\t192.0.2.7\r\n".encode("utf-16"), {"entity": "user"}),
+            ("user,ip\nalice,192.0.2.7\n".encode("utf-16-be").join([b"\xfe\xff", b""]), {"entity": "user"}),
+            (b"alice,192.0.2.7\n", {}),
+            (b"alice,192.0.2.7\nmallory,::1\n", {}),
+            (b"mallory,::1\nalice,192.0.2.7\n", {}),
+            (b'"alice"  192.0.2.7\n', {}),
+            (b"192.0.2.7|x y|alice\n", {"entity": "3", "ip": "1"}),
+        ],
+    )
+    def test_csv_of_every_make_becomes_rows_to_train_on(
+        self, bench: Bench, content: bytes, names: dict[str, str]
+    ) -> None:
+        """With a header or without, with any usual separator, in UTF-8 or UTF-16; without times none is missed."""
+        rows, _ = bench.of("csv", content, **names, with_times=False)
+        assert rows == [["alice", "192.0.2.7"]]
+
+    def test_csv_without_header_is_taken_by_place(self, bench: Bench) -> None:
+        """Entity, address and time are the first three columns."""
+        assert bench.of("csv", "alice,192.0.2.7,1541928605\n")[0] == [["alice", "192.0.2.7", "2018-11-11T09:30:05Z"]]
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("entity,ip\na,192.0.2.7\n", "There is no column 'timestamp'{} The columns are entity, ip."),
+            ("a,192.0.2.7\n", "There is no column '3'{} The columns are 1, 2."),
+        ],
+    )
+    def test_csv_without_times(self, bench: Bench, content: str, message: str) -> None:
+        """The message says that they may be left out."""
+        with pytest.raises(ClientError) as caught:
+            bench.of("csv", content)
+        told = message.format(": name one with --timestamp, or leave times out with --no-timestamps.")
+        assert str(caught.value) == f"{bench.logs / 'log'}: {told}"
+
     def test_csv_with_nothing_in_it(self, bench: Bench) -> None:
         """An empty file, or one of a header only, has no records."""
         assert bench.of("csv", "") == ([], {})
@@ -581,6 +620,26 @@ class TestColumns:
         with pytest.raises(ClientError) as caught:
             bench.of(log_format, COMBINED, ip="agent")
         assert str(caught.value) == f"--ip cannot be used with {log_format}: its lines have fixed places for it."
+
+
+@pytest.mark.parametrize(
+    ("log_format", "content", "row"),
+    [
+        ("apache", COMBINED, FRANK[:2]),
+        ("sshd", SSHD, ALICE[:2]),
+        ("vpcflow", FLOW, ["eni-0a1b", "192.0.2.7"]),
+        ("cloudtrail", json.dumps(TRAIL), CALLER[:2]),
+        ("jsonl", '{"entity": "a", "ip": "192.0.2.7"}', ["a", "192.0.2.7"]),
+        ("parquet", as_parquet(pa.table({"entity": ["a"], "ip": ["192.0.2.7"]})), ["a", "192.0.2.7"]),
+    ],
+)
+def test_no_format_needs_times_that_nobody_wants(
+    bench: Bench, log_format: str, content: str | bytes, row: list[str]
+) -> None:
+    """The rows are pairs of entity and address, and the summary tells no period."""
+    rows, _ = bench.of(log_format, content, with_times=False)
+    assert rows == [row]
+    assert "Written" not in str(bench.extract(log_format, Columns(with_times=False)))
 
 
 class TestSummary:

@@ -17,6 +17,7 @@ REASONS = {
     " ": "it is empty",
     "::1": "it looks like IPv6; leave such rows out",
     "::ffff:1.2.3.4": "it looks like IPv6; leave such rows out",
+    "1.2.3.4:443": "there is a port behind it",
     "1.2.3": "it must be four numbers from 0 to 255, separated by dots",
     "1.2.3.4.5": "it must be four numbers from 0 to 255, separated by dots",
     "1..3.4": "it must be four numbers from 0 to 255, separated by dots",
@@ -80,7 +81,10 @@ class TestParseIps:
         """0 to 999 at each of the four places: what is more than 255 is refused, and nothing else is."""
         for place in range(4):
             texts = [".".join(["7"] * place + [str(octet)] + ["7"] * (3 - place)) for octet in range(1000)]
-            assert [parse_one(text) is not None for text in texts] == [octet <= 255 for octet in range(1000)]
+            assert parse_ips(pa.array(texts))[1].tolist() == [octet <= 255 for octet in range(1000)]
+            # among others that are all right, and each alone
+            assert parse_ips(pa.array(texts[:256]))[1].all()
+            assert [parse_one(texts[octet]) is not None for octet in (255, 256, 299, 999)] == [True, *[False] * 3]
 
     @given(st.lists(st.text(alphabet="0125. \t:a\n", max_size=16), max_size=8))
     def test_the_standard_library_agrees(self, texts: list[str]) -> None:

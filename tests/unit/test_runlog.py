@@ -441,6 +441,14 @@ class TestFailures:
             "log of a training job, as CloudWatch, a notebook or `ipinsights train` shows it."
         )
 
+    def test_an_empty_log_is_refused(self, tmp_path: Path) -> None:
+        """The sentence says what leaves such a one."""
+        with pytest.raises(ClientError) as caught:
+            read_text(tmp_path, "")
+        assert str(caught.value) == (
+            f"{tmp_path}/run.log has no line in it: `ipinsights train --quiet` logs nothing. Train without it."
+        )
+
     def test_a_job_that_failed_early_tells_why(self, tmp_path: Path) -> None:
         """The reason in the log is more useful than its emptiness."""
         with pytest.raises(ClientError) as caught:

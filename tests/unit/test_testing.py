@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import logging
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ipinsights.data import hash_entities, read_pairs
-from ipinsights.testing import PlantedNetworks, csv_text, make_container_tree
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from ipinsights.testing import Done, PlantedNetworks, csv_text, make_container_tree, run_command
 
 
 class TestPlantedNetworks:
@@ -73,3 +72,29 @@ class TestMakeContainerTree:
                 "current_host": "algo-1", "hosts": ["algo-1", "algo-2"], "network_interface_name": "eth0",
             },
         }  # fmt: skip
+
+
+class TestRunCommand:
+    """A command without a process of its own."""
+
+    def test_it_is_what_a_shell_would_see(self, tmp_path: Path) -> None:
+        """Output, messages and exit code; files are found in the folder, standard input is read."""
+        (tmp_path / "access.csv").write_text("alice,192.0.2.7\n")
+        done = run_command("extract", "--format", "csv", "--no-timestamps", "access.csv", folder=tmp_path)
+        assert done == Done(0, "alice,192.0.2.7\n", "1 record in 1 file: 1 written, 0 skipped.\n")
+        done = run_command("extract", "--format", "csv", "--no-timestamps", "-", stdin="a,192.0.2.7\n")
+        assert done.stdout == "a,192.0.2.7\n"
+        done = run_command("score", "none.csv", "--model-dir", "none", folder=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("ClientError: ")
+
+    def test_it_leaves_the_process_as_it_was(self, tmp_path: Path) -> None:
+        """Directory, arguments, streams and the package's logger."""
+
+        def state() -> list[object]:
+            logger = logging.getLogger("ipinsights")
+            return [Path.cwd(), sys.argv, sys.stdin, sys.stdout, sys.stderr, logger.handlers[:], logger.level]
+
+        before = state()
+        run_command("simulate", "--users", 0, "-o", tmp_path, folder=tmp_path)
+        assert state() == before

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from ipinsights import traffic_files
 from ipinsights.errors import ClientError
 from ipinsights.simulate import Events, attack_test, simulate
 from ipinsights.testing import ruler
@@ -96,9 +97,10 @@ def test_the_access_log_can_be_left_out(few: Events, tmp_path: Path) -> None:
     assert counts.access_log == 0
 
 
-def test_many_rows_are_written_in_parts(tmp_path: Path) -> None:
+def test_many_rows_are_written_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """More rows than are written at a time come out whole and in order."""
-    size = 1_000_001
+    monkeypatch.setattr(traffic_files, "_ROWS_AT_A_TIME", 500)
+    size = 1001
     second = np.linspace(0, 3 * 86_400 - 1, size).astype(np.int64)
     start = int(datetime(2018, 11, 11, tzinfo=timezone.utc).timestamp())
     number = np.arange(size)
