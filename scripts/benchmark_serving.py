@@ -4,6 +4,7 @@ Needs Debian's package wrk, and Flask (`pip install 'ipinsights[bench]'`). For e
 
     python scripts/benchmark_serving.py
     python scripts/benchmark_serving.py --memory    # a model of 2 GB in four workers, instead
+    python scripts/benchmark_serving.py --cpu       # what a request costs a worker, which other programs disturb little
 
 docs/explanation/serving-performance.md has the results.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import os
 import re
 import shutil
 import statistics
@@ -75,16 +77,22 @@ def obvious_app() -> Any:
 
 
 @click.command()
-@click.option("--memory", is_flag=True, help="Measure resident memory instead of speed.")
+@click.option("--memory", "measure", flag_value="memory", help="Measure resident memory instead of speed.")
+@click.option("--cpu", "measure", flag_value="cpu", help="Measure a worker's processor time instead of speed.")
 @click.option("--seconds", default=3, show_default=True, help="Of each of the five rounds.")
-def main(memory: bool, seconds: int) -> None:  # noqa: FBT001
+def main(measure: str | None, seconds: int) -> None:
     """Measure and print."""
     if shutil.which("wrk") is None:
         sys.exit("This needs the load generator wrk: apt-get install wrk.")
     if importlib.util.find_spec("flask") is None:
         sys.exit("The endpoint it is compared with needs Flask: pip install 'ipinsights[bench]'.")
     with tempfile.TemporaryDirectory() as name:
-        measure_memory(Path(name)) if memory else measure_speed(Path(name), seconds)
+        if measure == "memory":
+            measure_memory(Path(name))
+        elif measure == "cpu":
+            measure_cpu(Path(name), seconds)
+        else:
+            measure_speed(Path(name), seconds)
 
 
 def measure_speed(folder: Path, seconds: int) -> None:
@@ -109,6 +117,35 @@ def measure_speed(folder: Path, seconds: int) -> None:
     ratio = statistics.median(each[0]["rate"] / each[1]["rate"] for each in rounds)
     click.echo(f"ratio of requests/s: {ratio:.1f}")
     click.echo(f"bodies of 100,000 rows: {100_000 * statistics.median(each['rate'] for each in bulk):,.0f} rows/s")
+
+
+def measure_cpu(folder: Path, seconds: int) -> None:
+    """Print the processor time that a request of one row takes of its worker, ours and that of the obvious build."""
+    model = save_random_model(folder / "model", **SIZE, rng=np.random.default_rng(0))
+    one = folder / "one.csv"
+    one.write_text("user_1,192.168.1.2\n")
+    logs = folder / "ours", folder / "theirs"
+    with endpoint(serve_command(model, 1), logs[0]) as ours, obvious(folder, workers=1) as theirs:
+        costs = [[cost(url, one, log, seconds) for url, log in zip((ours, theirs), logs)] for _ in range(ROUNDS + 1)]
+    # The first round warms up.
+    for label, times in zip(("ipinsights serve", "Flask + gunicorn + MXNet"), zip(*costs[1:])):
+        click.echo(
+            f"{label}: {statistics.median(times):,.0f} microseconds a request ({min(times):,.0f}-{max(times):,.0f})"
+        )
+
+
+def cost(url: str, body: Path, log: Path, seconds: int) -> float:
+    """Give the microseconds of processor time that a server's one worker takes for a request."""
+    (pid,) = re.findall(r"Booting worker with pid: (\d+)", log.read_text())
+    before = processor_time(int(pid))
+    result = load(url, body, 8, seconds)
+    return 1e6 * (processor_time(int(pid)) - before) / result["requests"]
+
+
+def processor_time(pid: int) -> float:
+    """Give the seconds that a process has run, in itself and for itself in the kernel."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def measure_memory(folder: Path) -> None:
@@ -138,9 +175,9 @@ def serve_command(model: Path, workers: int) -> list[str]:
     return [f"{BIN}/ipinsights", "serve", "--model-dir", str(model), "--port", "0", "--workers", str(workers)]
 
 
-def obvious(folder: Path) -> contextlib.AbstractContextManager[str]:
+def obvious(folder: Path, workers: int = 2) -> contextlib.AbstractContextManager[str]:
     """Run the obvious build."""
-    options = ["--bind", "127.0.0.1:0", "--workers", "2", "--chdir", str(Path(__file__).parent)]
+    options = ["--bind", "127.0.0.1:0", "--workers", str(workers), "--chdir", str(Path(__file__).parent)]
     return endpoint([f"{BIN}/gunicorn", *options, "benchmark_serving:obvious_app()"], folder / "theirs")
 
 

@@ -11,7 +11,7 @@ from ipinsights.data import hash_entities
 from ipinsights.predictor import Predictor
 from ipinsights.sagemaker.decoding import decode
 from ipinsights.sagemaker.encoding import encode
-from ipinsights.sagemaker.formats import ResponseFormat
+from ipinsights.sagemaker.formats import CSV, JSON, ResponseFormat
 from ipinsights.thresholds import find_threshold
 
 if TYPE_CHECKING:
@@ -68,6 +68,14 @@ class InferenceModel:
         if threshold is not None:
             threshold.check(predictor)
         return cls(predictor, threshold)
+
+    def warm_up(self) -> None:
+        """Answer a request with all there is to tell, so that what is loaded late is loaded before processes fork."""
+        answer = self.answer(
+            b"a,0.0.0.0", content_type=CSV, accept=f"{JSON}; verbose=True; extended=True", default=JSON
+        )
+        for _ in answer.pieces:
+            pass
 
     def answer(self, body: bytes, *, content_type: str, accept: str, default: str) -> Answer:
         """Answer a request, whole or not at all.

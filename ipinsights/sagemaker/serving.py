@@ -74,6 +74,7 @@ class Server:
         _logger.info("Number of server workers: %d", self.num_workers)
         _logger.info("loading model...")
         model = InferenceModel.load(self.model_path)
+        model.warm_up()
         _logger.info("...model loaded.")
         application = Application(model, self.num_workers, self.max_payload_mb, default_media_type(os.environ))
         _Gunicorn(application, self._settings()).run()

@@ -159,7 +159,8 @@ class TestRoutes:
         ]  # fmt: skip
         assert "secret_name" not in log
         for line in ("Number of server workers: 2", "loading model...", "...model loaded."):
-            assert line in log
+            assert log.count(f"] {line}\n") == 1
+        assert log.index("...model loaded.") < log.index("Booting worker")
 
 
 class TestInvocations:
@@ -551,6 +552,30 @@ class TestRobustness:
                 assert time.monotonic() - start < 2
                 status, answer = future.result()
             assert (status, json.loads(answer)) == (200, {"predictions": rows * [{"dot_product": score}]})
+
+    def test_sigterm_under_load(self, model: Path, tmp_path: Path, score: float) -> None:
+        """With a worker for each processor and eight clients that never rest: it is gone in time, no answer cut off."""
+        expected = f'{{"predictions": [{{"dot_product": {score!r}}}]}}'.encode()
+        with served(model, tmp_path / "log") as running:
+
+            def load() -> set[bytes]:
+                answers = set()
+                connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
+                with contextlib.suppress(ConnectionError, http.client.RemoteDisconnected):
+                    while True:
+                        connection.request("POST", "/invocations", PAIR, {"Content-Type": CSV})
+                        answers.add(connection.getresponse().read())
+                return answers
+
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                futures = [pool.submit(load) for _ in range(8)]
+                time.sleep(1)
+                start = time.monotonic()
+                running.process.send_signal(signal.SIGTERM)
+                assert running.process.wait(timeout=20) == 0
+                assert time.monotonic() - start < 2
+                assert {answer for future in futures for answer in future.result()} == {expected}
+            assert f"Number of server workers: {len(os.sched_getaffinity(0))}\n" in running.log.read_text()
 
     @pytest.mark.slow
     def test_malformed_among_good(self, server: Running, score: float) -> None:
