@@ -159,7 +159,7 @@ def _zero_rows(table: mx.nd.NDArray) -> mx.nd.NDArray:
     every_row = mx.nd.arange(table.shape[0], dtype="int64", ctx=table.context)
     if math.prod(table.shape) >= _LARGE:
         zeros = _as_allocated(table, every_row)
-        if mx.nd.norm(zeros, ord=1).asscalar() == 0:
+        if mx.nd.norm(zeros).asscalar() == 0:
             return zeros
     whole = mx.nd.zeros(table.shape, ctx=table.context)
     return mx.nd.sparse.row_sparse_array((whole, every_row), shape=table.shape)

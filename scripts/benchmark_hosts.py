@@ -3,6 +3,7 @@
 python scripts/benchmark_hosts.py traffic       # counters of a network namespace of its own: needs root and iproute2
 python scripts/benchmark_hosts.py throughput    # two hosts on this machine against one process, interleaved
 python scripts/benchmark_hosts.py scaling       # constants measured here, then a simulation of up to 64 hosts
+python scripts/benchmark_hosts.py table         # a table of over 2^31 elements: 14 GB of memory, 9 GB of disk, minutes
 python scripts/benchmark_hosts.py checkpoints   # what a checkpoint weighs, and how long training stands still for it
 """
 
@@ -21,8 +22,9 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
+from ipinsights.capacity import available_bytes
 from ipinsights.hyperparameters import Hyperparameters
-from ipinsights.testing import csv_text
+from ipinsights.testing import PlantedNetworks, csv_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,6 +94,33 @@ def scaling(batch: int, gigabits: float) -> None:
     for num_hosts in (1, 2, 4, 8, 16, 32, 64):
         step = float(np.mean([simulate_step(num_hosts, constants, rng) for _ in range(200)]))
         click.echo(f"{num_hosts:3d} hosts: {1000 * step:6.1f} ms a step, speed-up {num_hosts * alone / step:5.1f}")
+
+
+@main.command()
+@click.option("--rows", default=17_000_000, show_default=True, help="Rows of the table, of 128 elements each.")
+def table(rows: int) -> None:
+    """Train a table that is too large for one array of MXNet on two hosts of this machine, and say what it takes."""
+    rng = np.random.default_rng(0)
+    networks = PlantedNetworks.draw(2000, rng=rng)
+    with tempfile.TemporaryDirectory() as folder:
+        data, validation = Path(folder) / "train.csv", Path(folder) / "validation.csv"
+        data.write_text(networks.csv(20_000, rng=rng))
+        validation.write_text(networks.csv(2000, rng=rng))
+        changes = (f"-Hnum_entity_vectors={rows}", "-Hlearning_rate=0.01", "--validation", str(validation))
+        before = available_bytes() or 0
+        command = _command(data, 1000, 5, "--hosts", "2", *changes)
+        least = before
+        log = Path(folder) / "log"
+        with log.open("w") as stream, subprocess.Popen(command, stdout=stream) as job:  # noqa: S603
+            while job.poll() is None:
+                least = min(least, available_bytes() or 0)
+                time.sleep(0.5)
+        aucs = re.findall(r"discriminator_auc <score>=(\S+)", log.read_text())
+        size = (Path(folder) / "model" / "model_algo-1").stat().st_size
+    click.echo(
+        f"{rows * VECTOR_DIM:,} elements: {(before - least) / 1e9:.1f} GB of memory, a model of {size / 1e9:.1f} GB, "
+        f"validation AUC by epoch {', '.join(aucs)}"
+    )
 
 
 @main.command()

@@ -111,25 +111,48 @@ class TestTraining:
 class TestGoingOn:
     """Hosts that go on from a checkpoint."""
 
-    @pytest.mark.parametrize(("num_hosts", "largest_difference"), [(2, 0.0), (3, 1e-4)])
-    def test_they_go_on_from_a_checkpoint(self, tmp_path: Path, num_hosts: int, largest_difference: float) -> None:
-        """Stopped in the second epoch, after a host has run out of rows: the model of hosts that were not.
-
-        With two hosts to the bit; with three the engine adds gradients in the order in which they come.
-        """
-        train(tmp_path, num_hosts)
-        expected = artifact.load(tmp_path / "model")
+    def test_two_go_on_to_the_bit(self, tmp_path: Path) -> None:
+        """Stopped in the second epoch, after a host has run out of rows: the model of hosts that were not."""
+        train(tmp_path, 2)
         options = ("--checkpoint-dir", str(tmp_path / "ck"), "--checkpoint-every", "3", "--keep-checkpoints", "99")
-        train(tmp_path, num_hosts, *options, model="saved")
+        train(tmp_path, 2, *options, model="saved")
         checkpoints = sorted((tmp_path / "ck").iterdir())
         for path in checkpoints[4:]:
             path.unlink()
-        resumed = train(tmp_path, num_hosts, *options, model="resumed")
-        assert resumed.stdout.count(f'Resuming from checkpoint "{checkpoints[3]}": epoch ') == num_hosts
-        found = artifact.load(tmp_path / "resumed")
+        resumed = train(tmp_path, 2, *options, model="resumed")
+        assert resumed.stdout.count(f'Resuming from checkpoint "{checkpoints[3]}": epoch 1, ') == 2
+        assert parameters(tmp_path, "resumed") == parameters(tmp_path)
+        ours, theirs = (artifact.load(tmp_path / name).meta["training"] for name in ("resumed", "model"))
+        assert ours == theirs
+
+    def test_three_go_on_to_rounding(self, tmp_path: Path) -> None:
+        """After a time limit; the engine adds the gradients of three in the order in which they come."""
+        train(tmp_path, 3)
+        options = ("--checkpoint-dir", str(tmp_path / "ck"))
+        stopped = train(tmp_path, 3, *options, "--max-seconds", "0.0001", model="other")
+        assert stopped.stdout.count("0.0001 seconds are over: stopping.") == 3
+        assert artifact.load(tmp_path / "other").meta["training"]["num_batches"] == 3
+        resumed = train(tmp_path, 3, *options, model="other")
+        assert resumed.stdout.count(f'Resuming from checkpoint "{tmp_path}/ck/checkpoint-000000000003": epoch 0, ') == 3
+        found, expected = artifact.load(tmp_path / "other"), artifact.load(tmp_path / "model")
         for name, array in found.params.items():
-            assert np.abs(array - expected.params[name]).max() <= largest_difference, name
+            assert np.abs(array - expected.params[name]).max() < 1e-3, name
         assert found.meta["training"] == expected.meta["training"]
+
+    def test_other_data_on_one_host_is_refused_by_its_number(self, tmp_path: Path) -> None:
+        """Every second row is the second host's: its rows alone are others."""
+        options = ("--checkpoint-dir", str(tmp_path / "ck"))
+        train(tmp_path, 2, *options, epochs="1")
+        lines = (tmp_path / "train.csv").read_text().splitlines(keepends=True)
+        (tmp_path / "train.csv").write_text("".join([lines[0], "somebody,1.2.3.4\n", *lines[2:]]))
+        done = subprocess.run(command(tmp_path, 2, *options, epochs="1"), capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        message = re.sub(r"fingerprint \w{32}", "fingerprint #", done.stderr.replace("Host 'algo-1' failed: ", ""))
+        assert message == (
+            f"ClientError: The checkpoint in {tmp_path}/ck/checkpoint-000000000009 is of another run: the training "
+            "data of host 2 was 200 rows with fingerprint # and is 200 rows with fingerprint #. Go on with what it was "
+            "begun with, or give this run a checkpoint directory of its own.\n"
+        )
 
 
 class TestStopping:
@@ -190,6 +213,25 @@ class TestFailing:
         done = subprocess.run(command(tmp_path, 2), capture_output=True, text=True, check=False)
         assert done.returncode == 2
         assert done.stderr.count("ClientError") == 1
+
+    @pytest.mark.usefixtures("rows")
+    def test_a_full_disk_ends_all(self, tmp_path: Path) -> None:
+        """The first host writes the checkpoints, and the other one hears why there is no going on."""
+        (tmp_path / "ck").mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "none", tmp_path / "ck"]
+        mounted = subprocess.run(mount, check=False, capture_output=True, text=True)
+        if mounted.returncode:
+            pytest.skip(f"only root may mount a file system: {mounted.stderr.strip()}")
+        try:
+            options = ("--checkpoint-dir", str(tmp_path / "ck"))
+            done = subprocess.run(command(tmp_path, 2, *options), capture_output=True, text=True, check=False)
+            assert list((tmp_path / "ck").iterdir()) == []
+        finally:
+            subprocess.run(["umount", tmp_path / "ck"], check=True)
+        assert done.returncode == 2
+        message = f"Checkpoints cannot be written to {tmp_path}/ck: No space left on device."
+        assert done.stderr.replace("Host 'algo-1' failed: ", "") == f"ClientError: {message}\n"
+        assert list((tmp_path / "model").iterdir()) == []
 
     @pytest.mark.usefixtures("rows")
     @pytest.mark.parametrize(

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
-from ipinsights.callbacks import ProgressBar, Speedometer
+from ipinsights.callbacks import Checkpointer, ProgressBar, Speedometer
+from ipinsights.checkpoint import CheckpointDirectory
+from ipinsights.cli.options import parse_every
 from ipinsights.data import Pairs
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.trainer import Trainer
 
 if TYPE_CHECKING:
-    import pytest
+    from pathlib import Path
 
     from ipinsights.callbacks import Callback
 
@@ -110,3 +113,31 @@ class TestProgressBar:
         """Nothing is drawn where nobody looks on."""
         train(ProgressBar())
         assert capsys.readouterr() == ("", "")
+
+
+class TestCheckpointer:
+    """Checkpoints within an epoch."""
+
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            ({}, [6, 12]),
+            ({"every_batches": 3}, [3, 6, 9, 12]),
+            ({"every_batches": 4}, [6, 12]),
+            ({"every_seconds": 1e-9}, [3, 6, 9, 12]),
+            ({"every_seconds": 1e9}, [6, 12]),
+        ],
+    )
+    def test_they_are_written_as_often_as_asked(
+        self, tmp_path: Path, options: dict[str, Any], expected: list[int]
+    ) -> None:
+        """After so many batches or seconds, but only between base batches of three; and at each epoch's end."""
+        directory = CheckpointDirectory(tmp_path, keep=9)
+        train(Checkpointer(directory, {}, np.arange(10, dtype=np.int32), **options))
+        found = sorted(int(path.name.rpartition("-")[2]) for path in tmp_path.iterdir())
+        assert found == expected
+
+    @pytest.mark.parametrize(("text", "expected"), [("500", (500, None)), ("90s", (None, 90)), ("10m", (None, 600))])
+    def test_how_often_is_a_number_or_a_time(self, text: str, expected: tuple[int | None, float | None]) -> None:
+        """Of batches; or of seconds or minutes."""
+        assert parse_every(None, None, text) == expected
