@@ -80,10 +80,7 @@ def _play_hosts(job: training.Job, num_hosts: int, *, quiet: bool) -> Path | Non
                 stack.callback(host.kill)
                 hosts[pipe] = host
             stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, stop))
-        results = _collect(hosts)
-        for host in hosts.values():
-            host.join()
-    return results[0]
+        return _collect(hosts)[0]
 
 
 def _start_host(job: training.Job, cluster: Cluster, *, quiet: bool) -> tuple[Connection, SpawnProcess]:
@@ -110,6 +107,8 @@ def _collect(hosts: Mapping[Connection, SpawnProcess]) -> list[Path | None]:
             if isinstance(result, IPInsightsError):
                 failures.append(result)
             results[pipe] = result
+    for host in hosts.values():
+        host.join()
     if failures:
         raise failures[0]
     return [results[pipe] for pipe in hosts]

@@ -186,9 +186,11 @@ class Supervisor:
 
 
 def die_with_parent() -> None:
-    """End this process when its supervisor ends, however that happens."""
+    """End this process when its parent ends, however that happens; whichever of them is killed, nothing is left."""
     parent = multiprocessing.parent_process()
     assert parent is not None
+    # The lock of progress bars is one between processes, which Python tells of as leaked when this process is killed.
+    tqdm.set_lock(threading.RLock())
 
     def follow() -> None:
         parent.join()
@@ -217,8 +219,6 @@ def _work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # When it has done its part it waits for the other hosts, and a stop is no business of its own any more.
     signal.signal(signal.SIGTERM, ignore)
-    # Its own lock is one between processes, which Python tells of as leaked when this process is killed.
-    tqdm.set_lock(threading.RLock())
     try:
         artifact = training.run(job, quiet=quiet, crew=Member(cluster, environment, supervisor))
     except IPInsightsError as error:

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from ipinsights import artifact
+from ipinsights.bloom import BloomFilter
+from ipinsights.data import hash_entities
 from ipinsights.testing import PlantedNetworks, csv_text
 
 if TYPE_CHECKING:
@@ -92,19 +94,18 @@ class TestTraining:
         assert parameters(tmp_path) == parameters(tmp_path, "shorter")
 
     def test_they_begin_with_a_model(self, tmp_path: Path) -> None:
-        """As one host does: it costs less from the first batch on, and entities of the first model are still known."""
+        """It costs less from the first batch on, on each host; entities of the first model are still known."""
         train(tmp_path, 1, epochs="30")
-        begun = ("--initial-model", str(tmp_path / "model"))
-        (tmp_path / "train.csv").write_text("".join(f"new_{row % 9},{row}.2.3.4\n" for row in range(100)))
-        done = train(tmp_path, 2, *begun, model="next", epochs="1")
-        old, new = artifact.load(tmp_path / "model"), artifact.load(tmp_path / "next")
-        assert (new.known_entities | old.known_entities).bits.tolist() == new.known_entities.bits.tolist()
-        unchanged = (old.params["entity_weight"] == new.params["entity_weight"]).all(axis=1)
-        assert 200 - 9 <= unchanged.sum() < 200
-        train(tmp_path, 1, *begun, model="alone", epochs="1", mini_batch_size="200")
-        pattern = r"host=algo-1, epoch=0, batch=0 train binary_classification_cross_entropy <loss>=(\S+)"
-        assert re.findall(pattern, done.stdout) != ["0.693147"]
-        assert "initial" not in done.stderr
+        with (tmp_path / "train.csv").open("a") as stream:
+            stream.writelines(f"new_{number},{number}.2.3.4\n" for number in range(9))
+        done = train(tmp_path, 2, "--initial-model", str(tmp_path / "model"), model="next", epochs="1")
+        pattern = r"epoch=0, batch=0 train binary_classification_cross_entropy <loss>=(\S+)"
+        losses = [float(loss) for loss in re.findall(pattern, done.stdout)]
+        assert len(losses) == 2
+        assert max(losses) < 0.5
+        old, new = (artifact.load(tmp_path / name).known_entities for name in ("model", "next"))
+        both = old | BloomFilter.of(hash_entities([f"new_{number}" for number in range(9)]), 200)
+        assert new.bits.tolist() == both.bits.tolist()
 
 
 @pytest.mark.usefixtures("rows")
@@ -147,11 +148,11 @@ class TestGoingOn:
         (tmp_path / "train.csv").write_text("".join([lines[0], "somebody,1.2.3.4\n", *lines[2:]]))
         done = subprocess.run(command(tmp_path, 2, *options, epochs="1"), capture_output=True, text=True, check=False)
         assert done.returncode == 2
-        message = re.sub(r"fingerprint \w{32}", "fingerprint #", done.stderr.replace("Host 'algo-1' failed: ", ""))
+        message = re.sub(r"fingerprint \w{32}", "fingerprint #", failure(done.stderr))
         assert message == (
             f"ClientError: The checkpoint in {tmp_path}/ck/checkpoint-000000000009 is of another run: the training "
             "data of host 2 was 200 rows with fingerprint # and is 200 rows with fingerprint #. Go on with what it was "
-            "begun with, or give this run a checkpoint directory of its own.\n"
+            "begun with, or give this run a checkpoint directory of its own."
         )
 
 
@@ -175,8 +176,8 @@ class TestStopping:
         """While their processes start, and have nobody yet who listens: all leave, with exit code 0 and no model."""
         code, log = self.stop_when(tmp_path, lambda log: "Final configuration" in log, epochs="100000")
         assert code == 0, log
-        assert log.count("The job was stopped before training began: there is no model to save.") > 0
-        assert list((tmp_path / "model").iterdir()) == []
+        assert "The job was stopped before training began: there is no model to save." in log
+        assert not list(tmp_path.glob("model/*"))
 
     @pytest.mark.usefixtures("rows")
     def test_hosts_in_a_validation(self, tmp_path: Path) -> None:
@@ -212,7 +213,9 @@ class TestFailing:
         (tmp_path / "train.csv").write_text("")
         done = subprocess.run(command(tmp_path, 2), capture_output=True, text=True, check=False)
         assert done.returncode == 2
-        assert done.stderr.count("ClientError") == 1
+        assert failure(done.stderr) == (
+            f"ClientError: {tmp_path}/train.csv is empty: it must hold at least one row of entity,ip."
+        )
 
     @pytest.mark.usefixtures("rows")
     def test_a_full_disk_ends_all(self, tmp_path: Path) -> None:
@@ -230,7 +233,7 @@ class TestFailing:
             subprocess.run(["umount", tmp_path / "ck"], check=True)
         assert done.returncode == 2
         message = f"Checkpoints cannot be written to {tmp_path}/ck: No space left on device."
-        assert done.stderr.replace("Host 'algo-1' failed: ", "") == f"ClientError: {message}\n"
+        assert failure(done.stderr) == f"ClientError: {message}"
         assert list((tmp_path / "model").iterdir()) == []
 
     @pytest.mark.usefixtures("rows")
@@ -253,7 +256,14 @@ class TestFailing:
             os.kill(int(pids[killed]), signal.SIGKILL)
             _, errors = job.communicate()
         assert job.returncode == 1
-        assert errors == f"AlgorithmError: {sentence} Training cannot go on without it; start the job again.\n"
+        assert failure(errors) == f"AlgorithmError: {sentence} Training cannot go on without it; start the job again."
+
+
+def failure(errors: str) -> str:
+    """Give the one line that tells of a failure, as the host told it that had it; the engine adds lines of its own."""
+    assert "leaked" not in errors
+    (line,) = [line for line in errors.splitlines() if line.startswith(("ClientError: ", "AlgorithmError: "))]
+    return re.sub(r"Host 'algo-\d' failed: ", "", line)
 
 
 def read_until(stream: IO[str], text: str) -> str:
