@@ -33,6 +33,7 @@ GROWTH = {
     "vector_dim": [32, 128, 512],
     "num_ip_encoder_layers": [0, 1, 2, 3],
     "random_negative_sampling_rate": [1, 5, 20],
+    "shuffled_negative_sampling_rate": [0, 1, 5],
     "mini_batch_size": [100, 1000, 10_000],
 }
 PARTS = ("peers", "growth", "files")
@@ -86,6 +87,9 @@ def peers(rounds: int) -> dict[str, dict[str, list[float]]]:
 def all_growth(rounds: int) -> dict[str, dict[str, list[float]]]:
     """Measure what each hyperparameter, and a second core, does to the speed."""
     found = {f"growth with {name}": growth(name, values, rounds) for name, values in GROWTH.items()}
+    found["growth with num_entity_vectors at the defaults"] = growth(
+        "num_entity_vectors", GROWTH["num_entity_vectors"], rounds, around=DEFAULTS
+    )
     cores = {str(n): lambda n=n: measured("cpu", TUTORIAL, {}, num_cores=n) for n in (1, 2)}
     return {**found, "growth with cores": interleaved(cores, rounds)}
 
@@ -96,9 +100,9 @@ def beside_peers(settings: dict[str, Any], rounds: int) -> dict[str, list[float]
     return interleaved({name: lambda k=kind, e=env: measured(k, settings, e) for name, kind, env in peers}, rounds)
 
 
-def growth(name: str, values: list[int], rounds: int) -> dict[str, list[float]]:
+def growth(name: str, values: list[int], rounds: int, *, around: dict[str, Any] = TUTORIAL) -> dict[str, list[float]]:
     """Give records a second for each value of a hyperparameter, in each round."""
-    return interleaved({str(v): lambda v=v: measured("cpu", {**TUTORIAL, name: v}, {}) for v in values}, rounds)
+    return interleaved({str(v): lambda v=v: measured("cpu", {**around, name: v}, {}) for v in values}, rounds)
 
 
 def interleaved(measurements: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:

@@ -20,6 +20,7 @@ _LABELS = {
     "vector_dim": "dimensions",
     "num_ip_encoder_layers": "fully connected layers",
     "random_negative_sampling_rate": "random negatives of a row, R",
+    "shuffled_negative_sampling_rate": "shuffled negatives of a row, S",
     "mini_batch_size": "records of a batch",
     "cores": "cores",
 }
@@ -56,8 +57,11 @@ def save(figure: Figure, path: Path) -> None:
 
 def draw_growth(measured: dict[str, dict[str, list[float]]]) -> Figure:
     """Draw records a second over each thing that was varied: medians, and the range of all rounds."""
-    figure = new_figure(figsize=(10, 5.5))
-    for axes, (name, found) in zip(figure.subplots(2, 3).flat, measured.items()):
+    figure = new_figure(figsize=(12, 5.5))
+    all_axes = figure.subplots(2, 4).flat
+    for axes in all_axes[len(measured) :]:
+        axes.set_axis_off()
+    for axes, (name, found) in zip(all_axes, measured.items()):
         values = [float(value) for value in found]
         medians = [statistics.median(rounds) / 1e3 for rounds in found.values()]
         spread = [

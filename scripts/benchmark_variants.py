@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
     from ipinsights.sampling import Records
 
-SETTINGS = {"tutorial": TUTORIAL, "defaults": DEFAULTS}
+SETTINGS = {
+    "tutorial": TUTORIAL,
+    "defaults": DEFAULTS,
+    "large": {**DEFAULTS, "num_entity_vectors": 1_000_000},
+}
 
 
 class OneAfterAnother:
@@ -52,14 +56,23 @@ def one_thread() -> None:
     change_learner(lambda learner: setattr(learner, "_pool", OneAfterAnother()))
 
 
-def sorted_entities() -> None:
-    """Take the entities of a base batch in the order of the table, which the memory likes."""
+def entities_as_they_come() -> None:
+    """Take the entities of a base batch in the order of their last records, not in that of the table."""
 
-    def distinct(_: Any, rows: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        found, places = np.unique(rows, return_inverse=True)
-        return found, places.astype(np.int32)
+    def distinct(learner: Any, rows: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        numbers = np.arange(len(rows), dtype=np.int32)
+        last = learner._numbers  # noqa: SLF001
+        last[rows] = numbers
+        chosen = last[rows]
+        is_chosen = chosen == numbers
+        return rows[is_chosen], (np.cumsum(is_chosen, dtype=np.int32) - 1)[chosen]
 
     cpu_learner.CPULearner._distinct = distinct  # type: ignore[method-assign] # noqa: SLF001
+
+
+def small_pages() -> None:
+    """Leave the entity table in pages of 4 kB."""
+    cpu_learner.into_large_pages = lambda _: None  # type: ignore[assignment]
 
 
 def batches_made_ahead() -> None:
@@ -90,7 +103,7 @@ def large_blocks() -> None:
 
 def memory_given_back() -> None:
     """Leave it to the C library when freed memory goes back to the system."""
-    cpu_learner._keep_freed_memory = nothing  # noqa: SLF001
+    cpu_learner.keep_freed_memory = nothing
 
 
 def change_learner(change: Callable[[Any], None]) -> None:
@@ -110,7 +123,8 @@ VARIANTS = {
     "memory given back to the system": memory_given_back,
     "Adam in blocks of 8 MB instead of 512 kB": large_blocks,
     "Adam in blocks of 64 kB": small_blocks,
-    "entities in the order of the table": sorted_entities,
+    "entities in the order of their records": entities_as_they_come,
+    "entity table in pages of 4 kB": small_pages,
     "next base batch made on a thread of its own": batches_made_ahead,
     "products shared by all cores": products_on_all_threads,
 }
