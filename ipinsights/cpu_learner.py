@@ -156,7 +156,7 @@ class CPULearner(Learner):
         self._adam.begin_step()
         with _silence():
             # (batch, vector_dim) each
-            entities, (ips, hidden) = taken.values[places], self._encoder.forward(spelling)
+            entities, (ips, hidden) = taken.values.take(places, axis=0), self._encoder.forward(spelling)
             scores = _dot(entities, ips)
             error = _error(scores, labels) / np.float32(len(labels))
             waiting = self._pool.submit(self._update_entities, taken, places, error, ips)

@@ -23,6 +23,7 @@ from ipinsights.csv_faults import LONGEST_FIELD, MAX_COLUMNS, TAIL, Source, faul
 from ipinsights.errors import ClientError, RowsError
 from ipinsights.ipv4 import parse_ips
 from ipinsights.overlap import in_order
+from ipinsights.pages import keep_freed_memory
 from ipinsights.siphash import LONGEST_HASHED, hash_column
 
 if TYPE_CHECKING:
@@ -187,6 +188,7 @@ def read_pairs(path: Path, *, progress: bool = False) -> Pairs:
     ClientError
         Something cannot be read: names the first five offenders with file, line and reason, and counts all.
     """
+    keep_freed_memory()
     store = _Store()
     for block in _read([Source.file(file) for file in channel_files(path)], num_columns=2, progress=progress):
         store.append(block)

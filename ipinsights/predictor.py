@@ -76,15 +76,15 @@ class Predictor:
 
     def entity_embeddings(self, entities: NDArray[np.uint64]) -> NDArray[np.float32]:
         """Give the embeddings of hashed entities (n,) as (n, vector_dim); unknown ones have their initial values."""
-        return self._params["entity_weight"][self._rows(entities)]
+        return self._params["entity_weight"].take(self._rows(entities), axis=0)
 
     def ip_embeddings(self, ips: NDArray[np.uint32]) -> NDArray[np.float32]:
         """Give the embeddings of addresses (n,) as (n, vector_dim)."""
         octets = ips.astype(">u4").view(np.uint8).reshape(-1, 4)
         # (n, vector_dim)
-        x: NDArray[np.float32] = self._octet_tables[0][octets[:, 0]]
+        x: NDArray[np.float32] = self._octet_tables[0].take(octets[:, 0], axis=0)
         for place in range(1, 4):
-            x += self._octet_tables[place][octets[:, place]]
+            x += self._octet_tables[place].take(octets[:, place], axis=0)
         for layer in range(1, self.hyperparameters.num_ip_encoder_layers):
             x = np.maximum(x, 0) @ self._params[f"ip_layer{layer}_weight"].T + self._params[f"ip_layer{layer}_bias"]
         return x

@@ -18,6 +18,7 @@ from ipinsights.csv_output import csv_lines, opened_output, quoted
 from ipinsights.data import read_blocks
 from ipinsights.ipv4 import BLANKS
 from ipinsights.overlap import in_order
+from ipinsights.pages import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,6 +71,7 @@ def score_file(
     """
     if threshold is not None:
         threshold.check(predictor)
+    keep_freed_memory()
     num_rows = 0
     with _opened_input(source) as given, opened_output(output) as stream:
         name = None if isinstance(given, Path) else "standard input"
