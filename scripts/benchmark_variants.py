@@ -101,6 +101,23 @@ def large_blocks() -> None:
     adam._BLOCK_BYTES *= 16  # noqa: SLF001
 
 
+def entities_in_two_parts() -> None:
+    """Let two threads share the update of the entities, beside the one that updates the encoder."""
+    update, pool = adam.Adam.update, ThreadPoolExecutor(1)
+
+    def shared(self: Any, values: Any, moments: Any, gradient: Any, touched: Any = None) -> None:
+        if touched is None:
+            update(self, values, moments, gradient)
+            return
+        parts = slice(len(values) // 2), slice(len(values) // 2, None)
+        given = [(self, values[part], tuple(m[part] for m in moments), gradient[part], touched[part]) for part in parts]
+        waiting = pool.submit(update, *given[0])
+        update(*given[1])
+        waiting.result()
+
+    adam.Adam.update = shared  # type: ignore[method-assign]
+
+
 def memory_given_back() -> None:
     """Leave it to the C library when freed memory goes back to the system."""
     cpu_learner.keep_freed_memory = nothing
@@ -125,6 +142,7 @@ VARIANTS = {
     "Adam in blocks of 64 kB": small_blocks,
     "entities in the order of their records": entities_as_they_come,
     "entity table in pages of 4 kB": small_pages,
+    "update of entities shared by two threads": entities_in_two_parts,
     "next base batch made on a thread of its own": batches_made_ahead,
     "products shared by all cores": products_on_all_threads,
 }
