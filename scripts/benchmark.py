@@ -56,10 +56,22 @@ PEERS = [
 @click.option("-o", "--output-dir", default="bench", show_default=True, type=click.Path(path_type=Path))
 @click.option("--rounds", default=5, show_default=True, help="Interleaved rounds; medians and spreads are over them.")
 @click.option("--rows", default=1_000_000, show_default=True, help="Rows of the file to read and to score.")
+@click.option(
+    "--vary",
+    "names",
+    type=click.Choice([*GROWTH, "cores"]),
+    multiple=True,
+    default=[*GROWTH, "cores"],
+    help="What to vary for the growth.",
+)
 @click.option("--part", "parts", type=click.Choice(PARTS), multiple=True, default=PARTS, help="What to measure.")
-def main(output_dir: Path, rounds: int, rows: int, parts: tuple[str, ...]) -> None:
+def main(output_dir: Path, rounds: int, rows: int, names: tuple[str, ...], parts: tuple[str, ...]) -> None:
     """Measure everything, or some parts, and write results.md, results.json and, with matplotlib, growth.svg."""
-    measured_parts = {"peers": peers, "growth": all_growth, "files": lambda rounds: {"files": files(rows, rounds)}}
+    measured_parts = {
+        "peers": peers,
+        "growth": lambda rounds: all_growth(names, rounds),
+        "files": lambda rounds: {"files": files(rows, rounds)},
+    }
     output_dir.mkdir(parents=True, exist_ok=True)
     path = output_dir / "results.json"
     # What was measured before and is not asked for now stays.
@@ -84,14 +96,17 @@ def peers(rounds: int) -> dict[str, dict[str, list[float]]]:
     }
 
 
-def all_growth(rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Measure what each hyperparameter, and a second core, does to the speed."""
-    found = {f"growth with {name}": growth(name, values, rounds) for name, values in GROWTH.items()}
-    found["growth with num_entity_vectors at the defaults"] = growth(
-        "num_entity_vectors", GROWTH["num_entity_vectors"], rounds, around=DEFAULTS
-    )
-    cores = {str(n): lambda n=n: measured("cpu", TUTORIAL, {}, num_cores=n) for n in (1, 2)}
-    return {**found, "growth with cores": interleaved(cores, rounds)}
+def all_growth(names: tuple[str, ...], rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Measure what each hyperparameter, and a second core, does to the speed; of entity vectors at the defaults too."""
+    found = {f"growth with {name}": growth(name, values, rounds) for name, values in GROWTH.items() if name in names}
+    if "num_entity_vectors" in names:
+        found["growth with num_entity_vectors at the defaults"] = growth(
+            "num_entity_vectors", GROWTH["num_entity_vectors"], rounds, around=DEFAULTS
+        )
+    if "cores" in names:
+        cores = {str(n): lambda n=n: measured("cpu", TUTORIAL, {}, num_cores=n) for n in (1, 2)}
+        found["growth with cores"] = interleaved(cores, rounds)
+    return found
 
 
 def beside_peers(settings: dict[str, Any], rounds: int) -> dict[str, list[float]]:
