@@ -32,9 +32,11 @@ def quoted(texts: pa.StringArray) -> pa.StringArray:
 
 def _bytes_of(texts: pa.StringArray) -> bytes:
     """Give the texts end to end: to look through all at once is a fifth of the work of asking each."""
+    if len(texts) == 0:
+        return b""
     _, offset_buffer, data_buffer = texts.buffers()
-    first, last = memoryview(offset_buffer).cast("i")[texts.offset :: max(1, len(texts))][:2]
-    return bytes(memoryview(data_buffer or b"")[first:last])
+    offsets = memoryview(offset_buffer).cast("i")
+    return bytes(memoryview(data_buffer or b"")[offsets[texts.offset] : offsets[texts.offset + len(texts)]])
 
 
 def csv_lines(columns: Sequence[pa.StringArray]) -> memoryview:
@@ -42,7 +44,9 @@ def csv_lines(columns: Sequence[pa.StringArray]) -> memoryview:
     table = pa.Table.from_arrays(columns, names=[str(index) for index in range(len(columns))])
     lines = pa.BufferOutputStream()
     try:
-        csv.write_csv(table, lines, csv.WriteOptions(include_header=False, quoting_style="none", batch_size=len(table)))
+        csv.write_csv(
+            table, lines, csv.WriteOptions(include_header=False, quoting_style="none", batch_size=max(1, len(table)))
+        )
     except pa.ArrowInvalid:  # a field is in quotes, which Arrow would put in quotes again
         return _joined(columns)
     return memoryview(lines.getvalue())
