@@ -60,7 +60,7 @@ test-wheel: build ## Run the quick tests on the built wheel, train on two hosts,
 	@# the tools and dependencies of .venv, without the package that is installed there; coverage in every process
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"), "import coverage; coverage.process_startup()", sep="\n")' > $$(echo $(WHEEL)/lib/python*/site-packages)/0-dependencies.pth
 	cd $(WHEEL) && $(ON_WHEEL) -m "not slow" $(ARGS) $(CURDIR)/tests
-	cd $(WHEEL) && $(ON_WHEEL) $(CURDIR)/tests/system/test_loopback.py
+	cd $(WHEEL) && $(ON_WHEEL) $(CURDIR)/tests/system/test_loopback.py -k "not GoingOn"
 	cd $(CURDIR) && $(BIN)/coverage combine --quiet $(WHEEL) && $(BIN)/coverage report
 
 constraints: $(INSTALLED) ## Move every dependency to its newest version that fits each Python

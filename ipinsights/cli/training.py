@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import signal
 from contextlib import nullcontext
@@ -78,7 +79,8 @@ def train(
             launch.train_in_container(Environment.read(base_dir), seed=seed, limits=limits, quiet=quiet)
         else:
             launch.train(_local_job(seed=seed, limits=limits, **options), num_hosts=hosts, quiet=quiet)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # all is done: there is nothing left to stop
+    # Leaving takes the engine a moment, in which there is nothing left to stop.
+    atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
 
 
 @click.command()

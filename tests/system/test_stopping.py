@@ -48,21 +48,22 @@ def stop_at(base: Path, *lines: str) -> tuple[int, str]:
 def stop_while_it_writes(base: Path, pattern: str) -> tuple[int, str]:
     """Run the job of a tree, send SIGTERM while a file is there that it is still writing, and give exit code and log.
 
-    The job is halted for the moment in which the signal is sent, so that this moment is within the writing.
+    The job is halted for the moment in which the signal is sent, so that this moment is within the writing. If it had
+    written before anybody looked, it is run again.
     """
-    with subprocess.Popen(train(base), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as job:
-        while job.poll() is None:
-            if list(base.glob(pattern)):
-                job.send_signal(signal.SIGSTOP)
-                hit = bool(list(base.glob(pattern)))
-                if hit:
-                    job.send_signal(signal.SIGTERM)
-                job.send_signal(signal.SIGCONT)
-                if hit:
-                    break
-            time.sleep(0.0005)
-        log, _ = job.communicate()
-        return job.returncode, log
+    while True:
+        log = base / "log"
+        with log.open("w") as stream, subprocess.Popen(train(base), stdout=stream, stderr=subprocess.STDOUT) as job:
+            was_sent = False
+            while job.poll() is None and not was_sent:
+                if list(base.glob(pattern)):
+                    job.send_signal(signal.SIGSTOP)
+                    if was_sent := bool(list(base.glob(pattern))):
+                        job.send_signal(signal.SIGTERM)
+                    job.send_signal(signal.SIGCONT)
+                time.sleep(0.0005)
+        if was_sent:
+            return job.returncode, log.read_text()
 
 
 def model(base: Path) -> dict[str, NDArray[np.float32]]:
