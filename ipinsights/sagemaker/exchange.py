@@ -42,8 +42,10 @@ def exchange(request: Any, application: WSGIApplication, *, may_stay: bool) -> t
     started: list[tuple[str, _Headers]] = []
     body = application(_environment(request), lambda status, headers, *_: started.append((status, headers)))  # type: ignore[arg-type]
     ((status, headers),) = started
-    is_chunked = request.version >= (1, 1) and not any(name == "Content-Length" for name, _ in headers)
-    stays = may_stay and not request.should_close()
+    is_sized = any(name == "Content-Length" for name, _ in headers)
+    is_chunked = request.version >= (1, 1) and not is_sized
+    # A body of neither kind ends with the connection.
+    stays = may_stay and (is_sized or is_chunked) and not request.should_close()
     head = _head(request.version, status, headers, is_chunked=is_chunked, stays=stays)
     if request.method == "HEAD":
         return iter([head]), stays
