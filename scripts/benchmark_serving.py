@@ -4,7 +4,7 @@ Needs Debian's package wrk, and Flask (`pip install 'ipinsights[bench]'`). For e
 
     python scripts/benchmark_serving.py
     python scripts/benchmark_serving.py --memory    # a model of 2 GB in four workers, instead
-    python scripts/benchmark_serving.py --cpu       # what a request costs a worker, which other programs disturb little
+    python scripts/benchmark_serving.py --cpu       # what a request costs a worker, as it is and as it could be
 
 docs/explanation/serving-performance.md has the results.
 """
@@ -40,6 +40,26 @@ BIN = Path(sys.executable).parent
 SIZE = {"num_entities": 20_000, "vector_dim": 128}
 ROUNDS = 5
 WARM_UP_SECONDS = 10
+# What was tried, as code that runs before the server.
+VARIANTS = {
+    "ipinsights serve": "",
+    "the log line by logging": """
+from ipinsights.sagemaker import logs, wsgi
+wsgi._count = lambda what: logs.emit_metrics({f"{what}.count": 1}, start=0.0, dimensions={"Operation": "scoring"})
+""",
+    "the entity hashed by pandas.util.hash_array": """
+import numpy, pandas
+from ipinsights.sagemaker import decoding
+decoding.hash_entities = lambda texts: pandas.util.hash_array(numpy.array(texts, dtype=object), categorize=False)
+""",
+    "no garbage collection": "import gc; gc.disable()",
+    "a heartbeat every tenth time": """
+from itertools import count
+from ipinsights.sagemaker.worker import WaitingRoomWorker
+beat, numbers = WaitingRoomWorker.notify, count()
+WaitingRoomWorker.notify = lambda self: None if next(numbers) % 10 else beat(self)
+""",
+}
 REPORT = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "text/csv"
@@ -120,17 +140,24 @@ def measure_speed(folder: Path, seconds: int) -> None:
 
 
 def measure_cpu(folder: Path, seconds: int) -> None:
-    """Print the processor time that a request of one row takes of its worker, ours and that of the obvious build."""
+    """Print the processor time that a request of one row takes of a worker: ours, as it is and changed, and theirs."""
     model = save_random_model(folder / "model", **SIZE, rng=np.random.default_rng(0))
     one = folder / "one.csv"
     one.write_text("user_1,192.168.1.2\n")
-    logs = folder / "ours", folder / "theirs"
-    with endpoint(serve_command(model, 1), logs[0]) as ours, obvious(folder, workers=1) as theirs:
-        costs = [[cost(url, one, log, seconds) for url, log in zip((ours, theirs), logs)] for _ in range(ROUNDS + 1)]
+    with contextlib.ExitStack() as stack:
+        servers = {}
+        for number, (label, code) in enumerate(VARIANTS.items()):
+            command = [sys.executable, "-c", f"{code}\nfrom ipinsights.cli import main\nmain()"]
+            log = folder / str(number)
+            servers[label] = stack.enter_context(endpoint([*command, *serve_command(model, 1)[1:]], log)), log
+        theirs = stack.enter_context(obvious(folder, workers=1))
+        load(theirs, one, 8, WARM_UP_SECONDS)
+        servers["Flask + gunicorn + MXNet"] = theirs, folder / "theirs"
+        rounds = [[cost(url, one, log, seconds) for url, log in servers.values()] for _ in range(ROUNDS + 1)]
     # The first round warms up.
-    for label, times in zip(("ipinsights serve", "Flask + gunicorn + MXNet"), zip(*costs[1:])):
+    for label, times in zip(servers, zip(*rounds[1:])):
         click.echo(
-            f"{label}: {statistics.median(times):,.0f} microseconds a request ({min(times):,.0f}-{max(times):,.0f})"
+            f"{label}: {statistics.median(times):,.0f} microseconds a request, {min(times):,.0f}-{max(times):,.0f}"
         )
 
 
