@@ -22,13 +22,15 @@ _Headers = list[tuple[str, str]]
 _BARE_NAMES = {"CONTENT_TYPE", "CONTENT_LENGTH"}
 
 
-def exchange(request: Any, application: WSGIApplication, *, may_stay: bool) -> tuple[Iterator[bytes], bool]:
+def exchange(request: Any, body: Any, application: WSGIApplication, *, may_stay: bool) -> tuple[Iterator[bytes], bool]:
     """Let an application answer a request.
 
     Parameters
     ----------
     request
-        As gunicorn has parsed it.
+        Its head as gunicorn has parsed it; not changed.
+    body
+        A file to read its body from.
     application
         Which calls ``start_response`` before it returns.
     may_stay
@@ -40,7 +42,7 @@ def exchange(request: Any, application: WSGIApplication, *, may_stay: bool) -> t
         The bytes of the answer, piece by piece, and whether the connection may carry another request.
     """
     started: list[tuple[str, _Headers]] = []
-    body = application(_environment(request), lambda status, headers, *_: started.append((status, headers)))  # type: ignore[arg-type]
+    answer = application(_environment(request, body), lambda status, headers, *_: started.append((status, headers)))  # type: ignore[arg-type]
     ((status, headers),) = started
     is_sized = any(name == "Content-Length" for name, _ in headers)
     is_chunked = request.version >= (1, 1) and not is_sized
@@ -49,7 +51,7 @@ def exchange(request: Any, application: WSGIApplication, *, may_stay: bool) -> t
     head = _head(request.version, status, headers, is_chunked=is_chunked, stays=stays)
     if request.method == "HEAD":
         return iter([head]), stays
-    return _with_head(head, _chunks(body) if is_chunked else filter(None, body)), stays
+    return _with_head(head, _chunks(answer) if is_chunked else filter(None, answer)), stays
 
 
 def _with_head(head: bytes, body: Iterator[bytes]) -> Iterator[bytes]:
@@ -64,14 +66,14 @@ def _chunks(body: Iterable[bytes]) -> Iterator[bytes]:
     yield b"0\r\n\r\n"
 
 
-def _environment(request: Any) -> WSGIEnvironment:
+def _environment(request: Any, body: Any) -> WSGIEnvironment:
     """Give what an application may look at; a header that comes twice is one, with a comma between."""
     environ = {
         "REQUEST_METHOD": request.method,
         "SCRIPT_NAME": "",
         "PATH_INFO": unquote_to_bytes(request.path).decode("latin-1"),
         "QUERY_STRING": request.query,
-        "wsgi.input": request.body,
+        "wsgi.input": body,
     }
     for name, value in request.headers:
         key = name.replace("-", "_")

@@ -6,10 +6,6 @@ This only tells when to stop waiting. What the request says, and whether it is o
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["Framing"]
 
@@ -49,11 +45,18 @@ class Framing:
         """Whether there is nothing more to wait for: the request is whole, or it will be refused."""
         return self.is_whole or self.is_hopeless
 
-    def pieces(self) -> Iterator[bytes]:
-        """Hand over what has come in: the head first, so that whoever parses it does not copy the body."""
+    @property
+    def is_chunked(self) -> bool:
+        """Whether there is a head, and the body behind it has no length of its own."""
+        return self.head_bytes > 0 and self._length is None
+
+    def take(self) -> tuple[bytes, bytes]:
+        """Hand over what has come in: the head, or what there is of it, and the body as it was sent."""
         received, self.received = self.received, bytearray()
-        yield bytes(received[: self.head_bytes or len(received)])
-        yield bytes(received[self.head_bytes :]) if self.head_bytes else b""
+        if self.head_bytes == 0:
+            return bytes(received), b""
+        end = None if self._length is None else self.head_bytes + self._length
+        return bytes(received[: self.head_bytes]), bytes(received[self.head_bytes : end])
 
     def feed(self, data: bytes) -> None:
         """Take what came in."""

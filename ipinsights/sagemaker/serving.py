@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -75,6 +76,9 @@ class Server:
         _logger.info("loading model...")
         model = InferenceModel.load(self.model_path)
         model.warm_up()
+        # What there is now stays; looked at for garbage, it would be copied by each worker.
+        gc.collect()
+        gc.freeze()
         _logger.info("...model loaded.")
         application = Application(model, self.num_workers, self.max_payload_mb, default_media_type(os.environ))
         _Gunicorn(application, self._settings()).run()

@@ -8,9 +8,11 @@ request is answered the idle connections are closed, so that their next requests
 
 from __future__ import annotations
 
+import io
 import os
 import selectors
 import time
+from functools import lru_cache
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -27,6 +29,8 @@ __all__ = ["WaitingRoomWorker"]
 
 _MAX_WAITING = 64
 _LOOK_UP_SECONDS = 0.5
+# Heads of requests, each of up to 64 kB, and whose they are as far as they tell.
+_HEADS_KEPT, _NOBODY = 64, ("", 0)
 # A request that is larger than this may take longer than a client should wait behind it.
 _LARGE_BYTES = 2**16
 
@@ -38,6 +42,7 @@ class WaitingRoomWorker(SyncWorker):
         """Serve until told to stop, and send to its end what is being answered then."""
         # Gunicorn looks settings up in a chain of tables, some twenty times a request.
         self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
+        self._read_head = lru_cache(_HEADS_KEPT)(lambda head: next(RequestParser(self.cfg, [head], _NOBODY)))
         self._waiting: set[Connection] = set()
         with selectors.DefaultSelector() as self._selector:
             for listener in self.sockets:
@@ -87,16 +92,24 @@ class WaitingRoomWorker(SyncWorker):
         if len(connection.request.received) > _LARGE_BYTES:
             self._dismiss(each for each in self._waiting if each.phase is Phase.IDLE)
         try:
-            request = next(RequestParser(self.cfg, connection.request.pieces(), connection.address))
+            request, body = self._parsed(connection)
         except OSError:  # the client has gone before it had sent all of the head
             self._dismiss([connection])
         except Exception as error:  # noqa: BLE001 - gunicorn tells them apart, and answers
             self.handle_error(None, connection, connection.address, error)
             self._end(connection)
         else:
-            pieces, stays = exchange(request, self.wsgi, may_stay=connection.request.is_alone and self.alive)
+            pieces, stays = exchange(request, body, self.wsgi, may_stay=connection.request.is_alone and self.alive)
             connection.answer(pieces, may_stay=stays)
             self._send(connection)
+
+    def _parsed(self, connection: Connection) -> tuple[Any, Any]:
+        """Give a request as gunicorn reads it, and its body; what a client sends again and again is read once."""
+        head, body = connection.request.take()
+        if connection.request.is_chunked:
+            request = next(RequestParser(self.cfg, [head, body], connection.address))
+            return request, request.body
+        return self._read_head(head), io.BytesIO(body)
 
     def _send(self, connection: Any) -> None:
         if connection not in self._waiting:

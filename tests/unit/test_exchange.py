@@ -25,7 +25,7 @@ def answered(head: bytes, *body: bytes, sized: bool, may_stay: bool = True) -> t
         start_response("200 OK", [("Content-Type", "text/plain"), *size])
         return list(body)
 
-    pieces, stays = exchange(request, application, may_stay=may_stay)  # type: ignore[arg-type]
+    pieces, stays = exchange(request, request.body, application, may_stay=may_stay)  # type: ignore[arg-type]
     text, found = DATE.subn(b"", b"".join(pieces))
     assert found == 1
     return text, stays, seen
