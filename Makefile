@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 CONSTRAINTS := requirements/constraints.txt
+# A process for each CPU; a file's tests stay together, for what they share.
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
 WHEEL := build/wheel
 ON_WHEEL = bin/python -m coverage run --rcfile $(CURDIR)/pyproject.toml \
 	-m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR)
@@ -23,10 +25,10 @@ bench: $(INSTALLED) ## Measure speed beside peers and how cost grows, into bench
 	$(BIN)/python scripts/benchmark.py $(ARGS)
 
 test: $(INSTALLED) ## Run the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
 
 test-all: $(INSTALLED) ## Run all tests: also the slow ones, and the wheel on every Python found
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 lint: $(INSTALLED) ## Look for mistakes, missing docstrings and imports that point upward
 	$(BIN)/ruff check .

@@ -28,7 +28,7 @@ EXTRAS = {
     "bench": ["flask>=3"],
     "docs": ["furo>=2024.8", "latex2mathml>=3.77", "myst-nb>=1.1", "sphinx>=7.4", "sphinx-click>=6"],
     "test": ["boto3>=1.28", "coverage>=7.10", "hypothesis>=6", "pytest>=8", "pytest-randomly>=3.15",
-             "pytest-timeout>=2.3"],
+             "pytest-timeout>=2.3", "pytest-xdist>=3.6"],
     "dev": ["build>=1", "check-wheel-contents>=0.6", "import-linter>=2", "interrogate>=1.7", "mypy>=1.10",
             "pandas-stubs>=2,<3", "ruff>=0.14", "twine>=6", "types-setuptools", "types-tqdm"],
 }  # fmt: skip

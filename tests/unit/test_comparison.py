@@ -454,7 +454,7 @@ class TestScoreFiles:
             '[{"dot_product": 0.5}, {"dot_product": -1.25}, {"dot_product": 3.0}]',
             "entity,ip,dot_product\na,1.1.1.1,0.5\nb,1.1.1.2,-1.25\nc,1.1.1.3,3\n",
             'dot_product,entity\n0.5,"a,b"\n-1.25,NA\n3e0,\n',
-            gzip.compress(b'{"dot_product":0.5}\n{"dot_product":-1.25}\n{"dot_product":3.0}\n'),
+            gzip.compress(b'{"dot_product":0.5}\n{"dot_product":-1.25}\n{"dot_product":3.0}\n', mtime=0),
             b'\xef\xbb\xbf{"dot_product":0.5}\n{"dot_product":-1.25}\n{"dot_product":3.0}\n',
         ],
     )

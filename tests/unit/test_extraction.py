@@ -421,7 +421,7 @@ class TestTables:
             ("csv", "\ufeff" + as_csv(TABLE)),
             ("jsonl", as_jsonl(TABLE)),
             ("parquet", as_parquet(pa.Table.from_pylist(TABLE))),
-            ("parquet", gzip.compress(as_parquet(pa.Table.from_pylist(TABLE)))),
+            ("parquet", gzip.compress(as_parquet(pa.Table.from_pylist(TABLE)), mtime=0)),
         ],
     )
     def test_columns_by_name(self, bench: Bench, log_format: str, content: str | bytes) -> None:
