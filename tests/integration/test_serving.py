@@ -559,7 +559,7 @@ class TestRobustness:
             def load() -> set[bytes]:
                 answers = set()
                 connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
-                with contextlib.suppress(ConnectionError, http.client.RemoteDisconnected):
+                with contextlib.suppress(ConnectionError), contextlib.closing(connection):
                     while True:
                         connection.request("POST", "/invocations", PAIR, {"Content-Type": CSV})
                         answers.add(connection.getresponse().read())
