@@ -29,6 +29,8 @@ __all__ = ["WaitingRoomWorker"]
 
 _MAX_WAITING = 64
 _LOOK_UP_SECONDS = 0.5
+# What a request that is on its way when the server ends may still take.
+_MOMENT_SECONDS = 0.5
 # Heads of requests, each of up to 64 kB, and whose they are as far as they tell.
 _HEADS_KEPT, _NOBODY = 64, ("", 0)
 # A request that is larger than this may take longer than a client should wait behind it.
@@ -39,7 +41,7 @@ class WaitingRoomWorker(SyncWorker):
     """Worker that gathers several requests and answers one at a time."""
 
     def run(self) -> None:
-        """Serve until told to stop, and send to its end what is being answered then."""
+        """Serve until told to stop."""
         # Gunicorn looks settings up in a chain of tables, some twenty times a request.
         self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
         self._read_head = lru_cache(_HEADS_KEPT)(lambda head: next(RequestParser(self.cfg, [head], _NOBODY)))
@@ -51,11 +53,19 @@ class WaitingRoomWorker(SyncWorker):
             self._selector.register(self.PIPE[0], EVENT_READ, self._wake_up)
             while self.alive and self.is_parent_alive():
                 self._look(_LOOK_UP_SECONDS)
-            for listener in self.sockets:
-                self._selector.unregister(listener)
-            self._look(0)
-            while self._dismiss(each for each in self._waiting if each.phase is not Phase.ANSWERING):
-                self._look(_LOOK_UP_SECONDS)
+            self._finish()
+
+    def _finish(self) -> None:
+        """Answer what is coming in, if it is all there in a moment, and send every answer to its end."""
+        for listener in self.sockets:
+            self._selector.unregister(listener)
+        self._look(0)
+        moment = time.monotonic() + _MOMENT_SECONDS
+        for connection in self._waiting:
+            if connection.phase is Phase.GATHERING:
+                connection.deadline = min(connection.deadline, moment)
+        while self._dismiss(each for each in self._waiting if each.phase in {Phase.IDLE, Phase.LINGERING}):
+            self._look(_MOMENT_SECONDS / 10)
 
     def _look(self, seconds: float) -> None:
         """Do what there is to do, or wait for it for some seconds."""

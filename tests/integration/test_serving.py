@@ -551,6 +551,23 @@ class TestRobustness:
                 status, answer = future.result()
             assert (status, json.loads(answer)) == (200, {"predictions": rows * [{"dot_product": score}]})
 
+    def test_sigterm_in_the_middle_of_a_request(self, model: Path, tmp_path: Path, score: float) -> None:
+        """A request whose rest comes at once is answered still, and its connection is the last."""
+        with served(model, tmp_path / "log", "--workers", "1") as running:
+            client = socket.create_connection(("127.0.0.1", running.port), timeout=30)
+            client.sendall(b"POST /invocations HTTP/1.1\r\nHost: a\r\nContent-Length: 19\r\n\r\n")
+            running.invoke(PAIR)  # by now the worker has the other's head
+            running.process.send_signal(signal.SIGTERM)
+            while "Handling signal: term" not in running.log.read_text():
+                time.sleep(0.001)
+            time.sleep(0.1)
+            client.sendall(PAIR)
+            answer = read_all(client).decode()
+            assert running.process.wait(timeout=20) == 0
+        assert answer.startswith("HTTP/1.1 200 OK\r\n")
+        assert "\r\nConnection: close\r\n" in answer
+        assert answer.endswith(f'\r\n\r\n{{"predictions": [{{"dot_product": {score!r}}}]}}')
+
     def test_sigterm_under_load(self, model: Path, tmp_path: Path, score: float) -> None:
         """With a worker for each processor and eight clients that never rest: it is gone, and no answer cut off."""
         expected = f'{{"predictions": [{{"dot_product": {score!r}}}]}}'.encode()
