@@ -71,6 +71,7 @@ class TestTraining:
         assert "host=algo-2, epoch=3, train" in done.stdout
         assert artifact.load(tmp_path / "model").meta["training"]["num_epochs"] == 4
 
+    @pytest.mark.long
     def test_a_distributed_store_on_one_host(self, tmp_path: Path) -> None:
         """The roles are started for it too, as a sibling of the original does."""
         done = train(tmp_path, 1, _kvstore="dist_async")
@@ -78,6 +79,7 @@ class TestTraining:
         assert "Create Store: dist_async" in done.stdout
         assert artifact.load(tmp_path / "model").meta["training"]["num_records"] == 4 * 3 * 401
 
+    @pytest.mark.long
     def test_they_end_with_the_best_model(self, tmp_path: Path) -> None:
         """The first host alone validates; all stop with it, and the model is that of two hosts that went no further."""
         (tmp_path / "validation.csv").write_text((tmp_path / "train.csv").read_text()[:3000].rpartition("\n")[0])
@@ -93,6 +95,7 @@ class TestTraining:
         train(tmp_path, 2, model="shorter", **{**hasty, "epochs": str(best + 1)})
         assert parameters(tmp_path) == parameters(tmp_path, "shorter")
 
+    @pytest.mark.long
     def test_they_begin_with_a_model(self, tmp_path: Path) -> None:
         """It costs less from the first batch on, on each host; entities of the first model are still known."""
         train(tmp_path, 1, epochs="30")
@@ -109,6 +112,7 @@ class TestTraining:
 
 
 @pytest.mark.usefixtures("rows")
+@pytest.mark.long
 class TestGoingOn:
     """Hosts that go on from a checkpoint."""
 
@@ -156,6 +160,7 @@ class TestGoingOn:
         )
 
 
+@pytest.mark.long
 class TestStopping:
     """SIGTERM, whatever hosts are at."""
 
@@ -218,6 +223,7 @@ class TestFailing:
         )
 
     @pytest.mark.usefixtures("rows")
+    @pytest.mark.long
     def test_a_full_disk_ends_all(self, tmp_path: Path) -> None:
         """The first host writes the checkpoints, and the other one hears why there is no going on."""
         (tmp_path / "ck").mkdir()
@@ -237,6 +243,7 @@ class TestFailing:
         assert list((tmp_path / "model").iterdir()) == []
 
     @pytest.mark.usefixtures("rows")
+    @pytest.mark.long
     @pytest.mark.parametrize(
         ("killed", "sentence"),
         [
