@@ -11,10 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
 
-__all__ = ["in_order"]
+__all__ = ["available_cpus", "in_order"]
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
+
+
+def available_cpus() -> int:
+    """Give the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def in_order(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator[Result]:
@@ -27,7 +32,7 @@ def in_order(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterat
     pieces
         Taken no further ahead than one more than there are cores, so that few are in memory at a time.
     """
-    num_cores = len(os.sched_getaffinity(0))
+    num_cores = available_cpus()
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(num_cores, thread_name_prefix="overlap") as pool:
         for piece in pieces:

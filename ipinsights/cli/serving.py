@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -33,6 +32,7 @@ __all__ = ["COMMANDS"]
 )
 def serve(model_dir: Path | None, base_dir: Path | None, host: str | None, workers: int | None, **options: Any) -> None:
     """Answer requests over HTTP as SageMaker's endpoint does: POST /invocations, GET /ping."""
+    from ipinsights.overlap import available_cpus
     from ipinsights.sagemaker.serving import Server
 
     model_path = base_dir / "model" if base_dir else model_dir
@@ -41,7 +41,7 @@ def serve(model_dir: Path | None, base_dir: Path | None, host: str | None, worke
     Server(
         model_path=model_path,
         host=host or ("0.0.0.0" if base_dir else "127.0.0.1"),  # noqa: S104 - a container is reached from outside
-        num_workers=workers or _available_cpus(),
+        num_workers=workers or available_cpus(),
         **options,
     ).run()
 
@@ -56,15 +56,11 @@ def serve(model_dir: Path | None, base_dir: Path | None, host: str | None, worke
 @click.option("--concurrency", type=click.IntRange(1), help="Requests at a time; one for each CPU when not given.")
 def transform(inputs: tuple[Path, ...], model_dir: Path, concurrency: int | None, **options: Any) -> None:
     """Score whole files or folders, and leave what SageMaker's batch transform would: INPUT.out for each."""
+    from ipinsights.overlap import available_cpus
     from ipinsights.sagemaker.transform import Transform
 
-    done, kept = Transform(model_dir, concurrency=concurrency or _available_cpus(), **options).run(inputs)
+    done, kept = Transform(model_dir, concurrency=concurrency or available_cpus(), **options).run(inputs)
     click.echo(f"Files transformed: {done}; outputs that were there already: {kept}.", err=True)
-
-
-def _available_cpus() -> int:
-    """Give the number of processors that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 COMMANDS = (serve, transform)
