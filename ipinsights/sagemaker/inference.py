@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipinsights.data import hash_entities
 from ipinsights.predictor import Predictor
 from ipinsights.sagemaker.decoding import decode
 from ipinsights.sagemaker.encoding import encode
@@ -64,7 +63,7 @@ class InferenceModel:
             There is no model, it is damaged, or the threshold was made for another.
         """
         predictor, threshold = Predictor.load(path), find_threshold(path)
-        predictor.score(hash_entities(["warm"]), np.zeros(1, dtype=np.uint32))
+        predictor.score(np.zeros(1, dtype=np.uint64), np.zeros(1, dtype=np.uint32))
         if threshold is not None:
             threshold.check(predictor)
         return cls(predictor, threshold)
