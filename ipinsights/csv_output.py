@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from ipinsights.arrow_text import text_bytes
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
@@ -23,20 +24,13 @@ _SPECIAL = b'",\r\n'
 
 def quoted(texts: pa.StringArray) -> pa.StringArray:
     """Give texts as CSV fields, in quotes where they must be; shape (n,)."""
-    if not any(character in _bytes_of(texts) for character in _SPECIAL):
+    # To look through all at once is a fifth of the work of asking each.
+    content = text_bytes(texts)[1].tobytes()
+    if not any(character in content for character in _SPECIAL):
         return texts
     special = pc.match_substring_regex(texts, f"[{_SPECIAL.decode()}]")
     doubled = pc.replace_substring(texts, '"', '""')
     return pc.if_else(special, pc.binary_join_element_wise('"', doubled, '"', ""), texts)
-
-
-def _bytes_of(texts: pa.StringArray) -> bytes:
-    """Give the texts end to end: to look through all at once is a fifth of the work of asking each."""
-    if len(texts) == 0:
-        return b""
-    _, offset_buffer, data_buffer = texts.buffers()
-    offsets = memoryview(offset_buffer).cast("i")
-    return bytes(memoryview(data_buffer or b"")[offsets[texts.offset] : offsets[texts.offset + len(texts)]])
 
 
 def csv_lines(columns: Sequence[pa.StringArray]) -> memoryview:

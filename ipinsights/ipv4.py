@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ipinsights.arrow_text import text_bytes
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -83,7 +85,8 @@ def explain_ip(text: str) -> str | None:
 
 def _parse_if_all_valid(texts: pa.StringArray) -> NDArray[np.uint32] | None:
     """Give the addresses if every text is one: arithmetic on all bytes at once, faster than a regular expression."""
-    starts, ends, data = _bytes_of(texts)
+    offsets, data = text_bytes(texts)
+    starts, ends = offsets[:-1], offsets[1:]
     dots = np.flatnonzero(data == _DOT)
     if len(dots) != 3 * len(texts) or len(texts) == 0:
         return None if len(texts) else np.empty(0, dtype=np.uint32)
@@ -100,17 +103,6 @@ def _parse_if_all_valid(texts: pa.StringArray) -> NDArray[np.uint32] | None:
         return None
     ips: NDArray[np.uint32] = octets.astype(np.uint8).view(">u4").ravel().astype(np.uint32)
     return ips
-
-
-def _bytes_of(texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
-    """Give where each text begins and ends in their bytes laid end to end, both (n,), and those bytes."""
-    _, offset_buffer, data_buffer = texts.buffers()
-    offsets = np.frombuffer(offset_buffer, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(
-        np.int64
-    )
-    data = np.frombuffer(data_buffer or b"", dtype=np.uint8)[offsets[0] : offsets[-1]]
-    offsets -= offsets[0]
-    return offsets[:-1], offsets[1:], data
 
 
 def _values_so_far(data: NDArray[np.uint8], starts: NDArray[np.int64]) -> NDArray[np.uint16] | None:

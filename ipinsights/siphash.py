@@ -9,47 +9,59 @@ splittable pseudorandom number generators", for the stirring.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ipinsights.arrow_text import text_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["LONGEST_HASHED", "hash_column"]
+__all__ = ["LONGEST_HASHED", "hash_column", "hash_objects"]
 
 LONGEST_HASHED = 512
 """Bytes of a text up to which this is the fast way: each eight of them are a pass, if only for a single text."""
 
-# The key of pandas, 0123456789123456, folded into the constants of the algorithm.
-_KEYS = np.frombuffer(b"0123456789123456", dtype="<u8")
+# The key of pandas, folded into the constants of the algorithm.
+_KEY = "0123456789123456"
+_KEYS = np.frombuffer(_KEY.encode(), dtype="<u8")
 _BEGINNINGS = [
     int(key) ^ constant
     for key, constant in zip(
         np.tile(_KEYS, 2), (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573)
     )
 ]
-_WORD = 8
+_WORD, _ALL_BITS = 8, 2**64 - 1
+# Up to here, numbers of Python's are faster than an array.
+_FEW = 20
 # Four words of state and a spare one stay in the processor's cache.
 _TEXTS_AT_A_TIME = 8192
 
 
 def hash_column(texts: pa.StringArray) -> NDArray[np.uint64]:
     """Give the hash of the UTF-8 bytes of each text; no nulls, none longer than :data:`LONGEST_HASHED`; (n,)."""
-    _, offset_buffer, data_buffer = texts.buffers()
-    offsets = np.frombuffer(offset_buffer, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    starts, content = text_bytes(texts)
     # Words are read whole, also the one in which the last text ends.
-    data = np.zeros(offsets[-1] - offsets[0] + _WORD, dtype=np.uint8)
-    data[:-_WORD] = np.frombuffer(data_buffer or b"", dtype=np.uint8)[offsets[0] : offsets[-1]]
+    data = np.concatenate([content, np.zeros(_WORD, dtype=np.uint8)])
     # The eight bytes from each place on.
     words: NDArray[np.uint64] = np.ndarray(len(data) - _WORD + 1, "<u8", data, strides=(1,))
-    starts = (offsets - offsets[0]).astype(np.intp)
     hashes = np.empty(len(texts), dtype=np.uint64)
     for begin in range(0, len(texts), _TEXTS_AT_A_TIME):
         end = min(begin + _TEXTS_AT_A_TIME, len(texts))
         hashes[begin:end] = _hash(words, starts[begin:end], np.diff(starts[begin : end + 1]))
     return hashes
+
+
+def hash_objects(texts: NDArray[np.object_]) -> NDArray[np.uint64]:
+    """Give the same for texts of any length, by pandas: the steps of its ``hash_array`` without the questions; (n,)."""
+    # A third of a command's start; files are hashed without it.
+    from pandas._libs.hashing import hash_object_array
+
+    hashes: NDArray[np.uint64] = hash_object_array(texts, _KEY, "utf8")
+    stirred = _stirred(hashes) if len(hashes) > _FEW else [_stirred(each) for each in hashes.tolist()]
+    return np.array(stirred, dtype=np.uint64)
 
 
 def _hash(words: NDArray[np.uint64], starts: NDArray[np.intp], lengths: NDArray[np.intp]) -> NDArray[np.uint64]:
@@ -112,9 +124,8 @@ def _rotate(words: NDArray[np.uint64], bits: int) -> None:
     words |= low
 
 
-def _stirred(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Give another number for each number, in place."""
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
-        hashes ^= hashes >> np.uint64(shift)
-        hashes *= np.uint64(factor)
-    return hashes
+def _stirred(hashes: Any) -> Any:
+    """Give another number of 64 bits for a number, or for each of an array."""
+    hashes = (hashes ^ hashes >> 30) * 0xBF58476D1CE4E5B9 & _ALL_BITS
+    hashes = (hashes ^ hashes >> 27) * 0x94D049BB133111EB & _ALL_BITS
+    return hashes ^ hashes >> 31
