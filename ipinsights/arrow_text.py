@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import orjson
+import pyarrow as pa
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from typing import Any
+
     from numpy.typing import NDArray
 
-__all__ = ["text_bytes"]
+__all__ = ["number_texts", "text_bytes"]
+
+_COMMA = ord(",")
 
 
 def text_bytes(texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
@@ -24,3 +29,19 @@ def text_bytes(texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.uin
     offsets = np.frombuffer(offset_buffer, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
     data = np.frombuffer(data_buffer or b"", dtype=np.uint8)[offsets[0] : offsets[-1]]
     return offsets.astype(np.int64) - offsets[0], data
+
+
+def number_texts(values: NDArray[Any]) -> pa.StringArray:
+    """Give numbers (n,) in the fewest digits that read back to the same value, ``null`` for what is no number.
+
+    orjson writes them in a fifth of Arrow's time; and ``pa.array`` would load pandas to see whether they are of its
+    kinds, a third of a command's start.
+    """
+    content = np.frombuffer(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY), dtype=np.uint8)[1:-1]
+    is_text = content != _COMMA
+    offsets = np.zeros(len(values) + 1, dtype=np.int32)
+    if len(values):
+        # Without the commas, each text begins as many bytes earlier as there are commas before it.
+        offsets[1:-1] = np.flatnonzero(~is_text) - np.arange(len(values) - 1)
+        offsets[-1] = len(content) - (len(values) - 1)
+    return pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(content[is_text]))

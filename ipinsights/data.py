@@ -288,13 +288,18 @@ class _ArrowInput(io.RawIOBase):
 def _block(batch: pa.RecordBatch) -> Block:
     entities, texts = batch.column(0), batch.column(1)
     ips, valid = parse_ips(texts)
-    if not valid.all() or pc.any(pc.equal(entities, "")).as_py():
+    if not valid.all() or pc.min(pc.binary_length(entities)).as_py() == 0:
         raise _UnreadableError("a row is no pair of entity and IPv4 address")
     if batch.columns[-1][-1].as_py().endswith(TAIL):
         raise _UnreadableError("a closing quote is missing")
-    if any(pc.max(pc.utf8_length(column)).as_py() > LONGEST_FIELD for column in batch.columns):
+    if any(map(_has_long_field, batch.columns)):
         raise _UnreadableError("a field is too long")
     return Block(tuple(batch.columns), _hash_column(entities), ips)
+
+
+def _has_long_field(texts: pa.StringArray) -> bool:
+    # A text has no more characters than bytes, which Arrow need not count.
+    return all(pc.max(length(texts)).as_py() > LONGEST_FIELD for length in (pc.binary_length, pc.utf8_length))
 
 
 def _hash_column(texts: pa.StringArray) -> NDArray[np.uint64]:
@@ -303,7 +308,7 @@ def _hash_column(texts: pa.StringArray) -> NDArray[np.uint64]:
     distinct = encoded.dictionary
     is_short = pc.max(pc.binary_length(distinct)).as_py() <= LONGEST_HASHED
     hashes = hash_column(distinct) if is_short else hash_entities(distinct.to_numpy(zero_copy_only=False))
-    taken: NDArray[np.uint64] = hashes[encoded.indices.to_numpy()]
+    taken: NDArray[np.uint64] = hashes[np.from_dlpack(encoded.indices)]
     return taken
 
 

@@ -14,7 +14,7 @@ from ipinsights.arrow_text import text_bytes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BLANKS", "explain_ip", "format_ips", "is_ip", "parse_ips"]
+__all__ = ["BLANKS", "explain_ip", "format_ips", "is_ip", "parse_ips", "trim"]
 
 BLANKS = " \t"
 """Characters that may stand around an address."""
@@ -42,7 +42,7 @@ def parse_ips(texts: pa.StringArray) -> tuple[NDArray[np.uint32], NDArray[np.boo
     tuple
         Addresses, 0 where the text is none, and whether it is one; both (n,).
     """
-    trimmed = pc.ascii_trim(texts, characters=BLANKS)
+    trimmed = trim(texts)
     ips = _parse_if_all_valid(trimmed)
     if ips is not None:
         return ips, np.ones(len(ips), dtype=bool)
@@ -50,6 +50,15 @@ def parse_ips(texts: pa.StringArray) -> tuple[NDArray[np.uint32], NDArray[np.boo
     parsed = _parse_if_all_valid(pc.if_else(matches, trimmed, "0.0.0.0"))  # noqa: S104 - no address of ours
     assert parsed is not None
     return parsed, matches.to_numpy(zero_copy_only=False)
+
+
+def trim(texts: pa.StringArray) -> pa.StringArray:
+    """Give texts (n,) without the blanks around them."""
+    content = text_bytes(texts)[1].tobytes()
+    # To look through all at once is a tenth of the work of asking each.
+    if not any(blank in content for blank in BLANKS.encode()):
+        return texts
+    return pc.ascii_trim(texts, characters=BLANKS)
 
 
 def format_ips(ips: NDArray[np.uint32]) -> pa.StringArray:

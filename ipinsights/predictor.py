@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ipinsights import artifact
 from ipinsights.data import entity_rows
+from ipinsights.errors import AlgorithmError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["Predictor"]
 
 # Pairs scored at a time: their embeddings stay in the processor's cache.
-_BATCH = 2048
+_BATCH = 1024
+# Numbers in 64 bytes, a line of the cache.
+_GAP = 16
 
 
 class Predictor:
@@ -66,12 +69,24 @@ class Predictor:
         -------
         NDArray[np.float32]
             Shape (n,).
+
+        Raises
+        ------
+        AlgorithmError
+            A score is no number.
         """
         scores = np.empty(len(ips), dtype=np.float32)
+        x, y = self._two_buffers(min(len(ips), _BATCH))
         for start in range(0, len(ips), _BATCH):
             part = slice(start, start + _BATCH)
-            embedded = self.entity_embeddings(entities[part]), self.ip_embeddings(ips[part])
-            scores[part] = np.einsum("nd,nd->n", *embedded)
+            size = len(ips[part])
+            embedded_ips = self._embed_ips(ips[part], x[:size], y[:size])
+            embedded_entities = _take_rows(self._params["entity_weight"], self._rows(entities[part]), y[:size])
+            np.einsum("nd,nd->n", embedded_entities, embedded_ips, out=scores[part])
+        if not np.isfinite(scores).all():
+            raise AlgorithmError(
+                "The model gives scores that are no numbers: train it anew with a lower learning_rate."
+            )
         return scores
 
     def entity_embeddings(self, entities: NDArray[np.uint64]) -> NDArray[np.float32]:
@@ -80,14 +95,7 @@ class Predictor:
 
     def ip_embeddings(self, ips: NDArray[np.uint32]) -> NDArray[np.float32]:
         """Give the embeddings of addresses (n,) as (n, vector_dim)."""
-        octets = ips.astype(">u4").view(np.uint8).reshape(-1, 4)
-        # (n, vector_dim)
-        x: NDArray[np.float32] = self._octet_tables[0].take(octets[:, 0], axis=0)
-        for place in range(1, 4):
-            x += self._octet_tables[place].take(octets[:, place], axis=0)
-        for layer in range(1, self.hyperparameters.num_ip_encoder_layers):
-            x = np.maximum(x, 0) @ self._params[f"ip_layer{layer}_weight"].T + self._params[f"ip_layer{layer}_bias"]
-        return x
+        return self._embed_ips(ips, *self._two_buffers(len(ips)))
 
     def entity_known(self, entities: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell for hashed entities (n,) whether training saw them; of strangers a few seem known, see ``bloom``."""
@@ -95,6 +103,29 @@ class Predictor:
 
     def _rows(self, entities: NDArray[np.uint64]) -> NDArray[np.int32]:
         return entity_rows(entities, self.hyperparameters.num_entity_vectors)
+
+    def _two_buffers(self, num_rows: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Give memory for two times some embeddings, (num_rows, vector_dim) each.
+
+        The two do not begin at the same byte of a page. There a processor takes what it reads of one for what it has
+        just written to the other, and waits: adding takes four times as long.
+        """
+        dim = self.hyperparameters.vector_dim
+        size = num_rows * dim
+        memory = np.empty(2 * size + _GAP, dtype=np.float32)
+        return memory[:size].reshape(-1, dim), memory[size + _GAP :].reshape(-1, dim)
+
+    def _embed_ips(
+        self, ips: NDArray[np.uint32], x: NDArray[np.float32], y: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Give the embeddings of addresses (n,), mostly in x; x and y are memory of (n, vector_dim)."""
+        octets = ips.astype(">u4").view(np.uint8).reshape(-1, 4).T.astype(np.intp, order="C")
+        _take_rows(self._octet_tables[0], octets[0], x)
+        for place in range(1, 4):
+            x += _take_rows(self._octet_tables[place], octets[place], y)
+        for layer in range(1, self.hyperparameters.num_ip_encoder_layers):
+            x = np.maximum(x, 0) @ self._params[f"ip_layer{layer}_weight"].T + self._params[f"ip_layer{layer}_bias"]
+        return x
 
     @cached_property
     def _octet_tables(self) -> NDArray[np.float32]:
@@ -112,3 +143,10 @@ class Predictor:
         tables = np.maximum(tables, 0) @ self._params["ip_layer0_weight"].T
         tables[0] += self._params["ip_layer0_bias"]
         return tables
+
+
+def _take_rows(
+    table: NDArray[np.float32], rows: NDArray[np.integer[Any]], out: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    # Without "clip", which never happens here, take would fill a copy first.
+    return table.take(rows, axis=0, out=out, mode="clip")

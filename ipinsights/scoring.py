@@ -8,15 +8,16 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ipinsights.arrow_text import number_texts
 from ipinsights.csv_output import csv_lines, opened_output, quoted
 from ipinsights.data import read_blocks
-from ipinsights.ipv4 import BLANKS
+from ipinsights.ipv4 import trim
 from ipinsights.overlap import in_order
 from ipinsights.pages import keep_freed_memory
 
@@ -97,8 +98,8 @@ def _scored(predictor: Predictor, block: Block, threshold: Threshold | None, *, 
     scores = predictor.score(block.entities, block.ips)
     columns = {
         "entity": quoted(block.columns[0]),
-        "ip": pc.ascii_trim(block.columns[1], characters=BLANKS),
-        "dot_product": _text(scores),
+        "ip": trim(block.columns[1]),
+        "dot_product": number_texts(scores),
     }
     if extended:
         columns.update(_extended(predictor, block, scores, threshold))
@@ -112,20 +113,13 @@ def _extended(
     known = predictor.entity_known(block.entities)
     columns = {
         "entity_known": pa.array(known).cast(pa.string()),
-        "probability": _text(1 / (1 + np.exp(-scores.astype(np.float64)))),
+        "probability": number_texts(1 / (1 + np.exp(-scores.astype(np.float64)))),
     }
     if threshold is not None:
         p_values, verdicts = threshold.judge(scores, block.ips, known)
-        columns["p_value"] = pc.if_else(known, _text(p_values), "")
+        columns["p_value"] = pc.if_else(known, number_texts(p_values), "")
         columns["verdict"] = pa.array(verdicts, pa.string())
     return columns
-
-
-def _text(values: NDArray[Any]) -> pa.StringArray:
-    """Give numbers (n,) in the fewest digits that read back to the same value."""
-    # pa.array would load pandas, to see whether the values are of its kinds: a third of a command's start.
-    column = pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
-    return column.cast(pa.string())
 
 
 def _header(names: Sequence[str], *, num_kept: int) -> bytes:

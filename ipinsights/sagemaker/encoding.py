@@ -15,7 +15,6 @@ import numpy as np
 import orjson
 
 from ipinsights.data import Pairs
-from ipinsights.errors import AlgorithmError
 from ipinsights.sagemaker.formats import JSON, JSON_LINES
 
 if TYPE_CHECKING:
@@ -78,8 +77,6 @@ def encode(
         A score is no number; raised before the first piece.
     """
     scores = predictor.score(pairs.entities, pairs.ips)
-    if not np.isfinite(scores).all():
-        raise AlgorithmError("The model gives scores that are no numbers: train it anew with a lower learning_rate.")
     step = max(1, _BLOCK_NUMBERS // (predictor.hyperparameters.vector_dim if wanted.verbose else 1))
     parts = (slice(start, start + step) for start in range(0, len(pairs), step))
     blocks = (

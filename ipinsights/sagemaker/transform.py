@@ -27,6 +27,7 @@ from ipinsights.csv_faults import Source
 from ipinsights.csv_output import opened_output
 from ipinsights.data import channel_files
 from ipinsights.errors import AlgorithmError, ClientError
+from ipinsights.pages import keep_freed_memory
 from ipinsights.sagemaker.decoding import decode
 from ipinsights.sagemaker.formats import JSON, JSON_LINES, ResponseFormat, request_media_type
 from ipinsights.sagemaker.inference import InferenceModel
@@ -149,6 +150,7 @@ class Transform:
     def _processes(self) -> Iterator[tuple[ProcessPoolExecutor, Path]]:
         """Give processes that share the model, and a folder for their answers."""
         global _model  # noqa: PLW0603 - the way to hand forks what they share
+        keep_freed_memory()
         _model = InferenceModel.load(self.model_path)
         with _answers_folder(self.output_dir) as folder:
             pool = ProcessPoolExecutor(self.concurrency, get_context("fork"), initializer=_end_with_parent)

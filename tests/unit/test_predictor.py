@@ -11,6 +11,7 @@ from ipinsights._mxnet import mx
 from ipinsights.artifact import Artifact, save
 from ipinsights.bloom import BloomFilter
 from ipinsights.data import entity_rows, hash_entities
+from ipinsights.errors import AlgorithmError
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.learner import Learner
 from ipinsights.predictor import Predictor
@@ -83,6 +84,17 @@ class TestScore:
         predictor = predictor_of(network(8, 0, rng=rng))
         entities, ips = random_pairs(100, rng=rng)
         assert predictor.score(entities, ips).tolist() == predictor.score(entities, ips).tolist()
+
+    @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+    def test_scores_that_are_no_numbers(self, rng: np.random.Generator) -> None:
+        """They are the model's fault, told instead of them."""
+        predictor = predictor_of(network(4, 1, rng=rng))
+        predictor._params = {**predictor._params, "entity_weight": np.full((NUM_ENTITIES, 4), np.nan, np.float32)}
+        with pytest.raises(AlgorithmError) as caught:
+            predictor.score(*random_pairs(3, rng=rng))
+        assert str(caught.value) == (
+            "The model gives scores that are no numbers: train it anew with a lower learning_rate."
+        )
 
 
 class TestEntityKnown:

@@ -188,9 +188,11 @@ class TestStrangers:
     )
     def test_a_stranger_is_sent_away_and_changes_nothing(self, line: bytes) -> None:
         """Also one that calls itself by the name of a host that is there."""
-        with gathered(1) as links:
-            with socket.create_connection(links[0]._socket.getpeername()) as stranger:
+        cluster = clusters_of(1)[0]
+        with RollCall(cluster) as roll_call, Link(cluster) as link:
+            wait_until_present(roll_call, 1)
+            with socket.create_connection(link._socket.getpeername()) as stranger:
                 stranger.sendall(line)
                 assert stranger.recv(1) == b""
-            ready(links[0])
-            assert "everybody" in links[0].receive()[0]
+            ready(link)
+            assert "everybody" in link.receive()[0]

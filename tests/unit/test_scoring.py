@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from ipinsights import data
-from ipinsights.artifact import Artifact
+from ipinsights.artifact import Artifact, save
 from ipinsights.bloom import BloomFilter
 from ipinsights.data import Pairs, hash_entities
 from ipinsights.errors import ClientError
@@ -62,6 +64,22 @@ class TestScoreFile:
         assert [row[1] for row in rows] == addresses
         expected = predictor.score(hash_entities(names), np.array([0x01020304] * 4 + [0xFF000001], dtype=np.uint32))
         assert [np.float32(row[2]) for row in rows] == expected.tolist()
+
+    def test_it_does_not_wait_for_pandas(self, predictor: Predictor, tmp_path: Path) -> None:
+        """Which takes longer to load than a hundred thousand rows to score; Arrow loads it at many a turn."""
+        save(
+            tmp_path,
+            params=predictor._params,
+            symbol="{}",
+            known_entities=predictor._known_entities,
+            hyperparameters=predictor.hyperparameters,
+            training={},
+        )
+        (tmp_path / "rows").write_text("alice,1.2.3.4\nbob,5.6.7.8\n")
+        arguments = ["score", str(tmp_path / "rows"), "--model-dir", str(tmp_path), "-o", str(tmp_path / "scores")]
+        code = f"import sys\nfrom ipinsights.cli import cli\ncli({arguments}, standalone_mode=False)\n"
+        code += "print('pandas' in sys.modules)"
+        assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
 
     def test_blocks_leave_no_seam(self, predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A file of many blocks has one header, and every line in its order."""
