@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Adam", "Moments"]
 
@@ -63,17 +68,24 @@ class Adam:
             Rows of a table to update, shape (rows,), as lazy Adam does, and without decay; the others, whose gradient
             must be zero, keep value and moments to the bit. All rows, with decay, when not given.
         """
+        for block in self.blocks(values, moments, gradient, touched):
+            block()
+
+    def blocks(
+        self,
+        values: NDArray[np.float32],
+        moments: Moments,
+        gradient: NDArray[np.float32],
+        touched: NDArray[np.bool_] | None = None,
+    ) -> Iterator[Callable[[], None]]:
+        """Give the pieces of an :meth:`update`, for threads to share: in any order, each is to be called once."""
         decay = self._weight_decay if touched is None else 0.0
         factors = _Factors.of(touched, self._rate)
         size = max(1, _BLOCK_BYTES // (4 * math.prod(values.shape[1:])))
-        spare = np.empty((min(size, len(values)), *values.shape[1:]), dtype=np.float32)
         for start in range(0, len(values), size):
             rows = slice(start, start + size)
-            part = values[rows]
-            if decay:
-                np.multiply(part, decay, out=spare[: len(part)])
-                gradient[rows] += spare[: len(part)]
-            self._update(part, moments[0][rows], moments[1][rows], gradient[rows], factors[rows], spare[: len(part)])
+            parts = values[rows], moments[0][rows], moments[1][rows], gradient[rows]
+            yield partial(self._update, *parts, factors[rows], decay)
 
     def _update(
         self,
@@ -82,8 +94,12 @@ class Adam:
         variance: NDArray[np.float32],
         gradient: NDArray[np.float32],
         factors: _Factors,
-        spare: NDArray[np.float32],
+        decay: float,
     ) -> None:
+        spare = np.empty_like(values)
+        if decay:
+            np.multiply(values, decay, out=spare)
+            gradient += spare
         mean *= factors.mean
         np.multiply(gradient, 1 - _BETA1, out=spare)
         mean += spare

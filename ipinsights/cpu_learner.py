@@ -7,12 +7,14 @@ holds one to the other. It is fast because
 - the entities of a base batch are taken out of the table once for all of its K steps, which find them in the cache;
 - each octet value of a batch is encoded once, however many addresses have it (:mod:`ipinsights.encoder`);
 - lazy Adam needs neither sorting nor gathering (:mod:`ipinsights.adam`);
-- the entities' update runs beside the encoder's, and the spelling of the next addresses beside both;
+- the entities' update runs beside the encoder's, whose thread then helps, and the spelling of the next addresses
+  beside both;
 - the memory of a step's arrays is kept for the next step's, and not given back to the system in between.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -28,7 +30,7 @@ from ipinsights.learner import SCORING_BATCH, Learner
 from ipinsights.pages import into_large_pages, keep_freed_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
@@ -159,23 +161,32 @@ class CPULearner(Learner):
             entities, (ips, hidden) = taken.values.take(places, axis=0), self._encoder.forward(spelling)
             scores = _dot(entities, ips)
             error = _error(scores, labels) / np.float32(len(labels))
-            waiting = self._pool.submit(self._update_entities, taken, places, error, ips)
+            blocks: deque[Callable[[], None]] = deque()
+            waiting = self._pool.submit(self._update_entities, taken, places, error, ips, blocks)
             entities *= error[:, np.newaxis]
             for name, gradient in self._encoder.backward(spelling, hidden, entities).items():
                 self._adam.update(self._arrays[name], self._moments[name], gradient)
+            _work_off(blocks)
             waiting.result()
         return scores
 
     def _update_entities(
-        self, taken: _Rows, places: NDArray[np.int32], error: NDArray[np.float32], ips: NDArray[np.float32]
+        self,
+        taken: _Rows,
+        places: NDArray[np.int32],
+        error: NDArray[np.float32],
+        ips: NDArray[np.float32],
+        blocks: deque[Callable[[], None]],
     ) -> None:
+        """Update the entities of a batch, as much of it as nobody else works off."""
         touched = np.zeros(len(taken.values), dtype=bool)
         touched[places] = True
         # Column n has the error of record n in the row of its entity.
         starts = np.arange(len(places) + 1, dtype=np.int32)
         errors = sparse.csc_matrix((error, places, starts), shape=(len(taken.values), len(places)))
         with _silence():
-            self._adam.update(taken.values, taken.moments, errors @ ips, touched)
+            blocks.extend(self._adam.blocks(taken.values, taken.moments, errors @ ips, touched))
+            _work_off(blocks)
 
 
 class _Rows:
@@ -206,6 +217,16 @@ class _Rows:
 def _whole_rows(table: NDArray[np.float32]) -> NDArray[np.void]:
     """Show a table as one item a row (n,), which is copied in one piece, and not number by number."""
     return table.view(f"V{table.itemsize * table.shape[1]}").ravel()
+
+
+def _work_off(blocks: deque[Callable[[], None]]) -> None:
+    """Call what is there to be called, until threads that share it have taken all."""
+    while True:
+        try:
+            block = blocks.popleft()
+        except IndexError:
+            return
+        block()
 
 
 def _silence() -> AbstractContextManager[object]:

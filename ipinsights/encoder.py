@@ -148,7 +148,7 @@ class Encoder:
 
     def _first_inputs(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """Give rows of the octet table, behind a relu if a layer follows; a copy."""
-        octets = self._octets[rows]
+        octets = self._octets.take(rows, axis=0)
         return np.maximum(octets, 0, out=octets) if self._weights else octets
 
     def _table(self, octets: NDArray[np.float32], places: list[slice]) -> NDArray[np.float32]:

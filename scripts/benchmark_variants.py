@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import current_thread, main_thread
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from benchmark import DEFAULTS, TUTORIAL, interleaved
 from ipinsights import adam, cpu_learner
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
@@ -101,21 +103,15 @@ def large_blocks() -> None:
     adam._BLOCK_BYTES *= 16  # noqa: SLF001
 
 
-def entities_in_two_parts() -> None:
-    """Let two threads share the update of the entities, beside the one that updates the encoder."""
-    update, pool = adam.Adam.update, ThreadPoolExecutor(1)
+def entities_on_one_thread() -> None:
+    """Leave the update of the entities to its own thread; that of the encoder waits for it."""
+    work_off = cpu_learner._work_off  # noqa: SLF001
 
-    def shared(self: Any, values: Any, moments: Any, gradient: Any, touched: Any = None) -> None:
-        if touched is None:
-            update(self, values, moments, gradient)
-            return
-        parts = slice(len(values) // 2), slice(len(values) // 2, None)
-        given = [(self, values[part], tuple(m[part] for m in moments), gradient[part], touched[part]) for part in parts]
-        waiting = pool.submit(update, *given[0])
-        update(*given[1])
-        waiting.result()
+    def unless_main(blocks: deque[Callable[[], None]]) -> None:
+        if current_thread() is not main_thread():
+            work_off(blocks)
 
-    adam.Adam.update = shared  # type: ignore[method-assign]
+    cpu_learner._work_off = unless_main  # noqa: SLF001
 
 
 def memory_given_back() -> None:
@@ -142,7 +138,7 @@ VARIANTS = {
     "Adam in blocks of 64 kB": small_blocks,
     "entities in the order of their records": entities_as_they_come,
     "entity table in pages of 4 kB": small_pages,
-    "update of entities shared by two threads": entities_in_two_parts,
+    "update of entities on one thread": entities_on_one_thread,
     "next base batch made on a thread of its own": batches_made_ahead,
     "products shared by all cores": products_on_all_threads,
 }
