@@ -20,11 +20,11 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from ipinsights.csv_faults import LONGEST_FIELD, MAX_COLUMNS, TAIL, Source, fault_report
+from ipinsights.entities import hash_entity_column
 from ipinsights.errors import ClientError, RowsError
 from ipinsights.ipv4 import parse_ips
 from ipinsights.overlap import in_order
 from ipinsights.pages import keep_freed_memory
-from ipinsights.siphash import LONGEST_HASHED, hash_column, hash_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,10 +35,7 @@ __all__ = [
     "Block",
     "Pairs",
     "channel_files",
-    "distinct_entity_rows",
-    "entity_rows",
     "fingerprint",
-    "hash_entities",
     "read_blocks",
     "read_pairs",
 ]
@@ -47,8 +44,6 @@ __all__ = [
 _BLOCK_BYTES = 2 * 2**20
 # Memory taken in advance while rows come in; with 12 bytes a row it stays under 16.
 _GROWTH = 1.125
-# Where all rows at once would take memory of their own.
-_ROWS_AT_A_TIME = 2**20
 _OPTIONS = {
     "read_options": csv.ReadOptions(block_size=_BLOCK_BYTES, autogenerate_column_names=True),
     "parse_options": csv.ParseOptions(newlines_in_values=True),
@@ -67,7 +62,7 @@ class Pairs:
     Attributes
     ----------
     entities
-        Hashes of the entities, see :func:`hash_entities`, shape (n,).
+        Hashes of the entities, see :func:`ipinsights.entities.hash_entities`, shape (n,).
     ips
         Addresses as numbers, shape (n,).
     """
@@ -97,30 +92,6 @@ class Block:
 
     def __len__(self) -> int:
         return len(self.ips)
-
-
-def hash_entities(texts: Sequence[str] | NDArray[np.object_]) -> NDArray[np.uint64]:
-    """Give a stable 64-bit hash (SipHash of the UTF-8 bytes, fixed key) of each entity; shape (n,).
-
-    Source: ``pandas.util.hash_array``, documented as deterministic. The original's own hash is unknown.
-    """
-    return hash_objects(np.array(texts, dtype=object))
-
-
-def entity_rows(entities: NDArray[np.uint64], num_entity_vectors: int) -> NDArray[np.int32]:
-    """Give the row of the entity table of each hashed entity: the hash modulo the number of rows; shape (n,)."""
-    rows = np.empty(len(entities), dtype=np.int32)
-    # Straight into the result: the remainders of a hundred million rows would be 0.8 GB by themselves.
-    np.remainder(entities, np.uint64(num_entity_vectors), out=rows, dtype=np.uint64, casting="unsafe")
-    return rows
-
-
-def distinct_entity_rows(entities: NDArray[np.uint64], num_entity_vectors: int) -> NDArray[np.int32]:
-    """Give the rows of the entity table that hashed entities (n,) have, each once and ascending, shape (num_used,)."""
-    used = np.zeros(num_entity_vectors, dtype=bool)
-    for start in range(0, len(entities), _ROWS_AT_A_TIME):
-        used[entity_rows(entities[start : start + _ROWS_AT_A_TIME], num_entity_vectors)] = True
-    return np.flatnonzero(used).astype(np.int32)
 
 
 def fingerprint(*arrays: NDArray[Any]) -> str:
@@ -294,22 +265,12 @@ def _block(batch: pa.RecordBatch) -> Block:
         raise _UnreadableError("a closing quote is missing")
     if any(map(_has_long_field, batch.columns)):
         raise _UnreadableError("a field is too long")
-    return Block(tuple(batch.columns), _hash_column(entities), ips)
+    return Block(tuple(batch.columns), hash_entity_column(entities), ips)
 
 
 def _has_long_field(texts: pa.StringArray) -> bool:
     # A text has no more characters than bytes, which Arrow need not count.
     return all(pc.max(length(texts)).as_py() > LONGEST_FIELD for length in (pc.binary_length, pc.utf8_length))
-
-
-def _hash_column(texts: pa.StringArray) -> NDArray[np.uint64]:
-    """Hash a column, each distinct text once."""
-    encoded = texts.dictionary_encode()
-    distinct = encoded.dictionary
-    is_short = pc.max(pc.binary_length(distinct)).as_py() <= LONGEST_HASHED
-    hashes = hash_column(distinct) if is_short else hash_entities(distinct.to_numpy(zero_copy_only=False))
-    taken: NDArray[np.uint64] = hashes[np.from_dlpack(encoded.indices)]
-    return taken
 
 
 class _Store:

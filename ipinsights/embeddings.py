@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from ipinsights.csv_faults import Source
 from ipinsights.csv_output import csv_lines, opened_output, quoted
-from ipinsights.data import hash_entities
+from ipinsights.entities import hash_entities
 from ipinsights.errors import ClientError
 from ipinsights.ipv4 import BLANKS, explain_ip, parse_ips
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipinsights.conformal import odds_text
-from ipinsights.data import Pairs, entity_rows, hash_entities
+from ipinsights.data import Pairs
+from ipinsights.entities import entity_rows, hash_entities
 from ipinsights.errors import ClientError
 from ipinsights.ipv4 import BLANKS, explain_ip
 from ipinsights.networks import network_text, special_purpose

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipinsights import artifact
-from ipinsights.data import entity_rows
+from ipinsights.entities import entity_rows
 from ipinsights.errors import AlgorithmError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Predictor:
         Parameters
         ----------
         entities
-            Entity hashes, see :func:`ipinsights.data.hash_entities`, shape (n,).
+            Entity hashes, see :func:`ipinsights.entities.hash_entities`, shape (n,).
         ips
             Addresses, shape (n,).
 

@@ -18,7 +18,8 @@ import numpy as np
 
 from ipinsights import artifact
 from ipinsights.bloom import BloomFilter
-from ipinsights.data import Pairs, hash_entities
+from ipinsights.data import Pairs
+from ipinsights.entities import hash_entities
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.ranges import Ranges
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ipinsights.batches import BaseBatches
 from ipinsights.cpu_learner import CPULearner
-from ipinsights.data import entity_rows
+from ipinsights.entities import entity_rows
 from ipinsights.errors import ClientError
 from ipinsights.learner import SCORING_BATCH
 from ipinsights.metrics import RunningClassification, discriminator_auc

@@ -83,7 +83,7 @@ def obvious_app() -> Any:
     @app.post("/invocations")
     def invocations() -> Any:
         nonlocal learner
-        from ipinsights.data import entity_rows, hash_entities
+        from ipinsights.entities import entity_rows, hash_entities
         from ipinsights.learner import Learner
 
         if learner is None:  # MXNet does not outlive a fork: each worker has a network of its own

@@ -16,7 +16,8 @@ from sklearn.metrics import roc_auc_score
 
 from ipinsights import simulate
 from ipinsights.callbacks import Callback, ProgressBar
-from ipinsights.data import Pairs, entity_rows, read_blocks, read_pairs
+from ipinsights.data import Pairs, read_blocks, read_pairs
+from ipinsights.entities import entity_rows
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.ranges import load_ranges, synthetic_ranges
 from ipinsights.traffic_files import write_traffic

@@ -13,7 +13,8 @@ import orjson
 import pyarrow as pa
 
 from ipinsights.csv_faults import Source
-from ipinsights.data import Pairs, hash_entities, read_blocks
+from ipinsights.data import Pairs, read_blocks
+from ipinsights.entities import hash_entities
 from ipinsights.errors import ClientError
 from ipinsights.ipv4 import BLANKS, explain_ip, is_ip, parse_ips
 from ipinsights.sagemaker.formats import CSV, JSON, JSON_LINES, RequestError, request_media_type

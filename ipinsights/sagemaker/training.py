@@ -17,7 +17,8 @@ from ipinsights import artifact
 from ipinsights.bloom import BloomFilter
 from ipinsights.callbacks import ProgressBar, Speedometer
 from ipinsights.capacity import check_memory, is_large
-from ipinsights.data import distinct_entity_rows, fingerprint, read_pairs
+from ipinsights.data import fingerprint, read_pairs
+from ipinsights.entities import distinct_entity_rows
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.sagemaker.continuation import Continuation, Limits, identity_of

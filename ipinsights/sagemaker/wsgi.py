@@ -40,6 +40,7 @@ _COUNT = (
     '"max": 1}}}\n\n'
 )
 _RUNTIME_ROUTE = re.compile(r"/endpoints/[^/]+/invocations")
+_MAX_TRANSFORM_MB = 100
 _ROUTES = "GET /ping, GET /execution-parameters and POST /invocations"
 
 
@@ -115,8 +116,10 @@ class Application:
 
     def _execution_parameters(self, _environ: WSGIEnvironment) -> _Response:
         _count("execution_parameters")
+        # The platform refuses to have more megabytes under way.
+        most = max(1, _MAX_TRANSFORM_MB // self.max_payload_mb)
         parameters = {
-            "MaxConcurrentTransforms": self.num_workers,
+            "MaxConcurrentTransforms": min(self.num_workers, most),
             "BatchStrategy": "MULTI_RECORD",
             "MaxPayloadInMB": self.max_payload_mb,
         }

@@ -17,7 +17,7 @@ import pytest
 
 from ipinsights import artifact
 from ipinsights.bloom import BloomFilter
-from ipinsights.data import hash_entities
+from ipinsights.entities import hash_entities
 from ipinsights.testing import Done, PlantedNetworks, make_container_tree, run_command
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from ipinsights.data import hash_entities, read_pairs
+from ipinsights.data import read_pairs
+from ipinsights.entities import hash_entities
 from ipinsights.predictor import Predictor
 from ipinsights.testing import csv_text, save_random_model
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ipinsights.data import Pairs, entity_rows, hash_entities, read_pairs
+from ipinsights.data import Pairs, read_pairs
+from ipinsights.entities import entity_rows, hash_entities
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.metrics import discriminator_auc
 from ipinsights.sampling import random_ips

@@ -15,7 +15,7 @@ import pytest
 
 from ipinsights import artifact
 from ipinsights.bloom import BloomFilter
-from ipinsights.data import hash_entities
+from ipinsights.entities import hash_entities
 from ipinsights.testing import PlantedNetworks, csv_text
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.data import hash_entities, read_blocks
+from ipinsights.data import read_blocks
+from ipinsights.entities import hash_entities
 from ipinsights.errors import ClientError
 from ipinsights.sagemaker.decoding import decode
 from ipinsights.sagemaker.formats import CSV, JSON, JSON_LINES, RequestError

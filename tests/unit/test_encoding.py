@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ipinsights.data import Pairs, hash_entities
+from ipinsights.data import Pairs
+from ipinsights.entities import hash_entities
 from ipinsights.predictor import Predictor
 from ipinsights.sagemaker import encoding
 from ipinsights.sagemaker.encoding import encode, encode_columns

@@ -10,7 +10,8 @@ import pytest
 
 from ipinsights.artifact import Artifact
 from ipinsights.bloom import BloomFilter
-from ipinsights.data import Pairs, hash_entities
+from ipinsights.data import Pairs
+from ipinsights.entities import hash_entities
 from ipinsights.errors import ClientError
 from ipinsights.explanation import Crowd, explain
 from ipinsights.hyperparameters import Hyperparameters

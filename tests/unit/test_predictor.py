@@ -10,7 +10,7 @@ import pytest
 from ipinsights._mxnet import mx
 from ipinsights.artifact import Artifact, save
 from ipinsights.bloom import BloomFilter
-from ipinsights.data import entity_rows, hash_entities
+from ipinsights.entities import entity_rows, hash_entities
 from ipinsights.errors import AlgorithmError
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.learner import Learner

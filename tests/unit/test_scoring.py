@@ -15,7 +15,8 @@ import pytest
 from ipinsights import data
 from ipinsights.artifact import Artifact, save
 from ipinsights.bloom import BloomFilter
-from ipinsights.data import Pairs, hash_entities
+from ipinsights.data import Pairs
+from ipinsights.entities import hash_entities
 from ipinsights.errors import ClientError
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.predictor import Predictor

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ipinsights.data import hash_entities, read_pairs
+from ipinsights.data import read_pairs
+from ipinsights.entities import hash_entities
 from ipinsights.testing import Done, PlantedNetworks, csv_text, make_container_tree, run_command
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.data import entity_rows, hash_entities
+from ipinsights.entities import entity_rows, hash_entities
 from ipinsights.sagemaker.formats import CSV, JSON, JSON_LINES
 from ipinsights.sagemaker.inference import InferenceModel
 from ipinsights.sagemaker.wsgi import Application
@@ -200,3 +200,23 @@ class TestModelAtFault:
         message = b"The model gives scores that are no numbers: train it anew with a lower learning_rate.\n"
         assert post(b"user_1,192.168.1.2", CSV) == (500, message)
         assert post(b"user_2,192.168.1.2", CSV)[0] == 200
+
+
+class TestExecutionParameters:
+    """What a batch transform is told."""
+
+    @pytest.mark.parametrize(
+        ("num_workers", "max_payload_mb", "transforms"), [(4, 6, 4), (16, 6, 16), (64, 6, 16), (64, 100, 1)]
+    )
+    def test_no_more_is_under_way_than_the_platform_allows(
+        self, model: InferenceModel, num_workers: int, max_payload_mb: int, transforms: int
+    ) -> None:
+        """Payloads at a time, times their size, are 100 MB at the most."""
+        environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/execution-parameters"}
+        (body,) = Application(model, num_workers, max_payload_mb, JSON)(environ, lambda *_: None)  # type: ignore[arg-type,return-value]
+        told = json.loads(body)
+        assert told == {
+            "MaxConcurrentTransforms": transforms,
+            "BatchStrategy": "MULTI_RECORD",
+            "MaxPayloadInMB": max_payload_mb,
+        }

@@ -1,0 +1,57 @@
+"""Entities: opaque texts to hashes of 64 bits, and hashes to rows of the entity table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow.compute as pc
+
+from ipinsights.siphash import LONGEST_HASHED, hash_column, hash_objects
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+__all__ = ["distinct_entity_rows", "entity_rows", "hash_entities", "hash_entity_column"]
+
+# Where all rows at once would take memory of their own.
+_ROWS_AT_A_TIME = 2**20
+
+
+def hash_entities(texts: Sequence[str] | NDArray[np.object_]) -> NDArray[np.uint64]:
+    """Give a stable 64-bit hash (SipHash of the UTF-8 bytes, fixed key) of each entity; shape (n,).
+
+    Source: ``pandas.util.hash_array``, documented as deterministic. The original's own hash is unknown.
+    """
+    return hash_objects(np.array(texts, dtype=object))
+
+
+def hash_entity_column(texts: pa.StringArray) -> NDArray[np.uint64]:
+    """Give the same for a column of texts (n,) without nulls, each distinct one hashed once; shape (n,)."""
+    encoded = texts.dictionary_encode()
+    distinct = encoded.dictionary
+    is_short = pc.max(pc.binary_length(distinct)).as_py() <= LONGEST_HASHED
+    hashes = hash_column(distinct) if is_short else hash_entities(distinct.to_numpy(zero_copy_only=False))
+    taken: NDArray[np.uint64] = hashes[np.from_dlpack(encoded.indices)]
+    return taken
+
+
+def entity_rows(entities: NDArray[np.uint64], num_entity_vectors: int) -> NDArray[np.int32]:
+    """Give the row of the entity table of each hashed entity: the hash modulo the number of rows; shape (n,)."""
+    rows = np.empty(len(entities), dtype=np.int32)
+    # The remainders of a hundred million rows would be 0.8 GB by themselves.
+    for start in range(0, len(entities), _ROWS_AT_A_TIME):
+        part = slice(start, start + _ROWS_AT_A_TIME)
+        rows[part] = entities[part] % np.uint64(num_entity_vectors)
+    return rows
+
+
+def distinct_entity_rows(entities: NDArray[np.uint64], num_entity_vectors: int) -> NDArray[np.int32]:
+    """Give the rows of the entity table that hashed entities (n,) have, each once and ascending, shape (num_used,)."""
+    used = np.zeros(num_entity_vectors, dtype=bool)
+    for start in range(0, len(entities), _ROWS_AT_A_TIME):
+        used[entity_rows(entities[start : start + _ROWS_AT_A_TIME], num_entity_vectors)] = True
+    return np.flatnonzero(used).astype(np.int32)
