@@ -39,6 +39,8 @@ __all__ = ["FORMAT_VERSION", "MODEL_FILE", "Artifact", "load", "parameter_shapes
 MODEL_FILE = "model_algo-1"
 FORMAT_VERSION = 1
 
+_TAR_FILE = "model.tar.gz"
+
 _MAX_META_BYTES = 2**20
 
 
@@ -171,11 +173,15 @@ def load(path: Path) -> Artifact:
         There is no model at the path, or the file is damaged or from a later version.
     """
     if path.is_dir():
-        path = path / MODEL_FILE if (path / MODEL_FILE).exists() else path / "model.tar.gz"
+        found = [path / name for name in (MODEL_FILE, _TAR_FILE) if (path / name).is_file()]
+        if not found:
+            raise ClientError(
+                f"There is no model in the folder {path}: it holds neither {MODEL_FILE}, which training writes, "
+                f"nor {_TAR_FILE}."
+            )
+        path = found[0]
     if not path.is_file():
-        raise ClientError(
-            f"There is no model at {path}: give a model directory, a {MODEL_FILE} file or a model.tar.gz."
-        )
+        raise ClientError(f"There is no model at {path}: give a model directory, a {MODEL_FILE} file or a {_TAR_FILE}.")
     if is_tar(path):
         return _load_from_tar(path)
     return _load_file(path, path)

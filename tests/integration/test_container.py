@@ -183,7 +183,7 @@ class TestServe:
         process = start("serve", tmp_path / "ml")
         stdout, stderr = process.communicate(timeout=60)
         assert process.returncode == 2
-        assert "There is no model at " in stdout + stderr
+        assert "There is no model in the folder " in stdout + stderr
 
 
 class TestDockerfile:

@@ -630,8 +630,8 @@ class TestStart:
         """The path is named."""
         assert self.run("--model-dir", str(tmp_path), "--port", "0") == (
             2,
-            f"ClientError: There is no model at {tmp_path}/model.tar.gz: give a model directory, a model_algo-1 file "
-            "or a model.tar.gz.",
+            f"ClientError: There is no model in the folder {tmp_path}: it holds neither model_algo-1, which training "
+            "writes, nor model.tar.gz.",
         )
 
     def test_port_in_use(self, server: Running, model: Path) -> None:

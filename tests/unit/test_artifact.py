@@ -183,8 +183,8 @@ class TestLoad:
             f"There is no model at {tmp_path}/model: give a model directory, a model_algo-1 file or a model.tar.gz."
         )
         assert refusal_of(tmp_path) == (
-            f"There is no model at {tmp_path}/model.tar.gz: "
-            "give a model directory, a model_algo-1 file or a model.tar.gz."
+            f"There is no model in the folder {tmp_path}: "
+            "it holds neither model_algo-1, which training writes, nor model.tar.gz."
         )
 
     def test_another_algorithms_archive_is_told(self, tmp_path: Path) -> None:
