@@ -83,7 +83,7 @@ class Predictor:
             embedded_ips = self._embed_ips(ips[part], x[:size], y[:size])
             embedded_entities = _take_rows(self._params["entity_weight"], self._rows(entities[part]), y[:size])
             np.einsum("nd,nd->n", embedded_entities, embedded_ips, out=scores[part])
-        if not np.isfinite(scores).all():
+        if not np.logical_and.reduce(np.isfinite(scores)):
             raise AlgorithmError(
                 "The model gives scores that are no numbers: train it anew with a lower learning_rate."
             )
@@ -120,9 +120,10 @@ class Predictor:
     ) -> NDArray[np.float32]:
         """Give the embeddings of addresses (n,), mostly in x; x and y are memory of (n, vector_dim)."""
         octets = ips.astype(">u4").view(np.uint8).reshape(-1, 4).T.astype(np.intp, order="C")
-        _take_rows(self._octet_tables[0], octets[0], x)
-        for place in range(1, 4):
-            x += _take_rows(self._octet_tables[place], octets[place], y)
+        tables = self._octet_tables
+        _take_rows(tables[0], octets[0], x)
+        for table, values in zip(tables[1:], octets[1:]):
+            x += _take_rows(table, values, y)
         for layer in range(1, self.hyperparameters.num_ip_encoder_layers):
             x = np.maximum(x, 0) @ self._params[f"ip_layer{layer}_weight"].T + self._params[f"ip_layer{layer}_bias"]
         return x
@@ -148,5 +149,5 @@ class Predictor:
 def _take_rows(
     table: NDArray[np.float32], rows: NDArray[np.integer[Any]], out: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    # Without "clip", which never happens here, take would fill a copy first.
+    # Without "clip", which never comes to pass here, take would fill a copy first.
     return table.take(rows, axis=0, out=out, mode="clip")

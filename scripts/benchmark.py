@@ -36,7 +36,9 @@ GROWTH = {
     "shuffled_negative_sampling_rate": [0, 1, 5],
     "mini_batch_size": [100, 1000, 10_000],
 }
-PARTS = ("peers", "growth", "files")
+# Entity vectors and rows of whole jobs.
+JOBS = [(20_000, 1_000_000), (1_000_000, 1_000_000), (5_000_000, 1_000_000), (2_000_000, 10_000_000)]
+PARTS = ("peers", "growth", "files", "jobs")
 STEP = str(Path(__file__).with_name("benchmark_step.py"))
 # Larger numbers are shown without decimals.
 _WHOLE_FROM = 1000
@@ -71,6 +73,7 @@ def main(output_dir: Path, rounds: int, rows: int, names: tuple[str, ...], parts
         "peers": peers,
         "growth": lambda rounds: all_growth(names, rounds),
         "files": lambda rounds: {"files": files(rows, rounds)},
+        "jobs": jobs,
     }
     output_dir.mkdir(parents=True, exist_ok=True)
     path = output_dir / "results.json"
@@ -161,6 +164,27 @@ def files(num_rows: int, rounds: int) -> dict[str, list[float]]:
             "microseconds of a single pair": lambda: single_pair(model),
         }
         return interleaved(measurements, rounds)
+
+
+def jobs(rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Measure whole jobs at the defaults, from CSV to a saved model: an epoch's records a second, seconds in all."""
+    import benchmark_scale as scale
+
+    seconds: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        data = {num_rows: Path(folder, f"{num_rows}.csv") for _, num_rows in JOBS}
+        for num_rows, path in data.items():
+            scale.write_rows(path, num_rows, users=1_000_000)
+
+        def run(name: str, num_entities: int, num_rows: int) -> float:
+            found = scale.job(data[num_rows], {**scale.SETTINGS, "num_entity_vectors": num_entities})
+            seconds.setdefault(name, []).append(found["whole"])
+            return found["speed"]
+
+        names = {f"{num_entities:,} entity vectors, {num_rows:,} rows": (num_entities, num_rows)
+                 for num_entities, num_rows in JOBS}  # fmt: skip
+        speeds = interleaved({name: lambda n=name, s=sizes: run(n, *s) for name, sizes in names.items()}, rounds)
+    return {"whole jobs, records a second": speeds, "whole jobs, seconds": seconds}
 
 
 def write_rows(path: Path, num_rows: int) -> None:
