@@ -14,7 +14,7 @@ RUNTIME = [
     "orjson>=3.9.15",
     "pandas>=1.5,<3",
     # from 26 on it wants numpy 2, and says so only when it is imported
-    "pyarrow>=14.0.1,<26",
+    "pyarrow>=15.0.0,<26",
     "scikit-learn>=1.2",
     "scipy>=1.9",
     # MXNet imports distutils, which Python 3.12 removed and setuptools still carries.

@@ -42,10 +42,8 @@ def hash_entity_column(texts: pa.StringArray) -> NDArray[np.uint64]:
 def entity_rows(entities: NDArray[np.uint64], num_entity_vectors: int) -> NDArray[np.int32]:
     """Give the row of the entity table of each hashed entity: the hash modulo the number of rows; shape (n,)."""
     rows = np.empty(len(entities), dtype=np.int32)
-    # The remainders of a hundred million rows would be 0.8 GB by themselves.
-    for start in range(0, len(entities), _ROWS_AT_A_TIME):
-        part = slice(start, start + _ROWS_AT_A_TIME)
-        rows[part] = entities[part] % np.uint64(num_entity_vectors)
+    # Straight into the result: the remainders of a hundred million rows would be 0.8 GB by themselves.
+    np.remainder(entities, np.uint64(num_entity_vectors), out=rows, dtype=np.uint64, casting="unsafe")
     return rows
 
 

@@ -76,13 +76,9 @@ class Predictor:
             A score is no number.
         """
         scores = np.empty(len(ips), dtype=np.float32)
-        x, y = self._two_buffers(min(len(ips), _BATCH))
         for start in range(0, len(ips), _BATCH):
             part = slice(start, start + _BATCH)
-            size = len(ips[part])
-            embedded_ips = self._embed_ips(ips[part], x[:size], y[:size])
-            embedded_entities = _take_rows(self._params["entity_weight"], self._rows(entities[part]), y[:size])
-            np.einsum("nd,nd->n", embedded_entities, embedded_ips, out=scores[part])
+            scores[part] = self._score(entities[part], ips[part])
         if not np.logical_and.reduce(np.isfinite(scores)):
             raise AlgorithmError(
                 "The model gives scores that are no numbers: train it anew with a lower learning_rate."
@@ -100,6 +96,13 @@ class Predictor:
     def entity_known(self, entities: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell for hashed entities (n,) whether training saw them; of strangers a few seem known, see ``bloom``."""
         return self._known_entities.contain(entities)
+
+    def _score(self, entities: NDArray[np.uint64], ips: NDArray[np.uint32]) -> NDArray[np.float32]:
+        x, y = self._two_buffers(len(ips))
+        embedded_ips = self._embed_ips(ips, x, y)
+        embedded_entities = _take_rows(self._params["entity_weight"], self._rows(entities), y)
+        scores: NDArray[np.float32] = np.einsum("nd,nd->n", embedded_entities, embedded_ips)
+        return scores
 
     def _rows(self, entities: NDArray[np.uint64]) -> NDArray[np.int32]:
         return entity_rows(entities, self.hyperparameters.num_entity_vectors)
@@ -122,8 +125,8 @@ class Predictor:
         octets = ips.astype(">u4").view(np.uint8).reshape(-1, 4).T.astype(np.intp, order="C")
         tables = self._octet_tables
         _take_rows(tables[0], octets[0], x)
-        for table, values in zip(tables[1:], octets[1:]):
-            x += _take_rows(table, values, y)
+        for place in (1, 2, 3):
+            x += _take_rows(tables[place], octets[place], y)
         for layer in range(1, self.hyperparameters.num_ip_encoder_layers):
             x = np.maximum(x, 0) @ self._params[f"ip_layer{layer}_weight"].T + self._params[f"ip_layer{layer}_bias"]
         return x
