@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import pyarrow as pa
+import pytest
 
 from ipinsights import entities
-from ipinsights.entities import distinct_entity_rows, entity_rows, hash_entities
-
-if TYPE_CHECKING:
-    import pytest
+from ipinsights.entities import distinct_entity_rows, entity_rows, hash_entities, hash_entity_column
 
 
 class TestEntities:
@@ -20,6 +17,14 @@ class TestEntities:
         """A trained model is of no use if tomorrow's hash differs: these values are golden."""
         golden = [17591131420874301409, 10290692046808132054, 12185390029970081263]
         assert hash_entities(["user", "bob, the builder", "\u00fcser \U0001f600"]).tolist() == golden
+
+    @pytest.mark.parametrize("num_distinct", [1, 300])
+    @pytest.mark.parametrize("longest", ["", "x" * 600])
+    def test_a_column_has_the_hashes_of_its_texts(self, num_distinct: int, longest: str) -> None:
+        """Whether most of them come again or none does, however long, and in a part of a column too."""
+        texts = [f"user_{number % num_distinct}" for number in range(300)] + [longest]
+        column = pa.array(["before", *texts, "behind"])[1:-1]
+        assert hash_entity_column(column).tolist() == hash_entities(texts).tolist()
 
     def test_rows_are_the_hash_modulo_the_table(self) -> None:
         """The row is the remainder, also of hashes beyond 2^63."""
