@@ -57,6 +57,7 @@ def test_plots_say_what_they_show(results: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_job_takes_the_memory_that_was_foretold(tmp_path: Path) -> None:
     """Weights, moments, notes and rows by the formula, to a fifth, above what Python and the engine take."""
     given = ["-H", "vector_dim=64", "-H", "mini_batch_size=1000"]
