@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["number_texts", "text_bytes"]
+__all__ = ["contain_any", "number_texts", "text_bytes"]
 
 _COMMA = ord(",")
 
@@ -29,6 +29,12 @@ def text_bytes(texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.uin
     offsets = np.frombuffer(offset_buffer, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
     data = np.frombuffer(data_buffer or b"", dtype=np.uint8)[offsets[0] : offsets[-1]]
     return offsets.astype(np.int64) - offsets[0], data
+
+
+def contain_any(texts: pa.StringArray, characters: bytes) -> bool:
+    """Tell whether some character occurs in any of some texts (n,): a look at all at once, a fifth of asking each."""
+    content = text_bytes(texts)[1].tobytes()
+    return any(character in content for character in characters)
 
 
 def number_texts(values: NDArray[Any]) -> pa.StringArray:

@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from ipinsights.data import Pairs
 from ipinsights.entities import hash_entities
+from ipinsights.errors import AlgorithmError
 from ipinsights.predictor import Predictor
 from ipinsights.sagemaker import encoding
 from ipinsights.sagemaker.encoding import encode, encode_columns
@@ -135,3 +136,13 @@ class TestAnswer:
         """Nothing but the dot product for who asks for nothing more."""
         records = json.loads(b"".join(encode(predictor, pairs, ResponseFormat(JSON))))["predictions"]
         assert [list(record) for record in records] == [["dot_product"]] * 300
+
+    @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+    def test_scores_that_are_no_numbers(self, predictor: Predictor, pairs: Pairs) -> None:
+        """They are the model's fault, told before anything is sent."""
+        predictor._params = {**predictor._params, "entity_weight": np.full((50, 8), np.nan, dtype=np.float32)}
+        with pytest.raises(AlgorithmError) as caught:
+            encode(predictor, pairs, ResponseFormat(JSON))
+        assert str(caught.value) == (
+            "The model gives scores that are no numbers: train it anew with a lower learning_rate."
+        )
