@@ -21,7 +21,7 @@ install: $(INSTALLED) ## Put the package, its tests' tools and the linters into 
 demo: $(INSTALLED) ## Simulate traffic, train, score attacks, draw the scores
 	$(BIN)/python scripts/demo.py
 
-bench: $(INSTALLED) ## Measure speed beside peers and how cost grows, into bench/ (some 45 minutes on an idle machine)
+bench: $(INSTALLED) ## Measure speed beside peers and how cost grows, into bench/ (about an hour on an idle machine)
 	$(BIN)/python scripts/benchmark.py $(ARGS)
 
 test: $(INSTALLED) ## Run the tests that take seconds
