@@ -163,7 +163,7 @@ def _parse_arrays(content: memoryview) -> dict[str, NDArray[np.float32]]:
     for _ in range(num_arrays):
         array, position = _parse_array(content, position)
         arrays.append(array)
-    return dict(zip(_parse_names(content, position), arrays))
+    return dict(zip(_parse_names(content, position), arrays, strict=True))
 
 
 def _parse_array(content: memoryview, position: int) -> tuple[NDArray[np.float32], int]:

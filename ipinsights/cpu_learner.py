@@ -131,7 +131,7 @@ class CPULearner(Learner):
         self._settle()
         moments: dict[str, NDArray[np.float32]] = {}
         for name, pair in self._moments.items():
-            moments.update(zip((f"mean:{name}", f"variance:{name}"), pair))
+            moments.update(zip((f"mean:{name}", f"variance:{name}"), pair, strict=True))
         return {**self._arrays, **moments}
 
     def _set_num_steps(self, num_steps: int) -> None:
@@ -202,7 +202,7 @@ class _Rows:
 
     def give_back(self) -> None:
         """Write the rows to where they come from."""
-        waiting = [self._pool.submit(self._put, *pair) for pair in zip(self._tables[1:], self.moments)]
+        waiting = [self._pool.submit(self._put, *pair) for pair in zip(self._tables[1:], self.moments, strict=True)]
         self._put(self._tables[0], self.values)
         for each in waiting:
             each.result()

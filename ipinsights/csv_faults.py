@@ -14,7 +14,7 @@ import os
 import re
 import zlib
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Callable, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from tqdm import tqdm
 
@@ -22,7 +22,7 @@ from ipinsights.errors import ClientError
 from ipinsights.ipv4 import explain_ip, is_ip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 __all__ = ["LONGEST_FIELD", "MAX_COLUMNS", "TAIL", "Source", "fault_report"]

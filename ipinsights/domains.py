@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Union
 
 __all__ = ["AutoOrNumber", "Choice", "Domain", "Number", "Text"]
 
@@ -94,4 +93,4 @@ class Text:
         return text
 
 
-Domain = Union[Number, AutoOrNumber, Choice, Text]
+Domain = Number | AutoOrNumber | Choice | Text

@@ -8,6 +8,7 @@ additions: at a thousand addresses of 128 dimensions a quarter of the arithmetic
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -82,7 +83,7 @@ class Spelling:
         ends = below[::256].tolist()
         ones, starts = np.ones(len(rows), dtype=np.float32), np.arange(0, len(rows) + 1, 4, dtype=np.int32)
         counts = sparse.csr_matrix((ones, below[rows], starts), shape=(len(ips), ends[-1]))
-        return cls(np.flatnonzero(occurs), [slice(*pair) for pair in zip(ends, ends[1:])], counts)
+        return cls(np.flatnonzero(occurs), [slice(*pair) for pair in itertools.pairwise(ends)], counts)
 
 
 class Encoder:
@@ -123,7 +124,7 @@ class Encoder:
         octets = self._first_inputs(spelling.octet_rows)
         x: NDArray[np.float32] = spelling.counts @ self._table(octets, spelling.places)
         hidden = [octets]
-        for weight, bias in zip(self._weights[1:], self._biases[1:]):
+        for weight, bias in zip(self._weights[1:], self._biases[1:], strict=True):
             hidden.append(np.maximum(x, 0, out=x))
             x = x @ weight.T
             x += bias
@@ -156,11 +157,11 @@ class Encoder:
         dim = self._columns[-1].stop
         if not self._weights:
             table = np.zeros((len(octets), dim), dtype=np.float32)
-            for place, columns in zip(places, self._columns):
+            for place, columns in zip(places, self._columns, strict=True):
                 table[place, columns] = octets[place, : columns.stop - columns.start]
             return table
         table = np.empty((len(octets), dim), dtype=np.float32)
-        for place, columns in zip(places, self._columns):
+        for place, columns in zip(places, self._columns, strict=True):
             width = columns.stop - columns.start
             np.dot(octets[place, :width], self._weights[0][:, columns].T, out=table[place])
         table[places[0]] += self._biases[0]
@@ -172,7 +173,7 @@ class Encoder:
         """Give the gradients of octet table and first layer, from the one of the table between them."""
         octet_gradient = np.zeros_like(octets)
         weight_gradient = np.empty_like(self._weights[0]) if self._weights else None
-        for place, columns in zip(spelling.places, self._columns):
+        for place, columns in zip(spelling.places, self._columns, strict=True):
             width = columns.stop - columns.start
             if weight_gradient is None:
                 octet_gradient[place, :width] = table_gradient[place, columns]

@@ -125,8 +125,8 @@ def describe() -> str:
         if row.is_documented:
             default = "required" if row.default is None else row.default
             lines.append((row.name, str(row.domain), default, str(row.tuning or "-")))
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     together = "random_negative_sampling_rate + shuffled_negative_sampling_rate must be from 1 to 500."
     return "\n".join([*table, "", together])
 

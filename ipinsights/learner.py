@@ -134,7 +134,9 @@ class Learner:
                 weight = parameter.data(self._ctx)
                 updater.states[index] = updater.optimizer.create_state_multi_precision(index, weight)
                 updater.states_synced[index] = True
-            moments.update(zip((f"mean:{parameter.name}", f"variance:{parameter.name}"), updater.states[index]))
+            moments.update(
+                zip((f"mean:{parameter.name}", f"variance:{parameter.name}"), updater.states[index], strict=True)
+            )
         return {**self.parameters(), **moments}
 
     def _set_num_steps(self, num_steps: int) -> None:

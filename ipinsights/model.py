@@ -64,7 +64,7 @@ class IPEncoder(mx.gluon.HybridBlock):
             return F.reshape(octets, (0, -1))
         places = F.split(octets, num_outputs=4, axis=1, squeeze_axis=True)
         widths = self.octet_widths
-        return F.concat(*[F.slice_axis(p, axis=1, begin=0, end=w) for p, w in zip(places, widths)], dim=1)
+        return F.concat(*[F.slice_axis(p, axis=1, begin=0, end=w) for p, w in zip(places, widths, strict=True)], dim=1)
 
 
 class IPInsightsNet(mx.gluon.HybridBlock):

@@ -7,6 +7,7 @@ The address encoder is small and pulled whole.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,13 +104,15 @@ class ParallelLearner:
 
     def step(self, batch: Records) -> mx.nd.NDArray:
         """Take one step on a batch of any size, and give the scores (batch,) before it."""
+        parts = _split(batch, len(self._devices))
         shares = [
             _Share(self._table.pull(part.entity_rows, device), part, device)
-            for part, device in zip(_split(batch, len(self._devices)), self._devices)
+            # A batch smaller than the number of devices has fewer parts than devices.
+            for part, device in zip(parts, self._devices, strict=False)
         ]
         with mx.autograd.record():
             scores = [self._score(share.pulled.embeddings(), share.octet_rows) for share in shares]
-            losses = [self._loss(score, share.labels) for score, share in zip(scores, shares)]
+            losses = [self._loss(score, share.labels) for score, share in zip(scores, shares, strict=True)]
         # The loss is a mean over all records of the step, whichever device and host they are on.
         weight = 1 / (len(batch) * (self._store.num_workers if self._in_step else 1))
         mx.autograd.backward(losses, [mx.nd.full(loss.shape, weight, ctx=loss.context) for loss in losses])
@@ -269,4 +272,4 @@ def _split(batch: Records, num_parts: int) -> list[Records]:
     """Cut a batch into as many parts, or as many as it has records, as equal as can be."""
     num_parts = min(num_parts, len(batch))
     ends = [len(batch) * part // num_parts for part in range(num_parts + 1)]
-    return [batch[start:end] for start, end in zip(ends, ends[1:])]
+    return [batch[start:end] for start, end in itertools.pairwise(ends)]

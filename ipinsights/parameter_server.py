@@ -13,7 +13,7 @@ import logging
 import math
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from ipinsights._mxnet import mx
 from ipinsights.team import Team
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -250,7 +250,7 @@ class StoreTeam(Team):
     def any_of(self, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Give what any host has: the bits of all, eight in a byte (n,), or-ed."""
         parts = np.array_split(bits, -(-len(bits) // _PART_BYTES))
-        return np.concatenate([self._any_of(key, part) for part, key in zip(parts, self._keys)])
+        return np.concatenate([self._any_of(key, part) for part, key in zip(parts, self._keys, strict=True)])
 
     def _any_of(self, key: int, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Or the bits of all hosts under a key that nobody has used before."""

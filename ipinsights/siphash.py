@@ -30,7 +30,7 @@ _KEYS = np.frombuffer(_KEY.encode(), dtype="<u8")
 _BEGINNINGS = [
     int(key) ^ constant
     for key, constant in zip(
-        np.tile(_KEYS, 2), (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573)
+        np.tile(_KEYS, 2), (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573), strict=True
     )
 ]
 _WORD, _ALL_BITS = 8, 2**64 - 1

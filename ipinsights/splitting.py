@@ -90,7 +90,7 @@ def read_events(path: Path) -> Events:
         A row is none, or its time cannot be read; names the place.
     """
     columns = [columns for file in channel_files(path) for columns in _columns(file)]
-    entities, ips, times = zip(*columns)
+    entities, ips, times = zip(*columns, strict=True)
     time = np.concatenate(times)
     order = np.argsort(time, kind="stable")
     entity = pa.chunked_array(entities).unify_dictionaries().combine_chunks()
@@ -170,7 +170,7 @@ def _parts(events: Events, names: Sequence[str], ends: Sequence[int]) -> list[Pa
     borders = [0, *ends, len(events)]
     first, last = format_times(events.times[[0, -1]]).to_pylist()
     parts = []
-    for name, start, stop in zip(names, borders, borders[1:]):
+    for name, start, stop in zip(names, borders[:-1], borders[1:], strict=True):
         if start == stop:
             raise ClientError(f"No row is left for {name}: the {len(events):,} rows are from {first} to {last}.")
         parts.append(Part(name, slice(start, stop), *format_times(events.times[[start, stop - 1]]).to_pylist()))

@@ -97,7 +97,7 @@ def ruler(size: int) -> Ranges:
 
 def csv_text(entities: Sequence[str], ips: NDArray[np.uint32]) -> str:
     """Give entities (that need no quoting) and addresses, both of the same length, as headerless CSV."""
-    return "".join(f"{entity},{ipaddress.IPv4Address(ip)}\n" for entity, ip in zip(entities, ips.tolist()))
+    return "".join(f"{entity},{ipaddress.IPv4Address(ip)}\n" for entity, ip in zip(entities, ips.tolist(), strict=True))
 
 
 def make_container_tree(

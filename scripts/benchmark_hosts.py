@@ -76,7 +76,9 @@ def throughput(batch: int) -> None:
             speeds["two hosts"].append(_speed(data, batch, "--hosts", "2"))
     for name, values in speeds.items():
         click.echo(f"{name}: {statistics.median(values):,.0f} records/s")
-    ratio = statistics.median(values / one for one, values in zip(speeds["one process"], speeds["two hosts"]))
+    ratio = statistics.median(
+        values / one for one, values in zip(speeds["one process"], speeds["two hosts"], strict=True)
+    )
     click.echo(f"ratio: {ratio:.2f}")
 
 

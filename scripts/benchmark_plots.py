@@ -61,12 +61,12 @@ def draw_growth(measured: dict[str, dict[str, list[float]]]) -> Figure:
     all_axes = figure.subplots(2, 4).flat
     for axes in all_axes[len(measured) :]:
         axes.set_axis_off()
-    for axes, (name, found) in zip(all_axes, measured.items()):
+    for axes, (name, found) in zip(all_axes, measured.items(), strict=False):
         values = [float(value) for value in found]
         medians = [statistics.median(rounds) / 1e3 for rounds in found.values()]
         spread = [
-            [median - min(rounds) / 1e3 for median, rounds in zip(medians, found.values())],
-            [max(rounds) / 1e3 - median for median, rounds in zip(medians, found.values())],
+            [median - min(rounds) / 1e3 for median, rounds in zip(medians, found.values(), strict=True)],
+            [max(rounds) / 1e3 - median for median, rounds in zip(medians, found.values(), strict=True)],
         ]
         axes.errorbar(values, medians, yerr=spread, color=COLOURS[0], marker=MARKERS[0], capsize=4)
         finish(axes, _LABELS[name], "thousand records per second", is_logarithmic=name in _ON_A_LOGARITHMIC_AXIS)

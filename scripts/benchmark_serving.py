@@ -155,7 +155,7 @@ def measure_cpu(folder: Path, seconds: int) -> None:
         servers["Flask + gunicorn + MXNet"] = theirs, folder / "theirs"
         rounds = [[cost(url, one, log, seconds) for url, log in servers.values()] for _ in range(ROUNDS + 1)]
     # The first round warms up.
-    for label, times in zip(servers, zip(*rounds[1:])):
+    for label, times in zip(servers, zip(*rounds[1:], strict=True), strict=True):
         click.echo(
             f"{label}: {statistics.median(times):,.0f} microseconds a request, {min(times):,.0f}-{max(times):,.0f}"
         )

@@ -76,7 +76,7 @@ def draw_runs(runs: Sequence[RunLog], labels: Sequence[str]) -> Figure:
     num_rows = math.ceil(len(panels) / num_columns)
     figure = new_figure(figsize=(5.5 * num_columns, 3.6 * num_rows + 0.3 * math.ceil(len(runs) / 2)))
     grid = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
-    for axes, metric in zip(grid, panels):
+    for axes, metric in zip(grid, panels, strict=False):
         for position, run in enumerate(runs):
             _draw_run(axes, run, metric.key, position)
         _dress(axes, metric.key)
@@ -153,7 +153,7 @@ def draw_scores(comparison: ScoreComparison) -> Figure:
         _draw_roc(panels[2], comparison)
     handles = [
         panels[0].plot([], [], color=_colour(position), linestyle=_style(position), label=f"{role}: {scores.name}")[0]
-        for position, (role, scores) in enumerate(zip(("first", "second"), comparison.both))
+        for position, (role, scores) in enumerate(zip(("first", "second"), comparison.both, strict=True))
     ]
     figure.legend(handles=handles, loc="outside lower center", frameon=False)
     return figure

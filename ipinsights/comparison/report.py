@@ -63,8 +63,8 @@ def _aligned(table: pd.DataFrame) -> list[str]:
     """Give the lines of a table: first column to the left, others to the right."""
     head, rows = [list(map(str, table.columns))], table.astype(str).to_numpy().tolist()
     if _width(head + rows) > _WIDTH:
-        head = _broken(head[0], [max(map(len, column)) for column in zip(*rows)])
-    widths = [max(map(len, column)) for column in zip(*head, *rows)]
+        head = _broken(head[0], [max(map(len, column)) for column in zip(*rows, strict=True)])
+    widths = [max(map(len, column)) for column in zip(*head, *rows, strict=True)]
     return [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
         for row in head + rows
@@ -72,14 +72,16 @@ def _aligned(table: pd.DataFrame) -> list[str]:
 
 
 def _width(rows: list[list[str]]) -> int:
-    return sum(2 + max(map(len, column)) for column in zip(*rows)) - 2
+    return sum(2 + max(map(len, column)) for column in zip(*rows, strict=True)) - 2
 
 
 def _broken(head: list[str], widths: list[int]) -> list[list[str]]:
     """Break headings at blanks so that they are not wider than what is below them, and give them line by line."""
-    columns = [textwrap.wrap(text, max(width, 1), break_long_words=False) for text, width in zip(head, widths)]
+    columns = [
+        textwrap.wrap(text, max(width, 1), break_long_words=False) for text, width in zip(head, widths, strict=True)
+    ]
     height = max(map(len, columns))
-    return [list(line) for line in zip(*([""] * (height - len(lines)) + lines for lines in columns))]
+    return [list(line) for line in zip(*([""] * (height - len(lines)) + lines for lines in columns), strict=True)]
 
 
 def _section_markdown(section: Section) -> str:

@@ -72,7 +72,7 @@ class ScoreComparison:
         columns = {}
         for position, scores in enumerate(self.both):
             moments = {"mean": scores.dot_products.mean(), "standard deviation": scores.dot_products.std()}
-            quantiles = dict(zip(_QUANTILES, np.quantile(scores.dot_products, _QUANTILES)))
+            quantiles = dict(zip(_QUANTILES, np.quantile(scores.dot_products, _QUANTILES), strict=True))
             columns[position] = {**moments, **{f"quantile {share:g}": value for share, value in quantiles.items()}}
         return pd.DataFrame(columns)
 
@@ -95,7 +95,7 @@ class ScoreComparison:
         """Give how well each finds the attacks, one column per file; None without labels."""
         if self.is_attack is None:
             return None
-        pairs = zip(self.both, self.flagged())
+        pairs = zip(self.both, self.flagged(), strict=True)
         columns = {
             position: _detection(scores.dot_products, flagged, self.is_attack)
             for position, (scores, flagged) in enumerate(pairs)

@@ -5,6 +5,7 @@ Each gives a score, HIGHER IS MORE NORMAL, as the model does. All look at traini
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,7 @@ class Evidence:
             counts={0: high - low, **{length: history.counts(numbers, ips, length) for length in _LENGTHS[1:]}},
             num_children={
                 length: history.num_children(numbers, ips, length, child)
-                for length, child in zip(_LENGTHS, _LENGTHS[1:])
+                for length, child in itertools.pairwise(_LENGTHS)
             },
             crowd={
                 0: np.full(len(ips), len(history)),
@@ -93,7 +94,7 @@ def witten_bell(evidence: Evidence) -> NDArray[np.float64]:
     Source: Witten and Bell, The zero-frequency problem, 1991 (method C).
     """
     log_density = np.zeros(len(evidence.num_rows))
-    for parent, length in zip(_LENGTHS, _LENGTHS[1:]):
+    for parent, length in itertools.pairwise(_LENGTHS):
         num_new = evidence.num_children[parent]
         total = evidence.counts[parent] + num_new
         growth = (2.0 ** (length - parent) * evidence.counts[length] + num_new) / np.maximum(total, 1)

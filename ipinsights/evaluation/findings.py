@@ -84,5 +84,5 @@ class Evaluation:
     @cached_property
     def _values(self) -> dict[tuple[str, str, str, str], tuple[float, float, float]]:
         table = self.detection
-        keys = zip(table.attacker, table.slice, table.scorer, table.metric)
-        return dict(zip(keys, zip(table.value, table.low, table.high)))
+        keys = zip(table.attacker, table.slice, table.scorer, table.metric, strict=True)
+        return dict(zip(keys, zip(table.value, table.low, table.high, strict=True), strict=True))

@@ -106,7 +106,7 @@ def draw_rocs(curves: Mapping[str, Mapping[str, tuple[list[float], list[float]]]
     num_rows = -(-len(names) // num_columns)
     figure = new_figure(figsize=(4.6 * num_columns, 3.6 * num_rows + 0.4))
     grid = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
-    for axes, name in zip(grid, names):
+    for axes, name in zip(grid, names, strict=False):
         for place, scorer in enumerate(_CURVES):
             fpr, tpr = curves[name][scorer]
             axes.plot(fpr, tpr, color=_colour(place), linestyle=_style(place), linewidth=1.8, label=scorer)

@@ -132,7 +132,7 @@ def _alerts(evaluation: Evaluation) -> list[Section]:
         return []
     chosen = evaluation.alerts[evaluation.alerts.slice == "all"]
     table = chosen.pivot_table(index="scorer", columns="fpr", values="alerts_per_1000").reindex(SCORERS[:-1])
-    rows = [[scorer, *map(_alerts_text, values)] for scorer, values in zip(table.index, table.to_numpy())]
+    rows = [[scorer, *map(_alerts_text, values)] for scorer, values in zip(table.index, table.to_numpy(), strict=True)]
     columns = ["score", *(f"{1000 * fpr:g} asked for" for fpr in table.columns)]
     remark = "Thresholds are from the calibration events; 0.0 says that a score is too coarse to be set so low."
     return [Section("Alerts per 1,000 ordinary events of the test", pd.DataFrame(rows, columns=columns), (remark,))]

@@ -58,7 +58,7 @@ def _records(lines: pa.BinaryArray, clock: _Clock) -> Records:
     reasons[(reasons == Reason.NONE) & mask(line.is_null())] = Reason.MALFORMED
     reasons[(reasons == Reason.NONE) & mask(event.is_null())] = Reason.OTHER
     named = pc.if_else(pc.equal(invalid, b"invalid user "), "yes", "no")
-    fields = dict(zip(_FIELDS, (as_text(event), as_text(method), as_text(host), named)))
+    fields = dict(zip(_FIELDS, (as_text(event), as_text(method), as_text(host), named), strict=True))
     return Records(as_text(user), as_text(ip), *clock.read(as_text(time)), reasons, _KNOWN_FIELDS, fields.get)
 
 

@@ -10,7 +10,7 @@ import itertools
 import re
 import textwrap
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any, Callable, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ from ipinsights.extraction.records import Reason, Records, as_text, mask, timele
 from ipinsights.timestamps import localized, parse_times
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 

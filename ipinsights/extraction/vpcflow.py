@@ -7,7 +7,7 @@ then the fields are the default ones. A dash is a field that does not apply; NOD
 from __future__ import annotations
 
 import re
-from typing import IO, TYPE_CHECKING, Callable
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,7 @@ from ipinsights.extraction.records import Reason, Records, as_text, blank_or_non
 from ipinsights.timestamps import parse_times
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from ipinsights.extraction.records import Columns
 

@@ -67,4 +67,7 @@ def _matched(lines: pa.BinaryArray) -> list[Any]:
     usual = pc.extract_regex(lines, _USUAL)
     missed = usual.is_null()
     found = pc.extract_regex(lines.filter(missed), _ANY)
-    return [pc.replace_with_mask(column, missed, rest) for column, rest in zip(usual.flatten(), found.flatten())]
+    return [
+        pc.replace_with_mask(column, missed, rest)
+        for column, rest in zip(usual.flatten(), found.flatten(), strict=True)
+    ]

@@ -100,7 +100,7 @@ def _split_plain_csv(body: bytes) -> Pairs | None:
         return None
     try:
         rows = [line.split(",") for line in body.decode("utf-8-sig").split("\n") if line]
-        entities, texts = zip(*rows)
+        entities, texts = zip(*rows, strict=True)
         return _pairs(entities, texts)
     except (ValueError, _RecordError):
         return None
@@ -141,7 +141,7 @@ def _instance_pairs(instances: Iterable[Any]) -> Pairs:
     features = [_features(index, instance) for index, instance in enumerate(instances)]
     if not features:
         return Pairs(np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint32))
-    return _pairs(*zip(*features))
+    return _pairs(*zip(*features, strict=True))
 
 
 def _features(index: int, instance: Any) -> tuple[str, str]:

@@ -132,8 +132,10 @@ def _columns(
 
 def _few_records(columns: Mapping[str, NDArray[Any]], style: _Style) -> bytes:
     """Give records as the original does, one after the other."""
-    rows = zip(*(values.tolist() for values in columns.values()))
-    return style.between.join(map(style.encoder.encode, (dict(zip(columns, row)) for row in rows))).encode()
+    rows = zip(*(values.tolist() for values in columns.values()), strict=True)
+    return style.between.join(
+        map(style.encoder.encode, (dict(zip(columns, row, strict=True)) for row in rows))
+    ).encode()
 
 
 def _many_records(columns: Mapping[str, NDArray[Any]], style: _Style) -> bytes:
@@ -144,7 +146,7 @@ def _many_records(columns: Mapping[str, NDArray[Any]], style: _Style) -> bytes:
         between = b"}%b%b" % (style.between.encode(), openings[0])
         return b"%b%b}" % (openings[0], _numbers(columns[_SCORE], between)[1:-1])
     texts = chain.from_iterable(
-        (repeat(opening), _texts(columns[key], style)) for opening, key in zip(openings, columns)
+        (repeat(opening), _texts(columns[key], style)) for opening, key in zip(openings, columns, strict=True)
     )
     return style.between.encode().join(map(b"".join, zip(*texts, repeat(b"}"))))
 
@@ -167,4 +169,4 @@ def _numbers(values: NDArray[Any], comma: bytes) -> bytes:
     doubles[differs] = np.nan
     # There orjson writes null.
     rest = orjson.dumps(doubles, option=orjson.OPT_SERIALIZE_NUMPY).replace(b",", comma).split(b"null")
-    return b"".join(chain.from_iterable(zip(rest, [*texts, b""])))
+    return b"".join(chain.from_iterable(zip(rest, [*texts, b""], strict=True)))

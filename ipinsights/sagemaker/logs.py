@@ -223,7 +223,7 @@ class JobLog(Callback):
             state.num_records, state.num_batches, self._max_records, self._max_batches, num_resets, 0, 0,
         )  # fmt: skip
         emit_metrics(
-            dict(zip(_COUNTERS, counts)),
+            dict(zip(_COUNTERS, counts, strict=True)),
             start=self._job_start if start is None else start,
             dimensions={**self._dimensions, **meta},
         )

@@ -14,7 +14,7 @@ import selectors
 import time
 from functools import lru_cache
 from selectors import EVENT_READ, EVENT_WRITE
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 from gunicorn.http.parser import RequestParser
 from gunicorn.workers.sync import SyncWorker
@@ -23,7 +23,7 @@ from ipinsights.sagemaker.connection import Connection, Phase
 from ipinsights.sagemaker.exchange import exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 __all__ = ["WaitingRoomWorker"]
 

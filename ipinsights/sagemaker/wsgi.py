@@ -15,13 +15,13 @@ import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Callable, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ipinsights.errors import AlgorithmError
 from ipinsights.sagemaker.formats import JSON, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from wsgiref.types import StartResponse, WSGIEnvironment
 
     from ipinsights.sagemaker.inference import InferenceModel

@@ -39,7 +39,7 @@ def draw_search(outcomes: Sequence[Outcome], ranges: Sequence[SearchRange]) -> F
     _scatter(trials, shown, [outcome.number for outcome in shown])
     _draw_best_so_far(trials, shown)
     trials.set(xlabel="trial", ylabel=OBJECTIVE)
-    for panel, searched in zip(panels, ranges):
+    for panel, searched in zip(panels, ranges, strict=True):
         name = searched.row.name
         _scatter(panel, shown, [float(outcome.values[name]) for outcome in shown])
         panel.set(xlabel=name, xscale="log" if searched.is_logarithmic else "linear")

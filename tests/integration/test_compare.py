@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 import runpy
@@ -224,5 +225,5 @@ class TestGuide:
         else:
             done = run_command(*arguments, folder=tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
-        for option, name in zip(arguments, arguments[1:]):
+        for option, name in itertools.pairwise(arguments):
             assert option not in {"--markdown", "--json", "--plot", "--junit"} or (tmp_path / name).stat().st_size > 0

@@ -97,7 +97,7 @@ def test_pages_do_what_they_say(pages: list[str], tmp_path: Path) -> None:
     """Commands of pages that follow each other, in an empty folder with a clone's Makefile, print what is shown."""
     lay_out_clone(tmp_path)
     typed = [command for page in pages for command in commands(ROOT / page)]
-    for command, printed in zip(typed, type_all(typed, tmp_path)):
+    for command, printed in zip(typed, type_all(typed, tmp_path), strict=True):
         if command.output:
             assert_alike(command.output, printed)
 

@@ -80,7 +80,7 @@ class TestTransform:
         assert (done.returncode, done.stderr) == (0, "Files transformed: 3; outputs that were there already: 0.\n")
         targets = [out / "deep" / "large.csv.out", out / "small.csv.out", out / "alone.csv.out"]
         assert sorted(path for path in out.rglob("*") if path.is_file()) == sorted(targets)
-        for source, target in zip([*sources, alone], targets):
+        for source, target in zip([*sources, alone], targets, strict=True):
             assert target.read_text().splitlines() == expected_lines(model, source)
 
     def test_formats(self, model: Path, tmp_path: Path) -> None:

@@ -128,8 +128,8 @@ def test_two_hosts_take_the_steps_of_one_with_both_their_records(tmp_path: Path,
     for name, parameter in alone.net.collect_params().items():
         parameter.set_data(mx.nd.array(start[name]))
     first, second = records()
-    for one, other in zip(first[:2], second[:2]):
-        alone.step(Records(*(np.concatenate(pair) for pair in zip(one, other))))
+    for one, other in zip(first[:2], second[:2], strict=True):
+        alone.step(Records(*(np.concatenate(pair) for pair in zip(one, other, strict=True))))
     with mx.autograd.record():
         batch = Records(*first[2])
         loss = alone._loss(alone._forward(batch.entity_rows, batch.ips), mx.nd.array(batch.labels))

@@ -33,7 +33,7 @@ def rows_of(content: bytes) -> list[tuple[str, int]]:
     blocks = list(read_blocks(io.BytesIO(content), name="x.csv"))
     for block in blocks:
         assert block.entities.tolist() == hash_entities(block.columns[0].to_pylist()).tolist()
-    return [row for block in blocks for row in zip(block.columns[0].to_pylist(), block.ips.tolist())]
+    return [row for block in blocks for row in zip(block.columns[0].to_pylist(), block.ips.tolist(), strict=True)]
 
 
 def fault_of(content: bytes) -> str:
@@ -172,7 +172,7 @@ class TestPieces:
             if not pieces[-1]:
                 break
         assert b"".join(pieces) == content + data.TAIL.encode()
-        assert not any(one.endswith(b"\r") and next_.startswith(b"\n") for one, next_ in zip(pieces, pieces[1:]))
+        assert not any(one.endswith(b"\r") and next_.startswith(b"\n") for one, next_ in itertools.pairwise(pieces))
 
 
 class TestFaults:

@@ -82,7 +82,10 @@ class TestBytes:
         cut = data.draw(st.integers(0, len(table) - 1))
         columns = {"dot_product": table[:, 0], "ip_embedding": table, "entity_known": table[:, 0] > 0}
         blocks = [{key: values[part] for key, values in columns.items()} for part in (slice(cut), slice(cut, None))]
-        records = [dict(zip(columns, row)) for row in zip(*(values.tolist() for values in columns.values()))]
+        records = [
+            dict(zip(columns, row, strict=True))
+            for row in zip(*(values.tolist() for values in columns.values()), strict=True)
+        ]
         texts = [json.dumps(record, separators=separators) for record in records]
         expected = f'{{"predictions": [{", ".join(texts)}]}}' if media_type == JSON else "\n".join([*texts, ""])
         assert body(media_type, *(block for block in blocks if block["dot_product"].size)) == expected

@@ -34,12 +34,12 @@ def drawn(rng: np.random.Generator, *, with_ranges: bool = True) -> tuple[Prefix
 def test_victims_are_matched_and_never_at_home(rng: np.random.Generator) -> None:
     """Each ordinary event is attacked once as its own entity, by no pair of training or of the ordinary events."""
     history, ordinary, attacks = drawn(rng)
-    own = set(zip(ordinary.numbers.tolist(), ordinary.ips.tolist()))
+    own = set(zip(ordinary.numbers.tolist(), ordinary.ips.tolist(), strict=True))
     for attack in attacks.values():
         assert len(attack.victims) + attack.num_removed == len(ordinary)
         assert attack.pairs.numbers.tolist() == ordinary.numbers[attack.victims].tolist()
         assert (history.counts(attack.pairs.numbers, attack.pairs.ips, 32) == 0).all()
-        assert own.isdisjoint(zip(attack.pairs.numbers.tolist(), attack.pairs.ips.tolist()))
+        assert own.isdisjoint(zip(attack.pairs.numbers.tolist(), attack.pairs.ips.tolist(), strict=True))
 
 
 def test_where_they_come_from(rng: np.random.Generator) -> None:

@@ -27,7 +27,7 @@ TRAIN = [
 
 def pairs_of(rows: list[tuple[str, str]]) -> Pairs:
     """Give rows as training reads them."""
-    names, ips = zip(*rows)
+    names, ips = zip(*rows, strict=True)
     return Pairs(hash_entities(names), np.array([int(ipaddress.IPv4Address(ip)) for ip in ips], dtype=np.uint32))
 
 

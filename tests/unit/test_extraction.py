@@ -185,7 +185,7 @@ class TestWeb:
             [tmp_path / "access.log"], output, log_format="apache", columns=Columns(), filters=Filters()
         )
         times = format_times(events.time * 1_000_000).to_pylist()
-        pairs = zip(events.user, format_ips(events.ip).to_pylist(), times)
+        pairs = zip(events.user, format_ips(events.ip).to_pylist(), times, strict=True)
         assert output.read_text() == "".join(f"user_{user},{ip},{time}\n" for user, ip, time in pairs)
         assert (summary.num_records, summary.num_written) == (len(events), len(events))
 

@@ -37,7 +37,7 @@ def fed(content: bytes, cuts: list[int] = []) -> Framing:  # noqa: B006 - it is 
     """Give what is known when bytes have come in, in pieces that end where it is cut."""
     framing = Framing(LIMIT)
     ends = sorted({cut for cut in cuts if cut < len(content)} | {len(content)})
-    for begin, end in zip([0, *ends], ends):
+    for begin, end in zip([0, *ends], ends, strict=False):
         if not framing.is_done:
             framing.feed(content[begin:end])
     return framing

@@ -151,7 +151,7 @@ class TestParse:
     def test_either_sampling_rate_may_be_at_its_end(self, num_random: int, num_shuffled: int) -> None:
         """Each rate goes from 0 to 500, as long as the other leaves room."""
         names = "random_negative_sampling_rate", "shuffled_negative_sampling_rate"
-        rates = {name: str(rate) for name, rate in zip(names, (num_random, num_shuffled))}
+        rates = {name: str(rate) for name, rate in zip(names, (num_random, num_shuffled), strict=True)}
         assert Hyperparameters.parse({**REQUIRED, **rates}).records_per_row == 1 + num_random + num_shuffled
 
     @pytest.mark.parametrize(("num_random", "num_shuffled"), [("0", "0"), ("500", "1"), ("300", "300")])

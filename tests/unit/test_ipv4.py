@@ -90,7 +90,7 @@ class TestParseIps:
     def test_the_standard_library_agrees(self, texts: list[str]) -> None:
         """An address is what Python's ipaddress takes for one, blanks around it set aside."""
         ips, valid = parse_ips(pa.array(texts, pa.string()))
-        for text, ip, is_valid in zip(texts, ips.tolist(), valid.tolist()):
+        for text, ip, is_valid in zip(texts, ips.tolist(), valid.tolist(), strict=True):
             try:
                 expected = int(ipaddress.IPv4Address(text.strip(" \t")))
             except ValueError:

@@ -101,7 +101,7 @@ class TestManySteps:
         adam = Adam(learner)
         for records in base_batches(learner.hyperparameters, num_steps=50, rng=rng):
             batches = cut(records, learner.hyperparameters.mini_batch_size)
-            for (labels, _), batch in zip(learner.learn(records), batches):
+            for (labels, _), batch in zip(learner.learn(records), batches, strict=True):
                 assert labels.tolist() == batch.labels.tolist()
                 adam.step(batch)
         assert share_beyond(1e-5, learner, adam) < 1e-4
@@ -121,7 +121,7 @@ class TestManySteps:
         learner = CPULearner(values(learning_rate=0.001), seed=1)
         adam = Adam(learner)
         (records,) = base_batches(learner.hyperparameters, num_steps=3, rng=rng)
-        for _, batch in zip(learner.learn(records), cut(records, 10)):
+        for _, batch in zip(learner.learn(records), cut(records, 10), strict=True):
             adam.step(batch)
             assert largest_difference(learner, adam) < 1e-6
             seen = learner.net.entities.weight.data().asnumpy()

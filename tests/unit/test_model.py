@@ -104,7 +104,7 @@ class TestIPInsightsNet:
         rows = rng.integers(NUM_ENTITIES, size=8).astype(np.int32)
         ips = rng.integers(2**32, size=8).astype(np.uint32)
         params = params_of(net)
-        expected = [formula(params, row, ip) for row, ip in zip(rows.tolist(), ips.tolist())]
+        expected = [formula(params, row, ip) for row, ip in zip(rows.tolist(), ips.tolist(), strict=True)]
         # Float32 carries 7 digits; the terms of the sum are far larger than their sum.
         tolerance = 1e-5 * max(1.0, float(np.abs(expected).max()))
         plain = run(net, rows, ips)

@@ -136,7 +136,7 @@ class TestScore:
         assert learner.score(rows, ips) == pytest.approx(expected, abs=1e-7)
         monkeypatch.setattr("ipinsights.parallel.SCORING_BATCH", 10)
         assert learner.score(rows, ips) == pytest.approx(expected, abs=1e-7)
-        for mine, theirs in zip(learner.embeddings(rows, ips), alone.embeddings(rows, ips)):
+        for mine, theirs in zip(learner.embeddings(rows, ips), alone.embeddings(rows, ips), strict=True):
             assert mine == pytest.approx(theirs, abs=1e-7)
 
 

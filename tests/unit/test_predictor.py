@@ -62,7 +62,9 @@ class TestScore:
         assert (scores.dtype, scores.shape) == (np.float32, (50,))
         assert scores.tolist() == pytest.approx(expected.tolist(), rel=1e-5, abs=1e-5 * abs(expected).max())
         for found, wanted in zip(
-            (predictor.entity_embeddings(entities), predictor.ip_embeddings(ips)), learner.embeddings(rows, ips)
+            (predictor.entity_embeddings(entities), predictor.ip_embeddings(ips)),
+            learner.embeddings(rows, ips),
+            strict=True,
         ):
             assert (found.dtype, found.shape) == (np.float32, (50, vector_dim))
             assert np.abs(found - wanted).max() < 1e-5 * np.abs(wanted).max()

@@ -19,7 +19,7 @@ rows = st.lists(st.tuples(st.sampled_from([3, 2**63, 2**64 - 1]), ips), min_size
 
 def history_of(pairs: list[tuple[int, int]]) -> PrefixCounts:
     """Give the counts of some rows."""
-    entities, addresses = zip(*pairs)
+    entities, addresses = zip(*pairs, strict=True)
     return PrefixCounts(Pairs(np.array(entities, dtype=np.uint64), np.array(addresses, dtype=np.uint32)))
 
 
@@ -42,7 +42,8 @@ class TestAgainstOneByOne:
         addresses = np.array([ip for _, ip in known], dtype=np.uint32)
         own = [[ip for other, ip in train if other == entity] for entity, _ in known]
         assert history.counts(numbers, addresses, length).tolist() == [
-            sum(common_bits(ip, other) >= length for other in others) for (_, ip), others in zip(known, own)
+            sum(common_bits(ip, other) >= length for other in others)
+            for (_, ip), others in zip(known, own, strict=True)
         ]
         assert history.crowd_counts(addresses, length).tolist() == [
             sum(common_bits(ip, other) >= length for _, other in train) for _, ip in known
@@ -50,10 +51,10 @@ class TestAgainstOneByOne:
         child = max(parent, length)
         assert history.num_children(numbers, addresses, parent, child).tolist() == [
             len({other >> (32 - child) for other in others if common_bits(ip, other) >= parent})
-            for (_, ip), others in zip(known, own)
+            for (_, ip), others in zip(known, own, strict=True)
         ]
         assert history.longest_prefix(numbers, addresses).tolist() == [
-            max(common_bits(ip, other) for other in others) for (_, ip), others in zip(known, own)
+            max(common_bits(ip, other) for other in others) for (_, ip), others in zip(known, own, strict=True)
         ]
 
     @given(rows)
@@ -61,7 +62,7 @@ class TestAgainstOneByOne:
         """Rows come back sorted by entity and address, and those of an entity lie together."""
         history = history_of(train)
         numbers, addresses = history.row(np.arange(len(history)))
-        assert list(zip(history.entities[numbers].tolist(), addresses.tolist())) == sorted(train)
+        assert list(zip(history.entities[numbers].tolist(), addresses.tolist(), strict=True)) == sorted(train)
         low, high = history.rows_of(np.arange(len(history.entities)))
         assert (high - low).tolist() == np.bincount(numbers).tolist()
 

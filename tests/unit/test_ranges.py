@@ -102,7 +102,7 @@ def test_load_ranges_gives_back_any_table(tmp_path_factory: pytest.TempPathFacto
     """Whatever ascending ranges are written are read."""
     bounds = sorted(edges)[: len(edges) // 2 * 2]
     path = tmp_path_factory.mktemp("tables") / "table.tsv"
-    path.write_text("".join(f"{a}\t{b}\t1\tXX\tname\n" for a, b in zip(bounds[::2], bounds[1::2])))
+    path.write_text("".join(f"{a}\t{b}\t1\tXX\tname\n" for a, b in zip(bounds[::2], bounds[1::2], strict=True)))
     ranges = load_ranges(path)
     assert ranges.first.tolist() == bounds[::2]
     assert ranges.last.tolist() == bounds[1::2]

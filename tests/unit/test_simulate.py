@@ -167,8 +167,8 @@ def test_too_small_a_simulation_is_refused(num_users: int, num_days: int, messag
 def test_attack_test_is_half_good_half_attacks(few: Events) -> None:
     """As many attacks as good rows, mixed; the good ones are log-ins of the test day, none taken twice."""
     test = attack_test(few, ruler(1000), num_good=50, rng=np.random.default_rng(1))
-    last_day = Counter(zip(few.user[few.splits()[2]].tolist(), few.ip[few.splits()[2]].tolist()))
-    good = Counter(zip(test.user[test.label == 0].tolist(), test.ip[test.label == 0].tolist()))
+    last_day = Counter(zip(few.user[few.splits()[2]].tolist(), few.ip[few.splits()[2]].tolist(), strict=True))
+    good = Counter(zip(test.user[test.label == 0].tolist(), test.ip[test.label == 0].tolist(), strict=True))
     assert len(test) == 100
     assert Counter(test.label.tolist()) == {0: 50, 1: 50}
     assert test.label[:50].any()

@@ -119,7 +119,7 @@ class TestPartsByFraction:
         parts = parts_by_fraction(some, shares)
         assert [part.rows.start for part in parts] == [0, *(part.rows.stop for part in parts[:-1])]
         assert parts[-1].rows.stop == size
-        for part, share in zip(parts, shares):
+        for part, share in zip(parts, shares, strict=True):
             assert abs(part.rows.stop - part.rows.start - share * size) <= 1
 
     @pytest.mark.parametrize("shares", [(0.8, 0.1, 0.2), (1, 0, 0), (0, 0.5, 0.5), (1.2, -0.4, 0.2),

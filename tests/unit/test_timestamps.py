@@ -93,7 +93,7 @@ class TestParseTimes:
     def test_a_time_does_not_depend_on_its_company(self, texts: list[str]) -> None:
         """The quick way for columns that are all RFC 3339 has the answer of the thorough one."""
         times, timed = parse_times(pa.array(texts, pa.string()))
-        for text, time, valid in zip(texts, times, timed):
+        for text, time, valid in zip(texts, times, timed, strict=True):
             alone, alone_valid = parse_times(pa.array([text, "no time"]))
             assert (time, valid) == (alone[0], alone_valid[0])
             assert valid or time == 0

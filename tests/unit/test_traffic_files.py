@@ -56,7 +56,10 @@ def rows_of(path: Path) -> list[tuple[str, ...]]:
 
 def as_texts(user: NDArray[np.int32], ip: NDArray[np.uint32]) -> list[tuple[str, str]]:
     """Pairs as they should be written, by way of the standard library."""
-    return [(f"user_{number}", str(IPv4Address(address))) for number, address in zip(user.tolist(), ip.tolist())]
+    return [
+        (f"user_{number}", str(IPv4Address(address)))
+        for number, address in zip(user.tolist(), ip.tolist(), strict=True)
+    ]
 
 
 def test_csv_files_hold_the_splits(few: Events, tmp_path: Path) -> None:
@@ -67,7 +70,9 @@ def test_csv_files_hold_the_splits(few: Events, tmp_path: Path) -> None:
     assert Counter(rows_of(tmp_path / "train.csv")) == Counter(train)
     assert rows_of(tmp_path / "train.csv") != train
     assert rows_of(tmp_path / "validation.csv") == validation
-    labelled = [(*pair, str(label)) for pair, label in zip(as_texts(test.user, test.ip), test.label.tolist())]
+    labelled = [
+        (*pair, str(label)) for pair, label in zip(as_texts(test.user, test.ip), test.label.tolist(), strict=True)
+    ]
     assert rows_of(tmp_path / "test.csv") == labelled
     assert counts == TrafficCounts(len(few), len(train), len(validation), 60)
 
