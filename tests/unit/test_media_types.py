@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.sagemaker.formats import (
+from ipinsights.serving.media_types import (
     CSV,
     JSON,
     JSON_LINES,

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipinsights.entities import entity_rows, hash_entities
-from ipinsights.sagemaker.formats import CSV, JSON, JSON_LINES
-from ipinsights.sagemaker.inference import InferenceModel
-from ipinsights.sagemaker.wsgi import Application
+from ipinsights.serving.media_types import CSV, JSON, JSON_LINES
+from ipinsights.serving.service import InferenceModel
+from ipinsights.serving.application import Application
 from ipinsights.testing import save_random_model
 
 PAIR = '["user_1", "192.168.1.2"]'
