@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from ipinsights.errors import AlgorithmError
 from ipinsights.serving.access_log import OTHER, RequestRecord
-from ipinsights.serving.bodies import BodyReader, DisconnectedError
+from ipinsights.serving.bodies import BodyReader
 from ipinsights.serving.media_types import JSON, RequestError
-from ipinsights.serving.messages import Request, Response, refusal, send_response
+from ipinsights.serving.messages import Request, Response, refusal, send_large, send_small
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -52,7 +52,8 @@ _COUNT = (
 _RUNTIME_ROUTE = re.compile(r"/endpoints/[^/]+/invocations")
 _MAX_TRANSFORM_MB = 100
 _ROUTES = "GET /ping, GET /execution-parameters and POST /invocations"
-_CLIENT_CLOSED = 499  # what nginx logs for a client that has hung up
+# What is counted for a client that has hung up before it was answered, as in nginx.
+_CUT_OFF = Response(499, [], b"")
 _STOPPING = "The server is shutting down."
 
 
@@ -121,7 +122,7 @@ class Application:
         started = time.perf_counter()
         if self.metrics is not None:
             self.metrics.request_started(route)
-        response = Response(_CLIENT_CLOSED, [], b"")
+        response = _CUT_OFF
         try:
             response = await self._answer(request, route, receive, send)
         finally:
@@ -136,37 +137,23 @@ class Application:
 
     async def _answer(self, request: Request, route: str, receive: Receive, send: Send) -> Response:
         try:
-            response = await self._respond(request, route, receive)
-        except DisconnectedError:
-            return Response(_CLIENT_CLOSED, [], b"")
-        try:
-            with self._bodies.hold(len(response.body)):
-                await send_response(response, request, send, seconds=self.timeout, next_piece=self._in_thread)
-        except asyncio.TimeoutError:
-            _logger.warning("A client did not read its answer within %g seconds.", self.timeout)
-            return response
+            response = await self._handler(request, route)(request, receive)
+        except Exception as error:  # noqa: BLE001 - a bug must not end in a closed connection
+            response = _refusal(error, request, route)
+        if response.is_small:
+            await send_small(response, request, send)
+        else:
+            await self._send_large(response, request, send)
         if not request.is_received:
             await self._bodies.discard(receive)
         return response
 
-    async def _respond(self, request: Request, route: str, receive: Receive) -> Response:
-        from_runtime = route == "/invocations" and request.path != route
+    async def _send_large(self, response: Response, request: Request, send: Send) -> None:
         try:
-            return await self._handler(request, route)(request, receive)
-        except RequestError as error:
-            _logger.warning("Refused a request to %s with %d: %s.", route, error.status, error.reason)
-            return refusal(error.status, str(error), error.headers, from_runtime=from_runtime)
-        except AlgorithmError as error:
-            _logger.error("%s", error)  # noqa: TRY400 - the sentence says it all
-            message = str(error)
-        except DisconnectedError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a bug must not end in a closed connection
-            # The error's own text may quote the payload.
-            frames = "".join(traceback.format_tb(error.__traceback__))
-            _logger.error("A request cannot be answered: %s.\n%s", type(error).__name__, frames)  # noqa: TRY400
-            message = "This is a bug in ipinsights; the server's log tells more."
-        return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, message, from_runtime=from_runtime)
+            with self._bodies.hold(len(response.body)):
+                await send_large(response, request, send, seconds=self.timeout, next_piece=self._in_thread)
+        except asyncio.TimeoutError:
+            _logger.warning("A client did not read its answer within %g seconds.", self.timeout)
 
     def _handler(self, request: Request, route: str) -> Callable[[Request, Receive], Awaitable[Response]]:
         if not request.path:
@@ -227,3 +214,20 @@ class Application:
 
     def _count(self, what: str) -> None:
         self.log.write(_COUNT % {"now": time.time(), "what": what})
+
+
+def _refusal(error: Exception, request: Request, route: str) -> Response:
+    """Log why a request is not answered, and return the response that says so."""
+    from_runtime = route == "/invocations" and request.path != route
+    if isinstance(error, RequestError):
+        _logger.warning("Refused a request to %s with %d: %s.", route, error.status, error.reason)
+        return refusal(error.status, str(error), error.headers, from_runtime=from_runtime)
+    if isinstance(error, AlgorithmError):
+        message = str(error)
+        _logger.error("%s", message)
+    else:
+        message = "This is a bug in ipinsights; the server's log tells more."
+        # The error's own text may quote the payload.
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        _logger.error("A request cannot be answered: %s.\n%s", type(error).__name__, frames)
+    return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, message, from_runtime=from_runtime)

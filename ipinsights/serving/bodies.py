@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ipinsights.serving.messages import Receive, Request
 
-__all__ = ["BodyReader", "DisconnectedError"]
+__all__ = ["BodyReader"]
 
 _MEBIBYTE = 2**20
 # A client that is refused before it has sent its whole body may finish sending for so long. It could not read the
@@ -25,10 +25,6 @@ _DISCARD_SECONDS = 2.0
 _MIN_HELD_BYTES = 256 * _MEBIBYTE
 _NUM_HELD = 4
 _CLOSE = {"Connection": "close"}
-
-
-class DisconnectedError(Exception):
-    """The client has hung up."""
 
 
 class BodyReader:
@@ -63,23 +59,25 @@ class BodyReader:
         Raises
         ------
         RequestError
-            408, 413, 415 or 503 with a sentence.
-        DisconnectedError
-            The client has hung up.
+            408, 413, 415 or 503 with a sentence. The 408 is for a client that hangs up, too: it does not read it.
         """
         self._check_head(request)
         if request.is_received:
             return b""
+        pieces: list[bytes] = []
         try:
-            async with timeout(self._seconds):
-                return await self._read_pieces(request, receive)
-        except asyncio.TimeoutError:
-            raise RequestError(
-                HTTPStatus.REQUEST_TIMEOUT,
-                f"The payload did not arrive within {self._seconds:g} seconds.",
-                reason="the payload did not arrive in time",
-                headers=_CLOSE,
-            ) from None
+            while not request.is_received:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise self._incomplete()
+                pieces.append(message["body"])
+                request.is_received = not message.get("more_body", False)
+                request.bytes_received += len(pieces[-1])
+                self._held_bytes += len(pieces[-1])
+                self._check_size(request)
+        finally:
+            self._held_bytes -= request.bytes_received
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def discard(self, receive: Receive) -> None:
         """Receive the rest of a body that nobody needs, for a short time."""
@@ -98,23 +96,7 @@ class BodyReader:
         if int(request.headers.get(b"content-length", b"0")) > self._max_bytes:
             raise self._too_large()
 
-    async def _read_pieces(self, request: Request, receive: Receive) -> bytes:
-        pieces: list[bytes] = []
-        try:
-            while not request.is_received:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise DisconnectedError
-                pieces.append(message["body"])
-                request.is_received = not message.get("more_body", False)
-                request.bytes_received += len(pieces[-1])
-                self._held_bytes += len(pieces[-1])
-                self._check_held(request)
-        finally:
-            self._held_bytes -= request.bytes_received
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def _check_held(self, request: Request) -> None:
+    def _check_size(self, request: Request) -> None:
         if request.bytes_received > self._max_bytes:
             raise self._too_large()
         if self._held_bytes > self._max_held_bytes:
@@ -124,6 +106,14 @@ class BodyReader:
                 reason="too many large payloads are held",
                 headers={**_CLOSE, "Retry-After": "1"},
             )
+
+    def _incomplete(self) -> RequestError:
+        return RequestError(
+            HTTPStatus.REQUEST_TIMEOUT,
+            f"The payload did not arrive within {self._seconds:g} seconds.",
+            reason="the payload did not arrive",
+            headers=_CLOSE,
+        )
 
     def _too_large(self) -> RequestError:
         return RequestError(

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ipinsights.serving.access_log import request_id_of
-from ipinsights.serving.media_types import JSON
+from ipinsights.serving.media_types import JSON, JSON_LINES
 
 if sys.version_info >= (3, 11):
     from asyncio import timeout
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from ipinsights.serving.service import Answer
 
-__all__ = ["Receive", "Request", "Response", "Scope", "Send", "refusal", "send_response", "timeout"]
+__all__ = ["Receive", "Request", "Response", "Scope", "Send", "refusal", "send_large", "send_small", "timeout"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -35,6 +36,7 @@ _Header = tuple[bytes, bytes]
 # Each must be read within the timeout.
 _SLICE_BYTES = 128 * 2**10
 _TEXT = (b"Content-Type", b"text/plain; charset=utf-8")
+_MEDIA_TYPES = {media_type: [(b"Content-Type", media_type.encode())] for media_type in (JSON, JSON_LINES)}
 
 
 @dataclass(slots=True)
@@ -112,22 +114,25 @@ class Response:
     body: bytes
     rest: Iterator[bytes] | None = None
     rows: int = 0
-    bytes_sent: int = field(default=0)
+    bytes_sent: int = 0
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the body is complete and can be sent at once."""
+        return self.rest is None and len(self.body) <= _SLICE_BYTES
 
     @classmethod
     def of(cls, media_type: str, body: bytes) -> Response:
         """Return a response with a whole body."""
-        return cls(HTTPStatus.OK, [(b"Content-Type", media_type.encode())], body)
+        return cls(HTTPStatus.OK, _MEDIA_TYPES[media_type], body)
 
     @classmethod
     def begin(cls, answer: Answer) -> Response:
         """Compute the first pieces of an answer: a block of records and the end, which are all of most answers."""
-        first = list(islice(answer.pieces, 2))
+        first = b"".join(islice(answer.pieces, 2))
         third = next(answer.pieces, None)
-        response = cls.of(answer.media_type, b"".join(first))
-        response.rest = None if third is None else chain([third], answer.pieces)
-        response.rows = answer.rows
-        return response
+        rest = None if third is None else chain([third], answer.pieces)
+        return cls(HTTPStatus.OK, _MEDIA_TYPES[answer.media_type], first, rest, answer.rows)
 
 
 def refusal(
@@ -157,10 +162,17 @@ def refusal(
     return Response(status, [(b"Content-Type", JSON.encode()), *extra], json.dumps(content).encode())
 
 
-async def send_response(
+async def send_small(response: Response, request: Request, send: Send) -> None:
+    """Send a response whose body is small and complete."""
+    response.bytes_sent = len(response.body)
+    await send(_start(response, request, response.bytes_sent))
+    await send({"type": "http.response.body", "body": response.body})
+
+
+async def send_large(
     response: Response, request: Request, send: Send, *, seconds: float, next_piece: _NextPiece
 ) -> None:
-    """Send a response.
+    """Send a response slice by slice.
 
     Parameters
     ----------
@@ -169,7 +181,7 @@ async def send_response(
     send
         ASGI's function.
     seconds
-        Time in which the client must read each slice of a large body.
+        Time in which the client must read each slice.
     next_piece
         Calls a function that computes the next piece, in a thread.
 
@@ -178,18 +190,11 @@ async def send_response(
     asyncio.TimeoutError
         The client does not read.
     """
-    identifier = request.id.encode()
-    headers = [*response.headers, (b"X-Request-Id", identifier), (b"X-Amzn-RequestId", identifier)]
-    if response.rest is not None and request.version == "1.0":  # a client without chunks
+    if response.rest is not None and request.version == "1.0":  # a client that knows no chunks
         response.body += b"".join(response.rest)
         response.rest = None
-    if response.rest is None:
-        headers.append((b"Content-Length", b"%d" % len(response.body)))
-    await send({"type": "http.response.start", "status": int(response.status), "headers": headers})
-    if response.rest is None and len(response.body) <= _SLICE_BYTES:
-        response.bytes_sent = len(response.body)
-        await send({"type": "http.response.body", "body": response.body})
-        return
+    rest = response.rest
+    await send(_start(response, request, len(response.body) if rest is None else None))
     piece: bytes | None = response.body
     while piece is not None:
         for start in range(0, len(piece), _SLICE_BYTES):
@@ -197,9 +202,17 @@ async def send_response(
             async with timeout(seconds):
                 await send({"type": "http.response.body", "body": part, "more_body": True})
             response.bytes_sent += len(part)
-        rest = response.rest
-        piece = None if rest is None else await next_piece(lambda rest=rest: next(rest, None))  # type: ignore[misc]
+        piece = None if rest is None else await next_piece(partial(next, rest, None))
     await send({"type": "http.response.body", "body": b""})
+
+
+def _start(response: Response, request: Request, length: int | None) -> dict[str, Any]:
+    """Return the message that begins a response."""
+    identifier = request.id.encode()
+    headers = [*response.headers, (b"X-Request-Id", identifier), (b"X-Amzn-RequestId", identifier)]
+    if length is not None:
+        headers.append((b"Content-Length", b"%d" % length))
+    return {"type": "http.response.start", "status": response.status, "headers": headers}
 
 
 def _path_of(target: str) -> str:

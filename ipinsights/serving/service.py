@@ -139,10 +139,11 @@ class InferenceModel:
         pairs = decode(body, content_type)
         self.check_usable()
         pieces = encode(self.predictor, pairs, wanted, threshold=self.threshold)
-        return Answer(wanted.media_type, self._checked(pieces), len(pairs))
+        self.check_usable()
+        return Answer(wanted.media_type, self._checked(pieces) if wanted.verbose else pieces, len(pairs))
 
     def _checked(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield pieces that were computed before and after a check of the model file."""
+        """Yield pieces that need the model file, which is checked before and after each of them is computed."""
         for piece in pieces:
             self.check_usable()
             yield piece

@@ -43,7 +43,12 @@ _REFUSALS = {
 class Connection(ASGIProtocol):
     """A client's connection."""
 
-    _head_timer: asyncio.TimerHandle | None = None
+    # Gunicorn's own attributes.
+    _closed: bool
+    _current_request: Any
+    _body_receiver: Any
+
+    _arrival_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _is_counted = False
     _is_answered = False
@@ -63,11 +68,11 @@ class Connection(ASGIProtocol):
         self._is_counted = True
         self.worker.connections.add(self)
         super().connection_made(transport)
-        self._head_timer = self.worker.loop.call_later(self.worker.app.timeout, self._head_timeout)
+        self._start_arrival_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        self._stop_head_timer()
+        self._stop_arrival_timer()
         if self._is_counted:
             self.worker.connections.discard(self)
             super().connection_lost(exc)
@@ -77,15 +82,16 @@ class Connection(ASGIProtocol):
         if self._closed:
             return
         super().data_received(data)
-        if self._closed or self._request_ready.is_set():
-            self._stop_head_timer()
+        if self._closed or self.is_busy:
+            self._stop_arrival_timer()
             return
-        self._head_bytes += len(data)
+        if self._current_request is None:
+            self._head_bytes += len(data)
+            self._cancel_keepalive_timer()
         if self._head_bytes > _MAX_HEAD_BYTES:
             self._refuse(431)
-        elif self._head_timer is None:
-            self._cancel_keepalive_timer()
-            self._head_timer = self.worker.loop.call_later(self.worker.app.timeout, self._head_timeout)
+        elif self._arrival_timer is None:
+            self._start_arrival_timer()
 
     def eof_received(self) -> bool:
         """Answer a request of a client that sends nothing more. Return whether the connection stays open for that."""
@@ -147,17 +153,24 @@ class Connection(ASGIProtocol):
         else:
             super()._arm_keepalive_timer()
 
-    def _head_timeout(self) -> None:
-        self._head_timer = None
-        if self._head_bytes:
+    def _start_arrival_timer(self) -> None:
+        self._arrival_timer = self.worker.loop.call_later(self.worker.app.timeout, self._arrival_timeout)
+
+    def _stop_arrival_timer(self) -> None:
+        if self._arrival_timer is not None:
+            self._arrival_timer.cancel()
+            self._arrival_timer = None
+
+    def _arrival_timeout(self) -> None:
+        """Give up a request that has not arrived: the application answers if it waits for the body."""
+        self._arrival_timer = None
+        if self._current_request is not None:
+            self._body_receiver._body_wait_expired = True  # noqa: SLF001 - gunicorn's own
+            self._body_receiver._wake_waiter()  # noqa: SLF001 - gunicorn's own
+        elif self._head_bytes:
             self._refuse(408)
         else:
             self._close_transport()
-
-    def _stop_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
 
 
 class Worker(ASGIWorker):
@@ -167,11 +180,15 @@ class Worker(ASGIWorker):
     second. If it was replaced, by one with a new model, it answers a last request on each of its connections.
     """
 
+    alive: bool
+
     def init_process(self) -> None:
         """Prepare the process, then serve."""
         if hasattr(sys, "set_int_max_str_digits"):
             sys.set_int_max_str_digits(_MAX_DIGITS)
         self.connections: set[Connection] = set()
+        # Gunicorn looks up a setting in a chain of tables, and some twenty settings for each connection.
+        self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
         super().init_process()
 
     def run(self) -> None:
