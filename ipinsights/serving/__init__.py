@@ -1,0 +1,1 @@
+"""The endpoint: an HTTP server around a model."""
