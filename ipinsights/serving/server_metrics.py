@@ -1,7 +1,8 @@
 """Prometheus metrics of the endpoint, added up over all workers.
 
 Every process counts in memory-mapped files of its own, in a private folder. That is the multiprocess mode of
-``prometheus_client``. The files outlive a killed worker, so no count is lost. A process of its own exports the sum, see `metrics_exporter`.
+``prometheus_client``. The files outlive a killed worker, so no count is lost. A process of its own exports the sum, see
+`metrics_exporter`.
 """
 
 from __future__ import annotations

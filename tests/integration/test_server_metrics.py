@@ -227,8 +227,9 @@ def test_counts_never_decrease_while_workers_end(server: Counting) -> None:
 
 def test_killed_master(server: Counting) -> None:
     """The folder is removed and the port closed, even if nobody could clean up."""
-    workers = [pid for pid, command in server.children().items() if b"metrics_exporter" not in command]
     server.send("/ping 200 0")
+    server.scrape()  # by now the exporter runs under its own name
+    workers = [pid for pid, command in server.children().items() if b"metrics_exporter" not in command]
     os.kill(server.process.pid, signal.SIGKILL)
     assert server.scrape()["ipinsights_requests_total route=/ping status=200"] == 1
     for pid in workers:
@@ -240,8 +241,8 @@ def test_killed_master(server: Counting) -> None:
 
 def test_signals_to_the_whole_service(server: Counting) -> None:
     """A signal that a service manager sends to every process does not end the exporter before the server."""
-    (exporter,) = [pid for pid, command in server.children().items() if b"metrics_exporter" in command]
     server.scrape()
+    (exporter,) = [pid for pid, command in server.children().items() if b"metrics_exporter" in command]
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT):
         os.kill(exporter, number)
     assert server.scrape()["ipinsights_rows_total"] == 0
