@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import logging
 import os
 import shutil
 import signal
@@ -29,15 +28,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Exporter", "lock", "start_exporter"]
 
-_logger = logging.getLogger(__name__)
-
 _SLOW_SCRAPER_SECONDS = 10
+# Nobody waits longer for an exporter that still waits for a worker. It ends and cleans up by itself.
+_LAST_WORKER_SECONDS = 2
 # A manager of services sends these to all processes of a service. This one ends after the last worker.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Exporter:
     """A running exporter.
+
+    The exporter ends after this process and all workers, even if nobody calls `close`.
 
     Attributes
     ----------
@@ -51,10 +52,11 @@ class Exporter:
         self.port = port
 
     def close(self) -> None:
-        """End the exporter as soon as the last worker has ended."""
+        """Wait until the exporter has ended, which it does after the last worker."""
         if self._process.stdin:
             self._process.stdin.close()
-        self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_LAST_WORKER_SECONDS)
 
 
 def start_exporter(folder: Path, host: str = "127.0.0.1", port: int = 0) -> Exporter:
@@ -70,7 +72,7 @@ def start_exporter(folder: Path, host: str = "127.0.0.1", port: int = 0) -> Expo
     Returns
     -------
     Exporter
-        The running exporter. Keep it: it ends when the object is gone.
+        The running exporter. Keep the object, because the exporter ends with it.
 
     Raises
     ------
@@ -97,9 +99,7 @@ def start_exporter(folder: Path, host: str = "127.0.0.1", port: int = 0) -> Expo
             cwd=folder,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
         )
-        bound = listener.getsockname()[1]
-    _logger.info("Metrics at: http://%s:%d/metrics", host, bound)
-    return Exporter(process, host, bound)
+        return Exporter(process, host, listener.getsockname()[1])
 
 
 @contextlib.contextmanager
