@@ -30,7 +30,7 @@ _logger = logging.getLogger(__name__)
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the folder below is private
 # A request of one row takes half a millisecond, the platform allows a minute.
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
-# Statuses that the server answers with, and 499 for a client that has hung up. Others count as their hundred (418 as 400), so that labels are bounded.
+# Statuses of the server, and 499 for a client that hung up. Others count as their hundred, so that labels are bounded.
 _STATUSES = (200, 400, 404, 405, 406, 408, 411, 413, 414, 415, 417, 431, 499, 500, 501, 503)
 # These appear with 0 from the beginning, so that an alert sees the first of them as an increase.
 _EXPECTED = (200, 400, 500, 503)
