@@ -16,6 +16,7 @@ RUNTIME = [
     "numpy>=1.23,<2",
     "orjson>=3.9.15",
     "pandas>=1.5,<3",
+    "prometheus-client>=0.21",
     # from 26 on it wants numpy 2, and says so only when it is imported
     "pyarrow>=15.0.0,<26",
     "scikit-learn>=1.2",
