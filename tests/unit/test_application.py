@@ -1,12 +1,14 @@
-"""The endpoint's application, as the server calls it, under bodies and headers that nobody sends in good faith."""
+"""The application through its ASGI interface, with malformed and hostile bodies and headers too."""
 
 from __future__ import annotations
 
+import asyncio
 import copy
-import io
 import json
+import logging
+import os
 import tracemalloc
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import numpy as np
@@ -15,11 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipinsights.entities import entity_rows, hash_entities
+from ipinsights.serving.application import Application
+from ipinsights.serving.log_stream import LogStream
 from ipinsights.serving.media_types import CSV, JSON, JSON_LINES
 from ipinsights.serving.service import InferenceModel
-from ipinsights.serving.application import Application
 from ipinsights.testing import save_random_model
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOWHERE = LogStream(os.open(os.devnull, os.O_WRONLY))
 PAIR = '["user_1", "192.168.1.2"]'
 # What parsers are known to stumble over: bodies as they are, and values in the place of a pair.
 BODIES = [
@@ -92,29 +99,225 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> InferenceModel:
 
 @pytest.fixture(scope="module")
 def post(model: InferenceModel) -> Any:
-    """Give what posts a body to an application, and gives the status and the body of its answer."""
+    """Return a function that posts a body and returns status and body of the response."""
     return poster(model)
 
 
+def made(model: InferenceModel, **options: Any) -> Application:
+    """Return an application around a model."""
+    settings = {"num_workers": 2, "max_payload_mb": 6, "default": JSON, "timeout": 60, "log": NOWHERE, **options}
+    return Application(model=model, **settings)
+
+
+async def ask(
+    application: Application, method: str, path: str, pieces: list[bytes], headers: list[tuple[str, str]]
+) -> tuple[int, dict[str, str], bytes]:
+    """Send a request in pieces, and return status, headers and body of the one response."""
+    waiting, sent = list(pieces), []
+    encoded = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
+    scope = {"type": "http", "http_version": "1.1", "method": method, "path": path, "headers": encoded}
+
+    async def receive() -> dict[str, Any]:
+        if not waiting:
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": waiting.pop(0), "more_body": bool(waiting)}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await application(scope, receive, send)
+    assert [message["type"] for message in sent].count("http.response.start") == 1
+    assert not sent[-1].get("more_body", False)
+    found = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], found, b"".join(message["body"] for message in sent[1:])
+
+
+def asked(
+    application: Application, method: str, path: str, *pieces: bytes, **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    """Send a request with a Host, and return status, headers and body of the response."""
+    fields = [("Host", "x"), *((name.replace("_", "-"), value) for name, value in headers.items())]
+    if pieces:
+        fields.append(("Content-Length", str(sum(map(len, pieces)))))
+    return asyncio.run(ask(application, method, path, list(pieces), fields))
+
+
 def poster(model: InferenceModel) -> Any:
-    """Give what posts to an application around a model."""
-    application = Application(model, 2, 6, JSON)
+    """Return a function that posts a body to an application around a model."""
+    application = made(model)
 
     def post(body: bytes, content_type: str, accept: str = "") -> tuple[int, bytes]:
-        environ = {
-            "REQUEST_METHOD": "POST",
-            "PATH_INFO": "/invocations",
-            "CONTENT_LENGTH": str(len(body)),
-            "CONTENT_TYPE": content_type,
-            "HTTP_ACCEPT": accept,
-            "wsgi.input": io.BytesIO(body),
-        }
-        statuses: list[str] = []
-        pieces = application(environ, lambda status, *_: statuses.append(status))  # type: ignore[arg-type,return-value]
-        answer = b"".join(pieces)
-        return int(statuses[0][:3]), answer
+        headers = [("Host", "x"), ("Content-Type", content_type), ("Accept", accept)]
+        headers.append(("Content-Length", str(len(body))))
+        status, _, answer = asyncio.run(ask(application, "POST", "/invocations", [body], headers))
+        return status, answer
 
     return post
+
+
+class TestRoutes:
+    """Paths and methods."""
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    @pytest.mark.parametrize("path", ["/ping", "/livez"])
+    def test_probes(self, model: InferenceModel, method: str, path: str) -> None:
+        """Both probes return 200 without a body."""
+        status, headers, body = asked(made(model), method, path)
+        assert (status, headers["content-length"], body) == (200, "0", b"")
+
+    def test_a_stopping_worker_lives_and_is_not_ready(self, model: InferenceModel) -> None:
+        """Only /ping returns 503, with the reason."""
+        application = made(model, is_stopping=True)
+        assert asked(application, "GET", "/ping")[::2] == (503, b"The server is shutting down.\n")
+        assert asked(application, "GET", "/livez")[0] == 200
+
+    @pytest.mark.parametrize(
+        ("method", "path", "status", "allow"),
+        [
+            ("POST", "/ping", 405, "GET, HEAD"),
+            ("GET", "/invocations", 405, "POST"),
+            ("GET", "/endpoints/any/invocations", 405, "POST"),
+            ("GET", "/endpoints//invocations", 404, None),
+            ("GET", "http://host/ping", 200, None),
+            ("GET", "http://[::1/ping", 400, None),
+        ],
+    )
+    def test_targets(self, model: InferenceModel, method: str, path: str, status: int, allow: str | None) -> None:
+        """A wrong method gets 405, an unknown path 404, and a target may be absolute."""
+        found, headers, _ = asked(made(model), method, path)
+        assert (found, headers.get("allow")) == (status, allow)
+
+    def test_no_host(self, model: InferenceModel) -> None:
+        """HTTP/1.1 demands a Host header on every route."""
+        answer = asyncio.run(ask(made(model), "GET", "/ping", [], []))
+        assert answer[::2] == (400, b"The request has no Host header.\n")
+
+    def test_request_ids(self, model: InferenceModel) -> None:
+        """A request id is returned under both names, and made if there is none."""
+        _, sent, _ = asked(made(model), "GET", "/ping", X_Request_Id="order-17")
+        assert (sent["x-request-id"], sent["x-amzn-requestid"]) == ("order-17", "order-17")
+        assert len(asked(made(model), "GET", "/ping")[1]["x-request-id"]) >= 16
+
+
+class TestBodies:
+    """Bodies of every size and encoding."""
+
+    def test_pieces(self, model: InferenceModel) -> None:
+        """A body that arrives in pieces is scored like a whole one."""
+        whole = asked(made(model), "POST", "/invocations", b"user_1,192.168.1.2")
+        assert asked(made(model), "POST", "/invocations", b"user_1,", b"192.168", b".1.2")[::2] == whole[::2]
+        assert whole[0] == 200
+
+    def test_large_bodies_run_in_a_thread_and_small_ones_at_once(self, model: InferenceModel) -> None:
+        """Both have the same scores."""
+        application = made(model)
+        small = json.loads(asked(application, "POST", "/invocations", b"user_1,192.168.1.2")[2])["predictions"]
+        assert "_thread" not in vars(application)
+        large = json.loads(asked(application, "POST", "/invocations", b"user_1,192.168.1.2\n" * 1000)[2])["predictions"]
+        assert "_thread" in vars(application)
+        assert large == 1000 * small
+
+    def test_an_announced_body_over_the_limit_is_not_read(self, model: InferenceModel) -> None:
+        """It is refused by its length."""
+        message = b"The payload is larger than 1 MB: split it, or start the server with --max-payload-mb.\n"
+        fields = [("Host", "x"), ("Content-Length", "99999999")]
+        status, headers, body = asyncio.run(ask(made(model, max_payload_mb=1), "POST", "/invocations", [], fields))
+        assert (status, headers["connection"], body) == (413, "close", message)
+
+    def test_a_chunked_body_over_the_limit(self, model: InferenceModel) -> None:
+        """It is refused when its size is known to be too large, and the rest is discarded."""
+        fields = [("Host", "x"), ("Transfer-Encoding", "chunked")]
+        pieces = [b"a" * 2**19 for _ in range(5)]
+        assert asyncio.run(ask(made(model, max_payload_mb=1), "POST", "/invocations", pieces, fields))[0] == 413
+
+    def test_a_body_that_does_not_arrive(self, model: InferenceModel) -> None:
+        """It is answered with 408."""
+        fields = [("Host", "x"), ("Content-Length", "100")]
+        status, _, body = asyncio.run(ask(made(model, timeout=7), "POST", "/invocations", [], fields))
+        assert (status, body) == (408, b"The payload did not arrive within 7 seconds.\n")
+
+    @pytest.mark.parametrize(
+        ("encoding", "status"), [("identity", 200), ("Identity", 200), ("gzip", 415), ("GZIP", 415)]
+    )
+    def test_encodings(self, model: InferenceModel, encoding: str, status: int) -> None:
+        """Only an unpacked body is accepted, in any case of letters."""
+        answer = asked(made(model), "POST", "/invocations", b"user_1,192.168.1.2", Content_Encoding=encoding)
+        assert answer[0] == status
+
+    def test_too_many_large_bodies(self, model: InferenceModel) -> None:
+        """A worker that holds as many bytes as it may refuses further ones, and accepts them again later."""
+        application = made(model)
+        with application._bodies.hold(2**28):
+            status, headers, body = asked(application, "POST", "/invocations", b"user_1,192.168.1.2")
+            assert (status, headers["retry-after"]) == (503, "1")
+            assert body == b"The server holds too many large payloads: send this one again later.\n"
+        assert asked(application, "POST", "/invocations", b"user_1,192.168.1.2")[0] == 200
+
+    def test_a_refusal_leaves_its_reason_in_the_log(
+        self, model: InferenceModel, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The log names status and reason, and nothing of what was sent."""
+        monkeypatch.setattr(logging.getLogger("ipinsights"), "propagate", True)
+        for content_type, body in ((CSV, b"secret,x"), (JSON, b'{"instances": [{"features": ["secret", "x"]}]}')):
+            asked(made(model), "POST", "/invocations", body, Content_Type=content_type)
+        asked(made(model), "POST", "/invocations", b"secret,1.2.3.4", Accept="secret/secret")
+        asked(made(model), "GET", "/secret")
+        assert caplog.messages == [
+            "Refused a request to /invocations with 400: a row is not valid.",
+            "Refused a request to /invocations with 400: record 1 is not valid.",
+            "Refused a request to /invocations with 406: the Accept header asks for another media type.",
+            "Refused a request to other with 404: unknown path.",
+        ]
+
+    @pytest.mark.parametrize("depth", [500, 980, 1000, 1023, 1024, 2000])
+    def test_deep_json(self, post: Any, depth: int) -> None:
+        """JSON of any depth is refused with a sentence."""
+        status, answer = post(b'{"instances":[' + b"[" * depth + b"1" + b"]" * depth + b"]}", JSON)
+        assert status == 400
+        assert len(answer) < 400
+
+    def test_a_map_is_no_pair(self, post: Any) -> None:
+        """Keys of a map, or letters of a text, are not taken for entity and address."""
+        for features in ('{"values": {"u": 1, "1.2.3.4": 2}}', '"ab"'):
+            status, answer = post(f'{{"instances": [{{"features": {features}}}]}}'.encode(), JSON)
+            assert status == 400
+            assert answer.startswith(b"the payload, instance 1: an instance must be ")
+
+
+class TestModelFile:
+    """A model file that somebody changes under a server."""
+
+    @pytest.fixture
+    def opened(self, tmp_path: Path) -> tuple[Path, Application]:
+        """Return a model file and an application that has it open."""
+        file = save_random_model(tmp_path, num_entities=100, vector_dim=8, rng=np.random.default_rng(0))
+        file = file / "model_algo-1" if file.is_dir() else file
+        return file, made(InferenceModel.load(file))
+
+    @pytest.mark.parametrize("size", [None, 1000])
+    def test_overwritten_or_truncated_in_place(self, opened: tuple[Path, Application], size: int | None) -> None:
+        """The worker is not ready any more, and refuses to score."""
+        file, application = opened
+        with file.open("r+b") as stream:
+            stream.write(b"garbage")
+            if size is not None:
+                stream.truncate(size)
+        message = (
+            b"The model file was changed in use. Rename a whole model to its place, then reload the server with "
+            b"SIGHUP.\n"
+        )
+        for method, path, body in (("GET", "/ping", ()), ("POST", "/invocations", (b"user_1,192.168.1.2",))):
+            assert asked(application, method, path, *body)[::2] == (503, message)
+
+    def test_replaced_by_renaming(self, opened: tuple[Path, Application]) -> None:
+        """The opened file stays in use."""
+        file, application = opened
+        before = asked(application, "POST", "/invocations", b"user_1,192.168.1.2")[2]
+        new = file.with_name("new")
+        new.write_bytes(b"garbage")
+        new.replace(file)
+        assert asked(application, "GET", "/ping")[0] == 200
+        assert asked(application, "POST", "/invocations", b"user_1,192.168.1.2")[2] == before
 
 
 class TestFuzz:
@@ -167,8 +370,10 @@ class TestFuzz:
         assert (status, answer.splitlines()[0]) == (400, b"More than 5 rows cannot be used; the first 5:")
         assert len(post(b'{"features": ["a", "1.2.3.' + b"1" * 2**20 + b'"]}', JSON_LINES)[1]) < 300
 
-    def test_memory_does_not_grow(self, post: Any) -> None:
+    def test_memory_does_not_grow(self, post: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """Nothing of two thousand requests is kept, headers that differ each time included."""
+        # pytest keeps what is logged.
+        monkeypatch.setattr(logging.getLogger("ipinsights.serving.application"), "disabled", True)
 
         def send(numbers: range) -> int:
             for number in numbers:
@@ -213,8 +418,8 @@ class TestExecutionParameters:
         self, model: InferenceModel, num_workers: int, max_payload_mb: int, transforms: int
     ) -> None:
         """Payloads at a time, times their size, are 100 MB at the most."""
-        environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/execution-parameters"}
-        (body,) = Application(model, num_workers, max_payload_mb, JSON)(environ, lambda *_: None)  # type: ignore[arg-type,return-value]
+        application = made(model, num_workers=num_workers, max_payload_mb=max_payload_mb)
+        _, _, body = asked(application, "GET", "/execution-parameters")
         told = json.loads(body)
         assert told == {
             "MaxConcurrentTransforms": transforms,

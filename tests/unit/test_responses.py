@@ -17,8 +17,8 @@ from ipinsights.entities import hash_entities
 from ipinsights.errors import AlgorithmError
 from ipinsights.predictor import Predictor
 from ipinsights.serving import responses
-from ipinsights.serving.responses import encode, encode_columns
 from ipinsights.serving.media_types import JSON, JSON_LINES, ResponseFormat
+from ipinsights.serving.responses import encode, encode_columns
 from ipinsights.testing import save_random_model
 from ipinsights.thresholds import Threshold
 
