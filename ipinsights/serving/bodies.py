@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -59,17 +60,17 @@ class BodyReader:
         Raises
         ------
         RequestError
-            408, 413, 415 or 503 with a sentence. The 408 is for a client that hangs up, too: it does not read it.
+            400, 408, 413, 415 or 503 with a sentence.
         """
         self._check_head(request)
         if request.is_received:
             return b""
-        pieces: list[bytes] = []
+        started, pieces = time.monotonic(), []
         try:
             while not request.is_received:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise self._incomplete()
+                    raise self._incomplete(request, time.monotonic() - started)
                 pieces.append(message["body"])
                 request.is_received = not message.get("more_body", False)
                 request.bytes_received += len(pieces[-1])
@@ -107,11 +108,20 @@ class BodyReader:
                 headers={**_CLOSE, "Retry-After": "1"},
             )
 
-    def _incomplete(self) -> RequestError:
+    def _incomplete(self, request: Request, seconds: float) -> RequestError:
+        if seconds >= self._seconds:
+            return RequestError(
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"The payload did not arrive within {self._seconds:g} seconds.",
+                reason="the payload did not arrive in time",
+                headers=_CLOSE,
+            )
+        length = request.headers.get(b"content-length")
+        whole = f" of {length.decode()}" if length else ""
         return RequestError(
-            HTTPStatus.REQUEST_TIMEOUT,
-            f"The payload did not arrive within {self._seconds:g} seconds.",
-            reason="the payload did not arrive",
+            HTTPStatus.BAD_REQUEST,
+            f"The payload ended after {request.bytes_received}{whole} bytes.",
+            reason="the payload ended early",
             headers=_CLOSE,
         )
 

@@ -59,6 +59,11 @@ class Connection(ASGIProtocol):
         """Whether a whole request is being answered."""
         return self._current_request is not None and self._body_receiver._complete  # noqa: SLF001 - gunicorn's own
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether nothing more that the client sends is looked at."""
+        return self._closed
+
     def connection_made(self, transport: Transport) -> None:
         """Begin to wait for a request."""
         if len(self.worker.connections) >= self.worker.worker_connections:
@@ -79,10 +84,10 @@ class Connection(ASGIProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what a client sent, unless it was refused."""
-        if self._closed:
+        if self.is_refused:
             return
         super().data_received(data)
-        if self._closed or self.is_busy:
+        if self.is_refused or self.is_busy:
             self._stop_arrival_timer()
             return
         if self._current_request is None:
@@ -94,14 +99,16 @@ class Connection(ASGIProtocol):
             self._start_arrival_timer()
 
     def eof_received(self) -> bool:
-        """Answer a request of a client that sends nothing more. Return whether the connection stays open for that."""
+        """Answer the request of a client that sends nothing more. Return whether the connection stays open for that."""
         if self._closed:
             return False
-        if self.is_busy:
-            self._is_last = True
+        self._is_last = True
+        if self._current_request is not None:
+            if not self.is_busy:
+                self._expire_body()
             return True
-        if self._current_request is not None or self._head_bytes:
-            self._refuse(400)
+        if self._head_bytes:
+            self._refuse(400, "The request ended before it was complete.")
         return False
 
     def close_idle(self) -> None:
@@ -126,12 +133,12 @@ class Connection(ASGIProtocol):
         """Refuse what gunicorn's parser does not accept. Its own answer would repeat a part of the request."""
         self._refuse(status)
 
-    def _refuse(self, status: int) -> None:
+    def _refuse(self, status: int, reason: str = "") -> None:
         """Send a refusal, unless an answer has begun, and close the connection when the client has read it."""
         if self._closed:
             return
         if self._current_request is None or not self._is_answered:
-            reason = _REFUSALS.get(status, "The request cannot be answered.")
+            reason = reason or _REFUSALS.get(status, "The request cannot be answered.")
             _logger.warning("Refused a request with %d: %s", status, reason)
             head = f"HTTP/1.1 {status} {self._get_reason_phrase(status)}\r\nConnection: close\r\n"
             body = f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(reason) + 1}\r\n\r\n{reason}\n"
@@ -165,12 +172,16 @@ class Connection(ASGIProtocol):
         """Give up a request that has not arrived: the application answers if it waits for the body."""
         self._arrival_timer = None
         if self._current_request is not None:
-            self._body_receiver._body_wait_expired = True  # noqa: SLF001 - gunicorn's own
-            self._body_receiver._wake_waiter()  # noqa: SLF001 - gunicorn's own
+            self._expire_body()
         elif self._head_bytes:
             self._refuse(408)
         else:
             self._close_transport()
+
+    def _expire_body(self) -> None:
+        """Tell the application that the rest of the body does not arrive. Its response is still sent."""
+        self._body_receiver._body_wait_expired = True  # noqa: SLF001 - gunicorn's own
+        self._body_receiver._wake_waiter()  # noqa: SLF001 - gunicorn's own
 
 
 class Worker(ASGIWorker):

@@ -230,11 +230,20 @@ class TestBodies:
         pieces = [b"a" * 2**19 for _ in range(5)]
         assert asyncio.run(ask(made(model, max_payload_mb=1), "POST", "/invocations", pieces, fields))[0] == 413
 
-    def test_a_body_that_does_not_arrive(self, model: InferenceModel) -> None:
-        """It is answered with 408."""
+    @pytest.mark.parametrize(
+        ("timeout", "status", "message"),
+        [
+            (7, 400, b"The payload ended after 0 of 100 bytes.\n"),
+            (0, 408, b"The payload did not arrive within 0 seconds.\n"),
+        ],
+    )
+    def test_a_body_that_does_not_arrive(
+        self, model: InferenceModel, timeout: float, status: int, message: bytes
+    ) -> None:
+        """A client that hangs up early gets 400, and one that takes too long 408."""
         fields = [("Host", "x"), ("Content-Length", "100")]
-        status, _, body = asyncio.run(ask(made(model, timeout=7), "POST", "/invocations", [], fields))
-        assert (status, body) == (408, b"The payload did not arrive within 7 seconds.\n")
+        found, _, body = asyncio.run(ask(made(model, timeout=timeout), "POST", "/invocations", [], fields))
+        assert (found, body) == (status, message)
 
     @pytest.mark.parametrize(
         ("encoding", "status"), [("identity", 200), ("Identity", 200), ("gzip", 415), ("GZIP", 415)]
