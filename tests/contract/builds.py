@@ -50,23 +50,20 @@ class Case:
         Files to look at afterwards.
     stdin
         Standard input of each command.
-    environment
-        Further variables.
     """
 
     name: str
     commands: tuple[str, ...]
     outputs: tuple[str, ...] = ()
     stdin: bytes = b""
-    environment: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         return self.name
 
 
-def case(name: str, *commands: str, outputs: str = "", stdin: bytes = b"", **environment: str) -> Case:
+def case(name: str, *commands: str, outputs: str = "", stdin: bytes = b"") -> Case:
     """Return a case. `outputs` holds file names with blanks between them."""
-    return Case(name, commands, tuple(outputs.split()), stdin, tuple(environment.items()))
+    return Case(name, commands, tuple(outputs.split()), stdin)
 
 
 @dataclass(frozen=True)
@@ -105,16 +102,19 @@ class Build:
         """Run the commands of a case, and return their results."""
         if case not in self._outcomes:
             folder = lay_out(self.folder / str(len(self._outcomes)))
-            done = tuple(self._run(case, command, folder) for command in case.commands)
-            self._outcomes[case] = Outcome(case, done, folder)
+            self._outcomes[case] = Outcome(case, self.run_in(folder, *case.commands, stdin=case.stdin), folder)
         return self._outcomes[case]
 
-    def _run(self, case: Case, command: str, folder: Path) -> Done:
+    def run_in(self, folder: Path, *commands: str, stdin: bytes = b"") -> tuple[Done, ...]:
+        """Run commands in a folder that is there, one after the other."""
+        return tuple(self._run(folder, command, stdin) for command in commands)
+
+    def _run(self, folder: Path, command: str, stdin: bytes) -> Done:
         done = subprocess.run(
             self.command(*shlex.split(command)),
             cwd=folder,
-            env={**self.environment, **dict(case.environment)},
-            input=case.stdin,
+            env=dict(self.environment),
+            input=stdin,
             capture_output=True,
             check=False,
             timeout=120,

@@ -23,6 +23,11 @@ TOLERANCE = 1e-4
 
 _NUMBER = re.compile(r"-?\d+\.\d+(?:[eE][-+]?\d+)?|-?\d+[eE][-+]?\d+")
 _MOST_LINES = 60
+_OF_LIBRARIES = (
+    re.compile(r"\AUsage: (?:.*\n)+?\n(?=Error: )"),
+    re.compile(r"(?<=^Error: )No such option.*", re.MULTILINE),
+    re.compile(r"(?<=cannot be read as Parquet: ).*"),
+)
 
 
 @dataclass(frozen=True)
@@ -91,8 +96,10 @@ def decoded(content: bytes) -> str:
 
 
 def own_words(text: str) -> str:
-    """Remove the usage lines that click puts before an error: their words differ between its versions."""
-    return re.sub(r"\AUsage: (?:.*\n)+?\n(?=Error: )", "", text)
+    """Remove the words of libraries, which differ between their versions."""
+    for words in _OF_LIBRARIES:
+        text = words.sub("", text)
+    return text
 
 
 def _as_text(name: str, content: bytes) -> str:

@@ -13,7 +13,6 @@ _MASKS = (
     (r"(Process )\d+( is a )", r"\1#\2"),
     # modules move
     (r"(Reading default configuration from )[\w.]+:", r"\1#:"),
-    (r'("?(?:ipinsights|python|numpy)"?(?::|  ) ?)"?\d+\.\d+[^"\s,]*"?', r"\1#"),
 )
 _VALUES = (
     (r"(<score>=|<loss>=)[-+.\de]+", r"\1#"),
