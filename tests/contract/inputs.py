@@ -34,6 +34,7 @@ def _write_packed(folder: Path) -> None:
     model = folder / "model" / "model_algo-1"
     shutil.copytree(model.parent, folder / "guarded")
     shutil.copy(folder / "threshold.json", folder / "guarded")
+    shutil.copytree(model.parent, folder / "tree" / "model")
     with tarfile.open(folder / "model.tar.gz", "w:gz") as archive:
         archive.add(model, "model_algo-1")
     for name in ("pairs.csv", "logs/apache.log"):

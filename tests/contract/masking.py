@@ -10,6 +10,7 @@ _MASKS = (
     (r"(Time cost=|Speed: |throughput=)\d+(?:\.\d+)?(?:e[-+]\d+)?", r"\1#"),
     (r'("(?:Start|End)Time": )\d+(?:\.\d+)?', r"\1#"),
     (r'((?:\.|setup|total)time": )\{"sum": [^}]*\}', r"\1#"),
+    (r'(Wrote checkpoint ".*" in )\d+\.\d+', r"\1#"),
     (r"(Process )\d+( is a )", r"\1#\2"),
     # modules move
     (r"(Reading default configuration from )[\w.]+:", r"\1#:"),

@@ -5,18 +5,20 @@ from __future__ import annotations
 from .builds import Case, case
 
 
-def job(name: str, options: str = "", *before: str, dim: int = 8, files: str = "", **hyperparameters: object) -> Case:
-    """Return a case that trains a small model into `new` after other commands."""
+def job(name: str, options: str = "", *, dim: int = 8, **hyperparameters: object) -> Case:
+    """Return a case that trains a small model into `new`."""
     given = {
         "num_entity_vectors": 60, "vector_dim": dim, "epochs": 2, "mini_batch_size": 100, "learning_rate": 0.01,
         **hyperparameters,
     }  # fmt: skip
     words = " ".join(f"-H {name}={value}" for name, value in given.items())
-    outputs = f"new/model_algo-1 {files}"
-    return case(name, *before, f"train --train train.csv --model-dir new {options} {words}", outputs=outputs)
+    return case(name, f"train --train train.csv --model-dir new {options} {words}", outputs="new/model_algo-1")
 
 
 PLAIN = job("plain")
+EARLY_STOPPING = job(
+    "early-stopping", "--validation validation.csv --early-stopping-patience 1", epochs=12, learning_rate=1
+)
 STEPS = job("checkpoints", "--checkpoint-dir saved --checkpoint-every 2 --keep-checkpoints 9", epochs=3)
 
 JOBS = (
@@ -30,7 +32,6 @@ JOBS = (
     job("shuffled-only", random_negative_sampling_rate=0, shuffled_negative_sampling_rate=3),
     job("no-decay-one-batch", weight_decay=0, mini_batch_size=10_000, learning_rate=0.1),
     job("published", batch_metrics_publish_interval=2, mini_batch_size=64),
-    job("early-stopping", "--validation validation.csv --early-stopping-patience 1", epochs=12, learning_rate=1),
     job("warm-start", "--initial-model model --validation validation.csv", dim=10, num_ip_encoder_layers=2),
     STEPS,
     case("map-of-a-file",
