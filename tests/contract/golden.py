@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent / "golden"
 TOLERANCE = 1e-4
 
-_NUMBER = re.compile(r"-?\d+\.\d+(?:[eE][-+]?\d+)?|-?\d+[eE][-+]?\d+")
-_MOST_LINES = 60
+# Addresses, versions and fingerprints are not numbers.
+_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+(?:e[-+]?\d+)?|e[-+]?\d+)(?!\w|\.\d)")
+_MOST_LINES = 300
 _OF_LIBRARIES = (
     re.compile(r"\AUsage: (?:.*\n)+?\n(?=Error: )"),
     re.compile(r"(?<=^Error: )No such option.*", re.MULTILINE),

@@ -112,7 +112,7 @@ OURS = (
     case("embeddings-address", "embeddings --model-dir model --ips bad-ips.txt -o e.csv", outputs="e.csv"),
     case("threshold-rate", "threshold --model-dir model --calibration calibration.csv --fpr 1.5"),
     case("threshold-few", "threshold --model-dir model --calibration entities.csv --fpr 0.01"),
-    case("threshold-network", "threshold --model-dir model --calibration calibration.csv --fpr 0.1 --allow 10.0.0.0/33"),
+    case("threshold-network", "threshold --model-dir model --calibration train.csv --fpr 0.1 --allow 10.0.0.0/33"),
     case("explain-address", "explain user_1 here --model-dir model --train train.csv"),
     case("explain-ipv6", "explain user_1 2001:db8::1 --model-dir model --train train.csv"),
     case("evaluate-label", "evaluate --model-dir model --train train.csv --test extra-columns.csv"),

@@ -14,7 +14,7 @@ import pytest
 from .artifacts import described, members, parameters
 from .builds import case
 from .masking import masked
-from .training_cases import EARLY_STOPPING, JOBS, PLAIN, STEPS
+from .training_cases import EARLY_STOPPING, JOBS, PLAIN, SEARCH, STEPS
 
 if TYPE_CHECKING:
     from .builds import Build, Case, Outcome
@@ -78,14 +78,22 @@ def test_a_job_of_the_base_is_resumed(head: Build, base: Build) -> None:
     assert members(model) == members(model_of(base.run(STEPS)))
 
 
+def test_a_search_is_the_base_s(head: Build, base: Build) -> None:
+    """A study that is continued tries and finds what the base commit tries and finds."""
+    found, expected = head.run(SEARCH), base.run(SEARCH)
+    assert [done.code for done in found.done] == [0, 0]
+    assert found.done == expected.done
+    assert found.output("best.json") == expected.output("best.json")
+
+
 def resumed(build: Build, whole: Outcome, kept: int) -> bytes:
     """Return the model of a job that finds the oldest checkpoints of another, and resumes from the last of them."""
-    begun = build.run(case(f"resume {whole.folder} {kept}"))
-    shutil.copytree(whole.folder / "saved", begun.folder / "saved")
-    checkpoints = sorted((begun.folder / "saved").iterdir())
+    folder = build.new_folder()
+    shutil.copytree(whole.folder / "saved", folder / "saved")
+    checkpoints = sorted((folder / "saved").iterdir())
     assert len(checkpoints) > kept
     for later in checkpoints[kept:]:
         later.unlink()
-    done = build.run_in(begun.folder, *STEPS.commands)
-    assert b"Resuming from checkpoint" in done[0].stdout
-    return (begun.folder / STEPS.outputs[0]).read_bytes()
+    (done,) = build.run_in(folder, *STEPS.commands)
+    assert b"Resuming from checkpoint" in done.stdout
+    return (folder / STEPS.outputs[0]).read_bytes()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from .artifacts import described
-from .golden import decoded
+from .golden import decoded, transcript
 from .masking import masked, without_values
-from .training_cases import JOBS, STEPS
+from .training_cases import JOBS, STEPS, TRIAL
 
 if TYPE_CHECKING:
     from .builds import Build, Case, Outcome
@@ -46,3 +47,8 @@ def test_names_of_checkpoints_are_the_golden_file_s(head: Build, golden: Golden)
     """A job with checkpoints leaves files of the same names."""
     names = sorted(path.name for path in (head.run(STEPS).folder / "saved").iterdir())
     golden.check("train/names-of-checkpoints", "\n".join([*names, ""]))
+
+
+def test_a_trial_of_a_search_is_the_golden_file_s(head: Build, golden: Golden) -> None:
+    """A trial is told on standard error, the best map on standard output."""
+    golden.check("train/one-trial", re.sub(r"AUC [\d.]+", "AUC #", transcript(head.run(TRIAL))))

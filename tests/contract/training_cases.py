@@ -20,6 +20,17 @@ EARLY_STOPPING = job(
     "early-stopping", "--validation validation.csv --early-stopping-patience 1", epochs=12, learning_rate=1
 )
 STEPS = job("checkpoints", "--checkpoint-dir saved --checkpoint-every 2 --keep-checkpoints 9", epochs=3)
+_TUNE = (
+    "tune --train train.csv --validation validation.csv --study study.db --tune epochs={} --seed 1"
+    " -H num_entity_vectors=60 -H vector_dim=8 -H mini_batch_size=100"
+)
+SEARCH = case(
+    "search",
+    f"{_TUNE.format('1:3')} --tune learning_rate --trials 1",
+    f"{_TUNE.format('1:3')} --tune learning_rate --trials 2 -o best.json",
+    outputs="best.json",
+)
+TRIAL = case("one-trial", f"{_TUNE.format('2:2')} --trials 1")
 
 JOBS = (
     PLAIN,
