@@ -130,7 +130,7 @@ FLOATING = (
     ),
     case(
         "threshold-allow",
-        "threshold --model-dir model --calibration calibration.csv --fpr 0.1 --allow 10.0.0.0/8 --allow 8.8.8.8 -o t.json",
+        "threshold --model-dir model --calibration train.csv --fpr 0.1 --allow 10.0.0.0/8 --allow 8.8.8.8 -o t.json",
         "score pairs.csv --model-dir model --threshold t.json",
         outputs="t.json",
     ),
