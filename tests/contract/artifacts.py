@@ -36,7 +36,7 @@ def parameters(content: bytes) -> dict[str, np.ndarray[Any, np.dtype[np.float32]
     (num_names,) = struct.unpack("<Q", stream.read(8))
     lengths_and_names = [stream.read(struct.unpack("<Q", stream.read(8))[0]).decode() for _ in range(num_names)]
     assert stream.read() == b""
-    return dict(zip(lengths_and_names, arrays))
+    return dict(zip(lengths_and_names, arrays, strict=True))
 
 
 def described(content: bytes, *, values: bool) -> str:
