@@ -218,4 +218,5 @@ def build_of_base(folder: Path) -> Build:
 
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_SET_ASIDE)}
-    return {**kept, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    # An order that depends on hashes of text would be another in each run.
+    return {**kept, "LC_ALL": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0"}

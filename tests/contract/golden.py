@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,8 @@ def _as_text(name: str, content: bytes) -> str:
     if name.endswith(".npz"):
         arrays = np.load(io.BytesIO(content), allow_pickle=False)
         return "\n".join(f"{key} {array.dtype} {array.shape}\n{array.tolist()}" for key, array in arrays.items())
+    if name.endswith(".json"):
+        return json.dumps(json.loads(content), indent=1, sort_keys=True, ensure_ascii=False)
     return masked(decoded(content))
 
 

@@ -15,6 +15,8 @@ _MASKS = (
     # modules move
     (r"(Reading default configuration from )[\w.]+:", r"\1#:"),
 )
+# `compare` shows these in an order that differs from run to run.
+_TIMES = re.compile(r"(?:^(?:\| )?[\w.]*time \(ms\).*\n)+", re.MULTILINE)
 _VALUES = (
     (r"(<score>=|<loss>=)[-+.\de]+", r"\1#"),
     (r"(binary_classification_\w+=)[-+.\de]+", r"\1#"),
@@ -23,7 +25,7 @@ _VALUES = (
 
 def masked(text: str) -> str:
     """Return a text without what differs between two runs of one build."""
-    return _replaced(text, _MASKS)
+    return _TIMES.sub(lambda lines: "".join(sorted(lines[0].splitlines(keepends=True))), _replaced(text, _MASKS))
 
 
 def without_values(text: str) -> str:
