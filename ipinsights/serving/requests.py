@@ -17,7 +17,7 @@ from ipinsights.data import Pairs, read_blocks
 from ipinsights.entities import hash_entities
 from ipinsights.errors import ClientError
 from ipinsights.ipv4 import BLANKS, explain_ip, is_ip, parse_ips
-from ipinsights.sagemaker.formats import CSV, JSON, JSON_LINES, RequestError, request_media_type
+from ipinsights.serving.media_types import CSV, JSON, JSON_LINES, RequestError, request_media_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -75,14 +75,19 @@ def decode(body: bytes, content_type: str, *, name: str = "the payload", first_l
     """
     pairs = _DECODERS[request_media_type(content_type)](body, name, first_line)
     if len(pairs) == 0:
-        raise _unreadable("The payload holds no record: send at least one pair of entity and IPv4 address.")
+        raise _unreadable(
+            "The payload holds no record: send at least one pair of entity and IPv4 address.",
+            reason="the payload holds no record",
+        )
     return pairs
 
 
 def _decode_csv(body: bytes, name: str, first_line: int) -> Pairs:
     if body.startswith(_GZIP_MAGIC):
         # What is small packed can be huge unpacked.
-        raise _unreadable("The payload is packed with gzip: send it unpacked.")
+        raise _unreadable(
+            "The payload is packed with gzip: send it unpacked.", reason="the payload is packed with gzip"
+        )
     pairs = _split_plain_csv(body) if len(body) <= _SMALL else None
     if pairs is not None:
         return pairs
@@ -90,7 +95,7 @@ def _decode_csv(body: bytes, name: str, first_line: int) -> Pairs:
     try:
         blocks = list(read_blocks(source, count_faults=False))
     except ClientError as error:
-        raise _unreadable(str(error)) from None
+        raise _unreadable(str(error), reason="a row is not valid") from None
     return Pairs(np.concatenate([block.entities for block in blocks]), np.concatenate([block.ips for block in blocks]))
 
 
@@ -110,11 +115,14 @@ def _decode_json(body: bytes, name: str, _first_line: int) -> Pairs:
     content = _parse(body, name)
     instances = content.get("instances") if isinstance(content, dict) else None
     if not isinstance(instances, list):
-        raise _unreadable(f'The payload must be {{"instances": [...]}}, each of them {_SHAPES}.')
+        raise _unreadable(
+            f'The payload must be {{"instances": [...]}}, each of them {_SHAPES}.',
+            reason="the payload has no list of instances",
+        )
     try:
         return _instance_pairs(instances)
     except _RecordError as error:
-        raise _unreadable(f"{name}, instance {error.index + 1}: {error}.") from None
+        raise _invalid(f"{name}, instance {error.index + 1}", error) from None
 
 
 def _decode_json_lines(body: bytes, name: str, first_line: int) -> Pairs:
@@ -124,7 +132,7 @@ def _decode_json_lines(body: bytes, name: str, first_line: int) -> Pairs:
     try:
         return _instance_pairs(instances)
     except _RecordError as error:
-        raise _unreadable(f"{name}:{first_line + numbers[error.index]}: {error}.") from None
+        raise _invalid(f"{name}:{first_line + numbers[error.index]}", error) from None
 
 
 _DECODERS = {CSV: _decode_csv, JSON: _decode_json, JSON_LINES: _decode_json_lines}
@@ -134,7 +142,7 @@ def _parse(text: bytes, place: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise _unreadable(f"{place}: it is no JSON: {error}.") from None
+        raise _unreadable(f"{place}: it is no JSON: {error}.", reason="the payload is not valid JSON") from None
 
 
 def _instance_pairs(instances: Iterable[Any]) -> Pairs:
@@ -148,7 +156,7 @@ def _features(index: int, instance: Any) -> tuple[str, str]:
     """Give entity and address of an instance, whichever of its shapes it has."""
     try:
         features = instance.get("data", instance)["features"]
-        entity, ip = features["values"] if isinstance(features, dict) else features
+        entity, ip = _list(features["values"] if isinstance(features, dict) else features)
     except (AttributeError, KeyError, TypeError, ValueError):
         raise _RecordError(index, f"an instance must be {_SHAPES}, this one is {_shown(instance)}") from None
     if type(entity) is int:  # in CSV a number is the text of its digits, too
@@ -157,6 +165,13 @@ def _features(index: int, instance: Any) -> tuple[str, str]:
         if not isinstance(value, str):
             raise _RecordError(index, f"the {what} must be a string, this one is {_shown(value)}")
     return entity, ip
+
+
+def _list(value: Any) -> list[Any]:
+    """Return a list as it is. A map of two keys and a text of two letters could be unpacked, too."""
+    if not isinstance(value, list):
+        raise TypeError
+    return value
 
 
 def _pairs(entities: Sequence[str], texts: Sequence[str]) -> Pairs:
@@ -186,9 +201,16 @@ def _not_an_ip(index: int, text: str) -> _RecordError:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return f"nested too deeply ({type(value).__name__})"
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
-def _unreadable(message: str) -> RequestError:
-    return RequestError(HTTPStatus.BAD_REQUEST, message)
+def _invalid(place: str, error: _RecordError) -> RequestError:
+    return _unreadable(f"{place}: {error}.", reason=f"record {error.index + 1} is not valid")
+
+
+def _unreadable(message: str, *, reason: str) -> RequestError:
+    return RequestError(HTTPStatus.BAD_REQUEST, message, reason=reason)

@@ -16,9 +16,9 @@ from ipinsights.data import Pairs
 from ipinsights.entities import hash_entities
 from ipinsights.errors import AlgorithmError
 from ipinsights.predictor import Predictor
-from ipinsights.sagemaker import encoding
-from ipinsights.sagemaker.encoding import encode, encode_columns
-from ipinsights.sagemaker.formats import JSON, JSON_LINES, ResponseFormat
+from ipinsights.serving import responses
+from ipinsights.serving.media_types import JSON, JSON_LINES, ResponseFormat
+from ipinsights.serving.responses import encode, encode_columns
 from ipinsights.testing import save_random_model
 from ipinsights.thresholds import Threshold
 
@@ -106,7 +106,7 @@ class TestAnswer:
         self, predictor: Predictor, pairs: Pairs, block_numbers: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Keys in the original's order; the dot product is the float32 product of the embeddings to 1e-6."""
-        monkeypatch.setattr(encoding, "_BLOCK_NUMBERS", block_numbers)
+        monkeypatch.setattr(responses, "_BLOCK_NUMBERS", block_numbers)
         content = json.loads(b"".join(encode(predictor, pairs, ResponseFormat(JSON, verbose=True))))
         assert len(content["predictions"]) == 300
         for record in content["predictions"]:

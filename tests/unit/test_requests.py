@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from ipinsights.data import read_blocks
 from ipinsights.entities import hash_entities
 from ipinsights.errors import ClientError
-from ipinsights.sagemaker.decoding import decode
-from ipinsights.sagemaker.formats import CSV, JSON, JSON_LINES, RequestError
+from ipinsights.serving.media_types import CSV, JSON, JSON_LINES, RequestError
+from ipinsights.serving.requests import decode
 
 # The examples of the developer guide, to the letter: that of JSON Lines has a comma and a bracket too many.
 DOCUMENTED = {

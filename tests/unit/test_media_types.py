@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.sagemaker.formats import (
+from ipinsights.serving.media_types import (
     CSV,
     JSON,
     JSON_LINES,
@@ -90,12 +88,6 @@ class TestNegotiate:
         except RequestError as error:
             found = error.status
         assert found in (JSON, JSON_LINES, 406)
-
-
-def test_a_refusal_keeps_what_is_allowed() -> None:
-    """A refused method is answered with the one that is allowed."""
-    refusal = RequestError(HTTPStatus.METHOD_NOT_ALLOWED, "Use GET.", allow="GET")
-    assert (refusal.status, str(refusal), refusal.allow) == (405, "Use GET.", "GET")
 
 
 class TestRequestMediaType:

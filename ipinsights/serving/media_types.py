@@ -35,17 +35,22 @@ class RequestError(ClientError):
     Parameters
     ----------
     status
-        Of HTTP.
+        HTTP status.
     message
-        One sentence for whoever sent it.
-    allow
-        The method that is allowed, if it is the method that is refused.
+        Sentence for the client.
+    reason
+        What the server's log says: the same without anything of what was sent.
+    headers
+        Further headers of the response.
     """
 
-    def __init__(self, status: HTTPStatus, message: str, *, allow: str | None = None) -> None:
+    def __init__(
+        self, status: HTTPStatus, message: str, *, reason: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
-        self.allow = allow
+        self.reason = reason
+        self.headers = headers
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ class ResponseFormat:
             raise RequestError(
                 HTTPStatus.NOT_ACCEPTABLE,
                 f"Accept type '{accept}' is not supported: ask for {JSON} or {JSON_LINES}, or leave the header out.",
+                reason="the Accept header asks for another media type",
             )
         _, _, media_type, wish = max(wishes, key=lambda each: each[:2])
         return cls(media_type, verbose=wish.flag("verbose"), extended=wish.flag("extended"))
@@ -111,10 +117,13 @@ def request_media_type(content_type: str) -> str:
         raise RequestError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             f"Content-Type '{content_type}' is not supported: send {CSV}, {JSON} or {JSON_LINES}.",
+            reason="the Content-Type is not supported",
         )
     if parameters.get("charset", "utf-8").lower() not in _CHARSETS:
         raise RequestError(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Charset '{parameters['charset']}' is not supported: send UTF-8."
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"Charset '{parameters['charset']}' is not supported: send UTF-8.",
+            reason="the charset is not supported",
         )
     return media_type or CSV
 
@@ -146,14 +155,20 @@ class _MediaRange:
         except ValueError:
             quality = -1.0
         if not 0 <= quality <= 1:
-            raise RequestError(HTTPStatus.NOT_ACCEPTABLE, f"Quality must be a number from 0 to 1. Got q={text}.")
+            raise RequestError(
+                HTTPStatus.NOT_ACCEPTABLE,
+                f"Quality must be a number from 0 to 1. Got q={text}.",
+                reason="a quality of the Accept header is not valid",
+            )
         return quality
 
     def flag(self, name: str) -> bool:
         value = self.parameters.get(name, "false")
         if value.lower() not in ("true", "false"):
             raise RequestError(
-                HTTPStatus.NOT_ACCEPTABLE, f"Parameter '{name}' of Accept must be True or False. Got '{value}'."
+                HTTPStatus.NOT_ACCEPTABLE,
+                f"Parameter '{name}' of Accept must be True or False. Got '{value}'.",
+                reason="a parameter of the Accept header is not valid",
             )
         return value.lower() == "true"
 

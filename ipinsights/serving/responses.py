@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 
 from ipinsights.data import Pairs
-from ipinsights.sagemaker.formats import JSON, JSON_LINES
+from ipinsights.serving.media_types import JSON, JSON_LINES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipinsights.predictor import Predictor
-    from ipinsights.sagemaker.formats import ResponseFormat
+    from ipinsights.serving.media_types import ResponseFormat
     from ipinsights.thresholds import Threshold
 
 __all__ = ["encode", "encode_columns"]
