@@ -8,7 +8,10 @@ from setuptools import find_packages, setup
 # MXNet 1.9.1 is the last release; numpy 2 no longer has the names that it imports.
 RUNTIME = [
     "click>=8.1",
-    "gunicorn>=23",
+    # The backport of asyncio.timeout.
+    "async-timeout>=4; python_version < '3.11'",
+    # 27 is the first whose ASGI worker keeps pipelined requests and bounds what it buffers. Private methods are used.
+    "gunicorn>=27,<28",
     "mxnet==1.9.1",
     "numpy>=1.23,<2",
     "orjson>=3.9.15",
@@ -22,11 +25,12 @@ RUNTIME = [
     "setuptools>=78.1.1,<81; python_version >= '3.12'",
     "threadpoolctl>=3.2",
     "tqdm>=4.66.3",
+    "uvloop>=0.19; implementation_name == 'cpython' and sys_platform != 'win32'",
 ]
 EXTRAS = {
     "report": ["matplotlib>=3.7"],
     "tune": ["optuna>=4"],
-    "bench": ["flask>=3"],
+    "bench": ["flask>=3", "granian>=2", "uvicorn>=0.30"],
     "docs": ["furo>=2024.8", "latex2mathml>=3.77", "myst-nb>=1.1", "sphinx>=7.4", "sphinx-click>=6"],
     "test": ["boto3>=1.28", "coverage>=7.10", "hypothesis>=6", "pytest>=8", "pytest-randomly>=3.15",
              "pytest-timeout>=2.3", "pytest-xdist>=3.6"],

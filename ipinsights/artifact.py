@@ -164,13 +164,13 @@ def save(
     return target
 
 
-def load(path: Path) -> Artifact:
-    """Open a model: its directory, its ``model_algo-1`` file, or the ``model.tar.gz`` SageMaker makes of it.
+def find(path: Path) -> Path:
+    """Return the file that holds a model: of a directory the model itself, or the archive.
 
     Raises
     ------
     ClientError
-        There is no model at the path, or the file is damaged or from a later version.
+        There is no model at the path.
     """
     if path.is_dir():
         found = [path / name for name in (MODEL_FILE, _TAR_FILE) if (path / name).is_file()]
@@ -182,6 +182,18 @@ def load(path: Path) -> Artifact:
         path = found[0]
     if not path.is_file():
         raise ClientError(f"There is no model at {path}: give a model directory, a {MODEL_FILE} file or a {_TAR_FILE}.")
+    return path
+
+
+def load(path: Path) -> Artifact:
+    """Open a model: its directory, its ``model_algo-1`` file, or the ``model.tar.gz`` SageMaker makes of it.
+
+    Raises
+    ------
+    ClientError
+        There is no model at the path, or the file is damaged or from a later version.
+    """
+    path = find(path)
     if is_tar(path):
         return _load_from_tar(path)
     return _load_file(path, path)

@@ -1,1 +1,1 @@
-"""The endpoint: an HTTP server around a model."""
+"""The endpoint: an ASGI application that scores requests, and the server that runs it."""
