@@ -10,11 +10,9 @@ from typing import Any
 
 from ipinsights._mxnet import mx
 from ipinsights.encoder import NUM_OCTET_ROWS, octet_rows, place_columns
+from ipinsights.initial_parameters import fill
 
 __all__ = ["IPEncoder", "IPInsightsNet", "octet_rows", "pair_scores"]
-
-# Gluon's own default; gives |score| of .003 to .008 before training at 128 dimensions, as the original has.
-_INITIAL_SCALE = 0.07
 
 
 class IPEncoder(mx.gluon.HybridBlock):
@@ -98,9 +96,9 @@ class IPInsightsNet(mx.gluon.HybridBlock):
             self.ip_encoder = IPEncoder(vector_dim, num_ip_encoder_layers, prefix="ip_")
 
     def initialize_from(self, seed: int, ctx: Any) -> None:
-        """Draw the initial parameters: weights uniform in +-0.07, biases zero."""
-        mx.random.seed(seed)
-        self.initialize(mx.init.Uniform(_INITIAL_SCALE), ctx=ctx)
+        """Set the initial parameters, see :mod:`ipinsights.initial_parameters`."""
+        self.initialize(mx.init.Zero(), ctx=ctx)
+        fill({name: parameter.data(ctx) for name, parameter in self.collect_params().items()}, seed=seed)
 
     def symbol(self) -> str:
         """Give the network as MXNet symbol JSON, with inputs ``entity_rows`` and ``octet_rows``."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipinsights._mxnet import mx
+from ipinsights.initial_parameters import draw_rows
 from ipinsights.learner import SCORING_BATCH
 from ipinsights.model import IPInsightsNet, pair_scores
 from ipinsights.model import octet_rows as octet_rows_of
@@ -203,25 +204,26 @@ class ParallelLearner:
         return dict(self.net.ip_encoder.collect_params().items())
 
     def _fill_store(self, seed: int) -> None:
-        """Put initial parameters into the store: block by block, each drawn as the table of a network of its own."""
+        """Put initial parameters into the store, block by block; the first host draws the table for all."""
         # What fills a block is its first push, and MXNet keeps the array that a worker pushed last: an empty one
         # that is pushed behind it, and forgotten, gives the memory back.
         self._command(FORGET)
+        name, row_shape = self.net.entities.weight.name, self._table.shape[1:]
         for block in range(self._table.num_blocks):
-            drawn = _net_of(self.hyperparameters, self._table.block_shape(block)[0])
-            if self._store.rank == 0 or block == 0:
-                drawn.initialize_from(seed + block, mx.cpu())
-            self._table.fill(block, drawn.entities.weight.data() if self._store.rank == 0 else None)
-            if block == 0:
-                self._fill_encoder(drawn)
+            rows = self._table.rows_of(block)
+            if self._store.rank == 0:
+                self._table.fill(block, mx.nd.array(draw_rows(name, row_shape, rows.start, rows.stop, seed=seed)))
+            else:
+                self._table.fill(block, None)
+        self._fill_encoder(seed)
         self._command(OPTIMIZE)
 
-    def _fill_encoder(self, drawn: IPInsightsNet) -> None:
+    def _fill_encoder(self, seed: int) -> None:
         self.net.ip_encoder.initialize(mx.init.Zero(), ctx=self._devices)
         self._score.hybridize(static_alloc=True)
-        values = drawn.ip_encoder.collect_params()
         for key, (name, parameter) in self._encoder_keys():
-            self._store.init(key, values[name].data())
+            drawn = draw_rows(name, parameter.shape[1:], 0, parameter.shape[0], seed=seed)
+            self._store.init(key, mx.nd.array(drawn))
             self._store.pull(key, out=parameter.list_data())
 
     def _encoder_keys(self) -> Iterator[tuple[int, tuple[str, mx.gluon.Parameter]]]:
