@@ -35,6 +35,11 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     try:
         import mxnet as mx
+    except ImportError:
+        raise ClientError(
+            "MXNet is not installed, and only training on one CPU works without it. Install it with: "
+            "pip install mxnet==1.9.1"
+        ) from None
     except OSError as error:
         raise ClientError(
             f"MXNet cannot be loaded: {error}. It needs libgomp and libquadmath; on Debian and Ubuntu: "

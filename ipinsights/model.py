@@ -6,11 +6,13 @@ is more normal. The original's encoder is unpublished; ``docs/explanation/encode
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipinsights._mxnet import mx
 from ipinsights.encoder import NUM_OCTET_ROWS, octet_rows, place_columns
-from ipinsights.initial_parameters import fill
+
+if TYPE_CHECKING:
+    from ipinsights.hyperparameters import Hyperparameters
 
 __all__ = ["IPEncoder", "IPInsightsNet", "octet_rows", "pair_scores"]
 
@@ -95,10 +97,11 @@ class IPInsightsNet(mx.gluon.HybridBlock):
             self.entities.weight.wd_mult = 0.0
             self.ip_encoder = IPEncoder(vector_dim, num_ip_encoder_layers, prefix="ip_")
 
-    def initialize_from(self, seed: int, ctx: Any) -> None:
-        """Set the initial parameters, see :mod:`ipinsights.initial_parameters`."""
-        self.initialize(mx.init.Zero(), ctx=ctx)
-        fill({name: parameter.data(ctx) for name, parameter in self.collect_params().items()}, seed=seed)
+    @classmethod
+    def of(cls, hyperparameters: Hyperparameters) -> IPInsightsNet:
+        """Return the network of a model, without values of its parameters."""
+        values = hyperparameters
+        return cls(values.num_entity_vectors, values.vector_dim, values.num_ip_encoder_layers)
 
     def symbol(self) -> str:
         """Give the network as MXNet symbol JSON, with inputs ``entity_rows`` and ``octet_rows``."""

@@ -39,7 +39,7 @@ _KINDS = ("", "mean:", "variance:")
 
 
 class ParallelLearner:
-    """Learner of one model on several devices; the same steps as :class:`~ipinsights.learner.Learner` to rounding.
+    """Learner of one model on several devices, a :class:`~ipinsights.learner.Learner`.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class ParallelLearner:
         is_first: bool = True,
     ) -> None:
         self.hyperparameters = hyperparameters
-        self.net = _net_of(hyperparameters, hyperparameters.num_entity_vectors)
+        self.net = IPInsightsNet.of(hyperparameters)
         self._devices = list(devices)
         self._store = store
         self._is_first = is_first
@@ -145,8 +145,8 @@ class ParallelLearner:
         encoder = {name: parameter.data(self._devices[0]) for name, parameter in self._encoder_params().items()}
         return {self.net.entities.weight.name: self._table, **encoder}
 
-    def snapshot(self, rows: NDArray[np.int32]) -> dict[str, Any]:
-        """Give all that the next step depends on, as :meth:`ipinsights.learner.Learner.snapshot` does.
+    def state_dict(self, rows: NDArray[np.int32]) -> dict[str, Any]:
+        """Return all but the number of steps that the next step depends on.
 
         Every host calls this at the same place, with the same ascending rows; the arrays are given to the first one.
         """
@@ -160,10 +160,12 @@ class ParallelLearner:
             self._do_to_all(ROTATE)
         return taken
 
-    def restore(self, snapshot: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int32], *, num_steps: int) -> None:
-        """Go back to a snapshot of these rows, taken after so many steps; every host calls this, the first has it."""
+    def load_state_dict(
+        self, state: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int32], *, num_steps: int
+    ) -> None:
+        """Continue from a state of these rows after ``num_steps`` steps; every host calls this, the first has it."""
         for kind in _KINDS:
-            of_kind = {name.partition(kind)[2] if kind else name: array for name, array in snapshot.items()
+            of_kind = {name.partition(kind)[2] if kind else name: array for name, array in state.items()
                        if name.startswith(kind)}  # fmt: skip
             self._do_to_all(ASSIGN, of_kind, rows)
             self._do_to_all(ROTATE)
@@ -264,10 +266,6 @@ class _Share:
         self.device = device
         self.octet_rows = mx.nd.array(octet_rows_of(part.ips), dtype="int32", ctx=device)
         self.labels = mx.nd.array(part.labels, ctx=device)
-
-
-def _net_of(hyperparameters: Hyperparameters, num_rows: int) -> IPInsightsNet:
-    return IPInsightsNet(num_rows, hyperparameters.vector_dim, hyperparameters.num_ip_encoder_layers)
 
 
 def _split(batch: Records, num_parts: int) -> list[Records]:

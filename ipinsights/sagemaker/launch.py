@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ipinsights.errors import AlgorithmError, IPInsightsError
 from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.optional_packages import require_mxnet
 from ipinsights.sagemaker import training
 from ipinsights.sagemaker.cluster import Cluster
 from ipinsights.sagemaker.stopping import held_back
@@ -45,6 +46,7 @@ def train_in_container(
     """
     job = training.Job.from_environment(environment, seed=seed, limits=limits)
     if len(environment.hosts) > 1:
+        require_mxnet()
         return Supervisor(job, Cluster.from_environment(environment), quiet=quiet).run()
     return train(job, quiet=quiet)
 
@@ -60,6 +62,7 @@ def train(job: training.Job, *, num_hosts: int = 1, quiet: bool = False) -> Path
         As :func:`train_in_container`.
     """
     if num_hosts > 1 or Hyperparameters.parse(job.hyperparameters, any_size=True).kvstore.startswith("dist"):
+        require_mxnet()
         return _play_hosts(job, num_hosts, quiet=quiet)
     return training.run(job, quiet=quiet)
 

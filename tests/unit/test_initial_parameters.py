@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import tracemalloc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights._mxnet import mx
 from ipinsights.initial_parameters import BLOCK_ROWS, draw_rows, fill
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ class TestDrawRows:
 class TestFill:
     """All parameters of a model."""
 
-    def test_arrays_of_either_library_get_equal_values(self, whole: NDArray[np.float32]) -> None:
+    def test_arrays_of_either_library_get_equal_values(self, whole: NDArray[np.float32], mx: Any) -> None:
         """NumPy's and MXNet's, each as long as it is."""
         ours = {"entity_weight": np.empty((NUM_ROWS, 3), np.float32), "ip_layer0_bias": np.empty(3, np.float32)}
         theirs = {name: mx.nd.ones(array.shape) for name, array in ours.items()}
