@@ -131,8 +131,18 @@ class TestManySteps:
         for _, batch in zip(learner.learn(records), cut(records, 10), strict=True):
             adam.step(batch)
             assert largest_difference(learner, adam) < 1e-6
-            seen = learner.net.entities.weight.data().asnumpy()
-            assert np.abs(seen - adam.params["entity_weight"]).max() < 1e-6
+            embeddings, _ = learner.embeddings(np.arange(40, dtype=np.int32), np.zeros(40, dtype=np.uint32))
+            assert np.abs(embeddings - adam.params["entity_weight"]).max() < 1e-6
+
+    def test_what_is_trained_is_the_gluon_network(self, mx: Any, rng: np.random.Generator) -> None:
+        """Its parameters are the learner's to the bit, and what is written to them through MXNet is trained on."""
+        learner = CPULearner(values(), seed=1)
+        learner.net.entities.weight.set_data(mx.nd.ones((40, 8)))
+        learner.step(random_records(10, rng=rng))
+        seen = {name: parameter.data().asnumpy() for name, parameter in learner.net.collect_params().items()}
+        assert all((seen[name] == array).all() for name, array in arrays(learner).items())
+        assert (seen["entity_weight"] == 1).all(axis=1).sum() >= 30
+        assert (seen["entity_weight"] != 1).any()
 
 
 @pytest.mark.parametrize("kind", KINDS)
