@@ -24,12 +24,12 @@ from scipy import sparse
 from scipy.special import expit
 from threadpoolctl import ThreadpoolController
 
+from ipinsights import mxnet_package
 from ipinsights.adam import Adam
 from ipinsights.artifact import parameter_shapes
 from ipinsights.encoder import Encoder, Spelling
 from ipinsights.initial_parameters import fill
 from ipinsights.learner import SCORING_BATCH, view_rows, write_rows
-from ipinsights.optional_packages import mxnet_available
 from ipinsights.pages import into_large_pages, keep_freed_memory
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ class CPULearner:
 
 def _allocate(hyperparameters: Hyperparameters) -> tuple[IPInsightsNet | None, dict[str, NDArray[np.float32]]]:
     """Return the Gluon network, None without MXNet, and the memory of all parameters by their names."""
-    if not mxnet_available():
+    if not mxnet_package.is_installed():
         shapes = parameter_shapes(hyperparameters)
         return None, {name: np.empty(shape, dtype=np.float32) for name, shape in shapes.items()}
     from ipinsights._mxnet import memory, mx

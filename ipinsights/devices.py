@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from ipinsights import mxnet_package
 from ipinsights.cpu_learner import CPULearner
 from ipinsights.errors import ClientError
-from ipinsights.optional_packages import mxnet_available
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ def choose_gpus(num_gpus: int | None) -> list[mx.Context]:
     ClientError
         More GPUs are asked for than MXNet sees, or MXNet is missing.
     """
-    if not num_gpus and not mxnet_available():
+    if not num_gpus and not mxnet_package.is_installed():
         _logger.info("MXNet is not installed: training on one CPU with NumPy alone.")
         return []
     from ipinsights._mxnet import mx

@@ -1,6 +1,6 @@
 """Measure the endpoint with wrk, beside the obvious build of one: Flask, gunicorn, MXNet's network for each request.
 
-Needs Debian's package wrk, and Flask (`pip install 'ipinsights[bench]'`). For example:
+Needs Debian's package wrk, and Flask (`pip install flask`). For example:
 
     python scripts/benchmark_serving.py
     python scripts/benchmark_serving.py --memory    # a model of 2 GB in four workers, instead
@@ -105,7 +105,7 @@ def main(measure: str | None, seconds: int) -> None:
     if shutil.which("wrk") is None:
         sys.exit("This needs the load generator wrk: apt-get install wrk.")
     if importlib.util.find_spec("flask") is None:
-        sys.exit("The endpoint it is compared with needs Flask: pip install 'ipinsights[bench]'.")
+        sys.exit("The endpoint it is compared with needs Flask: pip install flask.")
     with tempfile.TemporaryDirectory() as name:
         if measure == "memory":
             measure_memory(Path(name))

@@ -9,7 +9,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-from ipinsights.optional_packages import mxnet_available
+from ipinsights import mxnet_package
 from ipinsights.testing import logger_restored
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 
 
 # Files of which every test needs MXNet.
-collect_ignore = [] if mxnet_available() else [
+collect_ignore = [] if mxnet_package.is_installed() else [
     "unit/test_model.py", "unit/test_mxnet_shim.py", "unit/test_parallel.py", "unit/test_parameter_server.py",
     "unit/test_predictor.py",
 ]  # fmt: skip
@@ -39,7 +39,7 @@ collect_ignore = [] if mxnet_available() else [
 @pytest.fixture
 def mx() -> Any:
     """Return MXNet; without it the test is skipped."""
-    if not mxnet_available():
+    if not mxnet_package.is_installed():
         pytest.skip("needs MXNet")
     from ipinsights._mxnet import mx
 

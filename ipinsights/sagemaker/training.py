@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ipinsights
-from ipinsights import artifact
+from ipinsights import artifact, mxnet_package
 from ipinsights.bloom import BloomFilter
 from ipinsights.callbacks import ProgressBar, Speedometer
 from ipinsights.capacity import check_memory, is_large
@@ -22,7 +22,6 @@ from ipinsights.data import fingerprint, read_pairs
 from ipinsights.entities import distinct_entity_rows
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
 from ipinsights.hyperparameters import Hyperparameters
-from ipinsights.optional_packages import mxnet_available
 from ipinsights.sagemaker.continuation import Continuation, Limits, identity_of
 from ipinsights.sagemaker.crew import Alone
 from ipinsights.sagemaker.environment import Environment, failure_file
@@ -264,7 +263,7 @@ def _save(
 
 def _symbol(hyperparameters: Hyperparameters) -> str | None:
     """Return the network as MXNet symbol JSON, None without MXNet."""
-    if not mxnet_available():
+    if not mxnet_package.is_installed():
         return None
     from ipinsights.model import IPInsightsNet
 

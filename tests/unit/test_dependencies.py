@@ -16,9 +16,11 @@ FIXED_IN = {"gunicorn": "23", "mxnet": "1.9.1", "orjson": "3.9.15", "pyarrow": "
 
 
 def requirements() -> dict[str, Requirement]:
-    """Give what the package needs to run, by name."""
+    """Return what the package needs to run, with its extra ``mxnet``, by name."""
     parsed = (Requirement(text) for text in metadata.requires("ipinsights") or ())
-    return {found.name: found for found in parsed if "extra" not in str(found.marker or "")}
+    extra = 'extra == "mxnet"'
+    needed = [found for found in parsed if "extra" not in str(found.marker or "") or extra in str(found.marker)]
+    return {found.name: found for found in reversed(needed)}
 
 
 @pytest.mark.parametrize("name", FIXED_IN)
@@ -32,6 +34,12 @@ def test_the_page_tells_of_every_one() -> None:
     """Every dependency with such a bound has a row on the security page."""
     page = (ROOT / "docs" / "explanation" / "security.md").read_text(encoding="utf-8")
     assert [name for name in FIXED_IN if f"| {name} " not in page] == []
+
+
+@pytest.mark.parametrize("name", ["numpy", "pandas", "pyarrow"])
+def test_no_upper_bound_changes_what_a_user_has(name: str) -> None:
+    """The newest version of what most users have installed is always accepted."""
+    assert [bound.operator for bound in requirements()[name].specifier] == [">="]
 
 
 def test_constraints_name_what_is_needed() -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from ipinsights import mxnet_package
 from ipinsights.batches import BaseBatches
 from ipinsights.cpu_learner import CPULearner
 from ipinsights.hyperparameters import Hyperparameters
-from ipinsights.optional_packages import mxnet_available
 from ipinsights.sampling import Records
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Params = dict[str, "NDArray[np.float64]"]
 
 KINDS: list[type[Any]] = [CPULearner]
-if mxnet_available():
+if mxnet_package.is_installed():
     from ipinsights.gluon_learner import GluonLearner
 
     KINDS.append(GluonLearner)

@@ -60,7 +60,7 @@ class TestScore:
         expected = learner.score(rows, ips)
         scores = predictor.score(entities, ips)
         assert (scores.dtype, scores.shape) == (np.float32, (50,))
-        assert scores.tolist() == pytest.approx(expected.tolist(), rel=1e-5, abs=1e-5 * abs(expected).max())
+        assert scores.tolist() == pytest.approx(expected.tolist(), rel=1e-5, abs=1e-5 * float(abs(expected).max()))
         for found, wanted in zip(
             (predictor.entity_embeddings(entities), predictor.ip_embeddings(ips)),
             learner.embeddings(rows, ips),
