@@ -35,9 +35,10 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def blocker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder that keeps MXNet from being imported or found by every Python that has it on its path."""
+    """Return a folder that, on its path, leaves a Python without MXNet and without what macOS has not."""
     folder = tmp_path_factory.mktemp("blocker")
-    (folder / "sitecustomize.py").write_text('import sys\nsys.modules["mxnet"] = None\n')
+    code = 'import mmap, os, sys\nsys.modules["mxnet"] = None\ndel mmap.MADV_HUGEPAGE, os.sched_getaffinity\n'
+    (folder / "sitecustomize.py").write_text(code)
     return folder
 
 
