@@ -54,6 +54,7 @@ lint: $(INSTALLED) ## Look for mistakes, missing docstrings and imports that poi
 
 types: $(INSTALLED) ## Check the types
 	$(BIN)/mypy
+	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
 
 format: $(INSTALLED) ## Format and fix
 	$(BIN)/ruff check --fix .

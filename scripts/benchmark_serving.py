@@ -84,10 +84,10 @@ def obvious_app() -> Any:
     def invocations() -> Any:
         nonlocal learner
         from ipinsights.entities import entity_rows, hash_entities
-        from ipinsights.learner import Learner
+        from ipinsights.gluon_learner import GluonLearner
 
         if learner is None:  # MXNet does not outlive a fork: each worker has a network of its own
-            learner = Learner(Hyperparameters(SIZE["num_entities"], SIZE["vector_dim"]))
+            learner = GluonLearner(Hyperparameters(SIZE["num_entities"], SIZE["vector_dim"]))
         rows = [line.split(",") for line in request.get_data(as_text=True).splitlines()]
         entities = entity_rows(hash_entities([entity for entity, _ in rows]), SIZE["num_entities"])
         ips = np.array([int.from_bytes(map(int, ip.split(".")), "big") for _, ip in rows], dtype=np.uint32)
