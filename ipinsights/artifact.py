@@ -3,7 +3,7 @@
 ``model_algo-1`` is an uncompressed zip, as the siblings of the original write it, of
 
 - ``params``: the parameters as an MXNet NDArray file (``mx.nd.load`` reads it once unzipped);
-- ``symbol.json``: the network as an MXNet symbol;
+- ``symbol.json``: the network as an MXNet symbol, for other programs; missing if training had no MXNet;
 - ``known_entities``: which entities training saw, one byte per row of the entity table (:mod:`ipinsights.bloom`);
 - ``meta.json``: format version, hyperparameters, how entities were hashed, what it was trained on and with.
 
@@ -118,7 +118,7 @@ def save(
     directory: Path,
     *,
     params: Mapping[str, Any],
-    symbol: str,
+    symbol: str | None,
     known_entities: BloomFilter,
     hyperparameters: Hyperparameters,
     training: Mapping[str, Any],
@@ -132,7 +132,7 @@ def save(
     params
         MXNet or NumPy float32 arrays by name, exactly those of :func:`parameter_shapes`.
     symbol
-        The network as MXNet symbol JSON.
+        The network as MXNet symbol JSON; None to leave it out, where there is no MXNet.
     known_entities
         Hashes of the entities that training saw, in ``num_entity_vectors`` bytes.
     hyperparameters
@@ -151,7 +151,7 @@ def save(
         The directory cannot be written, or the disk is full.
     """
     members: dict[str, bytes | memoryview] = {
-        "symbol.json": symbol.encode(),
+        **({} if symbol is None else {"symbol.json": symbol.encode()}),
         "known_entities": known_entities.bits.data,
         "meta.json": json.dumps(_meta(hyperparameters, training), indent=2, sort_keys=True).encode(),
     }

@@ -13,7 +13,7 @@ import click
 
 import ipinsights
 from ipinsights.cli import judging, scoring, serving, traffic, training, tuning
-from ipinsights.errors import AlgorithmError, IPInsightsError, RowsError
+from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError, RowsError
 
 __all__ = ["cli", "main"]
 
@@ -54,10 +54,23 @@ def main() -> None:
         if isinstance(error, RowsError):
             click.echo(_CLEANING, err=True)
         sys.exit(error.exit_code)
+    except ImportError as error:
+        sys.exit(_unfit_packages(error))
     except Exception as error:
         _logger.exception("Unexpected failure")
         click.echo(f"{AlgorithmError.prefix}: {error!r}. This is a bug in ipinsights; please report it.", err=True)
         sys.exit(AlgorithmError.exit_code)
+
+
+def _unfit_packages(error: ImportError) -> int:
+    """Print which installed packages do not fit together, and return the exit code.
+
+    PyArrow 26 does not declare that it needs NumPy 2, so an installer accepts it next to NumPy 1.
+    """
+    is_pyarrow = str(error).startswith("pyarrow requires NumPy")
+    cure = "Install one that fits your NumPy: pip install 'pyarrow<26'" if is_pyarrow else "Install it again"
+    click.echo(f"{ClientError.prefix}: A package cannot be imported: {error}. {cure}.", err=True)
+    return ClientError.exit_code
 
 
 def _explain_if_hyperparameter(error: click.ClickException) -> None:
