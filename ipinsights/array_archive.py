@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 import mmap
-import os
 import struct
 import zipfile
 import zlib
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+
+from ipinsights.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,7 +44,7 @@ _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def write(target: Path, arrays: Mapping[str, Any], members: Mapping[str, bytes | memoryview]) -> None:
-    """Write an archive, beside the old one first and then in its place.
+    """Write an archive that replaces the old one when it is complete.
 
     Parameters
     ----------
@@ -59,20 +60,13 @@ def write(target: Path, arrays: Mapping[str, Any], members: Mapping[str, bytes |
     OSError
         The disk is full, or the directory cannot be written; nothing half-written is left.
     """
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with zipfile.ZipFile(beside, "w") as archive:
-            # First in the file, because there its numbers begin at a multiple of four bytes.
-            with _member(archive, "params") as stream:
-                _write_arrays(stream, arrays)
-            for name, content in members.items():
-                with _member(archive, name) as stream:
-                    stream.write(content)
-        _reach_disk(beside)
-        beside.replace(target)
-        _reach_disk(target.parent)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(target, is_durable=True) as file, zipfile.ZipFile(file, "w") as archive:
+        # First in the file, because there its numbers begin at a multiple of four bytes.
+        with _member(archive, "params") as stream:
+            _write_arrays(stream, arrays)
+        for name, content in members.items():
+            with _member(archive, name) as stream:
+                stream.write(content)
 
 
 def read_member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
@@ -109,15 +103,6 @@ def map_arrays(path: Path, archive: zipfile.ZipFile) -> dict[str, NDArray[np.flo
     if zlib.crc32(content) != member.CRC:
         raise ValueError("the checksum of its params is wrong")
     return _parse_arrays(content)
-
-
-def _reach_disk(path: Path) -> None:
-    """Wait until a file, or what a directory lists, would outlive a loss of power."""
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:

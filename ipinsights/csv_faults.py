@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import gzip
 import io
 import itertools
 import os
 import re
-import zlib
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, cast
 
 from tqdm import tqdm
 
 from ipinsights.errors import ClientError
+from ipinsights.files import read_errors, unpacked
 from ipinsights.ipv4 import explain_ip, is_ip
 
 if TYPE_CHECKING:
@@ -42,7 +41,6 @@ _OTHER_KINDS = {
     b"PAR1": "a Parquet file",
 }
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
-_GZIP_MAGIC = b"\x1f\x8b"
 _NUM_SHOWN = 5
 _OTHER_SEPARATORS = {";": "a semicolon", "\t": "a TAB", "|": "a bar", " ": "a space"}
 _LONGEST_SHOWN = 60
@@ -91,20 +89,15 @@ class Source:
         ClientError
             It cannot be opened, is a pipe, holds nothing, or is a damaged gzip file.
         """
-        try:
-            with self.open_raw() as raw:
-                if not raw.seekable():
-                    raise ClientError(f"{self.name} is a pipe, and can be read only once: save it to a file first.")
-                magic, size = raw.read(2), raw.seek(0, os.SEEK_END)
-                raw.seek(0)
-                if size == 0:
-                    raise ClientError(f"{self.name} is empty: it must hold at least one row of entity,ip.")
-                with _watched(raw, size, self.name, progress=progress) as stream:
-                    yield cast("IO[bytes]", gzip.GzipFile(fileobj=stream)) if magic == _GZIP_MAGIC else stream
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise ClientError(f"{self.name} is a damaged gzip file: {str(error).rstrip('.')}.") from None
-        except OSError as error:
-            raise ClientError(f"{self.name} cannot be read: {error.strerror or error}.") from None
+        with read_errors(self.name), self.open_raw() as raw:
+            if not raw.seekable():
+                raise ClientError(f"{self.name} is a pipe, and can be read only once: save it to a file first.")
+            begins, size = raw.read(2), raw.seek(0, os.SEEK_END)
+            raw.seek(0)
+            if size == 0:
+                raise ClientError(f"{self.name} is empty: it must hold at least one row of entity,ip.")
+            with _watched(raw, size, self.name, progress=progress) as stream:
+                yield unpacked(stream, begins)
 
 
 def fault_report(sources: Sequence[Source], *, num_columns: int | None, count_all: bool = True) -> str | None:

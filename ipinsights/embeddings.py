@@ -10,9 +10,10 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from ipinsights.csv_faults import Source
-from ipinsights.csv_output import csv_lines, opened_output, quoted
+from ipinsights.csv_output import csv_lines, quoted
 from ipinsights.entities import hash_entities
 from ipinsights.errors import ClientError
+from ipinsights.files import open_output
 from ipinsights.ipv4 import BLANKS, explain_ip, parse_ips
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def export_embeddings(predictor: Predictor, source: Path, output: Path, *, ips: 
     write = _WRITERS.get(output.suffix.lower())
     if write is None:
         raise ClientError(f"{output} must end in {', '.join(_WRITERS)}: that is how its format is chosen.")
-    with Source.file(source).open() as lines, opened_output(output) as stream:
+    with Source.file(source).open() as lines, open_output(output) as stream:
         return write(_tables(predictor, source, lines, ips=ips), stream)
 
 

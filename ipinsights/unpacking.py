@@ -6,12 +6,15 @@ not followed. What unpacks to far more than trained numbers can, is refused befo
 
 from __future__ import annotations
 
-import gzip
+import contextlib
 import tarfile
 import zlib
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from ipinsights.files import unpacked
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = ["DAMAGE", "copy_member", "is_tar"]
@@ -19,7 +22,6 @@ __all__ = ["DAMAGE", "copy_member", "is_tar"]
 DAMAGE = (OSError, EOFError, tarfile.TarError, zlib.error)
 """What a damaged archive raises."""
 
-_GZIP_MAGIC = b"\x1f\x8b"
 # Trained float32 numbers shrink to nine tenths, zeros to a thousandth.
 _MAX_RATIO = 100
 _SLACK_BYTES = 2**20
@@ -60,10 +62,10 @@ def copy_member(archive: Path, name: str, target: Path) -> bool:
     return False
 
 
-def _open(path: Path) -> IO[bytes]:
-    with path.open("rb") as stream:
-        is_gzip = stream.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-    return cast("IO[bytes]", gzip.open(path)) if is_gzip else path.open("rb")
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[IO[bytes]]:
+    with path.open("rb") as raw:
+        yield unpacked(raw, raw.peek(2))
 
 
 def _copy(source: IO[bytes], target: Path) -> None:

@@ -50,8 +50,8 @@ def tune(
 
     The best map is for train --hyperparameters. Needs the extra 'tune'.
     """
-    from ipinsights.csv_output import opened_output
     from ipinsights.data import read_pairs
+    from ipinsights.files import open_output, write_file
     from ipinsights.tuning.ranges import SearchRange
     from ipinsights.tuning.study import Tuner
 
@@ -71,9 +71,8 @@ def tune(
         from ipinsights.comparison.plots import png
         from ipinsights.tuning.plots import draw_search
 
-        with opened_output(plot) as stream:
-            stream.write(png(draw_search(tuner.outcomes(), searched)))
-    with opened_output(output) as stream:
+        write_file(plot, png(draw_search(tuner.outcomes(), searched)))
+    with open_output(output) as stream:
         stream.write(f"{json.dumps(tuner.best(), indent=2)}\n".encode())
 
 

@@ -8,14 +8,10 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ipinsights.errors import ClientError
-
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pandas as pd
 
-__all__ = ["Report", "Section", "json_text", "number", "signed", "write_file"]
+__all__ = ["Report", "Section", "json_text", "number", "signed"]
 
 _NOTHING = "-"
 # Wider tables break their headings, and remarks their lines: a terminal is rarely wider.
@@ -121,17 +117,3 @@ def _finite(content: Any) -> Any:
     if isinstance(content, float) and not math.isfinite(content):
         return None
     return content
-
-
-def write_file(path: Path, content: str | bytes) -> None:
-    """Write a whole file.
-
-    Raises
-    ------
-    ClientError
-        It cannot be written.
-    """
-    try:
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-    except OSError as error:
-        raise ClientError(f"{path} cannot be written: {error.strerror or error}.") from None

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import ipinsights
 from ipinsights.comparison.plots import new_figure
-from ipinsights.comparison.report import json_text, write_file
+from ipinsights.comparison.report import json_text
 from ipinsights.errors import ClientError
 from ipinsights.evaluation.findings import HEADLINE_METRIC
 from ipinsights.evaluation.plots import draw_all
 from ipinsights.evaluation.tables import full_sections, headline, report
+from ipinsights.files import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

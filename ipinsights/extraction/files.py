@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import os
 import sys
-import zlib
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
@@ -14,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
-from ipinsights.errors import ClientError
+from ipinsights.files import read_errors, unpacked
 
 if TYPE_CHECKING:
     import io
@@ -24,7 +22,6 @@ __all__ = ["STANDARD_INPUT", "line_blocks", "opened"]
 
 STANDARD_INPUT = Path("-")
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _BLOCK_BYTES = 4 * 2**20
 # No log has lines as long as this; what comes after is dropped, and the beginning is for the format to judge.
 _LONGEST_LINE = 16 * 2**20
@@ -41,16 +38,10 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         It cannot be read, or is a damaged gzip file.
     """
     name = "standard input" if path == STANDARD_INPUT else str(path)
-    try:
-        with contextlib.ExitStack() as stack:
-            raw = stack.enter_context(_raw(path))
-            is_packed = raw.peek(2)[:2] == _GZIP_MAGIC
-            stream = stack.enter_context(_watched(raw, path))
-            yield cast("IO[bytes]", gzip.GzipFile(fileobj=stream)) if is_packed else stream
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ClientError(f"{name} is a damaged gzip file: {str(error).rstrip('.')}.") from None
-    except OSError as error:
-        raise ClientError(f"{name} cannot be read: {error.strerror or error}.") from None
+    with read_errors(name), _raw(path) as raw:
+        begins = raw.peek(2)[:2]
+        with _watched(raw, path) as stream:
+            yield unpacked(stream, begins)
 
 
 def _raw(path: Path) -> contextlib.AbstractContextManager[io.BufferedReader]:
