@@ -225,6 +225,9 @@ def _load_file(path: Path, shown_as: Path) -> Artifact:
             )
             params = array_archive.map_arrays(path, archive)
     except array_archive.DAMAGE as error:
+        if array_archive.is_unreadable(error):
+            reason = getattr(error, "strerror", None) or error
+            raise ClientError(f"{shown_as} cannot be read: {reason}.") from None
         raise ClientError(f"{shown_as} is not a whole model of IP Insights: {error}.") from None
     expected = parameter_shapes(hyperparameters)
     found = {name: array.shape for name, array in params.items()}

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["DAMAGE", "copy_member", "is_tar"]
 
-DAMAGE = (OSError, EOFError, tarfile.TarError, zlib.error)
-"""What a damaged archive raises."""
+DAMAGE = (
+    ArithmeticError, EOFError, LookupError, OSError, RecursionError, TypeError, ValueError, tarfile.TarError,
+    zlib.error,
+)  # fmt: skip
+"""What a damaged or forged archive raises: ``tarfile`` trusts the numbers and the nesting of its headers."""
 
 # Trained float32 numbers shrink to nine tenths, zeros to a thousandth.
 _MAX_RATIO = 100
@@ -57,6 +60,8 @@ def copy_member(archive: Path, name: str, target: Path) -> bool:
                     raise tarfile.ReadError(
                         f"its {name} would have {member.size} bytes, over {_MAX_RATIO} times as many as the archive"
                     )
+                if member.issparse():
+                    raise tarfile.ReadError(f"its {name} is a sparse file")
                 _copy(cast("IO[bytes]", tar.extractfile(member)), target)
                 return True
     return False
