@@ -24,14 +24,16 @@ if TYPE_CHECKING:
 
 __all__ = ["LogLine", "read_lines", "unwrap"]
 
-_LONGEST_LINE = 2**24
+_LONGEST_LINE = 2**20
+_LONGEST_ITEM = 2**20
 _LARGEST_NOTEBOOK = 256 * 2**20
 _CHUNK = 2**16
 
 _MESSAGE_FIELDS = ("message", "@message", "log")
 _STREAM_FIELDS = ("logStreamName", "@logStream", "stream")
 
-_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\].*?(?:\x07|\x1b\\)|\[\d{1,2}(?:;\d{1,3})*m")
+# Every pattern here takes time in proportion to the text, which anybody may have written: `test_linear_time.py`.
+_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\[\d{1,2}(?:;\d{1,3})*m")
 # SageMaker's own status lines begin like a line with a timestamp, and are none.
 _STATUS = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]\w+ - ")
 _PREFIXES = tuple(
@@ -41,7 +43,7 @@ _PREFIXES = tuple(
         r"\d{13}(?:[ \t,]|$)",
         r"/aws/sagemaker/\w+(?:[ \t:]|$)",
         r"(?P<stream>[\w./-]+/algo-\d+-\d{9,11})(?:[ \t:,]|$)",
-        r"(?P<stream>[\w.-]*\balgo-\d+[\w.-]*) *\| ?",
+        r"(?=[\w.-]*?\balgo-\d)(?P<stream>[\w.-]+) *\| ?",
     )
 )
 _TEXT_EVENTS = (
@@ -55,6 +57,8 @@ _BEGINNING = re.compile(
 # Messages that were joined by tabs: a container's own tabs stand before these.
 _JOINT = re.compile(r"\t(?!Speed: |\w+=)")
 _EVENT_LIST = re.compile(r'"events"\s*:\s*\[|^\s*\[(?=\s*[{\]])')
+
+_BETWEEN_ITEMS = re.compile(r"[ \t\r\n,]*")
 
 
 @dataclass(frozen=True)
@@ -200,16 +204,18 @@ def _list_items(stream: IO[str]) -> Iterator[Any]:
         if not inside:
             found = _EVENT_LIST.search(waiting)
             waiting, inside = (waiting[found.end() :], True) if found else (waiting[-100:], False)
+        end = 0
         while inside:
-            waiting = waiting.lstrip(" \t\r\n,")
+            start = cast("re.Match[str]", _BETWEEN_ITEMS.match(waiting, end)).end()
             try:
-                item, end = decoder.raw_decode(waiting)
+                item, end = decoder.raw_decode(waiting, start)
             except (ValueError, RecursionError):
-                inside = not waiting.startswith("]") and len(waiting) < _LONGEST_LINE
+                waiting = waiting[start:]
+                inside = not waiting.startswith("]") and len(waiting) < _LONGEST_ITEM
                 break
             yield item
-            waiting = waiting[end:]
-        more = stream.read(_CHUNK)
+        # An item that is not complete is read again from its beginning: with twice as much, not with a little more.
+        more = stream.read(max(_CHUNK, len(waiting)))
         if not more and not (not inside and _EVENT_LIST.search(waiting)):
             return
         waiting += more
