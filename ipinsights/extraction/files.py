@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
+from ipinsights.bounded_lines import LONGEST_LINE, whole_lines
 from ipinsights.files import read_errors, unpacked
 
 if TYPE_CHECKING:
@@ -22,10 +24,7 @@ __all__ = ["STANDARD_INPUT", "line_blocks", "opened"]
 
 STANDARD_INPUT = Path("-")
 
-_BLOCK_BYTES = 4 * 2**20
-# No log has lines as long as this; what comes after is dropped, and the beginning is for the format to judge.
-_LONGEST_LINE = 16 * 2**20
-_KEPT_OF_LONG_LINE = 1000
+_logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -58,28 +57,26 @@ def _watched(raw: IO[bytes], path: Path) -> contextlib.AbstractContextManager[IO
     return cast("contextlib.AbstractContextManager[IO[bytes]]", bar)
 
 
-def line_blocks(stream: IO[bytes]) -> Iterator[pa.BinaryArray]:
-    """Give the lines of a stream without their ends (LF or CRLF), shape (number of lines,), a few megabytes a block."""
-    rest = b""
-    while chunk := stream.read(_BLOCK_BYTES):
-        whole, newline, rest = (rest + chunk).rpartition(b"\n")
-        if newline:
-            yield _lines(whole)
-        elif len(rest) > _LONGEST_LINE:
-            rest = rest[:_KEPT_OF_LONG_LINE] + _rest_after_line(stream)
-    if rest:
-        yield _lines(rest)
+def line_blocks(stream: IO[bytes], *, longest: int = LONGEST_LINE) -> Iterator[pa.BinaryArray]:
+    """Yield the lines of a stream without their ends (LF or CRLF), shape (number of lines,), a block at a time.
+
+    A line of more than ``longest`` bytes is no record of any format. The first of them is named in a warning.
+    """
+
+    def warn_once(number: int) -> None:
+        if not warned:
+            _logger.warning(
+                "%s:%d: the line is longer than %s bytes, and is not read.",
+                getattr(stream, "name", "standard input"), number, f"{longest:,}",
+            )  # fmt: skip
+        warned.append(number)
+
+    warned: list[int] = []
+    for block in whole_lines(stream, longest=longest, when_long=warn_once):
+        yield _lines(block)
 
 
 def _lines(text: bytes) -> pa.BinaryArray:
     if b"\r\n" in text:
         text = text.replace(b"\r\n", b"\n")
-    return pc.split_pattern(pa.array([text], pa.binary()), b"\n").values
-
-
-def _rest_after_line(stream: IO[bytes]) -> bytes:
-    """Read on to the end of the line, and give what was read beyond it, the line's end included."""
-    while chunk := stream.read(_BLOCK_BYTES):
-        if b"\n" in chunk:
-            return chunk[chunk.index(b"\n") :]
-    return b""
+    return pc.split_pattern(pa.array([text.removesuffix(b"\n")], pa.binary()), b"\n").values

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
+from ipinsights.bounded_lines import WholeLines
 from ipinsights.errors import ClientError
 from ipinsights.extraction.records import Reason, Records, as_text, mask, timeless
 from ipinsights.timestamps import localized, parse_times
@@ -48,12 +49,13 @@ def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
     ClientError
         The header has no column of a name that is needed.
     """
-    text = io.TextIOWrapper(stream, encoding=_encoding(stream), errors="backslashreplace", newline="")
+    lines = WholeLines(stream)
+    text = io.TextIOWrapper(cast("IO[bytes]", lines), encoding=_encoding(stream), errors="backslashreplace", newline="")
     try:
         line = text.readline()
         reader = csv.reader(itertools.chain([line], text), delimiter=_separator(line), skipinitialspace=True)
-        first = next(_rows(reader, None), None) or []
-        rows, header = _rows(reader, len(first)), [name.strip() for name in first]
+        first = next(_rows(reader, None, lines), None) or []
+        rows, header = _rows(reader, len(first), lines), [name.strip() for name in first]
         if any(map(_is_address, header)):
             rows, header = itertools.chain([first], rows), [str(place + 1) for place in range(len(first))]
             names = columns.entity or "1", columns.ip or "2", columns.timestamp or "3"
@@ -82,7 +84,7 @@ def _is_address(field: str) -> bool:
     return True
 
 
-def _rows(reader: Any, width: int | None) -> Iterator[list[str] | None]:
+def _rows(reader: Any, width: int | None, lines: WholeLines) -> Iterator[list[str] | None]:
     """Give the rows of a file, empty ones for blank lines; for one that cannot be used None, once for each line."""
     while True:
         line = reader.line_num
@@ -92,6 +94,7 @@ def _rows(reader: Any, width: int | None) -> Iterator[list[str] | None]:
             return
         except csv.Error:
             row = None
+        lines.begin_row()
         if row is not None and (len(row) in (0, width) or width is None):
             yield row
         else:

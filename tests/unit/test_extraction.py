@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import logging
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from ipinsights import extraction, simulate
+from ipinsights import bounded_lines, extraction, simulate
 from ipinsights.cli import traffic
 from ipinsights.errors import ClientError
-from ipinsights.extraction import FORMATS, Columns, Filters, Reason, Summary, files, pipeline
+from ipinsights.extraction import FORMATS, Columns, Filters, Reason, Summary, pipeline
 from ipinsights.ipv4 import format_ips
 from ipinsights.ranges import Ranges
 from ipinsights.timestamps import format_times
@@ -269,7 +270,7 @@ class TestSshd:
 
     def test_new_year_across_blocks(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         """The year goes on from one block to the next."""
-        monkeypatch.setattr(files, "_BLOCK_BYTES", 64)
+        monkeypatch.setattr(bounded_lines, "_BLOCK_BYTES", 64)
         days = ["Dec 30", "Dec 31", "Jan  1", "Jan  2"]
         rows, _ = bench.of("sshd", "\n".join(SSHD.replace("Oct  9", day) for day in days), year=2018)
         assert [row[2][:10] for row in rows] == ["2018-12-30", "2018-12-31", "2019-01-01", "2019-01-02"]
@@ -549,16 +550,28 @@ class TestFiles:
 
     def test_blocks_end_where_lines_do(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         """A line that goes over blocks is one line, with and without an end of its own."""
-        monkeypatch.setattr(files, "_BLOCK_BYTES", 50)
+        monkeypatch.setattr(bounded_lines, "_BLOCK_BYTES", 50)
         rows, skipped = bench.of("apache", f"{COMBINED}\r\n\n{COMBINED}\n{COMBINED}")
         assert (rows, skipped) == ([FRANK] * 3, {"BLANK": 1})
 
-    def test_a_line_without_end(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It is counted once, and its rest never kept in memory."""
-        monkeypatch.setattr(files, "_BLOCK_BYTES", 50)
-        monkeypatch.setattr(files, "_LONGEST_LINE", 200)
-        rows, skipped = bench.of("apache", f"{'x' * 5000}\n{COMBINED}\n{'x' * 5000}")
-        assert (rows, skipped) == ([FRANK], {"MALFORMED": 2})
+    def test_a_line_without_end(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+        """It is counted once, its rest is never kept in memory, and a warning names the line and the limit."""
+        path = bench.put(f"{COMBINED}\n{COMBINED}{'x' * 2**20}\n{COMBINED}\n{'x' * 2**23}")
+        with caplog.at_level(logging.WARNING):
+            summary = bench.extract("apache")
+        assert bench.rows() == [FRANK] * 2
+        assert {reason.name: count for reason, count in summary.skipped.items()} == {"MALFORMED": 2}
+        assert caplog.messages == [f"{path}:2: the line is longer than 1,048,576 bytes, and is not read."]
+
+    def test_a_long_document(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+        """JSON over several lines is read up to a limit, which a warning names; what is behind it is not kept."""
+        path = bench.put("[\n" + (" " * 1000 + "\n") * 34_000 + "]")
+        with caplog.at_level(logging.WARNING):
+            summary = bench.extract("cloudtrail")
+        assert {reason.name: count for reason, count in summary.skipped.items()} == {"MALFORMED": 2, "BLANK": 34_000}
+        assert caplog.messages == [
+            f"{path}:1: the line is not JSON, and a JSON document over several lines may have at most 33,554,432 bytes."
+        ]
 
     def test_damaged_gzip(self, bench: Bench) -> None:
         """A file cut off is no reason to guess; nothing is written."""
