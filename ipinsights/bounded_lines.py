@@ -62,8 +62,8 @@ class WholeLines(io.RawIOBase):
     more than :data:`LONGEST_ROW` bytes ends in ``csv.Error``. Lines of old spreadsheets may end in a carriage return.
     """
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._blocks = whole_lines(cast("IO[bytes]", _WithLineFeeds(stream)))
+    def __init__(self, stream: IO[bytes], *, when_long: Callable[[int], None] | None = None) -> None:
+        self._blocks = whole_lines(cast("IO[bytes]", _WithLineFeeds(stream)), when_long=when_long)
         self._row_bytes = 0
 
     def readable(self) -> bool:

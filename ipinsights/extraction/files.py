@@ -18,9 +18,9 @@ from ipinsights.files import read_errors, unpacked
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-__all__ = ["STANDARD_INPUT", "line_blocks", "opened"]
+__all__ = ["STANDARD_INPUT", "line_blocks", "opened", "warning_of"]
 
 STANDARD_INPUT = Path("-")
 
@@ -62,18 +62,21 @@ def line_blocks(stream: IO[bytes], *, longest: int = LONGEST_LINE) -> Iterator[p
 
     A line of more than ``longest`` bytes is no record of any format. The first of them is named in a warning.
     """
+    for block in whole_lines(stream, longest=longest, when_long=warning_of(stream, longest=longest)):
+        yield _lines(block)
+
+
+def warning_of(stream: IO[bytes], *, longest: int = LONGEST_LINE) -> Callable[[int], None]:
+    """Return a function that logs a warning with the number of the first line that is too long."""
 
     def warn_once(number: int) -> None:
         if not warned:
-            _logger.warning(
-                "%s:%d: the line is longer than %s bytes, and is not read.",
-                getattr(stream, "name", "standard input"), number, f"{longest:,}",
-            )  # fmt: skip
+            name = getattr(stream, "name", "standard input")
+            _logger.warning("%s:%d: the line is longer than %s bytes, and is not read.", name, number, f"{longest:,}")
         warned.append(number)
 
     warned: list[int] = []
-    for block in whole_lines(stream, longest=longest, when_long=warn_once):
-        yield _lines(block)
+    return warn_once
 
 
 def _lines(text: bytes) -> pa.BinaryArray:

@@ -496,6 +496,17 @@ class TestTables:
         told = message.format(": name one with --timestamp, or leave times out with --no-timestamps.")
         assert str(caught.value) == f"{bench.logs / 'log'}: {told}"
 
+    @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+    def test_text_of_parquet_that_is_no_utf8(self, bench: Bench, kind: pa.DataType) -> None:
+        """Its bytes are escaped as those of a log are: what is written is UTF-8."""
+        text = pa.array([b"m\xfcller", "m\u00fcller".encode()], pa.binary())
+        entity = pa.StringArray.from_buffers(2, *text.buffers()[1:])
+        entity = entity.dictionary_encode() if pa.types.is_dictionary(kind) else entity.cast(kind)
+        table = pa.table({"entity": entity, "ip": ["192.0.2.7"] * 2, "timestamp": [971211336] * 2})
+        parquet.write_table(table, bench.logs / "log")
+        assert bench.extract("parquet").num_written == 2
+        assert [row[0] for row in bench.rows()] == [r"m\xfcller", "m\u00fcller"]
+
     def test_csv_with_nothing_in_it(self, bench: Bench) -> None:
         """An empty file, or one of a header only, has no records."""
         assert bench.of("csv", "") == ([], {})
@@ -562,6 +573,23 @@ class TestFiles:
         assert bench.rows() == [FRANK] * 2
         assert {reason.name: count for reason, count in summary.skipped.items()} == {"MALFORMED": 2}
         assert caplog.messages == [f"{path}:2: the line is longer than 1,048,576 bytes, and is not read."]
+
+    @pytest.mark.parametrize("before", ["\n", "\n\n\n", '"' + "x" * 200_000 + '"\n', "x" * 2**21 + "\n", ""])
+    @pytest.mark.parametrize("header", ["entity,ip,timestamp\n", ""])
+    def test_rows_before_the_first_that_can_be_used(self, bench: Bench, before: str, header: str) -> None:
+        """Blank and unreadable ones are counted, and the next row is the header, if it is one."""
+        rows, skipped = bench.of("csv", f"{before}{header}frank,192.0.2.7,2000-10-10T20:55:36Z\n")
+        assert rows == [FRANK]
+        reason = "BLANK" if not before.strip() else "MALFORMED"
+        assert skipped == ({reason: before.count("\n")} if before else {})
+
+    @pytest.mark.parametrize("content", ["x" * 2**21, '"' + "x" * 200_000])
+    def test_no_row_can_be_used(self, bench: Bench, content: str) -> None:
+        """Then the format is wrong, as where every record is malformed."""
+        bench.put(content)
+        with pytest.raises(ClientError) as caught:
+            bench.extract("csv")
+        assert str(caught.value).startswith("None of the ")
 
     def test_a_long_document(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
         """JSON over several lines is read up to a limit, which a warning names; what is behind it is not kept."""
