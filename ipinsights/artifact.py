@@ -26,6 +26,7 @@ from ipinsights import array_archive
 from ipinsights.bloom import BloomFilter
 from ipinsights.errors import ClientError
 from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.plain_text import one_line
 from ipinsights.unpacking import DAMAGE as ARCHIVE_DAMAGE
 from ipinsights.unpacking import copy_member, is_tar
 
@@ -188,8 +189,9 @@ def load(path: Path) -> Artifact:
 
 
 def _section(name: str, values: Mapping[str, Any]) -> list[str]:
-    width = max((len(key) for key in values), default=0)
-    return ["", name, *(f"  {key:<{width}}  {value}" for key, value in values.items())]
+    shown = {one_line(key): one_line(value) for key, value in values.items()}
+    width = max(map(len, shown), default=0)
+    return ["", name, *(f"  {key:<{width}}  {value}" for key, value in shown.items())]
 
 
 def _meta(hyperparameters: Hyperparameters, training: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from ipinsights.bounded_lines import LONG_LINE, LONGEST_LINE, WholeLines
 from ipinsights.errors import ClientError
 from ipinsights.files import read_errors, unpacked
 from ipinsights.ipv4 import explain_ip, is_ip
+from ipinsights.plain_text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -134,7 +135,7 @@ def _watched(raw: IO[bytes], size: int, name: str, *, progress: bool) -> context
     if not progress:
         return contextlib.nullcontext(raw)
     bar = tqdm.wrapattr(
-        raw, "read", total=size, desc=f"reading {name}", unit="B", unit_scale=True, leave=False, disable=None
+        raw, "read", total=size, desc=f"reading {one_line(name)}", unit="B", unit_scale=True, leave=False, disable=None
     )
     return cast("contextlib.AbstractContextManager[IO[bytes]]", bar)
 

@@ -151,7 +151,7 @@ def _is_stream(path: Path) -> bool:
 @contextlib.contextmanager
 def _standard_output() -> Iterator[IO[bytes]]:
     if sys.stdout is None:
-        raise ClientError("Standard output is closed: name a file with --output.")
+        raise ClientError("Standard output is closed.")
     yield sys.stdout.buffer
     sys.stdout.flush()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ipinsights.cli.options import FILE, PATH, SEED, parse_assignments
+from ipinsights.cli.output import echo_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +67,7 @@ def tune(
         stop_early=stop_early,
     )
     for outcome in tuner.run(trials):
-        click.echo(_in_a_line(outcome), err=True)
+        echo_error(_in_a_line(outcome))
     if plot:
         from ipinsights.comparison.plots import png
         from ipinsights.tuning.plots import draw_search

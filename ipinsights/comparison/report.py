@@ -8,6 +8,8 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ipinsights.plain_text import markdown_text
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -85,13 +87,9 @@ def _section_markdown(section: Section) -> str:
     if section.table is not None:
         aligned = ["---", *["---:"] * (section.table.shape[1] - 1)]
         rows = [list(map(str, section.table.columns)), aligned, *section.table.astype(str).to_numpy().tolist()]
-        lines += [f"| {' | '.join(map(_markdown_cell, row))} |" for row in rows]
-    remarks = [f"- {_markdown_cell(remark)}" for remark in section.remarks]
+        lines += [f"| {' | '.join(map(markdown_text, row))} |" for row in rows]
+    remarks = [f"- {markdown_text(remark)}" for remark in section.remarks]
     return "\n".join([*lines, *([""] if section.table is not None and remarks else []), *remarks])
-
-
-def _markdown_cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ").strip()
 
 
 def number(value: float | None, digits: int = 6) -> str:

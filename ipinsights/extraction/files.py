@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from ipinsights.bounded_lines import LONGEST_LINE, whole_lines
 from ipinsights.files import read_errors, unpacked
+from ipinsights.plain_text import one_line
 
 if TYPE_CHECKING:
     import io
@@ -52,7 +53,7 @@ def _raw(path: Path) -> contextlib.AbstractContextManager[io.BufferedReader]:
 def _watched(raw: IO[bytes], path: Path) -> contextlib.AbstractContextManager[IO[bytes]]:
     size = None if path == STANDARD_INPUT else os.fstat(raw.fileno()).st_size
     bar = tqdm.wrapattr(
-        raw, "read", total=size, desc=f"reading {path}", unit="B", unit_scale=True, leave=False, disable=None
+        raw, "read", total=size, desc=f"reading {one_line(path)}", unit="B", unit_scale=True, leave=False, disable=None
     )
     return cast("contextlib.AbstractContextManager[IO[bytes]]", bar)
 
@@ -71,7 +72,7 @@ def warning_of(stream: IO[bytes], *, longest: int = LONGEST_LINE) -> Callable[[i
 
     def warn_once(number: int) -> None:
         if not warned:
-            name = getattr(stream, "name", "standard input")
+            name = one_line(getattr(stream, "name", "standard input"))
             _logger.warning("%s:%d: the line is longer than %s bytes, and is not read.", name, number, f"{longest:,}")
         warned.append(number)
 

@@ -181,7 +181,7 @@ class TestStreams:
         ("device", "report"),
         [
             ("/dev/full", "ClientError: Standard output cannot be written: No space left on device.\n"),
-            (None, "ClientError: Standard output is closed: name a file with --output.\n"),
+            (None, "ClientError: Standard output is closed.\n"),
         ],
     )
     def test_standard_output_that_cannot_be_written(self, device: str | None, report: str) -> None:
