@@ -229,6 +229,7 @@ _LOGGED = _grammar(
     (Kind.WARNING, r"The job was stopped before (?:its first batch|training began): there is no model to save\.$"),
     (Kind.WARNING, r"\S+ seconds are over: stopping\.$"),
     (Kind.WARNING, r"Checkpoint .* is damaged and passed over for the one before: .*$"),
+    (Kind.WARNING, r"The job asks for \d+ epochs, and its checkpoint has more: .*$"),
     (Kind.WARNING, r"The checkpoint directory .* cannot be locked: .*$"),
     (Kind.WARNING, r"With _kvstore '\w+' hosts do not keep step, .*: no checkpoints\.$"),
     (Kind.WARNING, r"The \w+ of host '.*' did not leave by itself\.$"),

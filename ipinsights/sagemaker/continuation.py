@@ -214,6 +214,13 @@ class Continuation:
         path = trainer.team.gather({"newest": newest})[0]["newest"]
         if path:
             self._go_on_from(found[1] if found else None, trainer, rows)
+            state, epochs = trainer.state, trainer.hyperparameters.epochs
+            if (state.epoch, state.epoch_base_batches) > (epochs, 0):
+                _logger.warning(
+                    "The job asks for %d epochs, and its checkpoint has more: the model is that of %d epochs and %d "
+                    "batches.",
+                    epochs, state.epoch, state.batch + 1,
+                )  # fmt: skip
             _logger.info('Resuming from checkpoint "%s": epoch %d, after batch %d.',
                          path, trainer.state.epoch, trainer.state.batch)  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -95,6 +96,46 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     done = validated(folder)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
+
+
+class TestFewerEpochs:
+    """A checkpoint that has more epochs than the job asks for."""
+
+    @pytest.mark.parametrize(("epochs", "is_told"), [("1", True), ("2", True), ("3", False), ("4", False)])
+    def test_a_warning_names_the_model(
+        self,
+        tmp_path: Path,
+        whole: tuple[Path, str],
+        epochs: str,
+        is_told: bool,  # noqa: FBT001
+    ) -> None:
+        """The model is the checkpoint's; of as many epochs or more there is nothing to warn of."""
+        shutil.copytree(whole[0], tmp_path / "job", ignore=shutil.ignore_patterns("model"))
+        folder = tmp_path / "job"
+        assert validated(folder, "--checkpoint-dir", "ck").returncode == 0
+        done = validated(folder, "--checkpoint-dir", "ck", epochs=epochs)
+        warning = (
+            f"The job asks for {epochs} epochs, and its checkpoint has more: the model is that of 3 epochs and "
+            "0 batches."
+        )
+        assert done.returncode == 0, done.stderr
+        assert (warning in done.stdout) == is_told
+        assert is_same(model(folder), model(whole[0])) == (epochs != "4")
+
+
+class TestOneJobAtATime:
+    """A directory of checkpoints is one job's."""
+
+    def test_a_second_job_is_refused(self, tmp_path: Path) -> None:
+        """In one sentence, while another process has the lock; and it runs when that has ended."""
+        (tmp_path / "ck").mkdir()
+        with (tmp_path / "ck" / ".checkpoints.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            assert refusal_of(run(tmp_path, "--checkpoint-dir", "ck")) == (
+                "The checkpoint directory ck is in use by another job. Wait for its end, or give this job a directory "
+                "of its own."
+            )
+        assert run(tmp_path, "--checkpoint-dir", "ck").returncode == 0
 
 
 class TestGoingOn:
