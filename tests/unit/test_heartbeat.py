@@ -1,0 +1,72 @@
+"""Heartbeats: a silence, whoever was awake to hear it, and processes that are stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ipinsights.sagemaker import heartbeat
+from ipinsights.sagemaker.heartbeat import Silence, is_paused
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Return the clock that silences are measured by."""
+    moved = Clock()
+    monkeypatch.setattr(heartbeat.time, "monotonic", moved)
+    return moved
+
+
+def test_a_silence_ends_with_a_word(clock: Clock) -> None:
+    """It is too long at the first beat behind its time, and not while words come."""
+    silence = Silence(45)
+    for _ in range(30):
+        clock.now += 5
+        silence.end()
+        assert not silence.is_too_long()
+    beats = 0
+    while not silence.is_too_long():
+        clock.now += 5
+        beats += 1
+    assert beats == 10
+
+
+def test_who_was_paused_itself_waits_anew(clock: Clock) -> None:
+    """After Ctrl-Z and `fg` every host has heard nothing for as long, and none is lost."""
+    silence = Silence(45)
+    clock.now += 3600
+    assert not silence.is_too_long()
+    clock.now += 20
+    assert not silence.is_too_long()
+
+
+def test_a_stopped_process_is_seen() -> None:
+    """Whatever the name of its program."""
+    name = "x) R (y"
+    with subprocess.Popen([sys.executable, "-c", f"open('/proc/self/comm', 'w').write({name!r}); input()"],
+                          stdin=subprocess.PIPE) as process:  # fmt: skip
+        assert not is_paused(process.pid)
+        os.kill(process.pid, signal.SIGSTOP)
+        deadline = time.monotonic() + 10
+        while not is_paused(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert is_paused(process.pid)
+        os.kill(process.pid, signal.SIGCONT)
+        process.communicate(b"\n")
+    assert not is_paused(process.pid)
