@@ -28,6 +28,8 @@ __all__ = ["Link", "RollCall"]
 # How long the first host waits for the last one to come; containers start minutes apart.
 _JOIN_SECONDS = 300.0
 _MAX_LINE_BYTES = 2**20
+# How long a host that leaves waits for the first one to close the connection, too.
+_CLOSE_SECONDS = 2.0
 _BEAT = {"beat": True}
 
 
@@ -53,11 +55,7 @@ class RollCall(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
     def __init__(
-        self,
-        cluster: Cluster,
-        *,
-        join_seconds: float = _JOIN_SECONDS,
-        silence_seconds: float = SILENCE_SECONDS,
+        self, cluster: Cluster, *, join_seconds: float = _JOIN_SECONDS, silence_seconds: float = SILENCE_SECONDS
     ) -> None:
         self._hosts = cluster.hosts
         self._silence_seconds = silence_seconds
@@ -197,11 +195,7 @@ class Link:
     """
 
     def __init__(
-        self,
-        cluster: Cluster,
-        *,
-        join_seconds: float = _JOIN_SECONDS,
-        silence_seconds: float = SILENCE_SECONDS,
+        self, cluster: Cluster, *, join_seconds: float = _JOIN_SECONDS, silence_seconds: float = SILENCE_SECONDS
     ) -> None:
         self._first = cluster.hosts[0]
         self._socket = _connect(cluster, join_seconds)
@@ -214,6 +208,12 @@ class Link:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # Beats that were not read would make the system reset the connection, and what was sent last might be lost.
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+            self._socket.settimeout(_CLOSE_SECONDS)
+            while self._socket.recv(_MAX_LINE_BYTES):
+                pass
         self._socket.close()
 
     def fileno(self) -> int:
