@@ -26,6 +26,7 @@ from ipinsights import array_archive
 from ipinsights.bloom import BloomFilter
 from ipinsights.errors import ClientError
 from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.plain_text import one_line
 from ipinsights.unpacking import DAMAGE as ARCHIVE_DAMAGE
 from ipinsights.unpacking import copy_member, is_tar
 
@@ -200,8 +201,9 @@ def load(path: Path) -> Artifact:
 
 
 def _section(name: str, values: Mapping[str, Any]) -> list[str]:
-    width = max((len(key) for key in values), default=0)
-    return ["", name, *(f"  {key:<{width}}  {value}" for key, value in values.items())]
+    shown = {one_line(key): one_line(value) for key, value in values.items()}
+    width = max(map(len, shown), default=0)
+    return ["", name, *(f"  {key:<{width}}  {value}" for key, value in shown.items())]
 
 
 def _meta(hyperparameters: Hyperparameters, training: Mapping[str, Any]) -> dict[str, Any]:
@@ -237,6 +239,9 @@ def _load_file(path: Path, shown_as: Path) -> Artifact:
             )
             params = array_archive.map_arrays(path, archive)
     except array_archive.DAMAGE as error:
+        if array_archive.is_unreadable(error):
+            reason = getattr(error, "strerror", None) or error
+            raise ClientError(f"{shown_as} cannot be read: {reason}.") from None
         raise ClientError(f"{shown_as} is not a whole model of IP Insights: {error}.") from None
     expected = parameter_shapes(hyperparameters)
     found = {name: array.shape for name, array in params.items()}

@@ -137,18 +137,18 @@ def run(job: Job, *, quiet: bool = False, crew: Alone | None = None) -> Path | N
     crew = crew or Alone()
     hyperparameters = Hyperparameters.parse(job.hyperparameters, any_size=crew.has_servers)
     set_up_logging("error" if quiet else hyperparameters.log_level)
-    with StopSignal() as stop, _lack_of_memory_told(hyperparameters):
-        return _run(job, hyperparameters, crew, stop)
+    start = Continuation(job.limits, checkpoint_dir=job.checkpoint_dir, initial_model=job.initial_model)
+    with StopSignal() as stop, _lack_of_memory_told(hyperparameters), contextlib.closing(start):
+        return _run(job, hyperparameters, crew, stop, start)
 
 
-def _run(job: Job, hyperparameters: Hyperparameters, crew: Alone, stop: StopSignal) -> Path | None:
+def _run(job: Job, hyperparameters: Hyperparameters, crew: Alone, stop: StopSignal, start: Continuation) -> Path | None:
     log = JobLog(host=job.host, interval=hyperparameters.batch_metrics_publish_interval)
     log.job_configured(job.hyperparameters, job.source, has_checkpoints=job.checkpoint_dir is not None)
     if hyperparameters.ignored:
         _logger.warning("These hyperparameters change nothing: %s.", ", ".join(hyperparameters.ignored))
     if crew.is_first:
         artifact.prepare(job.model_dir)
-    start = Continuation(job.limits, checkpoint_dir=job.checkpoint_dir, initial_model=job.initial_model)
     start.prepare(hyperparameters, has_validation=job.validation is not None, is_first=crew.is_first)
     train = crew.share(read_pairs(job.train, progress=True), is_sharded=job.is_sharded)
     validation = read_pairs(job.validation, progress=True) if job.validation and crew.is_first else None
