@@ -122,31 +122,52 @@ class Application:
         started = time.perf_counter()
         if self.metrics is not None:
             self.metrics.request_started(route)
-        response = _CUT_OFF
-        try:
-            response = await self._answer(request, route, receive, send)
-        finally:
-            seconds = time.perf_counter() - started
-            record = RequestRecord(
-                request.id, route, response.status, response.rows, request.bytes_received, response.bytes_sent, seconds
-            )
-            if self.metrics is not None:
-                self.metrics.request_finished(record)
-            if self.access_log is not None:
-                self.access_log.write(record)
+        is_finished = False
 
-    async def _answer(self, request: Request, route: str, receive: Receive, send: Send) -> Response:
+        def finish(response: Response) -> None:
+            nonlocal is_finished
+            if not is_finished:
+                is_finished = True
+                self._record(request, route, response, time.perf_counter() - started)
+
+        try:
+            await self._answer(request, route, receive, send, finish)
+        finally:
+            finish(_CUT_OFF)
+
+    def _record(self, request: Request, route: str, response: Response, seconds: float) -> None:
+        record = RequestRecord(
+            request.id, route, response.status, response.rows, request.bytes_received, response.bytes_sent, seconds
+        )
+        if self.metrics is not None:
+            self.metrics.request_finished(record)
+        if self.access_log is not None:
+            self.access_log.write(record)
+
+    async def _answer(
+        self,
+        request: Request,
+        route: str,
+        receive: Receive,
+        send: Send,
+        finish: Callable[[Response], None] | None = None,
+    ) -> None:
         try:
             response = await self._handler(request, route)(request, receive)
         except Exception as error:  # noqa: BLE001 - a bug must not end in a closed connection
             response = _refusal(error, request, route)
         if response.is_small:
+            response.bytes_sent = len(response.body)
+            # Whoever has the answer can rely on its count, even if this worker is killed now.
+            if finish is not None:
+                finish(response)
             await send_small(response, request, send)
         else:
             await self._send_large(response, request, send)
+            if finish is not None:
+                finish(response)
         if not request.is_received:
             await self._bodies.discard(receive)
-        return response
 
     async def _send_large(self, response: Response, request: Request, send: Send) -> None:
         try:

@@ -164,8 +164,7 @@ def refusal(
 
 async def send_small(response: Response, request: Request, send: Send) -> None:
     """Send a response whose body is small and complete."""
-    response.bytes_sent = len(response.body)
-    await send(_start(response, request, response.bytes_sent))
+    await send(_start(response, request, len(response.body)))
     await send({"type": "http.response.body", "body": response.body})
 
 
