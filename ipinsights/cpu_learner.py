@@ -1,9 +1,9 @@
 """The learner on a CPU: the step in NumPy, several times as fast as MXNet's.
 
-With MXNet it works on the memory of the Gluon network; without MXNet the same steps, to the bit, go into arrays of its
-own. At the sizes of a step MXNet's operators cost more than their arithmetic, its sparse Adam more than all else. The
-steps are those of :class:`~ipinsights.gluon_learner.GluonLearner`, to rounding: ``tests/unit/test_learner.py`` holds
-both to one formula. It is fast because
+With MXNet it works on the memory of the Gluon network. Where MXNet is missing or cannot be loaded, the same steps, to
+the bit, go into arrays of its own. At the sizes of a step MXNet's operators cost more than their arithmetic, its sparse
+Adam more than all else. The steps are those of :class:`~ipinsights.gluon_learner.GluonLearner`, to rounding:
+``tests/unit/test_learner.py`` holds both to one formula. They are fast because
 
 - the entities of a base batch are taken out of the table once for all of its K steps, which find them in the cache;
 - each octet value of a batch is encoded once, however many addresses have it (:mod:`ipinsights.encoder`);
@@ -24,10 +24,10 @@ from scipy import sparse
 from scipy.special import expit
 from threadpoolctl import ThreadpoolController
 
-from ipinsights import mxnet_package
 from ipinsights.adam import Adam
 from ipinsights.artifact import parameter_shapes
 from ipinsights.encoder import Encoder, Spelling
+from ipinsights.errors import ClientError
 from ipinsights.initial_parameters import fill
 from ipinsights.learner import SCORING_BATCH, view_rows, write_rows
 from ipinsights.pages import into_large_pages, keep_freed_memory
@@ -152,6 +152,10 @@ class CPULearner:
         write_rows(self._state(), state, rows)
         self._adam.num_steps = num_steps
 
+    def symbol(self) -> str | None:
+        """Return the network as MXNet symbol JSON, None without MXNet."""
+        return None if self.net is None else self.net.symbol()
+
     def _state(self) -> dict[str, NDArray[np.float32]]:
         self._settle()
         moments: dict[str, NDArray[np.float32]] = {}
@@ -214,10 +218,11 @@ class CPULearner:
 
 def _allocate(hyperparameters: Hyperparameters) -> tuple[IPInsightsNet | None, dict[str, NDArray[np.float32]]]:
     """Return the Gluon network, None without MXNet, and the memory of all parameters by their names."""
-    if not mxnet_package.is_installed():
+    try:
+        from ipinsights._mxnet import memory, mx
+    except ClientError:
         shapes = parameter_shapes(hyperparameters)
         return None, {name: np.empty(shape, dtype=np.float32) for name, shape in shapes.items()}
-    from ipinsights._mxnet import memory, mx
     from ipinsights.model import IPInsightsNet
 
     net = IPInsightsNet.of(hyperparameters)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from ipinsights import mxnet_package
 from ipinsights.cpu_learner import CPULearner
 from ipinsights.errors import ClientError
 
@@ -32,13 +31,15 @@ def choose_gpus(num_gpus: int | None) -> list[mx.Context]:
     Raises
     ------
     ClientError
-        More GPUs are asked for than MXNet sees, or MXNet is missing.
+        More GPUs are asked for than MXNet sees, or MXNet is missing or cannot be loaded.
     """
-    if not num_gpus and not mxnet_package.is_installed():
-        _logger.info("MXNet is not installed: training on one CPU with NumPy alone.")
+    try:
+        from ipinsights._mxnet import mx
+    except ClientError as error:
+        if num_gpus:
+            raise
+        _logger.info("Training on one CPU with NumPy alone. %s", error)
         return []
-    from ipinsights._mxnet import mx
-
     present = mx.context.num_gpus()
     wanted = present if num_gpus is None else num_gpus
     if wanted > present:

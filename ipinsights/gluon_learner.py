@@ -113,6 +113,10 @@ class GluonLearner:
         self._write(self._state(), state, rows)
         self._optimizer.optimizer.begin_num_update = num_steps
 
+    def symbol(self) -> str:
+        """Return the network as MXNet symbol JSON."""
+        return self.net.symbol()
+
     def _state(self) -> dict[str, Any]:
         """Give parameters and moments, the learner's own arrays; the engine makes moments only when it needs them."""
         updater = self._optimizer._updaters[0]  # noqa: SLF001 - MXNet has no other way to them

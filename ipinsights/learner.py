@@ -96,6 +96,9 @@ class Learner(Protocol):
         The learner has taken no step itself. On several hosts every one calls this, and the first one has the state.
         """
 
+    def symbol(self) -> str | None:
+        """Return the network as MXNet symbol JSON, None without MXNet."""
+
 
 class RowView:
     """Rows of an array (n, width), copied slice by slice, so that no second copy of a large array is made.

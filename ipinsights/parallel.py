@@ -178,6 +178,10 @@ class ParallelLearner:
         chosen = np.arange(self._table.shape[0], dtype=np.int32)[rows] if isinstance(rows, slice) else rows
         self._do_to_all(ASSIGN, params, chosen)
 
+    def symbol(self) -> str:
+        """Return the network as MXNet symbol JSON."""
+        return self.net.symbol()
+
     def _do_to_all(
         self, command: str, values: Mapping[str, Any] | None = None, rows: NDArray[np.int32] | None = None
     ) -> None:

@@ -19,17 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["Kind", "Line", "parse_line"]
 
 _LONGEST_LINE = 2**18
-# What reading a broken number, dict or JSON text may raise.
-_UNREADABLE = (
-    ValueError,
-    TypeError,
-    SyntaxError,
-    KeyError,
-    AttributeError,
-    ArithmeticError,
-    RecursionError,
-    MemoryError,
-)
 
 
 class Kind(str, enum.Enum):

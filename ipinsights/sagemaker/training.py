@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ipinsights
-from ipinsights import artifact, mxnet_package
+from ipinsights import artifact
 from ipinsights.bloom import BloomFilter
 from ipinsights.callbacks import ProgressBar, Speedometer
 from ipinsights.capacity import check_memory, is_large
@@ -252,22 +252,13 @@ def _save(
     path = artifact.save(
         job.model_dir,
         params=trainer.learner.parameters(),
-        symbol=_symbol(trainer.hyperparameters),
+        symbol=trainer.learner.symbol(),
         known_entities=known,
         hyperparameters=trainer.hyperparameters,
         training=_facts(job, trainer, train, crew),
     )
     log.model_saved(path, time.perf_counter() - start)
     return path
-
-
-def _symbol(hyperparameters: Hyperparameters) -> str | None:
-    """Return the network as MXNet symbol JSON, None without MXNet."""
-    if not mxnet_package.is_installed():
-        return None
-    from ipinsights.model import IPInsightsNet
-
-    return IPInsightsNet.of(hyperparameters).symbol()
 
 
 def _facts(job: Job, trainer: Trainer, train: Pairs, crew: Alone) -> dict[str, Any]:

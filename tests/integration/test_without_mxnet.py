@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SETTINGS = {"num_entity_vectors": "100", "vector_dim": "18", "mini_batch_size": "64", "epochs": "2",
             "num_ip_encoder_layers": "2", "learning_rate": "0.01"}  # fmt: skip
-ONE_CPU_ALONE = "MXNet is not installed: training on one CPU with NumPy alone."
+MISSING = f"MXNet is not installed. Install it: {mxnet_package.installation_command()}"
 
 pytestmark = pytest.mark.skipif(not mxnet_package.is_installed(), reason="needs MXNet, to be compared with")
 
@@ -68,10 +68,22 @@ def test_the_artifact_is_the_same_but_for_the_symbol(rows: Path, tmp_path: Path,
     """Every other member is equal to the byte, and one line of the log says how it was trained."""
     done = [train(rows, tmp_path / "with"), train(rows, tmp_path / "without", blocker=blocker)]
     assert [each.returncode for each in done] == [0, 0]
-    assert [each.stdout.count(ONE_CPU_ALONE) for each in done] == [0, 1]
+    assert [each.stdout.count(f"Training on one CPU with NumPy alone. {MISSING}\n") for each in done] == [0, 1]
     with_mxnet, without = members_of(tmp_path / "with"), members_of(tmp_path / "without")
     assert with_mxnet.keys() - without.keys() == {"symbol.json"}
     assert without == {name: with_mxnet[name] for name in without}
+
+
+def test_a_cpu_does_not_need_an_mxnet_that_cannot_be_loaded(rows: Path, tmp_path: Path) -> None:
+    """As on Linux for aarch64, where the wheel needs Arm's libraries: the log says why, and the model is trained."""
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    (folder / "mxnet.py").write_text("raise OSError('libarmpl_lp64_mp.so: cannot open shared object file')")
+    done = train(rows, tmp_path / "model", blocker=folder)
+    assert done.returncode == 0, done.stderr
+    reason = "MXNet cannot be loaded: libarmpl_lp64_mp.so: cannot open shared object file."
+    assert done.stdout.count(f"Training on one CPU with NumPy alone. {reason}") == 1
+    assert "symbol.json" not in members_of(tmp_path / "model")
 
 
 def test_its_model_scores_and_is_inspected(rows: Path, tmp_path: Path, blocker: Path) -> None:
@@ -120,6 +132,5 @@ def test_what_needs_mxnet_says_which_command_installs_it(
 ) -> None:
     """GPUs, several hosts and a parameter server: the user's to cure, with one sentence and no traceback."""
     done = train(rows, tmp_path / "model", *options, blocker=blocker, **settings)
-    error = f"ClientError: MXNet is not installed. Install it: {mxnet_package.installation_command()}\n"
-    assert (done.returncode, done.stderr) == (2, error)
+    assert (done.returncode, done.stderr) == (2, f"ClientError: {MISSING}\n")
     assert not (tmp_path / "model" / "model_algo-1").exists()
