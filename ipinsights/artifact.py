@@ -3,7 +3,7 @@
 ``model_algo-1`` is an uncompressed zip, as the siblings of the original write it, of
 
 - ``params``: the parameters as an MXNet NDArray file (``mx.nd.load`` reads it once unzipped);
-- ``symbol.json``: the network as an MXNet symbol;
+- ``symbol.json``: the network as an MXNet symbol, for other programs; missing if training had no MXNet;
 - ``known_entities``: which entities training saw, one byte per row of the entity table (:mod:`ipinsights.bloom`);
 - ``meta.json``: format version, hyperparameters, how entities were hashed, what it was trained on and with.
 
@@ -119,7 +119,7 @@ def save(
     directory: Path,
     *,
     params: Mapping[str, Any],
-    symbol: str,
+    symbol: str | None,
     known_entities: BloomFilter,
     hyperparameters: Hyperparameters,
     training: Mapping[str, Any],
@@ -133,7 +133,7 @@ def save(
     params
         MXNet or NumPy float32 arrays by name, exactly those of :func:`parameter_shapes`.
     symbol
-        The network as MXNet symbol JSON.
+        The network as MXNet symbol JSON; None to leave it out, where there is no MXNet.
     known_entities
         Hashes of the entities that training saw, in ``num_entity_vectors`` bytes.
     hyperparameters
@@ -152,7 +152,7 @@ def save(
         The directory cannot be written, or the disk is full.
     """
     members: dict[str, bytes | memoryview] = {
-        "symbol.json": symbol.encode(),
+        **({} if symbol is None else {"symbol.json": symbol.encode()}),
         "known_entities": known_entities.bits.data,
         "meta.json": json.dumps(_meta(hyperparameters, training), indent=2, sort_keys=True).encode(),
     }
@@ -165,13 +165,13 @@ def save(
     return target
 
 
-def load(path: Path) -> Artifact:
-    """Open a model: its directory, its ``model_algo-1`` file, or the ``model.tar.gz`` SageMaker makes of it.
+def find(path: Path) -> Path:
+    """Return the file that holds a model: of a directory the model itself, or the archive.
 
     Raises
     ------
     ClientError
-        There is no model at the path, or the file is damaged or from a later version.
+        There is no model at the path.
     """
     if path.is_dir():
         found = [path / name for name in (MODEL_FILE, _TAR_FILE) if (path / name).is_file()]
@@ -183,6 +183,18 @@ def load(path: Path) -> Artifact:
         path = found[0]
     if not path.is_file():
         raise ClientError(f"There is no model at {path}: give a model directory, a {MODEL_FILE} file or a {_TAR_FILE}.")
+    return path
+
+
+def load(path: Path) -> Artifact:
+    """Open a model: its directory, its ``model_algo-1`` file, or the ``model.tar.gz`` SageMaker makes of it.
+
+    Raises
+    ------
+    ClientError
+        There is no model at the path, or the file is damaged or from a later version.
+    """
+    path = find(path)
     if is_tar(path):
         return _load_from_tar(path)
     return _load_file(path, path)

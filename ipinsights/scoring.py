@@ -111,10 +111,12 @@ def _scored(predictor: Predictor, block: Block, threshold: Threshold | None, *, 
 def _extended(
     predictor: Predictor, block: Block, scores: NDArray[np.float32], threshold: Threshold | None
 ) -> dict[str, pa.StringArray]:
+    from scipy.special import expit  # np.exp rounds differently from one version of NumPy to the next
+
     known = predictor.entity_known(block.entities)
     columns = {
         "entity_known": pa.array(known).cast(pa.string()),
-        "probability": number_texts(1 / (1 + np.exp(-scores.astype(np.float64)))),
+        "probability": number_texts(expit(scores.astype(np.float64))),
     }
     if threshold is not None:
         p_values, verdicts = threshold.judge(scores, block.ips, known)

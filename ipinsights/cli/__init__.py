@@ -65,12 +65,8 @@ def _exit_code() -> int | str:
         return error.exit_code
     except IPInsightsError as error:
         return _report(error)
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-            return _report(ClientError(f"Standard output, or a temporary file, cannot be written: {error.strerror}."))
-        _logger.exception("Unexpected failure")
-        echo_error(f"{AlgorithmError.prefix}: {error!r}. This is a bug in ipinsights; please report it.")
-        return AlgorithmError.exit_code
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is reported
+        return _report_other(error)
     return 0
 
 
@@ -80,6 +76,27 @@ def _report(error: IPInsightsError) -> int:
     if isinstance(error, RowsError):
         echo_error(_CLEANING)
     return error.exit_code
+
+
+def _report_other(error: Exception) -> int:
+    """Report what no part of the package has raised on purpose: of the machine, or a bug."""
+    if isinstance(error, ImportError):
+        return _report(_unfit_packages(error))
+    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+        return _report(ClientError(f"Standard output, or a temporary file, cannot be written: {error.strerror}."))
+    _logger.error("Unexpected failure", exc_info=error)
+    echo_error(f"{AlgorithmError.prefix}: {error!r}. This is a bug in ipinsights; please report it.")
+    return AlgorithmError.exit_code
+
+
+def _unfit_packages(error: ImportError) -> ClientError:
+    """Return which installed packages do not fit together.
+
+    PyArrow 26 does not declare that it needs NumPy 2, so an installer accepts it next to NumPy 1.
+    """
+    is_pyarrow = str(error).startswith("pyarrow requires NumPy")
+    cure = "Install one that fits your NumPy: pip install 'pyarrow<26'" if is_pyarrow else "Install it again"
+    return ClientError(f"A package cannot be imported: {error}. {cure}.")
 
 
 def _explain_if_hyperparameter(error: click.ClickException) -> None:

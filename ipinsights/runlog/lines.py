@@ -21,17 +21,6 @@ __all__ = ["Kind", "Line", "parse_line"]
 _LONGEST_LINE = 2**18
 # All hyperparameters take some 600 characters.
 _LONGEST_CONFIGURATION = 2**14
-# What reading a broken number, dict or JSON text may raise.
-_UNREADABLE = (
-    ValueError,
-    TypeError,
-    SyntaxError,
-    KeyError,
-    AttributeError,
-    ArithmeticError,
-    RecursionError,
-    MemoryError,
-)
 
 
 class Kind(str, enum.Enum):

@@ -242,7 +242,7 @@ class Continuation:
         part = [trainer.team.gather(part)[0] for part in parts][trainer.team.rank]
         state = TrainState(**part["counters"])
         num_steps = state.num_base_batches * trainer.hyperparameters.records_per_row
-        trainer.learner.restore(checkpoint.arrays if checkpoint else {}, rows, num_steps=num_steps)
+        trainer.learner.load_state_dict(checkpoint.arrays if checkpoint else {}, rows, num_steps=num_steps)
         batches, records, correct, loss = part["metric_sums"]
         trainer.go_on_from(state, (batches, records, correct, loss))
         if self._early_stopping:

@@ -15,12 +15,13 @@ BEATS_PER_SILENCE = 9
 """Messages that a host sends in that time, at least: a busy machine may be late with some of them."""
 
 # A host that vanishes without a word (a cut cable, a lost machine) is noticed after 10 + 4 * 5 seconds.
+# On macOS TCP_KEEPIDLE is called TCP_KEEPALIVE, and TCP_USER_TIMEOUT is missing.
 _KEEP_ALIVE = {
-    socket.SO_KEEPALIVE: (socket.SOL_SOCKET, 1),
-    socket.TCP_KEEPIDLE: (socket.IPPROTO_TCP, 10),
-    socket.TCP_KEEPINTVL: (socket.IPPROTO_TCP, 5),
-    socket.TCP_KEEPCNT: (socket.IPPROTO_TCP, 4),
-    socket.TCP_USER_TIMEOUT: (socket.IPPROTO_TCP, 30_000),
+    "TCP_KEEPIDLE": 10,
+    "TCP_KEEPALIVE": 10,
+    "TCP_KEEPINTVL": 5,
+    "TCP_KEEPCNT": 4,
+    "TCP_USER_TIMEOUT": 30_000,
 }
 
 
@@ -61,5 +62,7 @@ def is_paused(pid: int) -> bool:
 
 def keep_alive(connection: socket.socket) -> None:
     """Let the system notice the loss of the other end of a connection."""
-    for option, (level, value) in _KEEP_ALIVE.items():
-        connection.setsockopt(level, option, value)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEP_ALIVE.items():
+        if hasattr(socket, name):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

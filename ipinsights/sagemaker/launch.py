@@ -10,6 +10,7 @@ from dataclasses import replace
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
+from ipinsights import mxnet_package
 from ipinsights.errors import AlgorithmError, IPInsightsError
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.sagemaker import training
@@ -47,6 +48,7 @@ def train_in_container(
     """
     job = training.Job.from_environment(environment, seed=seed, limits=limits)
     if len(environment.hosts) > 1:
+        _require_mxnet()
         return Supervisor(job, Cluster.from_environment(environment), quiet=quiet).run()
     return train(job, quiet=quiet)
 
@@ -62,8 +64,15 @@ def train(job: training.Job, *, num_hosts: int = 1, quiet: bool = False) -> Path
         As :func:`train_in_container`.
     """
     if num_hosts > 1 or Hyperparameters.parse(job.hyperparameters, any_size=True).kvstore.startswith("dist"):
+        _require_mxnet()
         return _play_hosts(job, num_hosts, quiet=quiet)
     return training.run(job, quiet=quiet)
+
+
+def _require_mxnet() -> None:
+    """Raise the error that names how to install MXNet, if MXNet is missing. An installed one is not loaded."""
+    if not mxnet_package.is_installed():
+        import ipinsights._mxnet  # noqa: F401
 
 
 def _play_hosts(job: training.Job, num_hosts: int, *, quiet: bool) -> Path | None:

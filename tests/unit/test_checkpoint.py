@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from ipinsights import array_archive
 from ipinsights.checkpoint import Checkpoint, CheckpointDirectory
 from ipinsights.errors import ClientError
-from ipinsights.learner import TakenRows
+from ipinsights.learner import RowView
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +88,7 @@ class TestSaving:
         """A table is taken at the rows of the data; the file has those, and no more bytes than they need."""
         table = np.arange(2 * 10**5, dtype=np.float32).reshape(-1, 2)
         directory = saved(tmp_path)
-        path = directory.save(checkpoint(1, arrays={"entity_weight": TakenRows(table, np.array([3, 5], np.int32))}))
+        path = directory.save(checkpoint(1, arrays={"entity_weight": RowView(table, np.array([3, 5], np.int32))}))
         found = directory.load_newest()
         assert found is not None
         assert found[1].arrays["entity_weight"].tolist() == [[6, 7], [10, 11]]

@@ -409,7 +409,7 @@ class TestPlots:
         monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
         with pytest.raises(ClientError) as caught:
             draw_runs([baseline], ["one"])
-        assert str(caught.value) == ("Plots need matplotlib, which is not installed: pip install 'ipinsights[report]'.")
+        assert str(caught.value) == ("Plots need matplotlib, which is not installed: pip install matplotlib.")
 
 
 class TestCommand:
