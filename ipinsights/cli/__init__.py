@@ -65,8 +65,8 @@ def _exit_code() -> int | str:
         return error.exit_code
     except IPInsightsError as error:
         return _report(error)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is reported
-        return _report_other(error)
+    except Exception as error:  # noqa: BLE001 - a bug is reported in one sentence, too
+        return _report_unexpected(error)
     return 0
 
 
@@ -78,25 +78,26 @@ def _report(error: IPInsightsError) -> int:
     return error.exit_code
 
 
-def _report_other(error: Exception) -> int:
-    """Report what no part of the package has raised on purpose: of the machine, or a bug."""
-    if isinstance(error, ImportError):
-        return _report(_unfit_packages(error))
+def _report_unexpected(error: Exception) -> int:
+    """Print an error that no command expects, and return the exit code."""
     if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
         return _report(ClientError(f"Standard output, or a temporary file, cannot be written: {error.strerror}."))
+    if isinstance(error, ImportError):
+        return _unfit_packages(error)
     _logger.error("Unexpected failure", exc_info=error)
     echo_error(f"{AlgorithmError.prefix}: {error!r}. This is a bug in ipinsights; please report it.")
     return AlgorithmError.exit_code
 
 
-def _unfit_packages(error: ImportError) -> ClientError:
-    """Return which installed packages do not fit together.
+def _unfit_packages(error: ImportError) -> int:
+    """Print which installed packages do not fit together, and return the exit code.
 
     PyArrow 26 does not declare that it needs NumPy 2, so an installer accepts it next to NumPy 1.
     """
     is_pyarrow = str(error).startswith("pyarrow requires NumPy")
     cure = "Install one that fits your NumPy: pip install 'pyarrow<26'" if is_pyarrow else "Install it again"
-    return ClientError(f"A package cannot be imported: {error}. {cure}.")
+    echo_error(f"{ClientError.prefix}: A package cannot be imported: {error}. {cure}.")
+    return ClientError.exit_code
 
 
 def _explain_if_hyperparameter(error: click.ClickException) -> None:

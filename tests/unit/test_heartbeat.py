@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ import time
 import pytest
 
 from ipinsights.sagemaker import heartbeat
-from ipinsights.sagemaker.heartbeat import Silence, is_paused
+from ipinsights.sagemaker.heartbeat import Silence, is_paused, keep_alive
 
 
 class Clock:
@@ -70,3 +71,26 @@ def test_a_stopped_process_is_seen() -> None:
         os.kill(process.pid, signal.SIGCONT)
         process.communicate(b"\n")
     assert not is_paused(process.pid)
+
+
+def test_half_a_minute_without_an_answer_ends_a_connection() -> None:
+    """On Linux: the first question after 10 seconds, four more every 5, and 30 for what was sent."""
+    names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
+    with socket.socket() as connection:
+        keep_alive(connection)
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert [connection.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in names] == [
+            10,
+            5,
+            4,
+            30_000,
+        ]
+
+
+def test_options_that_a_system_lacks_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Because macOS has no TCP_USER_TIMEOUT, and another name for TCP_KEEPIDLE."""
+    for name in ("TCP_USER_TIMEOUT", "TCP_KEEPIDLE"):
+        monkeypatch.delattr(socket, name)
+    with socket.socket() as connection:
+        keep_alive(connection)
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1

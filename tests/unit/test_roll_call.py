@@ -16,8 +16,6 @@ from ipinsights.sagemaker.roll_call import Link, RollCall
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ON_LINUX = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
-
 
 def clusters_of(num_hosts: int) -> list[Cluster]:
     """Give so many hosts on this machine, seen from each of them, whose roll call has a free port."""
@@ -237,25 +235,6 @@ class TestSilence:
             for link in (first, second):
                 link.send(done=None)
             assert next(filter(None, iter(first.receive, None))) == [{"over": True}]
-
-
-class TestKeepAlive:
-    """Connections on which a lost machine is noticed."""
-
-    def test_silence_of_half_a_minute_ends_a_connection(self) -> None:
-        """On Linux: the first question after 10 seconds, four more every 5, and 30 for what was sent."""
-        with gathered(1) as links:
-            values = [links[0]._socket.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in ON_LINUX]
-            assert links[0]._socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-        assert values == [10, 5, 4, 30_000]
-
-    def test_a_system_without_these_options_connects_all_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """With those that it has: macOS has no TCP_USER_TIMEOUT, and another name for TCP_KEEPIDLE."""
-        for name in ("TCP_USER_TIMEOUT", "TCP_KEEPIDLE"):
-            monkeypatch.delattr(socket, name)
-        with gathered(1) as links:
-            ready(links[0])
-            assert "everybody" in links[0].receive()[0]
 
 
 class TestStrangers:
