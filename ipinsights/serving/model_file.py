@@ -31,6 +31,11 @@ class ModelFile:
     path
         Model directory, ``model_algo-1`` or ``model.tar.gz``.
 
+    Attributes
+    ----------
+    path
+        The file itself.
+
     Raises
     ------
     ClientError
@@ -38,13 +43,13 @@ class ModelFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = artifact.find(path)
+        self.path = artifact.find(path)
         # An archive was unpacked into a private file.
-        self._is_mapped = not is_tar(self._path)
+        self._is_mapped = not is_tar(self.path)
         try:
-            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise ClientError(f"{self._path} cannot be opened: {error.strerror}.") from None
+            raise ClientError(f"{self.path} cannot be opened: {error.strerror}.") from None
         weakref.finalize(self, os.close, self._descriptor)
         self._opened = _identity(os.fstat(self._descriptor))
 
@@ -61,7 +66,7 @@ class ModelFile:
     def identity_at_path(self) -> _Identity | None:
         """Return device, inode, size and time of modification of the file at the path, None without a file."""
         try:
-            return _identity(self._path.stat())
+            return _identity(self.path.stat())
         except OSError:
             return None
 

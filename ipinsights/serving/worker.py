@@ -59,11 +59,6 @@ class Connection(ASGIProtocol):
         """Whether a whole request is being answered."""
         return self._current_request is not None and self._body_receiver._complete  # noqa: SLF001 - gunicorn's own
 
-    @property
-    def is_refused(self) -> bool:
-        """Whether nothing more that the client sends is looked at."""
-        return self._closed
-
     def connection_made(self, transport: Transport) -> None:
         """Begin to wait for a request."""
         if len(self.worker.connections) >= self.worker.worker_connections:
@@ -84,14 +79,17 @@ class Connection(ASGIProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what a client sent, unless it was refused."""
-        if self.is_refused:
-            return
-        super().data_received(data)
-        if self.is_refused or self.is_busy:
+        if not self._closed:
+            super().data_received(data)
+            self._watch_arrival(len(data))
+
+    def _watch_arrival(self, num_bytes: int) -> None:
+        """Limit the time and the size of a request that has not arrived yet."""
+        if self._closed or self.is_busy:
             self._stop_arrival_timer()
             return
         if self._current_request is None:
-            self._head_bytes += len(data)
+            self._head_bytes += num_bytes
             self._cancel_keepalive_timer()
         if self._head_bytes > _MAX_HEAD_BYTES:
             self._refuse(431)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.data import read_blocks
+from ipinsights.data import Pairs, read_blocks
 from ipinsights.entities import hash_entities
 from ipinsights.errors import ClientError
 from ipinsights.serving.media_types import CSV, JSON, JSON_LINES, RequestError
 from ipinsights.serving.requests import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # The examples of the developer guide, to the letter: that of JSON Lines has a comma and a bracket too many.
 DOCUMENTED = {
@@ -222,3 +226,42 @@ class TestRefuse:
         except RequestError as error:
             num_pairs, status = 0, error.status
         assert status == (None if num_pairs else 400)
+
+
+ROWS = st.sampled_from(
+    [b"u,1.1.1.1", b"v,2.2.2.2,EXTRA", b"v", b"", b",", b" ", b"\t", b"u, 1.1.1.1 ", b" u,1.1.1.1", b'"u",1.1.1.1',
+     b'"a,b",1.1.1.1', b'u,"1.1.1.1"', b'"u,1.1.1.1', b'u"x,1.1.1.1', b'"a""b",1.1.1.1', b",1.1.1.1", b"u,", b"u,1.1.1",
+     b"u,01.1.1.1", b"1.1.1.1,u", b"\xc3\xa9,1.1.1.1", b"\xff,1.1.1.1", b"\xef\xbb\xbfu,1.1.1.1", b"u\0,1.1.1.1",
+     b"u,1.1.1.1\0", b"\x0bu,1.1.1.1", b"u\x1c,1.1.1.1", b"\xe2\x80\xa8u,1.1.1.1", b"user,ip", b"#u,1.1.1.1"]
+)  # fmt: skip
+ENDS = st.sampled_from([b"\n", b"\n", b"\n", b"\r\n", b"\r", b"\n\n"])
+
+
+class TestReadersAgree:
+    """The reader of small plain CSV and the reader of everything else."""
+
+    @hypothesis.settings(max_examples=400, deadline=None)
+    @given(
+        rows=st.lists(st.tuples(ROWS, ENDS), min_size=1, max_size=6),
+        mark=st.sampled_from([b"", b"", b"\xef\xbb\xbf"]),
+        num_good=st.sampled_from([0, 0, 0, 25, 1630, 1640]),
+    )
+    def test_any_body(self, rows: list[tuple[bytes, bytes]], mark: bytes, num_good: int) -> None:
+        """A body of any size has the pairs, or the refusal, that the general reader gives."""
+        body = mark + b"u,1.1.1.1\n" * num_good + b"".join(row + end for row, end in rows)
+        assert outcome(lambda: decode(body, CSV)) == outcome(lambda: general(body))
+
+
+def general(body: bytes) -> Pairs:
+    """Return the pairs of CSV, as the reader of files reads it."""
+    blocks = list(read_blocks(io.BytesIO(body), name="the payload", count_faults=False))
+    return Pairs(np.concatenate([each.entities for each in blocks]), np.concatenate([each.ips for each in blocks]))
+
+
+def outcome(read: Callable[[], Pairs]) -> tuple[list[int], list[int]] | str:
+    """Return the pairs that a reader returns, or its refusal."""
+    try:
+        pairs = read()
+    except ClientError as error:
+        return str(error)
+    return pairs.entities.tolist(), pairs.ips.tolist()
