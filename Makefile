@@ -1,9 +1,25 @@
-# Everything a developer or a curious visitor does, one word each. Needs Python 3.9 or later, and make.
+# Everything a developer or a curious visitor does, one word each. Needs Python 3.10 or later, and make.
+#
+#   make PYTHON=python3.13 test    with another Python than python3
+#   make VENV=build/other test     in another environment than .venv
 
 PYTHON ?= python3
-BIN := .venv/bin
-INSTALLED := .venv/.installed
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Two stamps: what the demo needs is installed, and everything is installed.
+DEMO := $(VENV)/.demo
+INSTALLED := $(VENV)/.installed
 CONSTRAINTS := requirements/constraints.txt
+# Nothing is compiled: a package without a wheel for this Python and machine is an error.
+PIP_INSTALL = $(BIN)/python -m pip install --only-binary :all: --no-warn-conflicts --constraint $(CONSTRAINTS)
+
+# A PYTHON of another version on the command line replaces the environment.
+ifeq ($(origin PYTHON),command line)
+  version_of = $(shell $(1) -c 'import sys; print(sys.version)' 2>/dev/null)
+  ifneq ($(call version_of,$(PYTHON)),$(call version_of,$(BIN)/python))
+    REPLACED := --clear $(shell rm -f $(DEMO) $(INSTALLED))
+  endif
+endif
 # A process for each CPU; a file's tests stay together, for what they share.
 PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
 WHEEL := build/wheel
@@ -13,12 +29,12 @@ ON_WHEEL = bin/python -m coverage run --rcfile $(CURDIR)/pyproject.toml \
 .DEFAULT_GOAL := help
 .PHONY: help install demo bench test test-all lint format types docs check build test-wheel constraints clean
 
-help: ## Say what can be made
+help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Put the package, its tests' tools and the linters into .venv
 
-demo: $(INSTALLED) ## Simulate traffic, train, score attacks, draw the scores
+demo: $(DEMO) ## Simulate traffic, train, score attacks, draw the scores
 	$(BIN)/python scripts/demo.py
 
 bench: $(INSTALLED) ## Measure speed beside peers and how cost grows, into bench/ (about an hour on an idle machine)
@@ -38,8 +54,9 @@ lint: $(INSTALLED) ## Look for mistakes, missing docstrings and imports that poi
 
 types: $(INSTALLED) ## Check the types
 	$(BIN)/mypy
+	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
 
-format: $(INSTALLED) ## Lay the code out and mend what can be mended
+format: $(INSTALLED) ## Format and fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -66,15 +83,22 @@ test-wheel: build ## Run the quick tests on the built wheel, train on two hosts,
 	cd $(CURDIR) && $(BIN)/coverage combine --quiet $(WHEEL) && $(BIN)/coverage report
 
 constraints: $(INSTALLED) ## Move every dependency to its newest version that fits each Python
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile setup.py --all-extras --universal --python-version 3.9 --no-annotate --upgrade -o $(CONSTRAINTS)
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.10 --no-annotate --upgrade -o $(CONSTRAINTS)
 
 clean: ## Remove what was made
-	rm -rf .venv bench build dist demo docs/_build docs/reference/python *.egg-info .coverage .hypothesis .*_cache
+	rm -rf $(VENV) bench build dist demo docs/_build docs/reference/python *.egg-info .coverage .hypothesis .*_cache
 
-$(INSTALLED): setup.py $(CONSTRAINTS)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9) and "make: ipinsights needs Python 3.9 or later, and this is %s. Try: make PYTHON=python3.11" % sys.version.split()[0])'
+$(DEMO): pyproject.toml setup.py $(CONSTRAINTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "make: ipinsights supports Python 3.10 to 3.14, and $(PYTHON) is %s. Try: make PYTHON=python3.12" % sys.version.split()[0])'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "make: $(PYTHON) cannot make virtual environments. On Debian: apt install python3-venv" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[report,tune,docs,test,dev]'
+	@echo "Installing ipinsights and what it needs into $(VENV): about 300 MB to download."
+	$(PYTHON) -m venv $(REPLACED) $(VENV)
+	$(PIP_INSTALL) --editable '.[mxnet,report]'
+	@# where the extra leaves MXNet out, as an error message would have it installed
+	PIP_CONSTRAINT=$(CONSTRAINTS) $(BIN)/python scripts/install_mxnet.py
+	@touch $@
+
+$(INSTALLED): $(DEMO)
+	@echo "Installing the tools of the tests, the documentation and the linters into $(VENV)."
+	$(PIP_INSTALL) --quiet --editable '.[mxnet,report,tune,docs,test,dev]'
 	@touch $@

@@ -1,6 +1,6 @@
-"""The only place that imports MXNet, because MXNet 1.9.1 needs two repairs before it imports on a current Python.
+"""The only module that imports MXNet 1.9.1, because MXNet needs three repairs before it imports today.
 
-Everyone else writes ``from ipinsights._mxnet import mx``.
+Every other module writes ``from ipinsights._mxnet import mx``.
 """
 
 from __future__ import annotations
@@ -9,45 +9,96 @@ import ctypes
 import os
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from ipinsights import mxnet_package
 from ipinsights.errors import ClientError
+from ipinsights.overlap import available_cpus
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+__all__ = ["memory", "mx"]
+
 # One core for Python, which makes the batches, and the others for the engine: two threads on two cores beside a busy
-# Python train a quarter slower than one does. Read by the engine when it loads; whoever sets it has the last word.
-os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) - 1)))
+# Python train a quarter slower than one does. MXNet reads the variable when it loads. A value of the user's is kept.
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cpus() - 1)))
 
-# MXNet reads ``numpy.bool``, which numpy 1.24 removed; it reads it at call time too, so it has to stay.
-np.bool = bool  # type: ignore[attr-defined]
 
-# MXNet imports ``distutils``, which Python 3.12 removed; setuptools puts its own copy in that place.
+def _removed(*_arguments: object, **_options: object) -> NoReturn:
+    """Raise an error: NumPy removed this function, and only MXNet's import asks for it."""
+    raise NotImplementedError("NumPy no longer has this function.")
+
+
+def _names_that_numpy_removed() -> dict[str, Any]:
+    """Return the names that MXNet reads from ``numpy`` and that some version of NumPy removed.
+
+    They stay in place after the import, because MXNet reads some of them at call time too.
+    """
+    return {
+        # An alias of Python's bool until NumPy 1.24. NumPy 2 defines it anew, as its own scalar type.
+        "bool": bool,
+        # Constants that NumPy 2.0 removed. mxnet.numpy.utils and Gluon's estimator read them.
+        "Inf": np.inf,
+        "NAN": np.nan,
+        "NINF": -np.inf,
+        "NZERO": -0.0,
+        "NaN": np.nan,
+        "PINF": np.inf,
+        "PZERO": 0.0,
+        # Aliases that NumPy 2 removed. mxnet.numpy registers its own versions of them under these names.
+        "alltrue": np.all,
+        "product": np.prod,
+        "round_": np.round,
+        "sometrue": np.any,
+        # Functions that NumPy 1.20 (finance) and 2 removed. mxnet.numpy.fallback copies them, and nothing calls them.
+        **dict.fromkeys(("in1d", "mirr", "msort", "npv", "pmt", "ppmt", "pv", "rate", "trapz"), _removed),
+    }
+
+
+def _restore_removed_names() -> None:
+    """Add to NumPy the names that MXNet needs, and leave every name that NumPy has."""
+    for name, value in _names_that_numpy_removed().items():
+        vars(np).setdefault(name, value)
+
+
+def _missing() -> ClientError:
+    """Return the error for a missing MXNet, with the command that installs it."""
+    if not mxnet_package.is_published():
+        return ClientError("MXNet is not installed: it has no release for this platform.")
+    return ClientError(f"MXNet is not installed. Install it: {mxnet_package.installation_command()}")
+
+
+_restore_removed_names()
+
+# MXNet imports ``distutils``, which Python 3.12 removed. setuptools provides its own copy under that name.
 if sys.version_info >= (3, 12):
-    import setuptools  # noqa: F401
+    try:
+        import setuptools  # noqa: F401
+    except ImportError:
+        raise _missing() from None
 
-# MXNet's import warns nine times of what numpy and setuptools will remove one day; our versions of both are bounded.
-# Its wheel leaves two libraries to the system, where a small one (Debian's slim images) has neither.
+# MXNet's import emits nine warnings about deprecated names of NumPy and setuptools.
+# Its wheel leaves two libraries to the system. A small system (Debian's slim images) has neither.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     try:
         import mxnet as mx
+    except ImportError:
+        raise _missing() from None
     except OSError as error:
         raise ClientError(
             f"MXNet cannot be loaded: {error}. It needs libgomp and libquadmath; on Debian and Ubuntu: "
             "apt install libgomp1 libquadmath0."
         ) from None
 
-__all__ = ["memory", "mx"]
-
 
 def memory(array: mx.nd.NDArray) -> NDArray[np.float32]:
-    """Give the memory of a dense float32 array on the CPU as a NumPy array, nothing copied.
+    """Return the memory of a dense float32 array on the CPU as a NumPy array, without a copy.
 
-    It is good for as long as the array lives, and the engine must be done with the array: it does not know of the view.
+    The view is valid while the array lives. MXNet does not know of the view, so its work on the array must be finished.
     """
     array.wait_to_read()
     address = ctypes.POINTER(ctypes.c_float)()

@@ -3,7 +3,7 @@
 ``model_algo-1`` is an uncompressed zip, as the siblings of the original write it, of
 
 - ``params``: the parameters as an MXNet NDArray file (``mx.nd.load`` reads it once unzipped);
-- ``symbol.json``: the network as an MXNet symbol;
+- ``symbol.json``: the network as an MXNet symbol, for other programs; missing if training had no MXNet;
 - ``known_entities``: which entities training saw, one byte per row of the entity table (:mod:`ipinsights.bloom`);
 - ``meta.json``: format version, hyperparameters, how entities were hashed, what it was trained on and with.
 
@@ -26,6 +26,7 @@ from ipinsights import array_archive
 from ipinsights.bloom import BloomFilter
 from ipinsights.errors import ClientError
 from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.plain_text import one_line
 from ipinsights.unpacking import DAMAGE as ARCHIVE_DAMAGE
 from ipinsights.unpacking import copy_member, is_tar
 
@@ -118,7 +119,7 @@ def save(
     directory: Path,
     *,
     params: Mapping[str, Any],
-    symbol: str,
+    symbol: str | None,
     known_entities: BloomFilter,
     hyperparameters: Hyperparameters,
     training: Mapping[str, Any],
@@ -132,7 +133,7 @@ def save(
     params
         MXNet or NumPy float32 arrays by name, exactly those of :func:`parameter_shapes`.
     symbol
-        The network as MXNet symbol JSON.
+        The network as MXNet symbol JSON; None to leave it out, where there is no MXNet.
     known_entities
         Hashes of the entities that training saw, in ``num_entity_vectors`` bytes.
     hyperparameters
@@ -151,7 +152,7 @@ def save(
         The directory cannot be written, or the disk is full.
     """
     members: dict[str, bytes | memoryview] = {
-        "symbol.json": symbol.encode(),
+        **({} if symbol is None else {"symbol.json": symbol.encode()}),
         "known_entities": known_entities.bits.data,
         "meta.json": json.dumps(_meta(hyperparameters, training), indent=2, sort_keys=True).encode(),
     }
@@ -200,8 +201,9 @@ def load(path: Path) -> Artifact:
 
 
 def _section(name: str, values: Mapping[str, Any]) -> list[str]:
-    width = max((len(key) for key in values), default=0)
-    return ["", name, *(f"  {key:<{width}}  {value}" for key, value in values.items())]
+    shown = {one_line(key): one_line(value) for key, value in values.items()}
+    width = max(map(len, shown), default=0)
+    return ["", name, *(f"  {key:<{width}}  {value}" for key, value in shown.items())]
 
 
 def _meta(hyperparameters: Hyperparameters, training: Mapping[str, Any]) -> dict[str, Any]:
@@ -237,6 +239,9 @@ def _load_file(path: Path, shown_as: Path) -> Artifact:
             )
             params = array_archive.map_arrays(path, archive)
     except array_archive.DAMAGE as error:
+        if array_archive.is_unreadable(error):
+            reason = getattr(error, "strerror", None) or error
+            raise ClientError(f"{shown_as} cannot be read: {reason}.") from None
         raise ClientError(f"{shown_as} is not a whole model of IP Insights: {error}.") from None
     expected = parameter_shapes(hyperparameters)
     found = {name: array.shape for name, array in params.items()}

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from ipinsights.checkpoint import CheckpointDirectory
     from ipinsights.learner import Learner
-    from ipinsights.parallel import ParallelLearner
     from ipinsights.trainer import Trainer, TrainState
 
 __all__ = ["Callback", "Checkpointer", "Deadline", "EarlyStopping", "ProgressBar", "Speedometer"]
@@ -187,10 +186,10 @@ class EarlyStopping(Callback):
         _logger.info("Keeping the model of epoch %d, the best: validation discriminator_auc %r.", epoch, self.best[1])
         trainer.learner.set_parameters(self.best_parameters, self._rows)
 
-    def _copy(self, learner: Learner | ParallelLearner) -> dict[str, NDArray[np.float32]]:
-        snapshot = learner.snapshot(self._rows)
-        names = [name for name in learner.parameters() if name in snapshot]
-        return {name: np.array(snapshot[name][0 : snapshot[name].shape[0]]) for name in names}
+    def _copy(self, learner: Learner) -> dict[str, NDArray[np.float32]]:
+        state = learner.state_dict(self._rows)
+        names = [name for name in learner.parameters() if name in state]
+        return {name: np.array(state[name][0 : state[name].shape[0]]) for name in names}
 
     def _stop_if_in_vain(self, state: TrainState, *, last_epoch: int) -> None:
         if self.best is not None and last_epoch - self.best[0] >= self._patience:
@@ -269,7 +268,7 @@ class Checkpointer(Callback):
         everybody = trainer.team.gather({} if has_diverged else words)
         if {} in everybody:
             return  # a trainer is about to tell that the run has diverged
-        taken = trainer.learner.snapshot(self._rows)
+        taken = trainer.learner.state_dict(self._rows)
         if trainer.team.rank == 0:
             path = self._directory.save(self._checkpoint(words, everybody[1:], taken))
             _logger.info('Wrote checkpoint "%s" in %.3f seconds.', path, time.monotonic() - start)

@@ -1,8 +1,9 @@
-"""The learner on a CPU, several times as fast as the engine: the step in NumPy, on the memory of the Gluon network.
+"""The learner on a CPU: the step in NumPy, several times as fast as MXNet's.
 
-At the sizes of a step MXNet's operators cost more than their arithmetic, its sparse Adam more than all else. What is
-computed here is what :class:`~ipinsights.learner.Learner` computes, to rounding; ``tests/unit/test_learner.py``
-holds one to the other. It is fast because
+With MXNet it works on the memory of the Gluon network. Where MXNet is missing or cannot be loaded, the same steps, to
+the bit, go into arrays of its own. At the sizes of a step MXNet's operators cost more than their arithmetic, its sparse
+Adam more than all else. The steps are those of :class:`~ipinsights.gluon_learner.GluonLearner`, to rounding:
+``tests/unit/test_learner.py`` holds both to one formula. They are fast because
 
 - the entities of a base batch are taken out of the table once for all of its K steps, which find them in the cache;
 - each octet value of a batch is encoded once, however many addresses have it (:mod:`ipinsights.encoder`);
@@ -16,27 +17,30 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 from scipy.special import expit
 from threadpoolctl import ThreadpoolController
 
-from ipinsights._mxnet import memory, mx
 from ipinsights.adam import Adam
+from ipinsights.artifact import parameter_shapes
 from ipinsights.encoder import Encoder, Spelling
-from ipinsights.learner import SCORING_BATCH, Learner
+from ipinsights.errors import ClientError
+from ipinsights.initial_parameters import fill
+from ipinsights.learner import SCORING_BATCH, view_rows, write_rows
 from ipinsights.pages import into_large_pages, keep_freed_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
     from ipinsights.adam import Moments
     from ipinsights.hyperparameters import Hyperparameters
+    from ipinsights.model import IPInsightsNet
     from ipinsights.sampling import Records
 
 __all__ = ["CPULearner"]
@@ -44,8 +48,8 @@ __all__ = ["CPULearner"]
 _TABLE = "entity_weight"
 
 
-class CPULearner(Learner):
-    """Learner of one model on the CPU, with the results of :class:`~ipinsights.learner.Learner` to rounding.
+class CPULearner:
+    """Learner of one model on the CPU, a :class:`~ipinsights.learner.Learner`.
 
     Parameters
     ----------
@@ -56,16 +60,19 @@ class CPULearner(Learner):
 
     Attributes
     ----------
+    hyperparameters
+        The ones given.
     net
-        The network; its parameters are the ones that are trained. Within a base batch its entity table is behind,
-        until :meth:`parameters`, :meth:`score` or :meth:`embeddings` is asked for.
+        The Gluon network whose parameters are trained; None without MXNet. Within a base batch its entity table is
+        behind, until :meth:`parameters`, :meth:`score` or :meth:`embeddings` is called.
     """
 
     def __init__(self, hyperparameters: Hyperparameters, *, seed: int = 0) -> None:
         keep_freed_memory()
-        super().__init__(hyperparameters, seed=seed)
-        self._arrays = {name: memory(array) for name, array in super().parameters().items()}
-        # NumPy asks for large pages by itself, the engine does not.
+        self.hyperparameters = hyperparameters
+        self.net, self._arrays = _allocate(hyperparameters)
+        fill(self._arrays, seed=seed)
+        # NumPy asks for large pages by itself, MXNet does not.
         into_large_pages(self._arrays[_TABLE])
         # Written to, unlike np.zeros: memory that is not there after all is missed now, and no step waits for pages.
         self._moments: dict[str, Moments] = {
@@ -120,12 +127,34 @@ class CPULearner(Learner):
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Give the embeddings of rows of the entity table and of addresses, both (n,), as (n, vector_dim) each."""
         self._settle()
-        return super().embeddings(rows, ips)
+        addresses, _ = self._encoder.forward(Spelling.of(ips))
+        return self._arrays[_TABLE][rows], addresses
 
-    def parameters(self) -> dict[str, mx.nd.NDArray]:
-        """Give every parameter by its name in the artifact; the arrays are the network's own, not copies."""
+    def parameters(self) -> dict[str, NDArray[np.float32]]:
+        """Return every parameter by its name in the artifact; the arrays are the learner's own, not copies."""
         self._settle()
-        return super().parameters()
+        return dict(self._arrays)
+
+    def set_parameters(
+        self, params: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int32] | slice = slice(None)
+    ) -> None:
+        """Set the parameters, by their names in the artifact; of the entity table these rows, all when not given."""
+        write_rows(self.parameters(), params, rows)
+
+    def state_dict(self, rows: NDArray[np.int32]) -> dict[str, Any]:
+        """Return all but the number of steps that the next step depends on."""
+        return view_rows(self._state(), rows)
+
+    def load_state_dict(
+        self, state: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int32], *, num_steps: int
+    ) -> None:
+        """Continue from a state of these rows after ``num_steps`` steps; this learner has taken none."""
+        write_rows(self._state(), state, rows)
+        self._adam.num_steps = num_steps
+
+    def symbol(self) -> str | None:
+        """Return the network as MXNet symbol JSON, None without MXNet."""
+        return None if self.net is None else self.net.symbol()
 
     def _state(self) -> dict[str, NDArray[np.float32]]:
         self._settle()
@@ -133,9 +162,6 @@ class CPULearner(Learner):
         for name, pair in self._moments.items():
             moments.update(zip((f"mean:{name}", f"variance:{name}"), pair, strict=True))
         return {**self._arrays, **moments}
-
-    def _set_num_steps(self, num_steps: int) -> None:
-        self._adam.num_steps = num_steps
 
     def _distinct(self, rows: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Give every row once, ascending, as the memory likes them, and the place of each given row among them."""
@@ -147,8 +173,9 @@ class CPULearner(Learner):
         return distinct, self._numbers[rows]
 
     def _settle(self) -> None:
-        """Wait for what others do to the network through the engine; write back what steps have done to entities."""
-        mx.nd.waitall()
+        """Wait for what others do to the network through MXNet, and write back what steps have done to entities."""
+        if self.net is not None:
+            _wait_for_mxnet()
         if self._taken is not None:
             self._taken.give_back()
 
@@ -187,6 +214,27 @@ class CPULearner(Learner):
         with _silence():
             blocks.extend(self._adam.blocks(taken.values, taken.moments, errors @ ips, touched))
             _work_off(blocks)
+
+
+def _allocate(hyperparameters: Hyperparameters) -> tuple[IPInsightsNet | None, dict[str, NDArray[np.float32]]]:
+    """Return the Gluon network, None without MXNet, and the memory of all parameters by their names."""
+    try:
+        from ipinsights._mxnet import memory, mx
+    except ClientError:
+        shapes = parameter_shapes(hyperparameters)
+        return None, {name: np.empty(shape, dtype=np.float32) for name, shape in shapes.items()}
+    from ipinsights.model import IPInsightsNet
+
+    net = IPInsightsNet.of(hyperparameters)
+    net.initialize(mx.init.Zero(), ctx=mx.cpu())
+    net.hybridize(static_alloc=True, static_shape=True)
+    return net, {name: memory(parameter.data()) for name, parameter in net.collect_params().items()}
+
+
+def _wait_for_mxnet() -> None:
+    from ipinsights._mxnet import mx
+
+    mx.nd.waitall()
 
 
 class _Rows:

@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
-from ipinsights._mxnet import mx
 from ipinsights.cpu_learner import CPULearner
 from ipinsights.errors import ClientError
-from ipinsights.learner import Learner
-from ipinsights.parallel import ParallelLearner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ipinsights._mxnet import mx
     from ipinsights.hyperparameters import Hyperparameters
+    from ipinsights.learner import Learner
 
-__all__ = ["build_learner", "choose_devices", "count_gpus", "store_type"]
+__all__ = ["build_learner", "choose_gpus", "store_type"]
+
+_logger = logging.getLogger(__name__)
 
 
-def choose_devices(num_gpus: int | None) -> list[mx.Context]:
-    """Give the GPUs to train on, or the CPU where there are none.
+def choose_gpus(num_gpus: int | None) -> list[mx.Context]:
+    """Return the GPUs to train on, none to train on the CPU.
 
     Parameters
     ----------
     num_gpus
-        ``_num_gpus``: the first so many GPUs, none with 0; None (``auto``) takes all that the engine sees.
+        ``_num_gpus``: the first so many GPUs, none with 0; None (``auto``) takes all that MXNet sees.
 
     Raises
     ------
     ClientError
-        More GPUs are asked for than the engine sees.
+        More GPUs are asked for than MXNet sees, or MXNet is missing or cannot be loaded.
     """
+    try:
+        from ipinsights._mxnet import mx
+    except ClientError as error:
+        if num_gpus:
+            raise
+        _logger.info("Training on one CPU with NumPy alone. %s", error)
+        return []
     present = mx.context.num_gpus()
     wanted = present if num_gpus is None else num_gpus
     if wanted > present:
@@ -38,12 +47,7 @@ def choose_devices(num_gpus: int | None) -> list[mx.Context]:
             f"Hyperparameter '_num_gpus' asks for {wanted} GPUs, and MXNet {mx.__version__} sees {present}. Set it to "
             "'auto' to take what there is; GPUs need a CUDA build of MXNet (such as mxnet-cu112) and its driver."
         )
-    return [mx.gpu(index) for index in range(wanted)] or [mx.cpu()]
-
-
-def count_gpus(devices: Sequence[mx.Context]) -> int:
-    """Give the number of GPUs among devices."""
-    return sum(device.device_type == "gpu" for device in devices)
+    return [mx.gpu(index) for index in range(wanted)]
 
 
 def store_type(kvstore: str, *, num_hosts: int, num_gpus: int) -> str:
@@ -71,23 +75,28 @@ def store_type(kvstore: str, *, num_hosts: int, num_gpus: int) -> str:
 
 
 def build_learner(
-    hyperparameters: Hyperparameters, *, devices: Sequence[mx.Context], store: str, seed: int = 0
-) -> Learner | ParallelLearner:
-    """Give a learner for the devices of one host: the written-out one on a CPU, the engine's where there is one GPU.
+    hyperparameters: Hyperparameters, *, gpus: Sequence[mx.Context], store: str, seed: int = 0
+) -> Learner:
+    """Return a learner for the devices of one host: in NumPy on a CPU, MXNet's on GPUs.
 
     Parameters
     ----------
     hyperparameters
         Checked hyperparameters.
-    devices
-        MXNet contexts to train on.
+    gpus
+        GPUs to train on, see :func:`choose_gpus`.
     store
         Type of the kvstore, see :func:`store_type`.
     seed
-        Of the initial parameters.
+        Seed of the initial parameters.
     """
-    if len(devices) > 1:
-        return ParallelLearner(hyperparameters, devices=devices, store=mx.kv.create(store), seed=seed)
-    if devices[0].device_type == "cpu":
+    if not gpus:
         return CPULearner(hyperparameters, seed=seed)
-    return Learner(hyperparameters, seed=seed, ctx=devices[0])
+    if len(gpus) == 1:
+        from ipinsights.gluon_learner import GluonLearner
+
+        return GluonLearner(hyperparameters, seed=seed, ctx=gpus[0])
+    from ipinsights._mxnet import mx
+    from ipinsights.parallel import ParallelLearner
+
+    return ParallelLearner(hyperparameters, devices=gpus, store=mx.kv.create(store), seed=seed)

@@ -105,14 +105,6 @@ class Encoder:
         self._biases = [params[f"ip_layer{layer}_bias"] for layer in range(num_layers)]
         self._columns = place_columns(vector_dim)
 
-    def octet_tables(self) -> NDArray[np.float32]:
-        """Give what each octet value at each place adds to an embedding, through the first layer: (1024, vector_dim).
-
-        At one layer or none the sum over an address's four octets is its embedding.
-        """
-        places = [slice(start, start + 256) for start in range(0, NUM_OCTET_ROWS, 256)]
-        return self._table(self._first_inputs(np.arange(NUM_OCTET_ROWS)), places)
-
     def forward(self, spelling: Spelling) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
         """Encode addresses.
 

@@ -6,15 +6,15 @@ is more normal. The original's encoder is unpublished; ``docs/explanation/encode
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipinsights._mxnet import mx
 from ipinsights.encoder import NUM_OCTET_ROWS, octet_rows, place_columns
 
-__all__ = ["IPEncoder", "IPInsightsNet", "octet_rows", "pair_scores"]
+if TYPE_CHECKING:
+    from ipinsights.hyperparameters import Hyperparameters
 
-# Gluon's own default; gives |score| of .003 to .008 before training at 128 dimensions, as the original has.
-_INITIAL_SCALE = 0.07
+__all__ = ["IPEncoder", "IPInsightsNet", "octet_rows", "pair_scores"]
 
 
 class IPEncoder(mx.gluon.HybridBlock):
@@ -97,10 +97,11 @@ class IPInsightsNet(mx.gluon.HybridBlock):
             self.entities.weight.wd_mult = 0.0
             self.ip_encoder = IPEncoder(vector_dim, num_ip_encoder_layers, prefix="ip_")
 
-    def initialize_from(self, seed: int, ctx: Any) -> None:
-        """Draw the initial parameters: weights uniform in +-0.07, biases zero."""
-        mx.random.seed(seed)
-        self.initialize(mx.init.Uniform(_INITIAL_SCALE), ctx=ctx)
+    @classmethod
+    def of(cls, hyperparameters: Hyperparameters) -> IPInsightsNet:
+        """Return the network of a model, without values of its parameters."""
+        values = hyperparameters
+        return cls(values.num_entity_vectors, values.vector_dim, values.num_ip_encoder_layers)
 
     def symbol(self) -> str:
         """Give the network as MXNet symbol JSON, with inputs ``entity_rows`` and ``octet_rows``."""

@@ -18,8 +18,10 @@ Result = TypeVar("Result")
 
 
 def available_cpus() -> int:
-    """Give the number of processors that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """Return the number of processors that this process may use; where the system does not say, all there are."""
+    if hasattr(os, "sched_getaffinity"):  # macOS has none
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def in_order(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator[Result]:

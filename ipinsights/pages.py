@@ -23,7 +23,7 @@ _LARGE_PAGE_BYTES = 2 * 2**20
 def keep_freed_memory() -> None:
     """Let the C library keep what is freed: to get it back costs a page fault every 4 kB, a third of a large step."""
     libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):  # musl has none
+    if hasattr(libc, "mallopt"):  # musl and macOS have none
         libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
         libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_ARRAY_BYTES)
 
@@ -34,6 +34,8 @@ def into_large_pages(array: NDArray[np.float32]) -> None:
     The processor knows the places of some thousand pages. Of a table of gigabytes in pages of 4 kB every row that is
     fetched costs looking up its page first, by and by as much as the row itself.
     """
+    if not hasattr(mmap, "MADV_HUGEPAGE"):  # macOS has none
+        return
     start = -(-array.ctypes.data // _LARGE_PAGE_BYTES) * _LARGE_PAGE_BYTES
     end = (array.ctypes.data + array.nbytes) // _LARGE_PAGE_BYTES * _LARGE_PAGE_BYTES
     if start < end:

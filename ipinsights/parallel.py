@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipinsights._mxnet import mx
+from ipinsights.initial_parameters import draw_rows
 from ipinsights.learner import SCORING_BATCH
 from ipinsights.model import IPInsightsNet, pair_scores
 from ipinsights.model import octet_rows as octet_rows_of
@@ -38,7 +39,7 @@ _KINDS = ("", "mean:", "variance:")
 
 
 class ParallelLearner:
-    """Learner of one model on several devices; the same steps as :class:`~ipinsights.learner.Learner` to rounding.
+    """Learner of one model on several devices, a :class:`~ipinsights.learner.Learner`.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ class ParallelLearner:
         is_first: bool = True,
     ) -> None:
         self.hyperparameters = hyperparameters
-        self.net = _net_of(hyperparameters, hyperparameters.num_entity_vectors)
+        self.net = IPInsightsNet.of(hyperparameters)
         self._devices = list(devices)
         self._store = store
         self._is_first = is_first
@@ -144,8 +145,8 @@ class ParallelLearner:
         encoder = {name: parameter.data(self._devices[0]) for name, parameter in self._encoder_params().items()}
         return {self.net.entities.weight.name: self._table, **encoder}
 
-    def snapshot(self, rows: NDArray[np.int32]) -> dict[str, Any]:
-        """Give all that the next step depends on, as :meth:`ipinsights.learner.Learner.snapshot` does.
+    def state_dict(self, rows: NDArray[np.int32]) -> dict[str, Any]:
+        """Return all but the number of steps that the next step depends on.
 
         Every host calls this at the same place, with the same ascending rows; the arrays are given to the first one.
         """
@@ -159,10 +160,12 @@ class ParallelLearner:
             self._do_to_all(ROTATE)
         return taken
 
-    def restore(self, snapshot: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int32], *, num_steps: int) -> None:
-        """Go back to a snapshot of these rows, taken after so many steps; every host calls this, the first has it."""
+    def load_state_dict(
+        self, state: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int32], *, num_steps: int
+    ) -> None:
+        """Continue from a state of these rows after ``num_steps`` steps; every host calls this, the first has it."""
         for kind in _KINDS:
-            of_kind = {name.partition(kind)[2] if kind else name: array for name, array in snapshot.items()
+            of_kind = {name.partition(kind)[2] if kind else name: array for name, array in state.items()
                        if name.startswith(kind)}  # fmt: skip
             self._do_to_all(ASSIGN, of_kind, rows)
             self._do_to_all(ROTATE)
@@ -174,6 +177,10 @@ class ParallelLearner:
         """Set the parameters, of the table these ascending rows; every host calls this, the first one's count."""
         chosen = np.arange(self._table.shape[0], dtype=np.int32)[rows] if isinstance(rows, slice) else rows
         self._do_to_all(ASSIGN, params, chosen)
+
+    def symbol(self) -> str:
+        """Return the network as MXNet symbol JSON."""
+        return self.net.symbol()
 
     def _do_to_all(
         self, command: str, values: Mapping[str, Any] | None = None, rows: NDArray[np.int32] | None = None
@@ -203,25 +210,26 @@ class ParallelLearner:
         return dict(self.net.ip_encoder.collect_params().items())
 
     def _fill_store(self, seed: int) -> None:
-        """Put initial parameters into the store: block by block, each drawn as the table of a network of its own."""
+        """Put initial parameters into the store, block by block; the first host draws the table for all."""
         # What fills a block is its first push, and MXNet keeps the array that a worker pushed last: an empty one
         # that is pushed behind it, and forgotten, gives the memory back.
         self._command(FORGET)
+        name, row_shape = self.net.entities.weight.name, self._table.shape[1:]
         for block in range(self._table.num_blocks):
-            drawn = _net_of(self.hyperparameters, self._table.block_shape(block)[0])
-            if self._store.rank == 0 or block == 0:
-                drawn.initialize_from(seed + block, mx.cpu())
-            self._table.fill(block, drawn.entities.weight.data() if self._store.rank == 0 else None)
-            if block == 0:
-                self._fill_encoder(drawn)
+            rows = self._table.rows_of(block)
+            if self._store.rank == 0:
+                self._table.fill(block, mx.nd.array(draw_rows(name, row_shape, rows.start, rows.stop, seed=seed)))
+            else:
+                self._table.fill(block, None)
+        self._fill_encoder(seed)
         self._command(OPTIMIZE)
 
-    def _fill_encoder(self, drawn: IPInsightsNet) -> None:
+    def _fill_encoder(self, seed: int) -> None:
         self.net.ip_encoder.initialize(mx.init.Zero(), ctx=self._devices)
         self._score.hybridize(static_alloc=True)
-        values = drawn.ip_encoder.collect_params()
         for key, (name, parameter) in self._encoder_keys():
-            self._store.init(key, values[name].data())
+            drawn = draw_rows(name, parameter.shape[1:], 0, parameter.shape[0], seed=seed)
+            self._store.init(key, mx.nd.array(drawn))
             self._store.pull(key, out=parameter.list_data())
 
     def _encoder_keys(self) -> Iterator[tuple[int, tuple[str, mx.gluon.Parameter]]]:
@@ -262,10 +270,6 @@ class _Share:
         self.device = device
         self.octet_rows = mx.nd.array(octet_rows_of(part.ips), dtype="int32", ctx=device)
         self.labels = mx.nd.array(part.labels, ctx=device)
-
-
-def _net_of(hyperparameters: Hyperparameters, num_rows: int) -> IPInsightsNet:
-    return IPInsightsNet(num_rows, hyperparameters.vector_dim, hyperparameters.num_ip_encoder_layers)
 
 
 def _split(batch: Records, num_parts: int) -> list[Records]:

@@ -31,9 +31,14 @@ class StoredTable:
         self._rows_per_block = min(rows_per_block, self.shape[0])
         self.num_blocks = -(-self.shape[0] // self._rows_per_block)
 
+    def rows_of(self, block: int) -> range:
+        """Return the rows of a block; the last block may be shorter."""
+        start = block * self._rows_per_block
+        return range(start, min(start + self._rows_per_block, self.shape[0]))
+
     def block_shape(self, block: int) -> tuple[int, int]:
-        """Give rows and width of a block; the last one may be shorter."""
-        return min(self._rows_per_block, self.shape[0] - block * self._rows_per_block), self.shape[1]
+        """Give rows and width of a block."""
+        return len(self.rows_of(block)), self.shape[1]
 
     def fill(self, block: int, values: mx.nd.NDArray | None) -> None:
         """Put a block's first values into the store; the first host's count, and the others may have none."""

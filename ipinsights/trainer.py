@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from ipinsights.data import Pairs
     from ipinsights.hyperparameters import Hyperparameters
     from ipinsights.learner import Learner
-    from ipinsights.parallel import ParallelLearner
 
 __all__ = ["TrainState", "Trainer"]
 
@@ -130,12 +129,12 @@ class Trainer:
         *,
         seed: int = 0,
         callbacks: Sequence[Callback] = (),
-        learner: Learner | ParallelLearner | None = None,
+        learner: Learner | None = None,
         team: Team | None = None,
     ) -> None:
         self.hyperparameters = hyperparameters
         self.callbacks = tuple(callbacks)
-        self.learner: Learner | ParallelLearner = learner or CPULearner(hyperparameters, seed=seed)
+        self.learner: Learner = learner or CPULearner(hyperparameters, seed=seed)
         self.team = team or Team()
         self.state = TrainState()
         self.metrics = RunningClassification()

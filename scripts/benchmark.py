@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from ipinsights.overlap import available_cpus
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -79,7 +81,7 @@ def main(output_dir: Path, rounds: int, rows: int, names: tuple[str, ...], parts
     path = output_dir / "results.json"
     # What was measured before and is not asked for now stays.
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    results["machine"] = f"{len(os.sched_getaffinity(0))} cores, {platform.processor() or platform.machine()}"
+    results["machine"] = f"{available_cpus()} cores, {platform.processor() or platform.machine()}"
     for part in parts:
         results.update(measured_parts[part](rounds))
     path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

@@ -1,6 +1,6 @@
 """Measure the endpoint with wrk, beside the obvious build of one: Flask, gunicorn, MXNet's network for each request.
 
-Needs Debian's package wrk, and Flask (`pip install 'ipinsights[bench]'`). For example:
+Needs Debian's package wrk, and Flask (`pip install flask`). For example:
 
     python scripts/benchmark_serving.py
     python scripts/benchmark_serving.py --memory    # a model of 2 GB in four workers, instead
@@ -94,10 +94,10 @@ def obvious_app() -> Any:
     def invocations() -> Any:
         nonlocal learner
         from ipinsights.entities import entity_rows, hash_entities
-        from ipinsights.learner import Learner
+        from ipinsights.gluon_learner import GluonLearner
 
         if learner is None:  # MXNet does not outlive a fork: each worker has a network of its own
-            learner = Learner(Hyperparameters(SIZE["num_entities"], SIZE["vector_dim"]))
+            learner = GluonLearner(Hyperparameters(SIZE["num_entities"], SIZE["vector_dim"]))
         rows = [line.split(",") for line in request.get_data(as_text=True).splitlines()]
         entities = entity_rows(hash_entities([entity for entity, _ in rows]), SIZE["num_entities"])
         ips = np.array([int.from_bytes(map(int, ip.split(".")), "big") for _, ip in rows], dtype=np.uint32)
@@ -128,7 +128,7 @@ def main(measure: str | None, earlier: Path | None, seconds: int) -> None:
     if shutil.which("wrk") is None:
         sys.exit("This needs the load generator wrk: apt-get install wrk.")
     if importlib.util.find_spec("flask") is None:
-        sys.exit("The endpoint it is compared with needs Flask: pip install 'ipinsights[bench]'.")
+        sys.exit("The endpoint it is compared with needs Flask: pip install flask.")
     with tempfile.TemporaryDirectory() as name:
         if measure == "memory":
             measure_memory(Path(name))

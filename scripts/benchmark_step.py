@@ -52,11 +52,11 @@ def base_batches(settings: dict[str, Any]) -> Iterator[Records]:
 def our_step(kind: str, settings: dict[str, Any]) -> Callable[[Records], None]:
     """Give what trains on a base batch with one of our learners."""
     from ipinsights.cpu_learner import CPULearner
+    from ipinsights.gluon_learner import GluonLearner
     from ipinsights.hyperparameters import Hyperparameters
-    from ipinsights.learner import Learner
     from ipinsights.metrics import RunningClassification
 
-    learner = {"cpu": CPULearner, "gluon": Learner}[kind](Hyperparameters(**settings))
+    learner = {"cpu": CPULearner, "gluon": GluonLearner}[kind](Hyperparameters(**settings))
     metrics = RunningClassification()
 
     def train(records: Records) -> None:

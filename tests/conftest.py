@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import numpy as np
 import pytest
 
+from ipinsights import mxnet_package
 from ipinsights.testing import logger_restored
 
 if TYPE_CHECKING:
@@ -26,6 +27,23 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     seed = secrets.randbits(32)
     request.node.add_report_section("setup", "seed", f"rng seed {seed}")
     return np.random.default_rng(seed)
+
+
+# Files of which every test needs MXNet.
+collect_ignore = [] if mxnet_package.is_installed() else [
+    "unit/test_model.py", "unit/test_mxnet_shim.py", "unit/test_parallel.py", "unit/test_parameter_server.py",
+    "unit/test_predictor.py",
+]  # fmt: skip
+
+
+@pytest.fixture
+def mx() -> Any:
+    """Return MXNet; without it the test is skipped."""
+    if not mxnet_package.is_installed():
+        pytest.skip("needs MXNet")
+    from ipinsights._mxnet import mx
+
+    return mx
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipinsights.cli.options import FOLDER, MODEL_DIR, PATH
+from ipinsights.cli.output import echo_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +66,7 @@ def transform(inputs: tuple[Path, ...], model_dir: Path, concurrency: int | None
     from ipinsights.sagemaker.transform import Transform
 
     done, kept = Transform(model_dir, concurrency=concurrency or available_cpus(), **options).run(inputs)
-    click.echo(f"Files transformed: {done}; outputs that were there already: {kept}.", err=True)
+    echo_error(f"Files transformed: {done}; outputs that were there already: {kept}.")
 
 
 COMMANDS = (serve, transform)

@@ -48,7 +48,7 @@ def new_figure(**options: Any) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise ClientError("Plots need matplotlib, which is not installed: pip install 'ipinsights[report]'.") from None
+        raise ClientError("Plots need matplotlib, which is not installed: pip install matplotlib.") from None
     return Figure(layout="constrained", **options)
 
 

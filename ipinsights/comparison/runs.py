@@ -94,6 +94,7 @@ class RunComparison:
         return pd.DataFrame(
             {"baseline": [ours.get(name) for name in names], "candidate": [theirs.get(name) for name in names]},
             index=pd.Index(names, name="hyperparameter"),
+            dtype=object,  # the default type of texts in pandas 3 has NaN for None
         )
 
     def epochs(self) -> pd.DataFrame:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ipinsights._mxnet import mx
     from ipinsights.hyperparameters import Hyperparameters
     from ipinsights.learner import Learner
-    from ipinsights.parallel import ParallelLearner
     from ipinsights.sagemaker.cluster import Cluster
     from ipinsights.team import Team
 
@@ -48,17 +47,17 @@ class Alone:
         self,
         hyperparameters: Hyperparameters,
         *,
-        devices: Sequence[mx.Context],
+        gpus: Sequence[mx.Context],
         store: str,
         seed: int,
         num_rows: int,  # noqa: ARG002
         terms: Mapping[str, str],  # noqa: ARG002
-    ) -> tuple[Learner | ParallelLearner, Team]:
+    ) -> tuple[Learner, Team]:
         """Give a learner, and the team it learns in.
 
         Parameters
         ----------
-        hyperparameters, devices, store, seed
+        hyperparameters, gpus, store, seed
             As in :func:`ipinsights.devices.build_learner`.
         num_rows
             Training rows of this host.
@@ -68,7 +67,7 @@ class Alone:
         from ipinsights.devices import build_learner
         from ipinsights.team import Team
 
-        return build_learner(hyperparameters, devices=devices, store=store, seed=seed), Team()
+        return build_learner(hyperparameters, gpus=gpus, store=store, seed=seed), Team()
 
 
 class Member(Alone):
@@ -114,13 +113,14 @@ class Member(Alone):
         self,
         hyperparameters: Hyperparameters,
         *,
-        devices: Sequence[mx.Context],
+        gpus: Sequence[mx.Context],
         store: str,
         seed: int,
         num_rows: int,
         terms: Mapping[str, str],
-    ) -> tuple[Learner | ParallelLearner, Team]:
+    ) -> tuple[Learner, Team]:
         """Give a learner with its parameters on the servers; waits until every host has read its data."""
+        from ipinsights._mxnet import mx
         from ipinsights.parallel import ParallelLearner
         from ipinsights.parameter_server import StoreTeam, connect
 
@@ -128,6 +128,7 @@ class Member(Alone):
         own_terms = {"_kvstore": store, "the seed": str(seed), **terms}
         everybody = self._call_roll(hyperparameters, own_terms, num_base_batches=own)
         connected = connect(self._environment, store)
+        devices = gpus or [mx.cpu()]
         learner = ParallelLearner(hyperparameters, devices=devices, store=connected, seed=seed, is_first=self.is_first)
         longest = max(facts["num_base_batches"] for facts in everybody)
         return learner, StoreTeam(self._cluster.rank, self.size, longest, connected)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
+from ipinsights import mxnet_package
 from ipinsights.errors import AlgorithmError, IPInsightsError
 from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.sagemaker import training
@@ -31,6 +32,8 @@ __all__ = ["train", "train_in_container"]
 _SPAWN = multiprocessing.get_context("spawn")
 # Ports that a host with one server uses, from the scheduler's on.
 _NUM_PORTS = 4
+# What hosts may take to end after the first one has failed.
+_END_SECONDS = 30.0
 
 
 def train_in_container(
@@ -45,6 +48,7 @@ def train_in_container(
     """
     job = training.Job.from_environment(environment, seed=seed, limits=limits)
     if len(environment.hosts) > 1:
+        _require_mxnet()
         return Supervisor(job, Cluster.from_environment(environment), quiet=quiet).run()
     return train(job, quiet=quiet)
 
@@ -60,8 +64,15 @@ def train(job: training.Job, *, num_hosts: int = 1, quiet: bool = False) -> Path
         As :func:`train_in_container`.
     """
     if num_hosts > 1 or Hyperparameters.parse(job.hyperparameters, any_size=True).kvstore.startswith("dist"):
+        _require_mxnet()
         return _play_hosts(job, num_hosts, quiet=quiet)
     return training.run(job, quiet=quiet)
+
+
+def _require_mxnet() -> None:
+    """Raise the error that names how to install MXNet, if MXNet is missing. An installed one is not loaded."""
+    if not mxnet_package.is_installed():
+        import ipinsights._mxnet  # noqa: F401
 
 
 def _play_hosts(job: training.Job, num_hosts: int, *, quiet: bool) -> Path | None:
@@ -94,11 +105,17 @@ def _start_host(job: training.Job, cluster: Cluster, *, quiet: bool) -> tuple[Co
 
 
 def _collect(hosts: Mapping[Connection, SpawnProcess]) -> list[Path | None]:
-    """Give the result of every host, in their order; raises the failure that comes first, once all have ended."""
+    """Return the result of every host, in their order.
+
+    Raises the failure that comes first, once all have ended or have had the time for it: one that is paused cannot.
+    """
     results: dict[object, Path | None] = {}
     failures: list[IPInsightsError] = []
     while len(results) < len(hosts):
-        for pipe in wait([pipe for pipe in hosts if pipe not in results]):
+        ready = wait([pipe for pipe in hosts if pipe not in results], _END_SECONDS if failures else None)
+        if not ready:
+            raise failures[0]
+        for pipe in ready:
             assert isinstance(pipe, multiprocessing.connection.Connection)
             try:
                 result = pipe.recv()

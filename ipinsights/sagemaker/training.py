@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import platform
+import sys
 import time
 import traceback
 from dataclasses import dataclass, field
@@ -136,18 +137,18 @@ def run(job: Job, *, quiet: bool = False, crew: Alone | None = None) -> Path | N
     crew = crew or Alone()
     hyperparameters = Hyperparameters.parse(job.hyperparameters, any_size=crew.has_servers)
     set_up_logging("error" if quiet else hyperparameters.log_level)
-    with StopSignal() as stop, _lack_of_memory_told(hyperparameters):
-        return _run(job, hyperparameters, crew, stop)
+    start = Continuation(job.limits, checkpoint_dir=job.checkpoint_dir, initial_model=job.initial_model)
+    with StopSignal() as stop, _lack_of_memory_told(hyperparameters), contextlib.closing(start):
+        return _run(job, hyperparameters, crew, stop, start)
 
 
-def _run(job: Job, hyperparameters: Hyperparameters, crew: Alone, stop: StopSignal) -> Path | None:
+def _run(job: Job, hyperparameters: Hyperparameters, crew: Alone, stop: StopSignal, start: Continuation) -> Path | None:
     log = JobLog(host=job.host, interval=hyperparameters.batch_metrics_publish_interval)
     log.job_configured(job.hyperparameters, job.source, has_checkpoints=job.checkpoint_dir is not None)
     if hyperparameters.ignored:
         _logger.warning("These hyperparameters change nothing: %s.", ", ".join(hyperparameters.ignored))
     if crew.is_first:
         artifact.prepare(job.model_dir)
-    start = Continuation(job.limits, checkpoint_dir=job.checkpoint_dir, initial_model=job.initial_model)
     start.prepare(hyperparameters, has_validation=job.validation is not None, is_first=crew.is_first)
     train = crew.share(read_pairs(job.train, progress=True), is_sharded=job.is_sharded)
     validation = read_pairs(job.validation, progress=True) if job.validation and crew.is_first else None
@@ -194,10 +195,11 @@ def _lack_of_memory_told(hyperparameters: Hyperparameters) -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, MemoryError) and "Failed to allocate" not in str(error):
             raise
-        from ipinsights._mxnet import mx
+        if "mxnet" in sys.modules:
+            from ipinsights._mxnet import mx
 
-        with contextlib.suppress(Exception):
-            mx.nd.waitall()  # or the engine would tell of it once more when Python ends
+            with contextlib.suppress(Exception):
+                mx.nd.waitall()  # or MXNet would report it once more when Python ends
         rows, dim = hyperparameters.num_entity_vectors, hyperparameters.vector_dim
         raise ClientError(
             f"There is not enough memory to train this model: {rows} x {dim} entity vectors and Adam's two moments of "
@@ -208,21 +210,21 @@ def _lack_of_memory_told(hyperparameters: Hyperparameters) -> Iterator[None]:
 def _build_trainer(
     job: Job, hyperparameters: Hyperparameters, log: JobLog, crew: Alone, begin: Continuation, *, num_rows: int
 ) -> Trainer:
-    # Imported here because the engine takes a second to load: bad hyperparameters and bad data are told sooner.
-    from ipinsights.devices import choose_devices, count_gpus, store_type
+    # Imported here because MXNet takes a second to load: bad hyperparameters and bad data are told sooner.
+    from ipinsights.devices import choose_gpus, store_type
     from ipinsights.trainer import Trainer
 
-    devices = choose_devices(hyperparameters.num_gpus)
-    store = store_type(hyperparameters.kvstore, num_hosts=crew.size, num_gpus=count_gpus(devices))
-    log.devices_chosen(count_gpus(devices), store)
+    gpus = choose_gpus(hyperparameters.num_gpus)
+    store = store_type(hyperparameters.kvstore, num_hosts=crew.size, num_gpus=len(gpus))
+    log.devices_chosen(len(gpus), store)
     begin.check_store(store)
-    if count_gpus(devices) == 0 and not crew.has_servers:
+    if not gpus and not crew.has_servers:
         check_memory(hyperparameters, num_rows=num_rows)
     bars = (ProgressBar(),) if crew.is_first else ()
     callbacks = (Speedometer(hyperparameters.batch_metrics_publish_interval), log, *bars)
     start = time.perf_counter()
     learner, team = crew.build_learner(
-        hyperparameters, devices=devices, store=store, seed=job.seed, num_rows=num_rows, terms=begin.shared_terms()
+        hyperparameters, gpus=gpus, store=store, seed=job.seed, num_rows=num_rows, terms=begin.shared_terms()
     )
     trainer = Trainer(hyperparameters, seed=job.seed, callbacks=callbacks, learner=learner, team=team)
     log.network_initialized(time.perf_counter() - start)
@@ -250,7 +252,7 @@ def _save(
     path = artifact.save(
         job.model_dir,
         params=trainer.learner.parameters(),
-        symbol=trainer.learner.net.symbol(),
+        symbol=trainer.learner.symbol(),
         known_entities=known,
         hyperparameters=trainer.hyperparameters,
         training=_facts(job, trainer, train, crew),

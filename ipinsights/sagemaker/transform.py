@@ -24,9 +24,9 @@ from typing import IO, TYPE_CHECKING, NoReturn, Union
 from tqdm import tqdm
 
 from ipinsights.csv_faults import Source
-from ipinsights.csv_output import opened_output
 from ipinsights.data import channel_files
 from ipinsights.errors import AlgorithmError, ClientError
+from ipinsights.files import open_output
 from ipinsights.pages import keep_freed_memory
 from ipinsights.serving.media_types import JSON, JSON_LINES, ResponseFormat, request_media_type
 from ipinsights.serving.requests import decode
@@ -138,7 +138,7 @@ class Transform:
             for target, group in groupby(outcomes, key=lambda outcome: outcome[0].target):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 try:
-                    with opened_output(target) as stream:
+                    with open_output(target) as stream:
                         for item, answer in group:
                             _append(answer, stream)
                             bar.update(len(item.body) if isinstance(item, _Payload) else 0)

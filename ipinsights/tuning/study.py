@@ -199,14 +199,17 @@ def _open_study(path: Path, *, stop_early: bool) -> optuna.Study:
     try:
         import optuna
     except ImportError:
-        raise ClientError("Tuning needs optuna, which is not installed: pip install 'ipinsights[tune]'.") from None
+        raise ClientError("Tuning needs optuna, which is not installed: pip install optuna.") from None
     from sqlalchemy.exc import DatabaseError
+    from sqlalchemy.pool import NullPool
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=3) if stop_early else optuna.pruners.NopPruner()
     try:
+        # Without a pool, no connection to the file stays open between two calls.
+        storage = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"poolclass": NullPool})
         return optuna.create_study(
-            storage=f"sqlite:///{path}",
+            storage=storage,
             study_name="ipinsights",
             direction="maximize",
             load_if_exists=True,

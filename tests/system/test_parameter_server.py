@@ -119,14 +119,13 @@ def test_a_pickle_is_not_unpickled(tmp_path: Path) -> None:
 def test_two_hosts_take_the_steps_of_one_with_both_their_records(tmp_path: Path, max_block_elements: int) -> None:
     """Means are over the records of both; where one has none, the other's count half, and nothing else moves."""
     from ipinsights._mxnet import mx
-    from ipinsights.learner import Learner
+    from ipinsights.gluon_learner import GluonLearner
     from ipinsights.sampling import Records
 
     run(2, 3, take_steps, tmp_path, ..., max_block_elements)
-    alone = Learner(VALUES, seed=99)
+    alone = GluonLearner(VALUES, seed=99)
     start, end = np.load(tmp_path / "start.npz"), np.load(tmp_path / "end.npz")
-    for name, parameter in alone.net.collect_params().items():
-        parameter.set_data(mx.nd.array(start[name]))
+    alone.set_parameters(start)
     first, second = records()
     for one, other in zip(first[:2], second[:2], strict=True):
         alone.step(Records(*(np.concatenate(pair) for pair in zip(one, other, strict=True))))

@@ -19,12 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipinsights import array_archive, artifact
-from ipinsights._mxnet import mx
 from ipinsights.bloom import BloomFilter
+from ipinsights.cpu_learner import CPULearner
+from ipinsights.encoder import octet_rows
 from ipinsights.errors import ClientError
 from ipinsights.hyperparameters import Hyperparameters
-from ipinsights.learner import Learner
-from ipinsights.model import octet_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,14 +32,16 @@ NUM_ROWS = 10
 KNOWN = np.array([2**40 + 7, 2**33, 2**63 + 12345], dtype=np.uint64)
 
 
-def saved(folder: Path, *, seed: int = 0, num_layers: int = 2, **facts: Any) -> tuple[Learner, Path]:
-    """Save a small network; give it and its file."""
+def saved(
+    folder: Path, *, seed: int = 0, num_layers: int = 2, symbol: str | None = "{}", **facts: Any
+) -> tuple[CPULearner, Path]:
+    """Save a small model; return its learner and its file."""
     values = Hyperparameters(NUM_ROWS, 6, num_ip_encoder_layers=num_layers, learning_rate=1e-5)
-    learner = Learner(values, seed=seed)
+    learner = CPULearner(values, seed=seed)
     path = artifact.save(
         folder,
         params=learner.parameters(),
-        symbol=learner.net.symbol(),
+        symbol=symbol,
         known_entities=BloomFilter.of(KNOWN, NUM_ROWS),
         hyperparameters=values,
         training={"seed": seed, **facts},
@@ -53,7 +54,7 @@ def small_model() -> tuple[dict[str, list[Any]], bytes]:
     """Give the parameters of a small network, and the bytes of its file."""
     with tempfile.TemporaryDirectory() as folder:
         learner, path = saved(Path(folder))
-        return {name: array.asnumpy().tolist() for name, array in learner.parameters().items()}, path.read_bytes()
+        return {name: array.tolist() for name, array in learner.parameters().items()}, path.read_bytes()
 
 
 def refusal_of(path: Path) -> str:
@@ -100,12 +101,15 @@ class TestSave:
         assert found.meta["training"] == {"seed": 0, "num_rows": 7}
         assert list(found.params) == list(artifact.parameter_shapes(learner.hyperparameters))
         for name, array in learner.parameters().items():
-            assert found.params[name].tolist() == array.asnumpy().tolist(), name
+            assert found.params[name].tolist() == array.tolist(), name
 
     @pytest.mark.filterwarnings("ignore:Cannot decide type:UserWarning")  # MXNet's loader does not look at dtypes
-    def test_mxnet_reads_it_without_us(self, tmp_path: Path, rng: np.random.Generator) -> None:
+    def test_mxnet_reads_it_without_us(self, tmp_path: Path, rng: np.random.Generator, mx: Any) -> None:
         """The unzipped members are an MXNet symbol and its parameters, and give the network's scores."""
-        learner, path = saved(tmp_path)
+        from ipinsights.model import IPInsightsNet
+
+        symbol = IPInsightsNet(NUM_ROWS, 6, 2).symbol()
+        learner, path = saved(tmp_path, symbol=symbol)
         for name, content in members_of(path).items():
             (tmp_path / name).write_bytes(content)
         rows, ips = rng.integers(10, size=50).astype(np.int32), rng.integers(2**32, size=50, dtype=np.uint32)
@@ -113,6 +117,13 @@ class TestSave:
         block = mx.gluon.SymbolBlock.imports(str(tmp_path / "symbol.json"), inputs, str(tmp_path / "params"))
         scores = block(mx.nd.array(rows, dtype="int32"), mx.nd.array(octet_rows(ips), dtype="int32"))
         assert scores.asnumpy().tolist() == pytest.approx(learner.score(rows, ips).tolist(), abs=1e-7)
+
+    def test_it_is_whole_without_a_symbol(self, tmp_path: Path) -> None:
+        """As training without MXNet writes it: the other members are those of a model with one, to the byte."""
+        learner, path = saved(tmp_path / "without", symbol=None)
+        _, other = saved(tmp_path / "with", symbol="{}")
+        assert members_of(other) == {**members_of(path), "symbol.json": b"{}"}
+        assert artifact.load(path).params["entity_weight"].tolist() == learner.parameters()["entity_weight"].tolist()
 
     def test_equal_models_are_equal_to_the_byte(self, tmp_path: Path) -> None:
         """No time, no order of a set, nothing of the moment is in the file."""
@@ -130,7 +141,7 @@ class TestSave:
         learner, path = saved(tmp_path, seed=1)
         opened = artifact.load(path)
         saved(tmp_path, seed=2)
-        assert opened.params["entity_weight"].tolist() == learner.parameters()["entity_weight"].asnumpy().tolist()
+        assert opened.params["entity_weight"].tolist() == learner.parameters()["entity_weight"].tolist()
 
     def test_a_folder_that_is_a_file_is_told(self, tmp_path: Path) -> None:
         """What cannot be written is the user's to mend."""
@@ -254,7 +265,7 @@ class TestLoad:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in members.items():
                 archive.writestr(name, content)
-        assert refusal_of(path) == f"{path} is not a whole model of IP Insights: its params are compressed."
+        assert refusal_of(path) == f"{path} is not a whole model of IP Insights: its member meta.json is compressed."
 
     @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
     @pytest.mark.parametrize("name", ["ip_octet_weight", "ip_layer1_bias"])

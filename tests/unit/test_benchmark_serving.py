@@ -23,5 +23,5 @@ def test_it_says_how_to_get_what_it_is_compared_with(tmp_path: Path) -> None:
     hidden = f"import runpy, sys; sys.modules['flask'] = None; runpy.run_path({str(_SCRIPT)!r}, run_name='__main__')"
     environment = {**os.environ, "PATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", hidden], env=environment, capture_output=True, text=True, check=False)
-    message = "The endpoint it is compared with needs Flask: pip install 'ipinsights[bench]'.\n"
+    message = "The endpoint it is compared with needs Flask: pip install flask.\n"
     assert (done.returncode, done.stderr) == (1, message)

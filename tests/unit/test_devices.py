@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from ipinsights._mxnet import mx
-from ipinsights.devices import build_learner, choose_devices, count_gpus, store_type
+from ipinsights.cpu_learner import CPULearner
+from ipinsights.devices import build_learner, choose_gpus, store_type
 from ipinsights.errors import ClientError
 from ipinsights.hyperparameters import Hyperparameters
-from ipinsights.learner import Learner
-from ipinsights.parallel import ParallelLearner
 
 
-class TestChooseDevices:
+class TestChooseGpus:
     """``_num_gpus``."""
 
-    def test_auto_takes_what_there_is(self) -> None:
-        """All GPUs that the engine sees, or the CPU."""
-        present = mx.context.num_gpus()
-        assert choose_devices(None) == ([mx.gpu(index) for index in range(present)] or [mx.cpu()])
-        assert count_gpus(choose_devices(None)) == present
+    def test_auto_takes_what_there_is(self, mx: Any) -> None:
+        """All GPUs that MXNet sees."""
+        assert choose_gpus(None) == [mx.gpu(index) for index in range(mx.context.num_gpus())]
 
     def test_none_means_the_cpu(self) -> None:
         """0 is a number of GPUs like any other."""
-        assert choose_devices(0) == [mx.cpu()]
-        assert count_gpus([mx.cpu()]) == 0
+        assert choose_gpus(0) == []
 
-    def test_more_than_there_are_is_refused(self) -> None:
+    def test_more_than_there_are_is_refused(self, mx: Any) -> None:
         """With both numbers and the two ways out."""
         present = mx.context.num_gpus()
         with pytest.raises(ClientError) as caught:
-            choose_devices(present + 1)
+            choose_gpus(present + 1)
         assert str(caught.value) == (
             f"Hyperparameter '_num_gpus' asks for {present + 1} GPUs, and MXNet 1.9.1 sees {present}. Set it to 'auto' "
             "to take what there is; GPUs need a CUDA build of MXNet (such as mxnet-cu112) and its driver."
@@ -73,9 +70,16 @@ class TestStoreType:
 class TestBuildLearner:
     """The learner that suits the devices."""
 
-    @pytest.mark.parametrize(("num_devices", "expected"), [(1, Learner), (2, ParallelLearner)])
-    def test_one_device_needs_no_store(self, num_devices: int, expected: type) -> None:
-        """And two share one."""
+    def test_without_a_gpu_it_is_the_one_in_numpy(self) -> None:
+        """Whatever the store is called."""
         given = Hyperparameters(num_entity_vectors=4, vector_dim=4)
-        devices = [mx.cpu(index) for index in range(num_devices)]
-        assert isinstance(build_learner(given, devices=devices, store="local"), expected)
+        assert isinstance(build_learner(given, gpus=[], store="device"), CPULearner)
+
+    def test_one_device_needs_no_store_and_two_share_one(self, mx: Any) -> None:
+        """MXNet's learner for one, the parallel one for more; CPU devices stand in for GPUs."""
+        from ipinsights.gluon_learner import GluonLearner
+        from ipinsights.parallel import ParallelLearner
+
+        given = Hyperparameters(num_entity_vectors=4, vector_dim=4)
+        assert isinstance(build_learner(given, gpus=[mx.cpu()], store="local"), GluonLearner)
+        assert isinstance(build_learner(given, gpus=[mx.cpu(0), mx.cpu(1)], store="local"), ParallelLearner)

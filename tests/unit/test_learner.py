@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from ipinsights._mxnet import mx
+from ipinsights import mxnet_package
 from ipinsights.batches import BaseBatches
 from ipinsights.cpu_learner import CPULearner
 from ipinsights.hyperparameters import Hyperparameters
-from ipinsights.learner import Learner
 from ipinsights.sampling import Records
 
 if TYPE_CHECKING:
@@ -19,7 +18,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ipinsights.learner import Learner
+
 Params = dict[str, "NDArray[np.float64]"]
+
+KINDS: list[type[Any]] = [CPULearner]
+if mxnet_package.is_installed():
+    from ipinsights.gluon_learner import GluonLearner
+
+    KINDS.append(GluonLearner)
 
 
 def values(**changes: Any) -> Hyperparameters:
@@ -30,7 +37,8 @@ def values(**changes: Any) -> Hyperparameters:
 
 def arrays(learner: Learner) -> dict[str, NDArray[np.float32]]:
     """Give copies of the parameters."""
-    return {name: array.asnumpy() for name, array in learner.parameters().items()}
+    found = {name: array[0 : array.shape[0]] for name, array in learner.parameters().items()}
+    return {name: np.array(part) if isinstance(part, np.ndarray) else part.asnumpy() for name, part in found.items()}
 
 
 def largest_difference(learner: Learner, adam: Adam) -> float:
@@ -44,21 +52,20 @@ def share_beyond(tolerance: float, learner: Learner, adam: Adam) -> float:
     return float(np.concatenate(beyond).mean())
 
 
-@pytest.mark.parametrize("kind", [Learner, CPULearner])
+@pytest.mark.parametrize("kind", KINDS)
 class TestStep:
     """What one optimizer step does."""
 
     @pytest.mark.parametrize("num_layers", [0, 1, 2])
     @pytest.mark.parametrize("weight_decay", [0.0, 0.01])
     def test_it_is_lazy_adam_with_l2(
-        self, kind: type[Learner], num_layers: int, weight_decay: float, rng: np.random.Generator
+        self, kind: type[Any], num_layers: int, weight_decay: float, rng: np.random.Generator
     ) -> None:
         """Five steps, with entities that come and go, move every parameter as an independent formula says, to 1e-6."""
         given = values(num_ip_encoder_layers=num_layers, weight_decay=weight_decay, learning_rate=0.001)
         learner = kind(given, seed=int(rng.integers(2**31)))
-        for parameter in learner.net.collect_params().values():
-            parameter.set_data(mx.nd.array(rng.normal(size=parameter.shape, scale=0.5)))
-        mx.nd.waitall()
+        drawn = {name: rng.normal(size=array.shape, scale=0.5) for name, array in arrays(learner).items()}
+        learner.set_parameters(drawn)
         adam = Adam(learner)
         for _ in range(5):
             batch = random_records(10, rng=rng)
@@ -67,7 +74,7 @@ class TestStep:
         assert largest_difference(learner, adam) < 1e-6
 
     @pytest.mark.slow
-    def test_rows_beyond_2_to_the_24_keep_their_number(self, kind: type[Learner]) -> None:
+    def test_rows_beyond_2_to_the_24_keep_their_number(self, kind: type[Any]) -> None:
         """MXNet would round them to float32 if the types were left to it."""
         learner = kind(values(num_entity_vectors=2**24 + 3, vector_dim=4))
         rows = np.array([2**24 + 1, 2**24 + 2], dtype=np.int32)
@@ -124,16 +131,26 @@ class TestManySteps:
         for _, batch in zip(learner.learn(records), cut(records, 10), strict=True):
             adam.step(batch)
             assert largest_difference(learner, adam) < 1e-6
-            seen = learner.net.entities.weight.data().asnumpy()
-            assert np.abs(seen - adam.params["entity_weight"]).max() < 1e-6
+            embeddings, _ = learner.embeddings(np.arange(40, dtype=np.int32), np.zeros(40, dtype=np.uint32))
+            assert np.abs(embeddings - adam.params["entity_weight"]).max() < 1e-6
+
+    def test_what_is_trained_is_the_gluon_network(self, mx: Any, rng: np.random.Generator) -> None:
+        """Its parameters are the learner's to the bit, and what is written to them through MXNet is trained on."""
+        learner = CPULearner(values(), seed=1)
+        learner.net.entities.weight.set_data(mx.nd.ones((40, 8)))
+        learner.step(random_records(10, rng=rng))
+        seen = {name: parameter.data().asnumpy() for name, parameter in learner.net.collect_params().items()}
+        assert all((seen[name] == array).all() for name, array in arrays(learner).items())
+        assert (seen["entity_weight"] == 1).all(axis=1).sum() >= 30
+        assert (seen["entity_weight"] != 1).any()
 
 
-@pytest.mark.parametrize("kind", [Learner, CPULearner])
+@pytest.mark.parametrize("kind", KINDS)
 class TestScore:
     """Scores and embeddings of the network as it is."""
 
     def test_scores_and_embeddings_do_not_depend_on_the_batch(
-        self, kind: type[Learner], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+        self, kind: type[Any], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """In pieces of ten or at once, and as the dot product of the embeddings."""
         learner = kind(values(), seed=5)
@@ -220,11 +237,11 @@ def gradients(params: Params, batch: Records) -> Params:
     return found
 
 
-@pytest.mark.parametrize("kind", [Learner, CPULearner])
-class TestSnapshot:
+@pytest.mark.parametrize("kind", KINDS)
+class TestStateDict:
     """A learner that another one's steps go on in."""
 
-    def test_a_restored_learner_goes_on_to_the_bit(self, kind: type[Learner], rng: np.random.Generator) -> None:
+    def test_a_restored_learner_goes_on_to_the_bit(self, kind: type[Any], rng: np.random.Generator) -> None:
         """Ten steps are ten steps, also if the last five are taken by another learner; entities come and go."""
         given = values(weight_decay=0.01)
         batches = [random_records(10, rng=rng) for _ in range(10)]
@@ -234,14 +251,14 @@ class TestSnapshot:
             whole.step(batch)
         for batch in batches[:5]:
             first.step(batch)
-        snapshot = {name: np.array(array[0:1024]) for name, array in first.snapshot(rows).items()}
-        assert snapshot["mean:entity_weight"].shape == (len(rows), 8)
-        second.restore(snapshot, rows, num_steps=5)
+        state = {name: np.array(array[0:1024]) for name, array in first.state_dict(rows).items()}
+        assert state["mean:entity_weight"].shape == (len(rows), 8)
+        second.load_state_dict(state, rows, num_steps=5)
         for batch in batches[5:]:
             second.step(batch)
         assert all((array == arrays(second)[name]).all() for name, array in arrays(whole).items())
 
-    def test_parameters_can_be_set(self, kind: type[Learner]) -> None:
+    def test_parameters_can_be_set(self, kind: type[Any]) -> None:
         """Every parameter is what it was told to be."""
         drawn, other = kind(values(), seed=1), kind(values(), seed=2)
         other.set_parameters(arrays(drawn))

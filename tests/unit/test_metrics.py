@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights._mxnet import mx
 from ipinsights.metrics import RunningClassification, cross_entropy, discriminator_auc
 
 
@@ -54,13 +54,20 @@ class TestRunningClassification:
     def test_it_averages_over_all_batches_since_the_reset(self) -> None:
         """Four of five right; a score of exactly zero calls a pair a negative."""
         metrics = RunningClassification(lag=3)
-        metrics.update(array(1, 0), mx.nd.array([2, -2]))
-        metrics.update(array(0, 1, 1), mx.nd.array([0, 0, 2]))
+        metrics.update(array(1, 0), array(2, -2))
+        metrics.update(array(0, 1, 1), array(0, 0, 2))
         expected = (3 * 0.126928 + 2 * math.log(2)) / 5
         assert list(metrics.get().values()) == pytest.approx([0.8, expected], rel=1e-5)
         metrics.reset()
-        metrics.update(array(1), mx.nd.array([-2]))
+        metrics.update(array(1), array(-2))
         assert list(metrics.get().values()) == pytest.approx([0, 2.126928], rel=1e-5)
+
+    def test_scores_may_be_mxnets(self, mx: Any) -> None:
+        """They are read as they arrive, and count as NumPy's do."""
+        metrics = RunningClassification(lag=1)
+        for _ in range(3):
+            metrics.update(array(1, 0), mx.nd.array([2, 2]))
+        assert list(metrics.get().values()) == pytest.approx([0.5, 1.126928], rel=1e-5)
 
     def test_names_are_the_originals(self) -> None:
         """The log prints them as they are."""
@@ -78,6 +85,6 @@ class TestRunningClassification:
         """However late scores are read, the first batch with a loss that is not finite is known."""
         metrics = RunningClassification(lag=lag)
         for scores in ([1.0], [2.0], [float("nan")], [float("inf")], [1.0]):
-            metrics.update(array(1), mx.nd.array(scores))
+            metrics.update(array(1), array(*scores))
         metrics.get()
         assert metrics.first_bad_batch == 2

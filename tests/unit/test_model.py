@@ -23,7 +23,7 @@ NUM_ENTITIES = 11
 def build(vector_dim: int, num_layers: int, *, seed: int = 1) -> IPInsightsNet:
     """Give a network of few entities with parameters that are large enough to tell mistakes apart."""
     net = IPInsightsNet(NUM_ENTITIES, vector_dim, num_layers)
-    net.initialize_from(seed, mx.cpu())
+    net.initialize(mx.init.Zero())
     rng = np.random.default_rng(seed)
     for parameter in net.collect_params().values():
         parameter.set_data(mx.nd.array(rng.normal(size=parameter.shape, scale=0.3)))
@@ -88,7 +88,7 @@ class TestIPEncoder:
         ips = np.unique(np.concatenate([rng.integers(2**32, size=1000), np.arange(1000)]).astype(np.uint32))
         for vector_dim, num_layers in ((4, 0), (128, 1), (128, 2)):
             net = IPInsightsNet(NUM_ENTITIES, vector_dim, num_layers)
-            net.initialize_from(3, mx.cpu())
+            net.initialize(mx.init.Uniform(0.07))
             embeddings = net.ip_encoder(mx.nd.array(octet_rows(ips), dtype="int32")).asnumpy()
             assert len(np.unique(embeddings, axis=0)) == len(ips)
 
@@ -131,31 +131,6 @@ class TestIPInsightsNet:
         gradient = net.entities.weight.grad()
         assert gradient.stype == "row_sparse"
         assert gradient.indices.asnumpy().tolist() == [2, 7]
-
-    def test_it_begins_uniform_and_unbiased(self) -> None:
-        """Weights fill [-0.07, 0.07] evenly, biases are zero, and scores are small: .003 to .008 in the mean."""
-        for seed in range(5):
-            net = IPInsightsNet(1000, 128, 1)
-            net.initialize_from(seed, mx.cpu())
-            params = params_of(net)
-            assert not params.pop("ip_layer0_bias").any()
-            for weights in params.values():
-                assert abs(weights).max() == pytest.approx(0.07, rel=1e-3)
-                assert weights.std() == pytest.approx(0.07 / 3**0.5, rel=0.02)
-                assert weights.mean() == pytest.approx(0, abs=1e-3)
-            rng = np.random.default_rng(seed)
-            scores = run(net, np.arange(1000, dtype=np.int32), rng.integers(2**32, size=1000).astype(np.uint32))
-            assert 0.003 < abs(scores).mean() < 0.008
-
-    def test_a_seed_gives_the_same_parameters(self) -> None:
-        """And another seed gives others."""
-        nets = []
-        for seed in (4, 4, 5):
-            net = IPInsightsNet(NUM_ENTITIES, 8, 2)
-            net.initialize_from(seed, mx.cpu())
-            nets.append(params_of(net))
-        assert all((nets[0][name] == nets[1][name]).all() for name in nets[0])
-        assert (nets[0]["entity_weight"] != nets[2]["entity_weight"]).any()
 
     @pytest.mark.parametrize("vector_dim", [8, 9])
     def test_its_symbol_computes_the_same(self, vector_dim: int, rng: np.random.Generator) -> None:

@@ -1,4 +1,4 @@
-"""The door to the engine, each time in a process of its own: an import happens once."""
+"""The import of MXNet, each time in a new process, because an import happens once."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
+from ipinsights import mxnet_package
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def python(code: str, **environment: str) -> str:
-    """Give what a program prints, with every warning an error."""
+    """Return what a program prints, with every warning an error."""
     unset = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     command = [sys.executable, "-W", "error", "-c", code]
     return subprocess.run(
@@ -22,26 +26,46 @@ def python(code: str, **environment: str) -> str:
 
 ENGINE = """
 import os, warnings
-import numpy as np
 from ipinsights._mxnet import mx
-assert np.bool is bool
 warnings.simplefilter("ignore")  # of scipy, each time an array is made
 print(mx.__version__, mx.nd.dot(mx.nd.array([1, 2]), mx.nd.ones(2)).asscalar(), os.environ["OMP_NUM_THREADS"])
 """
+ERROR = """
+from ipinsights.errors import ClientError
+try:
+    import ipinsights._mxnet
+except ClientError as error:
+    print(error)
+"""
 
 
-def test_the_engine_imports_without_a_warning_and_computes() -> None:
-    """The repairs hold: numpy has its old name back, at call time too; of two cores one is left free."""
+def test_mxnet_imports_without_a_warning_and_computes() -> None:
+    """MXNet imports and computes next to the installed NumPy. One of two cores is left free."""
     assert python(ENGINE) == f"1.9.1 3.0 {max(1, len(os.sched_getaffinity(0)) - 1)}"
 
 
-def test_whoever_sets_the_number_of_threads_has_the_last_word() -> None:
-    """A container or a user may know better."""
+def test_the_number_of_threads_can_be_set() -> None:
+    """A value in the environment is kept."""
     assert python(ENGINE, OMP_NUM_THREADS="3") == "1.9.1 3.0 3"
 
 
-def test_only_what_trains_waits_for_the_engine() -> None:
-    """Neither the command line nor a job's preparation nor scoring loads MXNet."""
+def test_numpy_keeps_every_name_of_its_own() -> None:
+    """Only names that NumPy does not have are added to it, and its own stay as they were."""
+    code = """
+import types
+import numpy as np
+before = dict(vars(np))
+from ipinsights import _mxnet
+after = {name: value for name, value in vars(np).items() if name in before or not isinstance(value, types.ModuleType)}
+wanted = set(_mxnet._names_that_numpy_removed())
+print([name for name in before if after.get(name) is not before[name]])
+print(sorted(set(after) - set(before)) == sorted(wanted - set(before)))
+"""
+    assert python(code).splitlines() == ["[]", "True"]
+
+
+def test_only_training_loads_mxnet() -> None:
+    """Neither the command line nor the preparation of a job nor scoring loads MXNet."""
     code = """
 import sys
 import ipinsights.cli, ipinsights.predictor, ipinsights.scoring, ipinsights.sagemaker.training
@@ -50,17 +74,46 @@ print([name for name in sys.modules if name.split(".")[0] in ("mxnet", "sklearn"
     assert python(code) == "[]"
 
 
-def test_a_system_without_the_engines_libraries_is_told_which(tmp_path: Path) -> None:
-    """What MXNet's wheel leaves to the system is named, with the cure; a module that fails as it does stands in."""
+def test_missing_system_libraries_are_named(tmp_path: Path) -> None:
+    """The error names the libraries that MXNet's wheel leaves to the system, and the command that installs them."""
     (tmp_path / "mxnet.py").write_text("raise OSError('libgomp.so.1: cannot open shared object file')")
-    code = """
-from ipinsights.errors import ClientError
-try:
-    import ipinsights._mxnet
-except ClientError as error:
-    print(error)
-"""
-    assert python(code, PYTHONPATH=str(tmp_path)) == (
+    assert python(ERROR, PYTHONPATH=str(tmp_path)) == (
         "MXNet cannot be loaded: libgomp.so.1: cannot open shared object file. It needs libgomp and libquadmath; "
         "on Debian and Ubuntu: apt install libgomp1 libquadmath0."
     )
+
+
+def test_missing_mxnet_is_one_sentence_with_the_command() -> None:
+    """Where MXNet is not installed, the error names the command that installs it."""
+    code = "import sys\nsys.modules['mxnet'] = None\n" + ERROR
+    assert python(code) == f"MXNet is not installed. Install it: {mxnet_package.installation_command()}"
+
+
+def test_missing_mxnet_on_a_platform_without_a_wheel() -> None:
+    """Where MXNet has no wheel, the error names no command that would fail."""
+    code = "import sys, platform\nsys.modules['mxnet'] = None\nplatform.machine = lambda: 'riscv64'\n" + ERROR
+    assert python(code) == "MXNet is not installed: it has no release for this platform."
+
+
+@pytest.mark.parametrize(
+    ("python_version", "numpy", "command"),
+    [((3, 10), "1.26.4", "pip install mxnet==1.9.1"),
+     ((3, 12), "1.26.4", "pip install mxnet==1.9.1 setuptools"),
+     ((3, 11), "2.0.0", "pip install requests && pip install --no-deps mxnet==1.9.1"),
+     ((3, 13), "2.5.0", "pip install requests setuptools && pip install --no-deps mxnet==1.9.1")],
+)  # fmt: skip
+def test_the_command_fits_python_and_numpy(python_version: tuple[int, int], numpy: str, command: str) -> None:
+    """MXNet's pins are followed where they can be met, and ignored next to NumPy 2 and from Python 3.13 on."""
+    assert mxnet_package.installation_command(python_version, numpy) == command
+
+
+def test_only_platforms_with_a_wheel_are_published() -> None:
+    """Apple silicon and Windows have no wheel of MXNet."""
+    platforms = [
+        ("linux", "x86_64"),
+        ("linux", "aarch64"),
+        ("darwin", "x86_64"),
+        ("darwin", "arm64"),
+        ("win32", "AMD64"),
+    ]
+    assert [mxnet_package.is_published(*platform) for platform in platforms] == [True, True, True, False, False]

@@ -8,10 +8,28 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ipinsights.overlap import in_order
+from ipinsights.overlap import available_cpus, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+class TestAvailableCpus:
+    """The number of processors."""
+
+    def test_it_is_what_this_process_may_use(self) -> None:
+        """A process that is bound to one processor has one."""
+        allowed = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(allowed)})
+        try:
+            assert available_cpus() == 1
+        finally:
+            os.sched_setaffinity(0, allowed)
+
+    def test_elsewhere_it_is_what_there_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Systems such as macOS do not say what a process may use."""
+        monkeypatch.delattr(os, "sched_getaffinity")
+        assert available_cpus() == os.cpu_count()
 
 
 class TestInOrder:
@@ -22,7 +40,7 @@ class TestInOrder:
         second_is_done = threading.Event()
 
         def work(piece: int) -> int:
-            if piece == 0 and len(os.sched_getaffinity(0)) > 1:
+            if piece == 0 and available_cpus() > 1:
                 assert second_is_done.wait(60)
             if piece == 1:
                 second_is_done.set()
@@ -42,7 +60,7 @@ class TestInOrder:
         results = in_order(abs, pieces())
         assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
         results.close()  # type: ignore[attr-defined]
-        assert len(taken) == 5 + len(os.sched_getaffinity(0))
+        assert len(taken) == 5 + available_cpus()
 
     def test_what_work_raises_comes_where_its_result_would(self) -> None:
         """Behind the results of the pieces before."""

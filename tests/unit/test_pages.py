@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,14 @@ class TestIntoLargePages:
         if large_page_bytes(values.ctypes.data + 4 * 2**20) == 0:
             pytest.skip("this kernel gives no large pages when asked")
         assert large_page_bytes(values.ctypes.data + 4 * 2**20) >= 12 * 2**20
+
+    def test_a_system_without_large_pages_is_left_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As macOS, which has another use for some of Linux's numbers."""
+        monkeypatch.delattr(mmap, "MADV_HUGEPAGE")
+        monkeypatch.setattr(ctypes, "CDLL", None)  # any call of the system's would fail
+        values = np.ones(4 * 2**20, dtype=np.float32)
+        into_large_pages(values)
+        assert (values == 1).all()
 
     def test_a_small_array_is_left_alone(self) -> None:
         """No large page fits into it."""

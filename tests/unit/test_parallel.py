@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ipinsights._mxnet import mx
+from ipinsights.gluon_learner import GluonLearner
 from ipinsights.hyperparameters import Hyperparameters
-from ipinsights.learner import Learner
 from ipinsights.parallel import ParallelLearner
 from ipinsights.sampling import Records
 
@@ -31,15 +31,14 @@ def parallel(given: Hyperparameters, num_devices: int, *, store: str = "local", 
     return ParallelLearner(given, devices=devices, store=mx.kv.create(store), seed=3, **options)
 
 
-def one_device_copy(learner: ParallelLearner) -> Learner:
+def one_device_copy(learner: ParallelLearner) -> GluonLearner:
     """Give a one-device learner that starts from the same parameters."""
-    copy = Learner(learner.hyperparameters, seed=99)
-    for name, parameter in copy.net.collect_params().items():
-        parameter.set_data(mx.nd.array(arrays(learner)[name]))
+    copy = GluonLearner(learner.hyperparameters, seed=99)
+    copy.set_parameters(arrays(learner))
     return copy
 
 
-def arrays(learner: Learner | ParallelLearner) -> dict[str, NDArray[np.float32]]:
+def arrays(learner: GluonLearner | ParallelLearner) -> dict[str, NDArray[np.float32]]:
     """Give copies of the parameters."""
     found = {name: array[0 : array.shape[0]] for name, array in learner.parameters().items()}
     return {name: part.asnumpy() if hasattr(part, "asnumpy") else part for name, part in found.items()}
@@ -100,7 +99,7 @@ class TestStep:
 
     def test_it_starts_where_the_one_device_learner_starts(self) -> None:
         """The same seed draws the same network, on any number of devices."""
-        assert largest_difference(arrays(parallel(values(), 2)), arrays(Learner(values(), seed=3))) == 0
+        assert largest_difference(arrays(parallel(values(), 2)), arrays(GluonLearner(values(), seed=3))) == 0
 
     def test_records_are_cut_into_batches(self, rng: np.random.Generator) -> None:
         """Thirty records are three steps, with the labels of each."""
@@ -148,7 +147,7 @@ class TestGoingOn:
     def test_it_takes_the_steps_that_it_would_have_taken(
         self, num_devices: int, max_block_elements: int, rng: np.random.Generator
     ) -> None:
-        """From a snapshot of the rows that the data has, to the bit, whatever was in these rows before."""
+        """From the state of the rows that the data has, to the bit, whatever was in these rows before."""
         options = {"max_block_elements": max_block_elements}
         learner = parallel(values(weight_decay=0.01), num_devices, **options)
         rows = np.arange(30, dtype=np.int32)
@@ -156,18 +155,18 @@ class TestGoingOn:
         for batch in batches[:3]:
             learner.step(batch)
         before = arrays(learner)
-        snapshot = learner.snapshot(rows)
+        state = learner.state_dict(rows)
         assert all((array == before[name]).all() for name, array in arrays(learner).items())
         other = parallel(values(weight_decay=0.01), num_devices, **options)
         other.set_parameters({name: np.zeros_like(array) for name, array in before.items()})
         untouched = np.arange(30, 40, dtype=np.int32)
         other.set_parameters({**before, "entity_weight": before["entity_weight"][untouched]}, untouched)
-        other.restore(snapshot, rows, num_steps=3)
+        other.load_state_dict(state, rows, num_steps=3)
         for batch in batches[3:]:
             assert (learner.step(batch).asnumpy() == other.step(batch).asnumpy()).all()
         assert largest_difference(arrays(learner), arrays(other)) == 0
 
-    def test_a_snapshot_is_that_of_one_device(self, rng: np.random.Generator) -> None:
+    def test_its_state_is_that_of_one_device(self, rng: np.random.Generator) -> None:
         """Parameters, means and variances by the same names, equal to rounding: one can go on from the other's."""
         learner = parallel(values(weight_decay=0.01), 2)
         alone = one_device_copy(learner)
@@ -176,16 +175,16 @@ class TestGoingOn:
             learner.step(batch)
             alone.step(batch)
         rows = np.arange(0, 40, 2, dtype=np.int32)
-        taken = {name: np.array(array[0 : array.shape[0]]) for name, array in alone.snapshot(rows).items()}
-        found = learner.snapshot(rows)
+        taken = {name: np.array(array[0 : array.shape[0]]) for name, array in alone.state_dict(rows).items()}
+        found = learner.state_dict(rows)
         assert found.keys() == taken.keys()
         assert max(float(np.abs(found[name] - taken[name]).max()) for name in taken) < 1e-5
 
     def test_a_learner_without_steps_has_moments_of_zero(self) -> None:
         """Also of the table, whose moments the engine has not made yet."""
-        snapshot = parallel(values(), 2).snapshot(np.arange(40, dtype=np.int32))
-        moments = {name: array for name, array in snapshot.items() if ":" in name}
-        assert len(moments) == 2 * (len(snapshot) - len(moments))
+        state = parallel(values(), 2).state_dict(np.arange(40, dtype=np.int32))
+        moments = {name: array for name, array in state.items() if ":" in name}
+        assert len(moments) == 2 * (len(state) - len(moments))
         assert not any(array.any() for array in moments.values())
 
     def test_moments_take_memory_only_where_rows_are_trained(self) -> None:
@@ -197,8 +196,8 @@ class TestGoingOn:
         learner.step(batch)
         mx.nd.waitall()
         assert resident_bytes() - before < 2**26
-        snapshot = learner.snapshot(np.append(rows[:-1] + np.int32(1), rows[-1:]))
-        moments = [array.any(axis=1).tolist() for name, array in snapshot.items() if name.endswith(":entity_weight")]
+        state = learner.state_dict(np.append(rows[:-1] + np.int32(1), rows[-1:]))
+        moments = [array.any(axis=1).tolist() for name, array in state.items() if name.endswith(":entity_weight")]
         assert moments == [[False] * (len(rows) - 1) + [True]] * 2
 
     def test_parameters_are_set_in_the_rows_that_are_named(self) -> None:

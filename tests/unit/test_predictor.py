@@ -12,8 +12,8 @@ from ipinsights.artifact import Artifact, save
 from ipinsights.bloom import BloomFilter
 from ipinsights.entities import entity_rows, hash_entities
 from ipinsights.errors import AlgorithmError
+from ipinsights.gluon_learner import GluonLearner
 from ipinsights.hyperparameters import Hyperparameters
-from ipinsights.learner import Learner
 from ipinsights.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 NUM_ENTITIES = 21
 
 
-def network(vector_dim: int, num_layers: int, *, rng: np.random.Generator) -> Learner:
+def network(vector_dim: int, num_layers: int, *, rng: np.random.Generator) -> GluonLearner:
     """Give a network of the size that training ends with: scores of several units."""
     given = Hyperparameters(NUM_ENTITIES, vector_dim, num_ip_encoder_layers=num_layers)
-    learner = Learner(given)
+    learner = GluonLearner(given)
     for parameter in learner.net.collect_params().values():
         scale = 1 / vector_dim**0.5 if "layer" in parameter.name else 0.5
         parameter.set_data(mx.nd.array(rng.normal(size=parameter.shape, scale=scale)))
     return learner
 
 
-def predictor_of(learner: Learner, **changes: Any) -> Predictor:
+def predictor_of(learner: GluonLearner, **changes: Any) -> Predictor:
     """Give a predictor with a network's parameters; every entity is known unless said otherwise."""
     params = {name: array.asnumpy() for name, array in learner.parameters().items()}
     everybody = BloomFilter(np.full(NUM_ENTITIES, 255, dtype=np.uint8))
@@ -60,7 +60,7 @@ class TestScore:
         expected = learner.score(rows, ips)
         scores = predictor.score(entities, ips)
         assert (scores.dtype, scores.shape) == (np.float32, (50,))
-        assert scores.tolist() == pytest.approx(expected.tolist(), rel=1e-5, abs=1e-5 * abs(expected).max())
+        assert scores.tolist() == pytest.approx(expected.tolist(), rel=1e-5, abs=1e-5 * float(abs(expected).max()))
         for found, wanted in zip(
             (predictor.entity_embeddings(entities), predictor.ip_embeddings(ips)),
             learner.embeddings(rows, ips),

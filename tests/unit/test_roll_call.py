@@ -50,6 +50,20 @@ def fault(link: Link) -> str:
     return caught.value.report
 
 
+def fault_of_beats(link: Link, *, is_listening: bool = True) -> str:
+    """Return the report of the error in which a host ends that sends beats and hears nothing else."""
+    try:
+        for _ in range(1000):
+            link.beat()
+            if is_listening:
+                link.receive()
+            else:
+                time.sleep(0.03)
+    except AlgorithmError as error:
+        return error.report
+    return "none"
+
+
 class TestReady:
     """Before training."""
 
@@ -177,6 +191,50 @@ class TestEnd:
                 "AlgorithmError: Host 'algo-1' was lost: its connection has ended. "
                 "Training cannot go on without it; start the job again."
             )
+
+
+class TestSilence:
+    """Hosts that are paused: their connections stand, and nothing comes over them."""
+
+    SENTENCE = (
+        "AlgorithmError: Host '{}' was lost: it has been silent for 0.3 seconds. Training cannot go on without it; "
+        "start the job again."
+    )
+
+    def test_a_silent_host_is_lost(self) -> None:
+        """All hear its name, and a host that sends beats is not the one."""
+        clusters = clusters_of(2)
+        with (
+            RollCall(clusters[0], silence_seconds=0.3),
+            Link(clusters[0], silence_seconds=0.3) as first,
+            Link(clusters[1], silence_seconds=0.3) as silent,
+        ):
+            assert fault_of_beats(first) == self.SENTENCE.format("algo-2")
+            assert fault_of_beats(silent) == self.SENTENCE.format("algo-2")
+
+    def test_the_first_host_may_be_silent(self) -> None:
+        """The others notice it themselves."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            cluster = Cluster.loopback(2, 1, server.getsockname()[1] - 1)
+            with Link(cluster, silence_seconds=0.3) as link:
+                assert fault_of_beats(link, is_listening=False) == self.SENTENCE.format("algo-1")
+
+    def test_hosts_that_send_beats_are_kept(self) -> None:
+        """For many times as long as a silence may last."""
+        clusters = clusters_of(2)
+        with (
+            RollCall(clusters[0], silence_seconds=0.3),
+            Link(clusters[0], silence_seconds=0.3) as first,
+            Link(clusters[1], silence_seconds=0.3) as second,
+        ):
+            end = time.monotonic() + 1.5
+            while time.monotonic() < end:
+                for link in (first, second):
+                    link.beat()
+                    assert link.receive() == []
+            for link in (first, second):
+                link.send(done=None)
+            assert next(filter(None, iter(first.receive, None))) == [{"over": True}]
 
 
 class TestStrangers:

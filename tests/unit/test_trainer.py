@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from ipinsights._mxnet import mx
 from ipinsights.callbacks import Callback
 from ipinsights.data import Pairs
 from ipinsights.errors import ClientError
@@ -34,7 +33,7 @@ def numbered(num_rows: int) -> Pairs:
 
 def arrays(trainer: Trainer) -> dict[str, NDArray[np.float32]]:
     """Give copies of the parameters."""
-    return {name: array.asnumpy() for name, array in trainer.learner.parameters().items()}
+    return {name: array.copy() for name, array in trainer.learner.parameters().items()}
 
 
 class Diary(Callback):
@@ -81,9 +80,8 @@ class PoisonAt(Callback):
     def on_batch_end(self, trainer: Trainer) -> None:
         """Ruin the network, if it is time."""
         if trainer.state.batch == self._batch:
-            weight = trainer.learner.net.ip_encoder.octets.weight
-            weight.set_data(weight.data() * math.inf)
-            weight.data().wait_to_read()
+            octets = trainer.learner.parameters()["ip_octet_weight"]
+            octets *= math.inf
 
 
 class TestCounting:
@@ -184,7 +182,7 @@ class TestFit:
         """A loss that is not finite is an error, with batch, epoch, rate and advice."""
         trainer = Trainer(values(learning_rate=2.5, epochs=3), callbacks=[(diary := Diary())])
         trainer.state.epoch = 1
-        trainer.learner.net.entities.weight.set_data(mx.nd.full((40, 8), math.nan))
+        trainer.learner.parameters()["entity_weight"][:] = math.nan
         with pytest.raises(ClientError) as caught:
             trainer.fit(numbered(40))
         assert str(caught.value) == (
@@ -242,5 +240,5 @@ def plant_first_octets(trainer: Trainer, sign: int = 1) -> None:
     circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     octets, entities = np.zeros((1024, 2)), np.zeros((40, 8))
     octets[:256], entities[:, :2] = circle, sign * circle[:40]
-    trainer.learner.net.ip_encoder.octets.weight.set_data(mx.nd.array(octets))
-    trainer.learner.net.entities.weight.set_data(mx.nd.array(entities))
+    params = trainer.learner.parameters()
+    params["ip_octet_weight"][:], params["entity_weight"][:] = octets, entities
