@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,7 +178,8 @@ def _reserve_files(folder: Path, pid: str) -> None:
     for kind in _KINDS:
         descriptor = os.open(folder / f"{kind}_{pid}.db", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.posix_fallocate(descriptor, 0, _FILE_BYTES)
+            if sys.platform != "darwin":  # which does not have it
+                os.posix_fallocate(descriptor, 0, _FILE_BYTES)
         finally:
             os.close(descriptor)
 

@@ -235,7 +235,7 @@ class TestBodies:
     @pytest.mark.parametrize(
         ("timeout", "status", "message"),
         [
-            (7, 400, b"The payload ended after 0 of 100 bytes.\n"),
+            (7, 400, b"The payload ended before all of its 100 bytes arrived.\n"),
             (0, 408, b"The payload did not arrive within 0 seconds.\n"),
         ],
     )
