@@ -216,8 +216,9 @@ def die_with_parent() -> None:
     # The lock of progress bars is one between processes, which Python tells of as leaked when this process is killed.
     tqdm.set_lock(threading.RLock())
 
-    # A process that is stopped can run no thread, and is killed all the same.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    system = ctypes.CDLL(None)
+    if hasattr(system, "prctl"):  # a process that is stopped can run no thread, and Linux kills it all the same
+        system.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
     def follow() -> None:
         parent.join()

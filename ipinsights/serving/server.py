@@ -207,9 +207,11 @@ class _Arbiter(Arbiter):
     """Master process, which replaces the workers when there is a new model."""
 
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
-        """Return the signals that came in. A new model file counts as SIGHUP."""
-        signals: list[int] = super().wait_for_signals(timeout)
-        return [*signals, signal.SIGHUP] if self.app.is_model_replaced() else signals
+        """Return the signals that came in, each once. A new model file counts as SIGHUP."""
+        signals = super().wait_for_signals(timeout)
+        if self.app.is_model_replaced():
+            signals.append(signal.SIGHUP)
+        return list(dict.fromkeys(signals))
 
     def reload(self) -> None:
         """Start workers with the new model, and let the old ones finish."""

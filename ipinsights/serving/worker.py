@@ -227,7 +227,8 @@ class Worker(ASGIWorker):
 
     async def _serve(self) -> None:
         servers = [await self.loop.create_server(lambda: Connection(self), sock=each.sock) for each in self.sockets]
-        while self.alive and self.ppid == os.getppid():
+        # A signal that comes before this process handles signals is lost.
+        while self.alive and not self.app.is_stopping and self.ppid == os.getppid():
             self.notify()
             await self._sleep(_HEARTBEAT_SECONDS)
         self.alive = False

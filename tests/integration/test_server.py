@@ -197,15 +197,17 @@ class TestLoad:
         """A client that needs a second for its request is answered next to 200 idle connections."""
         request = POST + b"Connection: close\r\nContent-Length: 19\r\n\r\n" + PAIR
         with running(model, tmp_path / "log", "--workers", "1") as server, contextlib.ExitStack() as stack:
-            slow = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+            slow = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
             slow.sendall(request[:40])
             for _ in range(200):
                 stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
             assert server.ping()[0] == 200
             time.sleep(1)
             slow.sendall(request[40:])
-            assert slow.makefile("rb").read().endswith(answer_of(model).encode())
-            slow.close()
+            received = b""
+            while piece := slow.recv(2**16):
+                received += piece
+        assert received.endswith(answer_of(model).encode())
 
 
 class TestStandardOutput:

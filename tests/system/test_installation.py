@@ -208,6 +208,7 @@ def extras(*names: str) -> list[str]:
 class TestOldest:
     """The oldest versions that the metadata allows."""
 
+    @pytest.mark.timeout(3600)  # all quick tests: a minute or two on an idle machine
     @pytest.mark.parametrize("version", ["3.10", pytest.param("3.11", marks=pytest.mark.long)])
     def test_quick_tests_pass(self, version: str, wheel: Path, tmp_path: Path) -> None:
         """The wheel passes the quick tests. The tools of the tests are the newest."""

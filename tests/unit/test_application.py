@@ -118,11 +118,13 @@ async def ask(
     scope = {"type": "http", "http_version": "1.1", "method": method, "path": path, "headers": encoded}
 
     async def receive() -> dict[str, Any]:
+        """Return the next piece."""
         if not waiting:
             return {"type": "http.disconnect"}
         return {"type": "http.request", "body": waiting.pop(0), "more_body": bool(waiting)}
 
     async def send(message: Any) -> None:
+        """Keep a message."""
         sent.append(message)
 
     await application(scope, receive, send)

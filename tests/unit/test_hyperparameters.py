@@ -229,7 +229,7 @@ class TestParse:
             {
                 "num_entity_vectors": st.integers(1, 500_000),
                 "vector_dim": st.integers(4, 4096),
-                "epochs": st.integers(1),
+                "epochs": st.integers(1, 2**31 - 1),
                 "learning_rate": st.floats(1e-6, 10),
                 "mini_batch_size": st.integers(1, 500_000),
                 "weight_decay": st.floats(0, 10),
