@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
-from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.sagemaker import training
 from ipinsights.sagemaker.crew import Member
 from ipinsights.sagemaker.logs import bare, set_up_logging
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
+    from ipinsights.hyperparameters import Hyperparameters
     from ipinsights.sagemaker.cluster import Cluster
 
 __all__ = ["Supervisor", "die_with_parent", "end_of"]
@@ -61,7 +61,7 @@ class Supervisor:
         self._job = job
         self._cluster = cluster
         self._quiet = quiet
-        self._hyperparameters = Hyperparameters.parse(job.hyperparameters, any_size=True)
+        self._hyperparameters = job.hyperparameters
         self._roles = cluster.roles(self._hyperparameters.num_kv_servers or cluster.size)
         self._processes: dict[SpawnProcess, str] = {}
         self._worker: Connection | None = None
