@@ -53,7 +53,7 @@ def _names_that_numpy_removed() -> dict[str, Any]:
         "product": np.prod,
         "round_": np.round,
         "sometrue": np.any,
-        # Functions that NumPy 1.20 (finance) and 2 removed. mxnet.numpy.fallback copies them, and nothing here calls them.
+        # Functions that NumPy 1.20 (finance) and 2 removed. mxnet.numpy.fallback copies them, and nothing calls them.
         **dict.fromkeys(("in1d", "mirr", "msort", "npv", "pmt", "ppmt", "pv", "rate", "trapz"), _removed),
     }
 

@@ -26,6 +26,7 @@ from ipinsights import array_archive
 from ipinsights.bloom import BloomFilter
 from ipinsights.errors import ClientError
 from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.plain_text import one_line
 from ipinsights.unpacking import DAMAGE as ARCHIVE_DAMAGE
 from ipinsights.unpacking import copy_member, is_tar
 
@@ -164,13 +165,13 @@ def save(
     return target
 
 
-def load(path: Path) -> Artifact:
-    """Open a model: its directory, its ``model_algo-1`` file, or the ``model.tar.gz`` SageMaker makes of it.
+def find(path: Path) -> Path:
+    """Return the file that holds a model: of a directory the model itself, or the archive.
 
     Raises
     ------
     ClientError
-        There is no model at the path, or the file is damaged or from a later version.
+        There is no model at the path.
     """
     if path.is_dir():
         found = [path / name for name in (MODEL_FILE, _TAR_FILE) if (path / name).is_file()]
@@ -182,14 +183,27 @@ def load(path: Path) -> Artifact:
         path = found[0]
     if not path.is_file():
         raise ClientError(f"There is no model at {path}: give a model directory, a {MODEL_FILE} file or a {_TAR_FILE}.")
+    return path
+
+
+def load(path: Path) -> Artifact:
+    """Open a model: its directory, its ``model_algo-1`` file, or the ``model.tar.gz`` SageMaker makes of it.
+
+    Raises
+    ------
+    ClientError
+        There is no model at the path, or the file is damaged or from a later version.
+    """
+    path = find(path)
     if is_tar(path):
         return _load_from_tar(path)
     return _load_file(path, path)
 
 
 def _section(name: str, values: Mapping[str, Any]) -> list[str]:
-    width = max((len(key) for key in values), default=0)
-    return ["", name, *(f"  {key:<{width}}  {value}" for key, value in values.items())]
+    shown = {one_line(key): one_line(value) for key, value in values.items()}
+    width = max(map(len, shown), default=0)
+    return ["", name, *(f"  {key:<{width}}  {value}" for key, value in shown.items())]
 
 
 def _meta(hyperparameters: Hyperparameters, training: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,6 +239,9 @@ def _load_file(path: Path, shown_as: Path) -> Artifact:
             )
             params = array_archive.map_arrays(path, archive)
     except array_archive.DAMAGE as error:
+        if array_archive.is_unreadable(error):
+            reason = getattr(error, "strerror", None) or error
+            raise ClientError(f"{shown_as} cannot be read: {reason}.") from None
         raise ClientError(f"{shown_as} is not a whole model of IP Insights: {error}.") from None
     expected = parameter_shapes(hyperparameters)
     found = {name: array.shape for name, array in params.items()}

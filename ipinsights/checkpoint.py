@@ -10,8 +10,11 @@ There is no state of a sampler: every draw follows from the seed, the epoch and 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
+import os
+import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -30,6 +33,7 @@ BEST_PREFIX = "best:"
 """What names of the arrays begin with that are the best model's, not the last one's."""
 
 _PREFIX = "checkpoint-"
+_LOCK_FILE = ".checkpoints.lock"
 _MAX_META_BYTES = 2**20
 
 _logger = logging.getLogger(__name__)
@@ -90,7 +94,7 @@ class Checkpoint:
 
 
 class CheckpointDirectory:
-    """The last few checkpoints of one run.
+    """The last few checkpoints of one run, locked against a second job until :meth:`close`.
 
     Parameters
     ----------
@@ -103,23 +107,32 @@ class CheckpointDirectory:
     def __init__(self, path: Path, *, keep: int) -> None:
         self.path = path
         self._keep = keep
+        self._lock: int | None = None
 
     def prepare(self) -> None:
-        """Make the directory, try to write to it, and remove what a killed process left half-written.
+        """Make the directory, lock it, and remove what a killed process left half-written.
 
         Raises
         ------
         ClientError
-            The directory cannot be made or written to.
+            The directory cannot be made or written to, or another job uses it.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            trial = self.path / f".{_PREFIX}trial"
-            trial.write_bytes(b"")
+            tempfile.TemporaryFile(dir=self.path).close()
+            if self._lock is None:
+                self._lock = os.open(self.path / _LOCK_FILE, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                self._refuse_if_in_use(self._lock)
             for leftover in self.path.glob(f".{_PREFIX}*"):
                 leftover.unlink()
         except OSError as error:
             raise self._unwritable(error) from None
+
+    def close(self) -> None:
+        """Leave the directory to other jobs."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def save(self, checkpoint: Checkpoint) -> Path:
         """Write a checkpoint beside the others, and remove those that are no longer needed.
@@ -139,16 +152,44 @@ class CheckpointDirectory:
         return target
 
     def load_newest(self) -> tuple[Path, Checkpoint] | None:
-        """Give the newest checkpoint that is whole, with its path; warn of each newer one. None if there is none."""
-        for path in reversed(self._paths()):
+        """Return the newest whole checkpoint with its path, or None. Log a warning for each damaged one.
+
+        Raises
+        ------
+        ClientError
+            A checkpoint cannot be read at the moment, which does not mean that it is damaged.
+        """
+        try:
+            paths = self._paths()
+        except OSError as error:
+            raise self._unreadable(self.path, error) from None
+        for path in reversed(paths):
             try:
                 return path, _read(path)
             except (*array_archive.DAMAGE, KeyError) as error:
+                if array_archive.is_unreadable(error):
+                    raise self._unreadable(path, error) from None
                 _logger.warning("Checkpoint %s is damaged and passed over for the one before: %s.", path, error)
         return None
 
+    def _refuse_if_in_use(self, lock: int) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise ClientError(
+                f"The checkpoint directory {self.path} is in use by another job. Wait for its end, or give this job a "
+                "directory of its own."
+            ) from None
+        except OSError as error:
+            _logger.warning(
+                "The checkpoint directory %s cannot be locked: %s. Do not let a second job use it.",
+                self.path, error.strerror,
+            )  # fmt: skip
+
     def _paths(self) -> list[Path]:
-        return sorted(self.path.glob(f"{_PREFIX}*"))
+        # Not by glob, which takes a folder that cannot be listed for an empty one.
+        return sorted(path for path in self.path.iterdir() if path.name.startswith(_PREFIX))
 
     def _prune(self, newest: Path) -> None:
         """Remove all but the last ones up to this one; a later one is damaged, or it would have been gone on with."""
@@ -156,6 +197,12 @@ class CheckpointDirectory:
         for path in self._paths():
             if path not in kept:
                 path.unlink()
+
+    def _unreadable(self, path: Path, error: BaseException) -> ClientError:
+        reason = getattr(error, "strerror", None) or error
+        return ClientError(
+            f"{path} cannot be read: {reason}. No checkpoint is removed: run the same command again when it can be."
+        )
 
     def _unwritable(self, error: OSError) -> ClientError:
         return ClientError(f"Checkpoints cannot be written to {self.path}: {error.strerror or error}.")

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import gzip
 import io
 import itertools
 import os
 import re
-import zlib
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, cast
 
 from tqdm import tqdm
 
+from ipinsights.bounded_lines import LONG_LINE, LONGEST_LINE, WholeLines
 from ipinsights.errors import ClientError
+from ipinsights.files import read_errors, unpacked
 from ipinsights.ipv4 import explain_ip, is_ip
+from ipinsights.plain_text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,10 +43,10 @@ _OTHER_KINDS = {
     b"PAR1": "a Parquet file",
 }
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
-_GZIP_MAGIC = b"\x1f\x8b"
 _NUM_SHOWN = 5
 _OTHER_SEPARATORS = {";": "a semicolon", "\t": "a TAB", "|": "a bar", " ": "a space"}
 _LONGEST_SHOWN = 60
+_LONG_LINE = LONG_LINE.decode(errors="surrogateescape")
 
 
 @dataclass(frozen=True)
@@ -91,20 +92,15 @@ class Source:
         ClientError
             It cannot be opened, is a pipe, holds nothing, or is a damaged gzip file.
         """
-        try:
-            with self.open_raw() as raw:
-                if not raw.seekable():
-                    raise ClientError(f"{self.name} is a pipe, and can be read only once: save it to a file first.")
-                magic, size = raw.read(2), raw.seek(0, os.SEEK_END)
-                raw.seek(0)
-                if size == 0:
-                    raise ClientError(f"{self.name} is empty: it must hold at least one row of entity,ip.")
-                with _watched(raw, size, self.name, progress=progress) as stream:
-                    yield cast("IO[bytes]", gzip.GzipFile(fileobj=stream)) if magic == _GZIP_MAGIC else stream
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise ClientError(f"{self.name} is a damaged gzip file: {str(error).rstrip('.')}.") from None
-        except OSError as error:
-            raise ClientError(f"{self.name} cannot be read: {error.strerror or error}.") from None
+        with read_errors(self.name), self.open_raw() as raw:
+            if not raw.seekable():
+                raise ClientError(f"{self.name} is a pipe, and can be read only once: save it to a file first.")
+            begins, size = raw.read(2), raw.seek(0, os.SEEK_END)
+            raw.seek(0)
+            if size == 0:
+                raise ClientError(f"{self.name} is empty: it must hold at least one row of entity,ip.")
+            with _watched(raw, size, self.name, progress=progress) as stream:
+                yield unpacked(stream, begins)
 
 
 def fault_report(sources: Sequence[Source], *, num_columns: int | None, count_all: bool = True) -> str | None:
@@ -139,7 +135,7 @@ def _watched(raw: IO[bytes], size: int, name: str, *, progress: bool) -> context
     if not progress:
         return contextlib.nullcontext(raw)
     bar = tqdm.wrapattr(
-        raw, "read", total=size, desc=f"reading {name}", unit="B", unit_scale=True, leave=False, disable=None
+        raw, "read", total=size, desc=f"reading {one_line(name)}", unit="B", unit_scale=True, leave=False, disable=None
     )
     return cast("contextlib.AbstractContextManager[IO[bytes]]", bar)
 
@@ -151,9 +147,10 @@ def _faults(source: Source, num_columns: int | None) -> Iterator[tuple[str, str]
             yield source.name, f"it is {kind}, and must be CSV in UTF-8"
             return
         # Bytes that are no UTF-8 become lone surrogates, which no text has.
-        text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        lines = WholeLines(stream)
+        text = io.TextIOWrapper(cast("IO[bytes]", lines), encoding="utf-8-sig", errors="surrogateescape", newline="")
         num_rows = 0
-        for line, row in _rows(text):
+        for line, row in _rows(text, lines):
             num_rows += 1
             reason = row if isinstance(row, str) else _reason(row, num_columns)
             if reason is not None:
@@ -172,20 +169,25 @@ def _other_kind(stream: IO[bytes]) -> str | None:
     return next((kind for magic, kind in _OTHER_KINDS.items() if begins.startswith(magic)), None)
 
 
-def _rows(text: IO[str]) -> Iterator[tuple[int, list[str] | str]]:
+def _rows(text: IO[str], lines: WholeLines) -> Iterator[tuple[int, list[str] | str]]:
     """Give the line where each row begins with its fields, or with what is wrong if it has none."""
     # Python before 3.11 knows no NUL in CSV
     reader = csv.reader(line.replace("\0", "\ufffd") for line in itertools.chain(text, TAIL))
     while True:
         line = reader.line_num + 1
+        lines.begin_row()
         try:
             row = next(reader, None)
-        except csv.Error:
-            yield line, f"a field is longer than {LONGEST_FIELD} characters (a closing quote may be missing)"
+        except csv.Error as error:
+            is_field = "field" in str(error)
+            reason = f"a field is longer than {LONGEST_FIELD} characters (a closing quote may be missing)"
+            yield line, reason if is_field else str(error)
             continue
         if row is None:
             return
-        if row:
+        if row == [_LONG_LINE]:
+            yield line, f"the line is longer than {LONGEST_LINE:,} bytes"
+        elif row:
             yield line, "the closing quote of a field is missing" if row[-1].endswith(TAIL) else row
 
 

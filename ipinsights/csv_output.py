@@ -1,23 +1,19 @@
-"""Columns of text to lines of CSV (RFC 4180), a block at a time, into a file that is there only when it is complete."""
+"""Columns of text to lines of CSV (RFC 4180), a block at a time."""
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
 from ipinsights.arrow_text import contain_any
-from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
-__all__ = ["csv_lines", "opened_output", "quoted"]
+__all__ = ["csv_lines", "quoted"]
 
 _SPECIAL = b'",\r\n'
 
@@ -48,28 +44,3 @@ def _joined(columns: Sequence[pa.StringArray]) -> memoryview:
     """Give the same three times as slowly; Arrow keeps strings end to end, which is what a file wants."""
     lines = pc.binary_join_element_wise(pc.binary_join_element_wise(*columns, ","), "\n", "")
     return memoryview(lines.buffers()[2])
-
-
-@contextlib.contextmanager
-def opened_output(output: Path | None) -> Iterator[IO[bytes]]:
-    """Open a file to write, beside its place until it is complete; standard output for None.
-
-    Raises
-    ------
-    ClientError
-        It cannot be written.
-    """
-    if output is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    beside = output.with_name(f".{output.name}.partial")
-    try:
-        try:
-            with beside.open("wb") as stream:
-                yield stream
-            beside.replace(output)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise ClientError(f"{output} cannot be written: {error.strerror or error}.") from None

@@ -8,6 +8,7 @@ millions of rows a second; when it stumbles, :mod:`ipinsights.csv_faults` reads 
 from __future__ import annotations
 
 import contextlib
+import csv as python_csv
 import hashlib
 import io
 from dataclasses import dataclass
@@ -217,7 +218,9 @@ def _as_arrow_input(stream: IO[bytes]) -> Iterator[pa.BufferedInputStream]:
     Arrow reads ahead, and its threads let go of what they hold whenever they come to it. If that is an object of
     Python's and Python has just ended, the process aborts. So they hold copies, and in the end streams that are closed.
     """
-    file = pa.PythonFile(_ArrowInput(stream), mode="r")
+    given_to_arrow = _ArrowInput(stream)
+    given_to_arrow.check_width()
+    file = pa.PythonFile(given_to_arrow, mode="r")
     # A buffer smaller than any read is never filled: each read goes through to the file, and is copied.
     with pa.BufferedInputStream(file, buffer_size=1) as given:
         yield given
@@ -238,10 +241,24 @@ class _ArrowInput(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    def check_width(self) -> None:
+        """Refuse a first row of too many columns: Arrow would take memory for each of them."""
+        self._ahead = self._take(_BLOCK_BYTES)
+        lines = io.TextIOWrapper(io.BytesIO(self._ahead), encoding="utf-8", errors="replace", newline="")
+        try:
+            rows = python_csv.reader(line.replace("\0", "\ufffd") for line in lines)
+            width = len(next(filter(None, rows), []))
+        except python_csv.Error:
+            raise _UnreadableError("a field is too long") from None
+        if width > MAX_COLUMNS:
+            raise _UnreadableError(f"it has {width} columns")
+
     def read(self, size: int = -1) -> bytes:
         # Never more than was asked for: Arrow copies it all to where there is room for so much.
-        piece = self._ahead + self._take(size - len(self._ahead))
-        self._ahead = self._take(1)
+        piece, self._ahead = self._ahead[:size], self._ahead[size:]
+        if not self._ahead:
+            piece += self._take(size - len(piece))
+            self._ahead = self._take(1)
         if self._ahead and piece.endswith(b"\r"):
             piece, self._ahead = piece[:-1], b"\r" + self._ahead
         return piece

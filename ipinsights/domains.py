@@ -6,9 +6,16 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
-__all__ = ["AutoOrNumber", "Choice", "Domain", "Number", "Text"]
+__all__ = ["LARGEST_INTEGER", "AutoOrNumber", "Choice", "Domain", "Number", "Text", "TooLargeError"]
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
+LARGEST_INTEGER = 2**31 - 1
+"""Largest value of a number without an upper end: SageMaker's specification has no open ranges."""
+
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
+
+
+class TooLargeError(ValueError):
+    """A number without an upper end is above :data:`LARGEST_INTEGER`."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +27,7 @@ class Number:
     type
         ``int`` or ``float``. Integers may be written as ``1e4``, since their value is what counts.
     low, high
-        The ends; a ``high`` of None leaves the interval open.
+        The ends. A ``high`` of None is :data:`LARGEST_INTEGER`, which the text leaves out.
     """
 
     type: type[int | float]
@@ -39,13 +46,16 @@ class Number:
         Raises
         ------
         ValueError
-            The text is no finite number of this type, or outside the interval.
+            The text is no finite number of this type, or outside the interval. :class:`TooLargeError` if it is above
+            an end that is not named.
         """
         if not _NUMBER.fullmatch(text):
             raise ValueError(text)
         value = Decimal(text)
         if value < Decimal(str(self.low)) or (self.high is not None and value > Decimal(str(self.high))):
             raise ValueError(text)
+        if self.high is None and value > LARGEST_INTEGER:
+            raise TooLargeError(text)
         if self.type is int and value != value.to_integral_value():
             raise ValueError(text)
         return self.type(value)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from itertools import islice
-from typing import IO, TYPE_CHECKING
+from itertools import count, islice
+from typing import IO, TYPE_CHECKING, NoReturn
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
+from ipinsights.bounded_lines import LONGEST_LINE, whole_lines
 from ipinsights.csv_faults import Source
-from ipinsights.csv_output import csv_lines, opened_output, quoted
+from ipinsights.csv_output import csv_lines, quoted
 from ipinsights.entities import hash_entities
 from ipinsights.errors import ClientError
+from ipinsights.files import open_output
 from ipinsights.ipv4 import BLANKS, explain_ip, parse_ips
 
 if TYPE_CHECKING:
@@ -54,22 +56,34 @@ def export_embeddings(predictor: Predictor, source: Path, output: Path, *, ips: 
     write = _WRITERS.get(output.suffix.lower())
     if write is None:
         raise ClientError(f"{output} must end in {', '.join(_WRITERS)}: that is how its format is chosen.")
-    with Source.file(source).open() as lines, opened_output(output) as stream:
+    with Source.file(source).open() as lines, open_output(output) as stream:
         return write(_tables(predictor, source, lines, ips=ips), stream)
 
 
 def _tables(predictor: Predictor, source: Path, lines: IO[bytes], *, ips: bool) -> Iterator[pa.Table]:
     """Give names and embeddings, block by block."""
-    dim = predictor.hyperparameters.vector_dim
-    numbered = ((number, line.strip(b"\r\n")) for number, line in enumerate(lines, 1))
-    filled = ((number, line) for number, line in numbered if line.strip())
     found = False
-    while block := list(islice(filled, max(1, _BLOCK_NUMBERS // dim))):
+    for block in _blocks(source, lines, max(1, _BLOCK_NUMBERS // predictor.hyperparameters.vector_dim)):
         found = True
         texts = [_text(source, number, line) for number, line in block]
         yield _ip_table(predictor, source, block, texts) if ips else _entity_table(predictor, texts)
     if not found:
         raise ClientError(f"{source} holds no line: give it one {'address' if ips else 'entity'} a line.")
+
+
+def _blocks(source: Path, stream: IO[bytes], size: int) -> Iterator[list[tuple[int, bytes]]]:
+    """Yield the lines that are not blank with their numbers, at most so many at a time and a few megabytes of them."""
+
+    def refuse(number: int) -> NoReturn:
+        raise ClientError(f"{source}:{number}: the line is longer than {LONGEST_LINE:,} bytes.")
+
+    numbers = count(1)
+    for text in whole_lines(stream, when_long=refuse):
+        # Lines first: where they end, no number is taken.
+        lines = zip(text.removesuffix(b"\n").split(b"\n"), numbers, strict=False)
+        filled = ((number, line.strip(b"\r")) for line, number in lines if line.strip())
+        while block := list(islice(filled, size)):
+            yield block
 
 
 def _text(source: Path, number: int, line: bytes) -> str:

@@ -6,7 +6,7 @@ are attributes of the class: an error that knows its class cannot be reported wr
 
 from __future__ import annotations
 
-__all__ = ["AlgorithmError", "ClientError", "IPInsightsError", "RowsError"]
+__all__ = ["AlgorithmError", "ClientError", "IPInsightsError", "OutputClosedError", "RowsError"]
 
 
 class IPInsightsError(Exception):
@@ -42,3 +42,9 @@ class ClientError(IPInsightsError):
 
 class RowsError(ClientError):
     """Rows of a file are not what they must be; they might be cleaned."""
+
+
+class OutputClosedError(IPInsightsError):
+    """The reader of the output has gone (``| head``): the command ends quietly, as other tools do."""
+
+    exit_code = 141  # what a shell shows for the end by SIGPIPE

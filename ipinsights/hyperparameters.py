@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from ipinsights.domains import Number
+from ipinsights.domains import LARGEST_INTEGER, Number, TooLargeError
 from ipinsights.errors import ClientError
 from ipinsights.hyperparameter_table import TABLE
 
@@ -30,8 +30,7 @@ __all__ = [
 
 # One MXNet array holds fewer than 2^31 elements: the original's documented 8 GB of float32.
 _MAX_ELEMENTS = 2**31 - 1
-# SageMaker's hyperparameter specification has no open ranges.
-_LARGEST_INTEGER = 2**31 - 1
+_LONGEST_SHOWN = 60
 
 _ROWS = {row.name: row for row in TABLE}
 
@@ -147,7 +146,7 @@ def specification() -> list[dict[str, Any]]:
 def _specify(row: Hyperparameter) -> dict[str, Any]:
     assert isinstance(row.domain, Number)
     kind = "Integer" if row.domain.type is int else "Continuous"
-    high = _LARGEST_INTEGER if row.domain.high is None else row.domain.high
+    high = LARGEST_INTEGER if row.domain.high is None else row.domain.high
     entry = {
         "Name": row.name,
         "Description": row.help,
@@ -178,8 +177,14 @@ def _value_of(row: Hyperparameter, provided: Mapping[str, Any]) -> Any:
     given = provided[row.name]
     try:
         return row.domain.parse(_as_text(given))
-    except ValueError:
-        raise ValueError(f"Hyperparameter '{row.name}' must be {row.domain}; it is {given!r}.") from None
+    except ValueError as error:
+        limit = f" and at most {LARGEST_INTEGER}" if isinstance(error, TooLargeError) else ""
+        raise ValueError(f"Hyperparameter '{row.name}' must be {row.domain}{limit}; it is {_shown(given)}.") from None
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}... ({len(text):,} characters)"
 
 
 def _as_text(value: Any) -> str:

@@ -58,7 +58,7 @@ def draw_rows(name: str, row_shape: tuple[int, ...], start: int, stop: int, *, s
     Returns
     -------
     NDArray[np.float32]
-        Shape (stop - start, *row_shape).
+        Shape ``(stop - start, *row_shape)``.
 
     Examples
     --------

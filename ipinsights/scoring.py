@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ipinsights.arrow_text import number_texts
-from ipinsights.csv_output import csv_lines, opened_output, quoted
+from ipinsights.csv_output import csv_lines, quoted
 from ipinsights.data import read_blocks
+from ipinsights.files import open_output
 from ipinsights.ipv4 import trim
 from ipinsights.overlap import in_order
 from ipinsights.pages import keep_freed_memory
@@ -74,7 +75,7 @@ def score_file(
         threshold.check(predictor)
     keep_freed_memory()
     num_rows = 0
-    with _opened_input(source) as given, opened_output(output) as stream:
+    with _opened_input(source) as given, open_output(output) as stream:
         name = None if isinstance(given, Path) else "standard input"
         blocks = read_blocks(given, name=name, num_columns=None if keep_columns else 2, progress=True)
         for part in in_order(lambda block: _scored(predictor, block, threshold, extended=extended), blocks):

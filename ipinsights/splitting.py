@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from ipinsights.csv_output import csv_lines, opened_output, quoted
+from ipinsights.csv_output import csv_lines, quoted
 from ipinsights.data import channel_files, read_blocks
 from ipinsights.errors import ClientError
+from ipinsights.files import open_output
 from ipinsights.ipv4 import format_ips
 from ipinsights.timestamps import format_times, parse_times
 
@@ -206,11 +207,12 @@ def write_parts(
     texts = quoted(events.entities.dictionary)
     with contextlib.ExitStack() as stack:
         for part in parts:
-            stream = stack.enter_context(opened_output(directory / f"{part.name}.csv"))
+            stream = stack.enter_context(open_output(directory / f"{part.name}.csv"))
             rows = np.arange(part.rows.start, part.rows.stop)
             if part.name == "train":
                 rng.shuffle(rows)
             stream.writelines(_lines(events, texts, rows, timed=keep_timestamps and part.name == "test"))
+            stream.flush()  # no file is replaced before all are complete
 
 
 def _lines(events: Events, texts: pa.StringArray, rows: NDArray[np.int64], *, timed: bool) -> Iterator[memoryview]:

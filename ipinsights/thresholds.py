@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipinsights.conformal import kept_steps, promised_rank, rate_interval
-from ipinsights.csv_output import opened_output
 from ipinsights.errors import ClientError
+from ipinsights.files import open_output
 from ipinsights.networks import Networks
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class Threshold:
         ClientError
             The file cannot be written.
         """
-        with opened_output(path) as stream:
+        with open_output(path) as stream:
             stream.write((json.dumps(self._to_json(), indent=1) + "\n").encode())
 
     def check(self, predictor: Predictor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ipinsights.errors import ClientError
+from ipinsights.files import replacing
 from ipinsights.ipv4 import format_ips
 from ipinsights.simulate import SECONDS_PER_DAY, midnight
 
@@ -68,22 +70,13 @@ def write_traffic(
 def _write_together(directory: Path, files: Mapping[str, Iterable[pa.Buffer]]) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        _write_beside_then_rename({directory / name: chunks for name, chunks in files.items()})
+        with contextlib.ExitStack() as stack:  # no file is replaced before all are complete
+            for name, chunks in files.items():
+                stream = stack.enter_context(replacing(directory / name))
+                stream.writelines(chunks)
+                stream.flush()
     except OSError as error:
         raise ClientError(f"Traffic cannot be written to {directory}: {error.strerror}.") from None
-
-
-def _write_beside_then_rename(files: Mapping[Path, Iterable[pa.Buffer]]) -> None:
-    beside = {path: path.with_name(f".{path.name}.partial") for path in files}
-    try:
-        for path, chunks in files.items():
-            with beside[path].open("wb") as stream:
-                stream.writelines(chunks)
-        for path, partial in beside.items():
-            partial.replace(path)
-    finally:
-        for partial in beside.values():
-            partial.unlink(missing_ok=True)
 
 
 def _csv_lines(

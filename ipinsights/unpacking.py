@@ -6,20 +6,25 @@ not followed. What unpacks to far more than trained numbers can, is refused befo
 
 from __future__ import annotations
 
-import gzip
+import contextlib
 import tarfile
 import zlib
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from ipinsights.files import unpacked
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = ["DAMAGE", "copy_member", "is_tar"]
 
-DAMAGE = (OSError, EOFError, tarfile.TarError, zlib.error)
-"""What a damaged archive raises."""
+DAMAGE = (
+    ArithmeticError, EOFError, LookupError, OSError, RecursionError, TypeError, ValueError, tarfile.TarError,
+    zlib.error,
+)  # fmt: skip
+"""What a damaged or forged archive raises: ``tarfile`` trusts the numbers and the nesting of its headers."""
 
-_GZIP_MAGIC = b"\x1f\x8b"
 # Trained float32 numbers shrink to nine tenths, zeros to a thousandth.
 _MAX_RATIO = 100
 _SLACK_BYTES = 2**20
@@ -55,15 +60,17 @@ def copy_member(archive: Path, name: str, target: Path) -> bool:
                     raise tarfile.ReadError(
                         f"its {name} would have {member.size} bytes, over {_MAX_RATIO} times as many as the archive"
                     )
+                if member.issparse():
+                    raise tarfile.ReadError(f"its {name} is a sparse file")
                 _copy(cast("IO[bytes]", tar.extractfile(member)), target)
                 return True
     return False
 
 
-def _open(path: Path) -> IO[bytes]:
-    with path.open("rb") as stream:
-        is_gzip = stream.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-    return cast("IO[bytes]", gzip.open(path)) if is_gzip else path.open("rb")
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[IO[bytes]]:
+    with path.open("rb") as raw:
+        yield unpacked(raw, raw.peek(2))
 
 
 def _copy(source: IO[bytes], target: Path) -> None:

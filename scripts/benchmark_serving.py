@@ -5,6 +5,8 @@ Needs Debian's package wrk, and Flask (`pip install flask`). For example:
     python scripts/benchmark_serving.py
     python scripts/benchmark_serving.py --memory    # a model of 2 GB in four workers, instead
     python scripts/benchmark_serving.py --cpu       # what a request costs a worker, as it is and as it could be
+    python scripts/benchmark_serving.py --servers   # the same application in other servers (uvicorn, granian)
+    python scripts/benchmark_serving.py --servers --earlier FOLDER    # and an earlier checkout of this repository
 
 docs/explanation/serving-performance.md has the results.
 """
@@ -17,11 +19,13 @@ import json
 import os
 import re
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,21 +48,27 @@ WARM_UP_SECONDS = 10
 VARIANTS = {
     "ipinsights serve": "",
     "the log line by logging": """
-from ipinsights.sagemaker import logs, wsgi
-wsgi._count = lambda what: logs.emit_metrics({f"{what}.count": 1}, start=0.0, dimensions={"Operation": "scoring"})
+from ipinsights.sagemaker import logs
+from ipinsights.serving.application import Application
+Application._count = lambda self, what: logs.emit_metrics(
+    {f"{what}.count": 1}, start=0.0, dimensions={"Operation": "scoring"})
 """,
     "the entity hashed by pandas.util.hash_array": """
 import numpy, pandas
-from ipinsights.sagemaker import decoding
-decoding.hash_entities = lambda texts: pandas.util.hash_array(numpy.array(texts, dtype=object), categorize=False)
+from ipinsights.serving import requests
+requests.hash_entities = lambda texts: pandas.util.hash_array(numpy.array(texts, dtype=object), categorize=False)
+""",
+    "no check of the model file": """
+from ipinsights.serving.service import InferenceModel
+InferenceModel.check_usable = lambda self: None
 """,
     "no garbage collection": "import gc; gc.disable()",
-    "a heartbeat every tenth time": """
-from itertools import count
-from ipinsights.sagemaker.worker import WaitingRoomWorker
-beat, numbers = WaitingRoomWorker.notify, count()
-WaitingRoomWorker.notify = lambda self: None if next(numbers) % 10 else beat(self)
-""",
+    "asyncio's own event loop": "import sys; sys.modules['uvloop'] = None",
+}
+# Other servers around the same application. Each prints its address in another way, so the port is chosen here.
+PEERS = {
+    "uvicorn": "uvicorn {app} --factory --port {port} --workers 2 --no-access-log --log-level warning",
+    "granian": "granian {app} --factory --port {port} --workers 2 --interface asgi --no-log",
 }
 REPORT = """
 wrk.method = "POST"
@@ -96,11 +106,24 @@ def obvious_app() -> Any:
     return app
 
 
+def peer_app() -> Any:
+    """Return our application for a server of others. MODEL names its model."""
+    from ipinsights.serving.application import Application
+    from ipinsights.serving.log_stream import LogStream
+    from ipinsights.serving.service import InferenceModel
+
+    model = InferenceModel.load(Path(os.environ["MODEL"]))
+    model.warm_up()
+    return Application(model, num_workers=2, max_payload_mb=6, default="application/json", timeout=60, log=LogStream())
+
+
 @click.command()
 @click.option("--memory", "measure", flag_value="memory", help="Measure resident memory instead of speed.")
 @click.option("--cpu", "measure", flag_value="cpu", help="Measure a worker's processor time instead of speed.")
+@click.option("--servers", "measure", flag_value="servers", help="Compare servers around the same application.")
+@click.option("--earlier", type=click.Path(path_type=Path), help="Checkout of an earlier commit, for --servers.")
 @click.option("--seconds", default=3, show_default=True, help="Of each of the five rounds.")
-def main(measure: str | None, seconds: int) -> None:
+def main(measure: str | None, earlier: Path | None, seconds: int) -> None:
     """Measure and print."""
     if shutil.which("wrk") is None:
         sys.exit("This needs the load generator wrk: apt-get install wrk.")
@@ -111,6 +134,8 @@ def main(measure: str | None, seconds: int) -> None:
             measure_memory(Path(name))
         elif measure == "cpu":
             measure_cpu(Path(name), seconds)
+        elif measure == "servers":
+            measure_servers(Path(name), earlier, seconds)
         else:
             measure_speed(Path(name), seconds)
 
@@ -137,6 +162,82 @@ def measure_speed(folder: Path, seconds: int) -> None:
     ratio = statistics.median(each[0]["rate"] / each[1]["rate"] for each in rounds)
     click.echo(f"ratio of requests/s: {ratio:.1f}")
     click.echo(f"bodies of 100,000 rows: {100_000 * statistics.median(each['rate'] for each in bulk):,.0f} rows/s")
+
+
+def measure_servers(folder: Path, earlier: Path | None, seconds: int) -> None:
+    """Print what each server answers: on kept connections, on new ones, and of small requests next to large ones."""
+    rng = np.random.default_rng(0)
+    model = save_random_model(folder / "model", **SIZE, rng=rng)
+    one, large, many = folder / "one.csv", folder / "large.csv", folder / "many.csv"
+    one.write_text("user_1,192.168.1.2\n")
+    for file, rows in ((large, 20_000), (many, 100_000)):
+        file.write_text(csv_text([f"user_{row}" for row in range(rows)], rng.integers(2**32, size=rows)))
+    loads = {
+        "kept connections": lambda url: load(url, one, 8, seconds),
+        "new connections": lambda url: load(url, one, 8, seconds, keeps=False),
+        "next to large bodies": lambda url: load_mixed(url, one, large, seconds, keeps=True),
+        "next to large bodies, new connections": lambda url: load_mixed(url, one, large, seconds, keeps=False),
+        "bodies of 100,000 rows": lambda url: load(url, many, 2, seconds),
+    }
+    with contextlib.ExitStack() as stack:
+        servers = {"ipinsights serve": stack.enter_context(endpoint(serve_command(model, 2), folder / "ours"))}
+        if earlier is not None:
+            command = [sys.executable, "-m", "ipinsights", *serve_command(model, 2)[1:]]
+            servers["earlier"] = stack.enter_context(endpoint(command, folder / "earlier", cwd=earlier))
+        for name, template in PEERS.items():
+            if importlib.util.find_spec(name) is not None:
+                servers[name] = stack.enter_context(peer(template, model, folder / name))
+        for what, measured in loads.items():
+            rounds = [{name: measured(url) for name, url in servers.items()} for _ in range(ROUNDS)]
+            print_rounds(what, rounds)
+
+
+def print_rounds(what: str, rounds: list[dict[str, dict[str, float]]]) -> None:
+    """Print the medians of some rounds, and how each server compares with ours in the same round."""
+    for name in rounds[0]:
+        numbers = {key: statistics.median(each[name][key] for each in rounds) for key in ("rate", "p50", "p99")}
+        ours, theirs = ([each[which]["rate"] for each in rounds] for which in ("ipinsights serve", name))
+        ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True)) if all(theirs) else float("inf")
+        click.echo(
+            f"{what}, {name}: {numbers['rate']:,.1f} requests/s, p50 {numbers['p50']:.2f} ms, "
+            f"p99 {numbers['p99']:.2f} ms, {sum(each[name]['errors'] for each in rounds):.0f} lost, "
+            f"ours is {ratio:.2f} times as fast"
+        )
+
+
+def load_mixed(url: str, small: Path, large: Path, seconds: int, *, keeps: bool) -> dict[str, float]:
+    """Send a small body on eight connections and a large one on two, and return the figures of the small one."""
+    with ThreadPoolExecutor(1) as pool:
+        background = pool.submit(load, url, large, 2, seconds, keeps=keeps)
+        result = load(url, small, 8, seconds, keeps=keeps)
+        return {**result, "errors": result["errors"] + background.result()["errors"]}
+
+
+@contextlib.contextmanager
+def peer(template: str, model: Path, log: Path) -> Iterator[str]:
+    """Run another server around our application; give its address."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = template.format(app=f"{Path(__file__).stem}:peer_app", port=port).split()
+    with log.open("w") as stream:
+        process = subprocess.Popen(  # noqa: S603 - our own
+            [f"{BIN}/{command[0]}", *command[1:]],
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            cwd=Path(__file__).parent,
+            env={**os.environ, "MODEL": str(model), "PYTHONPATH": str(Path(__file__).parent)},
+        )
+    try:
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                break
+            if process.poll() is not None:
+                sys.exit(log.read_text())
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def measure_cpu(folder: Path, seconds: int) -> None:
@@ -209,10 +310,10 @@ def obvious(folder: Path, workers: int = 2) -> contextlib.AbstractContextManager
 
 
 @contextlib.contextmanager
-def endpoint(command: list[str], log: Path) -> Iterator[str]:
+def endpoint(command: list[str], log: Path, cwd: Path | None = None) -> Iterator[str]:
     """Run a server; give its address."""
     with log.open("w") as stream:
-        process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)  # noqa: S603 - our own
+        process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, cwd=cwd)  # noqa: S603 - our own
     try:
         while not (found := re.search(r"Listening at: (http://[\d.:]+)", log.read_text())):
             if process.poll() is not None:
@@ -224,10 +325,10 @@ def endpoint(command: list[str], log: Path) -> Iterator[str]:
         process.wait()
 
 
-def load(url: str, body: Path, connections: int, seconds: int) -> dict[str, float]:
+def load(url: str, body: Path, connections: int, seconds: int, *, keeps: bool = True) -> dict[str, float]:
     """Send a body for some seconds; give rate, latencies in milliseconds, and errors."""
-    script = body.with_suffix(".lua")
-    script.write_text(REPORT % body)
+    script = body.with_suffix(".lua" if keeps else ".close.lua")
+    script.write_text(REPORT % body + ("" if keeps else 'wrk.headers["Connection"] = "close"\n'))
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--timeout", "30", "-s", script, f"{url}/invocations"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 - our own
     result: dict[str, float] = json.loads(printed.splitlines()[-1])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipinsights.cli.options import FILE, FOLDER, INPUT, MODEL_DIR, PATH, SEED, THRESHOLD
+from ipinsights.cli.output import echo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +37,7 @@ def compare(logs: tuple[Path, ...], **options: Any) -> None:
     """
     from ipinsights.comparison.command import compare_logs
 
-    sys.exit(1 if compare_logs(logs, **options, echo=click.echo) else 0)
+    sys.exit(1 if compare_logs(logs, **options, echo=echo) else 0)
 
 
 @click.command()
@@ -52,7 +53,7 @@ def evaluate(**options: Any) -> None:
     """Judge a model: attacks caught, beside what counting would catch, with intervals."""
     from ipinsights.evaluation.command import evaluate_model
 
-    evaluate_model(**options, echo=click.echo)
+    evaluate_model(**options, echo=echo)
 
 
 @click.command()
@@ -72,7 +73,7 @@ def threshold(model_dir: Path, calibration: Path, fpr: float, allow: tuple[str, 
         Predictor.load(model_dir), read_pairs(calibration, progress=True), fpr=fpr, allow=allow
     )
     chosen.save(path)
-    click.echo(f"{chosen.describe()}\nStored in {path}.")
+    echo(f"{chosen.describe()}\nStored in {path}.")
 
 
 @click.command()
@@ -98,7 +99,7 @@ def explain(
 
     threshold, pairs = find_threshold(model_dir, threshold_file), read_pairs(train, progress=True)
     found = explanation.explain(Predictor.load(model_dir), pairs, entity, ip, threshold=threshold)
-    click.echo(json.dumps(found.to_json(), indent=2) if as_json else found.text())
+    echo(json.dumps(found.to_json(), indent=2) if as_json else found.text())
 
 
 COMMANDS: tuple[click.Command, ...] = (compare, evaluate, threshold, explain)

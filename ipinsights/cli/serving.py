@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipinsights.cli.options import FOLDER, MODEL_DIR, PATH
+from ipinsights.cli.output import echo_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +21,9 @@ __all__ = ["COMMANDS"]
 @click.option("--host", help="Address to listen at; 127.0.0.1, and 0.0.0.0 with --base-dir, when not given.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 is any free port.")
 @click.option("--workers", type=click.IntRange(1), help="Processes; one for each CPU when not given.")
-@click.option("--timeout", type=click.IntRange(1), default=60, show_default=True, help="Seconds for a request.")
+@click.option(
+    "--timeout", type=click.IntRange(1), default=60, show_default=True, help="Seconds in which a request must arrive."
+)
 @click.option(
     "--max-payload-mb",
     type=click.IntRange(1, 100),
@@ -28,12 +31,15 @@ __all__ = ["COMMANDS"]
     show_default=True,
     envvar="SAGEMAKER_MAX_PAYLOAD_IN_MB",
     show_envvar=True,
-    help="How large a request may be.",
+    help="Largest request body.",
 )
+@click.option("--watch-model", is_flag=True, help="Load a model file that was replaced. Without it, SIGHUP does that.")
+@click.option("--metrics-port", type=click.IntRange(0, 65535), help="Port of Prometheus metrics. 0 is any free port.")
+@click.option("--access-log", type=PATH, help="File for a JSON line about each request. SIGUSR1 reopens it.")
 def serve(model_dir: Path | None, base_dir: Path | None, host: str | None, workers: int | None, **options: Any) -> None:
     """Answer requests over HTTP as SageMaker's endpoint does: POST /invocations, GET /ping."""
     from ipinsights.overlap import available_cpus
-    from ipinsights.sagemaker.serving import Server
+    from ipinsights.serving.server import Server
 
     model_path = base_dir / "model" if base_dir else model_dir
     if model_path is None or (model_dir and base_dir):
@@ -60,7 +66,7 @@ def transform(inputs: tuple[Path, ...], model_dir: Path, concurrency: int | None
     from ipinsights.sagemaker.transform import Transform
 
     done, kept = Transform(model_dir, concurrency=concurrency or available_cpus(), **options).run(inputs)
-    click.echo(f"Files transformed: {done}; outputs that were there already: {kept}.", err=True)
+    echo_error(f"Files transformed: {done}; outputs that were there already: {kept}.")
 
 
 COMMANDS = (serve, transform)

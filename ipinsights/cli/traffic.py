@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ipinsights.cli.options import FILE, FOLDER, INPUT, PATH, SEED
+from ipinsights.cli.output import echo_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,10 +38,9 @@ def simulate(users: int, days: int, output_dir: Path, asn_table: Path | None, ac
     events = traffic.simulate(num_users=users, num_days=days, ranges=ranges, rng=rng)
     test = traffic.attack_test(events, ranges, rng=rng)
     counts = write_traffic(output_dir, events, test, rng=rng, access_log=access_log)
-    click.echo(
+    echo_error(
         f"{output_dir}: {counts.train} rows to train, {counts.validation} to validate, {counts.test} to test"
         + (f", {counts.access_log} lines of access log." if access_log else "."),
-        err=True,
     )
 
 
@@ -87,7 +87,7 @@ def extract(
     filters = extraction.Filters.parse(path=path, status=status, where=where)
     columns = extraction.Columns(entity, ip, timestamp, timezone, year, with_times=not no_timestamps)
     summary = extraction.extract(sources, output, log_format=log_format, columns=columns, filters=filters)
-    click.echo(str(summary), err=True)
+    echo_error(str(summary))
 
 
 @click.command()
@@ -124,7 +124,7 @@ def split(
         parts = splitting.parts_by_time(events, test_from=str(test_from), calibration_from=calibration_from)
     rng = np.random.default_rng(seed)
     splitting.write_parts(output_dir, events, parts, rng=rng, keep_timestamps=keep_timestamps)
-    click.echo("\n".join(map(str, parts)), err=True)
+    echo_error("\n".join(map(str, parts)))
 
 
 COMMANDS = (simulate, extract, split)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipinsights.cli.options import FOLDER, PATH, SEED, parse_assignments, parse_every
+from ipinsights.cli.output import echo
 
 if TYPE_CHECKING:
     from ipinsights.sagemaker.continuation import Limits
@@ -92,7 +93,7 @@ def inspect(model: Path, as_json: bool) -> None:  # noqa: FBT001
     from ipinsights import artifact
 
     found = artifact.load(model)
-    click.echo(json.dumps(found.summary(), indent=2) if as_json else found.describe())
+    echo(json.dumps(found.summary(), indent=2) if as_json else found.describe())
 
 
 @click.command()
@@ -101,7 +102,7 @@ def hyperparameters(as_json: bool) -> None:  # noqa: FBT001
     """Show every hyperparameter with its range, default and tuning range."""
     from ipinsights.hyperparameters import describe, specification
 
-    click.echo(json.dumps(specification(), indent=2) if as_json else describe())
+    echo(json.dumps(specification(), indent=2) if as_json else describe())
 
 
 COMMANDS = (train, inspect, hyperparameters)

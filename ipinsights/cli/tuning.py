@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ipinsights.cli.options import FILE, PATH, SEED, parse_assignments
+from ipinsights.cli.output import echo_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,8 +51,8 @@ def tune(
 
     The best map is for train --hyperparameters. Needs the extra 'tune'.
     """
-    from ipinsights.csv_output import opened_output
     from ipinsights.data import read_pairs
+    from ipinsights.files import open_output, write_file
     from ipinsights.tuning.ranges import SearchRange
     from ipinsights.tuning.study import Tuner
 
@@ -66,14 +67,13 @@ def tune(
         stop_early=stop_early,
     )
     for outcome in tuner.run(trials):
-        click.echo(_in_a_line(outcome), err=True)
+        echo_error(_in_a_line(outcome))
     if plot:
         from ipinsights.comparison.plots import png
         from ipinsights.tuning.plots import draw_search
 
-        with opened_output(plot) as stream:
-            stream.write(png(draw_search(tuner.outcomes(), searched)))
-    with opened_output(output) as stream:
+        write_file(plot, png(draw_search(tuner.outcomes(), searched)))
+    with open_output(output) as stream:
         stream.write(f"{json.dumps(tuner.best(), indent=2)}\n".encode())
 
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from ipinsights.comparison.criteria import METRICS, parse_tolerances
 from ipinsights.comparison.history import log_files, read_history
-from ipinsights.comparison.report import Report, json_text, write_file
+from ipinsights.comparison.report import Report, json_text
 from ipinsights.comparison.run_reports import comparison_report, history_report
 from ipinsights.comparison.runs import compare
 from ipinsights.errors import ClientError
+from ipinsights.files import write_file
 from ipinsights.runlog import read_run
 
 if TYPE_CHECKING:

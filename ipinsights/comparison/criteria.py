@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["METRICS", "Metric", "Tolerance", "parse_tolerances"]
 
-_AMOUNT = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?%?")
+_AMOUNT = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?%?")
 
 
 @dataclass(frozen=True)

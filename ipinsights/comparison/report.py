@@ -8,14 +8,12 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ipinsights.errors import ClientError
+from ipinsights.plain_text import markdown_text
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pandas as pd
 
-__all__ = ["Report", "Section", "json_text", "number", "signed", "write_file"]
+__all__ = ["Report", "Section", "json_text", "number", "signed"]
 
 _NOTHING = "-"
 # Wider tables break their headings, and remarks their lines: a terminal is rarely wider.
@@ -89,13 +87,9 @@ def _section_markdown(section: Section) -> str:
     if section.table is not None:
         aligned = ["---", *["---:"] * (section.table.shape[1] - 1)]
         rows = [list(map(str, section.table.columns)), aligned, *section.table.astype(str).to_numpy().tolist()]
-        lines += [f"| {' | '.join(map(_markdown_cell, row))} |" for row in rows]
-    remarks = [f"- {_markdown_cell(remark)}" for remark in section.remarks]
+        lines += [f"| {' | '.join(map(markdown_text, row))} |" for row in rows]
+    remarks = [f"- {markdown_text(remark)}" for remark in section.remarks]
     return "\n".join([*lines, *([""] if section.table is not None and remarks else []), *remarks])
-
-
-def _markdown_cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ").strip()
 
 
 def number(value: float | None, digits: int = 6) -> str:
@@ -121,17 +115,3 @@ def _finite(content: Any) -> Any:
     if isinstance(content, float) and not math.isfinite(content):
         return None
     return content
-
-
-def write_file(path: Path, content: str | bytes) -> None:
-    """Write a whole file.
-
-    Raises
-    ------
-    ClientError
-        It cannot be written.
-    """
-    try:
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-    except OSError as error:
-        raise ClientError(f"{path} cannot be written: {error.strerror or error}.") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Labels", "Scores", "read_labels", "read_scores"]
 
 _SCORE = "dot_product"
+_BLANKS = re.compile(r"\s*")
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def _consecutive(text: str, path: Path) -> Iterator[Any]:
         except (ValueError, RecursionError) as error:
             raise ClientError(f"{path} is no JSON: {error}.") from None
         yield document
-        place += len(text[place:]) - len(text[place:].lstrip())
+        place = cast("re.Match[str]", _BLANKS.match(text, place)).end()
 
 
 def _csv_scores(stream: IO[str], path: Path) -> tuple[pd.DataFrame | None, NDArray[np.float64]]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import html
 from typing import TYPE_CHECKING, Any
 
 import ipinsights
 from ipinsights.comparison.plots import new_figure
-from ipinsights.comparison.report import json_text, write_file
+from ipinsights.comparison.report import json_text
 from ipinsights.errors import ClientError
 from ipinsights.evaluation.findings import HEADLINE_METRIC
 from ipinsights.evaluation.plots import draw_all
 from ipinsights.evaluation.tables import full_sections, headline, report
+from ipinsights.files import write_file
+from ipinsights.plain_text import html_text, markdown_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,7 +108,7 @@ def _html(evaluation: Evaluation, figures: Mapping[str, tuple[str, str]]) -> str
     told = report(evaluation)
     parts = [_section(section) for section in told.sections]
     drawn = [
-        f"<h2>{html.escape(title)}</h2><figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>"
+        f"<h2>{html_text(title)}</h2><figure>{svg}<figcaption>{html_text(caption)}</figcaption></figure>"
         for title, (caption, svg) in figures.items()
     ]
     details = "".join(_section(section) for section in full_sections(evaluation))
@@ -115,7 +116,7 @@ def _html(evaluation: Evaluation, figures: Mapping[str, tuple[str, str]]) -> str
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>IP Insights: evaluation</title><style>{_STYLE}</style></head><body>"
-        f'<h1>IP Insights: evaluation</h1><p class="headline">{html.escape(told.headline)}</p>'
+        f'<h1>IP Insights: evaluation</h1><p class="headline">{html_text(told.headline)}</p>'
         f"{''.join(parts)}{''.join(drawn)}"
         f"<h2>Every metric</h2><details><summary>by attacker and slice</summary>{details}</details>"
         f"<p>Made by ipinsights {ipinsights.__version__}.</p></body></html>\n"
@@ -125,22 +126,23 @@ def _html(evaluation: Evaluation, figures: Mapping[str, tuple[str, str]]) -> str
 def _section(section: Section) -> str:
     table = ""
     if section.table is not None:
-        head = "".join(f"<th>{html.escape(str(name))}</th>" for name in section.table.columns)
+        head = "".join(f"<th>{html_text(name)}</th>" for name in section.table.columns)
         rows = "".join(_row(row) for row in section.table.astype(str).to_numpy().tolist())
         table = f'<div class="wide"><table><tr>{head}</tr>{rows}</table></div>'
-    remarks = "<br>".join(map(html.escape, section.remarks))
-    return f'<h2>{html.escape(section.title)}</h2>{table}<p class="remarks">{remarks}</p>'
+    remarks = "<br>".join(map(html_text, section.remarks))
+    return f'<h2>{html_text(section.title)}</h2>{table}<p class="remarks">{remarks}</p>'
 
 
 def _row(cells: list[str]) -> str:
-    return f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
+    return f"<tr>{''.join(f'<td>{html_text(cell)}</td>' for cell in cells)}</tr>"
 
 
 def _card(evaluation: Evaluation, model: Artifact) -> str:
     """Give the model card. Source of its headings: Mitchell et al., Model Cards for Model Reporting, 2019."""
     told = report(evaluation).markdown().partition("\n")[2].replace("\n## ", "\n### ")
     training = model.meta.get("training", {})
-    facts = "\n".join(f"- {name}: {value}" for name, value in training.items() if name != "versions")
+    noted = {markdown_text(name): markdown_text(value) for name, value in training.items() if name != "versions"}
+    facts = "\n".join(f"- {name}: {value}" for name, value in noted.items())
     table = "\n".join(f"| {name} | {value} |" for name, value in model.hyperparameters.to_strings().items())
     return f"""# Model card: IP Insights
 

@@ -7,6 +7,7 @@ CloudTrail delivers is one object with a list ``Records``; other tools write one
 from __future__ import annotations
 
 import itertools
+import logging
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["read_cloudtrail", "read_jsonl"]
 
+_logger = logging.getLogger(__name__)
+
 _BATCH = 50_000
+_LONGEST_DOCUMENT = 2**25
 _KNOWN_FIELDS = "Fields inside of objects are named with dots: userIdentity.type."
 _MALFORMED, _BLANK = object(), object()
 
@@ -44,20 +48,42 @@ def read_jsonl(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
 
 
 def _documents(stream: IO[bytes]) -> Iterator[Any]:
-    """Give the documents of a stream: one a line, or, if the first line is none, the whole of it."""
-    blocks = line_blocks(stream)
+    """Yield the documents of a stream: one a line, or, if the first line is none, the whole of it.
+
+    A document over several lines is one of at most :data:`_LONGEST_DOCUMENT` bytes: its objects take up to 30 times as
+    much.
+    """
+    blocks = line_blocks(stream, longest=_LONGEST_DOCUMENT)
     first = next(blocks, None)
     if first is None:
         return
-    lines = first.to_pylist()
-    if _loaded(next(filter(bytes.strip, lines), b"")) is _MALFORMED:
-        lines += [line for block in blocks for line in block.to_pylist()]
-        whole = _loaded(b"\n".join(lines))
-        lines = lines if whole is _MALFORMED else []
-        yield from [] if whole is _MALFORMED else [whole]
-    yield from map(_loaded, lines)
-    for block in blocks:
+    begun = [first]
+    if _loaded(next(filter(bytes.strip, first.to_pylist()), b"")) is _MALFORMED:
+        while _size(begun) <= _LONGEST_DOCUMENT and (block := next(blocks, None)) is not None:
+            begun.append(block)
+        _warn_if_too_long(stream, begun)
+        whole = _loaded(b"\n".join(_joined(block) for block in begun))
+        if whole is not _MALFORMED:
+            yield whole
+            begun = []
+    for block in itertools.chain(begun, blocks):
         yield from map(_loaded, block.to_pylist())
+
+
+def _size(blocks: Iterable[pa.BinaryArray]) -> int:
+    return sum(block.nbytes for block in blocks)
+
+
+def _joined(lines: pa.BinaryArray) -> bytes:
+    return b"\n".join(lines.to_pylist())
+
+
+def _warn_if_too_long(stream: IO[bytes], begun: Iterable[pa.BinaryArray]) -> None:
+    if _size(begun) > _LONGEST_DOCUMENT:
+        _logger.warning(
+            "%s:1: the line is not JSON, and a JSON document over several lines may have at most %s bytes.",
+            getattr(stream, "name", "standard input"), f"{_LONGEST_DOCUMENT:,}",
+        )  # fmt: skip
 
 
 def _loaded(line: bytes) -> Any:

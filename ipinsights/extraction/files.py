@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
+import logging
 import os
 import sys
-import zlib
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
@@ -14,21 +13,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
-from ipinsights.errors import ClientError
+from ipinsights.bounded_lines import LONGEST_LINE, whole_lines
+from ipinsights.files import read_errors, unpacked
+from ipinsights.plain_text import one_line
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-__all__ = ["STANDARD_INPUT", "line_blocks", "opened"]
+__all__ = ["STANDARD_INPUT", "line_blocks", "opened", "warning_of"]
 
 STANDARD_INPUT = Path("-")
 
-_GZIP_MAGIC = b"\x1f\x8b"
-_BLOCK_BYTES = 4 * 2**20
-# No log has lines as long as this; what comes after is dropped, and the beginning is for the format to judge.
-_LONGEST_LINE = 16 * 2**20
-_KEPT_OF_LONG_LINE = 1000
+_logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -41,16 +38,10 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         It cannot be read, or is a damaged gzip file.
     """
     name = "standard input" if path == STANDARD_INPUT else str(path)
-    try:
-        with contextlib.ExitStack() as stack:
-            raw = stack.enter_context(_raw(path))
-            is_packed = raw.peek(2)[:2] == _GZIP_MAGIC
-            stream = stack.enter_context(_watched(raw, path))
-            yield cast("IO[bytes]", gzip.GzipFile(fileobj=stream)) if is_packed else stream
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ClientError(f"{name} is a damaged gzip file: {str(error).rstrip('.')}.") from None
-    except OSError as error:
-        raise ClientError(f"{name} cannot be read: {error.strerror or error}.") from None
+    with read_errors(name), _raw(path) as raw:
+        begins = raw.peek(2)[:2]
+        with _watched(raw, path) as stream:
+            yield unpacked(stream, begins)
 
 
 def _raw(path: Path) -> contextlib.AbstractContextManager[io.BufferedReader]:
@@ -62,33 +53,34 @@ def _raw(path: Path) -> contextlib.AbstractContextManager[io.BufferedReader]:
 def _watched(raw: IO[bytes], path: Path) -> contextlib.AbstractContextManager[IO[bytes]]:
     size = None if path == STANDARD_INPUT else os.fstat(raw.fileno()).st_size
     bar = tqdm.wrapattr(
-        raw, "read", total=size, desc=f"reading {path}", unit="B", unit_scale=True, leave=False, disable=None
+        raw, "read", total=size, desc=f"reading {one_line(path)}", unit="B", unit_scale=True, leave=False, disable=None
     )
     return cast("contextlib.AbstractContextManager[IO[bytes]]", bar)
 
 
-def line_blocks(stream: IO[bytes]) -> Iterator[pa.BinaryArray]:
-    """Give the lines of a stream without their ends (LF or CRLF), shape (number of lines,), a few megabytes a block."""
-    rest = b""
-    while chunk := stream.read(_BLOCK_BYTES):
-        whole, newline, rest = (rest + chunk).rpartition(b"\n")
-        if newline:
-            yield _lines(whole)
-        elif len(rest) > _LONGEST_LINE:
-            rest = rest[:_KEPT_OF_LONG_LINE] + _rest_after_line(stream)
-    if rest:
-        yield _lines(rest)
+def line_blocks(stream: IO[bytes], *, longest: int = LONGEST_LINE) -> Iterator[pa.BinaryArray]:
+    """Yield the lines of a stream without their ends (LF or CRLF), shape (number of lines,), a block at a time.
+
+    A line of more than ``longest`` bytes is no record of any format. The first of them is named in a warning.
+    """
+    for block in whole_lines(stream, longest=longest, when_long=warning_of(stream, longest=longest)):
+        yield _lines(block)
+
+
+def warning_of(stream: IO[bytes], *, longest: int = LONGEST_LINE) -> Callable[[int], None]:
+    """Return a function that logs a warning with the number of the first line that is too long."""
+
+    def warn_once(number: int) -> None:
+        if not warned:
+            name = one_line(getattr(stream, "name", "standard input"))
+            _logger.warning("%s:%d: the line is longer than %s bytes, and is not read.", name, number, f"{longest:,}")
+        warned.append(number)
+
+    warned: list[int] = []
+    return warn_once
 
 
 def _lines(text: bytes) -> pa.BinaryArray:
     if b"\r\n" in text:
         text = text.replace(b"\r\n", b"\n")
-    return pc.split_pattern(pa.array([text], pa.binary()), b"\n").values
-
-
-def _rest_after_line(stream: IO[bytes]) -> bytes:
-    """Read on to the end of the line, and give what was read beyond it, the line's end included."""
-    while chunk := stream.read(_BLOCK_BYTES):
-        if b"\n" in chunk:
-            return chunk[chunk.index(b"\n") :]
-    return b""
+    return pc.split_pattern(pa.array([text.removesuffix(b"\n")], pa.binary()), b"\n").values

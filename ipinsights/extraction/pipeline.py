@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ipinsights.csv_output import csv_lines, opened_output, quoted
+from ipinsights.csv_output import csv_lines, quoted
 from ipinsights.data import channel_files
 from ipinsights.errors import ClientError
 from ipinsights.extraction.documents import read_cloudtrail, read_jsonl
@@ -20,6 +20,7 @@ from ipinsights.extraction.summary import Summary
 from ipinsights.extraction.tables import read_csv, read_parquet
 from ipinsights.extraction.vpcflow import read_vpcflow
 from ipinsights.extraction.web import read_web
+from ipinsights.files import open_output
 from ipinsights.ipv4 import BLANKS, parse_ips
 from ipinsights.timestamps import check_zone, format_times
 
@@ -76,7 +77,7 @@ def extract(
     check_zone(columns.zone)
     _refuse_names_if_fixed(columns, log_format)
     summary = Summary()
-    with opened_output(output) as out:
+    with open_output(output) as out:
         for file in _files(sources):
             summary.num_files += 1
             for records in _records(file, log_format, columns):

@@ -16,7 +16,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
+from ipinsights.bounded_lines import LONG_LINE, WholeLines
 from ipinsights.errors import ClientError
+from ipinsights.extraction.files import warning_of
 from ipinsights.extraction.records import Reason, Records, as_text, mask, timeless
 from ipinsights.timestamps import localized, parse_times
 
@@ -32,6 +34,7 @@ __all__ = ["read_csv", "read_parquet"]
 _BATCH = 100_000
 _LONGEST_SHOWN = 200
 _SEPARATORS = ",;\t| "
+_LONG_LINE = LONG_LINE.decode(errors="backslashreplace")
 
 
 def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
@@ -48,16 +51,21 @@ def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
     ClientError
         The header has no column of a name that is needed.
     """
-    text = io.TextIOWrapper(stream, encoding=_encoding(stream), errors="backslashreplace", newline="")
+    lines = WholeLines(stream, when_long=warning_of(stream))
+    text = io.TextIOWrapper(cast("IO[bytes]", lines), encoding=_encoding(stream), errors="backslashreplace", newline="")
     try:
         line = text.readline()
-        reader = csv.reader(itertools.chain([line], text), delimiter=_separator(line), skipinitialspace=True)
-        first = next(_rows(reader, None), None) or []
-        rows, header = _rows(reader, len(first)), [name.strip() for name in first]
+        given = itertools.chain([line] if line else [], text)
+        reader = csv.reader(given, delimiter=_separator(line), skipinitialspace=True)
+        first, before = _first_row(_rows(reader, None, lines))
+        rows, header = _rows(reader, len(first), lines), [name.strip() for name in first]
         if any(map(_is_address, header)):
             rows, header = itertools.chain([first], rows), [str(place + 1) for place in range(len(first))]
             names = columns.entity or "1", columns.ip or "2", columns.timestamp or "3"
             columns = replace(columns, entity=names[0], ip=names[1], timestamp=names[2])
+        rows = itertools.chain(before, rows)
+        if not first:  # nothing can be used, and every line is counted
+            header = [columns.entity or "entity", columns.ip or "ip", columns.timestamp or "timestamp"]
         while batch := list(itertools.islice(rows, _BATCH)):
             yield _records(_column_reader(batch, header), columns, _csv_reasons(batch), header)
     finally:
@@ -82,7 +90,7 @@ def _is_address(field: str) -> bool:
     return True
 
 
-def _rows(reader: Any, width: int | None) -> Iterator[list[str] | None]:
+def _rows(reader: Any, width: int | None, lines: WholeLines) -> Iterator[list[str] | None]:
     """Give the rows of a file, empty ones for blank lines; for one that cannot be used None, once for each line."""
     while True:
         line = reader.line_num
@@ -92,10 +100,25 @@ def _rows(reader: Any, width: int | None) -> Iterator[list[str] | None]:
             return
         except csv.Error:
             row = None
-        if row is not None and (len(row) in (0, width) or width is None):
+        lines.begin_row()
+        if row is not None and row != [_LONG_LINE] and (len(row) in (0, width) or width is None):
             yield row
         else:
             yield from itertools.repeat(None, max(reader.line_num - line, 1))
+
+
+def _first_row(rows: Iterator[list[str] | None]) -> tuple[list[str], Iterator[list[str] | None]]:
+    """Return the first row that can be used, [] for none, and those before it: unusable ones, then blank ones."""
+    num_unusable = num_blank = 0
+    for row in rows:
+        if row:
+            break
+        num_unusable += row is None
+        num_blank += row is not None
+    else:
+        row = []
+    kinds: tuple[tuple[list[str] | None, int], ...] = ((None, num_unusable), ([], num_blank))
+    return row, itertools.chain.from_iterable(itertools.repeat(kind, number) for kind, number in kinds)
 
 
 def _csv_reasons(rows: Sequence[list[str] | None]) -> NDArray[np.uint8]:
@@ -138,9 +161,18 @@ def _group_reader(file: parquet.ParquetFile, group: int) -> Callable[[str], pa.A
         values = file.read_row_group(group, columns=[name]).column(0).combine_chunks()
         if len(values) != file.metadata.row_group(group).num_rows:
             raise pa.ArrowInvalid(f"the column {name!r} has another number of rows than its group says")
-        return values
+        return _unchecked_text(values)
 
     return column
+
+
+def _unchecked_text(values: pa.Array) -> pa.Array:
+    """Return text as bytes, to be read like a log's: Parquet calls them UTF-8 and checks nothing."""
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if pa.types.is_string(values.type):
+        return values.cast(pa.binary())
+    return values.cast(pa.large_binary()) if pa.types.is_large_string(values.type) else values
 
 
 def _records(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Kind", "Line", "parse_line"]
 
 _LONGEST_LINE = 2**18
+# All hyperparameters take some 600 characters.
+_LONGEST_CONFIGURATION = 2**14
 
 
 class Kind(str, enum.Enum):
@@ -115,6 +117,8 @@ def _convert(name: str, value: str) -> Any:
 
 def _configuration(text: str) -> dict[str, str]:
     """Read Python's repr of a dict; 2.7 wrote u'..' where 3 writes '..'."""
+    if len(text) > _LONGEST_CONFIGURATION:
+        raise ValueError(text)
     return {str(name): str(value) for name, value in ast.literal_eval(text).items()}
 
 
@@ -159,6 +163,10 @@ _PREFIX = re.compile(
 _INDEX = r"(?:{})=(?P<{}>\d{{1,9}})"
 _EPOCH, _BATCH = _INDEX.format("epoch", "epoch"), _INDEX.format("batch", "batch")
 _QUALITY = r"(?P<phase>\w+) (?P<metric>\w+) <\w+>=(?P<value>\S+)$"
+# Lookaheads keep the rules linear: where one holds, what follows has a single place to begin at.
+_SOURCE = r"(?:(?!: \{).)+"
+_CONTAINER = r"(?=\S*algo-\d)\S+"
+_ENVIRONMENT = r"(?:envs=|Environment: )?\{(?=.*'(?:DMLC|SAGEMAKER|PATH|ENVROOT)).*\}$"
 _EPOCH_LINE = r"Epoch\[(?P<epoch>\d{1,9})\] "
 
 # Lines with a prefix; the first that fits counts.
@@ -174,10 +182,14 @@ _LOGGED = _grammar(
     (Kind.PROGRESS, r"#progress_metric: host=(?P<host>\S+), completed (?P<percent>\S+) % of epochs$"),
     (Kind.THROUGHPUT, r"#throughput_metric: host=(?P<host>\S+), train throughput=(?P<value>\S+) records/second$"),
     (Kind.METRICS, r"#metrics (?P<metrics>\{.*\})$"),
-    (Kind.CONFIGURATION, r"Reading (?P<role>default) configuration from (?P<source>.+?): (?P<configuration>\{.*\})$"),
     (
         Kind.CONFIGURATION,
-        r"(?:Reading|Merging with) (?P<role>provided) configuration from (?P<source>.+?): (?P<configuration>\{.*\})$",
+        rf"Reading (?P<role>default) configuration from (?P<source>{_SOURCE}): (?P<configuration>\{{.*\}})$",
+    ),
+    (
+        Kind.CONFIGURATION,
+        rf"(?:Reading|Merging with) (?P<role>provided) configuration from (?P<source>{_SOURCE}): "
+        r"(?P<configuration>\{.*\})$",
     ),
     (Kind.CONFIGURATION, r"(?P<role>Final) configuration: (?P<configuration>\{.*\})$"),
     (Kind.NOTICE, r"nvidia-smi(?::)? took:? (?P<value>\S+) sec(?:ond)?s to (?:run|identify \d+ gpus)\.?$"),
@@ -196,7 +208,7 @@ _LOGGED = _grammar(
     (Kind.NOTICE, r'Saved checkpoint to "(?P<saved>.*)"$'),
     (Kind.NOTICE, r"Test data is not provided\.$"),
     (Kind.NOTICE, r"Launching parameter server for role \w+$"),
-    (Kind.NOTICE, r"(?:envs=|Environment: )?\{.*'(?:DMLC|SAGEMAKER|PATH|ENVROOT).*\}$"),
+    (Kind.NOTICE, _ENVIRONMENT),
     (Kind.WARNING, r"Loggers have already been setup\.$"),
     (Kind.WARNING, r"Already bound, ignoring bind\(\)$"),
     (Kind.WARNING, r"optimizer already initialized, ignoring\.\.\.$"),
@@ -206,6 +218,8 @@ _LOGGED = _grammar(
     (Kind.WARNING, r"The job was stopped before (?:its first batch|training began): there is no model to save\.$"),
     (Kind.WARNING, r"\S+ seconds are over: stopping\.$"),
     (Kind.WARNING, r"Checkpoint .* is damaged and passed over for the one before: .*$"),
+    (Kind.WARNING, r"The job asks for \d+ epochs, and its checkpoint has more: .*$"),
+    (Kind.WARNING, r"The checkpoint directory .* cannot be locked: .*$"),
     (Kind.WARNING, r"With _kvstore '\w+' hosts do not keep step, .*: no checkpoints\.$"),
     (Kind.WARNING, r"The \w+ of host '.*' did not leave by itself\.$"),
     (Kind.NOTICE, r"No better validation discriminator_auc in \d+ epochs: stopping\.$"),
@@ -233,7 +247,7 @@ _BARE = _grammar(
     (Kind.ERROR, r"(?P<message>(?:ClientError|AlgorithmError|InternalServerError|CustomerError)\b.*)$"),
     (Kind.ERROR, r"(?P<message>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d Failed - .*)$"),
     (Kind.ERROR, r"(?P<message>(?:Error for|UnexpectedStatusException: Error for) \w+ job .*)$"),
-    (Kind.ERROR, r"(?P<message>\S*algo-\d+\S* exited with code [1-9]\d*)$"),
+    (Kind.ERROR, rf"(?P<message>{_CONTAINER} exited with code [1-9]\d*)$"),
     (Kind.ERROR, r"(?P<message>\[\d\d:\d\d:\d\d\] \S+:\d+: .*(?:Check failed|[Ee]rror:).*)$"),
     (Kind.TRACEBACK, r"Traceback \(most recent call last\):$"),
     (Kind.TRACEBACK, r"(?:During handling of the above|The above) exception.*:$"),
@@ -244,7 +258,7 @@ _BARE = _grammar(
     (Kind.STATUS, r"ProfilerReport-\d+: \w+$"),
     (Kind.STATUS, r"(?:Training|Billable) seconds: *\d+$|Managed Spot Training savings: .*%$"),
     (Kind.STATUS, r"INFO:(?:sagemaker|root)\S*:.*$"),
-    (Kind.STATUS, r"Attaching to .*$|\S*algo-\d+\S* exited with code 0$|Creating \S*algo-\d+\S* *\.\.\. *\w*$"),
+    (Kind.STATUS, rf"Attaching to .*$|{_CONTAINER} exited with code 0$|Creating {_CONTAINER} *\.\.\. *\w*$"),
     (Kind.SERVING, r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+0000\] \[\d+\] \[\w+\] .*$"),
     (Kind.SERVING, r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+:\[sagemaker logs\]: .*$"),
     (Kind.NOTICE, r"Nvidia gpu devices, drivers and cuda toolkit versions .*:$"),
@@ -253,5 +267,5 @@ _BARE = _grammar(
     (Kind.NOTICE, r"Proceeding with compatibility check between driver, cuda-toolkit and cuda-compat\.$"),
     (Kind.NOTICE, r"Detected (?:cuda-toolkit|cuda-compat|Nvidia driver) version: \S+$"),
     (Kind.NOTICE, r"Nvidia driver (?:is )?(?:not )?compatible with cuda-toolkit\..*$"),
-    (Kind.NOTICE, r"(?:envs=|Environment: )?\{.*'(?:DMLC|SAGEMAKER|PATH|ENVROOT).*\}$"),
+    (Kind.NOTICE, _ENVIRONMENT),
 )

@@ -34,6 +34,8 @@ UPDATE_TIME = "update.time"
 COUNTERS = ("Total Records Seen", "Total Batches Seen", "Max Records Seen Between Resets",
             "Max Batches Seen Between Resets", "Reset Count")  # fmt: skip
 
+# More epochs than that have never been trained, and a text of thousands of digits is no number to Python.
+_MOST_DIGITS = 9
 TIMINGS = ("initialize.time", "setuptime", "finalize.time", "totaltime")
 # What several hosts count or do in parallel adds up; what they measure is averaged; the slowest one is waited for.
 _ADDED = {THROUGHPUT, SPEED, *COUNTERS[:4]}
@@ -106,7 +108,7 @@ class RunLog:
     def wanted_epochs(self) -> int | None:
         """Number of epochs that were configured, None where the log does not tell."""
         text = self.configuration.get("epochs", "")
-        return int(text) if text.isdecimal() else None
+        return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else None
 
     @property
     def is_complete(self) -> bool:

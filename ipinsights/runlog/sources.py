@@ -15,6 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from ipinsights.bounded_lines import LONG_LINE, LONGEST_LINE, WholeLines
 from ipinsights.errors import ClientError
 from ipinsights.extraction.files import opened
 
@@ -24,14 +25,17 @@ if TYPE_CHECKING:
 
 __all__ = ["LogLine", "read_lines", "unwrap"]
 
-_LONGEST_LINE = 2**24
-_LARGEST_NOTEBOOK = 256 * 2**20
+# Python's objects take up to 30 times as much memory as their JSON.
+_LONGEST_ITEM = 2**23
+_LARGEST_NOTEBOOK = 2**25
+_LONG_LINE = LONG_LINE.decode(errors="replace")
 _CHUNK = 2**16
 
 _MESSAGE_FIELDS = ("message", "@message", "log")
 _STREAM_FIELDS = ("logStreamName", "@logStream", "stream")
 
-_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\].*?(?:\x07|\x1b\\)|\[\d{1,2}(?:;\d{1,3})*m")
+# Every pattern here takes time in proportion to the text, which anybody may have written: `test_linear_time.py`.
+_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\[\d{1,2}(?:;\d{1,3})*m")
 # SageMaker's own status lines begin like a line with a timestamp, and are none.
 _STATUS = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]\w+ - ")
 _PREFIXES = tuple(
@@ -41,7 +45,7 @@ _PREFIXES = tuple(
         r"\d{13}(?:[ \t,]|$)",
         r"/aws/sagemaker/\w+(?:[ \t:]|$)",
         r"(?P<stream>[\w./-]+/algo-\d+-\d{9,11})(?:[ \t:,]|$)",
-        r"(?P<stream>[\w.-]*\balgo-\d+[\w.-]*) *\| ?",
+        r"(?=[\w.-]*?\balgo-\d)(?P<stream>[\w.-]+) *\| ?",
     )
 )
 _TEXT_EVENTS = (
@@ -55,6 +59,8 @@ _BEGINNING = re.compile(
 # Messages that were joined by tabs: a container's own tabs stand before these.
 _JOINT = re.compile(r"\t(?!Speed: |\w+=)")
 _EVENT_LIST = re.compile(r'"events"\s*:\s*\[|^\s*\[(?=\s*[{\]])')
+
+_BETWEEN_ITEMS = re.compile(r"[ \t\r\n,]*")
 
 
 @dataclass(frozen=True)
@@ -87,8 +93,8 @@ def read_lines(path: Path) -> Iterator[LogLine]:
     with opened(path) as stream:
         buffered = cast("io.BufferedReader", stream)
         head = buffered.peek(_CHUNK)[:_CHUNK].decode("utf-8", "replace").lstrip("\ufeff")
-        text = io.TextIOWrapper(buffered, encoding="utf-8-sig", errors="replace")
-        for number, name, message in _events(text, head.lstrip(), path):
+        text = _text(buffered)  # kept to the end, or it would close the file
+        for number, name, message in _events(buffered, text, head.lstrip(), path):
             for line in message.splitlines() or [""]:
                 for stream_name, piece in unwrap(line):
                     yield LogLine(number, stream_name or name, piece)
@@ -125,22 +131,25 @@ def _pieces(text: str) -> list[str]:
     return [piece for piece in pieces if piece] or [""]
 
 
-def _events(stream: IO[str], head: str, path: Path) -> Iterator[tuple[int, str | None, str]]:
+def _events(stream: IO[bytes], text: IO[str], head: str, path: Path) -> Iterator[tuple[int, str | None, str]]:
     """Give number, stream name and message of each event, by the shape of the file's beginning."""
     if re.match(r'\{\s*"(?:cells|nbformat)', head):
-        return _notebook(stream, path)
+        return _notebook(text, path)
     if re.match(r'\{\s*"(?:events|next\w*Token|searchedLogStreams)"|\[\s*[{\]]', head):
-        return _json_dump(stream)
-    columns = next(csv.reader(head.splitlines()[:1]), [])
+        return _json_dump(text)
+    columns = next(csv.reader(head.replace("\0", "\ufffd").splitlines()[:1]), [])
     if len(columns) > 1 and any(field in columns for field in _MESSAGE_FIELDS[:2]):
         return _csv_download(stream, path)
     return _plain(stream)
 
 
-def _plain(stream: IO[str]) -> Iterator[tuple[int, str | None, str]]:
-    number = 0
-    while line := stream.readline(_LONGEST_LINE):
-        number += 1
+def _text(stream: IO[bytes] | WholeLines) -> IO[str]:
+    return io.TextIOWrapper(cast("IO[bytes]", stream), encoding="utf-8-sig", errors="replace")
+
+
+def _plain(stream: IO[bytes]) -> Iterator[tuple[int, str | None, str]]:
+    for number, given in enumerate(_text(WholeLines(stream)), 1):
+        line = given if given.strip() != _LONG_LINE else f"(a line of more than {LONGEST_LINE:,} bytes)"
         event = _json_event(line)
         yield (number, None, line) if event is None else (number, *event)
 
@@ -163,9 +172,11 @@ def _message(event: Any) -> tuple[str | None, str] | None:
     return (str(streams[0]) if streams else None, texts[0]) if texts else None
 
 
-def _csv_download(stream: IO[str], path: Path) -> Iterator[tuple[int, str | None, str]]:
+def _csv_download(stream: IO[bytes], path: Path) -> Iterator[tuple[int, str | None, str]]:
+    lines = WholeLines(stream)
     try:
-        for number, row in enumerate(csv.DictReader(stream), 2):
+        for number, row in enumerate(csv.DictReader(_text(lines)), 2):
+            lines.begin_row()
             event = _message(row)
             if event:
                 yield (number, *event)
@@ -174,7 +185,11 @@ def _csv_download(stream: IO[str], path: Path) -> Iterator[tuple[int, str | None
 
 
 def _notebook(stream: IO[str], path: Path) -> Iterator[tuple[int, str | None, str]]:
-    text = stream.read(_LARGEST_NOTEBOOK)
+    text = stream.read(_LARGEST_NOTEBOOK + 1)
+    if len(text) > _LARGEST_NOTEBOOK:
+        raise ClientError(
+            f"{path} is a notebook of more than {_LARGEST_NOTEBOOK:,} characters. Save the log that it shows as a file."
+        )
     try:
         cells = json.loads(text)["cells"]
         outputs = [output for cell in cells for output in cell.get("outputs", ())]
@@ -200,16 +215,18 @@ def _list_items(stream: IO[str]) -> Iterator[Any]:
         if not inside:
             found = _EVENT_LIST.search(waiting)
             waiting, inside = (waiting[found.end() :], True) if found else (waiting[-100:], False)
+        end = 0
         while inside:
-            waiting = waiting.lstrip(" \t\r\n,")
+            start = cast("re.Match[str]", _BETWEEN_ITEMS.match(waiting, end)).end()
             try:
-                item, end = decoder.raw_decode(waiting)
+                item, end = decoder.raw_decode(waiting, start)
             except (ValueError, RecursionError):
-                inside = not waiting.startswith("]") and len(waiting) < _LONGEST_LINE
+                waiting = waiting[start:]
+                inside = not waiting.startswith("]") and len(waiting) < _LONGEST_ITEM
                 break
             yield item
-            waiting = waiting[end:]
-        more = stream.read(_CHUNK)
+        # An item that is not complete is read again from its beginning: with twice as much, not with a little more.
+        more = stream.read(max(_CHUNK, len(waiting)))
         if not more and not (not inside and _EVENT_LIST.search(waiting)):
             return
         waiting += more

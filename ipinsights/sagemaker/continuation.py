@@ -89,8 +89,8 @@ class Continuation:
         Raises
         ------
         ClientError
-            The directory of checkpoints cannot be written, the first model cannot be read or has another shape, or
-            patience is given and nothing to measure it by.
+            The directory of checkpoints cannot be written or is in use, the first model cannot be read or has another
+            shape, or patience is given and nothing to measure it by.
         """
         if self._limits.early_stopping_patience is not None and not has_validation:
             raise ClientError(
@@ -102,6 +102,11 @@ class Continuation:
         if self._initial_model:
             self.initial = artifact.load(self._initial_model)
             _check_shape(self._initial_model, self.initial.hyperparameters, hyperparameters)
+
+    def close(self) -> None:
+        """Leave the directory of checkpoints to other jobs."""
+        if self._directory:
+            self._directory.close()
 
     def check_store(self, store: str) -> None:
         """Refuse, or warn of, what hosts cannot do that run ahead of each other.
@@ -127,6 +132,7 @@ class Continuation:
             _logger.warning(
                 "With _kvstore '%s' hosts do not keep step, and there is no moment to save: no checkpoints.", store
             )
+            self.close()
             self._directory = None
 
     def shared_terms(self) -> dict[str, str]:
@@ -208,6 +214,13 @@ class Continuation:
         path = trainer.team.gather({"newest": newest})[0]["newest"]
         if path:
             self._go_on_from(found[1] if found else None, trainer, rows)
+            state, epochs = trainer.state, trainer.hyperparameters.epochs
+            if (state.epoch, state.epoch_base_batches) > (epochs, 0):
+                _logger.warning(
+                    "The job asks for %d epochs, and its checkpoint has more: the model is that of %d epochs and %d "
+                    "batches.",
+                    epochs, state.epoch, state.batch + 1,
+                )  # fmt: skip
             _logger.info('Resuming from checkpoint "%s": epoch %d, after batch %d.',
                          path, trainer.state.epoch, trainer.state.batch)  # fmt: skip
 

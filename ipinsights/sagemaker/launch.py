@@ -31,6 +31,8 @@ __all__ = ["train", "train_in_container"]
 _SPAWN = multiprocessing.get_context("spawn")
 # Ports that a host with one server uses, from the scheduler's on.
 _NUM_PORTS = 4
+# What hosts may take to end after the first one has failed.
+_END_SECONDS = 30.0
 
 
 def train_in_container(
@@ -102,11 +104,17 @@ def _start_host(job: training.Job, cluster: Cluster, *, quiet: bool) -> tuple[Co
 
 
 def _collect(hosts: Mapping[Connection, SpawnProcess]) -> list[Path | None]:
-    """Give the result of every host, in their order; raises the failure that comes first, once all have ended."""
+    """Return the result of every host, in their order.
+
+    Raises the failure that comes first, once all have ended or have had the time for it: one that is paused cannot.
+    """
     results: dict[object, Path | None] = {}
     failures: list[IPInsightsError] = []
     while len(results) < len(hosts):
-        for pipe in wait([pipe for pipe in hosts if pipe not in results]):
+        ready = wait([pipe for pipe in hosts if pipe not in results], _END_SECONDS if failures else None)
+        if not ready:
+            raise failures[0]
+        for pipe in ready:
             assert isinstance(pipe, multiprocessing.connection.Connection)
             try:
                 result = pipe.recv()

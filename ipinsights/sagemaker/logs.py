@@ -5,6 +5,7 @@ Formats are those of the container's Python 3 generations (2021 to 2025); the fi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -15,7 +16,9 @@ from typing import IO, TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from ipinsights.callbacks import Callback
+from ipinsights.files import drop_unwritten
 from ipinsights.hyperparameters import default_configuration, final_configuration
+from ipinsights.plain_text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,8 +48,8 @@ class ContainerFormatter(logging.Formatter):
         super().__init__("[%(asctime)s %(levelname)s %(thread)d] %(message)s", datefmt="%m/%d/%Y %H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the line of a record."""
-        return record.getMessage() if getattr(record, "bare", False) else super().format(record)
+        """Return the line of a record, with control characters as escapes."""
+        return printable(record.getMessage() if getattr(record, "bare", False) else super().format(record))
 
 
 class ContainerHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no parameter before Python 3.11
@@ -56,10 +59,27 @@ class ContainerHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no p
         super().__init__(stream)
         self.setFormatter(ContainerFormatter())
 
+        self._is_told = False
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line of a record."""
         with tqdm.external_write_mode(file=self.stream):
             super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name that logging calls
+        """Drop a line that cannot be written, and report the first one: the job continues without its log."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        drop_unwritten(self.stream)
+        if not self._is_told:
+            self._is_told = True
+            with contextlib.suppress(OSError, AttributeError):
+                reason = error.strerror or error
+                sys.stderr.write(f"The log cannot be written: {reason}. The job continues without it.\n")
+                sys.stderr.flush()
+            drop_unwritten(sys.stderr)
 
 
 def set_up_logging(level: str = "info", stream: IO[str] | None = None) -> None:

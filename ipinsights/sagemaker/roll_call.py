@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
+from ipinsights.sagemaker.heartbeat import BEATS_PER_SILENCE, SILENCE_SECONDS, Silence, keep_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,22 +28,17 @@ __all__ = ["Link", "RollCall"]
 # How long the first host waits for the last one to come; containers start minutes apart.
 _JOIN_SECONDS = 300.0
 _MAX_LINE_BYTES = 2**20
-# A host that vanishes without a word (a cut cable, a lost machine) is noticed after 10 + 4 * 5 seconds.
-# On macOS TCP_KEEPIDLE is called TCP_KEEPALIVE, and TCP_USER_TIMEOUT is missing.
-_KEEP_ALIVE = {
-    "TCP_KEEPIDLE": 10,
-    "TCP_KEEPALIVE": 10,
-    "TCP_KEEPINTVL": 5,
-    "TCP_KEEPCNT": 4,
-    "TCP_USER_TIMEOUT": 30_000,
-}
+# How long a host that leaves waits for the first one to close the connection, too.
+_CLOSE_SECONDS = 2.0
+_BEAT = {"beat": True}
 
 
 class RollCall(socketserver.ThreadingTCPServer):
     """The first host's end of all connections; a context manager that keeps the roll in threads of its own.
 
     Every host reports that it is ready, with facts that each must agree on; when all are, every host is told the facts
-    of all. The first failure, the loss of a host, or the success of all is told to everyone and ends the roll call.
+    of all. The first failure, the loss of a host, or the success of all is told to everyone and ends the roll call. A
+    host that sends nothing for a while is lost, too, and the others are sent a word as often as they send one.
 
     Parameters
     ----------
@@ -58,8 +54,12 @@ class RollCall(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, cluster: Cluster, *, join_seconds: float = _JOIN_SECONDS) -> None:
+    def __init__(
+        self, cluster: Cluster, *, join_seconds: float = _JOIN_SECONDS, silence_seconds: float = SILENCE_SECONDS
+    ) -> None:
         self._hosts = cluster.hosts
+        self._silence_seconds = silence_seconds
+        self._silences: dict[str, Silence] = {}
         self._lock = threading.RLock()
         self._streams: dict[str, BufferedIOBase] = {}
         self._facts: dict[str, Mapping[str, Any]] = {}
@@ -77,6 +77,7 @@ class RollCall(socketserver.ThreadingTCPServer):
         self._alarm.daemon = True
         self._alarm.start()
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
+        threading.Thread(target=self._beat, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -92,6 +93,7 @@ class RollCall(socketserver.ThreadingTCPServer):
             if host not in self._hosts or host in self._streams:
                 return False
             self._streams[host] = stream
+            self._silences[host] = Silence(self._silence_seconds)
             if self._verdict:
                 self._tell(self._verdict, [stream])
             return True
@@ -99,6 +101,7 @@ class RollCall(socketserver.ThreadingTCPServer):
     def receive(self, host: str, message: Mapping[str, Any]) -> None:
         """Act on what a host says."""
         with self._lock:
+            self._silences[host].end()
             if "ready" in message:
                 self._facts[host] = message["ready"]
                 if len(self._facts) == len(self._hosts):
@@ -116,6 +119,15 @@ class RollCall(socketserver.ThreadingTCPServer):
         """Act on the end of a host's connection."""
         with self._lock:
             self._lose(host, "its connection to the first host has ended")
+
+    def _beat(self) -> None:
+        """Send every host a word again and again, and lose the first one that has been silent for too long."""
+        while not self._over.wait(self._silence_seconds / BEATS_PER_SILENCE):
+            with self._lock:
+                self._tell(_BEAT)
+                for host, silence in self._silences.items():
+                    if silence.is_too_long():
+                        self._lose(host, f"it has been silent for {self._silence_seconds:g} seconds")
 
     def _check_presence(self, join_seconds: float) -> None:
         with self._lock:
@@ -135,8 +147,8 @@ class RollCall(socketserver.ThreadingTCPServer):
         self._tell({"everybody": [self._facts[host] for host in self._hosts]})
 
     def _lose(self, host: str, reason: str) -> None:
-        message = f"Host '{host}' was lost: {reason}. Training cannot go on without it; start the job again."
-        self._end({"failed": {"host": "", "message": message, "exit_code": AlgorithmError.exit_code}})
+        error = _lost(host, reason)
+        self._end({"failed": {"host": "", "message": str(error), "exit_code": error.exit_code}})
 
     def _end(self, verdict: Mapping[str, Any]) -> None:
         if not self._verdict:
@@ -159,7 +171,7 @@ class _Host(socketserver.StreamRequestHandler):
     def setup(self) -> None:
         """Watch the connection."""
         super().setup()
-        _keep_alive(self.request)
+        keep_alive(self.request)
 
     def handle(self) -> None:
         """Read lines until there are no more; a stranger's first line ends the connection."""
@@ -182,9 +194,13 @@ class Link:
         The first host cannot be reached.
     """
 
-    def __init__(self, cluster: Cluster, *, join_seconds: float = _JOIN_SECONDS) -> None:
+    def __init__(
+        self, cluster: Cluster, *, join_seconds: float = _JOIN_SECONDS, silence_seconds: float = SILENCE_SECONDS
+    ) -> None:
         self._first = cluster.hosts[0]
         self._socket = _connect(cluster, join_seconds)
+        self._silence = Silence(silence_seconds)
+        self._silence_seconds = silence_seconds
         self._buffer = b""
         self.send(host=cluster.name)
 
@@ -192,6 +208,12 @@ class Link:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # Beats that were not read would make the system reset the connection, and what was sent last might be lost.
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+            self._socket.settimeout(_CLOSE_SECONDS)
+            while self._socket.recv(_MAX_LINE_BYTES):
+                pass
         self._socket.close()
 
     def fileno(self) -> int:
@@ -203,8 +225,20 @@ class Link:
         with contextlib.suppress(OSError):  # a broken connection is told of where it is read
             self._socket.sendall(_line(message))
 
+    def beat(self) -> None:
+        """Send the first host a word, and check that it sends some.
+
+        Raises
+        ------
+        AlgorithmError
+            The first host has been silent for too long.
+        """
+        self.send(**_BEAT)
+        if self._silence.is_too_long():
+            raise _lost(self._first, f"it has been silent for {self._silence_seconds:g} seconds")
+
     def receive(self) -> list[dict[str, Any]]:
-        """Give the messages that have come; waits for one if there is none.
+        """Return the messages that have come, after waiting for one if there is none. A beat is no message.
 
         Raises
         ------
@@ -216,16 +250,18 @@ class Link:
         except OSError:
             piece = b""
         if not piece:
-            raise AlgorithmError(
-                f"Host '{self._first}' was lost: its connection has ended. "
-                "Training cannot go on without it; start the job again."
-            )
+            raise _lost(self._first, "its connection has ended")
+        self._silence.end()
         *lines, self._buffer = (self._buffer + piece).split(b"\n")
-        messages = [json.loads(line) for line in lines]
+        messages = [message for message in map(json.loads, lines) if message != _BEAT]
         for message in messages:
             if "failed" in message:
                 raise _failure(**message["failed"])
         return messages
+
+
+def _lost(host: str, reason: str) -> AlgorithmError:
+    return AlgorithmError(f"Host '{host}' was lost: {reason}. Training cannot go on without it; start the job again.")
 
 
 def _failure(host: str, message: str, exit_code: int) -> IPInsightsError:
@@ -253,15 +289,8 @@ def _connect(cluster: Cluster, join_seconds: float) -> socket.socket:
             time.sleep(0.2)
         else:
             connection.settimeout(None)
-            _keep_alive(connection)
+            keep_alive(connection)
             return connection
-
-
-def _keep_alive(connection: socket.socket) -> None:
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEP_ALIVE.items():
-        if hasattr(socket, name):
-            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _line(message: Mapping[str, Any]) -> bytes:

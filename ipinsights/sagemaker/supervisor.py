@@ -7,11 +7,13 @@ ends all processes of this host, with one sentence.
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from contextlib import ExitStack
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -22,6 +24,7 @@ from tqdm import tqdm
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
 from ipinsights.sagemaker import training
 from ipinsights.sagemaker.crew import Member
+from ipinsights.sagemaker.heartbeat import BEATS_PER_SILENCE, SILENCE_SECONDS, Silence, is_paused
 from ipinsights.sagemaker.logs import bare, set_up_logging
 from ipinsights.sagemaker.roll_call import Link, RollCall
 from ipinsights.sagemaker.stopping import STOPPED_EARLY, held_back, ignore
@@ -42,6 +45,9 @@ _logger = logging.getLogger(__name__)
 _SPAWN = multiprocessing.get_context("spawn")
 # What a process may take to leave once all is done.
 _LEAVE_SECONDS = 30.0
+# Linux: the signal that a process gets when its parent ends.
+_PR_SET_PDEATHSIG = 1
+_BEAT_SECONDS = SILENCE_SECONDS / BEATS_PER_SILENCE
 
 
 class Supervisor:
@@ -64,6 +70,7 @@ class Supervisor:
         self._hyperparameters = job.hyperparameters
         self._roles = cluster.roles(self._hyperparameters.num_kv_servers or cluster.size)
         self._processes: dict[SpawnProcess, str] = {}
+        self._silences: dict[SpawnProcess, Silence] = {}
         self._worker: Connection | None = None
         self._artifact: Path | None = None
         self._is_connected = False
@@ -91,10 +98,15 @@ class Supervisor:
 
     def _watch(self, link: Link) -> None:
         """Wait for whatever comes first: a word of the worker or of another host, or the end of a process."""
+        next_beat = 0.0
         while True:
             pipes = [self._worker] if self._worker else []
-            ready = wait([link.fileno(), *pipes, *(process.sentinel for process in self._processes)])
+            ready = wait([link.fileno(), *pipes, *(process.sentinel for process in self._processes)], _BEAT_SECONDS)
             try:
+                if time.monotonic() >= next_beat:
+                    next_beat = time.monotonic() + _BEAT_SECONDS
+                    link.beat()
+                    self._check_pauses()
                 if self._worker in ready:
                     self._hear_worker(link)
                 elif link.fileno() not in ready:
@@ -163,6 +175,18 @@ class Supervisor:
                     "start the job again."
                 )
 
+    def _check_pauses(self) -> None:
+        """Fail if a process has been stopped for as long as a host may be silent: all others wait for it."""
+        for process, role in self._processes.items():
+            silence = self._silences.setdefault(process, Silence(SILENCE_SECONDS))
+            if process.pid is None or not is_paused(process.pid):
+                silence.end()
+            if silence.is_too_long():
+                raise AlgorithmError(
+                    f"The {role} of host '{self._cluster.name}' has been paused for {SILENCE_SECONDS:g} seconds. "
+                    "Training cannot go on without it; start the job again."
+                )
+
     def _await_processes(self) -> None:
         for process, role in self._processes.items():
             process.join(_LEAVE_SECONDS)
@@ -191,6 +215,10 @@ def die_with_parent() -> None:
     assert parent is not None
     # The lock of progress bars is one between processes, which Python tells of as leaked when this process is killed.
     tqdm.set_lock(threading.RLock())
+
+    system = ctypes.CDLL(None)
+    if hasattr(system, "prctl"):  # a process that is stopped can run no thread, and Linux kills it all the same
+        system.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
     def follow() -> None:
         parent.join()

@@ -140,11 +140,12 @@ def run(job: Job, *, quiet: bool = False, crew: Alone | None = None) -> Path | N
         Data or paths are at fault, or training diverged.
     """
     set_up_logging("error" if quiet else job.hyperparameters.log_level)
-    with StopSignal() as stop, _lack_of_memory_told(job.hyperparameters):
-        return _run(job, crew or Alone(), stop)
+    start = Continuation(job.limits, checkpoint_dir=job.checkpoint_dir, initial_model=job.initial_model)
+    with StopSignal() as stop, _lack_of_memory_told(job.hyperparameters), contextlib.closing(start):
+        return _run(job, crew or Alone(), stop, start)
 
 
-def _run(job: Job, crew: Alone, stop: StopSignal) -> Path | None:
+def _run(job: Job, crew: Alone, stop: StopSignal, start: Continuation) -> Path | None:
     hyperparameters = job.hyperparameters
     log = JobLog(host=job.host, interval=hyperparameters.batch_metrics_publish_interval)
     log.job_configured(job.provided, job.source, has_checkpoints=job.checkpoint_dir is not None)
@@ -152,7 +153,6 @@ def _run(job: Job, crew: Alone, stop: StopSignal) -> Path | None:
         _logger.warning("These hyperparameters change nothing: %s.", ", ".join(hyperparameters.ignored))
     if crew.is_first:
         artifact.prepare(job.model_dir)
-    start = Continuation(job.limits, checkpoint_dir=job.checkpoint_dir, initial_model=job.initial_model)
     start.prepare(hyperparameters, has_validation=job.validation is not None, is_first=crew.is_first)
     train = crew.share(read_pairs(job.train, progress=True), is_sharded=job.is_sharded)
     validation = read_pairs(job.validation, progress=True) if job.validation and crew.is_first else None

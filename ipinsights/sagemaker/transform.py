@@ -24,13 +24,13 @@ from typing import IO, TYPE_CHECKING, NoReturn, Union
 from tqdm import tqdm
 
 from ipinsights.csv_faults import Source
-from ipinsights.csv_output import opened_output
 from ipinsights.data import channel_files
 from ipinsights.errors import AlgorithmError, ClientError
+from ipinsights.files import open_output
 from ipinsights.pages import keep_freed_memory
-from ipinsights.sagemaker.decoding import decode
-from ipinsights.sagemaker.formats import JSON, JSON_LINES, ResponseFormat, request_media_type
-from ipinsights.sagemaker.inference import InferenceModel
+from ipinsights.serving.media_types import JSON, JSON_LINES, ResponseFormat, request_media_type
+from ipinsights.serving.requests import decode
+from ipinsights.serving.service import InferenceModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -138,7 +138,7 @@ class Transform:
             for target, group in groupby(outcomes, key=lambda outcome: outcome[0].target):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 try:
-                    with opened_output(target) as stream:
+                    with open_output(target) as stream:
                         for item, answer in group:
                             _append(answer, stream)
                             bar.update(len(item.body) if isinstance(item, _Payload) else 0)
@@ -267,8 +267,8 @@ def _answer(payload: _Payload, content_type: str, accept: str, path: Path) -> Pa
     assert _model is not None
     try:
         answer = _model.answer(payload.body, content_type=content_type, accept=accept, default=JSON_LINES)
-    except ClientError:
-        raise ClientError(_reason(payload, content_type)) from None
+    except ClientError as error:
+        raise ClientError(_reason(payload, content_type) or str(error)) from None
     with path.open("wb") as stream:
         piece = b""
         for piece in answer.pieces:
@@ -279,12 +279,12 @@ def _answer(payload: _Payload, content_type: str, accept: str, path: Path) -> Pa
 
 
 def _reason(payload: _Payload, content_type: str) -> str:
-    """Give what is wrong with a payload, by file and line: it is read again under their name."""
+    """Return what is wrong with a payload by file and line, empty if it can be read under their name."""
     try:
         decode(payload.body, content_type, name=str(payload.source), first_line=payload.first_line)
     except ClientError as error:
         return str(error)
-    raise AssertionError
+    return ""
 
 
 def _append(answer: Future[Path] | ClientError, stream: IO[bytes]) -> None:

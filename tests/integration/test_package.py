@@ -24,10 +24,11 @@ def run(*arguments: str, **environment: str) -> str:
 
 
 def test_version_comes_from_one_place() -> None:
-    """Package, metadata and command line tell the same version, and setup.py holds none."""
+    """Package, metadata and command line have the same version, and neither setup.py nor pyproject.toml has one."""
     assert metadata.version("ipinsights") == ipinsights.__version__
     assert run(sys.executable, "-m", "ipinsights", "--version") == f"ipinsights, version {ipinsights.__version__}\n"
-    assert ipinsights.__version__ not in (ROOT / "setup.py").read_text(encoding="utf-8")
+    for name in ("setup.py", "pyproject.toml"):
+        assert f'"{ipinsights.__version__}"' not in (ROOT / name).read_text(encoding="utf-8")
 
 
 def test_types_are_shipped() -> None:
@@ -45,6 +46,19 @@ def test_completion(shell: str) -> None:
         "COMP_CWORD": "1" if shell != "fish" else "tr",
     }
     assert "train" in run(str(command), _IPINSIGHTS_COMPLETE=f"{shell}_complete", **variables)
+
+
+def test_packages_that_do_not_fit_together_are_named(tmp_path: Path) -> None:
+    """PyArrow 26 refuses NumPy 1, which no installer knows: one sentence with a cure, and the user's exit code."""
+    (tmp_path / "pyarrow.py").write_text("raise ImportError('pyarrow requires NumPy 2.0 or newer, found 1.26.4')")
+    command = [sys.executable, "-m", "ipinsights", "score", "rows.csv", "--model-dir", "model"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "ClientError: A package cannot be imported: pyarrow requires NumPy 2.0 or newer, found 1.26.4. "
+        "Install one that fits your NumPy: pip install 'pyarrow<26'.\n",
+    )
 
 
 @pytest.mark.slow

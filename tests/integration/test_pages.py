@@ -73,7 +73,7 @@ def assert_alike(shown: str, printed: str) -> None:
 
 def lay_out_clone(folder: Path) -> None:
     """Lay out what ``make install`` needs of a clone, as if it had been installed already: with our own ``.venv``."""
-    for name in ("Makefile", "setup.py", "requirements/constraints.txt"):
+    for name in ("Makefile", "pyproject.toml", "setup.py", "requirements/constraints.txt"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
         os.utime(folder / name, (0, 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -97,6 +98,46 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder, done.stdout
 
 
+class TestFewerEpochs:
+    """A checkpoint that has more epochs than the job asks for."""
+
+    @pytest.mark.parametrize(("epochs", "is_told"), [("1", True), ("2", True), ("3", False), ("4", False)])
+    def test_a_warning_names_the_model(
+        self,
+        tmp_path: Path,
+        whole: tuple[Path, str],
+        epochs: str,
+        is_told: bool,  # noqa: FBT001
+    ) -> None:
+        """The model is the checkpoint's; of as many epochs or more there is nothing to warn of."""
+        shutil.copytree(whole[0], tmp_path / "job", ignore=shutil.ignore_patterns("model"))
+        folder = tmp_path / "job"
+        assert validated(folder, "--checkpoint-dir", "ck").returncode == 0
+        done = validated(folder, "--checkpoint-dir", "ck", epochs=epochs)
+        warning = (
+            f"The job asks for {epochs} epochs, and its checkpoint has more: the model is that of 3 epochs and "
+            "0 batches."
+        )
+        assert done.returncode == 0, done.stderr
+        assert (warning in done.stdout) == is_told
+        assert is_same(model(folder), model(whole[0])) == (epochs != "4")
+
+
+class TestOneJobAtATime:
+    """A directory of checkpoints is one job's."""
+
+    def test_a_second_job_is_refused(self, tmp_path: Path) -> None:
+        """In one sentence, while another process has the lock; and it runs when that has ended."""
+        (tmp_path / "ck").mkdir()
+        with (tmp_path / "ck" / ".checkpoints.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            assert refusal_of(run(tmp_path, "--checkpoint-dir", "ck")) == (
+                "The checkpoint directory ck is in use by another job. Wait for its end, or give this job a directory "
+                "of its own."
+            )
+        assert run(tmp_path, "--checkpoint-dir", "ck").returncode == 0
+
+
 class TestGoingOn:
     """A run that is stopped and gone on with is the run that was not stopped."""
 
@@ -108,7 +149,7 @@ class TestGoingOn:
         assert "Checkpoint loading and saving are enabled." in done.stdout
         assert is_same(model(tmp_path), model(whole[0]))
         assert measured(done.stdout) == measured(whole[1])
-        names = [path.name for path in sorted((tmp_path / "ck").iterdir())]
+        names = [path.name for path in sorted((tmp_path / "ck").glob("*checkpoint-*"))]
         assert names == [f"checkpoint-{number:012d}" for number in range(3, NUM_BATCHES + 1, 3)]
         for name in names[25:]:
             (tmp_path / "ck" / name).unlink()
@@ -155,7 +196,7 @@ class TestGoingOn:
         assert done.returncode == 0
         assert "0.0001 seconds are over: stopping." in done.stdout
         assert artifact.load(tmp_path / "model").meta["training"]["num_batches"] == 3
-        assert [path.name for path in (tmp_path / "ck").iterdir()] == ["checkpoint-000000000003"]
+        assert [path.name for path in (tmp_path / "ck").glob("*checkpoint-*")] == ["checkpoint-000000000003"]
         validated(tmp_path, "--checkpoint-dir", "ck")
         assert is_same(model(tmp_path), model(whole[0]))
 
@@ -217,7 +258,7 @@ class TestRefusals:
             every = ("--checkpoint-every", "3", "--keep-checkpoints", "9")
             message = refusal_of(run(tmp_path, "--checkpoint-dir", "ck", *every))
             assert message == "Checkpoints cannot be written to ck: No space left on device."
-            names = sorted(path.name for path in (tmp_path / "ck").iterdir())
+            names = sorted(path.name for path in (tmp_path / "ck").glob("*checkpoint-*"))
             assert names == [f"checkpoint-{3 * number + 3:012d}" for number in range(len(names))]
             assert len(names) > 0
 
@@ -255,7 +296,7 @@ class TestRefusals:
             command, capture_output=True, text=True, check=False, cwd=tmp_path, preexec_fn=limit, env=unmeasured
         )
         assert refusal_of(done) == "Checkpoints cannot be written to ck: File too large."
-        assert list((tmp_path / "ck").iterdir()) == []
+        assert list((tmp_path / "ck").glob("*checkpoint-*")) == []
         assert list((tmp_path / "model").iterdir()) == []
 
     @pytest.mark.parametrize("text", ["0", "10h", "m", "-5", "1.5"])
@@ -346,7 +387,7 @@ class TestEarlyStopping:
         again = validated(tmp_path, *options, **self.HASTY)
         assert "Epoch[" not in again.stdout
         assert is_same(model(tmp_path), kept)
-        max((tmp_path / "ck").iterdir()).unlink()
+        max((tmp_path / "ck").glob("*checkpoint-*")).unlink()
         resumed = validated(tmp_path, *options, **self.HASTY)
         assert resumed.stdout.count("discriminator_auc <score>") == 1
         assert is_same(model(tmp_path), kept)

@@ -86,14 +86,8 @@ class TestEndpoint:
 
     def test_curl(self, address: str, answer: str, tmp_path: Path) -> None:
         """The command gets the answer that is shown behind it."""
-        _, curl = blocks("serve-an-endpoint.md", "sh")
+        (curl,) = [block for block in blocks("serve-an-endpoint.md", "sh") if block.startswith("curl")]
         assert typed(curl.replace(ADDRESS, address), tmp_path) == f'{{"predictions": [{{"dot_product": {answer}}}]}}'
-
-    def test_boto3(self, address: str, answer: str) -> None:
-        """The code prints the answer, with nothing changed but the port."""
-        boto3, _ = blocks("serve-an-endpoint.md", "python")
-        printed = run_python(sys.executable, boto3.replace(ADDRESS, address))
-        assert printed == f'{{"predictions": [{{"dot_product": {answer}}}]}}\n'
 
     def test_every_body(self, address: str, answer: str) -> None:
         """Each body of the table, and of the sentence behind it, is understood."""
@@ -114,29 +108,6 @@ class TestEndpoint:
             ]
             printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             assert printed == f'{{"predictions": [{{"dot_product": {answer}}}]}}'
-
-    @pytest.mark.slow
-    def test_sagemaker_sdk(self, address: str, answer: str, tmp_path: Path) -> None:
-        """The code prints the score, in an environment of its own; so do the predictors with other serializers."""
-        python = tmp_path / "sdk" / "bin" / "python"
-        subprocess.run([sys.executable, "-m", "venv", tmp_path / "sdk"], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "sagemaker<3"], check=True)
-        _, sdk = blocks("serve-an-endpoint.md", "python")
-        more = """
-from sagemaker.deserializers import JSONDeserializer
-from sagemaker.predictor import Predictor
-from sagemaker.serializers import CSVSerializer, JSONSerializer
-
-instances = {"instances": [{"features": ["user_1", "192.168.1.2"]}]}
-for serializer, data in ((CSVSerializer(), "user_1,192.168.1.2"), (JSONSerializer(), instances)):
-    predictor = Predictor("any-name", session, serializer=serializer, deserializer=JSONDeserializer())
-    print(predictor.predict(data)["predictions"][0]["dot_product"])
-predictor = IPInsightsPredictor("ipinsights", sagemaker_session=session, serializer=JSONSerializer())
-verbose = predictor.predict(instances, initial_args={"Accept": "application/json; verbose=True"})
-print(*verbose["predictions"][0])
-"""
-        printed = run_python(python, sdk.replace(ADDRESS, address) + more)
-        assert printed.splitlines()[-4:] == [*3 * [answer], "dot_product ip_embedding entity_embedding"]
 
 
 def test_batch_transform(tree: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,6 @@ from ipinsights.testing import PlantedNetworks, csv_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 pytestmark = pytest.mark.slow
 
@@ -121,7 +121,7 @@ class TestGoingOn:
         train(tmp_path, 2)
         options = ("--checkpoint-dir", str(tmp_path / "ck"), "--checkpoint-every", "3", "--keep-checkpoints", "99")
         train(tmp_path, 2, *options, model="saved")
-        checkpoints = sorted((tmp_path / "ck").iterdir())
+        checkpoints = sorted((tmp_path / "ck").glob("*checkpoint-*"))
         for path in checkpoints[4:]:
             path.unlink()
         resumed = train(tmp_path, 2, *options, model="resumed")
@@ -234,7 +234,7 @@ class TestFailing:
         try:
             options = ("--checkpoint-dir", str(tmp_path / "ck"))
             done = subprocess.run(command(tmp_path, 2, *options), capture_output=True, text=True, check=False)
-            assert list((tmp_path / "ck").iterdir()) == []
+            assert list((tmp_path / "ck").glob("*checkpoint-*")) == []
         finally:
             subprocess.run(["umount", tmp_path / "ck"], check=True)
         assert done.returncode == 2
@@ -264,6 +264,31 @@ class TestFailing:
             _, errors = job.communicate()
         assert job.returncode == 1
         assert failure(errors) == f"AlgorithmError: {sentence} Training cannot go on without it; start the job again."
+
+    @pytest.mark.usefixtures("rows")
+    @pytest.mark.long
+    @pytest.mark.parametrize(
+        ("paused", "sentence"),
+        [
+            ("host", "Host 'algo-2' was lost: it has been silent for 45 seconds."),
+            ("worker", "The worker of host 'algo-2' has been paused for 45 seconds."),
+        ],
+    )
+    def test_a_pause_is_noticed(self, tmp_path: Path, paused: str, sentence: str) -> None:
+        """A host, or one of its processes, that is stopped ends the job within two minutes, and leaves no process."""
+        with subprocess.Popen(
+            command(tmp_path, 2, epochs="100000"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as job:
+            assert job.stdout is not None
+            read_until(job.stdout, "epoch=1, train")
+            host = children_of(job.pid)[1]
+            processes = children_of(int(host))
+            os.kill(int(host if paused == "host" else processes[0]), signal.SIGSTOP)
+            _, errors = job.communicate(timeout=120)
+        assert job.returncode == 1
+        assert failure(errors) == f"AlgorithmError: {sentence} Training cannot go on without it; start the job again."
+        time.sleep(1)
+        assert not [pid for pid in [host, *processes] if (Path("/proc") / pid).exists()]
 
 
 def failure(errors: str) -> str:

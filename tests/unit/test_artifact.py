@@ -265,7 +265,7 @@ class TestLoad:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in members.items():
                 archive.writestr(name, content)
-        assert refusal_of(path) == f"{path} is not a whole model of IP Insights: its params are compressed."
+        assert refusal_of(path) == f"{path} is not a whole model of IP Insights: its member meta.json is compressed."
 
     @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
     @pytest.mark.parametrize("name", ["ip_octet_weight", "ip_layer1_bias"])

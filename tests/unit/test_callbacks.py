@@ -134,7 +134,7 @@ class TestCheckpointer:
         """After so many batches or seconds, but only between base batches of three; and at each epoch's end."""
         directory = CheckpointDirectory(tmp_path, keep=9)
         train(Checkpointer(directory, {}, np.arange(10, dtype=np.int32), **options))
-        found = sorted(int(path.name.rpartition("-")[2]) for path in tmp_path.iterdir())
+        found = sorted(int(path.name.rpartition("-")[2]) for path in tmp_path.glob("checkpoint-*"))
         assert found == expected
 
     @pytest.mark.parametrize(("text", "expected"), [("500", (500, None)), ("90s", (None, 90)), ("10m", (None, 600))])

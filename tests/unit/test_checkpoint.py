@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import logging
 import os
+import resource
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ipinsights import array_archive
 from ipinsights.checkpoint import Checkpoint, CheckpointDirectory
 from ipinsights.errors import ClientError
 from ipinsights.learner import RowView
@@ -37,7 +41,13 @@ def saved(folder: Path, *numbers: int, keep: int = 2) -> CheckpointDirectory:
     directory.prepare()
     for number in numbers:
         directory.save(checkpoint(number))
+    directory.close()
     return directory
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names of the files in a folder that are not hidden, sorted."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def batches_of_newest(directory: CheckpointDirectory) -> int | None:
@@ -98,13 +108,13 @@ class TestSaving:
         """In the order of their batches, of which some have more digits than others."""
         saved(tmp_path, 9, 10, 100, keep=keep)
         names = [f"checkpoint-{number:012d}" for number in (9, 10, 100)]
-        assert sorted(path.name for path in tmp_path.iterdir()) == names[-keep:]
+        assert names_in(tmp_path) == names[-keep:]
 
     def test_later_ones_that_were_not_gone_on_with_go(self, tmp_path: Path) -> None:
         """They were damaged; keeping them would push out the good ones."""
         directory = saved(tmp_path, 10, 20, keep=1)
         directory.save(checkpoint(15))
-        assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-000000000015"]
+        assert names_in(tmp_path) == ["checkpoint-000000000015"]
 
 
 class TestDamage:
@@ -163,7 +173,91 @@ class TestDamage:
         (tmp_path / "notes.txt").write_text("mine")
         assert batches_of_newest(directory) == 10
         directory.prepare()
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-000000000010", "notes.txt"]
+        directory.close()
+        assert sorted(path.name for path in tmp_path.iterdir()) == [
+            ".checkpoints.lock", "checkpoint-000000000010", "notes.txt",
+        ]  # fmt: skip
+
+
+class TestUnreadable:
+    """Checkpoints that cannot be read just now, and may be whole: the job ends, and none is removed."""
+
+    REASON = "No checkpoint is removed: run the same command again when it can be."
+
+    @pytest.mark.parametrize("damage", ["a folder", "a link to itself"])
+    def test_the_system_refuses_to_read_it(self, tmp_path: Path, damage: str) -> None:
+        """One sentence with the system's reason, and the ones before are not taken for the newest."""
+        directory = saved(tmp_path, 10, 20)
+        newest = tmp_path / "checkpoint-000000000020"
+        newest.unlink()
+        newest.mkdir() if damage == "a folder" else newest.symlink_to(newest)
+        reason = "Is a directory" if damage == "a folder" else "Too many levels of symbolic links"
+        with pytest.raises(ClientError) as caught:
+            directory.load_newest()
+        assert str(caught.value) == f"{newest} cannot be read: {reason}. {self.REASON}"
+        assert names_in(tmp_path) == ["checkpoint-000000000010", "checkpoint-000000000020"]
+
+    def test_too_many_files_are_open(self, tmp_path: Path) -> None:
+        """A limit that passes is no damage, whether it is met at the folder or at a file."""
+        directory = saved(tmp_path, 10)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            with pytest.raises(ClientError) as caught:
+                directory.load_newest()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert str(caught.value) == f"{tmp_path} cannot be read: Too many open files. {self.REASON}"
+        assert batches_of_newest(directory) == 10
+
+    @pytest.mark.parametrize("number", [errno.EIO, errno.ENOMEM, errno.EMFILE, errno.EACCES, errno.ESTALE])
+    def test_what_is_no_damage(self, number: int) -> None:
+        """Errors of the system; what a damaged offset ends in is one of the file."""
+        assert array_archive.is_unreadable(OSError(number, ""))
+        assert not array_archive.is_unreadable(OSError(errno.EINVAL, ""))
+        assert not array_archive.is_unreadable(zipfile.BadZipFile())
+
+
+class TestLock:
+    """One job at a time."""
+
+    def test_a_second_job_is_refused(self, tmp_path: Path) -> None:
+        """In one sentence, before it removes anything; the first job goes on, and its end makes room."""
+        first, second = CheckpointDirectory(tmp_path, keep=1), CheckpointDirectory(tmp_path, keep=1)
+        first.prepare()
+        half_written = tmp_path / ".checkpoint-000000000020.4711.partial"
+        half_written.touch()
+        for _ in range(2):
+            with pytest.raises(ClientError) as caught:
+                second.prepare()
+            assert str(caught.value) == (
+                f"The checkpoint directory {tmp_path} is in use by another job. Wait for its end, or give this job a "
+                "directory of its own."
+            )
+        assert half_written.exists()
+        first.save(checkpoint(1))
+        first.close()
+        second.prepare()
+        second.close()
+        assert not half_written.exists()
+
+    @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+    def test_a_file_system_without_locks(
+        self, tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The job goes on, with a warning."""
+
+        def refuse(*_: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(fcntl, "flock", refuse)
+        with caplog.at_level(logging.WARNING):
+            saved(tmp_path, 10)
+        assert caplog.messages == [
+            f"The checkpoint directory {tmp_path} cannot be locked: {os.strerror(number)}. Do not let a second job use "
+            "it."
+        ]
+        assert names_in(tmp_path) == ["checkpoint-000000000010"]
 
 
 class TestRefusals:

@@ -22,7 +22,7 @@ from ipinsights.comparison.criteria import Tolerance, parse_tolerances
 from ipinsights.comparison.history import log_files, read_history
 from ipinsights.comparison.junit import junit_xml
 from ipinsights.comparison.plots import draw_runs, draw_scores, png
-from ipinsights.comparison.report import Report, Section, json_text, number, signed, write_file
+from ipinsights.comparison.report import Report, Section, json_text, number, signed
 from ipinsights.comparison.run_reports import comparison_report, history_report, summary_report
 from ipinsights.comparison.runs import Judgement, RunComparison, Verdict, compare
 from ipinsights.comparison.score_files import Labels, Scores, read_labels, read_scores
@@ -300,12 +300,6 @@ class TestReports:
     def test_json_knows_no_infinity(self) -> None:
         """It becomes null."""
         assert json.loads(json_text({"a": [math.inf, (math.nan, 1.0)]})) == {"a": [None, [None, 1.0]]}
-
-    def test_a_file_that_cannot_be_written_is_an_error(self, tmp_path: Path) -> None:
-        """The sentence names it."""
-        with pytest.raises(ClientError) as caught:
-            write_file(tmp_path / "none" / "x.md", "x")
-        assert str(caught.value) == f"{tmp_path}/none/x.md cannot be written: No such file or directory."
 
 
 class TestHistory:

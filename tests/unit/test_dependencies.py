@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+import runpy
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
+
+from ipinsights import mxnet_package
 
 ROOT = Path(__file__).parents[2]
 # The first version without the hole, as docs/explanation/security.md tells.
@@ -50,3 +55,57 @@ def test_constraints_name_what_is_needed() -> None:
         versions = [next(iter(pin.specifier)).version for pin in pins if pin.name == name]
         assert versions, name
         assert all(needed.specifier.contains(version) for version in versions), name
+
+
+class TestVersions:
+    """The supported versions are the same wherever they are written."""
+
+    @pytest.mark.parametrize("name", ["README.md", "docs/how-to/install.md"])
+    def test_pages_show_the_metadata(self, name: str) -> None:
+        """The table of versions on a page is what ``scripts/render_versions.py`` makes of the metadata today."""
+        script = runpy.run_path(str(ROOT / "scripts" / "render_versions.py"))
+        page = (ROOT / name).read_text(encoding="utf-8")
+        assert script["table"]() in page
+        assert script["render"](page) == page
+
+    def test_classifiers_begin_with_the_oldest_python(self) -> None:
+        """Classifiers, ``requires-python`` and the sentence of ``make`` name the same versions of Python."""
+        pythons = runpy.run_path(str(ROOT / "scripts" / "render_versions.py"))["pythons"]()
+        assert metadata.metadata("ipinsights")["Requires-Python"] == f">={pythons[0]}"
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+        assert f"supports Python {pythons[0]} to {pythons[-1]}, and" in makefile
+        assert pythons == [f"3.{minor}" for minor in range(10, 10 + len(pythons))]
+
+    @pytest.mark.parametrize("name", ["README.md", "docs/how-to/install.md"])
+    def test_pages_show_the_command_for_mxnet(self, name: str) -> None:
+        """The documented command is the one that an error message names next to NumPy 2 on Python 3.13."""
+        command = mxnet_package.installation_command((3, 13), "2.0.0")
+        assert f"\n{command}\n" in (ROOT / name).read_text(encoding="utf-8")
+
+    def test_the_extra_has_the_platforms_of_the_messages(self) -> None:
+        """The marker of the extra ``mxnet`` holds where a message offers MXNet with its pins."""
+        marker = requirements()["mxnet"].marker
+        assert marker is not None
+        for system, machine in itertools.product(("linux", "darwin", "win32"), ("x86_64", "aarch64", "arm64")):
+            for version in ("3.10", "3.12", "3.13", "3.14"):
+                found = {
+                    "sys_platform": system,
+                    "platform_machine": machine,
+                    "python_version": version,
+                    "extra": "mxnet",
+                }
+                is_pinned = mxnet_package.is_published(system, machine) and version < "3.13"
+                assert marker.evaluate(found) == is_pinned, found
+
+
+def test_nothing_is_said_to_be_on_an_index() -> None:
+    """No message and no page installs ipinsights from a package index, because none has it."""
+    places = ("*.md", "docs/**/*.md", "docs/**/*.ipynb", "docker/*.md", "ipinsights/**/*.py", "scripts/*.py")
+    texts = {
+        path: path.read_text(encoding="utf-8")
+        for place in places
+        for path in ROOT.glob(place)
+        if "_build" not in path.parts
+    }
+    installs = {path.name: re.findall(r"pip install '?ipinsights(?!\S* @ )\S*", text) for path, text in texts.items()}
+    assert {name: found for name, found in installs.items() if found} == {}

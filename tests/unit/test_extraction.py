@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import logging
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from ipinsights import extraction, simulate
+from ipinsights import bounded_lines, extraction, simulate
 from ipinsights.cli import traffic
 from ipinsights.errors import ClientError
-from ipinsights.extraction import FORMATS, Columns, Filters, Reason, Summary, files, pipeline
+from ipinsights.extraction import FORMATS, Columns, Filters, Reason, Summary, pipeline
 from ipinsights.ipv4 import format_ips
 from ipinsights.ranges import Ranges
 from ipinsights.timestamps import format_times
@@ -269,7 +270,7 @@ class TestSshd:
 
     def test_new_year_across_blocks(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         """The year goes on from one block to the next."""
-        monkeypatch.setattr(files, "_BLOCK_BYTES", 64)
+        monkeypatch.setattr(bounded_lines, "_BLOCK_BYTES", 64)
         days = ["Dec 30", "Dec 31", "Jan  1", "Jan  2"]
         rows, _ = bench.of("sshd", "\n".join(SSHD.replace("Oct  9", day) for day in days), year=2018)
         assert [row[2][:10] for row in rows] == ["2018-12-30", "2018-12-31", "2019-01-01", "2019-01-02"]
@@ -495,6 +496,17 @@ class TestTables:
         told = message.format(": name one with --timestamp, or leave times out with --no-timestamps.")
         assert str(caught.value) == f"{bench.logs / 'log'}: {told}"
 
+    @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+    def test_text_of_parquet_that_is_no_utf8(self, bench: Bench, kind: pa.DataType) -> None:
+        """Its bytes are escaped as those of a log are: what is written is UTF-8."""
+        text = pa.array([b"m\xfcller", "m\u00fcller".encode()], pa.binary())
+        entity = pa.StringArray.from_buffers(2, *text.buffers()[1:])
+        entity = entity.dictionary_encode() if pa.types.is_dictionary(kind) else entity.cast(kind)
+        table = pa.table({"entity": entity, "ip": ["192.0.2.7"] * 2, "timestamp": [971211336] * 2})
+        parquet.write_table(table, bench.logs / "log")
+        assert bench.extract("parquet").num_written == 2
+        assert [row[0] for row in bench.rows()] == [r"m\xfcller", "m\u00fcller"]
+
     def test_csv_with_nothing_in_it(self, bench: Bench) -> None:
         """An empty file, or one of a header only, has no records."""
         assert bench.of("csv", "") == ([], {})
@@ -549,16 +561,45 @@ class TestFiles:
 
     def test_blocks_end_where_lines_do(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         """A line that goes over blocks is one line, with and without an end of its own."""
-        monkeypatch.setattr(files, "_BLOCK_BYTES", 50)
+        monkeypatch.setattr(bounded_lines, "_BLOCK_BYTES", 50)
         rows, skipped = bench.of("apache", f"{COMBINED}\r\n\n{COMBINED}\n{COMBINED}")
         assert (rows, skipped) == ([FRANK] * 3, {"BLANK": 1})
 
-    def test_a_line_without_end(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It is counted once, and its rest never kept in memory."""
-        monkeypatch.setattr(files, "_BLOCK_BYTES", 50)
-        monkeypatch.setattr(files, "_LONGEST_LINE", 200)
-        rows, skipped = bench.of("apache", f"{'x' * 5000}\n{COMBINED}\n{'x' * 5000}")
-        assert (rows, skipped) == ([FRANK], {"MALFORMED": 2})
+    def test_a_line_without_end(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+        """It is counted once, its rest is never kept in memory, and a warning names the line and the limit."""
+        path = bench.put(f"{COMBINED}\n{COMBINED}{'x' * 2**20}\n{COMBINED}\n{'x' * 2**23}")
+        with caplog.at_level(logging.WARNING):
+            summary = bench.extract("apache")
+        assert bench.rows() == [FRANK] * 2
+        assert {reason.name: count for reason, count in summary.skipped.items()} == {"MALFORMED": 2}
+        assert caplog.messages == [f"{path}:2: the line is longer than 1,048,576 bytes, and is not read."]
+
+    @pytest.mark.parametrize("before", ["\n", "\n\n\n", '"' + "x" * 200_000 + '"\n', "x" * 2**21 + "\n", ""])
+    @pytest.mark.parametrize("header", ["entity,ip,timestamp\n", ""])
+    def test_rows_before_the_first_that_can_be_used(self, bench: Bench, before: str, header: str) -> None:
+        """Blank and unreadable ones are counted, and the next row is the header, if it is one."""
+        rows, skipped = bench.of("csv", f"{before}{header}frank,192.0.2.7,2000-10-10T20:55:36Z\n")
+        assert rows == [FRANK]
+        reason = "BLANK" if not before.strip() else "MALFORMED"
+        assert skipped == ({reason: before.count("\n")} if before else {})
+
+    @pytest.mark.parametrize("content", ["x" * 2**21, '"' + "x" * 200_000])
+    def test_no_row_can_be_used(self, bench: Bench, content: str) -> None:
+        """Then the format is wrong, as where every record is malformed."""
+        bench.put(content)
+        with pytest.raises(ClientError) as caught:
+            bench.extract("csv")
+        assert str(caught.value).startswith("None of the ")
+
+    def test_a_long_document(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+        """JSON over several lines is read up to a limit, which a warning names; what is behind it is not kept."""
+        path = bench.put("[\n" + (" " * 1000 + "\n") * 34_000 + "]")
+        with caplog.at_level(logging.WARNING):
+            summary = bench.extract("cloudtrail")
+        assert {reason.name: count for reason, count in summary.skipped.items()} == {"MALFORMED": 2, "BLANK": 34_000}
+        assert caplog.messages == [
+            f"{path}:1: the line is not JSON, and a JSON document over several lines may have at most 33,554,432 bytes."
+        ]
 
     def test_damaged_gzip(self, bench: Bench) -> None:
         """A file cut off is no reason to guess; nothing is written."""

@@ -147,6 +147,29 @@ class TestTar:
             tar.addfile(member)
         assert refusal_of(path).startswith(f"{path} cannot be unpacked: its model_algo-1 would have {2**40} bytes")
 
+    @pytest.mark.parametrize("headers", [
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9"},
+        {"GNU.sparse.major": "0", "GNU.sparse.size": "9", "GNU.sparse.map": "0,1,5,-1"},
+        {"GNU.sparse.major": "0", "GNU.sparse.size": "9", "GNU.sparse.map": "x"},
+    ])  # fmt: skip
+    def test_sparse_files(self, tmp_path: Path, headers: dict[str, str]) -> None:
+        """A sparse model is refused, whichever way its map is written and whatever the map holds."""
+        path = tmp_path / "model.tar.gz"
+        content = model_file(tmp_path).read_bytes()
+        with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as tar:
+            member = tarfile.TarInfo("model_algo-1")
+            member.size, member.pax_headers = len(content), headers
+            tar.addfile(member, io.BytesIO(content))
+        assert refusal_of(path).startswith(f"{path} cannot be unpacked: ")
+
+    @pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGLINK])
+    def test_nested_headers(self, tmp_path: Path, kind: bytes) -> None:
+        """Thousands of headers that each belong to the next one are refused: ``tarfile`` reads them by recursion."""
+        content = model_file(tmp_path).read_bytes()
+        headers = (tar_header("name", 512, kind) + bytes(512)) * 3000
+        path = gzipped(tmp_path / "model.tar.gz", headers, tar_header("model_algo-1", len(content)), content)
+        assert refusal_of(path).startswith(f"{path} cannot be unpacked: ")
+
 
 class TestZip:
     """``model_algo-1`` files."""
@@ -178,6 +201,38 @@ class TestZip:
             content[place + offset] = 99
         path.write_bytes(content)
         assert refusal_of(path).startswith(f"{path} is not a whole model of IP Insights: ")
+
+    @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+    @pytest.mark.parametrize("name", ["params", "known_entities", "meta.json"])
+    def test_compressed_members(self, tmp_path: Path, name: str, method: int) -> None:
+        """No member that is read may be compressed: we write none, and what is packed small can be huge unpacked."""
+        path = model_file(tmp_path)
+        with zipfile.ZipFile(path) as archive:
+            members = {each: archive.read(each) for each in archive.namelist()}
+        with zipfile.ZipFile(path, "w") as archive:
+            for each, content in members.items():
+                archive.writestr(each, content, compress_type=method if each == name else zipfile.ZIP_STORED)
+        assert refusal_of(path) == f"{path} is not a whole model of IP Insights: its member {name} is compressed."
+
+    @pytest.mark.parametrize("length", [2**64 - 1, 2**63, 2**63 - 1, 2**62, 10**9])
+    @pytest.mark.parametrize("place", ["number of names", "length of a name"])
+    def test_absurd_names(self, tmp_path: Path, place: str, length: int) -> None:
+        """Names that are longer than the file, or more of them, are refused."""
+        path = model_file(tmp_path)
+        with zipfile.ZipFile(path) as archive:
+            content = bytearray(archive.read("params"))
+        struct.pack_into("<Q", content, content.find(b"arg:") - (16 if place == "number of names" else 8), length)
+        with_member(path, "params", bytes(content))
+        assert refusal_of(path).startswith(f"{path} is not a whole model of IP Insights: ")
+
+    @pytest.mark.parametrize("method", [1, 12, 14, 93])
+    def test_a_directory_that_lies_about_compression(self, tmp_path: Path, method: int) -> None:
+        """The central directory alone is forged, as a member's own header is not."""
+        path = model_file(tmp_path)
+        content = bytearray(path.read_bytes())
+        struct.pack_into("<H", content, content.find(b"PK\x01\x02") + 10, method)
+        path.write_bytes(content)
+        assert refusal_of(path) == f"{path} is not a whole model of IP Insights: its member params is compressed."
 
     @pytest.mark.parametrize(
         "change",

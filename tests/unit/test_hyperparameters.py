@@ -89,6 +89,25 @@ class TestParse:
         expected = f"Hyperparameter '{row.name}' must be {row.domain}; it is {value!r}."
         assert fault_of(with_default(row, value)) == expected
 
+    @pytest.mark.parametrize(
+        "row", [row for row in TABLE if getattr(row.domain, "type", None)], ids=lambda row: row.name
+    )
+    @pytest.mark.parametrize("value", ["9" * 5000, "-" + "9" * 5000, "1" + "0" * 5000 + ".5", "9" * 5000 + "e9999"])
+    def test_numbers_of_thousands_of_digits_are_refused(self, row: Any, value: str) -> None:
+        """The sentence has the name, the rule and the beginning of the value."""
+        limit = " and at most 2147483647" if row.domain.high is None and not value.startswith("-") else ""
+        assert fault_of(with_default(row, value)) == (
+            f"Hyperparameter '{row.name}' must be {row.domain}{limit}; it is '{value[:59]}... "
+            f"({len(value) + 2:,} characters)."
+        )
+
+    @pytest.mark.parametrize("name", ["epochs", "batch_metrics_publish_interval", "_num_gpus", "_num_kv_servers"])
+    def test_the_largest_integer(self, name: str) -> None:
+        """What has no upper end in words ends where SageMaker's specification does."""
+        assert name in {row.name for row in TABLE}
+        Hyperparameters.parse({**REQUIRED, name: "2147483647"})
+        assert fault_of({**REQUIRED, name: "2147483648"}).endswith(" and at most 2147483647; it is '2147483648'.")
+
     @pytest.mark.parametrize("value", [True, None, [5], {"a": 1}, float("nan"), float("inf")])
     def test_what_json_can_hold_but_is_no_number_is_refused(self, value: Any) -> None:
         """JSON's true, null, arrays, objects and Python's NaN are told like any other bad value."""
@@ -211,7 +230,7 @@ class TestParse:
             {
                 "num_entity_vectors": st.integers(1, 500_000),
                 "vector_dim": st.integers(4, 4096),
-                "epochs": st.integers(1),
+                "epochs": st.integers(1, 2**31 - 1),
                 "learning_rate": st.floats(1e-6, 10),
                 "mini_batch_size": st.integers(1, 500_000),
                 "weight_decay": st.floats(0, 10),

@@ -109,5 +109,11 @@ def test_the_command_fits_python_and_numpy(python_version: tuple[int, int], nump
 
 def test_only_platforms_with_a_wheel_are_published() -> None:
     """Apple silicon and Windows have no wheel of MXNet."""
-    platforms = [("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "x86_64"), ("darwin", "arm64"), ("win32", "AMD64")]
+    platforms = [
+        ("linux", "x86_64"),
+        ("linux", "aarch64"),
+        ("darwin", "x86_64"),
+        ("darwin", "arm64"),
+        ("win32", "AMD64"),
+    ]
     assert [mxnet_package.is_published(*platform) for platform in platforms] == [True, True, True, False, False]

@@ -16,8 +16,6 @@ from ipinsights.sagemaker.roll_call import Link, RollCall
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ON_LINUX = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
-
 
 def clusters_of(num_hosts: int) -> list[Cluster]:
     """Give so many hosts on this machine, seen from each of them, whose roll call has a free port."""
@@ -50,6 +48,20 @@ def fault(link: Link) -> str:
     with pytest.raises((ClientError, AlgorithmError)) as caught:
         link.receive()
     return caught.value.report
+
+
+def fault_of_beats(link: Link, *, is_listening: bool = True) -> str:
+    """Return the report of the error in which a host ends that sends beats and hears nothing else."""
+    try:
+        for _ in range(1000):
+            link.beat()
+            if is_listening:
+                link.receive()
+            else:
+                time.sleep(0.03)
+    except AlgorithmError as error:
+        return error.report
+    return "none"
 
 
 class TestReady:
@@ -181,23 +193,48 @@ class TestEnd:
             )
 
 
-class TestKeepAlive:
-    """Connections on which a lost machine is noticed."""
+class TestSilence:
+    """Hosts that are paused: their connections stand, and nothing comes over them."""
 
-    def test_silence_of_half_a_minute_ends_a_connection(self) -> None:
-        """On Linux: the first question after 10 seconds, four more every 5, and 30 for what was sent."""
-        with gathered(1) as links:
-            values = [links[0]._socket.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in ON_LINUX]
-            assert links[0]._socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-        assert values == [10, 5, 4, 30_000]
+    SENTENCE = (
+        "AlgorithmError: Host '{}' was lost: it has been silent for 0.3 seconds. Training cannot go on without it; "
+        "start the job again."
+    )
 
-    def test_a_system_without_these_options_connects_all_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """With those that it has: macOS has no TCP_USER_TIMEOUT, and another name for TCP_KEEPIDLE."""
-        for name in ("TCP_USER_TIMEOUT", "TCP_KEEPIDLE"):
-            monkeypatch.delattr(socket, name)
-        with gathered(1) as links:
-            ready(links[0])
-            assert "everybody" in links[0].receive()[0]
+    def test_a_silent_host_is_lost(self) -> None:
+        """All hear its name, and a host that sends beats is not the one."""
+        clusters = clusters_of(2)
+        with (
+            RollCall(clusters[0], silence_seconds=0.3),
+            Link(clusters[0], silence_seconds=0.3) as first,
+            Link(clusters[1], silence_seconds=0.3) as silent,
+        ):
+            assert fault_of_beats(first) == self.SENTENCE.format("algo-2")
+            assert fault_of_beats(silent) == self.SENTENCE.format("algo-2")
+
+    def test_the_first_host_may_be_silent(self) -> None:
+        """The others notice it themselves."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            cluster = Cluster.loopback(2, 1, server.getsockname()[1] - 1)
+            with Link(cluster, silence_seconds=0.3) as link:
+                assert fault_of_beats(link, is_listening=False) == self.SENTENCE.format("algo-1")
+
+    def test_hosts_that_send_beats_are_kept(self) -> None:
+        """For many times as long as a silence may last."""
+        clusters = clusters_of(2)
+        with (
+            RollCall(clusters[0], silence_seconds=0.3),
+            Link(clusters[0], silence_seconds=0.3) as first,
+            Link(clusters[1], silence_seconds=0.3) as second,
+        ):
+            end = time.monotonic() + 1.5
+            while time.monotonic() < end:
+                for link in (first, second):
+                    link.beat()
+                    assert link.receive() == []
+            for link in (first, second):
+                link.send(done=None)
+            assert next(filter(None, iter(first.receive, None))) == [{"over": True}]
 
 
 class TestStrangers:

@@ -1,0 +1,120 @@
+"""Lines in bounded memory: a small compressed file may hold one line of gigabytes.
+
+Readers that keep a line in memory read through this module. A line that is longer than the limit is skipped in pieces,
+reported by its number, and stands there as two bytes that are neither UTF-8 nor a record of any format.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import IO, TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["LONGEST_LINE", "LONGEST_ROW", "LONG_LINE", "WholeLines", "whole_lines"]
+
+LONGEST_LINE = 2**20
+"""Bytes that a line may have, its end not counted."""
+LONGEST_ROW = 2**25
+"""Bytes that a row of CSV may have over all of its lines."""
+LONG_LINE = b"\xff\xff"
+"""Bytes that stand in the place of a longer line."""
+
+_BLOCK_BYTES = 4 * 2**20
+
+
+def whole_lines(
+    stream: IO[bytes], *, longest: int = LONGEST_LINE, when_long: Callable[[int], None] | None = None
+) -> Iterator[bytes]:
+    """Yield a stream in blocks of whole lines, with their ends, of a few megabytes or ``longest``.
+
+    Parameters
+    ----------
+    stream
+        Binary stream.
+    longest
+        Bytes that a line may have. A longer one is replaced by :data:`LONG_LINE`.
+    when_long
+        Called with the number of each longer line, from 1.
+    """
+    report = when_long or (lambda _: None)
+    number, rest = 1, b""
+    while chunk := stream.read(_BLOCK_BYTES):
+        data = rest + chunk
+        end = data.rfind(b"\n") + 1
+        if end:
+            yield _without_long_lines(data[:end], number, longest, report)
+            number += data.count(b"\n", 0, end)
+        rest = data[end:]
+        if len(rest) > longest:
+            report(number)
+            rest = LONG_LINE + _rest_after_line(stream)
+    if rest:
+        yield _without_long_lines(rest, number, longest, report)
+
+
+class WholeLines(io.RawIOBase):
+    """A stream of :func:`whole_lines`, for Python's readers of text and CSV.
+
+    A row of CSV may go over many lines. Whoever reads rows calls :meth:`begin_row` after each of them, and a row of
+    more than :data:`LONGEST_ROW` bytes ends in ``csv.Error``. Lines of old spreadsheets may end in a carriage return.
+    """
+
+    def __init__(self, stream: IO[bytes], *, when_long: Callable[[int], None] | None = None) -> None:
+        self._blocks = whole_lines(cast("IO[bytes]", _WithLineFeeds(stream)), when_long=when_long)
+        self._row_bytes = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:  # noqa: ARG002 - readers of text take what they get
+        """Return the next block, empty at the end."""
+        if self._row_bytes > LONGEST_ROW:
+            self._row_bytes = 0
+            raise csv.Error(f"a row has more than {LONGEST_ROW:,} bytes (a closing quote may be missing)")
+        block = next(self._blocks, b"")
+        self._row_bytes += len(block)
+        return block
+
+    def begin_row(self) -> None:
+        """Count the bytes of a row anew."""
+        self._row_bytes = 0
+
+
+class _WithLineFeeds:
+    """A stream that has line feeds for carriage returns, if it begins with carriage returns alone."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._is_replaced: bool | None = None
+
+    def read(self, size: int) -> bytes:
+        chunk = self._stream.read(size)
+        if self._is_replaced is None:
+            self._is_replaced = b"\r" in chunk and b"\n" not in chunk
+        return chunk.replace(b"\r", b"\n") if self._is_replaced else chunk
+
+
+def _without_long_lines(block: bytes, number: int, longest: int, report: Callable[[int], None]) -> bytes:
+    # A longer line has no end within some half of its length: a look at each half is enough for nearly all blocks.
+    half = longest // 2 or 1
+    if all(block.find(b"\n", start, start + half) >= 0 for start in range(0, len(block) - half, half)):
+        return block
+    lines = block.split(b"\n")
+    for index, line in enumerate(lines):
+        if len(line) > longest:
+            report(number + index)
+            lines[index] = LONG_LINE
+    return b"\n".join(lines)
+
+
+def _rest_after_line(stream: IO[bytes]) -> bytes:
+    """Read to the end of the line, and return the end with what was read after it."""
+    while chunk := stream.read(_BLOCK_BYTES):
+        end = chunk.find(b"\n")
+        if end >= 0:
+            return chunk[end:]
+    return b""

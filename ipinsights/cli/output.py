@@ -1,0 +1,29 @@
+"""What commands show: the one way to standard output and to standard error."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ipinsights.files import open_output
+from ipinsights.plain_text import printable
+
+__all__ = ["echo", "echo_error"]
+
+
+def echo(text: str) -> None:
+    """Write a text and the end of a line to standard output, with control characters as escapes.
+
+    Raises
+    ------
+    ClientError, OutputClosedError
+        As :func:`ipinsights.files.open_output`.
+    """
+    with open_output(None) as stream:
+        stream.write(f"{printable(text)}\n".encode(sys.stdout.encoding or "utf-8", "backslashreplace"))
+
+
+def echo_error(text: str) -> None:
+    """Write a text and the end of a line to standard error, with control characters as escapes."""
+    click.echo(printable(text), err=True)

@@ -1,0 +1,176 @@
+"""Files: the one place that writes output atomically, and the one place that unpacks input.
+
+A file is written under a random hidden name in the folder of its target, and renamed when it is complete. So a reader
+never sees half a file, and two writers never share one: the last one to finish wins. Devices and named pipes cannot be
+replaced, and are written directly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import secrets
+import stat
+import sys
+import zlib
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, cast
+
+from ipinsights.errors import ClientError, OutputClosedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["drop_unwritten", "flush_output", "open_output", "read_errors", "replacing", "unpacked", "write_file"]
+
+_GZIP_MAGIC = b"\x1f\x8b"
+# File systems allow 255 bytes in a name, and a character may take four.
+_KEPT_OF_NAME = 50
+# Names in these folders stand for streams that are open already, whatever they lead to.
+_STREAM_FOLDERS = (Path("/dev"), Path("/dev/fd"), Path("/proc"))
+
+
+@contextlib.contextmanager
+def replacing(target: Path, *, is_durable: bool = False) -> Iterator[IO[bytes]]:
+    """Open a new file that replaces the target at the end of the block.
+
+    Parameters
+    ----------
+    target
+        Its path, in a folder that exists. A device or a named pipe is written directly, a link is followed.
+    is_durable
+        Wait until the file would outlive a loss of power.
+
+    Raises
+    ------
+    OSError
+        The disk is full, or the folder cannot be written. The old file is as it was, and no other is left.
+    """
+    if _is_stream(target):
+        with target.open("ab") as stream:
+            yield stream
+        return
+    target = Path(os.path.realpath(target))
+    partial = target.with_name(f".{target.name[:_KEPT_OF_NAME]}.{secrets.token_hex(8)}.partial")
+    try:
+        with partial.open("xb") as stream:
+            yield stream
+            if is_durable:
+                stream.flush()
+                os.fsync(stream.fileno())
+        partial.replace(target)
+        if is_durable:
+            _sync_folder(target.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def open_output(path: Path | None) -> Iterator[IO[bytes]]:
+    """Open the output of a command, see :func:`replacing`. None is standard output.
+
+    Raises
+    ------
+    ClientError
+        The output cannot be written.
+    OutputClosedError
+        The output is a pipe, and its reader has gone.
+    """
+    try:
+        with _standard_output() if path is None else replacing(path) as stream:
+            yield stream
+    except BrokenPipeError:
+        raise OutputClosedError from None
+    except OSError as error:
+        raise ClientError(f"{path or 'Standard output'} cannot be written: {error.strerror or error}.") from None
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a whole file, see :func:`open_output`."""
+    with open_output(path) as stream:
+        stream.write(content.encode() if isinstance(content, str) else content)
+
+
+def flush_output() -> None:
+    """Write what standard output has buffered.
+
+    Raises
+    ------
+    ClientError, OutputClosedError
+        As :func:`open_output`.
+    """
+    if sys.stdout is not None:
+        with open_output(None):
+            pass
+
+
+def drop_unwritten(*streams: IO[str] | None) -> None:
+    """Flush streams, and drop what cannot be written: Python would raise once more when it ends."""
+    for stream in streams:
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            assert stream is not None
+            _flush_to_nowhere(stream)
+
+
+def unpacked(stream: IO[bytes], begins: bytes) -> IO[bytes]:
+    """Return a stream, through gzip if its first bytes are those of gzip."""
+    return cast("IO[bytes]", gzip.GzipFile(fileobj=stream)) if begins.startswith(_GZIP_MAGIC) else stream
+
+
+@contextlib.contextmanager
+def read_errors(name: str) -> Iterator[None]:
+    """Raise what reading a file ends in as one sentence about the file.
+
+    Raises
+    ------
+    ClientError
+        The file cannot be read, or is a damaged gzip file.
+    """
+    try:
+        yield
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ClientError(f"{name} is a damaged gzip file: {str(error).rstrip('.')}.") from None
+    except OSError as error:
+        raise ClientError(f"{name} cannot be read: {error.strerror or error}.") from None
+
+
+def _is_stream(path: Path) -> bool:
+    try:
+        is_regular = stat.S_ISREG(path.stat().st_mode)
+    except OSError:  # it does not exist, or opening it will say why not
+        return False
+    folder = path.absolute().parent
+    return not is_regular or folder in _STREAM_FOLDERS or _STREAM_FOLDERS[-1] in folder.parents
+
+
+@contextlib.contextmanager
+def _standard_output() -> Iterator[IO[bytes]]:
+    if sys.stdout is None:
+        raise ClientError("Standard output is closed.")
+    yield sys.stdout.buffer
+    sys.stdout.flush()
+
+
+def _sync_folder(folder: Path) -> None:
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _flush_to_nowhere(stream: IO[str]) -> None:
+    """Empty the buffer of a stream into the null device, and leave the stream as it was."""
+    with contextlib.suppress(OSError), Path(os.devnull).open("wb") as nowhere:
+        kept = os.dup(stream.fileno())
+        try:
+            os.dup2(nowhere.fileno(), stream.fileno())
+            stream.flush()
+        finally:
+            os.dup2(kept, stream.fileno())
+            os.close(kept)

@@ -1,0 +1,55 @@
+r"""Text of others, made safe for what shows it: terminals, logs, Markdown and HTML.
+
+A model, a log or a name of a file may be a stranger's. A control character in it can rewrite what a terminal has shown,
+and a mark of direction can reorder it. So they are shown as escapes, ``\x1b`` for one.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+
+__all__ = ["html_text", "markdown_text", "one_line", "printable"]
+
+_MARKDOWN = re.compile(r"[\\|\[\]`]")
+
+
+def printable(text: str, *, kept: str = "\n\t") -> str:
+    r"""Return a text with every character that cannot be seen as an escape.
+
+    >>> printable("\x1b[31mred\n")
+    '\\x1b[31mred\n'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() or character in kept else ascii(character)[1:-1] for character in text
+    )
+
+
+def one_line(value: object) -> str:
+    r"""Return a value as text on one line, see :func:`printable`.
+
+    >>> one_line("a\nb")
+    'a\\nb'
+    """
+    return printable(str(value), kept="")
+
+
+def markdown_text(value: object) -> str:
+    r"""Return a value as text that Markdown shows as it is, on one line.
+
+    >>> markdown_text("[a](b) | <i>")
+    '\\[a\\](b) \\| &lt;i>'
+    """
+    text = printable(str(value), kept="\n").replace("\n", " ").strip()
+    return _MARKDOWN.sub(r"\\\g<0>", text).replace("<", "&lt;")
+
+
+def html_text(value: object) -> str:
+    """Return a value as text that HTML shows as it is.
+
+    >>> html_text("<i>")
+    '&lt;i&gt;'
+    """
+    return html.escape(printable(str(value)))

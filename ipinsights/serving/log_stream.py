@@ -1,0 +1,43 @@
+"""Standard output of a server: a line that cannot be written is dropped, and nobody waits for a reader."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+
+__all__ = ["LogStream"]
+
+
+class LogStream:
+    """Text stream that never blocks and never raises.
+
+    A disk may be full, the reader of a pipe may have gone, or it may have stopped reading. None of that may change or
+    delay an answer.
+
+    Parameters
+    ----------
+    descriptor
+        File descriptor to write to, that of standard output by default.
+    """
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        self._descriptor = _standard_output() if descriptor is None else descriptor
+        self._poll = select.poll()
+        self._poll.register(self._descriptor, select.POLLOUT)
+
+    def write(self, text: str) -> None:
+        """Write text if it can be written at once."""
+        try:
+            if self._poll.poll(0):
+                os.write(self._descriptor, text.encode())
+        except OSError:
+            return
+
+    def flush(self) -> None:
+        """Do nothing, because nothing is buffered."""
+
+
+def _standard_output() -> int:
+    """Return the descriptor of standard output, or of a file that swallows everything if it was closed."""
+    return sys.stdout.fileno() if sys.stdout else os.open(os.devnull, os.O_WRONLY)

@@ -1,0 +1,189 @@
+"""What a request may be made of and what an answer may look like: media types, and how a client asks for one.
+
+Source: the inference formats of the developer guide, and the loaders and encoders that the original's log names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.request import parse_http_list
+
+from ipinsights.errors import ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["CSV", "JSON", "JSON_LINES", "RequestError", "ResponseFormat", "default_media_type", "request_media_type"]
+
+CSV = "text/csv"
+JSON = "application/json"
+JSON_LINES = "application/jsonlines"
+
+_REQUESTS = (CSV, JSON, JSON_LINES)
+_RESPONSES = (JSON, JSON_LINES)
+# Headers whose meaning is kept: clients send the same ones again and again.
+_HEADERS_KEPT = 64
+_CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
+
+
+class RequestError(ClientError):
+    """A request that is refused.
+
+    Parameters
+    ----------
+    status
+        HTTP status.
+    message
+        Sentence for the client.
+    reason
+        What the server's log says: the same without anything of what was sent.
+    headers
+        Further headers of the response.
+    """
+
+    def __init__(
+        self, status: HTTPStatus, message: str, *, reason: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+
+
+@dataclass(frozen=True)
+class ResponseFormat:
+    """What an answer looks like.
+
+    Attributes
+    ----------
+    media_type
+        ``application/json`` or ``application/jsonlines``.
+    verbose
+        With the embeddings of address and entity, as the original gives them.
+    extended
+        With what the original does not tell: whether the entity is known, the probability, the verdict.
+    """
+
+    media_type: str
+    verbose: bool = False
+    extended: bool = False
+
+    @classmethod
+    @lru_cache(_HEADERS_KEPT)
+    def negotiate(cls, accept: str, *, default: str) -> ResponseFormat:
+        """Choose by an ``Accept`` header (RFC 9110: quality, then the most specific range); its first wish breaks ties.
+
+        Parameters
+        ----------
+        accept
+            The header; empty if there was none.
+        default
+            Media type for a client that has no wish.
+
+        Raises
+        ------
+        RequestError
+            406: nothing that is wanted can be given, or a parameter is not what it may be.
+        """
+        ranges = [_MediaRange.parse(text) for text in parse_http_list(accept)] or [_MediaRange("*/*", {})]
+        offers = sorted((default, *_RESPONSES), key=lambda media_type: media_type != default)
+        wishes = [(found.quality, -ranges.index(found), media_type, found)
+                  for media_type in dict.fromkeys(offers)
+                  if (found := _most_specific(ranges, media_type)) and found.quality > 0]  # fmt: skip
+        if not wishes:
+            raise RequestError(
+                HTTPStatus.NOT_ACCEPTABLE,
+                f"Accept type '{accept}' is not supported: ask for {JSON} or {JSON_LINES}, or leave the header out.",
+                reason="the Accept header asks for another media type",
+            )
+        _, _, media_type, wish = max(wishes, key=lambda each: each[:2])
+        return cls(media_type, verbose=wish.flag("verbose"), extended=wish.flag("extended"))
+
+
+@lru_cache(_HEADERS_KEPT)
+def request_media_type(content_type: str) -> str:
+    """Give the media type of a request by its ``Content-Type`` header; CSV if there was none.
+
+    Raises
+    ------
+    RequestError
+        415: it is another type, or not in UTF-8.
+    """
+    media_type, parameters = _parse_header(content_type)
+    if media_type not in ("", *_REQUESTS):
+        raise RequestError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"Content-Type '{content_type}' is not supported: send {CSV}, {JSON} or {JSON_LINES}.",
+            reason="the Content-Type is not supported",
+        )
+    if parameters.get("charset", "utf-8").lower() not in _CHARSETS:
+        raise RequestError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"Charset '{parameters['charset']}' is not supported: send UTF-8.",
+            reason="the charset is not supported",
+        )
+    return media_type or CSV
+
+
+def default_media_type(environ: Mapping[str, str]) -> str:
+    """Give the media type for clients without a wish: JSON in real time, JSON Lines in a batch transform.
+
+    SageMaker sets ``SAGEMAKER_BATCH`` to ``true``, its local mode to ``True``.
+    """
+    return JSON_LINES if environ.get("SAGEMAKER_BATCH", "").lower() == "true" else JSON
+
+
+@dataclass(frozen=True)
+class _MediaRange:
+    """One wish of an ``Accept`` header."""
+
+    media_type: str
+    parameters: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, text: str) -> _MediaRange:
+        return cls(*_parse_header(text))
+
+    @property
+    def quality(self) -> float:
+        text = self.parameters.get("q", "1")
+        try:
+            quality = float(text)
+        except ValueError:
+            quality = -1.0
+        if not 0 <= quality <= 1:
+            raise RequestError(
+                HTTPStatus.NOT_ACCEPTABLE,
+                f"Quality must be a number from 0 to 1. Got q={text}.",
+                reason="a quality of the Accept header is not valid",
+            )
+        return quality
+
+    def flag(self, name: str) -> bool:
+        value = self.parameters.get(name, "false")
+        if value.lower() not in ("true", "false"):
+            raise RequestError(
+                HTTPStatus.NOT_ACCEPTABLE,
+                f"Parameter '{name}' of Accept must be True or False. Got '{value}'.",
+                reason="a parameter of the Accept header is not valid",
+            )
+        return value.lower() == "true"
+
+
+def _most_specific(ranges: list[_MediaRange], media_type: str) -> _MediaRange | None:
+    for pattern in (media_type, f"{media_type.partition('/')[0]}/*", "*/*"):
+        for each in ranges:
+            if each.media_type == pattern:
+                return each
+    return None
+
+
+def _parse_header(text: str) -> tuple[str, dict[str, str]]:
+    """Take a media type and its parameters apart; names in lower case, values without quotes."""
+    media_type, *parts = text.split(";")
+    pairs = (part.partition("=") for part in parts)
+    parameters = {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
+    return media_type.strip().lower(), parameters

@@ -1,0 +1,216 @@
+"""Bodies of requests to pairs: CSV, JSON and JSON Lines. A body is read whole or refused whole."""
+
+from __future__ import annotations
+
+import io
+import json
+from http import HTTPStatus
+from socket import inet_aton
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from ipinsights.csv_faults import Source
+from ipinsights.data import Pairs, read_blocks
+from ipinsights.entities import hash_entities
+from ipinsights.errors import ClientError
+from ipinsights.ipv4 import BLANKS, explain_ip, is_ip, parse_ips
+from ipinsights.serving.media_types import CSV, JSON, JSON_LINES, RequestError, request_media_type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["decode"]
+
+_GZIP_MAGIC = b"\x1f\x8b"
+# Up to here, splitting in Python is faster than waking Arrow.
+_SMALL = 16 * 2**10
+# Up to here, one address after the other is faster than a column at a time.
+_FEW = 20
+_SHAPES = '{"features": [entity, ip]} or {"data": {"features": {"values": [entity, ip]}}}'
+# The developer guide's own example of JSON Lines has commas and a bracket behind its objects.
+_BEHIND_OBJECT = b",] \t\r"
+_LONGEST_SHOWN = 60
+
+
+class _RecordError(Exception):
+    """A record that is no pair.
+
+    Parameters
+    ----------
+    index
+        Which one, from 0.
+    reason
+        Why, as the end of a sentence.
+    """
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(reason)
+        self.index = index
+
+
+def decode(body: bytes, content_type: str, *, name: str = "the payload", first_line: int = 1) -> Pairs:
+    """Give the pairs of a request's body, in their order.
+
+    Parameters
+    ----------
+    body
+        CSV (entity,ip; no header), JSON (``{"instances": [...]}``) or JSON Lines (an instance per line). An instance
+        is ``{"features": [entity, ip]}`` or ``{"data": {"features": {"values": [entity, ip]}}}``.
+    content_type
+        The header, parameters and all; empty means CSV.
+    name
+        What messages call the body.
+    first_line
+        What messages call its first line, if it is a part of a file.
+
+    Raises
+    ------
+    RequestError
+        415 for another type; 400 if a record cannot be read (says which and why), or if there is none.
+    """
+    pairs = _DECODERS[request_media_type(content_type)](body, name, first_line)
+    if len(pairs) == 0:
+        raise _unreadable(
+            "The payload holds no record: send at least one pair of entity and IPv4 address.",
+            reason="the payload holds no record",
+        )
+    return pairs
+
+
+def _decode_csv(body: bytes, name: str, first_line: int) -> Pairs:
+    if body.startswith(_GZIP_MAGIC):
+        # What is small packed can be huge unpacked.
+        raise _unreadable(
+            "The payload is packed with gzip: send it unpacked.", reason="the payload is packed with gzip"
+        )
+    pairs = _split_plain_csv(body) if len(body) <= _SMALL else None
+    if pairs is not None:
+        return pairs
+    source = Source.stream(io.BytesIO(body), name, first_line=first_line)
+    try:
+        blocks = list(read_blocks(source, count_faults=False))
+    except ClientError as error:
+        raise _unreadable(str(error), reason="a row is not valid") from None
+    return Pairs(np.concatenate([block.entities for block in blocks]), np.concatenate([block.ips for block in blocks]))
+
+
+def _split_plain_csv(body: bytes) -> Pairs | None:
+    """Give the pairs of CSV without quotes and carriage returns; None if it is not that simple, or has a fault."""
+    if any(mark in body for mark in b'"\r\0'):
+        return None
+    try:
+        rows = [line.split(",") for line in body.decode("utf-8-sig").split("\n") if line]
+        entities, texts = zip(*rows, strict=True)
+        return _pairs(entities, texts)
+    except (ValueError, _RecordError):
+        return None
+
+
+def _decode_json(body: bytes, name: str, _first_line: int) -> Pairs:
+    content = _parse(body, name)
+    instances = content.get("instances") if isinstance(content, dict) else None
+    if not isinstance(instances, list):
+        raise _unreadable(
+            f'The payload must be {{"instances": [...]}}, each of them {_SHAPES}.',
+            reason="the payload has no list of instances",
+        )
+    try:
+        return _instance_pairs(instances)
+    except _RecordError as error:
+        raise _invalid(f"{name}, instance {error.index + 1}", error) from None
+
+
+def _decode_json_lines(body: bytes, name: str, first_line: int) -> Pairs:
+    lines = body.split(b"\n")
+    numbers = [number for number, line in enumerate(lines) if line.strip(_BEHIND_OBJECT)]
+    instances = (_parse(lines[number].rstrip(_BEHIND_OBJECT), f"{name}:{first_line + number}") for number in numbers)
+    try:
+        return _instance_pairs(instances)
+    except _RecordError as error:
+        raise _invalid(f"{name}:{first_line + numbers[error.index]}", error) from None
+
+
+_DECODERS = {CSV: _decode_csv, JSON: _decode_json, JSON_LINES: _decode_json_lines}
+
+
+def _parse(text: bytes, place: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise _unreadable(f"{place}: it is no JSON: {error}.", reason="the payload is not valid JSON") from None
+
+
+def _instance_pairs(instances: Iterable[Any]) -> Pairs:
+    features = [_features(index, instance) for index, instance in enumerate(instances)]
+    if not features:
+        return Pairs(np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint32))
+    return _pairs(*zip(*features, strict=True))
+
+
+def _features(index: int, instance: Any) -> tuple[str, str]:
+    """Give entity and address of an instance, whichever of its shapes it has."""
+    try:
+        features = instance.get("data", instance)["features"]
+        entity, ip = _list(features["values"] if isinstance(features, dict) else features)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise _RecordError(index, f"an instance must be {_SHAPES}, this one is {_shown(instance)}") from None
+    if type(entity) is int:  # in CSV a number is the text of its digits, too
+        entity = str(entity)
+    for value, what in ((entity, "entity"), (ip, "IPv4 address")):
+        if not isinstance(value, str):
+            raise _RecordError(index, f"the {what} must be a string, this one is {_shown(value)}")
+    return entity, ip
+
+
+def _list(value: Any) -> list[Any]:
+    """Return a list as it is. A map of two keys and a text of two letters could be unpacked, too."""
+    if not isinstance(value, list):
+        raise TypeError
+    return value
+
+
+def _pairs(entities: Sequence[str], texts: Sequence[str]) -> Pairs:
+    """Give pairs of their texts, both (n,)."""
+    if not all(entities):
+        raise _RecordError(entities.index(""), "the entity is empty")
+    return Pairs(hash_entities(entities), _few_ips(texts) if len(texts) <= _FEW else _many_ips(texts))
+
+
+def _few_ips(texts: Sequence[str]) -> NDArray[np.uint32]:
+    for index, text in enumerate(texts):
+        if not is_ip(text):
+            raise _not_an_ip(index, text)
+    return np.frombuffer(b"".join(inet_aton(text.strip(BLANKS)) for text in texts), dtype=">u4").astype(np.uint32)
+
+
+def _many_ips(texts: Sequence[str]) -> NDArray[np.uint32]:
+    ips, valid = parse_ips(pa.array(texts, pa.string()))
+    if not valid.all():
+        index = int(np.argmin(valid))
+        raise _not_an_ip(index, texts[index])
+    return ips
+
+
+def _not_an_ip(index: int, text: str) -> _RecordError:
+    return _RecordError(index, f"{_shown(text)} is no IPv4 address: {explain_ip(text)}")
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return f"nested too deeply ({type(value).__name__})"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+def _invalid(place: str, error: _RecordError) -> RequestError:
+    return _unreadable(f"{place}: {error}.", reason=f"record {error.index + 1} is not valid")
+
+
+def _unreadable(message: str, *, reason: str) -> RequestError:
+    return RequestError(HTTPStatus.BAD_REQUEST, message, reason=reason)

@@ -1,0 +1,1 @@
+"""The contract that a rearrangement must keep. See `conftest.py`."""

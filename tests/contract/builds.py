@@ -1,0 +1,222 @@
+"""Two builds of the command line: the one under test, and the one of the base commit."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .inputs import lay_out
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# The commit whose bytes are the standard for what depends on the processor's floating point. Move it only in a commit
+# that changes such bytes on purpose, and say so there: which bytes, and why. It must be an ancestor of that commit.
+BASE = "0dc5b74f5bd9e10bce3bb2212508a4cf32c235e1"
+
+ROOT = Path(__file__).parents[2]
+# Variables that change what a command does, or measure it.
+_SET_ASIDE = ("SAGEMAKER_", "SM_", "DMLC_", "PS_", "TRAINING_JOB_", "COLUMNS", "PYTHONPATH")
+_STARTUP_SECONDS = 60
+_COMMAND_SECONDS = 300
+
+
+class BaseUnavailableError(Exception):
+    """The base commit cannot be run here."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Commands that run one after the other in a folder of inputs.
+
+    Attributes
+    ----------
+    name
+        Name of the golden file, unique in its test file.
+    commands
+        Command lines without the program's name.
+    outputs
+        Files to look at afterwards.
+    stdin
+        Standard input of each command.
+    """
+
+    name: str
+    commands: tuple[str, ...]
+    outputs: tuple[str, ...] = ()
+    stdin: bytes = b""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def case(name: str, *commands: str, outputs: str = "", stdin: bytes = b"") -> Case:
+    """Return a case. `outputs` holds file names with blanks between them."""
+    return Case(name, commands, tuple(outputs.split()), stdin)
+
+
+@dataclass(frozen=True)
+class Done:
+    """Result of one command."""
+
+    command: str
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Results of the commands of a case, and the folder they ran in."""
+
+    case: Case
+    done: tuple[Done, ...]
+    folder: Path
+
+    def output(self, name: str) -> bytes | None:
+        """Return the content of a file, or None if there is no such file."""
+        path = self.folder / name
+        return path.read_bytes() if path.is_file() else None
+
+
+@dataclass
+class Build:
+    """A build of `ipinsights` that runs cases, each once, in a folder of its own below `folder`."""
+
+    folder: Path
+    environment: Mapping[str, str]
+    _outcomes: dict[Case, Outcome] = field(default_factory=dict)
+    _num_folders: int = 0
+
+    def run(self, case: Case) -> Outcome:
+        """Run the commands of a case, and return their results."""
+        if case not in self._outcomes:
+            folder = self.new_folder()
+            self._outcomes[case] = Outcome(case, self.run_in(folder, *case.commands, stdin=case.stdin), folder)
+        return self._outcomes[case]
+
+    def new_folder(self) -> Path:
+        """Return a new folder that holds the inputs."""
+        self._num_folders += 1
+        return lay_out(self.folder / str(self._num_folders))
+
+    def run_in(self, folder: Path, *commands: str, stdin: bytes = b"") -> tuple[Done, ...]:
+        """Run commands in a folder that is there, one after the other."""
+        return tuple(self._run(folder, command, stdin) for command in commands)
+
+    def _run(self, folder: Path, command: str, stdin: bytes) -> Done:
+        done = subprocess.run(
+            self.command(*shlex.split(command)),
+            cwd=folder,
+            env=dict(self.environment),
+            input=stdin,
+            capture_output=True,
+            check=False,
+            timeout=_COMMAND_SECONDS,
+        )
+        return Done(command, done.returncode, done.stdout, done.stderr)
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the words that start a command of this build."""
+        return [sys.executable, "-m", "ipinsights", *arguments]
+
+    @contextlib.contextmanager
+    def serving(self, *options: str, **environment: str) -> Iterator[Server]:
+        """Yield a server of this build that answers, and stop it afterwards."""
+        folder = self.new_folder()
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        log = folder / "stdout"
+        with log.open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
+            process = subprocess.Popen(
+                self.command("serve", "--port", str(port), *options),
+                cwd=folder,
+                env={**self.environment, **environment},
+                stdout=stdout,
+                stderr=stderr,
+            )
+        server = Server(port, process, log)
+        try:
+            server.wait()
+            yield server
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that runs."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def wait(self) -> None:
+        """Wait until the server answers."""
+        deadline = time.monotonic() + _STARTUP_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+            with contextlib.suppress(OSError, HTTPException), contextlib.closing(connection):
+                connection.request("GET", "/ping")
+                connection.getresponse().read()
+                return
+            time.sleep(0.05)
+        raise AssertionError((self.log.parent / "stderr").read_text(encoding="utf-8"))
+
+
+def build_of_head(folder: Path) -> Build:
+    """Return the build that is installed."""
+    return Build(folder, _environment())
+
+
+def build_of_base(folder: Path) -> Build:
+    """Return the build of the base commit, unpacked from the history of the repository.
+
+    Raises
+    ------
+    BaseUnavailableError
+        The history does not hold the commit, or the commit does not run with this interpreter.
+    """
+    source = folder / "source"
+    if shutil.which("git") is None:
+        raise BaseUnavailableError("There is no git.")
+    packed = subprocess.run(
+        ["git", "archive", "--format=zip", BASE, "ipinsights"], cwd=ROOT, capture_output=True, check=False
+    )
+    if packed.returncode != 0:
+        raise BaseUnavailableError(f"The history of {ROOT} does not hold {BASE}.")
+    with zipfile.ZipFile(io.BytesIO(packed.stdout)) as archive:
+        archive.extractall(source)
+    environment = {name: value for name, value in _environment().items() if not name.startswith("COVERAGE_")}
+    build = Build(folder, {**environment, "PYTHONPATH": str(source)})
+    place = subprocess.run(
+        [sys.executable, "-c", "import ipinsights.__main__; print(ipinsights.__file__)"],
+        env=build.environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if place.returncode != 0:
+        raise BaseUnavailableError(f"{BASE} does not run here: {place.stderr}")
+    assert place.stdout.startswith(str(source)), place.stdout
+    return build
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_SET_ASIDE)}
+    # An order that depends on hashes of text would be another in each run.
+    return {**kept, "LC_ALL": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0"}

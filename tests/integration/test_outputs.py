@@ -1,0 +1,83 @@
+"""Outputs that cannot be written: each command ends in one sentence or quietly, and a training job continues."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ipinsights.artifact import MODEL_FILE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+IPINSIGHTS = f"{shlex.quote(sys.executable)} -m ipinsights"
+ROWS = "".join(f"user_{number % 50},10.{number % 50}.0.1\n" for number in range(60_000))
+TRAIN = "train --train rows.csv --model-dir {0} -H num_entity_vectors=100 -H vector_dim=8"
+COMMANDS = [
+    "score rows.csv --model-dir model",
+    "extract --format csv --no-timestamps rows.csv",
+    "inspect model",
+    "inspect --json model",
+    "hyperparameters",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with rows and a model."""
+    path = tmp_path_factory.mktemp("outputs")
+    (path / "rows.csv").write_text(ROWS)
+    assert shell(path, f"{IPINSIGHTS} {TRAIN.format('model')} --quiet").returncode == 0
+    return path
+
+
+def shell(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
+    """Run a line in a folder, with the exit code of the command, not of what reads it."""
+    line = f"set -o pipefail; {line}"
+    return subprocess.run(["bash", "-c", line], cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_full_disk(folder: Path, command: str) -> None:
+    """One sentence, with exit code 2."""
+    done = shell(folder, f"{IPINSIGHTS} {command} > /dev/full")
+    assert done.stderr.splitlines()[-1] == "ClientError: Standard output cannot be written: No space left on device."
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["--help", "score --help", "--version"])
+def test_help_on_a_full_disk(folder: Path, command: str) -> None:
+    """Click writes these texts, and the sentence is as good."""
+    done = shell(folder, f"{IPINSIGHTS} {command} > /dev/full")
+    assert done.stderr == (
+        "ClientError: Standard output, or a temporary file, cannot be written: No space left on device.\n"
+    )
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize("command", COMMANDS[:3])
+def test_a_reader_that_has_gone(folder: Path, command: str) -> None:
+    """Nothing is said, and the exit code is that of other tools."""
+    done = shell(folder, f"{IPINSIGHTS} {command} | true")
+    assert (done.stderr, done.returncode) == ("", 141)
+
+
+def test_a_closed_output(folder: Path) -> None:
+    """One sentence."""
+    done = shell(folder, f"{IPINSIGHTS} score rows.csv --model-dir model >&-")
+    assert (done.stderr, done.returncode) == ("ClientError: Standard output is closed.\n", 2)
+
+
+@pytest.mark.parametrize(("output", "reason"), [("> /dev/full", "No space left on device"), ("| true", "Broken pipe")])
+def test_training_continues_without_its_log(folder: Path, output: str, reason: str) -> None:
+    """One line on standard error, and the model is that of a job whose log was written."""
+    name = f"model-{len(output)}"
+    done = shell(folder, f"{IPINSIGHTS} {TRAIN.format(name)} {output}")
+    assert done.stderr == f"The log cannot be written: {reason}. The job continues without it.\n"
+    assert done.returncode == 0
+    assert (folder / name / MODEL_FILE).read_bytes() == (folder / "model" / MODEL_FILE).read_bytes()

@@ -1,0 +1,306 @@
+"""Metrics of several processes, some of which are killed, as a scraper reads them."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from ipinsights.errors import ClientError
+from ipinsights.serving.metrics_exporter import start_exporter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SERVER = Path(__file__).with_name("counting_server.py")
+
+
+@dataclass
+class Counting:
+    """A counting server that runs."""
+
+    process: subprocess.Popen[str]
+    port: int
+    metrics_port: int
+    folder: Path
+
+    def send(self, line: str) -> int:
+        """Send a line, and return the process id of the worker that answered."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as client:
+            client.sendall(line.encode())
+            return int(client.recv(20))
+
+    def scrape(self) -> dict[str, float]:
+        """Return all samples, by their names with labels."""
+        return scrape(self.metrics_port)
+
+    def children(self) -> dict[int, bytes]:
+        """Return the command lines of workers and exporter by process id."""
+        pids = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids if Path(f"/proc/{pid}").exists()}
+
+    def until(self, is_reached: Callable[[dict[str, float]], bool]) -> dict[str, float]:
+        """Scrape until a condition holds, and return the samples."""
+        deadline = time.monotonic() + 10
+        while not is_reached(samples := self.scrape()):
+            assert time.monotonic() < deadline, samples
+            time.sleep(0.02)
+        return samples
+
+
+def scrape(port: int) -> dict[str, float]:
+    """Return all samples that are exported at a port, by their names with labels."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
+        text = response.read().decode()
+    return {
+        sample.name + "".join(f" {name}={value}" for name, value in sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def is_true_soon(condition: Callable[[], bool]) -> bool:
+    """Return whether a condition becomes true within some seconds."""
+    deadline = time.monotonic() + 10
+    while not (found := condition()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
+
+
+def is_gone(path: Path) -> bool:
+    """Return whether a folder disappears within some seconds."""
+    return is_true_soon(lambda: not path.exists())
+
+
+@pytest.fixture
+def server() -> Iterator[Counting]:
+    """Yield a server of two workers."""
+    process = subprocess.Popen([sys.executable, SERVER, "2"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    with process:
+        port, metrics_port, folder = process.stdout.readline().split()
+        running = Counting(process, int(port), int(metrics_port), Path(folder))
+        try:
+            yield running
+        finally:
+            process.terminate()
+    assert is_gone(running.folder)
+
+
+def test_first_scrape(server: Counting) -> None:
+    """Before any request the expected series exist with 0, so that an alert sees their first increase."""
+    samples = server.scrape()
+    assert {
+        name: value for name, value in samples.items() if "_bucket" not in name and "request_seconds" not in name
+    } == {
+        **{f"ipinsights_requests_total route=/invocations status={status}": 0 for status in (200, 400, 500, 503)},
+        **{
+            f"ipinsights_requests_in_flight route={route}": 0
+            for route in ("/invocations", "/ping", "/livez", "/execution-parameters", "other")
+        },
+        "ipinsights_model_loads_total outcome=success": 0,
+        "ipinsights_model_loads_total outcome=failure": 0,
+        "ipinsights_rows_total": 0,
+        "ipinsights_received_bytes_total": 0,
+        "ipinsights_sent_bytes_total": 0,
+    }
+
+
+def test_counts_of_all_workers(server: Counting) -> None:
+    """All workers are added up: requests, latencies, rows, bytes and loads."""
+    workers: Counter[int] = Counter()
+    while len(workers) < 2:
+        workers[server.send("/invocations 200 3")] += 1
+    total = workers.total()
+    server.send("load yes")
+    server.send("load no")
+    samples = server.scrape()
+    assert samples["ipinsights_requests_total route=/invocations status=200"] == total
+    assert samples["ipinsights_rows_total"] == 3 * total
+    assert samples["ipinsights_received_bytes_total"] == 10 * total
+    assert samples["ipinsights_sent_bytes_total"] == 20 * total
+    assert samples["ipinsights_request_seconds_bucket le=0.0025 route=/invocations"] == 0
+    assert samples["ipinsights_request_seconds_bucket le=0.005 route=/invocations"] == total
+    assert samples["ipinsights_request_seconds_sum route=/invocations"] == pytest.approx(0.003 * total)
+    assert samples["ipinsights_model_loads_total outcome=success"] == 1
+    assert samples["ipinsights_model_loads_total outcome=failure"] == 1
+
+
+def test_labels_are_bounded(server: Counting) -> None:
+    """Any other path counts as `other`, any other status as its hundred."""
+    for number in range(50):
+        server.send(f"/alice/{number} {400 + number} 0")
+    samples = server.scrape()
+    total = {name: value for name, value in samples.items() if name.startswith("ipinsights_requests_total route=other")}
+    assert sum(total.values()) == 50
+    assert total["ipinsights_requests_total route=other status=400"] == 50 - len(total) + 1
+    assert not any("alice" in name for name in samples)
+
+
+def test_killed_workers(server: Counting) -> None:
+    """Under load workers are killed: no acknowledged request is lost, and nothing stays in flight."""
+    acknowledged: Counter[str] = Counter()
+
+    def load() -> None:
+        for number in range(300):
+            line = ("/invocations 200 1", "/invocations 400 0", "/ping 200 0")[number % 3]
+            try:
+                server.send(line)
+            except (OSError, ValueError):
+                acknowledged["lost"] += 1
+            else:
+                acknowledged[line] += 1
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(load) for _ in range(4)]
+        for _ in range(5):
+            time.sleep(0.05)
+            os.kill(server.send("hold /invocations"), signal.SIGKILL)
+        for future in futures:
+            future.result()
+    samples = server.until(lambda found: found["ipinsights_requests_in_flight route=/invocations"] == 0)
+    # A worker may be killed between the count and the acknowledgement.
+    for line, name in (
+        ("/invocations 200 1", "route=/invocations status=200"),
+        ("/invocations 400 0", "route=/invocations status=400"),
+        ("/ping 200 0", "route=/ping status=200"),
+    ):
+        counted = samples[f"ipinsights_requests_total {name}"]
+        assert acknowledged[line] <= counted <= acknowledged[line] + acknowledged["lost"]
+    assert sum(acknowledged.values()) == 1200
+    assert acknowledged["lost"] <= 5 * 4
+
+
+def test_counts_are_exact_after_a_kill(server: Counting) -> None:
+    """A worker that is killed between requests takes no count with it, though one request is in flight."""
+    for _ in range(20):
+        server.send("/invocations 200 2")
+    assert server.scrape()["ipinsights_requests_in_flight route=/invocations"] == 0
+    pid = server.send("hold /invocations")
+    assert server.scrape()["ipinsights_requests_in_flight route=/invocations"] == 1
+    os.kill(pid, signal.SIGKILL)
+    samples = server.until(lambda found: found["ipinsights_requests_in_flight route=/invocations"] == 0)
+    assert samples["ipinsights_requests_total route=/invocations status=200"] == 20
+    assert samples["ipinsights_rows_total"] == 40
+
+
+def test_files_do_not_pile_up(server: Counting) -> None:
+    """However many workers have ended, their counts are in the same two files."""
+    for _ in range(20):
+        pid = server.send("/invocations 200 1")
+        os.kill(pid, signal.SIGKILL)
+        assert is_true_soon(lambda pid=pid: pid not in pids_of_files(server.folder))
+    assert server.scrape()["ipinsights_requests_total route=/invocations status=200"] == 20
+    assert len(list(server.folder.iterdir())) <= 4 * 3 + 1
+
+
+def pids_of_files(folder: Path) -> set[int]:
+    """Return the process ids in the names of a folder's files."""
+    return {int(found[1]) for path in folder.iterdir() if (found := re.search(r"_(\d+)\.db$", path.name))}
+
+
+def test_counts_never_decrease_while_workers_end(server: Counting) -> None:
+    """A scrape during the end of a worker neither misses its counts nor counts them twice."""
+    sent, seen = 0, [0.0]
+    for _ in range(10):
+        for _ in range(5):
+            pid = server.send("/ping 200 0")
+            sent += 1
+        os.kill(pid, signal.SIGKILL)
+        assert is_true_soon(lambda pid=pid: pid not in server.children())
+        seen += [server.scrape()["ipinsights_requests_total route=/ping status=200"] for _ in range(3)]
+        assert seen[-3:] == 3 * [sent]
+
+
+def test_killed_master(server: Counting) -> None:
+    """The folder is removed and the port closed, even if nobody could clean up."""
+    server.send("/ping 200 0")
+    server.scrape()  # by now the exporter runs under its own name
+    workers = [pid for pid, command in server.children().items() if b"metrics_exporter" not in command]
+    os.kill(server.process.pid, signal.SIGKILL)
+    assert server.scrape()["ipinsights_requests_total route=/ping status=200"] == 1
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    assert is_gone(server.folder)
+    with pytest.raises(OSError, match=r"Connection (refused|reset by peer)"):
+        server.until(lambda _: False)
+
+
+def test_signals_to_the_whole_service(server: Counting) -> None:
+    """A signal that a service manager sends to every process does not end the exporter before the server."""
+    server.scrape()
+    (exporter,) = [pid for pid, command in server.children().items() if b"metrics_exporter" in command]
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT):
+        os.kill(exporter, number)
+    assert server.scrape()["ipinsights_rows_total"] == 0
+
+
+def test_slow_scrapers(server: Counting) -> None:
+    """Thirty clients that connect and send nothing do not hold up a scraper."""
+    idle = [socket.create_connection(("127.0.0.1", server.metrics_port)) for _ in range(30)]
+    assert server.scrape()["ipinsights_rows_total"] == 0
+    for client in idle:
+        client.close()
+
+
+def test_port_in_use(tmp_path: Path) -> None:
+    """An address that is in use is refused at once."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        message = (
+            f"Metrics cannot be served at 127.0.0.1:{port}: Address already in use. Choose another address or port"
+        )
+        with pytest.raises(ClientError, match=re.escape(message)):
+            start_exporter(tmp_path, "127.0.0.1", port)
+
+
+def test_only_local_by_default(server: Counting) -> None:
+    """Nobody else can read the metrics, and no other user their files."""
+    listening = Path("/proc/net/tcp").read_text()
+    assert f" 0100007F:{server.metrics_port:04X} 00000000:0000 0A" in listening
+    assert server.folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_no_space_for_a_worker() -> None:
+    """A worker that cannot allocate its files serves without counting, and reports it once."""
+    code = """
+import logging, os, resource, signal
+from ipinsights.serving.access_log import RequestRecord
+from ipinsights.serving.server_metrics import ServerMetrics
+
+logging.basicConfig(format="%(message)s")
+metrics = ServerMetrics()
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # a full disk of its own
+if os.fork() == 0:
+    for _ in range(3):
+        metrics.request_started("/ping")
+        metrics.request_finished(RequestRecord("id", "/ping", 200, 0, 0, 0, 0.1))
+    print(os.getpid(), metrics.folder, flush=True)
+    os._exit(0)
+os.wait()
+__import__("shutil").rmtree(metrics.folder)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    pid, folder = done.stdout.split()
+    assert done.stderr == f"Worker {pid} does not count requests: File too large in {folder}.\n"
+
+
+def test_imported_only_when_needed() -> None:
+    """Neither the command line nor the modules load the library before metrics are switched on."""
+    code = "import sys, ipinsights.cli, ipinsights.serving.server_metrics; print('prometheus_client' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
