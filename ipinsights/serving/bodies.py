@@ -8,6 +8,9 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
+from ipinsights.pages import release_freed_memory
 from ipinsights.serving.media_types import RequestError
 from ipinsights.serving.messages import timeout
 
@@ -25,6 +28,8 @@ _DISCARD_SECONDS = 2.0
 # Bodies and answers that a worker holds at a time: this much, or four of the largest bodies.
 _MIN_HELD_BYTES = 256 * _MEBIBYTE
 _NUM_HELD = 4
+# What large bodies took is returned to the system after so long, because workers share it with the model's pages.
+_RELEASE_SECONDS = 0.5
 _CLOSE = {"Connection": "close"}
 
 
@@ -43,16 +48,27 @@ class BodyReader:
         self._max_bytes = max_payload_mb * _MEBIBYTE
         self._seconds = seconds
         self._held_bytes = 0
+        self._is_release_due = False
         self._max_held_bytes = max(_MIN_HELD_BYTES, _NUM_HELD * self._max_bytes)
 
     @contextlib.contextmanager
     def hold(self, num_bytes: int) -> Iterator[None]:
-        """Count bytes as held in memory until the end of the block."""
+        """Count bytes of a large body or answer as held in memory until the end of the block."""
         self._held_bytes += num_bytes
         try:
             yield
         finally:
             self._held_bytes -= num_bytes
+            if not self._is_release_due:
+                self._is_release_due = True
+                asyncio.get_running_loop().call_later(_RELEASE_SECONDS, self._release)
+
+    def _release(self) -> None:
+        """Return the memory of large bodies to the system, unless another one is there."""
+        self._is_release_due = False
+        if self._held_bytes == 0:
+            pa.default_memory_pool().release_unused()
+            release_freed_memory()
 
     async def read(self, request: Request, receive: Receive) -> bytes:
         """Return the body of a request.
