@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -81,19 +80,30 @@ class BodyReader:
         self._check_head(request)
         if request.is_received:
             return b""
-        started, pieces = time.monotonic(), []
         try:
-            while not request.is_received:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise self._incomplete(request, time.monotonic() - started)
-                pieces.append(message["body"])
-                request.is_received = not message.get("more_body", False)
-                request.bytes_received += len(pieces[-1])
-                self._held_bytes += len(pieces[-1])
-                self._check_size(request)
+            async with timeout(self._seconds):
+                return await self._receive(request, receive)
+        except asyncio.TimeoutError:
+            raise RequestError(
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"The payload did not arrive within {self._seconds:g} seconds.",
+                reason="the payload did not arrive in time",
+                headers=_CLOSE,
+            ) from None
         finally:
             self._held_bytes -= request.bytes_received
+
+    async def _receive(self, request: Request, receive: Receive) -> bytes:
+        pieces: list[bytes] = []
+        while not request.is_received:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _incomplete(request)
+            pieces.append(message["body"])
+            request.is_received = not message.get("more_body", False)
+            request.bytes_received += len(pieces[-1])
+            self._held_bytes += len(pieces[-1])
+            self._check_size(request)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def discard(self, receive: Receive) -> None:
@@ -124,23 +134,6 @@ class BodyReader:
                 headers={**_CLOSE, "Retry-After": "1"},
             )
 
-    def _incomplete(self, request: Request, seconds: float) -> RequestError:
-        if seconds >= self._seconds:
-            return RequestError(
-                HTTPStatus.REQUEST_TIMEOUT,
-                f"The payload did not arrive within {self._seconds:g} seconds.",
-                reason="the payload did not arrive in time",
-                headers=_CLOSE,
-            )
-        length = request.headers.get(b"content-length")
-        missing = f"all of its {length.decode()} bytes" if length else "its last chunk"
-        return RequestError(
-            HTTPStatus.BAD_REQUEST,
-            f"The payload ended before {missing} arrived.",
-            reason="the payload ended early",
-            headers=_CLOSE,
-        )
-
     def _too_large(self) -> RequestError:
         return RequestError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -149,3 +142,14 @@ class BodyReader:
             reason="the payload is larger than --max-payload-mb",
             headers=_CLOSE,
         )
+
+
+def _incomplete(request: Request) -> RequestError:
+    length = request.headers.get(b"content-length")
+    missing = f"all of its {length.decode()} bytes" if length else "its last chunk"
+    return RequestError(
+        HTTPStatus.BAD_REQUEST,
+        f"The payload ended before {missing} arrived.",
+        reason="the payload ended early",
+        headers=_CLOSE,
+    )
