@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, cast
 from tqdm import tqdm
 
 from ipinsights.errors import ClientError
+from ipinsights.file_kinds import GZIP_MAGIC, HEAD_BYTES, refuse_other_kinds, text_encoding
 from ipinsights.ipv4 import explain_ip, is_ip
 
 if TYPE_CHECKING:
@@ -34,15 +35,7 @@ MAX_COLUMNS = 256
 TAIL = "\n\r" * 8 + "\n"
 """What both readers put behind a file: blank lines, which count for nothing, unless a quote is open."""
 
-# What files begin with that are no text, or not in UTF-8.
-_OTHER_KINDS = {
-    b"\xff\xfe": "UTF-16 text",
-    b"\xfe\xff": "UTF-16 text",
-    b"PK\x03\x04": "a zip archive or a workbook",
-    b"PAR1": "a Parquet file",
-}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
-_GZIP_MAGIC = b"\x1f\x8b"
 _NUM_SHOWN = 5
 _OTHER_SEPARATORS = {";": "a semicolon", "\t": "a TAB", "|": "a bar", " ": "a space"}
 _LONGEST_SHOWN = 60
@@ -95,12 +88,12 @@ class Source:
             with self.open_raw() as raw:
                 if not raw.seekable():
                     raise ClientError(f"{self.name} is a pipe, and can be read only once: save it to a file first.")
-                magic, size = raw.read(2), raw.seek(0, os.SEEK_END)
+                head, size = raw.read(HEAD_BYTES), raw.seek(0, os.SEEK_END)
                 raw.seek(0)
                 if size == 0:
                     raise ClientError(f"{self.name} is empty: it must hold at least one row of entity,ip.")
                 with _watched(raw, size, self.name, progress=progress) as stream:
-                    yield cast("IO[bytes]", gzip.GzipFile(fileobj=stream)) if magic == _GZIP_MAGIC else stream
+                    yield _unpacked_text(stream, head, self.name)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise ClientError(f"{self.name} is a damaged gzip file: {str(error).rstrip('.')}.") from None
         except OSError as error:
@@ -144,11 +137,23 @@ def _watched(raw: IO[bytes], size: int, name: str, *, progress: bool) -> context
     return cast("contextlib.AbstractContextManager[IO[bytes]]", bar)
 
 
+def _unpacked_text(stream: IO[bytes], head: bytes, name: str) -> IO[bytes]:
+    """Return a stream without its compression; raise an error if it is another kind of file."""
+    if is_packed := head.startswith(GZIP_MAGIC):
+        stream = cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
+        head = stream.read(HEAD_BYTES)
+        stream.seek(0)
+    refuse_other_kinds(head, name, unpacked=is_packed)
+    return stream
+
+
 def _faults(source: Source, num_columns: int | None) -> Iterator[tuple[str, str]]:
     """Give place and reason of every faulty row of a source."""
     with source.open() as stream:
-        if kind := _other_kind(stream):
-            yield source.name, f"it is {kind}, and must be CSV in UTF-8"
+        head = stream.read(HEAD_BYTES)
+        stream.seek(0)
+        if text_encoding(head):
+            yield source.name, "it is UTF-16 text, and must be CSV in UTF-8"
             return
         # Bytes that are no UTF-8 become lone surrogates, which no text has.
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
@@ -163,13 +168,6 @@ def _faults(source: Source, num_columns: int | None) -> Iterator[tuple[str, str]
         text.detach()
     if num_rows == 0:
         yield source.name, "there is no row in it; it must hold at least one row of entity,ip"
-
-
-def _other_kind(stream: IO[bytes]) -> str | None:
-    """Tell what a file is that is no text in UTF-8, by its first bytes."""
-    begins = stream.read(4)
-    stream.seek(0)
-    return next((kind for magic, kind in _OTHER_KINDS.items() if begins.startswith(magic)), None)
 
 
 def _rows(text: IO[str]) -> Iterator[tuple[int, list[str] | str]]:

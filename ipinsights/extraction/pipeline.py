@@ -93,7 +93,7 @@ def _refuse_names_if_fixed(columns: Columns, log_format: str) -> None:
 
 
 def _records(file: Path, log_format: str, columns: Columns) -> Iterator[Records]:
-    with opened(file) as stream:
+    with opened(file, parquet=log_format == "parquet", encoding=columns.encoding) as stream:
         try:
             yield from FORMATS[log_format](stream, replace(columns, written=_written(file)))
         except ClientError as error:

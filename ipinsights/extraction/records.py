@@ -82,6 +82,8 @@ class Columns:
         Day on which the file was last written to.
     with_times
         Whether times are wanted; a record then needs one.
+    encoding
+        Name of the encoding of text; None for UTF-8, or whatever the first bytes of a file show.
     """
 
     entity: str | None = None
@@ -91,6 +93,7 @@ class Columns:
     year: int | None = None
     written: date = date.max
     with_times: bool = True
+    encoding: str | None = None
 
 
 def as_text(column: pa.Array) -> pa.StringArray:

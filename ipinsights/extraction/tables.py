@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import ipaddress
@@ -10,7 +9,8 @@ import itertools
 import re
 import textwrap
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["read_csv", "read_parquet"]
 
 _BATCH = 100_000
+_COPIED_BYTES = 4 * 2**20
 _LONGEST_SHOWN = 200
 _SEPARATORS = ",;\t| "
 
@@ -48,7 +49,7 @@ def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
     ClientError
         The header has no column of a name that is needed.
     """
-    text = io.TextIOWrapper(stream, encoding=_encoding(stream), errors="backslashreplace", newline="")
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="backslashreplace", newline="")
     try:
         line = text.readline()
         reader = csv.reader(itertools.chain([line], text), delimiter=_separator(line), skipinitialspace=True)
@@ -62,11 +63,6 @@ def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
             yield _records(_column_reader(batch, header), columns, _csv_reasons(batch), header)
     finally:
         text.detach()  # the stream is not ours to close
-
-
-def _encoding(stream: IO[bytes]) -> str:
-    begins = cast("io.BufferedReader", stream).peek(2)[:2]
-    return "utf-16" if begins in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
 def _separator(line: str) -> str:
@@ -122,13 +118,28 @@ def read_parquet(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
         It is no Parquet file, or has no column of a name that is needed.
     """
     try:
-        file = parquet.ParquetFile(stream if stream.seekable() else io.BytesIO(stream.read()))
+        file = parquet.ParquetFile(_arrow_file(stream))
         for group in range(file.num_row_groups):
             reasons = np.zeros(file.metadata.row_group(group).num_rows, dtype=np.uint8)
             yield _records(_group_reader(file, group), columns, reasons, file.schema_arrow.names)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # whatever Arrow raises where a file is damaged
         reason = str(error).partition("\n")[0].rstrip(".")
         raise ClientError(f"The file cannot be read as Parquet: {reason}.") from None
+
+
+def _arrow_file(stream: IO[bytes]) -> pa.NativeFile:
+    """Return a file whose reads need no Python.
+
+    Arrow reads ahead on threads, and these let go of the file whenever they come to it. If it were an object of
+    Python's and Python had just ended, the process would abort.
+    """
+    name = getattr(stream, "name", None)
+    if isinstance(name, str) and Path(name).is_file():
+        return pa.OSFile(name)
+    copy = pa.BufferOutputStream()
+    while piece := stream.read(_COPIED_BYTES):
+        copy.write(piece)
+    return pa.BufferReader(copy.getvalue())
 
 
 def _group_reader(file: parquet.ParquetFile, group: int) -> Callable[[str], pa.Array | None]:

@@ -209,7 +209,11 @@ class TestFaults:
             ),
             (b"1.2.3.4,a\n", "x.csv:1: the address stands first: it must be the second column."),
             ("a,1.2.3.4\n".encode("utf-16"), "x.csv: it is UTF-16 text, and must be CSV in UTF-8."),
-            (b"PK\x03\x04...", "x.csv: it is a zip archive or a workbook, and must be CSV in UTF-8."),
+            (
+                b"PK\x03\x04...",
+                "x.csv cannot be read: it is a zip archive or a workbook. Unpack an archive, or save a workbook as CSV, "
+                "first.",
+            ),
             (b"a,1.2.3.4\n,1.2.3.4\n", "x.csv:2: the entity is empty."),
             (b'a,1.2.3.4\n"",1.2.3.4\n', "x.csv:2: the entity is empty."),
             (b"a,1.2.3.4\nb\xff,1.2.3.4\n", "x.csv:2: it is not UTF-8 text."),
