@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from ipinsights.channels import channel_files
 from ipinsights.csv_output import csv_lines, opened_output, quoted
-from ipinsights.data import channel_files, read_blocks
+from ipinsights.data import read_blocks
 from ipinsights.errors import ClientError
 from ipinsights.ipv4 import format_ips
 from ipinsights.timestamps import format_times, parse_times

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ipinsights.channels import channel_files
 from ipinsights.csv_output import csv_lines, opened_output, quoted
-from ipinsights.data import channel_files
 from ipinsights.errors import ClientError
 from ipinsights.extraction.documents import read_cloudtrail, read_jsonl
 from ipinsights.extraction.files import STANDARD_INPUT, opened
