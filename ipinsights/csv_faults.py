@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from ipinsights.errors import ClientError
 from ipinsights.file_kinds import GZIP_MAGIC, HEAD_BYTES, refuse_other_kinds, text_encoding
-from ipinsights.ipv4 import explain_ip, is_ip
+from ipinsights.ipv4 import BLANKS, explain_ip, is_ip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -195,10 +195,17 @@ def _reason(row: list[str], num_columns: int | None) -> str | None:
     if is_ip(row[0]) and not is_ip(row[1]):
         return "the address stands first: it must be the second column"
     if not is_ip(row[1]):
-        return f"{_shown(row[1])} is no IPv4 address: {explain_ip(row[1])}"
+        return _wrong_address(row[1])
     if not all(map(_is_text, row)):
         return "it is not UTF-8 text"
     return None
+
+
+def _wrong_address(field: str) -> str:
+    text = field.strip(BLANKS)
+    if text.startswith('"') and is_ip(text.strip('"')):
+        return "a blank stands before the quote of the address: remove the blank"
+    return f"{_shown(field)} is no IPv4 address: {explain_ip(field)}"
 
 
 def _wrong_columns(row: list[str], num_columns: int | None) -> str:
@@ -206,7 +213,7 @@ def _wrong_columns(row: list[str], num_columns: int | None) -> str:
     wanted += {2: " (entity,ip)"}.get(num_columns or 0, " (entity,ip and others)")
     found = "1 column" if len(row) == 1 else f"{len(row)} columns"
     advice = " (the closing quote of a field may be missing)" if any("\n" in field for field in row) else ""
-    advice += _separator_advice(row) + _time_advice(row, num_columns)
+    advice += _separator_advice(row) + _third_column_advice(row, num_columns)
     return f"a row must have {wanted}, this one has {found}{advice}"
 
 
@@ -218,15 +225,20 @@ def _separator_advice(row: list[str]) -> str:
     return ""
 
 
-def _time_advice(row: list[str], num_columns: int | None) -> str:
-    """Give advice if a third column too many is a time, as ``extract`` writes it."""
-    is_timed = num_columns == 2 and len(row) == 3 and _DATE.match(row[2])  # noqa: PLR2004
-    return ": the third is a time, which `ipinsights split` takes away" if is_timed else ""
+def _third_column_advice(row: list[str], num_columns: int | None) -> str:
+    """Return advice if there is a third column that should not be: a time as of ``extract``, or an index in front."""
+    if num_columns != 2 or len(row) != 3:  # noqa: PLR2004
+        return ""
+    if _DATE.match(row[2]):
+        return ": the third is a time, which `ipinsights split` takes away and `ipinsights score --keep-columns` keeps"
+    if is_ip(row[2]) and not is_ip(row[1]):
+        return ": the address is the third, so an index may be the first. `ipinsights extract` takes --entity 2 --ip 3"
+    return ""
 
 
 def _header_advice(row: list[str] | str, num_rows: int) -> str:
     """Give advice if the first row looks like names of columns: a word, which may hold digits (ipv4), but no host."""
-    if num_rows > 1 or isinstance(row, str) or len(row) < 2 or is_ip(row[0]):  # noqa: PLR2004
+    if num_rows > 1 or isinstance(row, str) or len(row) < 2 or any(map(is_ip, row)):  # noqa: PLR2004
         return ""
     is_name = any(character.isalpha() for character in row[1]) and not any(mark in row[1] for mark in ".:")
     return ". It looks like a header: remove it, the file must have none" if is_name else ""

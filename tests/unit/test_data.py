@@ -193,7 +193,16 @@ class TestFaults:
             (
                 b"a,1.2.3.4,2018-11-04T00:01:17Z\n",
                 "x.csv:1: a row must have 2 columns (entity,ip), this one has 3 columns: the third is a time, which "
-                "`ipinsights split` takes away.",
+                "`ipinsights split` takes away and `ipinsights score --keep-columns` keeps.",
+            ),
+            (
+                b"0,a,1.2.3.4\n",
+                "x.csv:1: a row must have 2 columns (entity,ip), this one has 3 columns: the address is the third, so "
+                "an index may be the first. `ipinsights extract` takes --entity 2 --ip 3.",
+            ),
+            (
+                b'"a", "1.2.3.4"\n',
+                "x.csv:1: a blank stands before the quote of the address: remove the blank.",
             ),
             (b"a,1.2.3.4,5\n", "x.csv:1: a row must have 2 columns (entity,ip), this one has 3 columns."),
             (b"a,1.2.3.4\na\n", "x.csv:2: a row must have 2 columns (entity,ip), this one has 1 column."),
