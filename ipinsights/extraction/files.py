@@ -56,7 +56,7 @@ def opened(path: Path, *, parquet: bool = False, encoding: str | None = None) ->
             head, raw = _beginning(stack.enter_context(_raw(path)))
             stream = stack.enter_context(_watched(raw, path))
             if is_packed := head.startswith(GZIP_MAGIC):
-                head, stream = _beginning(gzip.GzipFile(fileobj=stream))
+                head, stream = _beginning(cast("IO[bytes]", gzip.GzipFile(fileobj=stream)))
             refuse_other_kinds(head, name, parquet=parquet, unpacked=is_packed)
             yield stream if parquet else _in_utf8(stream, head, encoding)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -160,6 +160,9 @@ def line_blocks(stream: IO[bytes]) -> Iterator[pa.BinaryArray]:
     """Give the lines of a stream without their ends (LF or CRLF), shape (number of lines,), a few megabytes a block."""
     rest = b""
     while chunk := stream.read(_BLOCK_BYTES):
+        if len(chunk) < _BLOCK_BYTES:  # the last lines, together though the very last may have no end
+            yield _lines((rest + chunk).removesuffix(b"\n"))
+            return
         whole, newline, rest = (rest + chunk).rpartition(b"\n")
         if newline:
             yield _lines(whole)
