@@ -46,6 +46,8 @@ _RESULT = (
     r"(?P<user>.*?) from (?P<ip>[^ ]+) port [0-9]+(?: ssh2)?(?:: .*)?(?: \[preauth\])?\]?$"
 )
 _FIELDS = ("event", "method", "host", "invalid_user")
+# A result in a line whose front is not known, which must not be lost among the lines about something else.
+_MISSED = r" sshd[^ ]*: (?:.* )?(?:Accepted|Failed) [^ ]+ for .* from [^ ]+ port [0-9]+"
 _CLOCK_PLACE, _FRACTION_PLACE = (0, 15), (16, 22)
 _LONGEST_WITHOUT_LEAP_YEAR = 9
 _KNOWN_FIELDS = f"The fields are {', '.join(_FIELDS)}."
@@ -66,6 +68,8 @@ def _records(lines: pa.BinaryArray, clock: _Clock) -> Records:
     reasons = blank_or_none(lines)
     reasons[(reasons == Reason.NONE) & mask(line.is_null())] = Reason.MALFORMED
     reasons[(reasons == Reason.NONE) & mask(event.is_null())] = Reason.OTHER
+    is_missed = pc.match_substring_regex(lines.filter(pa.array(reasons == Reason.OTHER)), _MISSED)
+    reasons[np.flatnonzero(reasons == Reason.OTHER)[mask(is_missed)]] = Reason.MALFORMED
     named = pc.if_else(pc.equal(invalid, b"invalid user "), "yes", "no")
     fields = dict(zip(_FIELDS, (as_text(event), as_text(method), as_text(host), named), strict=True))
     return Records(user, as_text(ip), *clock.read(as_text(time)), reasons, _KNOWN_FIELDS, fields.get, line_text(lines))

@@ -35,6 +35,7 @@ _COPIED_BYTES = 4 * 2**20
 _LONGEST_SHOWN = 200
 _SAMPLE_CHARACTERS = 2**16
 _COLUMNS_SHOWN = 8
+_MARK = "\ufeff"
 
 
 def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
@@ -96,7 +97,10 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        self.last = line = next(self._lines)
+        line = next(self._lines)
+        if line.startswith(_MARK):  # of a file that was put behind another one
+            line = line.removeprefix(_MARK)
+        self.last = line
         return line
 
 

@@ -108,6 +108,8 @@ def _split_plain_csv(body: bytes) -> Pairs | None:
 
 def _decode_json(body: bytes, name: str, _first_line: int) -> Pairs:
     content = _parse(body, name)
+    if isinstance(content, str):
+        raise _unreadable("The payload is a JSON string: it was encoded twice. Send the object itself.")
     instances = content.get("instances") if isinstance(content, dict) else None
     if not isinstance(instances, list):
         raise _unreadable(f'The payload must be {{"instances": [...]}}, each of them {_SHAPES}.')

@@ -331,6 +331,15 @@ class TestSshd:
             {"OTHER": 3, "NO_USER": 1, "IPV6": 2, "HOST_NAME": 1, "NO_TIME": 1, "MALFORMED": 1, "BLANK": 1},
         )
 
+    @pytest.mark.parametrize("front", [
+        "2018-10-09 08:15:01 CEST gate sshd[1]:", "Oct  9 08:15:01 gate sshd[1]: [audit 7]",
+        "Oct  9 08:15:01 proxy gate sshd-session[1]:",
+    ])  # fmt: skip
+    def test_results_behind_an_unknown_front(self, bench: Bench, front: str) -> None:
+        """They are malformed, and shown, instead of lost among the lines about something else."""
+        line = f"{front} Accepted password for alice from 192.0.2.7 port 1 ssh2"
+        assert bench.of("sshd", f"{SSHD}\n{line}\n", year=2018) == ([ALICE], {"MALFORMED": 1})
+
     def test_only_successful_log_ins_of_known_users(self, bench: Bench) -> None:
         """Event, method, host and whether the user exists can be asked for."""
         bench.put(f"{SSHD}\n{SSHD.replace('Accepted', 'Failed').replace('alice', 'invalid user bob')}\n")
@@ -698,6 +707,11 @@ class TestTables:
         """Text behind a closing quote is malformed, instead of a name that nobody has."""
         rows, skipped = bench.of("csv", 'entity,ip\n"a"b,192.0.2.7\n"c",192.0.2.8\n', with_times=False)
         assert (rows, skipped) == ([["c", "192.0.2.8"]], {"MALFORMED": 1})
+
+    def test_files_with_marks_behind_one_another(self, bench: Bench) -> None:
+        """A byte order mark is no part of a name."""
+        content = "\ufeffann,192.0.2.7\n\ufeffben,192.0.2.8\n"
+        assert bench.of("csv", content, with_times=False)[0] == [["ann", "192.0.2.7"], ["ben", "192.0.2.8"]]
 
     def test_a_first_row_that_cannot_be_read(self, bench: Bench) -> None:
         """Nobody knows the columns then."""
