@@ -154,7 +154,11 @@ def _plain(stream: IO[str]) -> Iterator[tuple[int, str | None, str]]:
 
 def _page_text(line: str) -> str:
     """Return what a browser shows of a line of a web page."""
-    return html.unescape(_TAG.sub("", line))
+    text = _TAG.sub("", line)
+    try:
+        return html.unescape(text)
+    except ValueError:  # a reference to a character with thousands of digits
+        return text
 
 
 def _json_event(line: str) -> tuple[str | None, str] | None:

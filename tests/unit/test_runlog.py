@@ -483,6 +483,11 @@ class TestFailures:
             f"{tmp_path}/run.log has no line in it: `ipinsights train --quiet` logs nothing. Train without it."
         )
 
+    def test_a_reference_to_no_character(self, tmp_path: Path) -> None:
+        """A web page may hold a number that Python refuses to read."""
+        run = read_text(tmp_path, as_page("<html><head>").replace("<pre>", f"<pre>&#{'9' * 5000};\n"))
+        assert [note.text[:4] for note in run.unknown] == ["&#99"]
+
     @pytest.mark.parametrize("outputs", [[], [{"output_type": "display_data", "data": {"image/png": "x"}}]])
     def test_a_notebook_without_output_is_refused(self, outputs: list[object], tmp_path: Path) -> None:
         """The sentence says how to save it."""
