@@ -12,7 +12,19 @@ import pandas as pd
 from ipinsights.errors import ClientError
 from ipinsights.extraction.files import STANDARD_INPUT
 from ipinsights.runlog.lines import Kind, Line, parse_line
-from ipinsights.runlog.run import COUNTERS, SPEED, THROUGHPUT, TIME_COST, TIMINGS, UPDATE_TIME, Note, RunLog
+from ipinsights.runlog.run import (
+    ACCURACY,
+    AUC,
+    COUNTERS,
+    CROSS_ENTROPY,
+    SPEED,
+    THROUGHPUT,
+    TIME_COST,
+    TIMINGS,
+    UPDATE_TIME,
+    Note,
+    RunLog,
+)
 from ipinsights.runlog.sources import read_lines
 
 if TYPE_CHECKING:
@@ -24,6 +36,7 @@ __all__ = ["read_run"]
 
 _MOST_NOTES = 1000
 _LONGEST_NOTE = 1000
+_QUALITY = {ACCURACY, CROSS_ENTROPY, AUC}
 
 
 def read_run(path: Path) -> RunLog:
@@ -40,16 +53,27 @@ def read_run(path: Path) -> RunLog:
     Raises
     ------
     ClientError
-        The file cannot be read, or holds no training metrics.
+        The file cannot be read, or holds no training metrics, or those of another algorithm.
     """
     name = "standard input" if path == STANDARD_INPUT else str(path)
     reader = _Reader()
     for line in read_lines(path):
         reader.take(line)
     run = reader.run(name)
+    _refuse_other_algorithm(run)
     if run.per_epoch().empty and run.batches.empty:
         raise ClientError(_no_metrics(run))
     return run
+
+
+def _refuse_other_algorithm(run: RunLog) -> None:
+    names = {str(name) for table in (run.epochs, run.batches) for name in table if ":" in str(name)}
+    others = names - {THROUGHPUT, SPEED}
+    if others and others.isdisjoint(_QUALITY):
+        raise ClientError(
+            f"{run.name} is the log of another algorithm: it has {', '.join(sorted(others))}, and no metric of "
+            "IP Insights."
+        )
 
 
 def _no_metrics(run: RunLog) -> str:
