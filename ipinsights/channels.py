@@ -28,9 +28,10 @@ __all__ = ["Channel", "channel_files", "log_skipped", "read_channel"]
 _logger = logging.getLogger(__name__)
 
 _MARKER = re.compile(
-    r"[._].*|.*_\$folder\$|.*\.(?:crc|metadata)|.*\._COPYING_|.*~|Thumbs\.db|desktop\.ini", re.IGNORECASE | re.DOTALL
+    r"[._].*|.*_\$folder\$|.*\.(?:crc|metadata|md5|sha\d+|checksum)|.*\._COPYING_|.*~|Thumbs\.db|desktop\.ini",
+    re.IGNORECASE | re.DOTALL,
 )
-_MANIFEST_NAME = re.compile(r"manifest|\.json$", re.IGNORECASE)
+_MANIFEST_NAME = re.compile(r"(?P<surely>(?:^|[._-])manifest(?:\.json)?$)|manifest|\.json$", re.IGNORECASE)
 _MANIFEST = re.compile(
     rb'\s*(?:\[\s*\{\s*"prefix"|\{\s*"entries"\s*:\s*\[\s*\{\s*"url"\s*:\s*"s3|\{\s*"source-ref"|"?s3[an]?://)'
 )
@@ -160,7 +161,11 @@ def _check_link(link: Path) -> None:
 
 def _is_manifest(file: Path) -> bool:
     """Return whether a file is a list of files, as SageMaker, Redshift and Athena write it."""
-    return bool(_MANIFEST_NAME.search(file.name)) and bool(_MANIFEST.match(_head(file, _HEAD_BYTES)))
+    named = _MANIFEST_NAME.search(file.name)
+    if named is None:
+        return False
+    head = _head(file, _HEAD_BYTES)
+    return bool(_MANIFEST.match(head)) or (bool(named["surely"]) and head.lstrip().startswith((b"{", b"[")))
 
 
 def _is_empty(file: Path) -> bool:

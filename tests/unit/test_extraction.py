@@ -145,6 +145,10 @@ class TestWeb:
             "192.0.2.7 - frank www.example.org",
             "192.0.2.7 www.example.org - frank",
             "198.51.100.1 192.0.2.7 frank",
+            "198.51.100.1 192.0.2.7 - frank",
+            "198.51.100.1:443 192.0.2.7 - frank",
+            "2001:db8::1 192.0.2.7 - frank",
+            "fe80::1 192.0.2.7 - frank",
             "192.0.2.7 - frank 0.125",
             "192.0.2.7 - frank 8f1c2b",
             "192.0.2.7 - frank -",
@@ -177,7 +181,8 @@ class TestWeb:
 
     def test_a_virtual_host_without_port(self, bench: Bench) -> None:
         """An address behind it shows that it is one."""
-        assert bench.of("apache", f"www.example.org {COMBINED}") == ([FRANK], {})
+        for host in ("www.example.org", "localhost", "_", "3w.example:8443"):
+            assert bench.of("apache", f"{host} {COMBINED}") == ([FRANK], {})
 
     @given(user=st.text(st.characters(min_codepoint=0x20, max_codepoint=0x2FF), max_size=60))
     @example(user='x [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.0" 200 1')
@@ -991,6 +996,11 @@ class TestNobody:
         lines = [json.dumps({"entity": "ann", "ip": ip}) for ip in (word, "192.0.2.7")]
         rows, skipped = bench.of("jsonl", "\n".join(lines), with_times=False)
         assert (rows, skipped) == ([["ann", "192.0.2.7"]], {"NO_ADDRESS": 1})
+
+    def test_a_truth_is_nobody(self, bench: Bench) -> None:
+        """Some programs write `false` for a user who is not logged in."""
+        assert bench.of("jsonl", '{"entity": false, "ip": "192.0.2.7"}\n{"entity": 7, "ip": "192.0.2.7"}',
+                        with_times=False) == ([["7", "192.0.2.7"]], {"NO_USER": 1})  # fmt: skip
 
     @pytest.mark.parametrize("name", ["nano", "nulla", "n", "-x", "x-", "0", "anonymous", "guest", "N", "no one"])
     def test_names_that_are_alike(self, bench: Bench, name: str) -> None:
