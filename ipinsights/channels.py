@@ -23,7 +23,7 @@ from ipinsights.file_kinds import GZIP_MAGIC
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Channel", "channel_files", "log_skipped", "read_channel"]
+__all__ = ["Channel", "channel_files", "check_filled", "log_skipped", "read_channel"]
 
 _logger = logging.getLogger(__name__)
 
@@ -72,12 +72,23 @@ def channel_files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     groups = {**channel.skipped, "empty files": channel.empty}
-    if not channel.files:
-        listed = _listed(groups, path)
-        skipped = f": skipped are {listed}" if listed else ""
-        raise ClientError(f"The folder {path} holds no file with data{skipped}. It must hold at least one such file.")
+    check_filled(channel.files, groups, path)
     log_skipped(groups, path)
     return [*channel.files]
+
+
+def check_filled(files: Sequence[Path], skipped: Mapping[str, Sequence[Path]], root: Path) -> None:
+    """Raise an error if a folder has no files to work on, given what is skipped by the reasons in words.
+
+    Raises
+    ------
+    ClientError
+        There are no files.
+    """
+    if not files:
+        listed = _listed(skipped, root)
+        others = f": skipped are {listed}" if listed else ""
+        raise ClientError(f"The folder {root} holds no file with data{others}. It must hold at least one such file.")
 
 
 def log_skipped(groups: Mapping[str, Sequence[Path]], root: Path) -> None:

@@ -184,6 +184,17 @@ def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monkey
     assert str(caught.value) == f"The folder {tmp_path} cannot be read: Permission denied."
 
 
+def test_a_transform_of_nothing(tmp_path: Path) -> None:
+    """A folder without anything to transform is an error, too."""
+    fill(tmp_path, {"in/_SUCCESS": ""})
+    done = run_command("transform", tmp_path / "in", "--model-dir", GOLDEN, "--output-dir", tmp_path / "out")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"ClientError: The folder {tmp_path}/in holds no file with data: skipped are markers or metadata "
+        "(1: _SUCCESS). It must hold at least one such file.\n"
+    )
+
+
 class TestEveryCommand:
     """One folder means the same rows to train, extract, score and transform."""
 

@@ -1057,6 +1057,15 @@ class TestAddresses:
         assert bench.of("jsonl", "\n".join(lines), with_times=False)[1] == {reason: 1}
 
 
+def test_values_that_are_nested_deeply(bench: Bench) -> None:
+    """They are read, counted and shown without an end in themselves."""
+    deep = "[" * 900 + "]" * 900
+    lines = [deep, f'{{"entity": "ann", "ip": {deep}}}', '{"entity": "ann", "ip": "192.0.2.7"}']
+    bench.put("\n".join(lines))
+    summary = bench.extract("jsonl", Columns(with_times=False))
+    assert summary.skipped == {Reason.MALFORMED: 1, Reason.HOST_NAME: 1}
+
+
 class TestNothingUsable:
     """If there is no row, there is an error with what would help."""
 
