@@ -23,14 +23,15 @@ from ipinsights.file_kinds import GZIP_MAGIC
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Channel", "channel_files", "log_skipped", "read_channel"]
+__all__ = ["Channel", "channel_files", "check_filled", "log_skipped", "read_channel"]
 
 _logger = logging.getLogger(__name__)
 
 _MARKER = re.compile(
-    r"[._].*|.*_\$folder\$|.*\.(?:crc|metadata)|.*\._COPYING_|.*~|Thumbs\.db|desktop\.ini", re.IGNORECASE | re.DOTALL
+    r"[._].*|.*_\$folder\$|.*\.(?:crc|metadata|md5|sha\d+|checksum)|.*\._COPYING_|.*~|Thumbs\.db|desktop\.ini",
+    re.IGNORECASE | re.DOTALL,
 )
-_MANIFEST_NAME = re.compile(r"manifest|\.json$", re.IGNORECASE)
+_MANIFEST_NAME = re.compile(r"(?P<surely>(?:^|[._-])manifest(?:\.json)?$)|manifest|\.json$", re.IGNORECASE)
 _MANIFEST = re.compile(
     rb'\s*(?:\[\s*\{\s*"prefix"|\{\s*"entries"\s*:\s*\[\s*\{\s*"url"\s*:\s*"s3|\{\s*"source-ref"|"?s3[an]?://)'
 )
@@ -71,12 +72,23 @@ def channel_files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     groups = {**channel.skipped, "empty files": channel.empty}
-    if not channel.files:
-        listed = _listed(groups, path)
-        skipped = f": skipped are {listed}" if listed else ""
-        raise ClientError(f"The folder {path} holds no file with data{skipped}. It must hold at least one such file.")
+    check_filled(channel.files, groups, path)
     log_skipped(groups, path)
     return [*channel.files]
+
+
+def check_filled(files: Sequence[Path], skipped: Mapping[str, Sequence[Path]], root: Path) -> None:
+    """Raise an error if a folder has no files to work on, given what is skipped by the reasons in words.
+
+    Raises
+    ------
+    ClientError
+        There are no files.
+    """
+    if not files:
+        listed = _listed(skipped, root)
+        others = f": skipped are {listed}" if listed else ""
+        raise ClientError(f"The folder {root} holds no file with data{others}. It must hold at least one such file.")
 
 
 def log_skipped(groups: Mapping[str, Sequence[Path]], root: Path) -> None:
@@ -160,7 +172,11 @@ def _check_link(link: Path) -> None:
 
 def _is_manifest(file: Path) -> bool:
     """Return whether a file is a list of files, as SageMaker, Redshift and Athena write it."""
-    return bool(_MANIFEST_NAME.search(file.name)) and bool(_MANIFEST.match(_head(file, _HEAD_BYTES)))
+    named = _MANIFEST_NAME.search(file.name)
+    if named is None:
+        return False
+    head = _head(file, _HEAD_BYTES)
+    return bool(_MANIFEST.match(head)) or (bool(named["surely"]) and head.lstrip().startswith((b"{", b"[")))
 
 
 def _is_empty(file: Path) -> bool:

@@ -159,7 +159,7 @@ def _addresses(records: list[Any], path: list[str]) -> pa.StringArray:
 def _list_text(record: Any, path: list[str]) -> str | None:
     for name in path:
         record = record.get(name) if isinstance(record, dict) else None
-    return orjson.dumps(record).decode() if isinstance(record, list) else None
+    return _as_json(record) if isinstance(record, list) else None
 
 
 def _known_fields(records: list[Any]) -> str:
@@ -181,6 +181,13 @@ def _field_names(record: dict[str, Any], prefix: str = "") -> Iterator[str]:
 def _shown(records: list[Any]) -> Callable[[int], str]:
     def shown(place: int) -> str:
         record = records[place]
-        return record.line if isinstance(record, _Malformed) else orjson.dumps(record).decode()
+        return record.line if isinstance(record, _Malformed) else _as_json(record)
 
     return shown
+
+
+def _as_json(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:  # orjson reads values that are nested more deeply than it writes
+        return "a value that is nested too deeply to be shown"

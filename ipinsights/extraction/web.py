@@ -35,8 +35,8 @@ _WORD = r"""[A-Za-z\x80-\xff](?:[^ "\\.:/=\[\]0-9]|\\[^ ])*\.?"""
 _NAME = rf"(?P<user>{_ONE_WORD}|{_WORD}(?: {_WORD})+)"
 _ONE_ADDRESS = r"\[?[0-9A-Fa-f]*[.:][0-9A-Fa-f:.]+(?:%[^ ,]*)?\]?(?::[0-9]+)?"
 _ADDRESSES = rf'"?{_ONE_ADDRESS}(?:, ?{_ONE_ADDRESS})*"?'
-# The virtual host begins with a letter or ends in a port.
-_VIRTUAL_HOST = r"(?:[A-Za-z_*][^ ]*|[^ ]+:[0-9]+) "
+# A virtual host has a letter. A number in front is another address, and nobody knows which of the two is the client's.
+_VIRTUAL_HOST = r"[0-9.-]*[A-Za-z_*][^ :]*(?::[0-9]+)? "
 # ingress-nginx has the address again, or those it was forwarded for, and a dash behind it.
 _IDENTITY = r"(?:-|[A-Za-z_][^ ]*|[0-9]+|- \[[0-9A-Fa-f:., ]*\] -)"
 _ANY = rf"^(?:{_VIRTUAL_HOST})?(?P<ip>{_ADDRESSES}) {_IDENTITY} {_NAME} \[(?P<time>{_TIME})\] {_REST}"

@@ -12,19 +12,7 @@ import pandas as pd
 from ipinsights.errors import ClientError
 from ipinsights.extraction.files import STANDARD_INPUT
 from ipinsights.runlog.lines import Kind, Line, parse_line
-from ipinsights.runlog.run import (
-    ACCURACY,
-    AUC,
-    COUNTERS,
-    CROSS_ENTROPY,
-    SPEED,
-    THROUGHPUT,
-    TIME_COST,
-    TIMINGS,
-    UPDATE_TIME,
-    Note,
-    RunLog,
-)
+from ipinsights.runlog.run import COUNTERS, SPEED, THROUGHPUT, TIME_COST, TIMINGS, UPDATE_TIME, Note, RunLog
 from ipinsights.runlog.sources import read_lines
 
 if TYPE_CHECKING:
@@ -36,7 +24,6 @@ __all__ = ["read_run"]
 
 _MOST_NOTES = 1000
 _LONGEST_NOTE = 1000
-_QUALITY = {ACCURACY, CROSS_ENTROPY, AUC}
 
 
 def read_run(path: Path) -> RunLog:
@@ -60,20 +47,12 @@ def read_run(path: Path) -> RunLog:
     for line in read_lines(path):
         reader.take(line)
     run = reader.run(name)
-    _refuse_other_algorithm(run)
+    if others := run.other_metrics:
+        names = ", ".join(others)
+        raise ClientError(f"{name} is the log of another algorithm: it has {names}, and no metric of IP Insights.")
     if run.per_epoch().empty and run.batches.empty:
         raise ClientError(_no_metrics(run))
     return run
-
-
-def _refuse_other_algorithm(run: RunLog) -> None:
-    names = {str(name) for table in (run.epochs, run.batches) for name in table if ":" in str(name)}
-    others = names - {THROUGHPUT, SPEED}
-    if others and others.isdisjoint(_QUALITY):
-        raise ClientError(
-            f"{run.name} is the log of another algorithm: it has {', '.join(sorted(others))}, and no metric of "
-            "IP Insights."
-        )
 
 
 def _no_metrics(run: RunLog) -> str:

@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, NoReturn, Union
 
 from tqdm import tqdm
 
-from ipinsights.channels import log_skipped, read_channel
+from ipinsights.channels import check_filled, log_skipped, read_channel
 from ipinsights.csv_faults import Source
 from ipinsights.errors import AlgorithmError, ClientError
 from ipinsights.files import open_output
@@ -112,7 +112,9 @@ class Transform:
         ResponseFormat.negotiate(self.accept, default=JSON_LINES)
         self.output_dir.mkdir(parents=True, exist_ok=True)
         for source in missing.keys() & empty:
-            _write_empty(missing[source])
+            missing[source].parent.mkdir(parents=True, exist_ok=True)
+            with opened_output(missing[source]):
+                pass
         filled = {source: target for source, target in missing.items() if source not in empty}
         failures = self._transform(filled) if filled else {}
         if failures:
@@ -126,9 +128,11 @@ class Transform:
         empty: set[Path] = set()
         for given in inputs:
             channel = read_channel(given)
+            sources = sorted([*channel.files, *channel.empty])
+            check_filled(sources, channel.skipped, given)
             log_skipped(channel.skipped, given)
             empty.update(channel.empty)
-            for source in sorted([*channel.files, *channel.empty]):
+            for source in sources:
                 name = source.relative_to(given) if given.is_dir() else Path(source.name)
                 target = self.output_dir / name.with_name(f"{name.name}.out")
                 if target in targets.values():
@@ -292,13 +296,6 @@ def _reason(payload: _Payload, content_type: str) -> str:
     except ClientError as error:
         return str(error)
     return ""
-
-
-def _write_empty(target: Path) -> None:
-    """Write the output of a file without rows."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with open_output(target):
-        pass
 
 
 def _append(answer: Future[Path] | ClientError, stream: IO[bytes]) -> None:

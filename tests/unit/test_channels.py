@@ -51,6 +51,9 @@ LEFTOVERS: dict[str, str | bytes] = {
     "8f1c-manifest.csv": "s3://bucket/train/8f1c.csv\n",
     "train.manifest": json.dumps([{"prefix": "s3://bucket/train/"}, "part-00000.csv"]),
     "unload_manifest": json.dumps({"entries": [{"url": "s3://bucket/part-00000"}]}, indent=2),
+    "manifest.json": json.dumps({"sourceBucket": "logs", "files": []}),
+    "manifest.checksum": "9e107d9d372bb6826bd81d3542a419d6",
+    "rows.csv.sha256": "e3b0c442  rows.csv",
     "input.json": '[\n {"prefix": "s3://bucket/"},\n "a.csv"]',
     "Thumbs.db": b"\xd0\xcf\x11\xe0",
     "part-00002.csv._COPYING_": f"half,{IP}\n",
@@ -98,8 +101,8 @@ class TestFolders:
         with caplog.at_level(logging.WARNING):
             channel_files(tmp_path)
         assert caplog.messages == [
-            f"Skipped in the folder {tmp_path}: markers or metadata (10: .DS_Store, .ipynb_checkpoints, "
-            ".part-00000.csv.crc, ...), manifests (4: 8f1c-manifest.csv, input.json, train.manifest, ...), "
+            f"Skipped in the folder {tmp_path}: markers or metadata (12: .DS_Store, .ipynb_checkpoints, "
+            ".part-00000.csv.crc, ...), manifests (5: 8f1c-manifest.csv, input.json, manifest.json, ...), "
             "empty files (5: day=3, part-00003.csv, part-00004.csv.gz, ...)."
         ]
 
@@ -179,6 +182,17 @@ def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(ClientError) as caught:
         channel_files(tmp_path)
     assert str(caught.value) == f"The folder {tmp_path} cannot be read: Permission denied."
+
+
+def test_a_transform_of_nothing(tmp_path: Path) -> None:
+    """A folder without anything to transform is an error, too."""
+    fill(tmp_path, {"in/_SUCCESS": ""})
+    done = run_command("transform", tmp_path / "in", "--model-dir", GOLDEN, "--output-dir", tmp_path / "out")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"ClientError: The folder {tmp_path}/in holds no file with data: skipped are markers or metadata "
+        "(1: _SUCCESS). It must hold at least one such file.\n"
+    )
 
 
 class TestEveryCommand:

@@ -146,6 +146,10 @@ class TestWeb:
             "192.0.2.7 - frank www.example.org",
             "192.0.2.7 www.example.org - frank",
             "198.51.100.1 192.0.2.7 frank",
+            "198.51.100.1 192.0.2.7 - frank",
+            "198.51.100.1:443 192.0.2.7 - frank",
+            "2001:db8::1 192.0.2.7 - frank",
+            "fe80::1 192.0.2.7 - frank",
             "192.0.2.7 - frank 0.125",
             "192.0.2.7 - frank 8f1c2b",
             "192.0.2.7 - frank -",
@@ -178,7 +182,8 @@ class TestWeb:
 
     def test_a_virtual_host_without_port(self, bench: Bench) -> None:
         """An address behind it shows that it is one."""
-        assert bench.of("apache", f"www.example.org {COMBINED}") == ([FRANK], {})
+        for host in ("www.example.org", "localhost", "_", "3w.example:8443"):
+            assert bench.of("apache", f"{host} {COMBINED}") == ([FRANK], {})
 
     @given(user=st.text(st.characters(min_codepoint=0x20, max_codepoint=0x2FF), max_size=60))
     @example(user='x [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.0" 200 1')
@@ -1033,6 +1038,11 @@ class TestNobody:
         rows, skipped = bench.of("jsonl", "\n".join(lines), with_times=False)
         assert (rows, skipped) == ([["ann", "192.0.2.7"]], {"NO_ADDRESS": 1})
 
+    def test_a_truth_is_nobody(self, bench: Bench) -> None:
+        """Some programs write `false` for a user who is not logged in."""
+        assert bench.of("jsonl", '{"entity": false, "ip": "192.0.2.7"}\n{"entity": 7, "ip": "192.0.2.7"}',
+                        with_times=False) == ([["7", "192.0.2.7"]], {"NO_USER": 1})  # fmt: skip
+
     @pytest.mark.parametrize("name", ["nano", "nulla", "n", "-x", "x-", "0", "anonymous", "guest", "N", "no one"])
     def test_names_that_are_alike(self, bench: Bench, name: str) -> None:
         """They are users."""
@@ -1086,6 +1096,15 @@ class TestAddresses:
         """A port, a list, a host's name, an empty field, and what is none of these."""
         lines = [json.dumps({"entity": "ann", "ip": address}) for address in (ip, "192.0.2.7")]
         assert bench.of("jsonl", "\n".join(lines), with_times=False)[1] == {reason: 1}
+
+
+def test_values_that_are_nested_deeply(bench: Bench) -> None:
+    """They are read, counted and shown without an end in themselves."""
+    deep = "[" * 900 + "]" * 900
+    lines = [deep, f'{{"entity": "ann", "ip": {deep}}}', '{"entity": "ann", "ip": "192.0.2.7"}']
+    bench.put("\n".join(lines))
+    summary = bench.extract("jsonl", Columns(with_times=False))
+    assert summary.skipped == {Reason.MALFORMED: 1, Reason.HOST_NAME: 1}
 
 
 class TestNothingUsable:
