@@ -11,7 +11,6 @@ import contextlib
 import gzip
 import io
 import os
-import secrets
 import stat
 import sys
 import zlib
@@ -63,7 +62,7 @@ def replacing(target: Path, *, is_durable: bool = False) -> Iterator[IO[bytes]]:
             yield stream
         return
     target = Path(os.path.realpath(target))
-    partial = target.with_name(f".{target.name[:_KEPT_OF_NAME]}.{secrets.token_hex(8)}.partial")
+    partial = target.with_name(f".{target.name[:_KEPT_OF_NAME]}.{os.urandom(8).hex()}.partial")
     try:
         with partial.open("xb") as stream:
             yield stream

@@ -35,6 +35,13 @@ _LONGEST_SHOWN = 60
 _ROWS = {row.name: row for row in TABLE}
 
 
+def _default(name: str) -> Any:
+    """Return the value of a default in the table."""
+    row = _ROWS[name]
+    assert row.default is not None
+    return row.domain.parse(row.default)
+
+
 @dataclass(frozen=True)
 class Hyperparameters:
     """Checked hyperparameters of a job; see ``TABLE`` for meaning and range of each.
@@ -49,19 +56,19 @@ class Hyperparameters:
 
     num_entity_vectors: int
     vector_dim: int
-    batch_metrics_publish_interval: int = 1000
-    epochs: int = 10
-    learning_rate: float = 0.001
-    mini_batch_size: int = 10_000
-    num_ip_encoder_layers: int = 1
-    random_negative_sampling_rate: int = 1
-    shuffled_negative_sampling_rate: int = 1
-    weight_decay: float = 0.00001
-    kvstore: str = "auto_gpu"
-    log_level: str = "info"
-    num_gpus: int | None = None
-    num_kv_servers: int | None = None
-    tuning_objective_metric: str = ""
+    batch_metrics_publish_interval: int = _default("batch_metrics_publish_interval")
+    epochs: int = _default("epochs")
+    learning_rate: float = _default("learning_rate")
+    mini_batch_size: int = _default("mini_batch_size")
+    num_ip_encoder_layers: int = _default("num_ip_encoder_layers")
+    random_negative_sampling_rate: int = _default("random_negative_sampling_rate")
+    shuffled_negative_sampling_rate: int = _default("shuffled_negative_sampling_rate")
+    weight_decay: float = _default("weight_decay")
+    kvstore: str = _default("_kvstore")
+    log_level: str = _default("_log_level")
+    num_gpus: int | None = _default("_num_gpus")
+    num_kv_servers: int | None = _default("_num_kv_servers")
+    tuning_objective_metric: str = _default("_tuning_objective_metric")
     ignored: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
@@ -74,7 +81,8 @@ class Hyperparameters:
             Values by name. A value may also be a JSON number, or a text in JSON's quotes. Names that start with
             ``sagemaker_`` are the platform's; others with an underscore, and the SDK's ``feature_dim``, are set aside.
         any_size
-            Allow entity tables of 2^31 elements and more: parameter servers and artifacts can hold them.
+            Allow entity tables of 2^31 elements and more: several hosts and artifacts can hold them, and a ``_kvstore``
+            of parameter servers whatever this says.
 
         Raises
         ------
@@ -202,7 +210,8 @@ def _contradictions(values: Mapping[str, Any], *, any_size: bool) -> list[str]:
             f"it is {num_random} + {num_shuffled}."
         )
     rows, dim = values.get("num_entity_vectors"), values.get("vector_dim")
-    if rows is not None and dim is not None and rows * dim > _MAX_ELEMENTS and not any_size:
+    is_split = any_size or values.get("kvstore", "").startswith("dist")
+    if rows is not None and dim is not None and rows * dim > _MAX_ELEMENTS and not is_split:
         faults.append(
             f"num_entity_vectors x vector_dim must be below 2^31 (8 GB of float32, the most that one array holds); "
             f"it is {rows} x {dim}. The largest num_entity_vectors for vector_dim {dim} is {_MAX_ELEMENTS // dim}."

@@ -79,7 +79,8 @@ def train(
             _refuse_beside_base_dir({**options, "hosts": hosts > 1})
             launch.train_in_container(Environment.read(base_dir), seed=seed, limits=limits, quiet=quiet)
         else:
-            launch.train(_local_job(seed=seed, limits=limits, **options), num_hosts=hosts, quiet=quiet)
+            job = _local_job(num_hosts=hosts, seed=seed, limits=limits, **options)
+            launch.train(job, num_hosts=hosts, quiet=quiet)
     # Leaving takes the engine a moment, in which there is nothing left to stop.
     atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
 
@@ -114,18 +115,22 @@ def _local_job(
     model_dir: Path | None,
     assignments: tuple[str, ...],
     hyperparameters: str | None,
+    num_hosts: int,
     seed: int,
     limits: Limits,
     checkpoint_dir: Path | None,
     initial_model: Path | None,
 ) -> Job:
+    from ipinsights.hyperparameters import Hyperparameters
     from ipinsights.sagemaker.training import Job
 
     if train_path is None or model_dir is None:
         raise click.UsageError("Give --train and --model-dir, or --base-dir for a container's tree.")
     given, source = _read_map(hyperparameters) if hyperparameters else ({}, "the command line")
+    provided = {**given, **parse_assignments(assignments)}
     return Job(
-        hyperparameters={**given, **parse_assignments(assignments)},
+        hyperparameters=Hyperparameters.parse(provided, any_size=num_hosts > 1),
+        provided=provided,
         source=source,
         train=train_path,
         validation=validation,

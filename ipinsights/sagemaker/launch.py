@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from ipinsights import mxnet_package
 from ipinsights.errors import AlgorithmError, IPInsightsError
-from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.sagemaker import training
 from ipinsights.sagemaker.cluster import Cluster
 from ipinsights.sagemaker.stopping import held_back
@@ -63,7 +62,7 @@ def train(job: training.Job, *, num_hosts: int = 1, quiet: bool = False) -> Path
     IPInsightsError
         As :func:`train_in_container`.
     """
-    if num_hosts > 1 or Hyperparameters.parse(job.hyperparameters, any_size=True).kvstore.startswith("dist"):
+    if num_hosts > 1 or job.hyperparameters.kvstore.startswith("dist"):
         _require_mxnet()
         return _play_hosts(job, num_hosts, quiet=quiet)
     return training.run(job, quiet=quiet)

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
-from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.sagemaker import training
 from ipinsights.sagemaker.crew import Member
 from ipinsights.sagemaker.heartbeat import BEATS_PER_SILENCE, SILENCE_SECONDS, Silence, is_paused
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
+    from ipinsights.hyperparameters import Hyperparameters
     from ipinsights.sagemaker.cluster import Cluster
 
 __all__ = ["Supervisor", "die_with_parent", "end_of"]
@@ -67,7 +67,7 @@ class Supervisor:
         self._job = job
         self._cluster = cluster
         self._quiet = quiet
-        self._hyperparameters = Hyperparameters.parse(job.hyperparameters, any_size=True)
+        self._hyperparameters = job.hyperparameters
         self._roles = cluster.roles(self._hyperparameters.num_kv_servers or cluster.size)
         self._processes: dict[SpawnProcess, str] = {}
         self._silences: dict[SpawnProcess, Silence] = {}

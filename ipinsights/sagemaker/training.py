@@ -48,7 +48,9 @@ class Job:
     Attributes
     ----------
     hyperparameters
-        Raw map, as given by the user.
+        Checked hyperparameters.
+    provided
+        The map that they were parsed from, for the log.
     source
         Where the map came from, for the log.
     train, validation
@@ -69,7 +71,8 @@ class Job:
         When checkpoints are written, and when the job ends before its last epoch.
     """
 
-    hyperparameters: Mapping[str, Any]
+    hyperparameters: Hyperparameters
+    provided: Mapping[str, Any]
     source: str
     train: Path
     validation: Path | None
@@ -88,14 +91,16 @@ class Job:
         Raises
         ------
         ClientError
-            A channel is missing or cannot be read.
+            A channel is missing or cannot be read, or hyperparameters are wrong.
         """
+        any_size = len(environment.hosts) > 1
         train = environment.required_channel("train")
         validation = environment.channel("validation")
         # SageMaker gives the channel a content type of its own, application/x-sagemaker-model.
         model = environment.channels.get("model")
         return cls(
-            hyperparameters=environment.hyperparameters,
+            hyperparameters=Hyperparameters.parse(environment.hyperparameters, any_size=any_size),
+            provided=environment.hyperparameters,
             source=str(environment.hyperparameters_file),
             train=train.path,
             validation=validation.path if validation else None,
@@ -132,19 +137,18 @@ def run(job: Job, *, quiet: bool = False, crew: Alone | None = None) -> Path | N
     Raises
     ------
     ClientError
-        Hyperparameters, data or paths are at fault, or training diverged.
+        Data or paths are at fault, or training diverged.
     """
-    crew = crew or Alone()
-    hyperparameters = Hyperparameters.parse(job.hyperparameters, any_size=crew.has_servers)
-    set_up_logging("error" if quiet else hyperparameters.log_level)
+    set_up_logging("error" if quiet else job.hyperparameters.log_level)
     start = Continuation(job.limits, checkpoint_dir=job.checkpoint_dir, initial_model=job.initial_model)
-    with StopSignal() as stop, _lack_of_memory_told(hyperparameters), contextlib.closing(start):
-        return _run(job, hyperparameters, crew, stop, start)
+    with StopSignal() as stop, _lack_of_memory_told(job.hyperparameters), contextlib.closing(start):
+        return _run(job, crew or Alone(), stop, start)
 
 
-def _run(job: Job, hyperparameters: Hyperparameters, crew: Alone, stop: StopSignal, start: Continuation) -> Path | None:
+def _run(job: Job, crew: Alone, stop: StopSignal, start: Continuation) -> Path | None:
+    hyperparameters = job.hyperparameters
     log = JobLog(host=job.host, interval=hyperparameters.batch_metrics_publish_interval)
-    log.job_configured(job.hyperparameters, job.source, has_checkpoints=job.checkpoint_dir is not None)
+    log.job_configured(job.provided, job.source, has_checkpoints=job.checkpoint_dir is not None)
     if hyperparameters.ignored:
         _logger.warning("These hyperparameters change nothing: %s.", ", ".join(hyperparameters.ignored))
     if crew.is_first:
@@ -153,7 +157,7 @@ def _run(job: Job, hyperparameters: Hyperparameters, crew: Alone, stop: StopSign
     train = crew.share(read_pairs(job.train, progress=True), is_sharded=job.is_sharded)
     validation = read_pairs(job.validation, progress=True) if job.validation and crew.is_first else None
     identity = identity_of(hyperparameters, seed=job.seed, train=train, validation=validation, initial=start.initial)
-    trainer = _build_trainer(job, hyperparameters, log, crew, start, num_rows=len(train))
+    trainer = _build_trainer(job, log, crew, start, num_rows=len(train))
     rows = distinct_entity_rows(train.entities, hyperparameters.num_entity_vectors)
     identity, rows = start.share(trainer.team, identity, rows, num_rows=hyperparameters.num_entity_vectors)
     trainer.callbacks += tuple(start.callbacks(identity, rows))
@@ -207,13 +211,12 @@ def _lack_of_memory_told(hyperparameters: Hyperparameters) -> Iterator[None]:
         ) from None
 
 
-def _build_trainer(
-    job: Job, hyperparameters: Hyperparameters, log: JobLog, crew: Alone, begin: Continuation, *, num_rows: int
-) -> Trainer:
+def _build_trainer(job: Job, log: JobLog, crew: Alone, begin: Continuation, *, num_rows: int) -> Trainer:
     # Imported here because MXNet takes a second to load: bad hyperparameters and bad data are told sooner.
     from ipinsights.devices import choose_gpus, store_type
     from ipinsights.trainer import Trainer
 
+    hyperparameters = job.hyperparameters
     gpus = choose_gpus(hyperparameters.num_gpus)
     store = store_type(hyperparameters.kvstore, num_hosts=crew.size, num_gpus=len(gpus))
     log.devices_chosen(len(gpus), store)

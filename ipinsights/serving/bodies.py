@@ -117,10 +117,10 @@ class BodyReader:
                 headers=_CLOSE,
             )
         length = request.headers.get(b"content-length")
-        whole = f" of {length.decode()}" if length else ""
+        missing = f"all of its {length.decode()} bytes" if length else "its last chunk"
         return RequestError(
             HTTPStatus.BAD_REQUEST,
-            f"The payload ended after {request.bytes_received}{whole} bytes.",
+            f"The payload ended before {missing} arrived.",
             reason="the payload ended early",
             headers=_CLOSE,
         )

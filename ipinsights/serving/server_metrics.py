@@ -7,6 +7,7 @@ Every process counts in memory-mapped files of its own, in a private folder. Tha
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import tempfile
@@ -177,7 +178,9 @@ def _reserve_files(folder: Path, pid: str) -> None:
     for kind in _KINDS:
         descriptor = os.open(folder / f"{kind}_{pid}.db", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.posix_fallocate(descriptor, 0, _FILE_BYTES)
+            is_new = os.fstat(descriptor).st_size == 0
+            if is_new and os.write(descriptor, bytes(_FILE_BYTES)) < _FILE_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(descriptor)
 

@@ -118,11 +118,13 @@ async def ask(
     scope = {"type": "http", "http_version": "1.1", "method": method, "path": path, "headers": encoded}
 
     async def receive() -> dict[str, Any]:
+        """Return the next piece."""
         if not waiting:
             return {"type": "http.disconnect"}
         return {"type": "http.request", "body": waiting.pop(0), "more_body": bool(waiting)}
 
     async def send(message: Any) -> None:
+        """Keep a message."""
         sent.append(message)
 
     await application(scope, receive, send)
@@ -233,7 +235,7 @@ class TestBodies:
     @pytest.mark.parametrize(
         ("timeout", "status", "message"),
         [
-            (7, 400, b"The payload ended after 0 of 100 bytes.\n"),
+            (7, 400, b"The payload ended before all of its 100 bytes arrived.\n"),
             (0, 408, b"The payload did not arrive within 0 seconds.\n"),
         ],
     )

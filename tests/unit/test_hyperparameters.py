@@ -186,6 +186,7 @@ class TestParse:
         """Their servers split it; nothing else is allowed with it."""
         given = {"num_entity_vectors": "16777216", "vector_dim": "128"}
         assert Hyperparameters.parse(given, any_size=True).num_entity_vectors == 2**24
+        assert Hyperparameters.parse({**given, "_kvstore": "dist_sync"}).num_entity_vectors == 2**24
         with pytest.raises(ClientError, match=r"^Hyperparameter 'vector_dim' must be an integer from 4 to 4096"):
             Hyperparameters.parse({**given, "vector_dim": "4097"}, any_size=True)
 
