@@ -113,7 +113,7 @@ class Transform:
         self.output_dir.mkdir(parents=True, exist_ok=True)
         for source in missing.keys() & empty:
             missing[source].parent.mkdir(parents=True, exist_ok=True)
-            with opened_output(missing[source]):
+            with open_output(missing[source]):
                 pass
         filled = {source: target for source, target in missing.items() if source not in empty}
         failures = self._transform(filled) if filled else {}
