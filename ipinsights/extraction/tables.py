@@ -87,19 +87,20 @@ def _csv_records(rows: _Rows, columns: Columns) -> Iterator[Records]:
 
 def _first_row(rows: _Rows) -> tuple[list[str], Iterator[_Row]]:
     """Return the first row that can be used, [] for none, and those before it: too long ones, then blank ones."""
-    too_long, num_too_long, num_blank = None, 0, 0
+    too_long: _Row = []
+    num_too_long = num_blank = 0
     first: list[str] = []
     for row in rows:
         if isinstance(row, _Malformed):
             if not row.is_too_long:
                 raise ClientError(f"The first row cannot be read as CSV: {row.text!r}.")
-            too_long, num_too_long = too_long or row, num_too_long + 1
+            too_long, num_too_long = row, num_too_long + 1
         elif row:
             first = row
             break
         else:
             num_blank += 1
-    kinds: tuple[tuple[_Row, int], ...] = ((too_long or [], num_too_long), ([], num_blank))
+    kinds: tuple[tuple[_Row, int], ...] = ((too_long, num_too_long), ([], num_blank))
     return first, itertools.chain.from_iterable(itertools.repeat(kind, number) for kind, number in kinds)
 
 
@@ -226,9 +227,15 @@ def read_parquet(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
 def _shown_group(column: Callable[[str], pa.Array | None], names: Sequence[str], place: int) -> str:
     try:
         columns = [(name, column(name)) for name in names[:_COLUMNS_SHOWN]]
-        return ", ".join(f"{name}: {values[place]}" for name, values in columns if values is not None)
+        return ", ".join(
+            f"{name}: {_shown_value(values[place].as_py())}" for name, values in columns if values is not None
+        )
     except (pa.ArrowException, OSError, UnicodeDecodeError):
         return "a damaged record"
+
+
+def _shown_value(value: Any) -> str:
+    return value.decode("utf-8", errors="backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def _arrow_file(stream: IO[bytes]) -> pa.NativeFile:

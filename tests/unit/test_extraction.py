@@ -907,9 +907,10 @@ class TestFiles:
     def test_a_long_document(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
         """JSON over several lines is read up to a limit, which a warning names; what is behind it is not kept."""
         path = bench.put("[\n" + (" " * 1000 + "\n") * 34_000 + "]")
-        with caplog.at_level(logging.WARNING):
-            summary = bench.extract("cloudtrail")
-        assert {reason.name: count for reason, count in summary.skipped.items()} == {"MALFORMED": 2, "BLANK": 34_000}
+        with caplog.at_level(logging.WARNING), pytest.raises(NothingUsableError) as caught:
+            bench.extract("cloudtrail")
+        skipped = caught.value.summary.skipped
+        assert {reason.name: count for reason, count in skipped.items()} == {"MALFORMED": 2, "BLANK": 34_000}
         assert caplog.messages == [
             f"{path}:1: the line is not JSON, and a JSON document over several lines may have at most 33,554,432 bytes."
         ]
