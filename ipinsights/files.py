@@ -1,16 +1,20 @@
 """Files: the one place that writes output atomically, and the one place that opens and unpacks input.
 
 A file is written under a random hidden name in the folder of its target, and renamed when it is complete. So a reader
-never sees half a file, and two writers never share one: the last one to finish wins. Devices and named pipes cannot be
-replaced, and are written directly.
+never sees half a file, and two writers never share one: the last one to finish wins. A hidden file is locked while it
+is written, so that the next process that writes to the folder can remove what a killed one left behind. Devices and
+named pipes cannot be replaced, and are written directly.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import functools
 import gzip
 import io
 import os
+import re
 import stat
 import sys
 import zlib
@@ -37,6 +41,7 @@ __all__ = [
 
 # File systems allow 255 bytes in a name, and a character may take four.
 _KEPT_OF_NAME = 50
+_HIDDEN_NAME = re.compile(r"\..{1,50}\.[0-9a-f]{16}\.partial", re.DOTALL)
 # Names in these folders stand for streams that are open already, whatever they lead to.
 _STREAM_FOLDERS = (Path("/dev"), Path("/dev/fd"), Path("/proc"))
 
@@ -62,9 +67,10 @@ def replacing(target: Path, *, is_durable: bool = False) -> Iterator[IO[bytes]]:
             yield stream
         return
     target = Path(os.path.realpath(target))
-    partial = target.with_name(f".{target.name[:_KEPT_OF_NAME]}.{os.urandom(8).hex()}.partial")
+    _remove_abandoned(target.parent)
+    partial, hidden = _open_hidden(target)
     try:
-        with partial.open("xb") as stream:
+        with hidden as stream:
             yield stream
             if is_durable:
                 stream.flush()
@@ -213,6 +219,34 @@ def _is_stream(path: Path) -> bool:
         return False
     folder = path.absolute().parent
     return not is_regular or folder in _STREAM_FOLDERS or _STREAM_FOLDERS[-1] in folder.parents
+
+
+def _open_hidden(target: Path) -> tuple[Path, IO[bytes]]:
+    """Return path and stream of a new locked file next to the target."""
+    while True:
+        partial = target.with_name(f".{target.name[:_KEPT_OF_NAME]}.{os.urandom(8).hex()}.partial")
+        stream = partial.open("xb")
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Another process may have taken it for abandoned before it was locked.
+        if os.fstat(stream.fileno()).st_nlink > 0:
+            return partial, stream
+        stream.close()
+
+
+@functools.cache
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the hidden files of processes that were killed, once for each folder."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _HIDDEN_NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                _remove_if_unlocked(entry.path)
+
+
+def _remove_if_unlocked(path: str) -> None:
+    with contextlib.suppress(OSError), open(path, "rb") as stream:  # noqa: PTH123 - a path of os.scandir
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(path)  # noqa: PTH108 - the same
 
 
 @contextlib.contextmanager

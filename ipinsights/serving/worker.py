@@ -168,13 +168,11 @@ class Connection(ASGIProtocol):
             self._arrival_timer = None
 
     def _arrival_timeout(self) -> None:
-        """Give up a request that has not arrived: the application answers if it waits for the body."""
+        """Give up a request whose head has not arrived. The application limits the time of bodies."""
         self._arrival_timer = None
-        if self._current_request is not None:
-            self._expire_body()
-        elif self._head_bytes:
+        if self._current_request is None and self._head_bytes:
             self._refuse(408)
-        else:
+        elif self._current_request is None:
             self._close_transport()
 
     def _expire_body(self) -> None:
