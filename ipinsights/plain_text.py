@@ -10,7 +10,8 @@ import re
 
 __all__ = ["html_text", "markdown_text", "one_line", "printable"]
 
-_MARKDOWN = re.compile(r"[\\|\[\]`]")
+# A closing bracket makes a link only in front of one of three characters, so intervals such as [0, 1] stay readable.
+_MARKDOWN = re.compile(r"[\\|`]|\](?=[(\[:])")
 
 
 def printable(text: str, *, kept: str = "\n\t") -> str:
@@ -39,7 +40,7 @@ def markdown_text(value: object) -> str:
     r"""Return a value as text that Markdown shows as it is, on one line.
 
     >>> markdown_text("[a](b) | <i>")
-    '\\[a\\](b) \\| &lt;i>'
+    '[a\\](b) \\| &lt;i>'
     """
     text = printable(str(value), kept="\n").replace("\n", " ").strip()
     return _MARKDOWN.sub(r"\\\g<0>", text).replace("<", "&lt;")

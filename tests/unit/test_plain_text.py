@@ -53,7 +53,7 @@ class TestTexts:
         assert one_line(HOSTILE) == (
             r"\x1b]0;title\x07\x1b[31m\u202e\x9b\u200b<script>alert(1)</script>\r\n[a](javascript:b) `c` | d"
         )
-        assert markdown_text("\x1b[a](b)<i>\n`c`|") == r"\\x1b\[a\](b)&lt;i> \`c\`\|"
+        assert markdown_text("\x1b[a](b)<i>\n`c`|") == r"\\x1b[a\](b)&lt;i> \`c\`\|"
         assert html_text("\x1b<i>&") == r"\x1b&lt;i&gt;&amp;"
 
 
