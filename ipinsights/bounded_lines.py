@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["LONGEST_LINE", "LONGEST_ROW", "LONG_LINE", "WholeLines", "whole_lines"]
+__all__ = ["LONGEST_LINE", "LONGEST_ROW", "LONG_LINE", "LONG_LINE_SHOWN", "WholeLines", "whole_lines"]
 
 LONGEST_LINE = 2**20
 """Bytes that a line may have, its end not counted."""
@@ -21,6 +21,8 @@ LONGEST_ROW = 2**25
 """Bytes that a row of CSV may have over all of its lines."""
 LONG_LINE = b"\xff\xff"
 """Bytes that stand in the place of a longer line."""
+LONG_LINE_SHOWN = f"(a line of more than {LONGEST_LINE:,} bytes)"
+"""What people are shown in its place."""
 
 _BLOCK_BYTES = 4 * 2**20
 
@@ -41,8 +43,11 @@ def whole_lines(
     """
     report = when_long or (lambda _: None)
     number, rest = 1, b""
-    while chunk := stream.read(_BLOCK_BYTES):
+    while chunk := _read_block(stream):
         data = rest + chunk
+        if len(chunk) < _BLOCK_BYTES:  # the last lines, together though the very last may have no end
+            yield _without_long_lines(data, number, longest, report)
+            return
         end = data.rfind(b"\n") + 1
         if end:
             yield _without_long_lines(data[:end], number, longest, report)
@@ -96,6 +101,14 @@ class _WithLineFeeds:
         if self._is_replaced is None:
             self._is_replaced = b"\r" in chunk and b"\n" not in chunk
         return chunk.replace(b"\r", b"\n") if self._is_replaced else chunk
+
+
+def _read_block(stream: IO[bytes]) -> bytes:
+    """Return a block, which is shorter than others only at the end."""
+    block = stream.read(_BLOCK_BYTES)
+    while 0 < len(block) < _BLOCK_BYTES and (more := stream.read(_BLOCK_BYTES - len(block))):
+        block += more
+    return block
 
 
 def _without_long_lines(block: bytes, number: int, longest: int, report: Callable[[int], None]) -> bytes:

@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from ipinsights.bounded_lines import LONG_LINE, LONGEST_LINE, WholeLines
 from ipinsights.errors import ClientError
-from ipinsights.files import read_errors, unpacked
-from ipinsights.ipv4 import explain_ip, is_ip
+from ipinsights.file_kinds import HEAD_BYTES, text_encoding
+from ipinsights.files import beginning, read_errors, unpacked_data
+from ipinsights.ipv4 import BLANKS, explain_ip, is_ip
 from ipinsights.plain_text import one_line
 
 if TYPE_CHECKING:
@@ -35,13 +36,6 @@ MAX_COLUMNS = 256
 TAIL = "\n\r" * 8 + "\n"
 """What both readers put behind a file: blank lines, which count for nothing, unless a quote is open."""
 
-# What files begin with that are no text, or not in UTF-8.
-_OTHER_KINDS = {
-    b"\xff\xfe": "UTF-16 text",
-    b"\xfe\xff": "UTF-16 text",
-    b"PK\x03\x04": "a zip archive or a workbook",
-    b"PAR1": "a Parquet file",
-}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _NUM_SHOWN = 5
 _OTHER_SEPARATORS = {";": "a semicolon", "\t": "a TAB", "|": "a bar", " ": "a space"}
@@ -90,17 +84,17 @@ class Source:
         Raises
         ------
         ClientError
-            It cannot be opened, is a pipe, holds nothing, or is a damaged gzip file.
+            It cannot be opened, is a pipe, holds nothing, is a damaged gzip file, or is not text.
         """
         with read_errors(self.name), self.open_raw() as raw:
             if not raw.seekable():
                 raise ClientError(f"{self.name} is a pipe, and can be read only once: save it to a file first.")
-            begins, size = raw.read(2), raw.seek(0, os.SEEK_END)
+            head, size = raw.read(HEAD_BYTES), raw.seek(0, os.SEEK_END)
             raw.seek(0)
             if size == 0:
                 raise ClientError(f"{self.name} is empty: it must hold at least one row of entity,ip.")
             with _watched(raw, size, self.name, progress=progress) as stream:
-                yield unpacked(stream, begins)
+                yield unpacked_data(stream, head, self.name)[1]
 
 
 def fault_report(sources: Sequence[Source], *, num_columns: int | None, count_all: bool = True) -> str | None:
@@ -142,9 +136,10 @@ def _watched(raw: IO[bytes], size: int, name: str, *, progress: bool) -> context
 
 def _faults(source: Source, num_columns: int | None) -> Iterator[tuple[str, str]]:
     """Give place and reason of every faulty row of a source."""
-    with source.open() as stream:
-        if kind := _other_kind(stream):
-            yield source.name, f"it is {kind}, and must be CSV in UTF-8"
+    with source.open() as opened:
+        head, stream = beginning(opened)
+        if text_encoding(head):
+            yield source.name, "it is UTF-16 text, and must be CSV in UTF-8"
             return
         # Bytes that are no UTF-8 become lone surrogates, which no text has.
         lines = WholeLines(stream)
@@ -160,13 +155,6 @@ def _faults(source: Source, num_columns: int | None) -> Iterator[tuple[str, str]
         text.detach()
     if num_rows == 0:
         yield source.name, "there is no row in it; it must hold at least one row of entity,ip"
-
-
-def _other_kind(stream: IO[bytes]) -> str | None:
-    """Tell what a file is that is no text in UTF-8, by its first bytes."""
-    begins = stream.read(4)
-    stream.seek(0)
-    return next((kind for magic, kind in _OTHER_KINDS.items() if begins.startswith(magic)), None)
 
 
 def _rows(text: IO[str], lines: WholeLines) -> Iterator[tuple[int, list[str] | str]]:
@@ -199,10 +187,17 @@ def _reason(row: list[str], num_columns: int | None) -> str | None:
     if is_ip(row[0]) and not is_ip(row[1]):
         return "the address stands first: it must be the second column"
     if not is_ip(row[1]):
-        return f"{_shown(row[1])} is no IPv4 address: {explain_ip(row[1])}"
+        return _wrong_address(row[1])
     if not all(map(_is_text, row)):
         return "it is not UTF-8 text"
     return None
+
+
+def _wrong_address(field: str) -> str:
+    text = field.strip(BLANKS)
+    if text.startswith('"') and is_ip(text.strip('"')):
+        return "a blank stands before the quote of the address: remove the blank"
+    return f"{_shown(field)} is no IPv4 address: {explain_ip(field)}"
 
 
 def _wrong_columns(row: list[str], num_columns: int | None) -> str:
@@ -210,7 +205,7 @@ def _wrong_columns(row: list[str], num_columns: int | None) -> str:
     wanted += {2: " (entity,ip)"}.get(num_columns or 0, " (entity,ip and others)")
     found = "1 column" if len(row) == 1 else f"{len(row)} columns"
     advice = " (the closing quote of a field may be missing)" if any("\n" in field for field in row) else ""
-    advice += _separator_advice(row) + _time_advice(row, num_columns)
+    advice += _separator_advice(row) + _third_column_advice(row, num_columns)
     return f"a row must have {wanted}, this one has {found}{advice}"
 
 
@@ -222,15 +217,20 @@ def _separator_advice(row: list[str]) -> str:
     return ""
 
 
-def _time_advice(row: list[str], num_columns: int | None) -> str:
-    """Give advice if a third column too many is a time, as ``extract`` writes it."""
-    is_timed = num_columns == 2 and len(row) == 3 and _DATE.match(row[2])  # noqa: PLR2004
-    return ": the third is a time, which `ipinsights split` takes away" if is_timed else ""
+def _third_column_advice(row: list[str], num_columns: int | None) -> str:
+    """Return advice if there is a third column that should not be: a time as of ``extract``, or an index in front."""
+    if num_columns != 2 or len(row) != 3:  # noqa: PLR2004
+        return ""
+    if _DATE.match(row[2]):
+        return ": the third is a time, which `ipinsights split` takes away and `ipinsights score --keep-columns` keeps"
+    if is_ip(row[2]) and not is_ip(row[1]):
+        return ": the address is the third, so an index may be the first. `ipinsights extract` takes --entity 2 --ip 3"
+    return ""
 
 
 def _header_advice(row: list[str] | str, num_rows: int) -> str:
     """Give advice if the first row looks like names of columns: a word, which may hold digits (ipv4), but no host."""
-    if num_rows > 1 or isinstance(row, str) or len(row) < 2 or is_ip(row[0]):  # noqa: PLR2004
+    if num_rows > 1 or isinstance(row, str) or len(row) < 2 or any(map(is_ip, row)):  # noqa: PLR2004
         return ""
     is_name = any(character.isalpha() for character in row[1]) and not any(mark in row[1] for mark in ".:")
     return ". It looks like a header: remove it, the file must have none" if is_name else ""

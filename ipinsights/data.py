@@ -20,9 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from ipinsights.channels import channel_files
 from ipinsights.csv_faults import LONGEST_FIELD, MAX_COLUMNS, TAIL, Source, fault_report
 from ipinsights.entities import hash_entity_column
-from ipinsights.errors import ClientError, RowsError
+from ipinsights.errors import RowsError
 from ipinsights.ipv4 import parse_ips
 from ipinsights.overlap import in_order
 from ipinsights.pages import keep_freed_memory
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Block",
     "Pairs",
-    "channel_files",
     "fingerprint",
     "read_blocks",
     "read_pairs",
@@ -103,37 +103,13 @@ def fingerprint(*arrays: NDArray[Any]) -> str:
     return digest.hexdigest()
 
 
-def channel_files(path: Path) -> list[Path]:
-    """Give the files of a channel: the file itself, or all files below a folder, sorted.
-
-    Names that begin with a dot or an underscore (``_SUCCESS``) are markers of other programs, and left out.
-
-    Raises
-    ------
-    ClientError
-        There is nothing at the path, or no file in the folder.
-    """
-    if not path.exists():
-        raise ClientError(f"There is no file or folder {path}.")
-    if not path.is_dir():
-        return [path]
-    files = sorted(file for file in path.rglob("*") if file.is_file() and not _is_marker(file.relative_to(path)))
-    if not files:
-        raise ClientError(f"The folder {path} holds no file: give it at least one CSV file of entity,ip rows.")
-    return files
-
-
-def _is_marker(file: Path) -> bool:
-    return any(part.startswith((".", "_")) for part in file.parts)
-
-
 def read_pairs(path: Path, *, progress: bool = False) -> Pairs:
     """Read a channel, a CSV file or a folder of them, keeping the order of its rows.
 
     Parameters
     ----------
     path
-        See :func:`channel_files`.
+        See :func:`ipinsights.channels.channel_files`.
     progress
         Show a bar on a terminal.
 

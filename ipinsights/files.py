@@ -1,16 +1,20 @@
-"""Files: the one place that writes output atomically, and the one place that unpacks input.
+"""Files: the one place that writes output atomically, and the one place that opens and unpacks input.
 
 A file is written under a random hidden name in the folder of its target, and renamed when it is complete. So a reader
-never sees half a file, and two writers never share one: the last one to finish wins. Devices and named pipes cannot be
-replaced, and are written directly.
+never sees half a file, and two writers never share one: the last one to finish wins. A hidden file is locked while it
+is written, so that the next process that writes to the folder can remove what a killed one left behind. Devices and
+named pipes cannot be replaced, and are written directly.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import functools
 import gzip
+import io
 import os
-import secrets
+import re
 import stat
 import sys
 import zlib
@@ -18,15 +22,26 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from ipinsights.errors import ClientError, OutputClosedError
+from ipinsights.file_kinds import GZIP_MAGIC, HEAD_BYTES, refuse_other_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["drop_unwritten", "flush_output", "open_output", "read_errors", "replacing", "unpacked", "write_file"]
+__all__ = [
+    "beginning",
+    "drop_unwritten",
+    "flush_output",
+    "open_output",
+    "read_errors",
+    "replacing",
+    "unpacked",
+    "unpacked_data",
+    "write_file",
+]
 
-_GZIP_MAGIC = b"\x1f\x8b"
 # File systems allow 255 bytes in a name, and a character may take four.
 _KEPT_OF_NAME = 50
+_HIDDEN_NAME = re.compile(r"\..{1,50}\.[0-9a-f]{16}\.partial", re.DOTALL)
 # Names in these folders stand for streams that are open already, whatever they lead to.
 _STREAM_FOLDERS = (Path("/dev"), Path("/dev/fd"), Path("/proc"))
 
@@ -52,9 +67,10 @@ def replacing(target: Path, *, is_durable: bool = False) -> Iterator[IO[bytes]]:
             yield stream
         return
     target = Path(os.path.realpath(target))
-    partial = target.with_name(f".{target.name[:_KEPT_OF_NAME]}.{secrets.token_hex(8)}.partial")
+    _remove_abandoned(target.parent)
+    partial, hidden = _open_hidden(target)
     try:
-        with partial.open("xb") as stream:
+        with hidden as stream:
             yield stream
             if is_durable:
                 stream.flush()
@@ -119,7 +135,41 @@ def drop_unwritten(*streams: IO[str] | None) -> None:
 
 def unpacked(stream: IO[bytes], begins: bytes) -> IO[bytes]:
     """Return a stream, through gzip if its first bytes are those of gzip."""
-    return cast("IO[bytes]", gzip.GzipFile(fileobj=stream)) if begins.startswith(_GZIP_MAGIC) else stream
+    return cast("IO[bytes]", gzip.GzipFile(fileobj=stream)) if begins.startswith(GZIP_MAGIC) else stream
+
+
+def beginning(stream: IO[bytes]) -> tuple[bytes, IO[bytes]]:
+    """Return the first bytes of a stream, enough to recognise it, and a stream that still has them."""
+    if isinstance(stream, io.BufferedReader) and stream.seekable():
+        return stream.peek(HEAD_BYTES)[:HEAD_BYTES], stream
+    head = stream.read(HEAD_BYTES)  # a peek into a pipe may show a single byte
+    return head, io.BufferedReader(_Restored(head, stream))
+
+
+def unpacked_data(stream: IO[bytes], head: bytes, name: str, *, parquet: bool = False) -> tuple[bytes, IO[bytes]]:
+    """Return the first bytes of a file's content, and its stream, through gzip where needed.
+
+    Parameters
+    ----------
+    stream
+        At its beginning.
+    head
+        Its first bytes, see :func:`beginning`.
+    name
+        What messages call it.
+    parquet
+        Whether Parquet is what is wanted, instead of text.
+
+    Raises
+    ------
+    ClientError
+        It is neither text nor what is wanted, see :func:`ipinsights.file_kinds.refuse_other_kinds`.
+    """
+    content = unpacked(stream, head)
+    if is_packed := content is not stream:
+        head, content = beginning(content)
+    refuse_other_kinds(head, name, parquet=parquet, unpacked=is_packed)
+    return head, content
 
 
 @contextlib.contextmanager
@@ -139,6 +189,29 @@ def read_errors(name: str) -> Iterator[None]:
         raise ClientError(f"{name} cannot be read: {error.strerror or error}.") from None
 
 
+class _Restored(io.RawIOBase):
+    """A stream whose first bytes were read already, with these bytes in front again."""
+
+    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
+        self._head = head
+        self._rest = rest
+
+    @property
+    def name(self) -> str:
+        return self._rest.name
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # no Buffer before 3.12
+        room = memoryview(buffer)
+        piece = self._head[: len(room)]
+        self._head = self._head[len(piece) :]
+        piece += self._rest.read(len(room) - len(piece))
+        room[: len(piece)] = piece
+        return len(piece)
+
+
 def _is_stream(path: Path) -> bool:
     try:
         is_regular = stat.S_ISREG(path.stat().st_mode)
@@ -146,6 +219,34 @@ def _is_stream(path: Path) -> bool:
         return False
     folder = path.absolute().parent
     return not is_regular or folder in _STREAM_FOLDERS or _STREAM_FOLDERS[-1] in folder.parents
+
+
+def _open_hidden(target: Path) -> tuple[Path, IO[bytes]]:
+    """Return path and stream of a new locked file next to the target."""
+    while True:
+        partial = target.with_name(f".{target.name[:_KEPT_OF_NAME]}.{os.urandom(8).hex()}.partial")
+        stream = partial.open("xb")
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Another process may have taken it for abandoned before it was locked.
+        if os.fstat(stream.fileno()).st_nlink > 0:
+            return partial, stream
+        stream.close()
+
+
+@functools.cache
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the hidden files of processes that were killed, once for each folder."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _HIDDEN_NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                _remove_if_unlocked(entry.path)
+
+
+def _remove_if_unlocked(path: str) -> None:
+    with contextlib.suppress(OSError), open(path, "rb") as stream:  # noqa: PTH123 - a path of os.scandir
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(path)  # noqa: PTH108 - the same
 
 
 @contextlib.contextmanager

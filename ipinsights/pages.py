@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["into_large_pages", "keep_freed_memory"]
+__all__ = ["into_large_pages", "keep_freed_memory", "release_freed_memory"]
 
 # glibc's names for when freed memory goes back to the system, and from what size on it always does (32 MB at the most).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -26,6 +26,13 @@ def keep_freed_memory() -> None:
     if hasattr(libc, "mallopt"):  # musl and macOS have none
         libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
         libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_ARRAY_BYTES)
+
+
+def release_freed_memory() -> None:
+    """Let the C library return freed memory to the system. It takes about a millisecond."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):  # musl and macOS have none
+        libc.malloc_trim(0)
 
 
 def into_large_pages(array: NDArray[np.float32]) -> None:

@@ -6,7 +6,6 @@ and a mark of direction can reorder it. So they are shown as escapes, ``\x1b`` f
 
 from __future__ import annotations
 
-import html
 import re
 
 __all__ = ["html_text", "markdown_text", "one_line", "printable"]
@@ -52,4 +51,6 @@ def html_text(value: object) -> str:
     >>> html_text("<i>")
     '&lt;i&gt;'
     """
+    import html  # a table of all entities comes with it, which few commands need
+
     return html.escape(printable(str(value)))

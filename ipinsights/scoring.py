@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ipinsights.arrow_text import number_texts
+from ipinsights.channels import channel_files
 from ipinsights.csv_output import csv_lines, quoted
 from ipinsights.data import read_blocks
 from ipinsights.files import open_output
@@ -50,7 +51,7 @@ def score_file(
     predictor
         What scores.
     source
-        Headerless CSV, plain or gzip; ``-`` is standard input.
+        Headerless CSV, plain or gzip, or a folder of such files; ``-`` is standard input.
     output
         Written beside and renamed when complete; None is standard output.
     extended
@@ -76,14 +77,24 @@ def score_file(
     keep_freed_memory()
     num_rows = 0
     with _opened_input(source) as given, open_output(output) as stream:
-        name = None if isinstance(given, Path) else "standard input"
-        blocks = read_blocks(given, name=name, num_columns=None if keep_columns else 2, progress=True)
+        blocks = _blocks(given, num_columns=None if keep_columns else 2)
         for part in in_order(lambda block: _scored(predictor, block, threshold, extended=extended), blocks):
             if num_rows == 0:
                 stream.write(part.header)
             stream.write(part.lines)
             num_rows += part.num_rows
     return num_rows
+
+
+def _blocks(given: Path | IO[bytes], num_columns: int | None) -> Iterator[Block]:
+    """Yield the rows of a stream, a file, or the files of a folder, which have as many columns as the first one."""
+    if not isinstance(given, Path):
+        yield from read_blocks(given, name="standard input", num_columns=num_columns, progress=True)
+        return
+    for file in channel_files(given):
+        for block in read_blocks(file, num_columns=num_columns, progress=True):
+            num_columns = len(block.columns)
+            yield block
 
 
 @dataclass(frozen=True)

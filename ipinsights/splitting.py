@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from ipinsights.channels import channel_files
 from ipinsights.csv_output import csv_lines, quoted
-from ipinsights.data import channel_files, read_blocks
+from ipinsights.data import read_blocks
 from ipinsights.errors import ClientError
 from ipinsights.files import open_output
 from ipinsights.ipv4 import format_ips
-from ipinsights.timestamps import format_times, parse_times
+from ipinsights.timestamps import TimeColumn, format_times, parse_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -99,14 +100,17 @@ def read_events(path: Path) -> Events:
 
 
 def _columns(file: Path) -> Iterator[tuple[pa.DictionaryArray, NDArray[np.uint32], NDArray[np.int64]]]:
-    num_rows = 0
+    num_rows, column = 0, TimeColumn()
     for block in read_blocks(file, num_columns=3, progress=True):
-        yield block.columns[0].dictionary_encode(), block.ips, _times(block, file, num_rows)
+        yield block.columns[0].dictionary_encode(), block.ips, _times(block, column, file, num_rows)
         num_rows += len(block)
 
 
-def _times(block: Block, file: Path, num_rows_before: int) -> NDArray[np.int64]:
-    times, timed = parse_times(block.columns[2])
+def _times(block: Block, column: TimeColumn, file: Path, num_rows_before: int) -> NDArray[np.int64]:
+    try:
+        times, timed = column.parse(block.columns[2])
+    except ClientError as error:
+        raise ClientError(f"{file}: {error}") from None
     if not timed.all():
         row = int(timed.argmin())
         raise ClientError(

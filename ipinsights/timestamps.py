@@ -7,18 +7,27 @@ from __future__ import annotations
 
 import functools
 import zoneinfo
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ipinsights.errors import ClientError
+from ipinsights.numeric_times import EARLIEST_YEAR, NumericTimes, latest_time, numbers, zero_padded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["check_zone", "format_times", "localized", "parse_clf_times", "parse_syslog_times", "parse_times"]
+__all__ = [
+    "TimeColumn",
+    "check_zone",
+    "format_times",
+    "localized",
+    "parse_clf_times",
+    "parse_syslog_times",
+    "parse_times",
+]
 
 _SECOND = 1_000_000
 _SECONDS_PER_DAY = 86_400
@@ -29,11 +38,13 @@ _LAST_YEAR = 9999
 _ISO = (
     r"^(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)"
     r"(?:[Tt ](?P<hour>\d\d)(?::(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?)?)?"
-    r" ?(?P<zone>[Zz]|[+-]\d\d(?::?\d\d)?)?)?$"
+    r" ?(?P<zone>[Zz]|UTC|GMT|[+-]\d\d(?::?\d\d)?)?)?$"
 )
-_EPOCH = r"^(?P<whole>\d{9,18}|[1-8]\d{18})(?:\.(?P<fraction>\d{1,9}))?$"
-# Digits that an epoch has in seconds, and how many microseconds its unit is; longer ones count thousandths of it.
-_EPOCH_UNITS = ((11, _SECOND), (14, 1000), (17, 1))
+# Digits alone, as RADIUS, LDAP and ISO 8601's basic format have it.
+_COMPACT = (
+    r"^(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)T?(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)"
+    r"(?:[.,](?P<fraction>\d{1,9}))?(?P<zone>Z|[+-]\d\d(?::?\d\d)?)?$"
+)
 
 
 def check_zone(zone: str) -> None:
@@ -52,39 +63,66 @@ def check_zone(zone: str) -> None:
 
 
 def parse_times(texts: pa.StringArray, *, zone: str = "UTC") -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Read ISO 8601 (RFC 3339, with or without time of day) and seconds, milli-, micro- or nanoseconds since 1970.
+    """Parse a whole column of times, see :class:`TimeColumn`."""
+    return TimeColumn(zone).parse(texts)
+
+
+class TimeColumn:
+    """Parser of the times of one column, block by block.
 
     Parameters
     ----------
-    texts
-        Strings, null for none.
     zone
-        Where a clock stood that does not say its offset.
+        Time zone of clocks that do not state their offset.
     """
-    texts = texts.fill_null("")
-    for sample in (texts[:1], texts):  # Arrow takes long to refuse a column, and refuses it whole
-        try:
-            times = sample.cast(pa.timestamp("us", "UTC"))
-        except pa.ArrowInvalid:
-            return _parse_others(texts, zone)
-    return times.cast(pa.int64()).to_numpy(), np.ones(len(texts), dtype=bool)
+
+    def __init__(self, zone: str = "UTC") -> None:
+        self._zone = zone
+        self._numeric = NumericTimes()
+
+    def parse(self, texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Parse ISO 8601 (RFC 3339, with or without time of day), 20231115102233 and numbers since 1970.
+
+        Parameters
+        ----------
+        texts
+            Strings, null for none.
+
+        Raises
+        ------
+        ClientError
+            Numbers of the column have different units.
+        """
+        texts = texts.fill_null("")
+        for sample in (texts[:1], texts):  # Arrow takes long to refuse a column, and refuses it whole
+            try:
+                times = sample.cast(pa.timestamp("us", "UTC"))
+            except pa.ArrowInvalid:
+                return self._parse_others(texts)
+        return times.cast(pa.int64()).to_numpy(), np.ones(len(texts), dtype=bool)
+
+    def _parse_others(self, texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        times, timed = self._numeric.parse(texts)
+        for parse in (_parse_iso, _parse_compact):
+            if not timed.all():
+                found, is_found = parse(texts, self._zone)
+                times, timed = np.where(is_found, found, times), timed | is_found
+        return times, timed
 
 
-def _parse_others(texts: pa.StringArray, zone: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    times, timed = _parse_epoch(texts)
-    if not timed.all():
-        iso, is_iso = _parse_iso(texts, zone)
-        times, timed = np.where(is_iso, iso, times), timed | is_iso
-    return times, timed
+def _parse_compact(texts: pa.StringArray, zone: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    times, timed = _parse_iso(texts, zone, pattern=_COMPACT)
+    # Most numbers of fourteen digits are not times, and few of those that could be lie in these years.
+    earliest = np.datetime64(str(EARLIEST_YEAR), "us").astype(np.int64)
+    return _zero_unless(timed & (times >= earliest) & (times <= latest_time() * _SECOND), times)
 
 
-def _parse_iso(texts: pa.StringArray, zone: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    parts = pc.extract_regex(texts, _ISO)
+def _parse_iso(texts: pa.StringArray, zone: str, *, pattern: str = _ISO) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    parts = pc.extract_regex(texts, pattern)
     matches = parts.is_valid().to_numpy(zero_copy_only=False)
     year, month, day, hour, minute, second, fraction, offset = parts.flatten()
-    numbers = [_number(column) for column in (year, month, day, hour, minute, second)]
-    time, exists = _assembled(*numbers)
-    time += _number(pc.utf8_slice_codeunits(pc.utf8_rpad(fraction.fill_null(""), 6, padding="0"), 0, 6))
+    time, exists = _assembled(*map(numbers, (year, month, day, hour, minute, second)))
+    time += numbers(zero_padded(fraction, 6))
     says = pc.not_equal(offset.fill_null(""), "").to_numpy(zero_copy_only=False)
     seconds, real = _offset_seconds(offset.fill_null(""))
     time = np.where(says, time - seconds * _SECOND, localized(time, zone))
@@ -93,23 +131,11 @@ def _parse_iso(texts: pa.StringArray, zone: str) -> tuple[NDArray[np.int64], NDA
 
 def _offset_seconds(offsets: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     digits = pc.utf8_rpad(pc.replace_substring_regex(offsets, "[^0-9]", ""), 4, padding="0")
-    value = _number(digits)
+    value = numbers(digits)
     hours, minutes = np.divmod(value, 100)
     sign = np.where(pc.starts_with(offsets, "-").to_numpy(zero_copy_only=False), -1, 1).astype(np.int64)
     seconds: NDArray[np.int64] = sign * (hours * 3600 + minutes * 60)
     return seconds, (hours < 24) & (minutes < 60)  # noqa: PLR2004
-
-
-def _parse_epoch(texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    parts = pc.extract_regex(texts, _EPOCH)
-    matches = parts.is_valid().to_numpy(zero_copy_only=False)
-    whole, fraction = parts.flatten()
-    value, length = _number(whole), pc.utf8_length(whole.fill_null("")).to_numpy()
-    time = value // 1000
-    for longest, microseconds in reversed(_EPOCH_UNITS):
-        time = np.where(length <= longest, value * microseconds, time)
-    micros = _number(pc.utf8_slice_codeunits(pc.utf8_rpad(fraction.fill_null(""), 6, padding="0"), 0, 6))
-    return time + np.where(length <= _EPOCH_UNITS[0][0], micros, 0), matches
 
 
 def parse_clf_times(texts: pa.BinaryArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -233,10 +259,3 @@ def _month(text: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.bool_
     code = text.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
     matches = code[:, None] == _MONTHS
     return matches.argmax(axis=1) + 1, matches.any(axis=1)
-
-
-def _number(digits: Any) -> NDArray[np.int64]:
-    """Give the numbers that texts spell, 0 for an empty text or none."""
-    filled = pc.if_else(pc.equal(digits.fill_null(""), ""), "0", digits.fill_null(""))
-    number: NDArray[np.int64] = filled.cast(pa.int64(), safe=True).to_numpy()
-    return number

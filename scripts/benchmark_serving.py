@@ -292,6 +292,7 @@ def measure_memory(folder: Path) -> None:
         for part in range(8):  # so that every worker looks into every part of the table
             rows.write_text(csv_text([f"user_{part}_{row}" for row in range(200_000)], ips))
             load(url, rows, 8, 2)
+        time.sleep(5)  # the last bodies are answered, and their memory is returned
         size = (folder / artifact.MODEL_FILE).stat().st_size
         pids = re.findall(r"\[(\d+)\] \[INFO\] (?:Starting|Booting)", (folder / "log").read_text())
         resident = sum(proportional_size(int(pid)) for pid in pids)

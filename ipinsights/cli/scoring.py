@@ -15,7 +15,7 @@ __all__ = ["COMMANDS"]
 
 
 @click.command()
-@click.argument("source", metavar="INPUT.csv", type=INPUT)
+@click.argument("source", metavar="INPUT", type=INPUT)
 @MODEL_DIR
 @click.option("-o", "--output", type=FILE, help="Where the scores go; standard output when not given.")
 @click.option("--extended", is_flag=True, help="Add entity_known, probability and, with a threshold, p_value, verdict.")
@@ -30,6 +30,8 @@ def score(
     keep_columns: bool,  # noqa: FBT001
 ) -> None:
     """Score each pair of a CSV: entity,ip,dot_product, a line per input line in the same order.
+
+    INPUT is a file, a folder of files, or - for standard input.
 
     HIGHER MEANS MORE NORMAL. With --extended also entity_known (was it in the training data), probability (sigmoid of
     the score) and, if `ipinsights threshold` stored one, p_value (share of ordinary events that look this odd) and

@@ -59,6 +59,8 @@ _FORMATS = ["apache", "nginx", "sshd", "cloudtrail", "vpcflow", "csv", "jsonl", 
 @click.option("--timestamp", metavar="FIELD", help="Field that holds the time, likewise.")
 @click.option("--no-timestamps", is_flag=True, help="Write entity,ip alone, to train on at once; no time is needed.")
 @click.option("--timezone", default="UTC", show_default=True, help="Of times that do not say theirs.")
+@click.option("--encoding", metavar="NAME", help="Of text that is neither UTF-8 nor UTF-16, for example cp1252.")
+@click.option("--no-header", is_flag=True, help="The first row of CSV is a record; columns are called 1, 2, 3.")
 @click.option("--year", type=int, help="Of a file's first line, for sshd; the file's own time tells when not given.")
 def extract(
     sources: tuple[Path, ...],
@@ -72,6 +74,8 @@ def extract(
     timestamp: str | None,
     no_timestamps: bool,  # noqa: FBT001
     timezone: str,
+    encoding: str | None,
+    no_header: bool,  # noqa: FBT001
     year: int | None,
 ) -> None:
     """Turn log files into rows of entity,ip,timestamp, and say what was skipped and why.
@@ -85,8 +89,21 @@ def extract(
     from ipinsights import extraction
 
     filters = extraction.Filters.parse(path=path, status=status, where=where)
-    columns = extraction.Columns(entity, ip, timestamp, timezone, year, with_times=not no_timestamps)
-    summary = extraction.extract(sources, output, log_format=log_format, columns=columns, filters=filters)
+    columns = extraction.Columns(
+        entity,
+        ip,
+        timestamp,
+        timezone,
+        year,
+        with_times=not no_timestamps,
+        encoding=encoding,
+        has_header=not no_header,
+    )
+    try:
+        summary = extraction.extract(sources, output, log_format=log_format, columns=columns, filters=filters)
+    except extraction.NothingUsableError as error:
+        echo_error(str(error.summary))
+        raise
     echo_error(str(summary))
 
 

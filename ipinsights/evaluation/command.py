@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow.compute as pc
 
 from ipinsights import artifact
-from ipinsights.data import Pairs, channel_files, read_blocks, read_pairs
+from ipinsights.channels import channel_files
+from ipinsights.data import Pairs, read_blocks, read_pairs
 from ipinsights.errors import ClientError
 from ipinsights.evaluation.findings import TestSet
 from ipinsights.evaluation.pages import make_folder, write_pages

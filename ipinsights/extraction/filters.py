@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,9 @@ class Filters:
             if "=" not in text.lstrip("="):
                 raise ClientError(f"--where must be FIELD=VALUE. Got {text!r}.")
         statuses = tuple(code.strip() for code in status.split(",") if code.strip())
+        for code in statuses:
+            if not re.fullmatch("[1-5][0-9]{2}", code):
+                raise ClientError(f"--status must be codes such as 200,302. Got {code!r}.")
         pairs = (text.partition("=") for text in where)
         return cls(path, statuses, tuple((name, value) for name, _, value in pairs))
 

@@ -6,22 +6,23 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from ipinsights.channels import channel_files
 from ipinsights.csv_output import csv_lines, quoted
-from ipinsights.data import channel_files
 from ipinsights.errors import ClientError
 from ipinsights.extraction.documents import read_cloudtrail, read_jsonl
-from ipinsights.extraction.files import STANDARD_INPUT, opened
-from ipinsights.extraction.records import Reason, mask
+from ipinsights.extraction.field_values import address_reasons, ipv4_if_mapped, stand_for_nothing
+from ipinsights.extraction.files import STANDARD_INPUT, check_encoding, opened
+from ipinsights.extraction.records import Reason, decoded
 from ipinsights.extraction.sshd import read_sshd
 from ipinsights.extraction.summary import Summary
 from ipinsights.extraction.tables import read_csv, read_parquet
 from ipinsights.extraction.vpcflow import read_vpcflow
 from ipinsights.extraction.web import read_web
 from ipinsights.files import open_output
-from ipinsights.ipv4 import BLANKS, parse_ips
+from ipinsights.ipv4 import parse_ips
 from ipinsights.timestamps import check_zone, format_times
 
 if TYPE_CHECKING:
@@ -46,9 +47,6 @@ FORMATS = {
 """The readers, by the name of the format."""
 
 _FIXED = ("apache", "nginx", "sshd")
-_NO_USER = ["", "-", '""']
-_IPV6 = "^[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*(?:%.*)?$"
-_MAPPED = "(?i)^::ffff:([0-9.]+)$"
 
 
 def extract(
@@ -72,17 +70,21 @@ def extract(
     Raises
     ------
     ClientError
-        A file cannot be read, a field is not known or cannot be chosen, or every record is malformed.
+        A file cannot be read, or a field is not known or cannot be chosen.
+    NothingUsableError
+        There is no row to write.
     """
     check_zone(columns.zone)
+    if columns.encoding is not None:
+        check_encoding(columns.encoding)
     _refuse_names_if_fixed(columns, log_format)
     summary = Summary()
     with open_output(output) as out:
         for file in _files(sources):
             summary.num_files += 1
             for records in _records(file, log_format, columns):
-                out.write(_usable_lines(records, filters, summary, with_times=columns.with_times))
-        _refuse_if_all_malformed(summary, log_format)
+                out.write(_usable_lines(records, filters, summary, str(file), with_times=columns.with_times))
+        summary.check(log_format, is_fixed=log_format in _FIXED)
     return summary
 
 
@@ -94,7 +96,7 @@ def _refuse_names_if_fixed(columns: Columns, log_format: str) -> None:
 
 
 def _records(file: Path, log_format: str, columns: Columns) -> Iterator[Records]:
-    with opened(file) as stream:
+    with opened(file, parquet=log_format == "parquet", encoding=columns.encoding) as stream:
         try:
             yield from FORMATS[log_format](stream, replace(columns, written=_written(file)))
         except ClientError as error:
@@ -110,32 +112,21 @@ def _files(sources: Sequence[Path]) -> Iterator[Path]:
         yield from [source] if source == STANDARD_INPUT else channel_files(source)
 
 
-def _usable_lines(records: Records, filters: Filters, summary: Summary, *, with_times: bool) -> memoryview:
-    """Give the lines of the records that can be used, and count what becomes of each."""
-    ip = _ipv4_if_mapped(records.ip)
+def _usable_lines(records: Records, filters: Filters, summary: Summary, name: str, *, with_times: bool) -> memoryview:
+    """Return the lines of the records that can be used, and count what becomes of each."""
+    entity, is_escaped = decoded(records.entity)
+    ip = ipv4_if_mapped(records.ip)
     reasons = records.reasons.copy()
-    for wrong, reason in (
-        (~filters.hold(records), Reason.FILTERED),
-        (mask(pc.is_in(records.entity.fill_null(""), pa.array(_NO_USER))), Reason.NO_USER),
-        (mask(pc.match_substring_regex(ip, _IPV6)), Reason.IPV6),
-        (~parse_ips(ip)[1], Reason.NO_ADDRESS),
-        (~records.timed & with_times, Reason.NO_TIME),
-    ):
-        reasons[(reasons == Reason.NONE) & wrong] = reason
+    reasons[(reasons == Reason.NONE) & ~filters.hold(records)] = Reason.FILTERED
+    reasons[(reasons == Reason.NONE) & stand_for_nothing(entity)] = Reason.NO_USER
+    not_parsed = (reasons == Reason.NONE) & ~parse_ips(ip)[1]
+    reasons[not_parsed] = address_reasons(ip.filter(pa.array(not_parsed)))
+    reasons[(reasons == Reason.NONE) & ~records.timed & with_times] = Reason.NO_TIME
     used = reasons == Reason.NONE
     times = records.times[used & with_times]
     summary.count(reasons, times)
-    fields = [quoted(records.entity.filter(pa.array(used))), ip.filter(pa.array(used))]
+    summary.keep_examples(reasons, name, records.shown)
+    summary.num_escaped += int(np.count_nonzero(is_escaped & used))
+    summary.known_fields = records.known_fields
+    fields = [quoted(entity.filter(pa.array(used))), ip.filter(pa.array(used))]
     return csv_lines([*fields, format_times(times)] if with_times else fields)
-
-
-def _ipv4_if_mapped(texts: pa.StringArray) -> pa.StringArray:
-    """Give addresses without blanks around them, and ``::ffff:192.0.2.1``, IPv4 on a socket of both, as IPv4."""
-    return pc.replace_substring_regex(pc.ascii_trim(texts.fill_null(""), BLANKS), _MAPPED, r"\1")
-
-
-def _refuse_if_all_malformed(summary: Summary, log_format: str) -> None:
-    if summary.num_records and summary.skipped[Reason.MALFORMED] == summary.num_records:
-        raise ClientError(
-            f"None of the {summary.num_records} records is in the format {log_format}. See --format for the others."
-        )

@@ -11,12 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ipinsights.bounded_lines import LONG_LINE, LONG_LINE_SHOWN
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-__all__ = ["Columns", "Reason", "Records", "as_text", "blank_or_none", "mask", "timeless"]
+__all__ = ["Columns", "Reason", "Records", "as_text", "blank_or_none", "decoded", "line_text", "mask", "timeless"]
 
 
 class Reason(enum.IntEnum):
@@ -30,7 +32,11 @@ class Reason(enum.IntEnum):
     NO_USER = 5
     IPV6 = 6
     NO_ADDRESS = 7
-    NO_TIME = 8
+    PORT = 8
+    SEVERAL = 9
+    HOST_NAME = 10
+    BAD_ADDRESS = 11
+    NO_TIME = 12
 
 
 @dataclass(frozen=True)
@@ -39,8 +45,10 @@ class Records:
 
     Attributes
     ----------
-    entity, ip
-        Text as it stands in the log, null or "" or "-" for none, shape (n,) each.
+    entity
+        Text or bytes as they stand in the log, null for none, shape (n,).
+    ip
+        Text likewise.
     times
         Microseconds since 1970 in UTC, shape (n,).
     timed
@@ -52,15 +60,18 @@ class Records:
     field
         Gives a further field as text by its name, shape (n,), null where a record has none; None if there is no such
         field in this format.
+    shown
+        Returns a record as people know it, by its place.
     """
 
-    entity: pa.StringArray
+    entity: pa.StringArray | pa.BinaryArray
     ip: pa.StringArray
     times: NDArray[np.int64]
     timed: NDArray[np.bool_]
     reasons: NDArray[np.uint8]
     known_fields: str
     field: Callable[[str], pa.StringArray | None]
+    shown: Callable[[int], str]
 
     def __len__(self) -> int:
         return len(self.reasons)
@@ -82,6 +93,10 @@ class Columns:
         Day on which the file was last written to.
     with_times
         Whether times are wanted; a record then needs one.
+    encoding
+        Name of the encoding of text; None for UTF-8, or whatever the first bytes of a file show.
+    has_header
+        Whether the first row of CSV may be a header; one with an address in it never is.
     """
 
     entity: str | None = None
@@ -91,15 +106,34 @@ class Columns:
     year: int | None = None
     written: date = date.max
     with_times: bool = True
+    encoding: str | None = None
+    has_header: bool = True
 
 
 def as_text(column: pa.Array) -> pa.StringArray:
-    r"""Give bytes as text; what is no UTF-8 becomes ``\xff`` and the like, as Apache writes it itself."""
+    r"""Return bytes as text; what is not UTF-8 becomes ``\xff`` and the like, as Apache writes it itself."""
+    return decoded(column)[0]
+
+
+def decoded(column: pa.Array) -> tuple[pa.StringArray, NDArray[np.bool_]]:
+    """Return bytes as text, (n,), and which of them are not UTF-8, (n,)."""
     try:
-        return column.cast(pa.string())
+        return column.cast(pa.string()), np.zeros(len(column), dtype=bool)
     except pa.ArrowInvalid:
-        texts = (None if raw is None else raw.decode("utf-8", errors="backslashreplace") for raw in column.to_pylist())
-        return pa.array(texts, pa.string())
+        values = column.to_pylist()
+        texts = [None if raw is None else raw.decode("utf-8", errors="backslashreplace") for raw in values]
+        is_escaped = [text is not None and text.encode() != raw for text, raw in zip(texts, values, strict=True)]
+        return pa.array(texts, pa.string()), np.array(is_escaped, dtype=bool)
+
+
+def line_text(lines: pa.BinaryArray) -> Callable[[int], str]:
+    """Return a function from a place to its line as text."""
+
+    def shown(place: int) -> str:
+        line: bytes = lines[place].as_py()
+        return LONG_LINE_SHOWN if line == LONG_LINE else line.decode("utf-8", errors="backslashreplace")
+
+    return shown
 
 
 def blank_or_none(lines: pa.BinaryArray) -> NDArray[np.uint8]:

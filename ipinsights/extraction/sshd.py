@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ipinsights.errors import ClientError
 from ipinsights.extraction.files import line_blocks
-from ipinsights.extraction.records import Reason, Records, as_text, blank_or_none, mask
+from ipinsights.extraction.records import Reason, Records, as_text, blank_or_none, line_text, mask
 from ipinsights.timestamps import parse_syslog_times, parse_times
 
 if TYPE_CHECKING:
@@ -26,19 +27,29 @@ if TYPE_CHECKING:
 
 __all__ = ["read_sshd"]
 
-_OLD_TIME = r"[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}"
-_NEW_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.,]+(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
+_CLOCK = r"[0-9]{2}:[0-9]{2}:[0-9]{2}"
+_OLD_TIME = rf"[A-Z][a-z]{{2}} [ 0-9]?[0-9] {_CLOCK}(?:\.[0-9]{{1,9}})?"
+_OFFSET = r"(?: ?(?:Z|UTC|[+-][0-9]{2}:?[0-9]{2}))?"
+_NEW_TIME = rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ]{_CLOCK}(?:[.,][0-9]{{1,9}})?{_OFFSET}"
+_WEEKDAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) "
 _LINE = (
-    rf"^(?:<[0-9]{{1,3}}>(?:1 )?)?(?P<time>{_OLD_TIME}|{_NEW_TIME}) (?P<host>[^ ]+) "
+    rf"^(?:<[0-9]{{1,3}}>(?:1 )?)?(?:{_WEEKDAY})?(?P<time>{_OLD_TIME}|{_NEW_TIME}) (?P<host>[^ ]+) "
     r"(?P<program>[^ :\[]+)(?:\[[0-9]+\])?(?:: | (?:[0-9]+|-) (?:[^ ]+) (?:-|\[.*?\]) )?(?P<message>(?s:.*))$"
 )
 _PROGRAMS = [b"sshd", b"sshd-session", b"sshd-auth"]
-# A name may be anything, " from 192.0.2.1 port 22 ssh2" too: the last such words are the server's own.
+# The server writes " from ADDRESS port N ssh2" behind the name, and then nothing, or a colon and what the client showed
+# (a key, the identity in a certificate). Both the name of an unknown user and what was shown are the client's, and may
+# hold such words again. So the server's own are the first that end as the server ends them.
 _RESULT = (
-    r"^(?:message repeated [0-9]+ times: \[ )?(?P<event>Accepted|Failed) (?P<method>[^ ]+) for "
-    r"(?P<invalid>invalid user )?(?P<user>.*) from (?P<ip>[^ ]+) port [0-9]+(?: ssh2)?(?::? .*)?\]?$"
+    r"^(?:\[ID [0-9]+ [a-z0-9.]+\] )?(?:message repeated [0-9]+ times: \[ )?"
+    r"(?P<event>Accepted|Failed) (?P<method>[^ ]+) for (?P<invalid>invalid user )?"
+    r"(?P<user>.*?) from (?P<ip>[^ ]+) port [0-9]+(?: ssh2)?(?:: .*)?(?: \[preauth\])?\]?$"
 )
 _FIELDS = ("event", "method", "host", "invalid_user")
+# A result in a line whose front is not known, which must not be lost among the lines about something else.
+_MISSED = r" sshd[^ ]*: (?:.* )?(?:Accepted|Failed) [^ ]+ for .* from [^ ]+ port [0-9]+"
+_CLOCK_PLACE, _FRACTION_PLACE = (0, 15), (16, 22)
+_LONGEST_WITHOUT_LEAP_YEAR = 9
 _KNOWN_FIELDS = f"The fields are {', '.join(_FIELDS)}."
 
 
@@ -57,9 +68,11 @@ def _records(lines: pa.BinaryArray, clock: _Clock) -> Records:
     reasons = blank_or_none(lines)
     reasons[(reasons == Reason.NONE) & mask(line.is_null())] = Reason.MALFORMED
     reasons[(reasons == Reason.NONE) & mask(event.is_null())] = Reason.OTHER
+    is_missed = pc.match_substring_regex(lines.filter(pa.array(reasons == Reason.OTHER)), _MISSED)
+    reasons[np.flatnonzero(reasons == Reason.OTHER)[mask(is_missed)]] = Reason.MALFORMED
     named = pc.if_else(pc.equal(invalid, b"invalid user "), "yes", "no")
     fields = dict(zip(_FIELDS, (as_text(event), as_text(method), as_text(host), named), strict=True))
-    return Records(as_text(user), as_text(ip), *clock.read(as_text(time)), reasons, _KNOWN_FIELDS, fields.get)
+    return Records(user, as_text(ip), *clock.read(as_text(time)), reasons, _KNOWN_FIELDS, fields.get, line_text(lines))
 
 
 class _Clock:
@@ -70,6 +83,7 @@ class _Clock:
         self._year = columns.year
         self._written = columns.written
         self._month = 0
+        self._is_guess = False
 
     def read(self, texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Give the times of some lines, null for none, and whether they are some."""
@@ -83,13 +97,31 @@ class _Clock:
         return times, timed
 
     def _read_old(self, texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        year = self._first_year(texts) if self._year is None else self._year
-        times, timed, self._year, self._month = parse_syslog_times(texts, year=year, after=self._month, zone=self._zone)
-        return times, timed
+        texts = pc.replace_substring_regex(texts, "^([A-Z][a-z]{2}) ([0-9]) ", r"\1  \2 ")
+        clocks, fractions = (pc.utf8_slice_codeunits(texts, *place) for place in (_CLOCK_PLACE, _FRACTION_PLACE))
+        year = self._first_year(clocks) if self._year is None else self._year
+        times, timed, self._year, self._month = parse_syslog_times(
+            clocks, year=year, after=self._month, zone=self._zone
+        )
+        if self._is_guess and (_is_leap_day(clocks) & ~timed).any():
+            raise ClientError("The log has a 29th of February that its year has not. Name the year with --year.")
+        micros = pc.utf8_rpad(fractions, 6, padding="0").cast(pa.int64()).to_numpy()
+        return np.where(timed, times + micros, 0), timed
 
-    def _first_year(self, texts: pa.StringArray) -> int:
-        """Give the last year in which the first line can have been written by the day of the file's last."""
-        year = self._written.year
-        times, _, *_ = parse_syslog_times(texts[:1], year=year)
+    def _first_year(self, clocks: pa.StringArray) -> int:
+        """Return the last year in which the first line can have been written by the day of the file's last.
+
+        If there is a 29th of February, it must exist, too.
+        """
+        self._is_guess = True
+        latest = self._written.year
+        times, _, *_ = parse_syslog_times(clocks[:1], year=latest)
         tomorrow = np.datetime64(self._written) + np.timedelta64(1, "D")
-        return year - int(np.datetime64(int(times[0]), "us").astype("datetime64[D]") > tomorrow)
+        latest -= int(np.datetime64(int(times[0]), "us").astype("datetime64[D]") > tomorrow)
+        leap_days = _is_leap_day(clocks)
+        years = range(latest, latest - _LONGEST_WITHOUT_LEAP_YEAR, -1) if leap_days.any() else [latest]
+        return next((year for year in years if parse_syslog_times(clocks, year=year)[1][leap_days].all()), latest)
+
+
+def _is_leap_day(clocks: pa.StringArray) -> NDArray[np.bool_]:
+    return mask(pc.starts_with(clocks, "Feb 29 "))

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ipinsights.errors import ClientError
 from ipinsights.extraction.records import Reason
 from ipinsights.timestamps import format_times
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
-__all__ = ["Summary"]
+__all__ = ["NothingUsableError", "Summary"]
 
 _LABELS = {
     Reason.BLANK: "blank",
@@ -24,9 +27,31 @@ _LABELS = {
     Reason.FILTERED: "filtered out",
     Reason.NO_USER: "no entity",
     Reason.IPV6: "IPv6, set aside",
-    Reason.NO_ADDRESS: "no address (a name, a service or nothing)",
+    Reason.NO_ADDRESS: "no address: the field is empty or missing",
+    Reason.PORT: "no address: a port stands behind it",
+    Reason.SEVERAL: "no address: a list of several",
+    Reason.HOST_NAME: "no address: a name or a service",
+    Reason.BAD_ADDRESS: "no address: something else",
     Reason.NO_TIME: "no time, or none that can be read",
 }
+_ADDRESS_REASONS = {Reason.NO_ADDRESS, Reason.PORT, Reason.SEVERAL, Reason.HOST_NAME, Reason.BAD_ADDRESS}
+# Records that ought to be usable. Others are left out of every log.
+_FAULTS = {Reason.MALFORMED, Reason.NO_TIME, *_ADDRESS_REASONS}
+_LONGEST_EXAMPLE = 200
+
+
+class NothingUsableError(ClientError):
+    """No record of any file gives a row.
+
+    Attributes
+    ----------
+    summary
+        What became of the records. It may show one of them for each reason.
+    """
+
+    def __init__(self, message: str, summary: Summary) -> None:
+        super().__init__(message)
+        self.summary = summary
 
 
 @dataclass
@@ -39,6 +64,12 @@ class Summary:
         Counts; every record is either written or counted in ``skipped``.
     skipped
         Number of records by reason.
+    examples
+        One record by reason, escaped, behind the name of its file. For the person who gave the files only.
+    num_escaped
+        Number of written entities that are not UTF-8.
+    known_fields
+        Sentence that names the fields of the last records.
     first, last
         Earliest and latest time written, in microseconds since 1970.
     """
@@ -47,6 +78,9 @@ class Summary:
     num_records: int = 0
     num_written: int = 0
     skipped: Counter[Reason] = field(default_factory=Counter)
+    examples: dict[Reason, str] = field(default_factory=dict)
+    num_escaped: int = 0
+    known_fields: str = ""
     first: int | None = None
     last: int | None = None
 
@@ -61,16 +95,115 @@ class Summary:
             self.first = min(int(times.min()), self.first if self.first is not None else sys.maxsize)
             self.last = max(int(times.max()), self.last if self.last is not None else -sys.maxsize)
 
+    def keep_examples(self, reasons: NDArray[np.uint8], name: str, shown: Callable[[int], str]) -> None:
+        """Keep the first record of each reason, given the file's name and a function from a place to its text."""
+        for reason in map(Reason, np.unique(reasons).tolist()):
+            if reason not in (Reason.NONE, Reason.BLANK) and reason not in self.examples:
+                self.examples[reason] = f"{name}: {_escaped(shown(int(np.argmax(reasons == reason))))}"
+
+    def check(self, log_format: str, *, is_fixed: bool) -> None:
+        """Raise an error if no row was written, with the most frequent reason and what would help.
+
+        Raises
+        ------
+        NothingUsableError
+            There is no row.
+        """
+        if self.num_written:
+            return
+        reasons = Counter({reason: number for reason, number in self.skipped.items() if reason is not Reason.BLANK})
+        if not reasons:
+            raise NothingUsableError(
+                f"No row was written: there is no record in {_number(self.num_files, 'file')}.", self
+            )
+        reason = reasons.most_common(1)[0][0]
+        if reason is Reason.MALFORMED and reasons.total() == reasons[reason]:
+            why = f"None of the {self.num_records} records is in the format {log_format}."
+            raise NothingUsableError(f"{why} {_FORMAT_CURES.get(log_format, _FORMAT_CURE)}", self)
+        cure = _FIXED_CURES.get(reason, "") if is_fixed else _CURES[reason] + _continued(self.known_fields)
+        raise NothingUsableError(f"No row was written: {_WHY[reason]}. {cure}".rstrip(), self)
+
     def __str__(self) -> str:
-        """Say it in lines for people."""
-        records = "record" if self.num_records == 1 else "records"
-        files = "file" if self.num_files == 1 else "files"
-        lines = [f"{self.num_records:,} {records} in {self.num_files:,} {files}: {self.num_written:,} written, "
-                 f"{sum(self.skipped.values()):,} skipped."]  # fmt: skip
-        lines += [
-            f"  {self.skipped[reason]:>14,}  {label}" for reason, label in _LABELS.items() if self.skipped[reason]
-        ]
-        if self.first is not None:
-            first, last = format_times(np.array([self.first, self.last])).to_pylist()
-            lines.append(f"Written: from {first} to {last}.")
-        return "\n".join(lines)
+        """Return lines for people."""
+        lines = [f"{_number(self.num_records, 'record')} in {_number(self.num_files, 'file')}: {self.num_written:,} "
+                 f"written, {sum(self.skipped.values()):,} skipped."]  # fmt: skip
+        for reason, label in _LABELS.items():
+            if self.skipped[reason]:
+                lines.append(f"  {self.skipped[reason]:>14,}  {label}")
+                if reason in self.examples and (reason in _FAULTS or not self.num_written):
+                    lines.append(f"  {'':>14}  for example {self.examples[reason]}")
+        return "\n".join([*lines, *self._warnings(), *self._period()])
+
+    def _warnings(self) -> list[str]:
+        num_faulty = sum(self.skipped[reason] for reason in _FAULTS)
+        warnings = []
+        if num_faulty and self.num_written:
+            share = 100 * num_faulty / self.num_records
+            warnings.append(
+                f"Warning: {num_faulty:,} of {_number(self.num_records, 'record')} ({share:.3g}%) cannot be used."
+            )
+        if self.num_escaped:
+            entities = _number(self.num_escaped, "entity", "entities")
+            warnings.append(
+                f"Warning: {entities} with bytes that are not UTF-8, written as escapes. Name the encoding with "
+                "--encoding, for example cp1252."
+            )
+        return warnings
+
+    def _period(self) -> list[str]:
+        if self.first is None:
+            return []
+        first, last = format_times(np.array([self.first, self.last])).to_pylist()
+        return [f"Written: from {first} to {last}."]
+
+
+_WHY = {
+    Reason.MALFORMED: "most records are not of this format",
+    Reason.OTHER: "the records are about something else",
+    Reason.FILTERED: "no record passes --path, --status and --where",
+    Reason.NO_USER: "most records name no entity",
+    Reason.IPV6: "the addresses are IPv6, which the model does not know",
+    Reason.NO_ADDRESS: "most records have no address",
+    Reason.PORT: "a port stands behind the addresses",
+    Reason.SEVERAL: "lists of addresses stand where one address must",
+    Reason.HOST_NAME: "names stand where addresses must",
+    Reason.BAD_ADDRESS: "most records have no address",
+    Reason.NO_TIME: "most records have no time that can be read",
+}
+_OTHER_IP = "Name the field of the address with --ip"
+_CURES = {
+    Reason.MALFORMED: "See --format for the formats",
+    Reason.OTHER: "See --format for the formats",
+    Reason.FILTERED: "Choose other values",
+    Reason.NO_USER: "Name the field of the entity with --entity",
+    Reason.IPV6: _OTHER_IP,
+    **dict.fromkeys(_ADDRESS_REASONS, _OTHER_IP),
+    Reason.NO_TIME: "Name the field of the time with --timestamp, or leave times out with --no-timestamps",
+}
+# For formats with fixed places, in which no field can be named.
+_FIXED_CURES = {
+    Reason.MALFORMED: "See --format for the formats.",
+    Reason.OTHER: "See --format for the formats.",
+    Reason.FILTERED: "Choose other values.",
+    Reason.NO_TIME: "Leave times out with --no-timestamps.",
+}
+_FORMAT_CURE = "See --format for the others."
+_FORMAT_CURES = {
+    "vpcflow": "A flow log with other fields than the default ones needs its header, with their names, in front.",
+    "csv": "Each row must have as many fields as the first. See --format for other formats.",
+}
+
+
+def _continued(sentence: str) -> str:
+    """Return a sentence as the end of another one."""
+    return f": {sentence[0].lower()}{sentence[1:]}" if sentence else "."
+
+
+def _number(number: int, singular: str, plural: str | None = None) -> str:
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def _escaped(text: str) -> str:
+    """Return a text in quotes and cut, without any character that a terminal would obey."""
+    escaped = repr(text[:_LONGEST_EXAMPLE])
+    return escaped if len(text) <= _LONGEST_EXAMPLE else f"{escaped[:-1]}...{escaped[-1]}"

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
+import functools
 import io
 import ipaddress
 import itertools
-import re
 import textwrap
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from ipinsights.bounded_lines import LONG_LINE, WholeLines
+from ipinsights.bounded_lines import LONG_LINE, LONG_LINE_SHOWN, WholeLines
 from ipinsights.errors import ClientError
+from ipinsights.extraction.csv_dialect import Dialect
 from ipinsights.extraction.files import warning_of
 from ipinsights.extraction.records import Reason, Records, as_text, mask, timeless
-from ipinsights.timestamps import localized, parse_times
+from ipinsights.timestamps import TimeColumn, localized
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -32,54 +33,75 @@ if TYPE_CHECKING:
 __all__ = ["read_csv", "read_parquet"]
 
 _BATCH = 100_000
+_COPIED_BYTES = 4 * 2**20
 _LONGEST_SHOWN = 200
-_SEPARATORS = ",;\t| "
-_LONG_LINE = LONG_LINE.decode(errors="backslashreplace")
+_SAMPLE_CHARACTERS = 2**16
+_COLUMNS_SHOWN = 8
+_MARK = "\ufeff"
+_LONG_LINE = LONG_LINE.decode(errors="surrogateescape")
+# What csv.Error says of a row that is too long to be a header.
+_TOO_LONG = ("field larger than", "a row has more than")
 
 
 def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
-    """Give the records of CSV (RFC 4180), by the names in its header: entity, ip and timestamp.
+    """Yield the records of CSV (RFC 4180), by the names in its header: entity, ip and timestamp.
 
-    A first row with an address in it is no header; the columns are then called 1, 2, 3, and are taken in this order.
-    Spreadsheets are met half way: the separator is the first of comma, semicolon, TAB, bar and blank that the first
-    line has outside of quotes, and the text is UTF-8 or, where its first bytes say so, UTF-16.
+    A first row with an address in it is not a header. The columns are then called 1, 2, 3, and are taken in this order.
+    What spreadsheets and Spark write is read, too, see :class:`ipinsights.extraction.csv_dialect.Dialect`.
 
-    A record of another width than the first is malformed; it counts as many times as it has lines.
+    A record of another width than the first is malformed; it counts as many times as it has lines. Blank rows, and rows
+    that are too long, may stand before the first.
 
     Raises
     ------
     ClientError
-        The header has no column of a name that is needed.
+        The first row cannot be read, or the header has no column of a name that is needed.
     """
-    lines = WholeLines(stream, when_long=warning_of(stream))
-    text = io.TextIOWrapper(cast("IO[bytes]", lines), encoding=_encoding(stream), errors="backslashreplace", newline="")
+    whole = WholeLines(stream, when_long=warning_of(stream))
+    text = io.TextIOWrapper(cast("IO[bytes]", whole), encoding="utf-8-sig", errors="surrogateescape", newline="")
     try:
-        line = text.readline()
-        given = itertools.chain([line] if line else [], text)
-        reader = csv.reader(given, delimiter=_separator(line), skipinitialspace=True)
-        first, before = _first_row(_rows(reader, None, lines))
-        rows, header = _rows(reader, len(first), lines), [name.strip() for name in first]
-        if any(map(_is_address, header)):
-            rows, header = itertools.chain([first], rows), [str(place + 1) for place in range(len(first))]
-            names = columns.entity or "1", columns.ip or "2", columns.timestamp or "3"
-            columns = replace(columns, entity=names[0], ip=names[1], timestamp=names[2])
-        rows = itertools.chain(before, rows)
-        if not first:  # nothing can be used, and every line is counted
-            header = [columns.entity or "entity", columns.ip or "ip", columns.timestamp or "timestamp"]
-        while batch := list(itertools.islice(rows, _BATCH)):
-            yield _records(_column_reader(batch, header), columns, _csv_reasons(batch), header)
+        sample = text.readlines(_SAMPLE_CHARACTERS)
+        dialect = Dialect.of(sample)
+        lines = _Lines(itertools.chain(sample[dialect.is_stated :], text))
+        yield from _csv_records(_Rows(dialect.reader(lines), lines, whole, dialect.separator), columns)
     finally:
         text.detach()  # the stream is not ours to close
 
 
-def _encoding(stream: IO[bytes]) -> str:
-    begins = cast("io.BufferedReader", stream).peek(2)[:2]
-    return "utf-16" if begins in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+def _csv_records(rows: _Rows, columns: Columns) -> Iterator[Records]:
+    first, before = _first_row(rows)
+    rows.width = len(first)
+    header, unread = [name.strip() for name in first], []
+    if not first:  # nothing can be used, and every line is counted
+        header = [columns.entity or "entity", columns.ip or "ip", columns.timestamp or "timestamp"]
+    elif not columns.has_header or any(map(_is_address, header)):
+        header, unread = [str(place + 1) for place in range(len(first))], [first]
+        names = columns.entity or "1", columns.ip or "2", columns.timestamp or "3"
+        columns = replace(columns, entity=names[0], ip=names[1], timestamp=names[2])
+    time, iterator = TimeColumn(columns.zone), itertools.chain(before, unread, rows)
+    cure = "" if unread else " or use --no-header if the first row is not a header"
+    while batch := list(itertools.islice(iterator, _BATCH)):
+        shown = functools.partial(_shown_row, batch, rows)
+        yield _records(_column_reader(batch, header), columns, _csv_reasons(batch), header, time, shown, cure=cure)
 
 
-def _separator(line: str) -> str:
-    unquoted = re.sub('"[^"]*"', "", line)
-    return next((separator for separator in _SEPARATORS if separator in unquoted), ",")
+def _first_row(rows: _Rows) -> tuple[list[str], Iterator[_Row]]:
+    """Return the first row that can be used, [] for none, and those before it: too long ones, then blank ones."""
+    too_long: _Row = []
+    num_too_long = num_blank = 0
+    first: list[str] = []
+    for row in rows:
+        if isinstance(row, _Malformed):
+            if not row.is_too_long:
+                raise ClientError(f"The first row cannot be read as CSV: {row.text!r}.")
+            too_long, num_too_long = row, num_too_long + 1
+        elif row:
+            first = row
+            break
+        else:
+            num_blank += 1
+    kinds: tuple[tuple[_Row, int], ...] = ((too_long, num_too_long), ([], num_blank))
+    return first, itertools.chain.from_iterable(itertools.repeat(kind, number) for kind, number in kinds)
 
 
 def _is_address(field: str) -> bool:
@@ -90,48 +112,94 @@ def _is_address(field: str) -> bool:
     return True
 
 
-def _rows(reader: Any, width: int | None, lines: WholeLines) -> Iterator[list[str] | None]:
-    """Give the rows of a file, empty ones for blank lines; for one that cannot be used None, once for each line."""
-    while True:
-        line = reader.line_num
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            row = None
-        lines.begin_row()
-        if row is not None and row != [_LONG_LINE] and (len(row) in (0, width) or width is None):
-            yield row
-        else:
-            yield from itertools.repeat(None, max(reader.line_num - line, 1))
+class _Lines:
+    """Lines of a text, the last one of which is remembered."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+        self.last = ""
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        if line.startswith(_MARK):  # of a file that was put behind another one
+            line = line.removeprefix(_MARK)
+        self.last = line
+        return line
 
 
-def _first_row(rows: Iterator[list[str] | None]) -> tuple[list[str], Iterator[list[str] | None]]:
-    """Return the first row that can be used, [] for none, and those before it: unusable ones, then blank ones."""
-    num_unusable = num_blank = 0
-    for row in rows:
-        if row:
-            break
-        num_unusable += row is None
-        num_blank += row is not None
-    else:
-        row = []
-    kinds: tuple[tuple[list[str] | None, int], ...] = ((None, num_unusable), ([], num_blank))
-    return row, itertools.chain.from_iterable(itertools.repeat(kind, number) for kind, number in kinds)
+@dataclass(frozen=True)
+class _Malformed:
+    """A row that cannot be used, as text. It is false, like a blank row."""
+
+    text: str
+    is_too_long: bool = False
+
+    def __bool__(self) -> bool:
+        return False
 
 
-def _csv_reasons(rows: Sequence[list[str] | None]) -> NDArray[np.uint8]:
-    reasons = (Reason.MALFORMED if row is None else Reason.NONE if row else Reason.BLANK for row in rows)
+_Row = list[str] | _Malformed
+
+
+class _Rows:
+    """Rows of a file, empty ones for blank lines. One that cannot be used comes once for each of its lines."""
+
+    def __init__(self, reader: Any, lines: _Lines, whole: WholeLines, separator: str) -> None:
+        self._reader = reader
+        self._lines = lines
+        self._whole = whole
+        self.separator = separator
+        self.width: int | None = None
+
+    def __iter__(self) -> Iterator[_Row]:
+        reader = self._reader
+        while True:
+            before = reader.line_num
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                text = self._lines.last[:_LONGEST_SHOWN].rstrip("\r\n")
+                row = _Malformed(text, is_too_long=str(error).startswith(_TOO_LONG))
+            self._whole.begin_row()
+            if row == [_LONG_LINE]:
+                row = _Malformed(LONG_LINE_SHOWN, is_too_long=True)
+            elif row and self.width not in (None, len(row)):
+                text = self.separator.join(row)[:_LONGEST_SHOWN]
+                row = _Malformed(f"{text} ({_number_of_fields(row)}, the first row has {self.width})")
+            yield from [row] if isinstance(row, list) else [row] * max(reader.line_num - before, 1)
+
+
+def _number_of_fields(row: list[str]) -> str:
+    return "1 field" if len(row) == 1 else f"{len(row)} fields"
+
+
+def _shown_row(batch: Sequence[_Row], rows: _Rows, place: int) -> str:
+    row = batch[place]
+    text = row.text if isinstance(row, _Malformed) else rows.separator.join(row)
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _csv_reasons(rows: Sequence[_Row]) -> NDArray[np.uint8]:
+    reasons = (Reason.NONE if row else Reason.BLANK if isinstance(row, list) else Reason.MALFORMED for row in rows)
     return np.fromiter(reasons, dtype=np.uint8, count=len(rows))
 
 
-def _column_reader(rows: Sequence[list[str] | None], header: Sequence[str]) -> Callable[[str], pa.StringArray | None]:
-    def column(name: str) -> pa.StringArray | None:
+def _column_reader(rows: Sequence[_Row], header: Sequence[str]) -> Callable[[str], pa.Array | None]:
+    def column(name: str) -> pa.Array | None:
         if name not in header:
             return None
         place = header.index(name)
-        return pa.array([row[place] if row else None for row in rows], pa.string())
+        values = [row[place] if row else None for row in rows]  # type: ignore[index]  # a malformed row is false
+        try:
+            return pa.array(values, pa.string())
+        except UnicodeEncodeError:  # bytes that are not UTF-8 are lone surrogates, which Arrow does not know
+            raw = (None if value is None else value.encode("utf-8", "surrogateescape") for value in values)
+            return pa.array(raw, pa.binary())
 
     return column
 
@@ -144,14 +212,45 @@ def read_parquet(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
     ClientError
         It is no Parquet file, or has no column of a name that is needed.
     """
+    time = TimeColumn(columns.zone)
     try:
-        file = parquet.ParquetFile(stream if stream.seekable() else io.BytesIO(stream.read()))
+        file = parquet.ParquetFile(_arrow_file(stream))
         for group in range(file.num_row_groups):
             reasons = np.zeros(file.metadata.row_group(group).num_rows, dtype=np.uint8)
-            yield _records(_group_reader(file, group), columns, reasons, file.schema_arrow.names)
+            column, names = _group_reader(file, group), file.schema_arrow.names
+            yield _records(column, columns, reasons, names, time, functools.partial(_shown_group, column, names))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # whatever Arrow raises where a file is damaged
         reason = str(error).partition("\n")[0].rstrip(".")
         raise ClientError(f"The file cannot be read as Parquet: {reason}.") from None
+
+
+def _shown_group(column: Callable[[str], pa.Array | None], names: Sequence[str], place: int) -> str:
+    try:
+        columns = [(name, column(name)) for name in names[:_COLUMNS_SHOWN]]
+        return ", ".join(
+            f"{name}: {_shown_value(values[place].as_py())}" for name, values in columns if values is not None
+        )
+    except (pa.ArrowException, OSError, UnicodeDecodeError):
+        return "a damaged record"
+
+
+def _shown_value(value: Any) -> str:
+    return value.decode("utf-8", errors="backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def _arrow_file(stream: IO[bytes]) -> pa.NativeFile:
+    """Return a file whose reads need no Python.
+
+    Arrow reads ahead on threads, and these let go of the file whenever they come to it. If it were an object of
+    Python's and Python had just ended, the process would abort.
+    """
+    name = getattr(stream, "name", None)
+    if stream.seekable() and isinstance(name, str) and Path(name).is_file():  # not packed
+        return pa.OSFile(name)
+    copy = pa.BufferOutputStream()
+    while piece := stream.read(_COPIED_BYTES):
+        copy.write(piece)
+    return pa.BufferReader(copy.getvalue())
 
 
 def _group_reader(file: parquet.ParquetFile, group: int) -> Callable[[str], pa.Array | None]:
@@ -176,7 +275,14 @@ def _unchecked_text(values: pa.Array) -> pa.Array:
 
 
 def _records(
-    column: Callable[[str], pa.Array | None], columns: Columns, reasons: NDArray[np.uint8], names: Sequence[str]
+    column: Callable[[str], pa.Array | None],
+    columns: Columns,
+    reasons: NDArray[np.uint8],
+    names: Sequence[str],
+    time: TimeColumn,
+    shown: Callable[[int], str],
+    *,
+    cure: str = "",
 ) -> Records:
     known_fields = f"The columns are {textwrap.shorten(', '.join(names), _LONGEST_SHOWN)}."
 
@@ -184,7 +290,10 @@ def _records(
         values = column(name)
         if values is None:
             otherwise = ", or leave times out with --no-timestamps" if option == "timestamp" else ""
-            raise ClientError(f"There is no column {name!r}: name one with --{option}{otherwise}. {known_fields}")
+            header = f",{cure}" if cure else ""
+            raise ClientError(
+                f"There is no column {name!r}: name one with --{option}{otherwise}{header}. {known_fields}"
+            )
         return values
 
     def field(name: str) -> pa.StringArray | None:
@@ -192,16 +301,17 @@ def _records(
         return None if values is None else as_text(values)
 
     entity, ip = needed("entity", columns.entity or "entity"), needed("ip", columns.ip or "ip")
+    entity = entity if pa.types.is_binary(entity.type) else as_text(entity)
     if columns.with_times:
-        times, timed = _times(needed("timestamp", columns.timestamp or "timestamp"), columns.zone)
+        times, timed = _times(needed("timestamp", columns.timestamp or "timestamp"), columns.zone, time)
     else:
         times, timed = timeless(len(reasons))
-    return Records(as_text(entity), as_text(ip), times, timed, reasons, known_fields, field)
+    return Records(entity, as_text(ip), times, timed, reasons, known_fields, field, shown)
 
 
-def _times(column: pa.Array, zone: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _times(column: pa.Array, zone: str, time: TimeColumn) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     if not pa.types.is_temporal(column.type):
-        return parse_times(as_text(column), zone=zone)
+        return time.parse(as_text(column))
     times = column.cast(pa.timestamp("us", column.type.tz if pa.types.is_timestamp(column.type) else None), safe=False)
     readings = times.cast(pa.int64()).fill_null(0).to_numpy()
     timed = mask(column.is_valid())

@@ -1,22 +1,23 @@
 """Flow logs of Amazon VPC as text: the default fields (version 2), or those that the first line of a file names.
 
 Source: "Flow log records" of the Amazon VPC user guide. Files in S3 begin with a header; CloudWatch's have none, and
-then the fields are the default ones. A dash is a field that does not apply; NODATA and SKIPDATA tell of no flow.
+then a line must look like the default fields. A dash is a field that does not apply, and
+NODATA and SKIPDATA tell of no flow.
 """
 
 from __future__ import annotations
 
-import re
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ipinsights.errors import ClientError
 from ipinsights.extraction.files import line_blocks
-from ipinsights.extraction.records import Reason, Records, as_text, blank_or_none, mask, timeless
-from ipinsights.timestamps import parse_times
+from ipinsights.extraction.records import Reason, Records, as_text, blank_or_none, line_text, mask, timeless
+from ipinsights.timestamps import TimeColumn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,11 +31,18 @@ _DEFAULT = (
     "bytes", "start", "end", "action", "log-status",
 )  # fmt: skip
 _KNOWN = {*_DEFAULT, "pkt-srcaddr", "pkt-dstaddr", "instance-id"}
-_is_name = re.compile("[a-z][a-z-]*[0-9]?").fullmatch
+_HEADER = r"^[a-z][a-z-]*[0-9]?(?: [a-z][a-z-]*[0-9]?)*$"
+# What the default fields hold; other fields in these places are another format.
+_DEFAULT_LINE = (
+    r"^[0-9]+ (?:[0-9]+|unknown|-) (?:eni-[0-9a-z]+|-) (?:[^ ]+ ){7}(?:[0-9]+|-) (?:[0-9]+|-) (?:ACCEPT|REJECT|-) "
+    "(?:OK|NODATA|SKIPDATA)$"
+)
 
 
 def read_vpcflow(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
-    """Give the records of a flow log, one a line; the entity is the network interface if not told otherwise.
+    """Yield the records of a flow log, one a line. The entity is the network interface if it is not named.
+
+    A header names the fields of the lines behind it, wherever it stands.
 
     Raises
     ------
@@ -42,18 +50,49 @@ def read_vpcflow(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
         There is no field of a name that ``columns`` asks for.
     """
     names: Sequence[str] = ()
-    for lines in line_blocks(stream):
-        names = names or _header(lines[0].as_py()) or _DEFAULT
-        yield _records(lines, names, columns)
+    time = TimeColumn(columns.zone)
+    for block in line_blocks(stream):
+        for lines, found in _segments(_split_by_blanks(_messages(block)), names):
+            names = found
+            if len(lines):
+                yield _records(lines, names or _DEFAULT, columns, time, is_default=not names)
 
 
-def _header(line: bytes) -> list[str]:
-    """Give the names in a line, none if it is no header."""
-    names = line.decode("utf-8", errors="replace").split(" ")
-    return names if all(map(_is_name, names)) and not _KNOWN.isdisjoint(names) else []
+def _messages(lines: pa.BinaryArray) -> pa.BinaryArray:
+    """Return lines without the JSON that CloudWatch's subscribers put around them: the text of ``message``."""
+    if not pc.any(pc.starts_with(lines, b"{")).as_py():
+        return lines
+    return pa.array(map(_message, lines.to_pylist()), pa.binary())
 
 
-def _records(lines: pa.BinaryArray, names: Sequence[str], columns: Columns) -> Records:
+def _message(line: bytes) -> bytes:
+    try:
+        return str(orjson.loads(line)["message"]).encode()
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return line
+
+
+def _split_by_blanks(lines: pa.BinaryArray) -> pa.BinaryArray:
+    """Return lines whose fields one blank separates, though TABs or several blanks align them."""
+    if not pc.any(pc.match_substring_regex(lines, "\t|  | $")).as_py():
+        return lines
+    return pa.array([b" ".join(line.split()) for line in lines.to_pylist()], pa.binary())
+
+
+def _segments(lines: pa.BinaryArray, names: Sequence[str]) -> Iterator[tuple[pa.BinaryArray, Sequence[str]]]:
+    """Yield lines with the names of their fields, a segment for each header with other names than before."""
+    start = 0
+    for place in np.flatnonzero(mask(pc.match_substring_regex(lines, _HEADER))).tolist():
+        found = lines[place].as_py().decode().split(" ")
+        if found != names and not _KNOWN.isdisjoint(found):
+            yield lines[start:place], names
+            start, names = place, found
+    yield lines[start:], names
+
+
+def _records(
+    lines: pa.BinaryArray, names: Sequence[str], columns: Columns, time: TimeColumn, *, is_default: bool
+) -> Records:
     known_fields = f"The fields are {', '.join(names)}."
     field = _fields(lines, names)
 
@@ -64,16 +103,15 @@ def _records(lines: pa.BinaryArray, names: Sequence[str], columns: Columns) -> R
         return values
 
     wanted = columns.with_times
-    times, timed = (
-        parse_times(needed(columns.timestamp or "start"), zone=columns.zone) if wanted else timeless(len(lines))
-    )
+    times, timed = time.parse(needed(columns.timestamp or "start")) if wanted else timeless(len(lines))
     entity, ip = needed(columns.entity or "interface-id"), needed(columns.ip or "srcaddr")
     reasons = blank_or_none(lines)
-    reasons[(reasons == Reason.NONE) & mask(needed(names[0]).is_null())] = Reason.MALFORMED
+    fits = pc.match_substring_regex(lines, _DEFAULT_LINE) if is_default else needed(names[0]).is_valid()
+    reasons[(reasons == Reason.NONE) & ~mask(fits)] = Reason.MALFORMED
     is_header = pc.equal(needed(names[0]), names[0])
     tells_nothing = pc.is_in(field("log-status") or needed(names[0]), pa.array(["NODATA", "SKIPDATA"]))
     reasons[(reasons == Reason.NONE) & mask(pc.or_(is_header, tells_nothing))] = Reason.OTHER
-    return Records(entity, ip, times, timed, reasons, known_fields, field)
+    return Records(entity, ip, times, timed, reasons, known_fields, field, line_text(lines))
 
 
 def _fields(lines: pa.BinaryArray, names: Sequence[str]) -> Callable[[str], pa.StringArray | None]:

@@ -216,6 +216,7 @@ _LOGGED = _grammar(
     (Kind.WARNING, r"These hyperparameters change nothing: .*$"),
     (Kind.WARNING, r"SIGTERM received: stopping\.$"),
     (Kind.WARNING, r"The job was stopped before (?:its first batch|training began): there is no model to save\.$"),
+    (Kind.WARNING, r"Skipped in the folder .*: .*\.$"),
     (Kind.WARNING, r"\S+ seconds are over: stopping\.$"),
     (Kind.WARNING, r"Checkpoint .* is damaged and passed over for the one before: .*$"),
     (Kind.WARNING, r"The job asks for \d+ epochs, and its checkpoint has more: .*$"),

@@ -40,13 +40,16 @@ def read_run(path: Path) -> RunLog:
     Raises
     ------
     ClientError
-        The file cannot be read, or holds no training metrics.
+        The file cannot be read, or holds no training metrics, or those of another algorithm.
     """
     name = "standard input" if path == STANDARD_INPUT else str(path)
     reader = _Reader()
     for line in read_lines(path):
         reader.take(line)
     run = reader.run(name)
+    if others := run.other_metrics:
+        names = ", ".join(others)
+        raise ClientError(f"{name} is the log of another algorithm: it has {names}, and no metric of IP Insights.")
     if run.per_epoch().empty and run.batches.empty:
         raise ClientError(_no_metrics(run))
     return run

@@ -121,6 +121,12 @@ class RunLog:
         speeds = self.per_epoch().get(THROUGHPUT, pd.Series(dtype=float)).dropna()
         return float(speeds.median()) if len(speeds) else None
 
+    @property
+    def other_metrics(self) -> list[str]:
+        """Names of the metrics, sorted, if they are those of another algorithm."""
+        names = {str(name) for table in (self.epochs, self.batches) for name in table if ":" in str(name)}
+        return sorted(names - {THROUGHPUT, SPEED}) if names.isdisjoint((ACCURACY, CROSS_ENTROPY, AUC)) else []
+
     def per_epoch(self) -> pd.DataFrame:
         """Give one row per epoch that ended: hosts are averaged, or added where they count."""
         ended = [name for name in (ACCURACY, CROSS_ENTROPY, AUC, THROUGHPUT) if name in self.epochs]

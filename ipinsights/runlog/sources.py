@@ -1,21 +1,22 @@
 """Log files to the lines a container wrote: without compression, JSON, CSV, timestamps, stream names and colours.
 
 Read are plain text and gzip of it; what ``aws logs`` prints as text, with or without times and stream names;
-CloudWatch's CSV download; JSON dumps of events (``{"events": [...]}``, a list, or one event a line, Docker's too);
-notebooks with their saved output; ``docker compose`` with its service names. In a notebook or a terminal SageMaker's
-own status texts share lines with the container's: these are taken apart.
+CloudWatch's CSV download; JSON dumps of events (``{"events": [...]}``, results of a query, a list, or one event a line,
+Docker's too); notebooks with their saved output, and web pages of them; ``docker compose`` with its service names. In a
+notebook or a terminal SageMaker's own status texts share lines with the container's: these are taken apart.
 """
 
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import re
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from ipinsights.bounded_lines import LONG_LINE, LONGEST_LINE, WholeLines
+from ipinsights.bounded_lines import LONG_LINE, LONG_LINE_SHOWN, WholeLines
 from ipinsights.errors import ClientError
 from ipinsights.extraction.files import opened
 
@@ -58,8 +59,11 @@ _BEGINNING = re.compile(
 )
 # Messages that were joined by tabs: a container's own tabs stand before these.
 _JOINT = re.compile(r"\t(?!Speed: |\w+=)")
-_EVENT_LIST = re.compile(r'"events"\s*:\s*\[|^\s*\[(?=\s*[{\]])')
-
+_EVENT_LIST = re.compile(r'"(?:events|results)"\s*:\s*\[|^\s*\[(?=\s*["{\[\]])')
+_DUMP = re.compile(r'\{\s*"(?:events|results|queryLanguage|next\w*Token|searchedLogStreams)"|\[\s*["{\]]|\[\s*\[\s*\{')
+_NOTEBOOK_KEY = re.compile(r'"(?:cells|nbformat)"\s*:')
+_PAGE = re.compile(r"<(?:!doctype\s+html|html|head|body|div|pre|\?xml|!--)", re.IGNORECASE)
+_TAG = re.compile("<[^<>]*>")
 _BETWEEN_ITEMS = re.compile(r"[ \t\r\n,]*")
 
 
@@ -133,10 +137,12 @@ def _pieces(text: str) -> list[str]:
 
 def _events(stream: IO[bytes], text: IO[str], head: str, path: Path) -> Iterator[tuple[int, str | None, str]]:
     """Give number, stream name and message of each event, by the shape of the file's beginning."""
-    if re.match(r'\{\s*"(?:cells|nbformat)', head):
+    if head.startswith("{") and _NOTEBOOK_KEY.search(head):
         return _notebook(text, path)
-    if re.match(r'\{\s*"(?:events|next\w*Token|searchedLogStreams)"|\[\s*[{\]]', head):
+    if _DUMP.match(head):
         return _json_dump(text)
+    if _PAGE.match(head):
+        return ((number, name, _page_text(line)) for number, name, line in _plain(stream))
     columns = next(csv.reader(head.replace("\0", "\ufffd").splitlines()[:1]), [])
     if len(columns) > 1 and any(field in columns for field in _MESSAGE_FIELDS[:2]):
         return _csv_download(stream, path)
@@ -149,9 +155,18 @@ def _text(stream: IO[bytes] | WholeLines) -> IO[str]:
 
 def _plain(stream: IO[bytes]) -> Iterator[tuple[int, str | None, str]]:
     for number, given in enumerate(_text(WholeLines(stream)), 1):
-        line = given if given.strip() != _LONG_LINE else f"(a line of more than {LONGEST_LINE:,} bytes)"
+        line = given if given.strip() != _LONG_LINE else LONG_LINE_SHOWN
         event = _json_event(line)
         yield (number, None, line) if event is None else (number, *event)
+
+
+def _page_text(line: str) -> str:
+    """Return what a browser shows of a line of a web page."""
+    text = _TAG.sub("", line)
+    try:
+        return html.unescape(text)
+    except ValueError:  # a reference to a character with thousands of digits
+        return text
 
 
 def _json_event(line: str) -> tuple[str | None, str] | None:
@@ -165,6 +180,10 @@ def _json_event(line: str) -> tuple[str | None, str] | None:
 
 
 def _message(event: Any) -> tuple[str | None, str] | None:
+    if isinstance(event, str):
+        return None, event
+    if isinstance(event, list):  # the fields of a query's result, {"field": name, "value": value} each
+        event = {pair.get("field"): pair.get("value") for pair in event if isinstance(pair, dict)}
     if not isinstance(event, dict):
         return None
     texts = [event[name] for name in _MESSAGE_FIELDS if isinstance(event.get(name), str)]
@@ -193,11 +212,21 @@ def _notebook(stream: IO[str], path: Path) -> Iterator[tuple[int, str | None, st
     try:
         cells = json.loads(text)["cells"]
         outputs = [output for cell in cells for output in cell.get("outputs", ())]
-        printed = "".join("".join(output.get("text", "")) for output in outputs)
+        printed = "".join(map(_printed, outputs))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ClientError(f"{path} begins like a notebook and cannot be read as one.") from None
+    if not printed.strip():
+        raise ClientError(
+            f"{path} is a notebook without saved output. Run its cells and save it, or use the job's log."
+        )
     for number, line in enumerate(printed.splitlines(), 1):
         yield number, None, line
+
+
+def _printed(output: dict[str, Any]) -> str:
+    """Return the text of a cell's output: of a stream, or as it displays a value."""
+    text = output.get("text") or output.get("data", {}).get("text/plain", "")
+    return f"{text}\n" if isinstance(text, str) else "".join([*text, "\n"])
 
 
 def _json_dump(stream: IO[str]) -> Iterator[tuple[int, str | None, str]]:

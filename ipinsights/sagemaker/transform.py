@@ -23,8 +23,8 @@ from typing import IO, TYPE_CHECKING, NoReturn, Union
 
 from tqdm import tqdm
 
+from ipinsights.channels import check_filled, log_skipped, read_channel
 from ipinsights.csv_faults import Source
-from ipinsights.data import channel_files
 from ipinsights.errors import AlgorithmError, ClientError
 from ipinsights.files import open_output
 from ipinsights.pages import keep_freed_memory
@@ -94,7 +94,7 @@ class Transform:
     concurrency: int = 1
 
     def run(self, inputs: Sequence[Path]) -> tuple[int, int]:
-        """Transform files, and all files of folders.
+        """Transform files, and all files of folders. The output of an empty file is empty.
 
         Returns
         -------
@@ -106,28 +106,39 @@ class Transform:
         ClientError
             Some files cannot be transformed: names each with the record and the reason. The others are.
         """
-        targets = self._targets(inputs)
+        targets, empty = self._targets(inputs)
         missing = {source: target for source, target in targets.items() if not target.exists()}
         request_media_type(self.content_type)
         ResponseFormat.negotiate(self.accept, default=JSON_LINES)
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        failures = self._transform(missing) if missing else {}
+        for source in missing.keys() & empty:
+            missing[source].parent.mkdir(parents=True, exist_ok=True)
+            with open_output(missing[source]):
+                pass
+        filled = {source: target for source, target in missing.items() if source not in empty}
+        failures = self._transform(filled) if filled else {}
         if failures:
             head = f"{len(failures)} of {len(targets)} files could not be transformed and have no output:"
             raise ClientError("\n  - ".join([head, *failures.values()]))
         return len(missing), len(targets) - len(missing)
 
-    def _targets(self, inputs: Sequence[Path]) -> dict[Path, Path]:
-        """Give the output of each file, at the same place below the output folder as below the input folder."""
+    def _targets(self, inputs: Sequence[Path]) -> tuple[dict[Path, Path], set[Path]]:
+        """Return the output of each file, at its place below the output folder, and the files that are empty."""
         targets: dict[Path, Path] = {}
+        empty: set[Path] = set()
         for given in inputs:
-            for source in channel_files(given):
+            channel = read_channel(given)
+            sources = sorted([*channel.files, *channel.empty])
+            check_filled(sources, channel.skipped, given)
+            log_skipped(channel.skipped, given)
+            empty.update(channel.empty)
+            for source in sources:
                 name = source.relative_to(given) if given.is_dir() else Path(source.name)
                 target = self.output_dir / name.with_name(f"{name.name}.out")
                 if target in targets.values():
                     raise ClientError(f"Two inputs would be written to {target}: give them one at a time.")
                 targets[source] = target
-        return targets
+        return targets, empty
 
     def _transform(self, targets: dict[Path, Path]) -> dict[Path, str]:
         """Transform files; give why some could not be."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
+from ipinsights.pages import release_freed_memory
 from ipinsights.serving.media_types import RequestError
 from ipinsights.serving.messages import timeout
 
@@ -25,6 +27,8 @@ _DISCARD_SECONDS = 2.0
 # Bodies and answers that a worker holds at a time: this much, or four of the largest bodies.
 _MIN_HELD_BYTES = 256 * _MEBIBYTE
 _NUM_HELD = 4
+# What large bodies took is returned to the system after so long, because workers share it with the model's pages.
+_RELEASE_SECONDS = 0.5
 _CLOSE = {"Connection": "close"}
 
 
@@ -43,16 +47,27 @@ class BodyReader:
         self._max_bytes = max_payload_mb * _MEBIBYTE
         self._seconds = seconds
         self._held_bytes = 0
+        self._is_release_due = False
         self._max_held_bytes = max(_MIN_HELD_BYTES, _NUM_HELD * self._max_bytes)
 
     @contextlib.contextmanager
     def hold(self, num_bytes: int) -> Iterator[None]:
-        """Count bytes as held in memory until the end of the block."""
+        """Count bytes of a large body or answer as held in memory until the end of the block."""
         self._held_bytes += num_bytes
         try:
             yield
         finally:
             self._held_bytes -= num_bytes
+            if not self._is_release_due:
+                self._is_release_due = True
+                asyncio.get_running_loop().call_later(_RELEASE_SECONDS, self._release)
+
+    def _release(self) -> None:
+        """Return the memory of large bodies to the system, unless another one is there."""
+        self._is_release_due = False
+        if self._held_bytes == 0:
+            pa.default_memory_pool().release_unused()
+            release_freed_memory()
 
     async def read(self, request: Request, receive: Receive) -> bytes:
         """Return the body of a request.
@@ -65,19 +80,30 @@ class BodyReader:
         self._check_head(request)
         if request.is_received:
             return b""
-        started, pieces = time.monotonic(), []
         try:
-            while not request.is_received:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise self._incomplete(request, time.monotonic() - started)
-                pieces.append(message["body"])
-                request.is_received = not message.get("more_body", False)
-                request.bytes_received += len(pieces[-1])
-                self._held_bytes += len(pieces[-1])
-                self._check_size(request)
+            async with timeout(self._seconds):
+                return await self._receive(request, receive)
+        except asyncio.TimeoutError:
+            raise RequestError(
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"The payload did not arrive within {self._seconds:g} seconds.",
+                reason="the payload did not arrive in time",
+                headers=_CLOSE,
+            ) from None
         finally:
             self._held_bytes -= request.bytes_received
+
+    async def _receive(self, request: Request, receive: Receive) -> bytes:
+        pieces: list[bytes] = []
+        while not request.is_received:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _incomplete(request)
+            pieces.append(message["body"])
+            request.is_received = not message.get("more_body", False)
+            request.bytes_received += len(pieces[-1])
+            self._held_bytes += len(pieces[-1])
+            self._check_size(request)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def discard(self, receive: Receive) -> None:
@@ -108,23 +134,6 @@ class BodyReader:
                 headers={**_CLOSE, "Retry-After": "1"},
             )
 
-    def _incomplete(self, request: Request, seconds: float) -> RequestError:
-        if seconds >= self._seconds:
-            return RequestError(
-                HTTPStatus.REQUEST_TIMEOUT,
-                f"The payload did not arrive within {self._seconds:g} seconds.",
-                reason="the payload did not arrive in time",
-                headers=_CLOSE,
-            )
-        length = request.headers.get(b"content-length")
-        whole = f" of {length.decode()}" if length else ""
-        return RequestError(
-            HTTPStatus.BAD_REQUEST,
-            f"The payload ended after {request.bytes_received}{whole} bytes.",
-            reason="the payload ended early",
-            headers=_CLOSE,
-        )
-
     def _too_large(self) -> RequestError:
         return RequestError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -133,3 +142,14 @@ class BodyReader:
             reason="the payload is larger than --max-payload-mb",
             headers=_CLOSE,
         )
+
+
+def _incomplete(request: Request) -> RequestError:
+    length = request.headers.get(b"content-length")
+    missing = f"all of its {length.decode()} bytes" if length else "its last chunk"
+    return RequestError(
+        HTTPStatus.BAD_REQUEST,
+        f"The payload ended before {missing} arrived.",
+        reason="the payload ended early",
+        headers=_CLOSE,
+    )

@@ -16,6 +16,7 @@ from ipinsights.csv_faults import Source
 from ipinsights.data import Pairs, read_blocks
 from ipinsights.entities import hash_entities
 from ipinsights.errors import ClientError
+from ipinsights.file_kinds import GZIP_MAGIC
 from ipinsights.ipv4 import BLANKS, explain_ip, is_ip, parse_ips
 from ipinsights.serving.media_types import CSV, JSON, JSON_LINES, RequestError, request_media_type
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["decode"]
 
-_GZIP_MAGIC = b"\x1f\x8b"
 # Up to here, splitting in Python is faster than waking Arrow.
 _SMALL = 16 * 2**10
 # Up to here, one address after the other is faster than a column at a time.
@@ -83,7 +83,7 @@ def decode(body: bytes, content_type: str, *, name: str = "the payload", first_l
 
 
 def _decode_csv(body: bytes, name: str, first_line: int) -> Pairs:
-    if body.startswith(_GZIP_MAGIC):
+    if body.startswith(GZIP_MAGIC):
         # What is small packed can be huge unpacked.
         raise _unreadable(
             "The payload is packed with gzip: send it unpacked.", reason="the payload is packed with gzip"
@@ -113,6 +113,11 @@ def _split_plain_csv(body: bytes) -> Pairs | None:
 
 def _decode_json(body: bytes, name: str, _first_line: int) -> Pairs:
     content = _parse(body, name)
+    if isinstance(content, str):
+        raise _unreadable(
+            "The payload is a JSON string: it was encoded twice. Send the object itself.",
+            reason="the payload is a JSON string",
+        )
     instances = content.get("instances") if isinstance(content, dict) else None
     if not isinstance(instances, list):
         raise _unreadable(

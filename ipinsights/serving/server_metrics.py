@@ -7,6 +7,7 @@ Every process counts in memory-mapped files of its own, in a private folder. Tha
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import tempfile
@@ -175,9 +176,13 @@ def _multiprocess_client(folder: Path) -> ModuleType:
 def _reserve_files(folder: Path, pid: str) -> None:
     """Allocate the files of a process. A write to a mapped page without space behind it would kill the process."""
     for kind in _KINDS:
-        # Zeros and not posix_fallocate, which macOS has not.
-        with (folder / f"{kind}_{pid}.db").open("ab") as stream:
-            stream.write(bytes(max(0, _FILE_BYTES - stream.tell())))
+        descriptor = os.open(folder / f"{kind}_{pid}.db", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            is_new = os.fstat(descriptor).st_size == 0
+            if is_new and os.write(descriptor, bytes(_FILE_BYTES)) < _FILE_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        finally:
+            os.close(descriptor)
 
 
 def _merge_files(folder: Path, pid: int) -> None:

@@ -15,7 +15,8 @@ from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers.gasgi import ASGIWorker
 
 if TYPE_CHECKING:
-    from asyncio import Server, Transport
+    import socket
+    from asyncio import Transport
 
 __all__ = ["Connection", "Worker"]
 
@@ -167,13 +168,11 @@ class Connection(ASGIProtocol):
             self._arrival_timer = None
 
     def _arrival_timeout(self) -> None:
-        """Give up a request that has not arrived: the application answers if it waits for the body."""
+        """Give up a request whose head has not arrived. The application limits the time of bodies."""
         self._arrival_timer = None
-        if self._current_request is not None:
-            self._expire_body()
-        elif self._head_bytes:
+        if self._current_request is None and self._head_bytes:
             self._refuse(408)
-        else:
+        elif self._current_request is None:
             self._close_transport()
 
     def _expire_body(self) -> None:
@@ -203,6 +202,7 @@ class Worker(ASGIWorker):
     def run(self) -> None:
         """Serve until told to stop."""
         self._stop_requested = asyncio.Event()
+        self._opening: set[asyncio.Task[Any]] = set()
         self.loop.set_exception_handler(_log_unexpected)
         try:
             self.loop.run_until_complete(self._serve())
@@ -226,13 +226,26 @@ class Worker(ASGIWorker):
             self.asgi.access_log.reopen()
 
     async def _serve(self) -> None:
-        servers = [await self.loop.create_server(lambda: Connection(self), sock=each.sock) for each in self.sockets]
+        for listener in self.sockets:
+            self.loop.add_reader(listener.sock, self._accept, listener.sock)
         # A signal that comes before this process handles signals is lost.
         while self.alive and not self.app.is_stopping and self.ppid == os.getppid():
             self.notify()
             await self._sleep(_HEARTBEAT_SECONDS)
         self.alive = False
-        await self._drain(servers)
+        for listener in self.sockets:
+            self.loop.remove_reader(listener.sock)
+        await self._drain()
+
+    def _accept(self, listener: socket.socket) -> None:
+        """Accept one connection. The event loop's own server would take all that wait, and leave none to others."""
+        try:
+            accepted, _ = listener.accept()
+        except OSError:  # another worker was faster, or the client has hung up
+            return
+        opening = self.loop.create_task(self.loop.connect_accepted_socket(lambda: Connection(self), accepted))
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
 
     async def _sleep(self, seconds: float) -> None:
         """Wait, or until the worker is told to stop."""
@@ -241,12 +254,10 @@ class Worker(ASGIWorker):
         except asyncio.TimeoutError:
             return
 
-    async def _drain(self, servers: list[Server]) -> None:
-        """Stop accepting, and answer what comes on connections that are open."""
-        for server in servers:
-            server.close()
+    async def _drain(self) -> None:
+        """Answer what comes on connections that are open."""
         begun = self.loop.time()
-        while self.connections and not self._quick_shutdown:
+        while (self.connections or self._opening) and not self._quick_shutdown:
             self.notify()
             self.asgi.is_stopping = self.app.is_stopping
             patience = _LAST_REQUESTS_SECONDS if self.app.is_stopping else self.cfg.keepalive

@@ -69,12 +69,15 @@ def test_one_way_to_split(tmp_path: Path, options: tuple[str, ...]) -> None:
 
 
 def test_a_mistake_is_one_line(tmp_path: Path) -> None:
-    """Exit code 2, one line, and no file half written."""
+    """Exit code 2, one line behind the counts, and no file half written."""
     log = tmp_path / "access.log"
     log.write_text(LOG)
     extracted = run_command("extract", "--format", "sshd", log, "-o", tmp_path / "rows.csv")
     assert (extracted.returncode, extracted.stdout) == (2, "")
     assert extracted.stderr == (
+        "100 records in 1 file: 0 written, 100 skipped.\n"
+        "             100  malformed, not of this format\n"
+        f"                  for example {log}: '{LOG.splitlines()[0]}'\n"
         "ClientError: None of the 100 records is in the format sshd. See --format for the others.\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["access.log"]

@@ -488,7 +488,7 @@ class TestRobustness:
     @pytest.mark.parametrize(
         ("length", "body", "answer"),
         [
-            (b"100", PAIR, b"The payload ended after 19 of 100 bytes.\n"),
+            (b"100", PAIR, b"The payload ended before all of its 100 bytes arrived.\n"),
             (b"-5", PAIR, b"400 Bad Request"),
             (b"many", PAIR, b"400 Bad Request"),
             (b"99999999999999999999999", PAIR, b"413 "),

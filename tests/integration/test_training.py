@@ -261,7 +261,7 @@ class TestFailures:
         """A folder without a file."""
         base = make_container_tree(tmp_path, hyperparameters=SMALL, channels={"train": ROWS})
         (base / "input" / "data" / "train" / "part-00000.csv").unlink()
-        message = f"The folder {base}/input/data/train holds no file: give it at least one CSV file of entity,ip rows."
+        message = f"The folder {base}/input/data/train holds no file with data. It must hold at least one such file."
         assert refusal_of(run_command("train", "--base-dir", base)) == message
 
     def test_a_place_that_cannot_be_written_is_told_before_training(self, tmp_path: Path) -> None:

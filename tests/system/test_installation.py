@@ -188,7 +188,7 @@ class TestNewest:
         assert "MXNet is not installed" not in log
         assert {name: trained[name] for name in without} == without
 
-    @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+    @pytest.mark.parametrize("version", ["3.11", pytest.param("3.12", marks=pytest.mark.long), "3.13"])
     def test_pip_keeps_the_users_packages(self, version: str, wheel: Path, tmp_path: Path) -> None:
         """Pip, as uv does, installs the wheel and changes nothing that was installed."""
         environment = Environment(version, tmp_path / "environment")
@@ -249,12 +249,12 @@ class TestCommands:
         command = [*UV, "tool", "run", "--python", sys.executable, "--from", what, "ipinsights", "--version"]
         assert run(*command, cwd=tmp_path).startswith("ipinsights, version ")
 
-    def test_pipx(self, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_pipx(self, wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """``pipx install`` puts the command on the path, in an environment of its own."""
         monkeypatch.setenv("PIPX_HOME", str(tmp_path / "home"))
         monkeypatch.setenv("PIPX_BIN_DIR", str(tmp_path / "bin"))
         pipx = [*UV, "tool", "run", "--python", sys.executable, "pipx"]
-        run(*pipx, "install", "--python", sys.executable, what, cwd=tmp_path)
+        run(*pipx, "install", "--python", sys.executable, wheel, cwd=tmp_path)
         assert run(tmp_path / "bin" / "ipinsights", "--version", cwd=tmp_path).startswith("ipinsights, version ")
 
     def test_the_extra_follows_mxnet_s_pins(self, wheel: Path, tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_a_checkpoint_that_is_being_written_is_finished(tmp_path: Path) -> None:
     code, log = stop_while_it_writes(base, "checkpoints/.checkpoint-0*")
     assert code == 0
     assert "SIGTERM received: stopping." in log
-    assert not list((base / "checkpoints").glob(".*"))
+    assert not list((base / "checkpoints").glob(".*.partial"))
     newest = CheckpointDirectory(base / "checkpoints", keep=2).load_newest()
     assert newest is not None
     assert artifact.load(base / "model").meta["training"]["num_batches"] == newest[1].counters["num_batches"]

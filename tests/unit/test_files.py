@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import stat
 import subprocess
 import sys
@@ -70,6 +71,23 @@ class TestReplacing:
             second.close()
             assert output.read_text() == "b1b2"
         assert contents(tmp_path) == {"rows.csv": "a1a2"}
+
+    def test_what_a_killed_writer_left_is_removed(self, tmp_path: Path) -> None:
+        """By the next process that writes to the folder. The file of a living writer stays."""
+        script = (
+            "import os, signal, sys; from pathlib import Path; from ipinsights.files import replacing\n"
+            "with replacing(Path(sys.argv[1])) as stream:\n"
+            "    stream.write(b'half'); stream.flush(); os.kill(os.getpid(), int(sys.argv[2]))"
+        )
+        run(script, tmp_path / "killed", int(signal.SIGKILL))
+        assert [path.name.startswith(".killed.") for path in tmp_path.iterdir()] == [True]
+        with replacing(tmp_path / "living") as stream:
+            stream.write(b"whole")
+            stream.flush()
+            run("import sys; from pathlib import Path; from ipinsights.files import write_file\n"
+                "write_file(Path(sys.argv[1]), 'other')", tmp_path / "other")  # fmt: skip
+            assert sorted(path.name.split(".")[1] or path.name for path in tmp_path.glob(".*")) == ["living"]
+        assert contents(tmp_path) == {"living": "whole", "other": "other"}
 
     @pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
     def test_the_mode_is_what_the_umask_says(self, tmp_path: Path, mask: int) -> None:

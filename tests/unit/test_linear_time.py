@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ipinsights import domains
 from ipinsights.comparison import criteria, score_files
-from ipinsights.extraction import tables
+from ipinsights.extraction.csv_dialect import Dialect
 from ipinsights.ipv4 import explain_ip
 from ipinsights.runlog import lines, sources
 
@@ -109,7 +109,7 @@ def test_numbers(text: str, behind: str) -> None:
 @pytest.mark.parametrize("part", ['"', '""', '"a', "1.", "1", ":", " ", "0."])
 def test_cells_of_tables(part: str) -> None:
     """The separator of a first line, and why a text is no address."""
-    check_linear(tables._separator, "", part, "")
+    check_linear(lambda text: Dialect.of([text]), "", part, "")
     check_linear(explain_ip, "", part, "x")
 
 

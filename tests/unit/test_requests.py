@@ -142,6 +142,10 @@ class TestRefuse:
         ("body", "message"),
         [
             (b'{"instances": []}', "The payload holds no record: send at least one pair of entity and IPv4 address."),
+            (
+                json.dumps(json.dumps({"instances": [{"features": ["a", "192.0.2.1"]}]})).encode(),
+                "The payload is a JSON string: it was encoded twice. Send the object itself.",
+            ),
             (b"[]", f'The payload must be {{"instances": [...]}}, each of them {SHAPES}.'),
             (
                 b'{"instances": [{"features": ["a", "1.2.3.4"]}, 5]}',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import html
 import io
 import json
 import logging
@@ -168,6 +169,29 @@ def as_notebook() -> str:
     return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 4}, indent=1)
 
 
+def as_displayed() -> str:
+    """Return a notebook that displays the log as a value, with its keys in another order."""
+    data = {"text/html": "<pre>no</pre>", "text/plain": [f"{line}\n" for line in LINES]}
+    outputs = [{"output_type": "execute_result", "execution_count": 1, "data": data, "metadata": {}}]
+    cells = [{"cell_type": "code", "metadata": {}, "source": [], "outputs": outputs}]
+    return json.dumps(
+        {"metadata": {"kernelspec": {"name": "conda"}}, "nbformat": 4, "nbformat_minor": 5, "cells": cells}
+    )
+
+
+def as_page(opening: str) -> str:
+    """Return the page that nbconvert makes of a notebook."""
+    lines = "\n".join(f'<span class="ansi-blue-fg">{html.escape(line)}</span>' for line in LINES)
+    return f'{opening}\n<meta charset="utf-8"/></head>\n<body><div>\n<pre>{lines}\n</pre>\n</div></body></html>\n'
+
+
+def as_query_results() -> str:
+    """Return what `aws logs get-query-results` prints."""
+    rows = [[{"field": "@timestamp", "value": "2022-03-04 05:06:07.000"}, {"field": "@message", "value": line},
+             {"field": "@ptr", "value": "x"}] for line in LINES]  # fmt: skip
+    return json.dumps({"queryLanguage": "CWLI", "results": rows, "statistics": {"bytesScanned": 1.0}}, indent=4)
+
+
 EVENTS = [{"timestamp": 1646370367000, "message": line, "ingestionTime": 1646370399000} for line in LINES]
 WRAPPINGS: dict[str, Callable[[], str | bytes]] = {
     "tabs": lambda: TEXT.replace("#011", "\t"),
@@ -199,6 +223,16 @@ WRAPPINGS: dict[str, Callable[[], str | bytes]] = {
     "docker compose": lambda: "\n".join(f"algo-1-x7k2p  | {line}" for line in LINES),
     "docker compose of the SDK": lambda: "\n".join(f"\x1b[36mk3v9-algo-1-x7k2p |\x1b[0m {line}" for line in LINES),
     "notebook": as_notebook,
+    "notebook that displays": as_displayed,
+    "web page": lambda: as_page("<!DOCTYPE html>\n<html><head>"),
+    "web page with a comment": lambda: as_page('\n<!-- saved --><HTML lang="de"><head>'),
+    "query results": as_query_results,
+    "query results in a line": lambda: json.dumps(json.loads(as_query_results())),
+    "JSON list of texts": lambda: json.dumps(LINES, indent=4),
+    "JSON list of texts in a line": lambda: json.dumps(LINES),
+    "UTF-16": lambda: TEXT.encode("utf-16"),
+    "UTF-16 without a mark": lambda: TEXT.replace("\n", "\r\n").encode("utf-16-le"),
+    "UTF-16, packed": lambda: gzip.compress(json.dumps({"events": EVENTS}, indent=2).encode("utf-16-be")),
 }  # fmt: skip
 
 
@@ -447,6 +481,33 @@ class TestFailures:
             read_text(tmp_path, "")
         assert str(caught.value) == (
             f"{tmp_path}/run.log has no line in it: `ipinsights train --quiet` logs nothing. Train without it."
+        )
+
+    def test_a_reference_to_no_character(self, tmp_path: Path) -> None:
+        """A web page may hold a number that Python refuses to read."""
+        run = read_text(tmp_path, as_page("<html><head>").replace("<pre>", f"<pre>&#{'9' * 5000};\n"))
+        assert [note.text[:4] for note in run.unknown] == ["&#99"]
+
+    @pytest.mark.parametrize("outputs", [[], [{"output_type": "display_data", "data": {"image/png": "x"}}]])
+    def test_a_notebook_without_output_is_refused(self, outputs: list[object], tmp_path: Path) -> None:
+        """The sentence says how to save it."""
+        cells = [{"cell_type": "code", "source": ["fit()"], "outputs": outputs}, {"cell_type": "markdown"}]
+        with pytest.raises(ClientError) as caught:
+            read_text(tmp_path, json.dumps({"nbformat": 4, "cells": cells}))
+        assert str(caught.value) == (
+            f"{tmp_path}/run.log is a notebook without saved output. Run its cells and save it, or use the job's log."
+        )
+
+    def test_the_log_of_another_algorithm_is_refused(self, tmp_path: Path) -> None:
+        """The sentence names what it measures instead."""
+        line = PREFIX + "#quality_metric: host=algo-1, epoch={}, {} <loss>=1.5\n"
+        log = line.format(0, "train loss") + line.format(1, "validation rmse")
+        log += PREFIX + "#throughput_metric: host=algo-1, train throughput=7 records/second\n"
+        with pytest.raises(ClientError) as caught:
+            read_text(tmp_path, log)
+        assert str(caught.value) == (
+            f"{tmp_path}/run.log is the log of another algorithm: it has train:loss, validation:rmse, and no metric of "
+            "IP Insights."
         )
 
     def test_a_job_that_failed_early_tells_why(self, tmp_path: Path) -> None:

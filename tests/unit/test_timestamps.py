@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ipinsights.errors import ClientError
 from ipinsights.timestamps import (
+    TimeColumn,
     check_zone,
     format_times,
     localized,
@@ -57,6 +58,12 @@ class TestParseTimes:
             "2018-11-11t09:30:05,123456789z": "2018-11-11T09:30:05.123456+00:00",
             "2018-11-11T09:30:05+02:00": "2018-11-11T07:30:05+00:00",
             "2018-11-11T09:30:05-0730": "2018-11-11T17:00:05+00:00",
+            "2018-11-11 09:30:05 UTC": "2018-11-11T09:30:05+00:00",
+            "2018-11-11 09:30:05.5 GMT": "2018-11-11T09:30:05.500000+00:00",
+            "20181111093005": "2018-11-11T09:30:05+00:00",
+            "20181111T093005Z": "2018-11-11T09:30:05+00:00",
+            "20181111093005.25+0200": "2018-11-11T07:30:05.250000+00:00",
+            "946684800": "2000-01-01T00:00:00+00:00",
             "2018-11-11 09:30:05 +02": "2018-11-11T07:30:05+00:00",
             "2016-12-31T23:59:60Z": "2017-01-01T00:00:00+00:00",
             "1541928605": "2018-11-11T09:30:05+00:00",
@@ -75,7 +82,9 @@ class TestParseTimes:
         [
             None, "", " ", "noon", "2018-13-01", "2018-02-29", "2018-11-00", "0000-01-01", "2018-11-11T24:00:00Z",
             "2018-11-11T09:60Z", "2018-11-11T09:30:61Z", "2018-11-11T09:30:05+24:00", "2018-11-11T09:30:05+02:60",
-            "11/11/2018", "12345678", "9223372036854775808", "-1541928605", "2018-11-11T09:30:05Z\n", "١٥٤١٩٢٨٦٠٥",
+            "11/11/2018", "12345678", "946684799", "946684799999", "99999999999", "20181311093005",
+            "20180229093005", "18181111093005", "99181111093005", "20181111", "201811110930", "4102444800",
+            "9223372036854775808", "-1541928605", "2018-11-11T09:30:05Z\n", "١٥٤١٩٢٨٦٠٥",
         ],
     )  # fmt: skip
     def test_what_is_no_time(self, text: str | None) -> None:
@@ -92,11 +101,34 @@ class TestParseTimes:
     @given(st.lists(ODD_TEXT, max_size=4))
     def test_a_time_does_not_depend_on_its_company(self, texts: list[str]) -> None:
         """The quick way for columns that are all RFC 3339 has the answer of the thorough one."""
-        times, timed = parse_times(pa.array(texts, pa.string()))
+        try:
+            times, timed = parse_times(pa.array(texts, pa.string()))
+        except ClientError as error:
+            assert "numbers of different units" in str(error)  # noqa: PT017
+            return
         for text, time, valid in zip(texts, times, timed, strict=True):
             alone, alone_valid = parse_times(pa.array([text, "no time"]))
             assert (time, valid) == (alone[0], alone_valid[0])
             assert valid or time == 0
+
+
+class TestTimeColumn:
+    """A column of numbers has one unit."""
+
+    @given(
+        st.integers(946_684_800, 1_700_000_000), st.integers(946_684_800, 1_700_000_000), st.integers(0, 3),
+        st.integers(0, 3), st.booleans(),
+    )  # fmt: skip
+    def test_two_units_are_refused(self, first: int, second: int, one: int, other: int, at_once: bool) -> None:  # noqa: FBT001
+        """In one block or in two, whichever comes first."""
+        column, texts = TimeColumn(), [str(first * 1000**one), str(second * 1000**other)]
+        blocks = [texts] if at_once else [[text] for text in texts]
+        if one == other:
+            times = np.concatenate([column.parse(pa.array(block))[0] for block in blocks])
+            assert times.tolist() == [first * 1_000_000, second * 1_000_000]
+        else:
+            with pytest.raises(ClientError, match=r"^The times are numbers of different units: \d+ is in \w*seconds, "):
+                np.concatenate([column.parse(pa.array(block))[0] for block in blocks])
 
 
 class TestZones:

@@ -1,0 +1,210 @@
+"""Which files of a folder hold data, and which other programs left there for themselves.
+
+One rule for every command. Spark and Hadoop leave ``_SUCCESS``, ``.part-0.crc``, ``_temporary`` and empty parts, EMR
+``year=2019_$folder$``, Athena ``query.csv.metadata`` and manifests, SageMaker manifests, and desktops ``.DS_Store`` and
+``Thumbs.db``. Whatever is skipped is logged.
+"""
+
+from __future__ import annotations
+
+import codecs
+import logging
+import os
+import re
+import zlib
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ipinsights.errors import ClientError
+from ipinsights.file_kinds import GZIP_MAGIC
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+__all__ = ["Channel", "channel_files", "check_filled", "log_skipped", "read_channel"]
+
+_logger = logging.getLogger(__name__)
+
+_MARKER = re.compile(
+    r"[._].*|.*_\$folder\$|.*\.(?:crc|metadata|md5|sha\d+|checksum)|.*\._COPYING_|.*~|Thumbs\.db|desktop\.ini",
+    re.IGNORECASE | re.DOTALL,
+)
+_MANIFEST_NAME = re.compile(r"(?P<surely>(?:^|[._-])manifest(?:\.json)?$)|manifest|\.json$", re.IGNORECASE)
+_MANIFEST = re.compile(
+    rb'\s*(?:\[\s*\{\s*"prefix"|\{\s*"entries"\s*:\s*\[\s*\{\s*"url"\s*:\s*"s3|\{\s*"source-ref"|"?s3[an]?://)'
+)
+_HEAD_BYTES = 512
+# Nothing longer consists of blank lines, and gzip needs some 20 bytes for nothing.
+_LARGEST_EMPTY = 4096
+_NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Channel:
+    """The files of a channel.
+
+    Attributes
+    ----------
+    files
+        Files that hold data, sorted.
+    empty
+        Files without content, sorted: nothing, or blank lines, or gzip of that.
+    skipped
+        Files that are not data, by the reason in words.
+    """
+
+    files: tuple[Path, ...]
+    empty: tuple[Path, ...]
+    skipped: Mapping[str, Sequence[Path]]
+
+
+def channel_files(path: Path) -> list[Path]:
+    """Return the files that hold data: the file itself, or those below a folder, sorted.
+
+    Raises
+    ------
+    ClientError
+        There is nothing at the path, or no file with data in the folder, or it cannot be read to its end.
+    """
+    channel = read_channel(path)
+    if not path.is_dir():
+        return [path]
+    groups = {**channel.skipped, "empty files": channel.empty}
+    check_filled(channel.files, groups, path)
+    log_skipped(groups, path)
+    return [*channel.files]
+
+
+def check_filled(files: Sequence[Path], skipped: Mapping[str, Sequence[Path]], root: Path) -> None:
+    """Raise an error if a folder has no files to work on, given what is skipped by the reasons in words.
+
+    Raises
+    ------
+    ClientError
+        There are no files.
+    """
+    if not files:
+        listed = _listed(skipped, root)
+        others = f": skipped are {listed}" if listed else ""
+        raise ClientError(f"The folder {root} holds no file with data{others}. It must hold at least one such file.")
+
+
+def log_skipped(groups: Mapping[str, Sequence[Path]], root: Path) -> None:
+    """Log the files that are skipped in a folder, by the reasons in words, if there are any."""
+    if listed := _listed(groups, root):
+        _logger.warning("Skipped in the folder %s: %s.", root, listed)
+
+
+def read_channel(path: Path) -> Channel:
+    """Return the files of a channel, and what is skipped. Linked folders are read, and each file once.
+
+    Raises
+    ------
+    ClientError
+        There is nothing at the path, a link leads nowhere, or a folder cannot be read.
+    """
+    if not path.exists():
+        raise ClientError(f"There is no file or folder {path}.")
+    if not path.is_dir():
+        return Channel((), (path,), {}) if _is_empty(path) else Channel((path,), (), {})
+    skipped: dict[str, list[Path]] = defaultdict(list)
+    files, empty = [], []
+    for file in sorted(_files_below(path, skipped)):
+        if _is_manifest(file):
+            skipped["manifests"].append(file)
+        elif _is_empty(file):
+            empty.append(file)
+        else:
+            files.append(file)
+    return Channel(tuple(files), tuple(empty), skipped)
+
+
+def _files_below(root: Path, skipped: dict[str, list[Path]]) -> Iterator[Path]:
+    """Yield the files below a folder, each once. Files and folders come before the links to them."""
+    seen: set[str] = set()
+    level = [root]
+    while level:
+        links: list[Path] = []
+        for path in level:
+            yield from _entered(path, seen, links, skipped)
+        level = sorted(links)
+
+
+def _entered(path: Path, seen: set[str], links: list[Path], skipped: dict[str, list[Path]]) -> Iterator[Path]:
+    """Yield the files at or below a path, and collect the links on the way."""
+    waiting = [(path, os.path.realpath(path))]
+    while waiting:
+        path, real = waiting.pop()
+        if real in seen:
+            skipped["links to what is read already"].append(path)
+            continue
+        seen.add(real)
+        if not path.is_dir():
+            yield path
+            continue
+        for entry in _entries(path):
+            below = path / entry.name
+            if _MARKER.fullmatch(entry.name):
+                skipped["markers or metadata"].append(below)
+            elif entry.is_symlink():
+                _check_link(below)
+                links.append(below)
+            elif entry.is_dir() or entry.is_file():
+                waiting.append((below, os.path.join(real, entry.name)))  # noqa: PTH118 - a text, to look up
+            else:
+                skipped["special files"].append(below)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise ClientError(f"The folder {folder} cannot be read: {error.strerror}.") from None
+
+
+def _check_link(link: Path) -> None:
+    if not link.exists():
+        raise ClientError(f"{link} cannot be read: it is a link to {Path(os.readlink(link))}, which does not exist.")  # noqa: PTH115
+
+
+def _is_manifest(file: Path) -> bool:
+    """Return whether a file is a list of files, as SageMaker, Redshift and Athena write it."""
+    named = _MANIFEST_NAME.search(file.name)
+    if named is None:
+        return False
+    head = _head(file, _HEAD_BYTES)
+    return bool(_MANIFEST.match(head)) or (bool(named["surely"]) and head.lstrip().startswith((b"{", b"[")))
+
+
+def _is_empty(file: Path) -> bool:
+    """Return whether a file holds nothing but blank lines. Only a file of a few bytes is looked into."""
+    if not file.is_file() or file.stat().st_size > _LARGEST_EMPTY:
+        return False
+    content = _head(file, _LARGEST_EMPTY)
+    if content.startswith(GZIP_MAGIC):
+        try:
+            content = zlib.decompressobj(wbits=31).decompress(content, _LARGEST_EMPTY)
+        except zlib.error:  # whoever reads it reports the damage
+            return False
+    return not content.removeprefix(codecs.BOM_UTF8).strip()
+
+
+def _head(file: Path, size: int) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(size)
+    except OSError as error:
+        raise ClientError(f"{file} cannot be read: {error.strerror}.") from None
+
+
+def _listed(groups: Mapping[str, Sequence[Path]], root: Path) -> str:
+    """Return the number of files by reason as a part of a sentence, with some of their names."""
+    return ", ".join(f"{reason} ({len(files):,}: {_names(files, root)})" for reason, files in groups.items() if files)
+
+
+def _names(files: Sequence[Path], root: Path) -> str:
+    names = [str(file.relative_to(root)) for file in sorted(files)[:_NAMES_SHOWN]]
+    return ", ".join([*names, *(["..."] if len(files) > _NAMES_SHOWN else [])])

@@ -1,0 +1,57 @@
+"""What stands in a field instead of a value: words for nothing, and texts that are not one IPv4 address."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ipinsights.extraction.records import Reason, mask
+from ipinsights.ipv4 import BLANKS, trim
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["address_reasons", "ipv4_if_mapped", "stand_for_nothing"]
+
+# As databases, spreadsheets, pandas, R, Hive, Go, Java, JavaScript, web servers and sshd write that there is no value.
+_NOTHING = pa.array(
+    [
+        "", '""', "''", *("-" * length for length in range(1, 10)), "\u2013", "\u2014", "NA", "<NA>", "#N/A", "N/A",
+        "n/a", "NULL", "Null", "null", "<NULL>", "<null>", "(NULL)", "(null)", r"\N", "NIL", "nil", "<nil>", "NONE",
+        "None", "none", "(none)", "<none>", "NaN", "nan", "NAN", "-nan", "-NaN", "false", "False", "undefined",
+        "(undefined)", "(unknown)", "<unknown>", "(empty)", "<empty>", "[]", "{}",
+    ]
+)  # fmt: skip
+
+_MAPPED = "(?i)^::ffff:([0-9.]+)$"
+_IPV6 = r"^\[?[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*(?:%[^\]]*)?(?:\](?::[0-9]*)?)?$"
+_WITH_PORT = r"^\[?[0-9.]+\]?:[0-9]+$"
+_SEVERAL = r"""^[\["' ]*\[?[0-9A-Fa-f]*[.:][0-9A-Fa-f:.]+\]?(?::[0-9]+)?["' ]*(?:[,; ]|\]$)"""
+_NAME = "[A-Za-z]"
+
+
+def stand_for_nothing(texts: pa.StringArray) -> NDArray[np.bool_]:
+    """Return which texts (n,) mean that there is no value, null among them."""
+    return mask(pc.is_in(trim(texts.fill_null("")), _NOTHING))
+
+
+def ipv4_if_mapped(texts: pa.StringArray) -> pa.StringArray:
+    """Return addresses without blanks around them, and ``::ffff:192.0.2.1``, IPv4 on a socket of both, as IPv4."""
+    return pc.replace_substring_regex(pc.ascii_trim(texts.fill_null(""), BLANKS), _MAPPED, r"\1")
+
+
+def address_reasons(texts: pa.StringArray) -> NDArray[np.uint8]:
+    """Return why texts (n,) are not an IPv4 address: the :class:`Reason` of each."""
+    reasons = np.full(len(texts), Reason.BAD_ADDRESS, dtype=np.uint8)
+    for pattern, reason in (
+        (_NAME, Reason.HOST_NAME),
+        (_SEVERAL, Reason.SEVERAL),
+        (_WITH_PORT, Reason.PORT),
+        (_IPV6, Reason.IPV6),
+    ):
+        reasons[mask(pc.match_substring_regex(texts, pattern))] = reason
+    reasons[stand_for_nothing(texts)] = Reason.NO_ADDRESS
+    return reasons

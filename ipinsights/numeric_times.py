@@ -1,0 +1,91 @@
+"""Numbers that are times: seconds, milli-, micro- or nanoseconds since 1970, a column at a time.
+
+A number is a time only if it lies in a year in which logs are written, so its size tells its unit. Other counts
+(Windows file times, ticks of .NET, seconds since 1900, 1904 or 2001) and most numbers that are not times lie elsewhere.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from ipinsights.errors import ClientError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+__all__ = ["EARLIEST_YEAR", "NumericTimes", "latest_time", "numbers", "zero_padded"]
+
+_EPOCH = r"^(?P<whole>\d{9,18}|[1-8]\d{18})(?:\.(?P<fraction>\d{1,9}))?$"
+_UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")
+EARLIEST_YEAR = 2000
+"""First year of a time that is a number."""
+_EARLIEST_SECOND = 946_684_800
+_SECONDS_PER_YEAR = 366 * 86_400
+
+
+def latest_time() -> int:
+    """Return the second after which a number is not a time: a year from now."""
+    return int(time.time()) + _SECONDS_PER_YEAR
+
+
+class NumericTimes:
+    """Reads the numbers of one column, which all have one unit."""
+
+    def __init__(self) -> None:
+        self._unit: int | None = None
+        self._example = ""
+
+    def parse(self, texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return microseconds since 1970, 0 where a text is not a time, and whether it is one, (n,) each.
+
+        Raises
+        ------
+        ClientError
+            Two numbers have different units.
+        """
+        whole, fraction = pc.extract_regex(texts, _EPOCH).flatten()
+        values = numbers(whole)
+        times = np.zeros(len(texts), dtype=np.int64)
+        valid = np.zeros(len(texts), dtype=bool)
+        for unit in range(len(_UNITS)):
+            seconds = values // 1000**unit
+            found = (seconds >= _EARLIEST_SECOND) & (seconds <= latest_time())
+            if found.any():
+                self._agree(unit, texts[int(found.argmax())].as_py())
+                times[found] = seconds[found] * 1_000_000 + _remainder(values[found], unit)
+                valid |= found
+        if self._unit == 0:
+            times += np.where(valid, numbers(zero_padded(fraction, 6)), 0)
+        return times, valid
+
+    def _agree(self, unit: int, example: str) -> None:
+        if self._unit is None:
+            self._unit, self._example = unit, example
+        if unit != self._unit:
+            raise ClientError(
+                f"The times are numbers of different units: {self._example} is in {_UNITS[self._unit]}, {example} in "
+                f"{_UNITS[unit]}. Convert them to one unit first."
+            )
+
+
+def _remainder(values: NDArray[np.int64], unit: int) -> NDArray[np.int64]:
+    """Return the microseconds beyond whole seconds."""
+    parts: NDArray[np.int64] = (values % 1000**unit) * 1_000_000 // 1000**unit
+    return parts
+
+
+def numbers(digits: Any) -> NDArray[np.int64]:
+    """Return the numbers that texts (n,) spell, 0 for an empty text or null."""
+    filled = pc.if_else(pc.equal(digits.fill_null(""), ""), "0", digits.fill_null(""))
+    values: NDArray[np.int64] = filled.cast("int64", safe=True).to_numpy()
+    return values
+
+
+def zero_padded(digits: Any, width: int) -> Any:
+    """Return the digits behind a decimal point cut or filled to a width, as a column (n,)."""
+    return pc.utf8_slice_codeunits(pc.utf8_rpad(digits.fill_null(""), width, padding="0"), 0, width)
