@@ -90,7 +90,7 @@ def resumed(build: Build, whole: Outcome, kept: int) -> bytes:
     """Return the model of a job that finds the oldest checkpoints of another, and resumes from the last of them."""
     folder = build.new_folder()
     shutil.copytree(whole.folder / "saved", folder / "saved")
-    checkpoints = sorted((folder / "saved").iterdir())
+    checkpoints = sorted((folder / "saved").glob("checkpoint-*"))
     assert len(checkpoints) > kept
     for later in checkpoints[kept:]:
         later.unlink()
