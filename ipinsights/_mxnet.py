@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from ipinsights import mxnet_package
+from ipinsights._system import available_cpus
 from ipinsights.errors import ClientError
-from ipinsights.overlap import available_cpus
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

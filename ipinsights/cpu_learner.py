@@ -24,13 +24,13 @@ from scipy import sparse
 from scipy.special import expit
 from threadpoolctl import ThreadpoolController
 
+from ipinsights._system import into_large_pages, keep_freed_memory
 from ipinsights.adam import Adam
 from ipinsights.artifact import parameter_shapes
 from ipinsights.encoder import Encoder, Spelling
 from ipinsights.errors import ClientError
 from ipinsights.initial_parameters import fill
 from ipinsights.learner import SCORING_BATCH, view_rows, write_rows
-from ipinsights.pages import into_large_pages, keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -20,13 +20,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from ipinsights._system import in_order, keep_freed_memory
 from ipinsights.channels import channel_files
 from ipinsights.csv_faults import LONGEST_FIELD, MAX_COLUMNS, TAIL, Source, fault_report
 from ipinsights.entities import hash_entity_column
 from ipinsights.errors import RowsError
 from ipinsights.ipv4 import parse_ips
-from ipinsights.overlap import in_order
-from ipinsights.pages import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -14,14 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ipinsights._system import in_order, keep_freed_memory
 from ipinsights.arrow_text import number_texts
 from ipinsights.channels import channel_files
 from ipinsights.csv_output import csv_lines, quoted
 from ipinsights.data import read_blocks
 from ipinsights.files import open_output
 from ipinsights.ipv4 import trim
-from ipinsights.overlap import in_order
-from ipinsights.pages import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

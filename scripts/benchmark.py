@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from ipinsights.overlap import available_cpus
+from ipinsights._system import available_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable

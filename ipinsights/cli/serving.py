@@ -38,7 +38,7 @@ __all__ = ["COMMANDS"]
 @click.option("--access-log", type=PATH, help="File for a JSON line about each request. SIGUSR1 reopens it.")
 def serve(model_dir: Path | None, base_dir: Path | None, host: str | None, workers: int | None, **options: Any) -> None:
     """Answer requests over HTTP as SageMaker's endpoint does: POST /invocations, GET /ping."""
-    from ipinsights.overlap import available_cpus
+    from ipinsights._system import available_cpus
     from ipinsights.serving.server import Server
 
     model_path = base_dir / "model" if base_dir else model_dir
@@ -62,7 +62,7 @@ def serve(model_dir: Path | None, base_dir: Path | None, host: str | None, worke
 @click.option("--concurrency", type=click.IntRange(1), help="Requests at a time; one for each CPU when not given.")
 def transform(inputs: tuple[Path, ...], model_dir: Path, concurrency: int | None, **options: Any) -> None:
     """Score whole files or folders, and leave what SageMaker's batch transform would: INPUT.out for each."""
-    from ipinsights.overlap import available_cpus
+    from ipinsights._system import available_cpus
     from ipinsights.sagemaker.transform import Transform
 
     done, kept = Transform(model_dir, concurrency=concurrency or available_cpus(), **options).run(inputs)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from ipinsights.pages import release_freed_memory
+from ipinsights._system import release_freed_memory
 from ipinsights.serving.media_types import RequestError
 from ipinsights.serving.messages import timeout
 

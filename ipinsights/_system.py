@@ -1,16 +1,25 @@
-"""What the system is told of a process's memory; it is free not to listen, and no result depends on it."""
+"""What the package asks of the system: processors, threads that keep an order, and memory hints."""
 
 from __future__ import annotations
 
 import ctypes
 import mmap
-from typing import TYPE_CHECKING
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
+
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["into_large_pages", "keep_freed_memory", "release_freed_memory"]
+__all__ = ["available_cpus", "in_order", "into_large_pages", "keep_freed_memory", "release_freed_memory"]
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
 
 # glibc's names for when freed memory goes back to the system, and from what size on it always does (32 MB at the most).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -18,6 +27,34 @@ _KEPT_BYTES, _KEPT_ARRAY_BYTES = 512 * 2**20, 32 * 2**20
 # Linux 6.1 and later: put what is there already into large pages, now. Python has no name for it.
 _MADV_COLLAPSE = 25
 _LARGE_PAGE_BYTES = 2 * 2**20
+
+
+def available_cpus() -> int:
+    """Return the number of processors that this process may use; where the system does not say, all there are."""
+    if hasattr(os, "sched_getaffinity"):  # macOS has none
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def in_order(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator[Result]:
+    """Give the result of each piece, in the order of the pieces, while the next ones are worked on.
+
+    Parameters
+    ----------
+    work
+        Called on threads, one a core. What it raises is raised where its result is asked for.
+    pieces
+        Taken no further ahead than one more than there are cores, so that few are in memory at a time.
+    """
+    num_cores = available_cpus()
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(num_cores, thread_name_prefix="overlap") as pool:
+        for piece in pieces:
+            waiting.append(pool.submit(work, piece))
+            if len(waiting) > num_cores:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def keep_freed_memory() -> None:
