@@ -24,8 +24,8 @@ import numpy as np
 
 from ipinsights import array_archive
 from ipinsights.bloom import BloomFilter
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.errors import ClientError
-from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.plain_text import one_line
 from ipinsights.unpacking import DAMAGE as ARCHIVE_DAMAGE
 from ipinsights.unpacking import copy_member, is_tar

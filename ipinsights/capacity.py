@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
-    from ipinsights.hyperparameters import Hyperparameters
+    from ipinsights.config.hyperparameters import Hyperparameters
 
 __all__ = ["available_bytes", "check_memory", "is_large", "training_bytes"]
 

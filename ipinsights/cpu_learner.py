@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipinsights.adam import Moments
-    from ipinsights.hyperparameters import Hyperparameters
+    from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.model import IPInsightsNet
     from ipinsights.sampling import Records
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ipinsights._mxnet import mx
-    from ipinsights.hyperparameters import Hyperparameters
+    from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.learner import Learner
 
 __all__ = ["build_learner", "choose_gpus", "store_type"]

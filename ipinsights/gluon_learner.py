@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.hyperparameters import Hyperparameters
+    from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.sampling import Records
 
 __all__ = ["GluonLearner"]

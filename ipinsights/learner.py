@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ipinsights.hyperparameters import Hyperparameters
+    from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.sampling import Records
 
 __all__ = ["SCORING_BATCH", "Learner", "RowView", "view_rows", "write_rows"]

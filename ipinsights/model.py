@@ -12,7 +12,7 @@ from ipinsights._mxnet import mx
 from ipinsights.encoder import NUM_OCTET_ROWS, octet_rows, place_columns
 
 if TYPE_CHECKING:
-    from ipinsights.hyperparameters import Hyperparameters
+    from ipinsights.config.hyperparameters import Hyperparameters
 
 __all__ = ["IPEncoder", "IPInsightsNet", "octet_rows", "pair_scores"]
 

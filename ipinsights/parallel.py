@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.hyperparameters import Hyperparameters
+    from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.sampling import Records
     from ipinsights.stored_table import PulledRows
 

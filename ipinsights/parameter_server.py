@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.hyperparameters import Hyperparameters
+    from ipinsights.config.hyperparameters import Hyperparameters
 
 __all__ = ["ASSIGN", "COUNT", "FORGET", "OPTIMIZE", "ROTATE", "StoreTeam", "StoredAdam", "command_servers", "connect",
            "serve"]  # fmt: skip

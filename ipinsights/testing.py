@@ -18,9 +18,9 @@ import numpy as np
 
 from ipinsights import artifact
 from ipinsights.bloom import BloomFilter
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data import Pairs
 from ipinsights.entities import hash_entities
-from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.ranges import Ranges
 
 if TYPE_CHECKING:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from ipinsights.batches import BaseBatch
     from ipinsights.callbacks import Callback
+    from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.data import Pairs
-    from ipinsights.hyperparameters import Hyperparameters
     from ipinsights.learner import Learner
 
 __all__ = ["TrainState", "Trainer"]

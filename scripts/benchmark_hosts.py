@@ -23,7 +23,7 @@ import click
 import numpy as np
 
 from ipinsights.capacity import available_bytes
-from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.testing import PlantedNetworks, csv_text
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from ipinsights.capacity import available_bytes, training_bytes
-from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.config.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

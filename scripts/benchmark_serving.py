@@ -34,7 +34,7 @@ import numpy as np
 
 from ipinsights import artifact
 from ipinsights.bloom import BloomFilter
-from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.testing import csv_text, save_random_model
 
 if TYPE_CHECKING:

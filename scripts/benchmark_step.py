@@ -37,7 +37,7 @@ def records_per_second(kind: str, settings: dict[str, Any]) -> float:
 def base_batches(settings: dict[str, Any]) -> Iterator[Records]:
     """Give base batches of random rows without end; making them is part of what is measured."""
     from ipinsights.batches import BaseBatches
-    from ipinsights.hyperparameters import Hyperparameters
+    from ipinsights.config.hyperparameters import Hyperparameters
 
     values = Hyperparameters(**settings)
     rng = np.random.default_rng(1)
@@ -51,9 +51,9 @@ def base_batches(settings: dict[str, Any]) -> Iterator[Records]:
 
 def our_step(kind: str, settings: dict[str, Any]) -> Callable[[Records], None]:
     """Give what trains on a base batch with one of our learners."""
+    from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.cpu_learner import CPULearner
     from ipinsights.gluon_learner import GluonLearner
-    from ipinsights.hyperparameters import Hyperparameters
     from ipinsights.metrics import RunningClassification
 
     learner = {"cpu": CPULearner, "gluon": GluonLearner}[kind](Hyperparameters(**settings))
@@ -69,8 +69,8 @@ def our_step(kind: str, settings: dict[str, Any]) -> Callable[[Records], None]:
 def gluon_step(_: str, settings: dict[str, Any]) -> Callable[[Records], None]:
     """Give what trains on a base batch as one would write it down in Gluon: the same network, metrics after a step."""
     from ipinsights._mxnet import mx
+    from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.encoder import octet_rows
-    from ipinsights.hyperparameters import Hyperparameters
     from ipinsights.metrics import RunningClassification
     from ipinsights.model import IPEncoder
 

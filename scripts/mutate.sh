@@ -8,7 +8,7 @@ set -eu
 cd "$(dirname "$0")/.."
 place=$PWD/build/mutants
 [ $# -gt 0 ] || set -- \
-    ipinsights/hyperparameters.py:tests/unit/test_hyperparameters.py \
+    ipinsights/config/hyperparameters.py:tests/unit/test_hyperparameters.py \
     ipinsights/sampling.py:tests/unit/test_sampling.py \
     ipinsights/data.py:tests/unit/test_data.py \
     ipinsights/sagemaker/formats.py:tests/unit/test_formats.py \

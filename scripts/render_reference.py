@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ipinsights.hyperparameter_table import TABLE
+from ipinsights.config.hyperparameter_table import TABLE
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "hyperparameters.md"
 
 HEAD = """# Hyperparameters
 
-<!-- Written by scripts/render_reference.py from ipinsights/hyperparameter_table.py; change it there. -->
+<!-- Written by scripts/render_reference.py from ipinsights/config/hyperparameter_table.py; change it there. -->
 
 All arrive as strings, as SageMaker sends them: `-H name=value`, a JSON file or the map itself with `--hyperparameters`,
 or a container's `hyperparameters.json`. A JSON number or a text in JSON's quotes will do, and so will scientific

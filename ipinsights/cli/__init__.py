@@ -102,7 +102,7 @@ def _unfit_packages(error: ImportError) -> int:
 
 def _explain_if_hyperparameter(error: click.ClickException) -> None:
     """Say how hyperparameters are given to whoever took one for an option."""
-    from ipinsights.hyperparameter_table import TABLE
+    from ipinsights.config.hyperparameter_table import TABLE
 
     name = error.option_name.lstrip("-").replace("-", "_") if isinstance(error, click.NoSuchOption) else ""
     if name in {row.name for row in TABLE}:

@@ -100,7 +100,7 @@ def inspect(model: Path, as_json: bool) -> None:  # noqa: FBT001
 @click.option("--json", "as_json", is_flag=True, help="In the shape of SageMaker's DescribeAlgorithm.")
 def hyperparameters(as_json: bool) -> None:  # noqa: FBT001
     """Show every hyperparameter with its range, default and tuning range."""
-    from ipinsights.hyperparameters import describe, specification
+    from ipinsights.config.hyperparameters import describe, specification
 
     echo(json.dumps(specification(), indent=2) if as_json else describe())
 
@@ -121,7 +121,7 @@ def _local_job(
     checkpoint_dir: Path | None,
     initial_model: Path | None,
 ) -> Job:
-    from ipinsights.hyperparameters import Hyperparameters
+    from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.sagemaker.training import Job
 
     if train_path is None or model_dir is None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from ipinsights.artifact import Artifact
     from ipinsights.callbacks import Callback
     from ipinsights.checkpoint import Checkpoint
+    from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.data import Pairs
-    from ipinsights.hyperparameters import Hyperparameters
     from ipinsights.team import Team
     from ipinsights.trainer import Trainer
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from ipinsights._mxnet import mx
-    from ipinsights.hyperparameters import Hyperparameters
+    from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.learner import Learner
     from ipinsights.sagemaker.cluster import Cluster
     from ipinsights.team import Team

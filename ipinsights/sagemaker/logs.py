@@ -16,8 +16,8 @@ from typing import IO, TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from ipinsights.callbacks import Callback
+from ipinsights.config.hyperparameters import default_configuration, final_configuration
 from ipinsights.files import drop_unwritten
-from ipinsights.hyperparameters import default_configuration, final_configuration
 from ipinsights.plain_text import printable
 
 if TYPE_CHECKING:

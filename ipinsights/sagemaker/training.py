@@ -18,10 +18,10 @@ from ipinsights import artifact
 from ipinsights.bloom import BloomFilter
 from ipinsights.callbacks import ProgressBar, Speedometer
 from ipinsights.capacity import check_memory, is_large
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data import fingerprint, read_pairs
 from ipinsights.entities import distinct_entity_rows
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
-from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.sagemaker.continuation import Continuation, Limits, identity_of
 from ipinsights.sagemaker.crew import Alone
 from ipinsights.sagemaker.environment import Environment, failure_file

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ipinsights.domains import Number
+from ipinsights.config.constraints import Number
+from ipinsights.config.hyperparameter_table import TABLE, Hyperparameter
 from ipinsights.errors import ClientError
-from ipinsights.hyperparameter_table import TABLE, Hyperparameter
 
 if TYPE_CHECKING:
     import optuna

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipinsights.callbacks import Callback
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data import fingerprint
 from ipinsights.errors import ClientError
-from ipinsights.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data import Pairs, read_pairs
 from ipinsights.entities import entity_rows, hash_entities
-from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.metrics import discriminator_auc
 from ipinsights.sampling import random_ips
 from ipinsights.testing import PlantedNetworks

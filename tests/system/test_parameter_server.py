@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.sagemaker.cluster import Cluster
 
 pytestmark = pytest.mark.slow

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 
 from ipinsights import array_archive, artifact
 from ipinsights.bloom import BloomFilter
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.cpu_learner import CPULearner
 from ipinsights.encoder import octet_rows
 from ipinsights.errors import ClientError
-from ipinsights.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ipinsights.batches import BaseBatches
-from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.team import Team
 
 

@@ -19,10 +19,10 @@ from ipinsights import bounded_lines
 from ipinsights.artifact import parameter_shapes, save
 from ipinsights.bloom import BloomFilter
 from ipinsights.bounded_lines import LONG_LINE, WholeLines, whole_lines
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.csv_faults import Source
 from ipinsights.data import read_pairs
 from ipinsights.errors import ClientError
-from ipinsights.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,8 @@ import pytest
 from ipinsights.callbacks import Checkpointer, ProgressBar, Speedometer
 from ipinsights.checkpoint import CheckpointDirectory
 from ipinsights.cli.options import parse_every
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data import Pairs
-from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.trainer import Trainer
 
 if TYPE_CHECKING:

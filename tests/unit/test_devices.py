@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.cpu_learner import CPULearner
 from ipinsights.devices import build_learner, choose_gpus, store_type
 from ipinsights.errors import ClientError
-from ipinsights.hyperparameters import Hyperparameters
 
 
 class TestChooseGpus:

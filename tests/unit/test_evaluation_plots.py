@@ -10,10 +10,10 @@ import pytest
 
 from ipinsights.artifact import Artifact
 from ipinsights.comparison.plots import COLOURS
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data import Pairs
 from ipinsights.evaluation.findings import AWS_RECIPE, GIVEN_ATTACKS, MODEL
 from ipinsights.evaluation.plots import draw_embeddings, draw_rocs, draw_scores, svg
-from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.predictor import Predictor
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import pytest
 
 from ipinsights.artifact import Artifact
 from ipinsights.bloom import BloomFilter
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data import Pairs
 from ipinsights.entities import hash_entities
 from ipinsights.errors import ClientError
 from ipinsights.explanation import Crowd, explain
-from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.predictor import Predictor
 from ipinsights.thresholds import Threshold
 

@@ -18,8 +18,8 @@ import pytest
 from ipinsights import artifact
 from ipinsights.artifact import parameter_shapes, save
 from ipinsights.bloom import BloomFilter
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.errors import ClientError
-from ipinsights.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable

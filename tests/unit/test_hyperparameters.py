@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.errors import ClientError
-from ipinsights.hyperparameter_table import TABLE
-from ipinsights.hyperparameters import (
+from ipinsights.config.hyperparameter_table import TABLE
+from ipinsights.config.hyperparameters import (
     Hyperparameters,
     default_configuration,
     describe,
     final_configuration,
     specification,
 )
+from ipinsights.errors import ClientError
 
 ROOT = Path(__file__).parents[2]
 REQUIRED = {"num_entity_vectors": "20000", "vector_dim": "128"}

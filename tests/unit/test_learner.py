@@ -9,8 +9,8 @@ import pytest
 
 from ipinsights import mxnet_package
 from ipinsights.batches import BaseBatches
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.cpu_learner import CPULearner
-from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.sampling import Records
 
 if TYPE_CHECKING:

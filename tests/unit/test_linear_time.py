@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ipinsights import domains
 from ipinsights.comparison import criteria, score_files
+from ipinsights.config import constraints
 from ipinsights.extraction.csv_dialect import Dialect
 from ipinsights.ipv4 import explain_ip
 from ipinsights.runlog import lines, sources
@@ -101,7 +101,7 @@ def test_numbers(text: str, behind: str) -> None:
 
     def parse(number: str) -> None:
         criteria._AMOUNT.fullmatch(number)
-        domains._NUMBER.fullmatch(number)
+        constraints._NUMBER.fullmatch(number)
 
     check_linear(parse, "", text, behind)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ipinsights._mxnet import mx
 from ipinsights.artifact import parameter_shapes
-from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.model import IPEncoder, IPInsightsNet, octet_rows
 
 if TYPE_CHECKING:

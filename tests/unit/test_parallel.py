@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ipinsights._mxnet import mx
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.gluon_learner import GluonLearner
-from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.parallel import ParallelLearner
 from ipinsights.sampling import Records
 

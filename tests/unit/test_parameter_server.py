@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ipinsights._mxnet import mx
-from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.parameter_server import _Server
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from ipinsights import plain_text
 from ipinsights.artifact import parameter_shapes, save
 from ipinsights.bloom import BloomFilter
 from ipinsights.cli import cli
-from ipinsights.hyperparameters import Hyperparameters
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.plain_text import html_text, markdown_text, one_line, printable
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import pytest
 from ipinsights._mxnet import mx
 from ipinsights.artifact import Artifact, save
 from ipinsights.bloom import BloomFilter
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.entities import entity_rows, hash_entities
 from ipinsights.errors import AlgorithmError
 from ipinsights.gluon_learner import GluonLearner
-from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.predictor import Predictor
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ import pytest
 from ipinsights import data
 from ipinsights.artifact import Artifact, save
 from ipinsights.bloom import BloomFilter
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data import Pairs
 from ipinsights.entities import hash_entities
 from ipinsights.errors import ClientError
-from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.predictor import Predictor
 from ipinsights.scoring import score_file
 from ipinsights.thresholds import Threshold

@@ -13,10 +13,10 @@ from hypothesis.extra import numpy as hnp
 
 from ipinsights import artifact
 from ipinsights.bloom import BloomFilter
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.conformal import odds_text
 from ipinsights.data import Pairs
 from ipinsights.errors import ClientError
-from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.predictor import Predictor
 from ipinsights.thresholds import Threshold, default_path
 

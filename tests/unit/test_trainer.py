@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from ipinsights.callbacks import Callback
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data import Pairs
 from ipinsights.errors import ClientError
-from ipinsights.hyperparameters import Hyperparameters
 from ipinsights.trainer import Trainer
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from ipinsights.domains import Number
+from ipinsights.config.constraints import Number
+from ipinsights.config.hyperparameter_table import TABLE
 from ipinsights.errors import ClientError
-from ipinsights.hyperparameter_table import TABLE
 from ipinsights.testing import PlantedNetworks
 from ipinsights.tuning.plots import draw_search
 from ipinsights.tuning.ranges import SearchRange

@@ -11,14 +11,14 @@ from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from ipinsights.domains import LARGEST_INTEGER, Number, TooLargeError
+from ipinsights.config.constraints import LARGEST_INTEGER, Number, TooLargeError
+from ipinsights.config.hyperparameter_table import TABLE
 from ipinsights.errors import ClientError
-from ipinsights.hyperparameter_table import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ipinsights.hyperparameter_table import Hyperparameter
+    from ipinsights.config.hyperparameter_table import Hyperparameter
 
 __all__ = [
     "Hyperparameters",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ipinsights.domains import AutoOrNumber, Choice, Domain, Number, Text
+from ipinsights.config.constraints import AutoOrNumber, Choice, Domain, Number, Text
 
 __all__ = ["TABLE", "Hyperparameter", "TuningRange"]
 
