@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipinsights.files import replacing
+from ipinsights.data.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from ipinsights.bounded_lines import LONGEST_LINE, whole_lines
-from ipinsights.csv_faults import Source
-from ipinsights.csv_output import csv_lines, quoted
-from ipinsights.entities import hash_entities
+from ipinsights.data.bounded_lines import LONGEST_LINE, whole_lines
+from ipinsights.data.csv_errors import Source
+from ipinsights.data.csv_writer import csv_lines, quoted
+from ipinsights.data.entity_hash import hash_entities
+from ipinsights.data.files import open_output
+from ipinsights.data.ipv4 import BLANKS, explain_ip, parse_ips
 from ipinsights.errors import ClientError
-from ipinsights.files import open_output
-from ipinsights.ipv4 import BLANKS, explain_ip, parse_ips
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipinsights.conformal import odds_text
-from ipinsights.data import Pairs
-from ipinsights.entities import entity_rows, hash_entities
+from ipinsights.data.entity_hash import entity_rows, hash_entities
+from ipinsights.data.ip_networks import network_text, special_purpose
+from ipinsights.data.ipv4 import BLANKS, explain_ip
+from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
-from ipinsights.ipv4 import BLANKS, explain_ip
-from ipinsights.networks import network_text, special_purpose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipinsights import artifact
-from ipinsights.entities import entity_rows
+from ipinsights.data.entity_hash import entity_rows
 from ipinsights.errors import AlgorithmError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Predictor:
         Parameters
         ----------
         entities
-            Entity hashes, see :func:`ipinsights.entities.hash_entities`, shape (n,).
+            Entity hashes, see :func:`ipinsights.data.entity_hash.hash_entities`, shape (n,).
         ips
             Addresses, shape (n,).
 

@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ipinsights.data import Pairs
+    from ipinsights.data.pairs import Pairs
 
 __all__ = ["PrefixCounts"]
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from ipinsights.data.ipv4 import parse_ips
 from ipinsights.errors import ClientError
-from ipinsights.ipv4 import parse_ips
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,19 +15,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ipinsights._system import in_order, keep_freed_memory
-from ipinsights.arrow_text import number_texts
-from ipinsights.channels import channel_files
-from ipinsights.csv_output import csv_lines, quoted
-from ipinsights.data import read_blocks
-from ipinsights.files import open_output
-from ipinsights.ipv4 import trim
+from ipinsights.data.arrow import number_texts
+from ipinsights.data.channels import channel_files
+from ipinsights.data.csv_writer import csv_lines, quoted
+from ipinsights.data.files import open_output
+from ipinsights.data.ipv4 import trim
+from ipinsights.data.pairs import read_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from ipinsights.data import Block
+    from ipinsights.data.pairs import Block
     from ipinsights.predictor import Predictor
     from ipinsights.thresholds import Threshold
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from ipinsights.channels import channel_files
-from ipinsights.csv_output import csv_lines, quoted
-from ipinsights.data import read_blocks
+from ipinsights.data.channels import channel_files
+from ipinsights.data.csv_writer import csv_lines, quoted
+from ipinsights.data.files import open_output
+from ipinsights.data.ipv4 import format_ips
+from ipinsights.data.pairs import read_blocks
+from ipinsights.data.timestamps import TimeColumn, format_times, parse_times
 from ipinsights.errors import ClientError
-from ipinsights.files import open_output
-from ipinsights.ipv4 import format_ips
-from ipinsights.timestamps import TimeColumn, format_times, parse_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.data import Block
+    from ipinsights.data.pairs import Block
 
 __all__ = ["Events", "Part", "parts_by_fraction", "parts_by_time", "read_events", "write_parts"]
 

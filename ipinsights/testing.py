@@ -19,8 +19,8 @@ import numpy as np
 from ipinsights import artifact
 from ipinsights.bloom import BloomFilter
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.data import Pairs
-from ipinsights.entities import hash_entities
+from ipinsights.data.entity_hash import hash_entities
+from ipinsights.data.pairs import Pairs
 from ipinsights.ranges import Ranges
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipinsights.conformal import kept_steps, promised_rank, rate_interval
+from ipinsights.data.files import open_output
+from ipinsights.data.ip_networks import Networks
 from ipinsights.errors import ClientError
-from ipinsights.files import open_output
-from ipinsights.networks import Networks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.data import Pairs
+    from ipinsights.data.pairs import Pairs
     from ipinsights.predictor import Predictor
 
 __all__ = [

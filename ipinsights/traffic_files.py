@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ipinsights.data.files import replacing
+from ipinsights.data.ipv4 import format_ips
 from ipinsights.errors import ClientError
-from ipinsights.files import replacing
-from ipinsights.ipv4 import format_ips
 from ipinsights.simulate import SECONDS_PER_DAY, midnight
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ipinsights.batches import BaseBatches
 from ipinsights.cpu_learner import CPULearner
-from ipinsights.entities import entity_rows
+from ipinsights.data.entity_hash import entity_rows
 from ipinsights.errors import ClientError
 from ipinsights.learner import SCORING_BATCH
 from ipinsights.metrics import RunningClassification, discriminator_auc
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ipinsights.batches import BaseBatch
     from ipinsights.callbacks import Callback
     from ipinsights.config.hyperparameters import Hyperparameters
-    from ipinsights.data import Pairs
+    from ipinsights.data.pairs import Pairs
     from ipinsights.learner import Learner
 
 __all__ = ["TrainState", "Trainer"]

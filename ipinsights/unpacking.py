@@ -11,7 +11,7 @@ import tarfile
 import zlib
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from ipinsights.files import unpacked
+from ipinsights.data.files import unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

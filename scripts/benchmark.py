@@ -200,7 +200,7 @@ def write_rows(path: Path, num_rows: int) -> None:
 
 def reading(path: Path) -> float:
     """Give the seconds of reading a file into arrays."""
-    from ipinsights.data import read_pairs
+    from ipinsights.data.pairs import read_pairs
 
     start = time.perf_counter()
     read_pairs(path)

@@ -93,7 +93,7 @@ def obvious_app() -> Any:
     @app.post("/invocations")
     def invocations() -> Any:
         nonlocal learner
-        from ipinsights.entities import entity_rows, hash_entities
+        from ipinsights.data.entity_hash import entity_rows, hash_entities
         from ipinsights.gluon_learner import GluonLearner
 
         if learner is None:  # MXNet does not outlive a fork: each worker has a network of its own

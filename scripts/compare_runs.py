@@ -15,8 +15,8 @@ from ipinsights.comparison.criteria import parse_tolerances
 from ipinsights.comparison.junit import junit_xml
 from ipinsights.comparison.run_reports import summary_report
 from ipinsights.comparison.runs import RunComparison, compare
+from ipinsights.data.files import write_file
 from ipinsights.errors import ClientError
-from ipinsights.files import write_file
 from ipinsights.runlog import read_run
 
 PATH = click.Path(path_type=Path)

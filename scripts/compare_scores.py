@@ -16,8 +16,8 @@ from ipinsights.comparison.report import json_text
 from ipinsights.comparison.score_files import read_labels, read_scores
 from ipinsights.comparison.score_reports import score_report
 from ipinsights.comparison.scores import compare_scores
+from ipinsights.data.files import write_file
 from ipinsights.errors import ClientError
-from ipinsights.files import write_file
 
 PATH = click.Path(path_type=Path)
 

@@ -3,14 +3,14 @@
 # Works on a copy of the last commit below build/mutants, with mutmut in an environment of its own; takes minutes.
 #
 #   scripts/mutate.sh                                  the modules named below
-#   scripts/mutate.sh ipinsights/ipv4.py:tests/unit/test_ipv4.py     others, each with the tests that should notice
+#   scripts/mutate.sh ipinsights/data/ipv4.py:tests/unit/test_ipv4.py     others, each with the tests that should notice
 set -eu
 cd "$(dirname "$0")/.."
 place=$PWD/build/mutants
 [ $# -gt 0 ] || set -- \
     ipinsights/config/hyperparameters.py:tests/unit/test_hyperparameters.py \
     ipinsights/sampling.py:tests/unit/test_sampling.py \
-    ipinsights/data.py:tests/unit/test_data.py \
+    ipinsights/data/pairs.py:tests/unit/test_pairs.py \
     ipinsights/sagemaker/formats.py:tests/unit/test_formats.py \
     ipinsights/sagemaker/decoding.py:tests/unit/test_decoding.py \
     ipinsights/sagemaker/encoding.py:tests/unit/test_encoding.py

@@ -17,8 +17,8 @@ from sklearn.metrics import roc_auc_score
 from ipinsights import simulate
 from ipinsights.callbacks import Callback, ProgressBar
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.data import Pairs, read_blocks, read_pairs
-from ipinsights.entities import entity_rows
+from ipinsights.data.entity_hash import entity_rows
+from ipinsights.data.pairs import Pairs, read_blocks, read_pairs
 from ipinsights.ranges import load_ranges, synthetic_ranges
 from ipinsights.traffic_files import write_traffic
 from ipinsights.trainer import Trainer

@@ -15,8 +15,8 @@ import click
 import ipinsights
 from ipinsights.cli import judging, scoring, serving, traffic, training, tuning
 from ipinsights.cli.output import echo_error
+from ipinsights.data.files import drop_unwritten, flush_output
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError, OutputClosedError, RowsError
-from ipinsights.files import drop_unwritten, flush_output
 
 __all__ = ["cli", "main"]
 

@@ -64,7 +64,7 @@ def evaluate(**options: Any) -> None:
 @click.option("-o", "--output", type=FILE, help="Where it is stored; MODEL_DIR/threshold.json when not given.")
 def threshold(model_dir: Path, calibration: Path, fpr: float, allow: tuple[str, ...], output: Path | None) -> None:
     """Choose the score below which an event is suspicious, with a guarantee, and store it."""
-    from ipinsights.data import read_pairs
+    from ipinsights.data.pairs import read_pairs
     from ipinsights.predictor import Predictor
     from ipinsights.thresholds import Threshold, default_path
 
@@ -93,7 +93,7 @@ def explain(
 ) -> None:
     """Explain why an event is odd: usual networks, the nearest of them, and who else is there."""
     from ipinsights import explanation
-    from ipinsights.data import read_pairs
+    from ipinsights.data.pairs import read_pairs
     from ipinsights.predictor import Predictor
     from ipinsights.thresholds import find_threshold
 

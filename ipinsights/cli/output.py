@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from ipinsights.files import open_output
+from ipinsights.data.files import open_output
 from ipinsights.plain_text import printable
 
 __all__ = ["echo", "echo_error"]
@@ -18,7 +18,7 @@ def echo(text: str) -> None:
     Raises
     ------
     ClientError, OutputClosedError
-        As :func:`ipinsights.files.open_output`.
+        As :func:`ipinsights.data.files.open_output`.
     """
     with open_output(None) as stream:
         stream.write(f"{printable(text)}\n".encode(sys.stdout.encoding or "utf-8", "backslashreplace"))

@@ -51,8 +51,8 @@ def tune(
 
     The best map is for train --hyperparameters. Needs the extra 'tune'.
     """
-    from ipinsights.data import read_pairs
-    from ipinsights.files import open_output, write_file
+    from ipinsights.data.files import open_output, write_file
+    from ipinsights.data.pairs import read_pairs
     from ipinsights.tuning.ranges import SearchRange
     from ipinsights.tuning.study import Tuner
 

@@ -10,8 +10,8 @@ from ipinsights.comparison.history import log_files, read_history
 from ipinsights.comparison.report import Report, json_text
 from ipinsights.comparison.run_reports import comparison_report, history_report
 from ipinsights.comparison.runs import compare
+from ipinsights.data.files import write_file
 from ipinsights.errors import ClientError
-from ipinsights.files import write_file
 from ipinsights.runlog import read_run
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from ipinsights.data.input_streams import opened
 from ipinsights.errors import ClientError
-from ipinsights.extraction.files import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

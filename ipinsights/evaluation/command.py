@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow.compute as pc
 
 from ipinsights import artifact
-from ipinsights.channels import channel_files
-from ipinsights.data import Pairs, read_blocks, read_pairs
+from ipinsights.data.channels import channel_files
+from ipinsights.data.pairs import Pairs, read_blocks, read_pairs
 from ipinsights.errors import ClientError
 from ipinsights.evaluation.findings import TestSet
 from ipinsights.evaluation.pages import make_folder, write_pages
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.data import Block
+    from ipinsights.data.pairs import Block
 
 __all__ = ["evaluate_model", "read_test"]
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from ipinsights.data import Pairs
+    from ipinsights.data.pairs import Pairs
 
 __all__ = ["AWS_RECIPE", "GIVEN_ATTACKS", "HEADLINE_METRIC", "MODEL", "Evaluation", "TestSet"]
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import ipinsights
 from ipinsights.comparison.plots import new_figure
 from ipinsights.comparison.report import json_text
+from ipinsights.data.files import write_file
 from ipinsights.errors import ClientError
 from ipinsights.evaluation.findings import HEADLINE_METRIC
 from ipinsights.evaluation.plots import draw_all
 from ipinsights.evaluation.tables import full_sections, headline, report
-from ipinsights.files import write_file
 from ipinsights.plain_text import html_text, markdown_text
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ipinsights.artifact import Artifact
     from ipinsights.comparison.report import Section
-    from ipinsights.data import Pairs
+    from ipinsights.data.pairs import Pairs
     from ipinsights.evaluation.findings import Evaluation
     from ipinsights.predictor import Predictor
     from ipinsights.runlog import RunLog

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipinsights.comparison.plots import COLOURS, STYLES, draw_runs, new_figure
+from ipinsights.data.ip_networks import network_text
 from ipinsights.evaluation.findings import AWS_RECIPE, GIVEN_ATTACKS, MODEL
-from ipinsights.networks import network_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from ipinsights.data import Pairs
+    from ipinsights.data.pairs import Pairs
     from ipinsights.evaluation.findings import Evaluation
     from ipinsights.predictor import Predictor
     from ipinsights.runlog import RunLog

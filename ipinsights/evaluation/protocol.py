@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.data import Pairs
+    from ipinsights.data.pairs import Pairs
     from ipinsights.evaluation.findings import TestSet
     from ipinsights.predictor import Predictor
     from ipinsights.ranges import Ranges

@@ -15,9 +15,9 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from ipinsights.extraction.files import line_blocks
+from ipinsights.data.input_streams import line_blocks
+from ipinsights.data.timestamps import TimeColumn
 from ipinsights.extraction.records import Reason, Records
-from ipinsights.timestamps import TimeColumn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ipinsights.data.ipv4 import BLANKS, trim
 from ipinsights.extraction.records import Reason, mask
-from ipinsights.ipv4 import BLANKS, trim
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from ipinsights.channels import channel_files
-from ipinsights.csv_output import csv_lines, quoted
+from ipinsights.data.channels import channel_files
+from ipinsights.data.csv_writer import csv_lines, quoted
+from ipinsights.data.files import open_output
+from ipinsights.data.input_streams import STANDARD_INPUT, check_encoding, opened
+from ipinsights.data.ipv4 import parse_ips
+from ipinsights.data.timestamps import check_zone, format_times
 from ipinsights.errors import ClientError
 from ipinsights.extraction.documents import read_cloudtrail, read_jsonl
 from ipinsights.extraction.field_values import address_reasons, ipv4_if_mapped, stand_for_nothing
-from ipinsights.extraction.files import STANDARD_INPUT, check_encoding, opened
 from ipinsights.extraction.records import Reason, decoded
 from ipinsights.extraction.sshd import read_sshd
 from ipinsights.extraction.summary import Summary
 from ipinsights.extraction.tables import read_csv, read_parquet
 from ipinsights.extraction.vpcflow import read_vpcflow
 from ipinsights.extraction.web import read_web
-from ipinsights.files import open_output
-from ipinsights.ipv4 import parse_ips
-from ipinsights.timestamps import check_zone, format_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ipinsights.bounded_lines import LONG_LINE, LONG_LINE_SHOWN
+from ipinsights.data.bounded_lines import LONG_LINE, LONG_LINE_SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable

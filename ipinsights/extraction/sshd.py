@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ipinsights.data.input_streams import line_blocks
+from ipinsights.data.timestamps import parse_syslog_times, parse_times
 from ipinsights.errors import ClientError
-from ipinsights.extraction.files import line_blocks
 from ipinsights.extraction.records import Reason, Records, as_text, blank_or_none, line_text, mask
-from ipinsights.timestamps import parse_syslog_times, parse_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ipinsights.data.timestamps import format_times
 from ipinsights.errors import ClientError
 from ipinsights.extraction.records import Reason
-from ipinsights.timestamps import format_times
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ipinsights.data.input_streams import STANDARD_INPUT
 from ipinsights.errors import ClientError
-from ipinsights.extraction.files import STANDARD_INPUT
 from ipinsights.runlog.lines import Kind, Line, parse_line
 from ipinsights.runlog.run import COUNTERS, SPEED, THROUGHPUT, TIME_COST, TIMINGS, UPDATE_TIME, Note, RunLog
 from ipinsights.runlog.sources import read_lines

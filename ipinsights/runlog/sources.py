@@ -16,9 +16,9 @@ import re
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from ipinsights.bounded_lines import LONG_LINE, LONG_LINE_SHOWN, WholeLines
+from ipinsights.data.bounded_lines import LONG_LINE, LONG_LINE_SHOWN, WholeLines
+from ipinsights.data.input_streams import opened
 from ipinsights.errors import ClientError
-from ipinsights.extraction.files import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

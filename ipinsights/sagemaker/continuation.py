@@ -12,7 +12,7 @@ import ipinsights
 from ipinsights import artifact
 from ipinsights.callbacks import Checkpointer, Deadline, EarlyStopping
 from ipinsights.checkpoint import CheckpointDirectory
-from ipinsights.data import fingerprint
+from ipinsights.data.pairs import fingerprint
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ipinsights.callbacks import Callback
     from ipinsights.checkpoint import Checkpoint
     from ipinsights.config.hyperparameters import Hyperparameters
-    from ipinsights.data import Pairs
+    from ipinsights.data.pairs import Pairs
     from ipinsights.team import Team
     from ipinsights.trainer import Trainer
 

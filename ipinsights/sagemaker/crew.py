@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import ipinsights
-from ipinsights.data import Pairs
+from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from ipinsights.callbacks import Callback
 from ipinsights.config.hyperparameters import default_configuration, final_configuration
-from ipinsights.files import drop_unwritten
+from ipinsights.data.files import drop_unwritten
 from ipinsights.plain_text import printable
 
 if TYPE_CHECKING:

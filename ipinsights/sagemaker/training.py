@@ -19,8 +19,8 @@ from ipinsights.bloom import BloomFilter
 from ipinsights.callbacks import ProgressBar, Speedometer
 from ipinsights.capacity import check_memory, is_large
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.data import fingerprint, read_pairs
-from ipinsights.entities import distinct_entity_rows
+from ipinsights.data.entity_hash import distinct_entity_rows
+from ipinsights.data.pairs import fingerprint, read_pairs
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
 from ipinsights.sagemaker.continuation import Continuation, Limits, identity_of
 from ipinsights.sagemaker.crew import Alone
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ipinsights.artifact import Artifact
-    from ipinsights.data import Pairs
+    from ipinsights.data.pairs import Pairs
     from ipinsights.trainer import Trainer
 
 __all__ = ["Job", "failure_reported", "run"]

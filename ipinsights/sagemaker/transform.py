@@ -24,10 +24,10 @@ from typing import IO, TYPE_CHECKING, NoReturn, Union
 from tqdm import tqdm
 
 from ipinsights._system import keep_freed_memory
-from ipinsights.channels import check_filled, log_skipped, read_channel
-from ipinsights.csv_faults import Source
+from ipinsights.data.channels import check_filled, log_skipped, read_channel
+from ipinsights.data.csv_errors import Source
+from ipinsights.data.files import open_output
 from ipinsights.errors import AlgorithmError, ClientError
-from ipinsights.files import open_output
 from ipinsights.serving.media_types import JSON, JSON_LINES, ResponseFormat, request_media_type
 from ipinsights.serving.requests import decode
 from ipinsights.serving.service import InferenceModel

@@ -12,12 +12,12 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from ipinsights.csv_faults import Source
-from ipinsights.data import Pairs, read_blocks
-from ipinsights.entities import hash_entities
+from ipinsights.data.csv_errors import Source
+from ipinsights.data.entity_hash import hash_entities
+from ipinsights.data.file_kinds import GZIP_MAGIC
+from ipinsights.data.ipv4 import BLANKS, explain_ip, is_ip, parse_ips
+from ipinsights.data.pairs import Pairs, read_blocks
 from ipinsights.errors import ClientError
-from ipinsights.file_kinds import GZIP_MAGIC
-from ipinsights.ipv4 import BLANKS, explain_ip, is_ip, parse_ips
 from ipinsights.serving.media_types import CSV, JSON, JSON_LINES, RequestError, request_media_type
 
 if TYPE_CHECKING:

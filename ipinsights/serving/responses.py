@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from ipinsights.data import Pairs
+from ipinsights.data.pairs import Pairs
 from ipinsights.serving.media_types import JSON, JSON_LINES
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ipinsights.callbacks import Callback
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.data import fingerprint
+from ipinsights.data.pairs import fingerprint
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import optuna
 
-    from ipinsights.data import Pairs
+    from ipinsights.data.pairs import Pairs
     from ipinsights.trainer import Trainer
     from ipinsights.tuning.ranges import SearchRange
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ipinsights.data import read_pairs
+from ipinsights.data.pairs import read_pairs
 from ipinsights.testing import run_command
 
 LINE = '192.0.2.{} - user_{} [{:02}/Nov/2018:12:00:00 +0000] "POST /login HTTP/1.1" {} 512\n'

@@ -18,7 +18,7 @@ import pytest
 
 from ipinsights import artifact
 from ipinsights.bloom import BloomFilter
-from ipinsights.entities import hash_entities
+from ipinsights.data.entity_hash import hash_entities
 from ipinsights.testing import Done, PlantedNetworks, make_container_tree, run_command
 
 if TYPE_CHECKING:

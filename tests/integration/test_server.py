@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from ipinsights.entities import hash_entities
+from ipinsights.data.entity_hash import hash_entities
 from ipinsights.predictor import Predictor
 from ipinsights.serving.model_file import ModelFile
 from ipinsights.testing import save_random_model

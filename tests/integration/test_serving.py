@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from botocore.config import Config
 
-from ipinsights.entities import hash_entities
+from ipinsights.data.entity_hash import hash_entities
 from ipinsights.predictor import Predictor
 from ipinsights.testing import save_random_model
 

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from ipinsights.data import read_pairs
-from ipinsights.entities import hash_entities
+from ipinsights.data.entity_hash import hash_entities
+from ipinsights.data.pairs import read_pairs
 from ipinsights.predictor import Predictor
 from ipinsights.testing import csv_text, save_random_model
 

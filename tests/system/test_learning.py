@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.data import Pairs, read_pairs
-from ipinsights.entities import entity_rows, hash_entities
+from ipinsights.data.entity_hash import entity_rows, hash_entities
+from ipinsights.data.pairs import Pairs, read_pairs
 from ipinsights.metrics import discriminator_auc
 from ipinsights.sampling import random_ips
 from ipinsights.testing import PlantedNetworks

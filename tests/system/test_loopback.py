@@ -16,7 +16,7 @@ import pytest
 
 from ipinsights import artifact
 from ipinsights.bloom import BloomFilter
-from ipinsights.entities import hash_entities
+from ipinsights.data.entity_hash import hash_entities
 from ipinsights.testing import PlantedNetworks, csv_text
 
 if TYPE_CHECKING:

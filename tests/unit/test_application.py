@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.entities import entity_rows, hash_entities
+from ipinsights.data.entity_hash import entity_rows, hash_entities
 from ipinsights.serving.application import Application
 from ipinsights.serving.log_stream import LogStream
 from ipinsights.serving.media_types import CSV, JSON, JSON_LINES

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipinsights import bounded_lines
 from ipinsights.artifact import parameter_shapes, save
 from ipinsights.bloom import BloomFilter
-from ipinsights.bounded_lines import LONG_LINE, WholeLines, whole_lines
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.csv_faults import Source
-from ipinsights.data import read_pairs
+from ipinsights.data import bounded_lines
+from ipinsights.data.bounded_lines import LONG_LINE, WholeLines, whole_lines
+from ipinsights.data.csv_errors import Source
+from ipinsights.data.pairs import read_pairs
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ipinsights.callbacks import Checkpointer, ProgressBar, Speedometer
 from ipinsights.checkpoint import CheckpointDirectory
 from ipinsights.cli.options import parse_every
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.data import Pairs
+from ipinsights.data.pairs import Pairs
 from ipinsights.trainer import Trainer
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ipinsights import channels, extraction
-from ipinsights.channels import channel_files, read_channel
-from ipinsights.data import read_pairs
-from ipinsights.entities import hash_entities
+from ipinsights import extraction
+from ipinsights.data import channels
+from ipinsights.data.channels import channel_files, read_channel
+from ipinsights.data.entity_hash import hash_entities
+from ipinsights.data.pairs import read_pairs
 from ipinsights.errors import ClientError
 from ipinsights.extraction import Columns, Filters
 from ipinsights.testing import run_command

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ipinsights.data import Pairs
+from ipinsights.data.pairs import Pairs
 from ipinsights.evaluation.attackers import Attack, Pairing, draw_attacks
 from ipinsights.prefix_counts import PrefixCounts
 from ipinsights.ranges import Ranges

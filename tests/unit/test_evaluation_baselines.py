@@ -7,7 +7,7 @@ import ipaddress
 import numpy as np
 import pytest
 
-from ipinsights.data import Pairs
+from ipinsights.data.pairs import Pairs
 from ipinsights.evaluation.baselines import BASELINES, Evidence, baseline_scores
 from ipinsights.prefix_counts import PrefixCounts
 

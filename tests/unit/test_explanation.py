@@ -11,8 +11,8 @@ import pytest
 from ipinsights.artifact import Artifact
 from ipinsights.bloom import BloomFilter
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.data import Pairs
-from ipinsights.entities import hash_entities
+from ipinsights.data.entity_hash import hash_entities
+from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
 from ipinsights.explanation import Crowd, explain
 from ipinsights.predictor import Predictor

@@ -18,14 +18,15 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from ipinsights import bounded_lines, extraction, simulate
+from ipinsights import extraction, simulate
 from ipinsights.cli import traffic
+from ipinsights.data import bounded_lines
+from ipinsights.data.file_kinds import text_encoding
+from ipinsights.data.ipv4 import format_ips
+from ipinsights.data.timestamps import format_times
 from ipinsights.errors import ClientError
 from ipinsights.extraction import FORMATS, Columns, Filters, NothingUsableError, Reason, Summary, pipeline
-from ipinsights.file_kinds import text_encoding
-from ipinsights.ipv4 import format_ips
 from ipinsights.ranges import Ranges
-from ipinsights.timestamps import format_times
 from ipinsights.traffic_files import write_traffic
 
 if TYPE_CHECKING:

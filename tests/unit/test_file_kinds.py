@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from pyarrow import feather, orc, parquet
 
 from ipinsights import extraction
-from ipinsights.data import read_pairs
+from ipinsights.data.file_kinds import kind_of, text_encoding
+from ipinsights.data.input_streams import STANDARD_INPUT, check_encoding, line_blocks, opened
+from ipinsights.data.pairs import read_pairs
 from ipinsights.errors import ClientError, RowsError
 from ipinsights.extraction import Columns, Filters
-from ipinsights.extraction.files import STANDARD_INPUT, check_encoding, line_blocks, opened
-from ipinsights.file_kinds import kind_of, text_encoding
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -198,7 +198,7 @@ class Trickle(io.RawIOBase):
 @pytest.mark.parametrize("content", [ROWS, gzip.compress(ROWS), b"\xef\xbb\xbf" + ROWS, ROWS.decode().encode("utf-16")])
 def test_a_slow_pipe_is_recognised(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     """The first bytes are waited for."""
-    monkeypatch.setattr("ipinsights.extraction.files._raw", lambda _: io.BufferedReader(Trickle(content)))
+    monkeypatch.setattr("ipinsights.data.input_streams._raw", lambda _: io.BufferedReader(Trickle(content)))
     with opened(STANDARD_INPUT) as stream:
         assert stream.read() == ROWS
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from ipinsights.data.files import open_output, replacing, write_file
 from ipinsights.errors import ClientError, OutputClosedError
-from ipinsights.files import open_output, replacing, write_file
 
 LONGEST_NAME = 255
 
@@ -75,7 +75,7 @@ class TestReplacing:
     def test_what_a_killed_writer_left_is_removed(self, tmp_path: Path) -> None:
         """By the next process that writes to the folder. The file of a living writer stays."""
         script = (
-            "import os, signal, sys; from pathlib import Path; from ipinsights.files import replacing\n"
+            "import os, signal, sys; from pathlib import Path; from ipinsights.data.files import replacing\n"
             "with replacing(Path(sys.argv[1])) as stream:\n"
             "    stream.write(b'half'); stream.flush(); os.kill(os.getpid(), int(sys.argv[2]))"
         )
@@ -84,7 +84,7 @@ class TestReplacing:
         with replacing(tmp_path / "living") as stream:
             stream.write(b"whole")
             stream.flush()
-            run("import sys; from pathlib import Path; from ipinsights.files import write_file\n"
+            run("import sys; from pathlib import Path; from ipinsights.data.files import write_file\n"
                 "write_file(Path(sys.argv[1]), 'other')", tmp_path / "other")  # fmt: skip
             assert sorted(path.name.split(".")[1] or path.name for path in tmp_path.glob(".*")) == ["living"]
         assert contents(tmp_path) == {"living": "whole", "other": "other"}
@@ -121,7 +121,7 @@ class TestReplacing:
         output.write_text("old")
         script = (
             "import sys; from pathlib import Path; from ipinsights.errors import ClientError\n"
-            "from ipinsights.files import write_file\n"
+            "from ipinsights.data.files import write_file\n"
             "try: write_file(Path(sys.argv[1]), b'x' * 100_000)\n"
             "except ClientError as error: print(error)"
         )
@@ -180,7 +180,9 @@ class TestStreams:
         log = tmp_path / "log"
         log.write_text("before\n")
         with log.open("ab") as stream:
-            script = "import sys, pathlib, ipinsights.files as files; files.write_file(pathlib.Path(sys.argv[1]), 'x')"
+            script = (
+                "import sys, pathlib, ipinsights.data.files as files; files.write_file(pathlib.Path(sys.argv[1]), 'x')"
+            )
             assert run(script, name, stdout=stream.fileno()).stderr == ""
         assert contents(tmp_path) == {"log": "before\nx"}
 
@@ -205,7 +207,7 @@ class TestStreams:
     def test_standard_output_that_cannot_be_written(self, device: str | None, report: str) -> None:
         """Full or closed: one sentence."""
         script = (
-            "import os, sys; from ipinsights.errors import ClientError; from ipinsights.files import *\n"
+            "import os, sys; from ipinsights.errors import ClientError; from ipinsights.data.files import *\n"
             "try:\n with open_output(None) as stream: stream.write(b'x')\n"
             "except ClientError as error: print(error.report, file=sys.stderr)\n"
             "drop_unwritten(sys.stdout, sys.stderr)"

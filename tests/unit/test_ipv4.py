@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.ipv4 import explain_ip, format_ips, is_ip, parse_ips
+from ipinsights.data.ipv4 import explain_ip, format_ips, is_ip, parse_ips
 
 REASONS = {
     "": "it is empty",

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from ipinsights.comparison import criteria, score_files
 from ipinsights.config import constraints
+from ipinsights.data.ipv4 import explain_ip
 from ipinsights.extraction.csv_dialect import Dialect
-from ipinsights.ipv4 import explain_ip
 from ipinsights.runlog import lines, sources
 
 if TYPE_CHECKING:

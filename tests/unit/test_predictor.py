@@ -11,7 +11,7 @@ from ipinsights._mxnet import mx
 from ipinsights.artifact import Artifact, save
 from ipinsights.bloom import BloomFilter
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.entities import entity_rows, hash_entities
+from ipinsights.data.entity_hash import entity_rows, hash_entities
 from ipinsights.errors import AlgorithmError
 from ipinsights.gluon_learner import GluonLearner
 from ipinsights.predictor import Predictor

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.data import Pairs
+from ipinsights.data.pairs import Pairs
 from ipinsights.prefix_counts import PrefixCounts
 
 # Few entities and few bits that differ, so that much is shared.

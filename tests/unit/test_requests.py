@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.data import Pairs, read_blocks
-from ipinsights.entities import hash_entities
+from ipinsights.data.entity_hash import hash_entities
+from ipinsights.data.pairs import Pairs, read_blocks
 from ipinsights.errors import ClientError
 from ipinsights.serving.media_types import CSV, JSON, JSON_LINES, RequestError
 from ipinsights.serving.requests import decode

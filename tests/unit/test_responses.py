@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ipinsights.data import Pairs
-from ipinsights.entities import hash_entities
+from ipinsights.data.entity_hash import hash_entities
+from ipinsights.data.pairs import Pairs
 from ipinsights.errors import AlgorithmError
 from ipinsights.predictor import Predictor
 from ipinsights.serving import responses

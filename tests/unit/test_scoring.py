@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from ipinsights import data
 from ipinsights.artifact import Artifact, save
 from ipinsights.bloom import BloomFilter
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.data import Pairs
-from ipinsights.entities import hash_entities
+from ipinsights.data import pairs
+from ipinsights.data.entity_hash import hash_entities
+from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
 from ipinsights.predictor import Predictor
 from ipinsights.scoring import score_file
@@ -87,7 +87,7 @@ class TestScoreFile:
         content = "".join(f"user_{number},10.0.{number // 250}.{number % 250}\n" for number in range(3000)).encode()
         whole = scored(predictor, tmp_path, content)
         monkeypatch.setitem(
-            data._OPTIONS, "read_options", data.csv.ReadOptions(block_size=500, autogenerate_column_names=True)
+            pairs._OPTIONS, "read_options", pairs.csv.ReadOptions(block_size=500, autogenerate_column_names=True)
         )
         assert scored(predictor, tmp_path, gzip.compress(content)) == whole
         assert [row[0] for row in whole[1:]] == [f"user_{number}" for number in range(3000)]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.data import read_pairs
+from ipinsights.data.pairs import read_pairs
 from ipinsights.errors import ClientError
 from ipinsights.splitting import Events, Part, parts_by_fraction, parts_by_time, read_events, write_parts
 

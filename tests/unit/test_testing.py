@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ipinsights.data import read_pairs
-from ipinsights.entities import hash_entities
+from ipinsights.data.entity_hash import hash_entities
+from ipinsights.data.pairs import read_pairs
 from ipinsights.testing import Done, PlantedNetworks, csv_text, make_container_tree, run_command
 
 

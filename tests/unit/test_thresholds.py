@@ -15,7 +15,7 @@ from ipinsights import artifact
 from ipinsights.bloom import BloomFilter
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.conformal import odds_text
-from ipinsights.data import Pairs
+from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
 from ipinsights.predictor import Predictor
 from ipinsights.thresholds import Threshold, default_path

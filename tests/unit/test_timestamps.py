@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.errors import ClientError
-from ipinsights.timestamps import (
+from ipinsights.data.timestamps import (
     TimeColumn,
     check_zone,
     format_times,
@@ -21,6 +20,7 @@ from ipinsights.timestamps import (
     parse_syslog_times,
     parse_times,
 )
+from ipinsights.errors import ClientError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MOMENTS = st.datetimes(datetime(1, 1, 2), datetime(9998, 12, 30))  # noqa: DTZ001 - hypothesis wants them without zone

@@ -10,7 +10,7 @@ import pytest
 
 from ipinsights.callbacks import Callback
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.data import Pairs
+from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
 from ipinsights.trainer import Trainer
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.arrow_text import number_texts
+from ipinsights.data.arrow import number_texts
 
 NUMBERS = st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), max_size=9)
 

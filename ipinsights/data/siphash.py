@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipinsights.arrow_text import text_bytes
+from ipinsights.data.arrow import text_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,11 +16,11 @@ from typing import IO, TYPE_CHECKING, cast
 
 from tqdm import tqdm
 
-from ipinsights.bounded_lines import LONG_LINE, LONGEST_LINE, WholeLines
+from ipinsights.data.bounded_lines import LONG_LINE, LONGEST_LINE, WholeLines
+from ipinsights.data.file_kinds import HEAD_BYTES, text_encoding
+from ipinsights.data.files import beginning, read_errors, unpacked_data
+from ipinsights.data.ipv4 import BLANKS, explain_ip, is_ip
 from ipinsights.errors import ClientError
-from ipinsights.file_kinds import HEAD_BYTES, text_encoding
-from ipinsights.files import beginning, read_errors, unpacked_data
-from ipinsights.ipv4 import BLANKS, explain_ip, is_ip
 from ipinsights.plain_text import one_line
 
 if TYPE_CHECKING:

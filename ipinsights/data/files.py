@@ -21,8 +21,8 @@ import zlib
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
+from ipinsights.data.file_kinds import GZIP_MAGIC, HEAD_BYTES, refuse_other_kinds
 from ipinsights.errors import ClientError, OutputClosedError
-from ipinsights.file_kinds import GZIP_MAGIC, HEAD_BYTES, refuse_other_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,7 +163,7 @@ def unpacked_data(stream: IO[bytes], head: bytes, name: str, *, parquet: bool = 
     Raises
     ------
     ClientError
-        It is neither text nor what is wanted, see :func:`ipinsights.file_kinds.refuse_other_kinds`.
+        It is neither text nor what is wanted, see :func:`ipinsights.data.file_kinds.refuse_other_kinds`.
     """
     content = unpacked(stream, head)
     if is_packed := content is not stream:

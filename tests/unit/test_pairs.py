@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights import data
-from ipinsights.data import read_blocks, read_pairs
-from ipinsights.entities import hash_entities
+from ipinsights.data import pairs as data
+from ipinsights.data.entity_hash import hash_entities
+from ipinsights.data.pairs import read_blocks, read_pairs
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
@@ -318,7 +318,7 @@ class TestChannels:
 def peak_memory_of_reading(path: Path) -> int:
     """Give the peak resident bytes of a process that reads a file."""
     code = (
-        "import sys, resource; from pathlib import Path; from ipinsights.data import read_pairs; "
+        "import sys, resource; from pathlib import Path; from ipinsights.data.pairs import read_pairs; "
         "read_pairs(Path(sys.argv[1])); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     done = subprocess.run([sys.executable, "-c", code, path], check=True, capture_output=True, text=True)

@@ -2,7 +2,8 @@
 
 A file is headerless CSV (RFC 4180) in UTF-8, plain or gzip: an opaque entity, then an IPv4 address. What RFC 4180
 leaves open is read as Python's csv module does, and a quote that nothing closes is a fault. Arrow reads it at
-millions of rows a second; when it stumbles, :mod:`ipinsights.csv_faults` reads again, slowly, and says where and why.
+millions of rows a second; when it stumbles, :mod:`ipinsights.data.csv_errors` reads again, slowly, and says where and
+why.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from ipinsights._system import in_order, keep_freed_memory
-from ipinsights.channels import channel_files
-from ipinsights.csv_faults import LONGEST_FIELD, MAX_COLUMNS, TAIL, Source, fault_report
-from ipinsights.entities import hash_entity_column
+from ipinsights.data.channels import channel_files
+from ipinsights.data.csv_errors import LONGEST_FIELD, MAX_COLUMNS, TAIL, Source, fault_report
+from ipinsights.data.entity_hash import hash_entity_column
+from ipinsights.data.ipv4 import parse_ips
 from ipinsights.errors import RowsError
-from ipinsights.ipv4 import parse_ips
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,7 +63,7 @@ class Pairs:
     Attributes
     ----------
     entities
-        Hashes of the entities, see :func:`ipinsights.entities.hash_entities`, shape (n,).
+        Hashes of the entities, see :func:`ipinsights.data.entity_hash.hash_entities`, shape (n,).
     ips
         Addresses as numbers, shape (n,).
     """
@@ -108,7 +109,7 @@ def read_pairs(path: Path, *, progress: bool = False) -> Pairs:
     Parameters
     ----------
     path
-        See :func:`ipinsights.channels.channel_files`.
+        See :func:`ipinsights.data.channels.channel_files`.
     progress
         Show a bar on a terminal.
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ipinsights.arrow_text import contain_any, text_bytes
+from ipinsights.data.arrow import contain_any, text_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from ipinsights.arrow_text import contain_any
+from ipinsights.data.arrow import contain_any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipinsights.data.ip_networks import Networks, network_text, special_purpose
 from ipinsights.errors import ClientError
-from ipinsights.networks import Networks, network_text, special_purpose
 
 networks = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 32)).map(lambda drawn: network_text(*drawn))
 

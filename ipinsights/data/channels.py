@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ipinsights.data.file_kinds import GZIP_MAGIC
 from ipinsights.errors import ClientError
-from ipinsights.file_kinds import GZIP_MAGIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

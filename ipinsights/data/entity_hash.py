@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow.compute as pc
 
-from ipinsights.siphash import LONGEST_HASHED, hash_column, hash_objects
+from ipinsights.data.siphash import LONGEST_HASHED, hash_column, hash_objects
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

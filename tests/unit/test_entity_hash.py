@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ipinsights import entities
-from ipinsights.entities import distinct_entity_rows, entity_rows, hash_entities, hash_entity_column
+from ipinsights.data import entity_hash
+from ipinsights.data.entity_hash import distinct_entity_rows, entity_rows, hash_entities, hash_entity_column
 
 
 class TestEntities:
@@ -35,5 +35,5 @@ class TestEntities:
         """Ascending, and the same however many hashes are looked at together."""
         hashes = np.array([2**64 - 1, 25, 3, 13, 25, 40], dtype=np.uint64)
         assert distinct_entity_rows(hashes, 10).tolist() == [0, 3, 5]
-        monkeypatch.setattr(entities, "_ROWS_AT_A_TIME", 2)
+        monkeypatch.setattr(entity_hash, "_ROWS_AT_A_TIME", 2)
         assert distinct_entity_rows(hashes, 10).tolist() == [0, 3, 5]

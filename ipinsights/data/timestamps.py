@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ipinsights.data.numeric_times import EARLIEST_YEAR, NumericTimes, latest_time, numbers, zero_padded
 from ipinsights.errors import ClientError
-from ipinsights.numeric_times import EARLIEST_YEAR, NumericTimes, latest_time, numbers, zero_padded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

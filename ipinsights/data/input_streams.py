@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
-from ipinsights.bounded_lines import LONGEST_LINE, whole_lines
+from ipinsights.data.bounded_lines import LONGEST_LINE, whole_lines
+from ipinsights.data.file_kinds import text_encoding
+from ipinsights.data.files import beginning, read_errors, unpacked_data
 from ipinsights.errors import ClientError
-from ipinsights.file_kinds import text_encoding
-from ipinsights.files import beginning, read_errors, unpacked_data
 from ipinsights.plain_text import one_line
 
 if TYPE_CHECKING:
