@@ -1,4 +1,4 @@
-"""A column of texts as Arrow keeps it: their bytes, end to end."""
+"""Columns of Arrow as bytes, texts and masks, without a Python object for each value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["contain_any", "number_texts", "text_bytes"]
+__all__ = ["as_text", "contain_any", "decoded", "mask", "number_texts", "text_bytes"]
 
 _COMMA = ord(",")
 
@@ -51,3 +51,25 @@ def number_texts(values: NDArray[Any]) -> pa.StringArray:
         offsets[1:-1] = np.flatnonzero(~is_text) - np.arange(len(values) - 1)
         offsets[-1] = len(content) - (len(values) - 1)
     return pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(content[is_text]))
+
+
+def as_text(column: pa.Array) -> pa.StringArray:
+    r"""Return bytes as text; what is not UTF-8 becomes ``\xff`` and the like, as Apache writes it itself."""
+    return decoded(column)[0]
+
+
+def mask(values: pa.BooleanArray) -> NDArray[np.bool_]:
+    """Give a column of truths as an array, shape (n,); null is false."""
+    array: NDArray[np.bool_] = values.fill_null(False).to_numpy(zero_copy_only=False)
+    return array
+
+
+def decoded(column: pa.Array) -> tuple[pa.StringArray, NDArray[np.bool_]]:
+    """Return bytes as text, (n,), and which of them are not UTF-8, (n,)."""
+    try:
+        return column.cast(pa.string()), np.zeros(len(column), dtype=bool)
+    except pa.ArrowInvalid:
+        values = column.to_pylist()
+        texts = [None if raw is None else raw.decode("utf-8", errors="backslashreplace") for raw in values]
+        is_escaped = [text is not None and text.encode() != raw for text, raw in zip(texts, values, strict=True)]
+        return pa.array(texts, pa.string()), np.array(is_escaped, dtype=bool)

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from ipinsights import artifact
+from ipinsights.data.arrow import mask
 from ipinsights.data.channels import channel_files
 from ipinsights.data.pairs import Pairs, read_blocks, read_pairs
 from ipinsights.errors import ClientError
@@ -15,7 +16,6 @@ from ipinsights.evaluation.findings import TestSet
 from ipinsights.evaluation.pages import make_folder, write_pages
 from ipinsights.evaluation.protocol import evaluate
 from ipinsights.evaluation.tables import report
-from ipinsights.extraction.records import mask
 from ipinsights.predictor import Predictor
 from ipinsights.ranges import load_ranges
 from ipinsights.runlog import read_run

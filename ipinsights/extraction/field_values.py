@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ipinsights.data.arrow import mask
 from ipinsights.data.ipv4 import BLANKS, trim
-from ipinsights.extraction.records import Reason, mask
+from ipinsights.extraction.records import Reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ipinsights.data.arrow import mask
 from ipinsights.errors import ClientError
-from ipinsights.extraction.records import mask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from ipinsights.data.arrow import decoded
 from ipinsights.data.channels import channel_files
 from ipinsights.data.csv_writer import csv_lines, quoted
 from ipinsights.data.files import open_output
@@ -18,7 +19,7 @@ from ipinsights.data.timestamps import check_zone, format_times
 from ipinsights.errors import ClientError
 from ipinsights.extraction.documents import read_cloudtrail, read_jsonl
 from ipinsights.extraction.field_values import address_reasons, ipv4_if_mapped, stand_for_nothing
-from ipinsights.extraction.records import Reason, decoded
+from ipinsights.extraction.records import Reason
 from ipinsights.extraction.sshd import read_sshd
 from ipinsights.extraction.summary import Summary
 from ipinsights.extraction.tables import read_csv, read_parquet

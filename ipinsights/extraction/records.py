@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ipinsights.data.arrow import mask
 from ipinsights.data.bounded_lines import LONG_LINE, LONG_LINE_SHOWN
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Columns", "Reason", "Records", "as_text", "blank_or_none", "decoded", "line_text", "mask", "timeless"]
+__all__ = ["Columns", "Reason", "Records", "blank_or_none", "line_text", "timeless"]
 
 
 class Reason(enum.IntEnum):
@@ -110,22 +111,6 @@ class Columns:
     has_header: bool = True
 
 
-def as_text(column: pa.Array) -> pa.StringArray:
-    r"""Return bytes as text; what is not UTF-8 becomes ``\xff`` and the like, as Apache writes it itself."""
-    return decoded(column)[0]
-
-
-def decoded(column: pa.Array) -> tuple[pa.StringArray, NDArray[np.bool_]]:
-    """Return bytes as text, (n,), and which of them are not UTF-8, (n,)."""
-    try:
-        return column.cast(pa.string()), np.zeros(len(column), dtype=bool)
-    except pa.ArrowInvalid:
-        values = column.to_pylist()
-        texts = [None if raw is None else raw.decode("utf-8", errors="backslashreplace") for raw in values]
-        is_escaped = [text is not None and text.encode() != raw for text, raw in zip(texts, values, strict=True)]
-        return pa.array(texts, pa.string()), np.array(is_escaped, dtype=bool)
-
-
 def line_text(lines: pa.BinaryArray) -> Callable[[int], str]:
     """Return a function from a place to its line as text."""
 
@@ -144,9 +129,3 @@ def blank_or_none(lines: pa.BinaryArray) -> NDArray[np.uint8]:
 def timeless(number: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Give the times of records of which nobody wants to know them, and that none has one, shape (number,) each."""
     return np.zeros(number, dtype=np.int64), np.zeros(number, dtype=bool)
-
-
-def mask(values: pa.BooleanArray) -> NDArray[np.bool_]:
-    """Give a column of truths as an array, shape (n,); null is false."""
-    array: NDArray[np.bool_] = values.fill_null(False).to_numpy(zero_copy_only=False)
-    return array

@@ -16,12 +16,13 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
+from ipinsights.data.arrow import as_text, mask
 from ipinsights.data.bounded_lines import LONG_LINE, LONG_LINE_SHOWN, WholeLines
 from ipinsights.data.input_streams import warning_of
 from ipinsights.data.timestamps import TimeColumn, localized
 from ipinsights.errors import ClientError
 from ipinsights.extraction.csv_dialect import Dialect
-from ipinsights.extraction.records import Reason, Records, as_text, mask, timeless
+from ipinsights.extraction.records import Reason, Records, timeless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

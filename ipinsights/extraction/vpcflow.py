@@ -14,10 +14,11 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ipinsights.data.arrow import as_text, mask
 from ipinsights.data.input_streams import line_blocks
 from ipinsights.data.timestamps import TimeColumn
 from ipinsights.errors import ClientError
-from ipinsights.extraction.records import Reason, Records, as_text, blank_or_none, line_text, mask, timeless
+from ipinsights.extraction.records import Reason, Records, blank_or_none, line_text, timeless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -12,9 +12,10 @@ from typing import IO, TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ipinsights.data.arrow import as_text, mask
 from ipinsights.data.input_streams import line_blocks
 from ipinsights.data.timestamps import parse_clf_times
-from ipinsights.extraction.records import Reason, Records, as_text, blank_or_none, line_text, mask
+from ipinsights.extraction.records import Reason, Records, blank_or_none, line_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
