@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipinsights.sampling import expand
+from ipinsights.model.sampling import expand
 from ipinsights.team import Team
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipinsights.config.hyperparameters import Hyperparameters
-    from ipinsights.sampling import Records
+    from ipinsights.model.sampling import Records
 
 __all__ = ["BaseBatch", "BaseBatches"]
 

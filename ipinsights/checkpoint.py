@@ -1,6 +1,6 @@
 """Checkpoints: a run on disk, so that another process can go on with it; the only module that knows their directory.
 
-A checkpoint is an uncompressed zip (:mod:`ipinsights.array_archive`) of
+A checkpoint is an uncompressed zip (:mod:`ipinsights.model.ndarray_archive`) of
 
 - ``params``: parameters and Adam's moments, of the entity table only the rows that the data has: no other row changes;
 - ``meta.json``: format version, what the run follows from, its counters, the sums of its running metrics.
@@ -19,8 +19,8 @@ import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ipinsights import array_archive
 from ipinsights.errors import ClientError
+from ipinsights.model import ndarray_archive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -145,7 +145,7 @@ class CheckpointDirectory:
         # Of one width, so that the order of names is the order in time.
         target = self.path / f"{_PREFIX}{checkpoint.counters['num_batches']:012d}"
         try:
-            array_archive.write(target, checkpoint.arrays, {"meta.json": json.dumps(_meta(checkpoint)).encode()})
+            ndarray_archive.write(target, checkpoint.arrays, {"meta.json": json.dumps(_meta(checkpoint)).encode()})
             self._prune(target)
         except OSError as error:
             raise self._unwritable(error) from None
@@ -166,8 +166,8 @@ class CheckpointDirectory:
         for path in reversed(paths):
             try:
                 return path, _read(path)
-            except (*array_archive.DAMAGE, KeyError) as error:
-                if array_archive.is_unreadable(error):
+            except (*ndarray_archive.DAMAGE, KeyError) as error:
+                if ndarray_archive.is_unreadable(error):
                     raise self._unreadable(path, error) from None
                 _logger.warning("Checkpoint %s is damaged and passed over for the one before: %s.", path, error)
         return None
@@ -221,8 +221,8 @@ def _meta(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def _read(path: Path) -> Checkpoint:
     with zipfile.ZipFile(path) as archive:
-        meta = json.loads(array_archive.read_member(archive, "meta.json", _MAX_META_BYTES))
-        arrays = array_archive.map_arrays(path, archive)
+        meta = json.loads(ndarray_archive.read_member(archive, "meta.json", _MAX_META_BYTES))
+        arrays = ndarray_archive.map_arrays(path, archive)
     version = meta.get("format_version")
     if version != FORMAT_VERSION:
         raise ValueError(f"its format is version {version}, this ipinsights reads version {FORMAT_VERSION}")

@@ -6,7 +6,7 @@ Adam more than all else. The steps are those of :class:`~ipinsights.gluon_learne
 ``tests/unit/test_learner.py`` holds both to one formula. They are fast because
 
 - the entities of a base batch are taken out of the table once for all of its K steps, which find them in the cache;
-- each octet value of a batch is encoded once, however many addresses have it (:mod:`ipinsights.encoder`);
+- each octet value of a batch is encoded once, however many addresses have it (:mod:`ipinsights.model.ip_encoder`);
 - lazy Adam needs neither sorting nor gathering (:mod:`ipinsights.adam`);
 - the entities' update runs beside the encoder's, whose thread then helps, and the spelling of the next addresses
   beside both;
@@ -26,11 +26,11 @@ from threadpoolctl import ThreadpoolController
 
 from ipinsights._system import into_large_pages, keep_freed_memory
 from ipinsights.adam import Adam
-from ipinsights.artifact import parameter_shapes
-from ipinsights.encoder import Encoder, Spelling
 from ipinsights.errors import ClientError
-from ipinsights.initial_parameters import fill
 from ipinsights.learner import SCORING_BATCH, view_rows, write_rows
+from ipinsights.model.artifact import parameter_shapes
+from ipinsights.model.initial_parameters import fill
+from ipinsights.model.ip_encoder import Encoder, Spelling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
     from ipinsights.adam import Moments
     from ipinsights.config.hyperparameters import Hyperparameters
-    from ipinsights.model import IPInsightsNet
-    from ipinsights.sampling import Records
+    from ipinsights.model.network import IPInsightsNet
+    from ipinsights.model.sampling import Records
 
 __all__ = ["CPULearner"]
 
@@ -219,11 +219,11 @@ class CPULearner:
 def _allocate(hyperparameters: Hyperparameters) -> tuple[IPInsightsNet | None, dict[str, NDArray[np.float32]]]:
     """Return the Gluon network, None without MXNet, and the memory of all parameters by their names."""
     try:
-        from ipinsights._mxnet import memory, mx
+        from ipinsights.model._mxnet import memory, mx
     except ClientError:
         shapes = parameter_shapes(hyperparameters)
         return None, {name: np.empty(shape, dtype=np.float32) for name, shape in shapes.items()}
-    from ipinsights.model import IPInsightsNet
+    from ipinsights.model.network import IPInsightsNet
 
     net = IPInsightsNet.of(hyperparameters)
     net.initialize(mx.init.Zero(), ctx=mx.cpu())
@@ -232,7 +232,7 @@ def _allocate(hyperparameters: Hyperparameters) -> tuple[IPInsightsNet | None, d
 
 
 def _wait_for_mxnet() -> None:
-    from ipinsights._mxnet import mx
+    from ipinsights.model._mxnet import mx
 
     mx.nd.waitall()
 

@@ -11,9 +11,9 @@ from ipinsights.errors import ClientError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ipinsights._mxnet import mx
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.learner import Learner
+    from ipinsights.model._mxnet import mx
 
 __all__ = ["build_learner", "choose_gpus", "store_type"]
 
@@ -34,7 +34,7 @@ def choose_gpus(num_gpus: int | None) -> list[mx.Context]:
         More GPUs are asked for than MXNet sees, or MXNet is missing or cannot be loaded.
     """
     try:
-        from ipinsights._mxnet import mx
+        from ipinsights.model._mxnet import mx
     except ClientError as error:
         if num_gpus:
             raise
@@ -96,7 +96,7 @@ def build_learner(
         from ipinsights.gluon_learner import GluonLearner
 
         return GluonLearner(hyperparameters, seed=seed, ctx=gpus[0])
-    from ipinsights._mxnet import mx
+    from ipinsights.model._mxnet import mx
     from ipinsights.parallel import ParallelLearner
 
     return ParallelLearner(hyperparameters, devices=gpus, store=mx.kv.create(store), seed=seed)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipinsights._mxnet import mx
-from ipinsights.initial_parameters import fill
 from ipinsights.learner import SCORING_BATCH, view_rows, write_rows
-from ipinsights.model import IPInsightsNet, octet_rows
+from ipinsights.model._mxnet import mx
+from ipinsights.model.initial_parameters import fill
+from ipinsights.model.network import IPInsightsNet, octet_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipinsights.config.hyperparameters import Hyperparameters
-    from ipinsights.sampling import Records
+    from ipinsights.model.sampling import Records
 
 __all__ = ["GluonLearner"]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipinsights.config.hyperparameters import Hyperparameters
-    from ipinsights.sampling import Records
+    from ipinsights.model.sampling import Records
 
 __all__ = ["SCORING_BATCH", "Learner", "RowView", "view_rows", "write_rows"]
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipinsights._mxnet import mx
-from ipinsights.initial_parameters import draw_rows
 from ipinsights.learner import SCORING_BATCH
-from ipinsights.model import IPInsightsNet, pair_scores
-from ipinsights.model import octet_rows as octet_rows_of
+from ipinsights.model._mxnet import mx
+from ipinsights.model.initial_parameters import draw_rows
+from ipinsights.model.network import IPInsightsNet, pair_scores
+from ipinsights.model.network import octet_rows as octet_rows_of
 from ipinsights.parameter_server import ASSIGN, COUNT, FORGET, OPTIMIZE, ROTATE, StoredAdam, command_servers
 from ipinsights.stored_table import StoredTable
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipinsights.config.hyperparameters import Hyperparameters
-    from ipinsights.sampling import Records
+    from ipinsights.model.sampling import Records
     from ipinsights.stored_table import PulledRows
 
 __all__ = ["MAX_BLOCK_ELEMENTS", "ParallelLearner"]

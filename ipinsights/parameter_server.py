@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipinsights._mxnet import mx
+from ipinsights.model._mxnet import mx
 from ipinsights.team import Team
 
 if TYPE_CHECKING:

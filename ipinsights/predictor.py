@@ -1,8 +1,8 @@
 """Scoring with a trained model: NumPy only, so that nothing waits for the engine to load.
 
-The arithmetic is that of :class:`ipinsights.model.IPInsightsNet`, with one rearrangement: the first fully connected
-layer sees nothing but octet embeddings, so its products are taken once per octet value (4 x 256 of them) instead of
-once per address, and an address costs four additions.
+The arithmetic is that of :class:`ipinsights.model.network.IPInsightsNet`, with one rearrangement: the first fully
+connected layer sees nothing but octet embeddings, so its products are taken once per octet value (4 x 256 of them)
+instead of once per address, and an address costs four additions.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipinsights import artifact
 from ipinsights.data.entity_hash import entity_rows
 from ipinsights.errors import AlgorithmError
+from ipinsights.model import artifact
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ipinsights.artifact import Artifact
+    from ipinsights.model.artifact import Artifact
 
 __all__ = ["Predictor"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipinsights._mxnet import mx
+from ipinsights.model._mxnet import mx
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,11 +16,11 @@ from unittest.mock import patch
 
 import numpy as np
 
-from ipinsights import artifact
-from ipinsights.bloom import BloomFilter
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.pairs import Pairs
+from ipinsights.model import artifact
+from ipinsights.model.bloom import BloomFilter
 from ipinsights.ranges import Ranges
 
 if TYPE_CHECKING:

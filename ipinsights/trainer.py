@@ -18,7 +18,7 @@ from ipinsights.data.entity_hash import entity_rows
 from ipinsights.errors import ClientError
 from ipinsights.learner import SCORING_BATCH
 from ipinsights.metrics import RunningClassification, discriminator_auc
-from ipinsights.sampling import random_ips
+from ipinsights.model.sampling import random_ips
 from ipinsights.team import Team
 
 if TYPE_CHECKING:

@@ -197,7 +197,7 @@ def simulate_step(num_hosts: int, constants: Constants, rng: np.random.Generator
 
 def measure(batch: int, gigabits: float) -> Constants:
     """Give the constants of this machine."""
-    from ipinsights._mxnet import mx
+    from ipinsights.model._mxnet import mx
 
     step, rows = _step_seconds(batch)
     adam = mx.optimizer.get_updater(mx.optimizer.Adam())
@@ -243,9 +243,9 @@ def _message_seconds() -> float:
 
 def _step_seconds(batch: int) -> tuple[float, float]:
     """Give the seconds of a step of one worker that has the store to itself, and the distinct rows in it."""
-    from ipinsights._mxnet import mx
+    from ipinsights.model._mxnet import mx
+    from ipinsights.model.sampling import expand
     from ipinsights.parallel import ParallelLearner
-    from ipinsights.sampling import expand
 
     values = Hyperparameters(num_entity_vectors=NUM_ENTITIES, vector_dim=VECTOR_DIM, mini_batch_size=batch)
     learner = ParallelLearner(values, devices=[mx.cpu()], store=mx.kv.create("local"))

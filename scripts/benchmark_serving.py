@@ -32,9 +32,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from ipinsights import artifact
-from ipinsights.bloom import BloomFilter
 from ipinsights.config.hyperparameters import Hyperparameters
+from ipinsights.model import artifact
+from ipinsights.model.bloom import BloomFilter
 from ipinsights.testing import csv_text, save_random_model
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ipinsights.sampling import Records
+    from ipinsights.model.sampling import Records
 
 SECONDS = 3.0
 
@@ -68,11 +68,11 @@ def our_step(kind: str, settings: dict[str, Any]) -> Callable[[Records], None]:
 
 def gluon_step(_: str, settings: dict[str, Any]) -> Callable[[Records], None]:
     """Give what trains on a base batch as one would write it down in Gluon: the same network, metrics after a step."""
-    from ipinsights._mxnet import mx
     from ipinsights.config.hyperparameters import Hyperparameters
-    from ipinsights.encoder import octet_rows
     from ipinsights.metrics import RunningClassification
-    from ipinsights.model import IPEncoder
+    from ipinsights.model._mxnet import mx
+    from ipinsights.model.ip_encoder import octet_rows
+    from ipinsights.model.network import IPEncoder
 
     class Net(mx.gluon.HybridBlock):
         def __init__(self, values: Hyperparameters) -> None:
@@ -109,7 +109,7 @@ def torch_step(kind: str, settings: dict[str, Any]) -> Callable[[Records], None]
     import torch
     from torch.nn import functional
 
-    from ipinsights.encoder import octet_rows
+    from ipinsights.model.ip_encoder import octet_rows
 
     dim, size, sparse = settings["vector_dim"], settings["mini_batch_size"], kind == "torch-sparse"
     entities = torch.nn.Embedding(settings["num_entity_vectors"], dim, sparse=sparse)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.sampling import Records
+    from ipinsights.model.sampling import Records
 
 SETTINGS = {
     "tutorial": TUTORIAL,

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 
-from ipinsights import mxnet_package
+from ipinsights.model import mxnet_package
 
 
 def main() -> None:

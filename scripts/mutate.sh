@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 place=$PWD/build/mutants
 [ $# -gt 0 ] || set -- \
     ipinsights/config/hyperparameters.py:tests/unit/test_hyperparameters.py \
-    ipinsights/sampling.py:tests/unit/test_sampling.py \
+    ipinsights/model/sampling.py:tests/unit/test_sampling.py \
     ipinsights/data/pairs.py:tests/unit/test_pairs.py \
     ipinsights/sagemaker/formats.py:tests/unit/test_formats.py \
     ipinsights/sagemaker/decoding.py:tests/unit/test_decoding.py \

@@ -9,7 +9,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-from ipinsights import mxnet_package
+from ipinsights.model import mxnet_package
 from ipinsights.testing import logger_restored
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 
 # Files of which every test needs MXNet.
 collect_ignore = [] if mxnet_package.is_installed() else [
-    "unit/test_model.py", "unit/test_mxnet_shim.py", "unit/test_parallel.py", "unit/test_parameter_server.py",
+    "unit/test_network.py", "unit/test_mxnet.py", "unit/test_parallel.py", "unit/test_parameter_server.py",
     "unit/test_predictor.py",
 ]  # fmt: skip
 
@@ -41,7 +41,7 @@ def mx() -> Any:
     """Return MXNet; without it the test is skipped."""
     if not mxnet_package.is_installed():
         pytest.skip("needs MXNet")
-    from ipinsights._mxnet import mx
+    from ipinsights.model._mxnet import mx
 
     return mx
 

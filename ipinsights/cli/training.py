@@ -90,7 +90,7 @@ def train(
 @click.option("--json", "as_json", is_flag=True, help="The whole of it as JSON.")
 def inspect(model: Path, as_json: bool) -> None:  # noqa: FBT001
     """Show what a model artifact holds: a directory, a model_algo-1 file or a model.tar.gz."""
-    from ipinsights import artifact
+    from ipinsights.model import artifact
 
     found = artifact.load(model)
     echo(json.dumps(found.summary(), indent=2) if as_json else found.describe())

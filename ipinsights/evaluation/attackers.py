@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipinsights.sampling import random_ips
+from ipinsights.model.sampling import random_ips
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow.compute as pc
 
-from ipinsights import artifact
 from ipinsights.data.arrow import mask
 from ipinsights.data.channels import channel_files
 from ipinsights.data.pairs import Pairs, read_blocks, read_pairs
@@ -16,6 +15,7 @@ from ipinsights.evaluation.findings import TestSet
 from ipinsights.evaluation.pages import make_folder, write_pages
 from ipinsights.evaluation.protocol import evaluate
 from ipinsights.evaluation.tables import report
+from ipinsights.model import artifact
 from ipinsights.predictor import Predictor
 from ipinsights.ranges import load_ranges
 from ipinsights.runlog import read_run

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from ipinsights.artifact import Artifact
     from ipinsights.comparison.report import Section
     from ipinsights.data.pairs import Pairs
     from ipinsights.evaluation.findings import Evaluation
+    from ipinsights.model.artifact import Artifact
     from ipinsights.predictor import Predictor
     from ipinsights.runlog import RunLog
 

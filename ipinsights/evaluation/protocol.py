@@ -16,8 +16,8 @@ from ipinsights.evaluation.attackers import Pairing, draw_attacks
 from ipinsights.evaluation.baselines import BASELINES, CONTROL, Evidence, baseline_scores
 from ipinsights.evaluation.detection import TPR_FPRS, EntityBootstrap, RocCurve, interval
 from ipinsights.evaluation.findings import AWS_RECIPE, GIVEN_ATTACKS, HEADLINE_METRIC, MODEL, Evaluation
+from ipinsights.model.sampling import random_ips
 from ipinsights.prefix_counts import PrefixCounts
-from ipinsights.sampling import random_ips
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

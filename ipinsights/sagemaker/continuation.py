@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ipinsights
-from ipinsights import artifact
 from ipinsights.callbacks import Checkpointer, Deadline, EarlyStopping
 from ipinsights.checkpoint import CheckpointDirectory
 from ipinsights.data.pairs import fingerprint
 from ipinsights.errors import ClientError
+from ipinsights.model import artifact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.artifact import Artifact
     from ipinsights.callbacks import Callback
     from ipinsights.checkpoint import Checkpoint
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.data.pairs import Pairs
+    from ipinsights.model.artifact import Artifact
     from ipinsights.team import Team
     from ipinsights.trainer import Trainer
 

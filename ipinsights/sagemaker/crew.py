@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from multiprocessing.connection import Connection
 
-    from ipinsights._mxnet import mx
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.learner import Learner
+    from ipinsights.model._mxnet import mx
     from ipinsights.sagemaker.cluster import Cluster
     from ipinsights.team import Team
 
@@ -120,7 +120,7 @@ class Member(Alone):
         terms: Mapping[str, str],
     ) -> tuple[Learner, Team]:
         """Give a learner with its parameters on the servers; waits until every host has read its data."""
-        from ipinsights._mxnet import mx
+        from ipinsights.model._mxnet import mx
         from ipinsights.parallel import ParallelLearner
         from ipinsights.parameter_server import StoreTeam, connect
 

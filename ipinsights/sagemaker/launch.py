@@ -10,8 +10,8 @@ from dataclasses import replace
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
-from ipinsights import mxnet_package
 from ipinsights.errors import AlgorithmError, IPInsightsError
+from ipinsights.model import mxnet_package
 from ipinsights.sagemaker import training
 from ipinsights.sagemaker.cluster import Cluster
 from ipinsights.sagemaker.stopping import held_back
@@ -71,7 +71,7 @@ def train(job: training.Job, *, num_hosts: int = 1, quiet: bool = False) -> Path
 def _require_mxnet() -> None:
     """Raise the error that names how to install MXNet, if MXNet is missing. An installed one is not loaded."""
     if not mxnet_package.is_installed():
-        import ipinsights._mxnet  # noqa: F401
+        import ipinsights.model._mxnet  # noqa: F401
 
 
 def _play_hosts(job: training.Job, num_hosts: int, *, quiet: bool) -> Path | None:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ipinsights
-from ipinsights import artifact
-from ipinsights.bloom import BloomFilter
 from ipinsights.callbacks import ProgressBar, Speedometer
 from ipinsights.capacity import check_memory, is_large
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.entity_hash import distinct_entity_rows
 from ipinsights.data.pairs import fingerprint, read_pairs
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
+from ipinsights.model import artifact
+from ipinsights.model.bloom import BloomFilter
 from ipinsights.sagemaker.continuation import Continuation, Limits, identity_of
 from ipinsights.sagemaker.crew import Alone
 from ipinsights.sagemaker.environment import Environment, failure_file
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from ipinsights.artifact import Artifact
     from ipinsights.data.pairs import Pairs
+    from ipinsights.model.artifact import Artifact
     from ipinsights.trainer import Trainer
 
 __all__ = ["Job", "failure_reported", "run"]
@@ -200,7 +200,7 @@ def _lack_of_memory_told(hyperparameters: Hyperparameters) -> Iterator[None]:
         if not isinstance(error, MemoryError) and "Failed to allocate" not in str(error):
             raise
         if "mxnet" in sys.modules:
-            from ipinsights._mxnet import mx
+            from ipinsights.model._mxnet import mx
 
             with contextlib.suppress(Exception):
                 mx.nd.waitall()  # or MXNet would report it once more when Python ends

@@ -11,9 +11,9 @@ import os
 import weakref
 from typing import TYPE_CHECKING
 
-from ipinsights import artifact
 from ipinsights.errors import ClientError
-from ipinsights.unpacking import is_tar
+from ipinsights.model import artifact
+from ipinsights.model.untar import is_tar
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ipinsights import artifact
+from ipinsights.model import artifact
 from ipinsights.testing import PlantedNetworks, make_container_tree
 
 if TYPE_CHECKING:

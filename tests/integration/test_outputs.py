@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ipinsights.artifact import MODEL_FILE
+from ipinsights.model.artifact import MODEL_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path

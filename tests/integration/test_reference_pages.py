@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ipinsights import artifact
+from ipinsights.model import artifact
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import pytest
 
-from ipinsights import artifact
-from ipinsights.bloom import BloomFilter
 from ipinsights.data.entity_hash import hash_entities
+from ipinsights.model import artifact
+from ipinsights.model.bloom import BloomFilter
 from ipinsights.testing import Done, PlantedNetworks, make_container_tree, run_command
 
 if TYPE_CHECKING:

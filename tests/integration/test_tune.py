@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ipinsights import artifact
+from ipinsights.model import artifact
 from ipinsights.testing import PlantedNetworks, run_command
 
 if TYPE_CHECKING:

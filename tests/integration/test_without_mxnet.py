@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ipinsights import mxnet_package
+from ipinsights.model import mxnet_package
 from ipinsights.testing import PlantedNetworks
 
 if TYPE_CHECKING:

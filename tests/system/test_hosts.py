@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ipinsights import artifact
+from ipinsights.model import artifact
 from ipinsights.testing import PlantedNetworks, csv_text, make_container_tree
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ipinsights import mxnet_package
+from ipinsights.model import mxnet_package
 from ipinsights.testing import PlantedNetworks
 
 ROOT = Path(__file__).parents[2]
@@ -178,7 +178,7 @@ class TestNewest:
         """MXNet is added by the command of the error message. Nothing else changes, nor does the trained model."""
         _, without = train(newest, data, tmp_path / "without")
         before = newest.versions()
-        code = "from ipinsights import mxnet_package; print(mxnet_package.installation_command())"
+        code = "from ipinsights.model import mxnet_package; print(mxnet_package.installation_command())"
         for command in run(newest.python, "-c", code).strip().split(" && "):
             newest.pip_install(*command.removeprefix("pip install ").split())
         after = newest.versions()
@@ -263,7 +263,7 @@ class TestCommands:
         environment.uv_install(f"ipinsights[mxnet] @ {wheel.as_uri()}")
         versions = environment.versions()
         assert (versions["mxnet"], versions["numpy"].partition(".")[0]) == ("1.9.1", "1")
-        run(environment.python, "-W", "error", "-c", "from ipinsights._mxnet import mx", cwd=tmp_path)
+        run(environment.python, "-W", "error", "-c", "from ipinsights.model._mxnet import mx", cwd=tmp_path)
 
 
 @pytest.mark.parametrize("version", ["3.10", "3.14"])

@@ -11,7 +11,7 @@ from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.entity_hash import entity_rows, hash_entities
 from ipinsights.data.pairs import Pairs, read_pairs
 from ipinsights.metrics import discriminator_auc
-from ipinsights.sampling import random_ips
+from ipinsights.model.sampling import random_ips
 from ipinsights.testing import PlantedNetworks
 from ipinsights.trainer import Trainer
 

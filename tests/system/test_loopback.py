@@ -14,9 +14,9 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ipinsights import artifact
-from ipinsights.bloom import BloomFilter
 from ipinsights.data.entity_hash import hash_entities
+from ipinsights.model import artifact
+from ipinsights.model.bloom import BloomFilter
 from ipinsights.testing import PlantedNetworks, csv_text
 
 if TYPE_CHECKING:

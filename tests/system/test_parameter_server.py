@@ -46,10 +46,10 @@ def send_pickle(environment: dict[str, str], path: Path) -> None:
 
 def take_steps(environment: dict[str, str], folder: Path, rank: int, max_block_elements: int) -> None:
     """Be a worker of two that takes three steps, the second worker without records in the last one."""
-    from ipinsights._mxnet import mx
+    from ipinsights.model._mxnet import mx
+    from ipinsights.model.sampling import Records
     from ipinsights.parallel import ParallelLearner
     from ipinsights.parameter_server import StoreTeam, connect
-    from ipinsights.sampling import Records
 
     store = connect(environment, "dist_sync")
     learner = ParallelLearner(VALUES, devices=[mx.cpu()], store=store, seed=5, max_block_elements=max_block_elements)
@@ -118,9 +118,9 @@ def test_a_pickle_is_not_unpickled(tmp_path: Path) -> None:
 @pytest.mark.parametrize("max_block_elements", [2**27, 8 * 7])
 def test_two_hosts_take_the_steps_of_one_with_both_their_records(tmp_path: Path, max_block_elements: int) -> None:
     """Means are over the records of both; where one has none, the other's count half, and nothing else moves."""
-    from ipinsights._mxnet import mx
     from ipinsights.gluon_learner import GluonLearner
-    from ipinsights.sampling import Records
+    from ipinsights.model._mxnet import mx
+    from ipinsights.model.sampling import Records
 
     run(2, 3, take_steps, tmp_path, ..., max_block_elements)
     alone = GluonLearner(VALUES, seed=99)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipinsights import artifact
 from ipinsights.checkpoint import CheckpointDirectory
+from ipinsights.model import artifact
 from ipinsights.testing import PlantedNetworks, csv_text, make_container_tree
 
 if TYPE_CHECKING:

@@ -18,12 +18,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights import array_archive, artifact
-from ipinsights.bloom import BloomFilter
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.cpu_learner import CPULearner
-from ipinsights.encoder import octet_rows
 from ipinsights.errors import ClientError
+from ipinsights.model import artifact, ndarray_archive
+from ipinsights.model.bloom import BloomFilter
+from ipinsights.model.ip_encoder import octet_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +106,7 @@ class TestSave:
     @pytest.mark.filterwarnings("ignore:Cannot decide type:UserWarning")  # MXNet's loader does not look at dtypes
     def test_mxnet_reads_it_without_us(self, tmp_path: Path, rng: np.random.Generator, mx: Any) -> None:
         """The unzipped members are an MXNet symbol and its parameters, and give the network's scores."""
-        from ipinsights.model import IPInsightsNet
+        from ipinsights.model.network import IPInsightsNet
 
         symbol = IPInsightsNet(NUM_ROWS, 6, 2).symbol()
         learner, path = saved(tmp_path, symbol=symbol)
@@ -133,7 +133,7 @@ class TestSave:
     def test_a_large_table_is_written_in_pieces(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Pieces of one row give the same file."""
         whole = saved(tmp_path / "whole")[1].read_bytes()
-        monkeypatch.setattr(array_archive, "_CHUNK_BYTES", 1)
+        monkeypatch.setattr(ndarray_archive, "_CHUNK_BYTES", 1)
         assert saved(tmp_path / "pieces")[1].read_bytes() == whole
 
     def test_a_model_in_use_is_not_changed_by_the_next(self, tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights import bloom
-from ipinsights.bloom import BloomFilter
+from ipinsights.model import bloom
+from ipinsights.model.bloom import BloomFilter
 
 HASHES = st.lists(st.integers(0, 2**64 - 1), max_size=50).map(lambda numbers: np.array(numbers, dtype=np.uint64))
 SIZES = st.integers(1, 100)

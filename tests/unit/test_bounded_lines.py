@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipinsights.artifact import parameter_shapes, save
-from ipinsights.bloom import BloomFilter
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data import bounded_lines
 from ipinsights.data.bounded_lines import LONG_LINE, WholeLines, whole_lines
 from ipinsights.data.csv_errors import Source
 from ipinsights.data.pairs import read_pairs
 from ipinsights.errors import ClientError
+from ipinsights.model.artifact import parameter_shapes, save
+from ipinsights.model.bloom import BloomFilter
 
 if TYPE_CHECKING:
     from pathlib import Path

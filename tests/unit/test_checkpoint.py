@@ -16,10 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ipinsights import array_archive
 from ipinsights.checkpoint import Checkpoint, CheckpointDirectory
 from ipinsights.errors import ClientError
 from ipinsights.learner import RowView
+from ipinsights.model import ndarray_archive
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -213,9 +213,9 @@ class TestUnreadable:
     @pytest.mark.parametrize("number", [errno.EIO, errno.ENOMEM, errno.EMFILE, errno.EACCES, errno.ESTALE])
     def test_what_is_no_damage(self, number: int) -> None:
         """Errors of the system; what a damaged offset ends in is one of the file."""
-        assert array_archive.is_unreadable(OSError(number, ""))
-        assert not array_archive.is_unreadable(OSError(errno.EINVAL, ""))
-        assert not array_archive.is_unreadable(zipfile.BadZipFile())
+        assert ndarray_archive.is_unreadable(OSError(number, ""))
+        assert not ndarray_archive.is_unreadable(OSError(errno.EINVAL, ""))
+        assert not ndarray_archive.is_unreadable(zipfile.BadZipFile())
 
 
 class TestLock:

@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from ipinsights import mxnet_package
+from ipinsights.model import mxnet_package
 
 ROOT = Path(__file__).parents[2]
 # The first version without the hole, as docs/explanation/security.md tells.

@@ -8,12 +8,12 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from ipinsights.artifact import Artifact
 from ipinsights.comparison.plots import COLOURS
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.pairs import Pairs
 from ipinsights.evaluation.findings import AWS_RECIPE, GIVEN_ATTACKS, MODEL
 from ipinsights.evaluation.plots import draw_embeddings, draw_rocs, draw_scores, svg
+from ipinsights.model.artifact import Artifact
 from ipinsights.predictor import Predictor
 
 if TYPE_CHECKING:

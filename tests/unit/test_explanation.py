@@ -8,13 +8,13 @@ import json
 import numpy as np
 import pytest
 
-from ipinsights.artifact import Artifact
-from ipinsights.bloom import BloomFilter
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
 from ipinsights.explanation import Crowd, explain
+from ipinsights.model.artifact import Artifact
+from ipinsights.model.bloom import BloomFilter
 from ipinsights.predictor import Predictor
 from ipinsights.thresholds import Threshold
 

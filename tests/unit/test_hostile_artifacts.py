@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from ipinsights import artifact
-from ipinsights.artifact import parameter_shapes, save
-from ipinsights.bloom import BloomFilter
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.errors import ClientError
+from ipinsights.model import artifact
+from ipinsights.model.artifact import parameter_shapes, save
+from ipinsights.model.bloom import BloomFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +94,7 @@ class TestTar:
         path = gzipped(tmp_path / "model.tar.gz", tar_header("name", NUM_ZEROS * MEGABYTE, kind), *zeros)
         script = (
             "import resource, sys; from pathlib import Path\n"
-            "from ipinsights import artifact; from ipinsights.errors import ClientError\n"
+            "from ipinsights.model import artifact; from ipinsights.errors import ClientError\n"
             "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
             "try: artifact.load(Path(sys.argv[1]))\n"
             "except ClientError as error: print(error)\n"

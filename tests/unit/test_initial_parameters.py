@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.initial_parameters import BLOCK_ROWS, draw_rows, fill
+from ipinsights.model.initial_parameters import BLOCK_ROWS, draw_rows, fill
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from ipinsights._mxnet import mx
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.gluon_learner import GluonLearner
+from ipinsights.model._mxnet import mx
+from ipinsights.model.sampling import Records
 from ipinsights.parallel import ParallelLearner
-from ipinsights.sampling import Records
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ipinsights._mxnet import mx
 from ipinsights.config.hyperparameters import Hyperparameters
+from ipinsights.model._mxnet import mx
 from ipinsights.parameter_server import _Server
 
 if TYPE_CHECKING:

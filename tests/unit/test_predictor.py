@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from ipinsights._mxnet import mx
-from ipinsights.artifact import Artifact, save
-from ipinsights.bloom import BloomFilter
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.entity_hash import entity_rows, hash_entities
 from ipinsights.errors import AlgorithmError
 from ipinsights.gluon_learner import GluonLearner
+from ipinsights.model._mxnet import mx
+from ipinsights.model.artifact import Artifact, save
+from ipinsights.model.bloom import BloomFilter
 from ipinsights.predictor import Predictor
 
 if TYPE_CHECKING:

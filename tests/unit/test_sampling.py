@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ipinsights.sampling import Records, expand, random_ips
+from ipinsights.model.sampling import Records, expand, random_ips
 
 
 def expand_rows(num_rows: int, *, num_random: int, num_shuffled: int, rng: np.random.Generator) -> Records:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from ipinsights.artifact import Artifact, save
-from ipinsights.bloom import BloomFilter
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data import pairs
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
+from ipinsights.model.artifact import Artifact, save
+from ipinsights.model.bloom import BloomFilter
 from ipinsights.predictor import Predictor
 from ipinsights.scoring import score_file
 from ipinsights.thresholds import Threshold

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ipinsights import artifact
-from ipinsights.bloom import BloomFilter
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.conformal import odds_text
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
+from ipinsights.model import artifact
+from ipinsights.model.bloom import BloomFilter
 from ipinsights.predictor import Predictor
 from ipinsights.thresholds import Threshold, default_path
 

@@ -4,11 +4,11 @@
 
 - ``params``: the parameters as an MXNet NDArray file (``mx.nd.load`` reads it once unzipped);
 - ``symbol.json``: the network as an MXNet symbol, for other programs; missing if training had no MXNet;
-- ``known_entities``: which entities training saw, one byte per row of the entity table (:mod:`ipinsights.bloom`);
+- ``known_entities``: which entities training saw, one byte per row of the entity table (:mod:`ipinsights.model.bloom`);
 - ``meta.json``: format version, hyperparameters, how entities were hashed, what it was trained on and with.
 
 The parameters are read as read-only memory maps, so that several processes share one copy and nothing is loaded before
-it is used; see :mod:`ipinsights.array_archive`.
+it is used; see :mod:`ipinsights.model.ndarray_archive`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipinsights import array_archive
-from ipinsights.bloom import BloomFilter
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.errors import ClientError
+from ipinsights.model import ndarray_archive
+from ipinsights.model.bloom import BloomFilter
+from ipinsights.model.untar import DAMAGE as ARCHIVE_DAMAGE
+from ipinsights.model.untar import copy_member, is_tar
 from ipinsights.plain_text import one_line
-from ipinsights.unpacking import DAMAGE as ARCHIVE_DAMAGE
-from ipinsights.unpacking import copy_member, is_tar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -159,7 +159,7 @@ def save(
     target = directory / MODEL_FILE
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        array_archive.write(target, {name: params[name] for name in parameter_shapes(hyperparameters)}, members)
+        ndarray_archive.write(target, {name: params[name] for name in parameter_shapes(hyperparameters)}, members)
     except OSError as error:
         raise ClientError(f"The model cannot be written to {directory}: {error.strerror or error}.") from None
     return target
@@ -231,15 +231,15 @@ def _load_from_tar(path: Path) -> Artifact:
 def _load_file(path: Path, shown_as: Path) -> Artifact:
     try:
         with zipfile.ZipFile(path) as archive:
-            meta = json.loads(array_archive.read_member(archive, "meta.json", _MAX_META_BYTES))
+            meta = json.loads(ndarray_archive.read_member(archive, "meta.json", _MAX_META_BYTES))
             hyperparameters = _check_meta(meta)
             num_rows = hyperparameters.num_entity_vectors
             known = np.frombuffer(
-                array_archive.read_member(archive, "known_entities", num_rows), dtype=np.uint8, count=num_rows
+                ndarray_archive.read_member(archive, "known_entities", num_rows), dtype=np.uint8, count=num_rows
             )
-            params = array_archive.map_arrays(path, archive)
-    except array_archive.DAMAGE as error:
-        if array_archive.is_unreadable(error):
+            params = ndarray_archive.map_arrays(path, archive)
+    except ndarray_archive.DAMAGE as error:
+        if ndarray_archive.is_unreadable(error):
             reason = getattr(error, "strerror", None) or error
             raise ClientError(f"{shown_as} cannot be read: {reason}.") from None
         raise ClientError(f"{shown_as} is not a whole model of IP Insights: {error}.") from None

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ipinsights._mxnet import mx
-from ipinsights.encoder import NUM_OCTET_ROWS, octet_rows, place_columns
+from ipinsights.model._mxnet import mx
+from ipinsights.model.ip_encoder import NUM_OCTET_ROWS, octet_rows, place_columns
 
 if TYPE_CHECKING:
     from ipinsights.config.hyperparameters import Hyperparameters

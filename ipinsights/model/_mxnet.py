@@ -1,6 +1,6 @@
 """The only module that imports MXNet 1.9.1, because MXNet needs three repairs before it imports today.
 
-Every other module writes ``from ipinsights._mxnet import mx``.
+Every other module writes ``from ipinsights.model._mxnet import mx``.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from ipinsights import mxnet_package
 from ipinsights._system import available_cpus
 from ipinsights.errors import ClientError
+from ipinsights.model import mxnet_package
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

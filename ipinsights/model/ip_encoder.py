@@ -3,7 +3,7 @@
 The first fully connected layer sees nothing but octet embeddings, and sees each place for itself. So its product is
 taken once per octet value that occurs (at most 4 x 256) instead of once per address, and an address costs four
 additions: at a thousand addresses of 128 dimensions a quarter of the arithmetic. The function is that of
-:class:`ipinsights.model.IPEncoder`, and so are the parameters.
+:class:`ipinsights.model.network.IPEncoder`, and so are the parameters.
 """
 
 from __future__ import annotations

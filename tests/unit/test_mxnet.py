@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ipinsights import mxnet_package
+from ipinsights.model import mxnet_package
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,14 +26,14 @@ def python(code: str, **environment: str) -> str:
 
 ENGINE = """
 import os, warnings
-from ipinsights._mxnet import mx
+from ipinsights.model._mxnet import mx
 warnings.simplefilter("ignore")  # of scipy, each time an array is made
 print(mx.__version__, mx.nd.dot(mx.nd.array([1, 2]), mx.nd.ones(2)).asscalar(), os.environ["OMP_NUM_THREADS"])
 """
 ERROR = """
 from ipinsights.errors import ClientError
 try:
-    import ipinsights._mxnet
+    import ipinsights.model._mxnet
 except ClientError as error:
     print(error)
 """
@@ -55,7 +55,7 @@ def test_numpy_keeps_every_name_of_its_own() -> None:
 import types
 import numpy as np
 before = dict(vars(np))
-from ipinsights import _mxnet
+from ipinsights.model import _mxnet
 after = {name: value for name, value in vars(np).items() if name in before or not isinstance(value, types.ModuleType)}
 wanted = set(_mxnet._names_that_numpy_removed())
 print([name for name in before if after.get(name) is not before[name]])

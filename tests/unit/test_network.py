@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights._mxnet import mx
-from ipinsights.artifact import parameter_shapes
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.model import IPEncoder, IPInsightsNet, octet_rows
+from ipinsights.model._mxnet import mx
+from ipinsights.model.artifact import parameter_shapes
+from ipinsights.model.network import IPEncoder, IPInsightsNet, octet_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
