@@ -7,7 +7,7 @@ import sys
 import click
 
 from ipinsights.data.files import open_output
-from ipinsights.plain_text import printable
+from ipinsights.reporting.plain_text import printable
 
 __all__ = ["echo", "echo_error"]
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from ipinsights.comparison.criteria import METRICS, parse_tolerances
 from ipinsights.comparison.history import log_files, read_history
-from ipinsights.comparison.report import Report, json_text
 from ipinsights.comparison.run_reports import comparison_report, history_report
 from ipinsights.comparison.runs import compare
 from ipinsights.data.files import write_file
 from ipinsights.errors import ClientError
+from ipinsights.reporting.report import Report, json_text
 from ipinsights.runlog import read_run
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ipinsights.comparison.criteria import METRICS
-from ipinsights.comparison.report import Report, Section, number, signed
 from ipinsights.comparison.runs import RunComparison
+from ipinsights.reporting.report import Report, Section, number, signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

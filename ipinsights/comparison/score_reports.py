@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ipinsights.comparison.report import Report, Section, number, signed
+from ipinsights.reporting.report import Report, Section, number, signed
 
 if TYPE_CHECKING:
     from ipinsights.comparison.scores import ScoreComparison

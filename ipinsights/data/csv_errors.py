@@ -21,7 +21,7 @@ from ipinsights.data.file_kinds import HEAD_BYTES, text_encoding
 from ipinsights.data.files import beginning, read_errors, unpacked_data
 from ipinsights.data.ipv4 import BLANKS, explain_ip, is_ip
 from ipinsights.errors import ClientError
-from ipinsights.plain_text import one_line
+from ipinsights.reporting.plain_text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -18,7 +18,7 @@ from ipinsights.data.bounded_lines import LONGEST_LINE, whole_lines
 from ipinsights.data.file_kinds import text_encoding
 from ipinsights.data.files import beginning, read_errors, unpacked_data
 from ipinsights.errors import ClientError
-from ipinsights.plain_text import one_line
+from ipinsights.reporting.plain_text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,23 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import ipinsights
 from ipinsights.comparison.plots import new_figure
-from ipinsights.comparison.report import json_text
 from ipinsights.data.files import write_file
 from ipinsights.errors import ClientError
 from ipinsights.evaluation.findings import HEADLINE_METRIC
 from ipinsights.evaluation.plots import draw_all
 from ipinsights.evaluation.tables import full_sections, headline, report
-from ipinsights.plain_text import html_text, markdown_text
+from ipinsights.reporting.plain_text import html_text, markdown_text
+from ipinsights.reporting.report import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from ipinsights.comparison.report import Section
     from ipinsights.data.pairs import Pairs
     from ipinsights.evaluation.findings import Evaluation
     from ipinsights.model.artifact import Artifact
     from ipinsights.predictor import Predictor
+    from ipinsights.reporting.report import Section
     from ipinsights.runlog import RunLog
 
 __all__ = ["make_folder", "write_pages"]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ipinsights.comparison.report import Report, Section
 from ipinsights.evaluation.baselines import BASELINES, CONTROL
 from ipinsights.evaluation.detection import AUC, METRICS
 from ipinsights.evaluation.findings import AWS_RECIPE, GIVEN_ATTACKS, HEADLINE_METRIC, MODEL
+from ipinsights.reporting.report import Report, Section
 
 if TYPE_CHECKING:
     from ipinsights.evaluation.findings import Evaluation

@@ -28,7 +28,7 @@ from ipinsights.model import ndarray_archive
 from ipinsights.model.bloom import BloomFilter
 from ipinsights.model.untar import DAMAGE as ARCHIVE_DAMAGE
 from ipinsights.model.untar import copy_member, is_tar
-from ipinsights.plain_text import one_line
+from ipinsights.reporting.plain_text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

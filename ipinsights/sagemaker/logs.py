@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ipinsights.callbacks import Callback
 from ipinsights.config.hyperparameters import default_configuration, final_configuration
 from ipinsights.data.files import drop_unwritten
-from ipinsights.plain_text import printable
+from ipinsights.reporting.plain_text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -22,13 +22,13 @@ from ipinsights.comparison.criteria import Tolerance, parse_tolerances
 from ipinsights.comparison.history import log_files, read_history
 from ipinsights.comparison.junit import junit_xml
 from ipinsights.comparison.plots import draw_runs, draw_scores, png
-from ipinsights.comparison.report import Report, Section, json_text, number, signed
 from ipinsights.comparison.run_reports import comparison_report, history_report, summary_report
 from ipinsights.comparison.runs import Judgement, RunComparison, Verdict, compare
 from ipinsights.comparison.score_files import Labels, Scores, read_labels, read_scores
 from ipinsights.comparison.score_reports import score_report
 from ipinsights.comparison.scores import compare_scores
 from ipinsights.errors import ClientError
+from ipinsights.reporting.report import Report, Section, json_text, number, signed
 from ipinsights.runlog import Note, RunLog, read_run
 from ipinsights.runlog.run import ACCURACY, AUC, CROSS_ENTROPY
 

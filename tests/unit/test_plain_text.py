@@ -13,12 +13,12 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights import plain_text
 from ipinsights.cli import cli
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.model.artifact import parameter_shapes, save
 from ipinsights.model.bloom import BloomFilter
-from ipinsights.plain_text import html_text, markdown_text, one_line, printable
+from ipinsights.reporting import plain_text
+from ipinsights.reporting.plain_text import html_text, markdown_text, one_line, printable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ipinsights.plain_text import markdown_text
+from ipinsights.reporting.plain_text import markdown_text
 
 if TYPE_CHECKING:
     import pandas as pd
