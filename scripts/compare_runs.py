@@ -10,14 +10,14 @@ from pathlib import Path
 
 import click
 
-from ipinsights.comparison.command import check_metrics
-from ipinsights.comparison.criteria import parse_tolerances
-from ipinsights.comparison.junit import junit_xml
-from ipinsights.comparison.run_reports import summary_report
-from ipinsights.comparison.runs import RunComparison, compare
 from ipinsights.data.files import write_file
 from ipinsights.errors import ClientError
-from ipinsights.runlog import read_run
+from ipinsights.runs.compare import check_metrics
+from ipinsights.runs.comparison_report import summary_report
+from ipinsights.runs.criteria import parse_tolerances
+from ipinsights.runs.junit import junit_xml
+from ipinsights.runs.reader import read_run
+from ipinsights.runs.run_comparison import RunComparison, compare
 
 PATH = click.Path(path_type=Path)
 

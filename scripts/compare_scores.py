@@ -11,13 +11,13 @@ from pathlib import Path
 
 import click
 
-from ipinsights.comparison.plots import draw_scores, png
 from ipinsights.comparison.score_files import read_labels, read_scores
 from ipinsights.comparison.score_reports import score_report
 from ipinsights.comparison.scores import compare_scores
 from ipinsights.data.files import write_file
 from ipinsights.errors import ClientError
 from ipinsights.reporting.report import json_text
+from ipinsights.runs.learning_curves import draw_scores, png
 
 PATH = click.Path(path_type=Path)
 

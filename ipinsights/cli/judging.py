@@ -35,7 +35,7 @@ def compare(logs: tuple[Path, ...], **options: Any) -> None:
 
     The second log is judged by the first: exit code 0 if it is not worse, 1 if it is, 2 if there is nothing to judge.
     """
-    from ipinsights.comparison.command import compare_logs
+    from ipinsights.runs.compare import compare_logs
 
     sys.exit(1 if compare_logs(logs, **options, echo=echo) else 0)
 

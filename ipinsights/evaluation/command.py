@@ -18,7 +18,7 @@ from ipinsights.evaluation.tables import report
 from ipinsights.model import artifact
 from ipinsights.predictor import Predictor
 from ipinsights.ranges import load_ranges
-from ipinsights.runlog import read_run
+from ipinsights.runs.reader import read_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

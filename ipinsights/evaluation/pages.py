@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import ipinsights
-from ipinsights.comparison.plots import new_figure
 from ipinsights.data.files import write_file
 from ipinsights.errors import ClientError
 from ipinsights.evaluation.findings import HEADLINE_METRIC
@@ -13,6 +12,7 @@ from ipinsights.evaluation.plots import draw_all
 from ipinsights.evaluation.tables import full_sections, headline, report
 from ipinsights.reporting.plain_text import html_text, markdown_text
 from ipinsights.reporting.report import json_text
+from ipinsights.runs.learning_curves import new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ipinsights.model.artifact import Artifact
     from ipinsights.predictor import Predictor
     from ipinsights.reporting.report import Section
-    from ipinsights.runlog import RunLog
+    from ipinsights.runs.run import RunLog
 
 __all__ = ["make_folder", "write_pages"]
 

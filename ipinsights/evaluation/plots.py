@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipinsights.comparison.plots import COLOURS, STYLES, draw_runs, new_figure
 from ipinsights.data.ip_networks import network_text
 from ipinsights.evaluation.findings import AWS_RECIPE, GIVEN_ATTACKS, MODEL
+from ipinsights.runs.learning_curves import COLOURS, STYLES, draw_runs, new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ipinsights.data.pairs import Pairs
     from ipinsights.evaluation.findings import Evaluation
     from ipinsights.predictor import Predictor
-    from ipinsights.runlog import RunLog
+    from ipinsights.runs.run import RunLog
 
 __all__ = ["draw_all", "draw_embeddings", "draw_rocs", "draw_scores"]
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ipinsights.runlog import read_run
-from ipinsights.runlog.run import AUC, SPEED
+from ipinsights.runs.reader import read_run
+from ipinsights.runs.run import AUC, SPEED
 from ipinsights.testing import Done, run_command
 
 if TYPE_CHECKING:

@@ -17,20 +17,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.comparison.command import compare_logs
-from ipinsights.comparison.criteria import Tolerance, parse_tolerances
-from ipinsights.comparison.history import log_files, read_history
-from ipinsights.comparison.junit import junit_xml
-from ipinsights.comparison.plots import draw_runs, draw_scores, png
-from ipinsights.comparison.run_reports import comparison_report, history_report, summary_report
-from ipinsights.comparison.runs import Judgement, RunComparison, Verdict, compare
 from ipinsights.comparison.score_files import Labels, Scores, read_labels, read_scores
 from ipinsights.comparison.score_reports import score_report
 from ipinsights.comparison.scores import compare_scores
 from ipinsights.errors import ClientError
 from ipinsights.reporting.report import Report, Section, json_text, number, signed
-from ipinsights.runlog import Note, RunLog, read_run
-from ipinsights.runlog.run import ACCURACY, AUC, CROSS_ENTROPY
+from ipinsights.runs.compare import compare_logs
+from ipinsights.runs.comparison_report import comparison_report, history_report, summary_report
+from ipinsights.runs.criteria import Tolerance, parse_tolerances
+from ipinsights.runs.junit import junit_xml
+from ipinsights.runs.learning_curves import draw_runs, draw_scores, png
+from ipinsights.runs.reader import read_run
+from ipinsights.runs.run import ACCURACY, AUC, CROSS_ENTROPY, Note, RunLog
+from ipinsights.runs.run_comparison import Judgement, RunComparison, Verdict, compare
+from ipinsights.runs.run_history import log_files, read_history
 
 LOGS = Path(__file__).parents[1] / "data" / "logs"
 PNG = b"\x89PNG\r\n"

@@ -8,13 +8,13 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from ipinsights.comparison.plots import COLOURS
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.pairs import Pairs
 from ipinsights.evaluation.findings import AWS_RECIPE, GIVEN_ATTACKS, MODEL
 from ipinsights.evaluation.plots import draw_embeddings, draw_rocs, draw_scores, svg
 from ipinsights.model.artifact import Artifact
 from ipinsights.predictor import Predictor
+from ipinsights.runs.learning_curves import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

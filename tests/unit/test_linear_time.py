@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ipinsights.comparison import criteria, score_files
+from ipinsights.comparison import score_files
 from ipinsights.config import constraints
 from ipinsights.data.ipv4 import explain_ip
 from ipinsights.extraction.csv_dialect import Dialect
-from ipinsights.runlog import lines, sources
+from ipinsights.runs import criteria, parse_line, unwrap
 
 if TYPE_CHECKING:
     import re
@@ -50,8 +50,8 @@ SHAPES = {
     "tabs": (STAMP + "#metrics {", "\t", ""),
     "EVENTS": ("EVENTS\t1234567890123\t", "\t1234567890123", "x"),
 }
-GRAMMAR = [*((STAMP, rule) for _, rule in lines._LOGGED), *(("", rule) for _, rule in lines._BARE)]
-PREFIXES = [*sources._PREFIXES, *sources._TEXT_EVENTS, sources._STATUS, sources._COLOUR, lines._PREFIX]
+GRAMMAR = [*((STAMP, rule) for _, rule in parse_line._LOGGED), *(("", rule) for _, rule in parse_line._BARE)]
+PREFIXES = [*unwrap._PREFIXES, *unwrap._TEXT_EVENTS, unwrap._STATUS, unwrap._COLOUR, parse_line._PREFIX]
 
 
 def seconds(function: Callable[[str], Any], text: str) -> float:
@@ -73,8 +73,8 @@ def check_linear(function: Callable[[str], Any], before: str, part: str, behind:
 
 def read_line(text: str) -> None:
     """Read a line as `ipinsights compare` does."""
-    for _, piece in sources.unwrap(text):
-        lines.parse_line(piece)
+    for _, piece in unwrap.unwrap(text):
+        parse_line.parse_line(piece)
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
@@ -120,7 +120,7 @@ def test_dumps_of_events(tmp_path_factory: pytest.TempPathFactory, item: str) ->
 
     def read(text: str) -> None:
         path.write_text(text)
-        list(sources.read_lines(path))
+        list(unwrap.read_lines(path))
 
     check_linear(read, '{"events": [', item * 8, "")
     check_linear(read, '{"events": [[', item * 8, "")
@@ -138,7 +138,7 @@ def patterns_of(module: Any) -> list[re.Pattern[str]]:
 
 def test_searches_and_splits() -> None:
     """The patterns that are looked for anywhere in a line, on what each of them begins with."""
-    for pattern in patterns_of(sources):
+    for pattern in patterns_of(unwrap):
         for part in (
             "[01/01/2026 00:00:00 A",
             "#metrics {",

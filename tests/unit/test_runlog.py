@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ipinsights.errors import ClientError
-from ipinsights.runlog import Note, RunLog, read_run
-from ipinsights.runlog.lines import Kind, parse_line
-from ipinsights.runlog.run import ACCURACY, AUC, CROSS_ENTROPY, SPEED, THROUGHPUT
-from ipinsights.runlog.sources import LogLine, read_lines, unwrap
+from ipinsights.runs.parse_line import Kind, parse_line
+from ipinsights.runs.reader import read_run
+from ipinsights.runs.run import ACCURACY, AUC, CROSS_ENTROPY, SPEED, THROUGHPUT, Note, RunLog
+from ipinsights.runs.unwrap import LogLine, read_lines, unwrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ipinsights.comparison.criteria import METRICS
 from ipinsights.errors import ClientError
-from ipinsights.runlog.run import ACCURACY, AUC, CROSS_ENTROPY, THROUGHPUT
+from ipinsights.runs.criteria import METRICS
+from ipinsights.runs.run import ACCURACY, AUC, CROSS_ENTROPY, THROUGHPUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ipinsights.comparison.scores import ScoreComparison
-    from ipinsights.runlog import RunLog
+    from ipinsights.runs.run import RunLog
 
 __all__ = ["draw_runs", "draw_scores", "new_figure", "png"]
 

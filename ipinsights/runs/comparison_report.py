@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ipinsights.comparison.criteria import METRICS
-from ipinsights.comparison.runs import RunComparison
 from ipinsights.reporting.report import Report, Section, number, signed
+from ipinsights.runs.criteria import METRICS
+from ipinsights.runs.run_comparison import RunComparison
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ipinsights.comparison.history import History
-    from ipinsights.comparison.runs import Judgement
-    from ipinsights.runlog import RunLog
+    from ipinsights.runs.run import RunLog
+    from ipinsights.runs.run_comparison import Judgement
+    from ipinsights.runs.run_history import History
 
 __all__ = ["comparison_report", "history_report", "summary_report", "verdict_line"]
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ipinsights.comparison.criteria import METRICS
 from ipinsights.errors import ClientError
-from ipinsights.runlog.run import ACCURACY, COUNTERS, CROSS_ENTROPY
+from ipinsights.runs.criteria import METRICS
+from ipinsights.runs.run import ACCURACY, COUNTERS, CROSS_ENTROPY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from ipinsights.comparison.criteria import Metric, Tolerance
-    from ipinsights.runlog.run import RunLog
+    from ipinsights.runs.criteria import Metric, Tolerance
+    from ipinsights.runs.run import RunLog
 
 __all__ = ["Judgement", "RunComparison", "Verdict", "compare"]
 

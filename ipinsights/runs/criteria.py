@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ipinsights.errors import ClientError
-from ipinsights.runlog.run import ACCURACY, AUC, CROSS_ENTROPY, SPEED, THROUGHPUT
+from ipinsights.runs.run import ACCURACY, AUC, CROSS_ENTROPY, SPEED, THROUGHPUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ipinsights.runlog.run import RunLog
+    from ipinsights.runs.run import RunLog
 
 __all__ = ["METRICS", "Metric", "Tolerance", "parse_tolerances"]
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ipinsights.comparison.runs import Judgement, RunComparison
+    from ipinsights.runs.run_comparison import Judgement, RunComparison
 
 __all__ = ["junit_xml"]
 

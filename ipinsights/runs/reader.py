@@ -11,14 +11,14 @@ import pandas as pd
 
 from ipinsights.data.input_streams import STANDARD_INPUT
 from ipinsights.errors import ClientError
-from ipinsights.runlog.lines import Kind, Line, parse_line
-from ipinsights.runlog.run import COUNTERS, SPEED, THROUGHPUT, TIME_COST, TIMINGS, UPDATE_TIME, Note, RunLog
-from ipinsights.runlog.sources import read_lines
+from ipinsights.runs.parse_line import Kind, Line, parse_line
+from ipinsights.runs.run import COUNTERS, SPEED, THROUGHPUT, TIME_COST, TIMINGS, UPDATE_TIME, Note, RunLog
+from ipinsights.runs.unwrap import read_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ipinsights.runlog.sources import LogLine
+    from ipinsights.runs.unwrap import LogLine
 
 __all__ = ["read_run"]
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ipinsights.comparison.criteria import METRICS, parse_tolerances
-from ipinsights.comparison.history import log_files, read_history
-from ipinsights.comparison.run_reports import comparison_report, history_report
-from ipinsights.comparison.runs import compare
 from ipinsights.data.files import write_file
 from ipinsights.errors import ClientError
 from ipinsights.reporting.report import Report, json_text
-from ipinsights.runlog import read_run
+from ipinsights.runs.comparison_report import comparison_report, history_report
+from ipinsights.runs.criteria import METRICS, parse_tolerances
+from ipinsights.runs.reader import read_run
+from ipinsights.runs.run_comparison import compare
+from ipinsights.runs.run_history import log_files, read_history
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from ipinsights.comparison.criteria import Tolerance
-    from ipinsights.runlog import RunLog
+    from ipinsights.runs.criteria import Tolerance
+    from ipinsights.runs.run import RunLog
 
 __all__ = ["check_metrics", "compare_logs"]
 
@@ -58,7 +58,7 @@ def compare_logs(
     if json:
         write_file(json, json_text(outcome.content))
     if plot:
-        from ipinsights.comparison.plots import draw_runs, png
+        from ipinsights.runs.learning_curves import draw_runs, png
 
         write_file(plot, png(draw_runs(outcome.runs, [run.name for run in outcome.runs])))
     return outcome.is_regression

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 if TYPE_CHECKING:
-    from ipinsights.runlog.lines import Kind
+    from ipinsights.runs.parse_line import Kind
 
 __all__ = [
     "ACCURACY",

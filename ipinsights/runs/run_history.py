@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ipinsights.comparison.criteria import METRICS
 from ipinsights.errors import ClientError
-from ipinsights.runlog import RunLog, read_run
+from ipinsights.runs.criteria import METRICS
+from ipinsights.runs.reader import read_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from ipinsights.runs.run import RunLog
 
 __all__ = ["History", "log_files", "read_history"]
 
