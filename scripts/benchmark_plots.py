@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipinsights.runs.learning_curves import COLOURS, MARKERS, STYLES, new_figure
+from ipinsights.reporting.plot_style import COLOURS, MARKERS, STYLES, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

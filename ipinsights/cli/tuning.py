@@ -69,7 +69,7 @@ def tune(
     for outcome in tuner.run(trials):
         echo_error(_in_a_line(outcome))
     if plot:
-        from ipinsights.runs.learning_curves import png
+        from ipinsights.reporting.plot_style import png
         from ipinsights.tuning.plots import draw_search
 
         write_file(plot, png(draw_search(tuner.outcomes(), searched)))

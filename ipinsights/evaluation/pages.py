@@ -11,8 +11,8 @@ from ipinsights.evaluation.findings import HEADLINE_METRIC
 from ipinsights.evaluation.plots import draw_all
 from ipinsights.evaluation.tables import full_sections, headline, report
 from ipinsights.reporting.plain_text import html_text, markdown_text
+from ipinsights.reporting.plot_style import new_figure
 from ipinsights.reporting.report import json_text
-from ipinsights.runs.learning_curves import new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,8 @@ import numpy as np
 
 from ipinsights.data.ip_networks import network_text
 from ipinsights.evaluation.findings import AWS_RECIPE, GIVEN_ATTACKS, MODEL
-from ipinsights.runs.learning_curves import COLOURS, STYLES, draw_runs, new_figure
+from ipinsights.reporting.plot_style import COLOURS, STYLES, new_figure
+from ipinsights.runs.learning_curves import draw_runs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

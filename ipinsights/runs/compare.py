@@ -58,7 +58,8 @@ def compare_logs(
     if json:
         write_file(json, json_text(outcome.content))
     if plot:
-        from ipinsights.runs.learning_curves import draw_runs, png
+        from ipinsights.reporting.plot_style import png
+        from ipinsights.runs.learning_curves import draw_runs
 
         write_file(plot, png(draw_runs(outcome.runs, [run.name for run in outcome.runs])))
     return outcome.is_regression

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ipinsights.errors import ClientError
+from ipinsights.reporting.plot_style import MARKERS, colour, new_figure, stroke
 from ipinsights.runs.criteria import METRICS
 from ipinsights.runs.run import ACCURACY, AUC, CROSS_ENTROPY, THROUGHPUT
 
@@ -22,12 +22,7 @@ if TYPE_CHECKING:
     from ipinsights.comparison.scores import ScoreComparison
     from ipinsights.runs.run import RunLog
 
-__all__ = ["draw_runs", "draw_scores", "new_figure", "png"]
-
-# Okabe and Ito's palette, which people with any colour vision can tell apart; in grey the line styles can be.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-STYLES = ("-", "--", "-.", ":")
-MARKERS = "os^Dvx+"
+__all__ = ["draw_runs", "draw_scores"]
 
 _LABELS = {
     ACCURACY: "training accuracy",
@@ -35,28 +30,6 @@ _LABELS = {
     AUC: "validation AUC",
     THROUGHPUT: "thousand records per second",
 }
-
-
-def new_figure(**options: Any) -> Figure:
-    """Give an empty figure that needs no display.
-
-    Raises
-    ------
-    ClientError
-        matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ClientError("Plots need matplotlib, which is not installed: pip install matplotlib.") from None
-    return Figure(layout="constrained", **options)
-
-
-def png(figure: Figure) -> bytes:
-    """Give the figure as a PNG file."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=120)
-    return stream.getvalue()
 
 
 def draw_runs(runs: Sequence[RunLog], labels: Sequence[str]) -> Figure:
@@ -91,7 +64,7 @@ def _draw_run(axes: Axes, run: RunLog, key: str, position: int) -> None:
     scale = 1e-3 if key == THROUGHPUT else 1.0
     ends = run.per_epoch().get(key, pd.Series(dtype=float)).dropna() * scale
     curve = _inside(run, key, ends)
-    axes.plot(curve.index, curve, color=_colour(position), linestyle=_style(position), linewidth=1.4)
+    axes.plot(curve.index, curve, color=colour(position), linestyle=stroke(position), linewidth=1.4)
     line = _draw_line(axes, ends.index + 1, ends, position)
     if len(curve):
         line.set_linestyle("none")
@@ -118,15 +91,7 @@ def _inside(run: RunLog, key: str, ends: pd.Series[float]) -> Any:
 
 def _draw_line(axes: Axes, x: Any, y: Any, position: int) -> Any:
     marker = MARKERS[position % len(MARKERS)]
-    return axes.plot(x, y, color=_colour(position), linestyle=_style(position), marker=marker, markersize=5)[0]
-
-
-def _colour(position: int) -> str:
-    return COLOURS[position % len(COLOURS)]
-
-
-def _style(position: int) -> str:
-    return STYLES[position % len(STYLES)]
+    return axes.plot(x, y, color=colour(position), linestyle=stroke(position), marker=marker, markersize=5)[0]
 
 
 def _dress(axes: Axes, key: str) -> None:
@@ -152,7 +117,7 @@ def draw_scores(comparison: ScoreComparison) -> Figure:
     if is_attack is not None:
         _draw_roc(panels[2], comparison)
     handles = [
-        panels[0].plot([], [], color=_colour(position), linestyle=_style(position), label=f"{role}: {scores.name}")[0]
+        panels[0].plot([], [], color=colour(position), linestyle=stroke(position), label=f"{role}: {scores.name}")[0]
         for position, (role, scores) in enumerate(zip(("first", "second"), comparison.both, strict=True))
     ]
     figure.legend(handles=handles, loc="outside lower center", frameon=False)
@@ -164,14 +129,14 @@ def _draw_distributions(axes: Axes, comparison: ScoreComparison) -> None:
     lowest, highest = np.quantile(np.concatenate(both), [0.0005, 0.9995])
     bins = np.linspace(float(lowest), float(highest), 80).tolist()
     for position, values in enumerate(both):
-        style: dict[str, Any] = {"color": _colour(position), "linestyle": _style(position), "histtype": "step"}
+        style: dict[str, Any] = {"color": colour(position), "linestyle": stroke(position), "histtype": "step"}
         is_attack = np.zeros(len(values), dtype=bool) if comparison.is_attack is None else comparison.is_attack
         axes.hist(values[~is_attack], bins, density=True, linewidth=1.4, **style)
         if is_attack.any():
             axes.hist(values[is_attack], bins, density=True, linewidth=1.0, **style)
-            axes.hist(values[is_attack], bins, density=True, color=_colour(position), alpha=0.15)
+            axes.hist(values[is_attack], bins, density=True, color=colour(position), alpha=0.15)
     for position, threshold in enumerate(comparison.thresholds):
-        axes.axvline(threshold, color="black" if position == 0 else "grey", linewidth=0.8, linestyle=_style(position))
+        axes.axvline(threshold, color="black" if position == 0 else "grey", linewidth=0.8, linestyle=stroke(position))
     kinds = "" if comparison.is_attack is None else "; filled: attacks, not filled: normal"
     axes.set(
         xlabel="dot product (higher = more normal); vertical: thresholds",
@@ -195,7 +160,7 @@ def _draw_roc(axes: Axes, comparison: ScoreComparison) -> None:
 
     for position, scores in enumerate(comparison.both):
         false_positives, recalls, _ = roc_curve(comparison.is_attack, -scores.dot_products)
-        axes.plot(false_positives, recalls, color=_colour(position), linestyle=_style(position))
+        axes.plot(false_positives, recalls, color=colour(position), linestyle=stroke(position))
     axes.set(xscale="log", xlim=(1e-4, 1), ylim=(0, 1.01), title="ROC, logarithmic false positive rate",
              xlabel="false positive rate (normal pairs flagged)", ylabel="recall (attacks flagged)")  # fmt: skip
     axes.grid(alpha=0.3, which="both")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ipinsights.runs.learning_curves import COLOURS, new_figure
+from ipinsights.reporting.plot_style import COLOURS, new_figure
 from ipinsights.tuning.study import OBJECTIVE
 
 if TYPE_CHECKING:

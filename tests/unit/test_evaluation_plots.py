@@ -14,7 +14,7 @@ from ipinsights.evaluation.findings import AWS_RECIPE, GIVEN_ATTACKS, MODEL
 from ipinsights.evaluation.plots import draw_embeddings, draw_rocs, draw_scores, svg
 from ipinsights.model.artifact import Artifact
 from ipinsights.predictor import Predictor
-from ipinsights.runs.learning_curves import COLOURS
+from ipinsights.reporting.plot_style import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

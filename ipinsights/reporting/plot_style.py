@@ -1,0 +1,50 @@
+"""The style of all plots: colours and strokes that can be told apart, figures that need no display."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from ipinsights.errors import ClientError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["COLOURS", "MARKERS", "STYLES", "colour", "new_figure", "png", "stroke"]
+
+# Okabe and Ito's palette, which people with any colour vision can tell apart; in grey the line styles can be.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+STYLES = ("-", "--", "-.", ":")
+MARKERS = "os^Dvx+"
+
+
+def new_figure(**options: Any) -> Figure:
+    """Give an empty figure that needs no display.
+
+    Raises
+    ------
+    ClientError
+        matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ClientError("Plots need matplotlib, which is not installed: pip install matplotlib.") from None
+    return Figure(layout="constrained", **options)
+
+
+def png(figure: Figure) -> bytes:
+    """Give the figure as a PNG file."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=120)
+    return stream.getvalue()
+
+
+def colour(position: int) -> str:
+    """Return the colour of a curve by its position, from 0."""
+    return COLOURS[position % len(COLOURS)]
+
+
+def stroke(position: int) -> str:
+    """Return the line style of a curve by its position, from 0."""
+    return STYLES[position % len(STYLES)]
