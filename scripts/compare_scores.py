@@ -16,9 +16,9 @@ from ipinsights.comparison.score_reports import score_report
 from ipinsights.comparison.scores import compare_scores
 from ipinsights.data.files import write_file
 from ipinsights.errors import ClientError
+from ipinsights.evaluation.score_plots import draw_scores
 from ipinsights.reporting.plot_style import png
 from ipinsights.reporting.report import json_text
-from ipinsights.runs.learning_curves import draw_scores
 
 PATH = click.Path(path_type=Path)
 

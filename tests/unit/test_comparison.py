@@ -21,13 +21,14 @@ from ipinsights.comparison.score_files import Labels, Scores, read_labels, read_
 from ipinsights.comparison.score_reports import score_report
 from ipinsights.comparison.scores import compare_scores
 from ipinsights.errors import ClientError
+from ipinsights.evaluation.score_plots import draw_scores
 from ipinsights.reporting.plot_style import png
 from ipinsights.reporting.report import Report, Section, json_text, number, signed
 from ipinsights.runs.compare import compare_logs
 from ipinsights.runs.comparison_report import comparison_report, history_report, summary_report
 from ipinsights.runs.criteria import Tolerance, parse_tolerances
 from ipinsights.runs.junit import junit_xml
-from ipinsights.runs.learning_curves import draw_runs, draw_scores
+from ipinsights.runs.learning_curves import draw_runs
 from ipinsights.runs.reader import read_run
 from ipinsights.runs.run import ACCURACY, AUC, CROSS_ENTROPY, Note, RunLog
 from ipinsights.runs.run_comparison import Judgement, RunComparison, Verdict, compare
