@@ -86,10 +86,13 @@ def extract(
     """
     if timestamp and no_timestamps:
         raise click.UsageError("Give either --timestamp or --no-timestamps.")
-    from ipinsights import extraction
+    from ipinsights.etl.filters import Filters
+    from ipinsights.etl.pipeline import extract
+    from ipinsights.etl.records import Columns
+    from ipinsights.etl.summary import NothingUsableError
 
-    filters = extraction.Filters.parse(path=path, status=status, where=where)
-    columns = extraction.Columns(
+    filters = Filters.parse(path=path, status=status, where=where)
+    columns = Columns(
         entity,
         ip,
         timestamp,
@@ -100,8 +103,8 @@ def extract(
         has_header=not no_header,
     )
     try:
-        summary = extraction.extract(sources, output, log_format=log_format, columns=columns, filters=filters)
-    except extraction.NothingUsableError as error:
+        summary = extract(sources, output, log_format=log_format, columns=columns, filters=filters)
+    except NothingUsableError as error:
         echo_error(str(error.summary))
         raise
     echo_error(str(summary))
@@ -132,7 +135,7 @@ def split(
         raise click.UsageError("Give either --at, perhaps with --calibration-at, or --fraction.")
     import numpy as np
 
-    from ipinsights import splitting
+    from ipinsights.etl import splitting
 
     events = splitting.read_events(source)
     if fraction:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ipinsights import extraction
 from ipinsights.data import channels
 from ipinsights.data.channels import channel_files, read_channel
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.pairs import read_pairs
 from ipinsights.errors import ClientError
-from ipinsights.extraction import Columns, Filters
+from ipinsights.etl.filters import Filters
+from ipinsights.etl.pipeline import extract
+from ipinsights.etl.records import Columns
 from ipinsights.testing import run_command
 
 if TYPE_CHECKING:
@@ -216,9 +217,7 @@ class TestEveryCommand:
     def test_extract(self, folder: Path, tmp_path: Path) -> None:
         """The same rows from the same files."""
         columns = Columns(with_times=False)
-        summary = extraction.extract(
-            [folder], tmp_path / "out.csv", log_format="csv", columns=columns, filters=Filters()
-        )
+        summary = extract([folder], tmp_path / "out.csv", log_format="csv", columns=columns, filters=Filters())
         assert (summary.num_files, summary.num_records) == (4, 4)
         assert (tmp_path / "out.csv").read_text() == "".join(f"{entity},{IP}\n" for entity in self.ENTITIES)
 

@@ -18,14 +18,18 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from ipinsights import extraction, simulate
+from ipinsights import simulate
 from ipinsights.cli import traffic
 from ipinsights.data import bounded_lines
 from ipinsights.data.file_kinds import text_encoding
 from ipinsights.data.ipv4 import format_ips
 from ipinsights.data.timestamps import format_times
 from ipinsights.errors import ClientError
-from ipinsights.extraction import FORMATS, Columns, Filters, NothingUsableError, Reason, Summary, pipeline
+from ipinsights.etl import pipeline
+from ipinsights.etl.filters import Filters
+from ipinsights.etl.pipeline import FORMATS, extract
+from ipinsights.etl.records import Columns, Reason
+from ipinsights.etl.summary import NothingUsableError, Summary
 from ipinsights.ranges import Ranges
 from ipinsights.traffic_files import write_traffic
 
@@ -75,7 +79,7 @@ class Bench:
 
     def extract(self, log_format: str, columns: Columns = Columns(), filters: Filters = Filters()) -> Summary:  # noqa: B008
         """Extract from all logs."""
-        return extraction.extract([self.logs], self.output, log_format=log_format, columns=columns, filters=filters)
+        return extract([self.logs], self.output, log_format=log_format, columns=columns, filters=filters)
 
     def rows(self) -> list[list[str]]:
         """Read what was written, as any reader of CSV would."""
@@ -260,9 +264,7 @@ class TestWeb:
         events = simulate.simulate(num_users=20, num_days=3, ranges=ranges, rng=rng)
         write_traffic(tmp_path, events, simulate.attack_test(events, ranges, rng=rng), rng=rng)
         output = tmp_path / "rows.csv"
-        summary = extraction.extract(
-            [tmp_path / "access.log"], output, log_format="apache", columns=Columns(), filters=Filters()
-        )
+        summary = extract([tmp_path / "access.log"], output, log_format="apache", columns=Columns(), filters=Filters())
         times = format_times(events.time * 1_000_000).to_pylist()
         pairs = zip(events.user, format_ips(events.ip).to_pylist(), times, strict=True)
         assert output.read_text() == "".join(f"user_{user},{ip},{time}\n" for user, ip, time in pairs)
@@ -936,7 +938,7 @@ class TestFiles:
     def test_no_such_file(self, tmp_path: Path) -> None:
         """The message names it."""
         with pytest.raises(ClientError) as caught:
-            extraction.extract([tmp_path / "no.log"], None, log_format="apache", columns=Columns(), filters=Filters())
+            extract([tmp_path / "no.log"], None, log_format="apache", columns=Columns(), filters=Filters())
         assert str(caught.value) == f"There is no file or folder {tmp_path / 'no.log'}."
 
 

@@ -18,12 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import feather, orc, parquet
 
-from ipinsights import extraction
 from ipinsights.data.file_kinds import kind_of, text_encoding
 from ipinsights.data.input_streams import STANDARD_INPUT, check_encoding, line_blocks, opened
 from ipinsights.data.pairs import read_pairs
 from ipinsights.errors import ClientError, RowsError
-from ipinsights.extraction import Columns, Filters
+from ipinsights.etl.filters import Filters
+from ipinsights.etl.pipeline import extract
+from ipinsights.etl.records import Columns
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,9 +117,7 @@ class TestOtherKinds:
         path, output = tmp_path / "rows.csv", tmp_path / "out.csv"
         path.write_bytes(content)
         with pytest.raises(ClientError) as caught:
-            extraction.extract(
-                [path], output, log_format=log_format, columns=Columns(with_times=False), filters=Filters()
-            )
+            extract([path], output, log_format=log_format, columns=Columns(with_times=False), filters=Filters())
         assert str(caught.value) == f"{path} cannot be read: it is {told}"
         assert not output.exists()
 
@@ -127,7 +126,7 @@ class TestOtherKinds:
         path = tmp_path / "rows.parquet"
         path.write_bytes(zipped())
         with pytest.raises(ClientError, match=r"it is a zip archive or a workbook\. Unpack"):
-            extraction.extract([path], None, log_format="parquet", columns=Columns(), filters=Filters())
+            extract([path], None, log_format="parquet", columns=Columns(), filters=Filters())
 
     @pytest.mark.parametrize("text", [b"BZh is a name,192.0.2.1\n", b"ORC,192.0.2.1\n", b"LZIP\t192.0.2.1", b""])
     def test_a_text_may_begin_with_the_same_letters(self, text: bytes) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ipinsights.comparison import score_files
 from ipinsights.config import constraints
 from ipinsights.data.ipv4 import explain_ip
-from ipinsights.extraction.csv_dialect import Dialect
+from ipinsights.etl.csv_dialect import Dialect
 from ipinsights.runs import criteria, parse_line, unwrap
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ipinsights.data.pairs import read_pairs
 from ipinsights.errors import ClientError
-from ipinsights.splitting import Events, Part, parts_by_fraction, parts_by_time, read_events, write_parts
+from ipinsights.etl.splitting import Events, Part, parts_by_fraction, parts_by_time, read_events, write_parts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -171,7 +171,7 @@ class TestWriteParts:
 
     def test_more_rows_than_a_chunk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events: Events) -> None:
         """Chunks follow each other without gap or overlap."""
-        monkeypatch.setattr("ipinsights.splitting._ROWS_PER_CHUNK", 2)
+        monkeypatch.setattr("ipinsights.etl.splitting._ROWS_PER_CHUNK", 2)
         write_parts(tmp_path, events, parts_by_time(events, test_from="2018-11-10"), rng=np.random.default_rng(0))
         assert [line[0] for line in (tmp_path / "test.csv").read_text().splitlines()] == ["b", "b", '"', "d"]
 

@@ -17,21 +17,21 @@ from ipinsights.data.input_streams import STANDARD_INPUT, check_encoding, opened
 from ipinsights.data.ipv4 import parse_ips
 from ipinsights.data.timestamps import check_zone, format_times
 from ipinsights.errors import ClientError
-from ipinsights.extraction.documents import read_cloudtrail, read_jsonl
-from ipinsights.extraction.field_values import address_reasons, ipv4_if_mapped, stand_for_nothing
-from ipinsights.extraction.records import Reason
-from ipinsights.extraction.sshd import read_sshd
-from ipinsights.extraction.summary import Summary
-from ipinsights.extraction.tables import read_csv, read_parquet
-from ipinsights.extraction.vpcflow import read_vpcflow
-from ipinsights.extraction.web import read_web
+from ipinsights.etl.field_values import address_reasons, ipv4_if_mapped, stand_for_nothing
+from ipinsights.etl.json_records import read_cloudtrail, read_jsonl
+from ipinsights.etl.records import Reason
+from ipinsights.etl.sshd import read_sshd
+from ipinsights.etl.summary import Summary
+from ipinsights.etl.tabular import read_csv, read_parquet
+from ipinsights.etl.vpcflow import read_vpcflow
+from ipinsights.etl.web import read_web
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from ipinsights.extraction.filters import Filters
-    from ipinsights.extraction.records import Columns, Records
+    from ipinsights.etl.filters import Filters
+    from ipinsights.etl.records import Columns, Records
 
 __all__ = ["FORMATS", "extract"]
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from ipinsights.data.arrow import mask
 from ipinsights.data.ipv4 import BLANKS, trim
-from ipinsights.extraction.records import Reason
+from ipinsights.etl.records import Reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

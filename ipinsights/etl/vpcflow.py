@@ -18,12 +18,12 @@ from ipinsights.data.arrow import as_text, mask
 from ipinsights.data.input_streams import line_blocks
 from ipinsights.data.timestamps import TimeColumn
 from ipinsights.errors import ClientError
-from ipinsights.extraction.records import Reason, Records, blank_or_none, line_text, timeless
+from ipinsights.etl.records import Reason, Records, blank_or_none, line_text, timeless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ipinsights.extraction.records import Columns
+    from ipinsights.etl.records import Columns
 
 __all__ = ["read_vpcflow"]
 

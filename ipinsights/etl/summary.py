@@ -11,7 +11,7 @@ import numpy as np
 
 from ipinsights.data.timestamps import format_times
 from ipinsights.errors import ClientError
-from ipinsights.extraction.records import Reason
+from ipinsights.etl.records import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,14 +17,14 @@ from ipinsights.data.arrow import as_text, mask
 from ipinsights.data.input_streams import line_blocks
 from ipinsights.data.timestamps import parse_syslog_times, parse_times
 from ipinsights.errors import ClientError
-from ipinsights.extraction.records import Reason, Records, blank_or_none, line_text
+from ipinsights.etl.records import Reason, Records, blank_or_none, line_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from ipinsights.extraction.records import Columns
+    from ipinsights.etl.records import Columns
 
 __all__ = ["read_sshd"]
 

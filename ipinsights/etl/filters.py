@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.extraction.records import Records
+    from ipinsights.etl.records import Records
 
 __all__ = ["Filters"]
 

@@ -21,15 +21,15 @@ from ipinsights.data.bounded_lines import LONG_LINE, LONG_LINE_SHOWN, WholeLines
 from ipinsights.data.input_streams import warning_of
 from ipinsights.data.timestamps import TimeColumn, localized
 from ipinsights.errors import ClientError
-from ipinsights.extraction.csv_dialect import Dialect
-from ipinsights.extraction.records import Reason, Records, timeless
+from ipinsights.etl.csv_dialect import Dialect
+from ipinsights.etl.records import Reason, Records, timeless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from ipinsights.extraction.records import Columns
+    from ipinsights.etl.records import Columns
 
 __all__ = ["read_csv", "read_parquet"]
 
@@ -48,7 +48,7 @@ def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
     """Yield the records of CSV (RFC 4180), by the names in its header: entity, ip and timestamp.
 
     A first row with an address in it is not a header. The columns are then called 1, 2, 3, and are taken in this order.
-    What spreadsheets and Spark write is read, too, see :class:`ipinsights.extraction.csv_dialect.Dialect`.
+    What spreadsheets and Spark write is read, too, see :class:`ipinsights.etl.csv_dialect.Dialect`.
 
     A record of another width than the first is malformed; it counts as many times as it has lines. Blank rows, and rows
     that are too long, may stand before the first.

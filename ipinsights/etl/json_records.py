@@ -17,12 +17,12 @@ import pyarrow as pa
 
 from ipinsights.data.input_streams import line_blocks
 from ipinsights.data.timestamps import TimeColumn
-from ipinsights.extraction.records import Reason, Records
+from ipinsights.etl.records import Reason, Records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from ipinsights.extraction.records import Columns
+    from ipinsights.etl.records import Columns
 
 __all__ = ["read_cloudtrail", "read_jsonl"]
 

@@ -15,12 +15,12 @@ import pyarrow.compute as pc
 from ipinsights.data.arrow import as_text, mask
 from ipinsights.data.input_streams import line_blocks
 from ipinsights.data.timestamps import parse_clf_times
-from ipinsights.extraction.records import Reason, Records, blank_or_none, line_text
+from ipinsights.etl.records import Reason, Records, blank_or_none, line_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ipinsights.extraction.records import Columns
+    from ipinsights.etl.records import Columns
 
 __all__ = ["FIELDS", "read_web"]
 
