@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.etl.records import Records
+    from ipinsights.etl.records import LogRecords
 
 __all__ = ["Filters"]
 
@@ -65,7 +65,7 @@ class Filters:
         pairs = (text.partition("=") for text in where)
         return cls(path, statuses, tuple((name, value) for name, _, value in pairs))
 
-    def hold(self, records: Records) -> NDArray[np.bool_]:
+    def hold(self, records: LogRecords) -> NDArray[np.bool_]:
         """Tell for which records all hold, shape (n,).
 
         Raises
@@ -83,7 +83,7 @@ class Filters:
         return passing
 
 
-def _field(records: Records, name: str, option: str) -> pa.StringArray:
+def _field(records: LogRecords, name: str, option: str) -> pa.StringArray:
     values = records.field(name)
     if values is None:
         raise ClientError(f"{option} cannot be used here: a record has no field {name!r}. {records.known_fields}")

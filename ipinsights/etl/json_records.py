@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from ipinsights.data.input_streams import line_blocks
 from ipinsights.data.timestamps import TimeColumn
-from ipinsights.etl.records import Reason, Records
+from ipinsights.etl.records import LogRecords, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -43,7 +43,7 @@ class _Malformed:
     line: str
 
 
-def read_cloudtrail(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
+def read_cloudtrail(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     """Give the records of a CloudTrail file; the entity is the ARN of whoever called if not told otherwise."""
     names = columns.entity or "userIdentity.arn", columns.ip or "sourceIPAddress", columns.timestamp or "eventTime"
     time = TimeColumn(columns.zone)
@@ -51,7 +51,7 @@ def read_cloudtrail(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
         yield _records(records, names, time)
 
 
-def read_jsonl(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
+def read_jsonl(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     """Give the records of JSON Lines, an object a line, by the names of its fields: entity, ip and timestamp."""
     names = columns.entity or "entity", columns.ip or "ip", columns.timestamp or "timestamp"
     time = TimeColumn(columns.zone)
@@ -121,14 +121,14 @@ def _batches(records: Iterable[Any]) -> Iterator[list[Any]]:
         yield batch
 
 
-def _records(records: list[Any], names: tuple[str, str, str], time: TimeColumn) -> Records:
+def _records(records: list[Any], names: tuple[str, str, str], time: TimeColumn) -> LogRecords:
     def field(name: str) -> pa.StringArray:
         path = name.split(".")
         return pa.array([_text(record, path) for record in records], pa.string())
 
     entity, ip, timestamp = field(names[0]), _addresses(records, names[1].split(".")), field(names[2])
     reasons = np.array([_reason(record) for record in records], dtype=np.uint8)
-    return Records(entity, ip, *time.parse(timestamp), reasons, _known_fields(records), field, _shown(records))
+    return LogRecords(entity, ip, *time.parse(timestamp), reasons, _known_fields(records), field, _shown(records))
 
 
 def _reason(record: Any) -> Reason:

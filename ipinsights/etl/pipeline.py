@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ipinsights.etl.filters import Filters
-    from ipinsights.etl.records import Columns, Records
+    from ipinsights.etl.records import Columns, LogRecords
 
 __all__ = ["FORMATS", "extract"]
 
@@ -96,7 +96,7 @@ def _refuse_names_if_fixed(columns: Columns, log_format: str) -> None:
         raise ClientError(f"{given[0]} cannot be used with {log_format}: its lines have fixed places for it.")
 
 
-def _records(file: Path, log_format: str, columns: Columns) -> Iterator[Records]:
+def _records(file: Path, log_format: str, columns: Columns) -> Iterator[LogRecords]:
     with opened(file, parquet=log_format == "parquet", encoding=columns.encoding) as stream:
         try:
             yield from FORMATS[log_format](stream, replace(columns, written=_written(file)))
@@ -113,7 +113,9 @@ def _files(sources: Sequence[Path]) -> Iterator[Path]:
         yield from [source] if source == STANDARD_INPUT else channel_files(source)
 
 
-def _usable_lines(records: Records, filters: Filters, summary: Summary, name: str, *, with_times: bool) -> memoryview:
+def _usable_lines(
+    records: LogRecords, filters: Filters, summary: Summary, name: str, *, with_times: bool
+) -> memoryview:
     """Return the lines of the records that can be used, and count what becomes of each."""
     entity, is_escaped = decoded(records.entity)
     ip = ipv4_if_mapped(records.ip)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Columns", "Reason", "Records", "blank_or_none", "line_text", "timeless"]
+__all__ = ["Columns", "LogRecords", "Reason", "blank_or_none", "line_text", "timeless"]
 
 
 class Reason(enum.IntEnum):
@@ -41,7 +41,7 @@ class Reason(enum.IntEnum):
 
 
 @dataclass(frozen=True)
-class Records:
+class LogRecords:
     """Some consecutive records of a log.
 
     Attributes

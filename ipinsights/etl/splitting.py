@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
     from ipinsights.data.pairs import Block
 
-__all__ = ["Events", "Part", "parts_by_fraction", "parts_by_time", "read_events", "write_parts"]
+__all__ = ["Part", "TimedRows", "parts_by_fraction", "parts_by_time", "read_events", "write_parts"]
 
 # Rows enough for Arrow to run at full speed, and few enough to stay far below its 2 GB of text per array.
 _ROWS_PER_CHUNK = 500_000
 
 
 @dataclass(frozen=True)
-class Events:
+class TimedRows:
     """Rows in the order of their times; rows of one time keep the order that they had in the file.
 
     Attributes
@@ -83,7 +83,7 @@ class Part:
         return f"{self.name}.csv: {size:,} {'row' if size == 1 else 'rows'} from {self.first} to {self.last}"
 
 
-def read_events(path: Path) -> Events:
+def read_events(path: Path) -> TimedRows:
     """Read rows of ``entity,ip,timestamp`` without a header, from a file or all files of a folder, in any order.
 
     Raises
@@ -96,7 +96,7 @@ def read_events(path: Path) -> Events:
     time = np.concatenate(times)
     order = np.argsort(time, kind="stable")
     entity = pa.chunked_array(entities).unify_dictionaries().combine_chunks()
-    return Events(entity.take(pa.array(order)), np.concatenate(ips)[order], time[order])
+    return TimedRows(entity.take(pa.array(order)), np.concatenate(ips)[order], time[order])
 
 
 def _columns(file: Path) -> Iterator[tuple[pa.DictionaryArray, NDArray[np.uint32], NDArray[np.int64]]]:
@@ -120,7 +120,7 @@ def _times(block: Block, column: TimeColumn, file: Path, num_rows_before: int) -
     return times
 
 
-def parts_by_time(events: Events, *, test_from: str, calibration_from: str | None = None) -> list[Part]:
+def parts_by_time(events: TimedRows, *, test_from: str, calibration_from: str | None = None) -> list[Part]:
     """Give the parts that begin at given times (UTC): train before them all, calibration, and test to the end.
 
     Raises
@@ -150,7 +150,7 @@ def _time(option: str, text: str) -> int:
     return int(times[0])
 
 
-def parts_by_fraction(events: Events, fractions: Sequence[float]) -> list[Part]:
+def parts_by_fraction(events: TimedRows, fractions: Sequence[float]) -> list[Part]:
     """Give the parts that hold given shares of the rows: train, calibration (none if its share is 0) and test.
 
     Raises
@@ -171,7 +171,7 @@ def parts_by_fraction(events: Events, fractions: Sequence[float]) -> list[Part]:
     return _parts(events, ["train", "calibration", "test"], ends)
 
 
-def _parts(events: Events, names: Sequence[str], ends: Sequence[int]) -> list[Part]:
+def _parts(events: TimedRows, names: Sequence[str], ends: Sequence[int]) -> list[Part]:
     borders = [0, *ends, len(events)]
     first, last = format_times(events.times[[0, -1]]).to_pylist()
     parts = []
@@ -183,7 +183,12 @@ def _parts(events: Events, names: Sequence[str], ends: Sequence[int]) -> list[Pa
 
 
 def write_parts(
-    directory: Path, events: Events, parts: Sequence[Part], *, rng: np.random.Generator, keep_timestamps: bool = False
+    directory: Path,
+    events: TimedRows,
+    parts: Sequence[Part],
+    *,
+    rng: np.random.Generator,
+    keep_timestamps: bool = False,
 ) -> None:
     """Write each part as a CSV file of ``entity,ip`` without a header; all are renamed into place when complete.
 
@@ -219,7 +224,7 @@ def write_parts(
             stream.flush()  # no file is replaced before all are complete
 
 
-def _lines(events: Events, texts: pa.StringArray, rows: NDArray[np.int64], *, timed: bool) -> Iterator[memoryview]:
+def _lines(events: TimedRows, texts: pa.StringArray, rows: NDArray[np.int64], *, timed: bool) -> Iterator[memoryview]:
     for start in range(0, len(rows), _ROWS_PER_CHUNK):
         chunk = rows[start : start + _ROWS_PER_CHUNK]
         columns = [texts.take(events.entities.indices.take(pa.array(chunk))), format_ips(events.ips[chunk])]

@@ -17,7 +17,7 @@ from ipinsights.data.arrow import as_text, mask
 from ipinsights.data.input_streams import line_blocks
 from ipinsights.data.timestamps import parse_syslog_times, parse_times
 from ipinsights.errors import ClientError
-from ipinsights.etl.records import Reason, Records, blank_or_none, line_text
+from ipinsights.etl.records import LogRecords, Reason, blank_or_none, line_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,14 +54,14 @@ _LONGEST_WITHOUT_LEAP_YEAR = 9
 _KNOWN_FIELDS = f"The fields are {', '.join(_FIELDS)}."
 
 
-def read_sshd(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
+def read_sshd(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     """Give the records of a log of sshd, one a line."""
     clock = _Clock(columns)
     for lines in line_blocks(stream):
         yield _records(lines, clock)
 
 
-def _records(lines: pa.BinaryArray, clock: _Clock) -> Records:
+def _records(lines: pa.BinaryArray, clock: _Clock) -> LogRecords:
     line = pc.extract_regex(lines, _LINE)
     time, host, program, message = line.flatten()
     is_ours = pc.is_in(program, pa.array(_PROGRAMS))
@@ -73,7 +73,9 @@ def _records(lines: pa.BinaryArray, clock: _Clock) -> Records:
     reasons[np.flatnonzero(reasons == Reason.OTHER)[mask(is_missed)]] = Reason.MALFORMED
     named = pc.if_else(pc.equal(invalid, b"invalid user "), "yes", "no")
     fields = dict(zip(_FIELDS, (as_text(event), as_text(method), as_text(host), named), strict=True))
-    return Records(user, as_text(ip), *clock.read(as_text(time)), reasons, _KNOWN_FIELDS, fields.get, line_text(lines))
+    return LogRecords(
+        user, as_text(ip), *clock.read(as_text(time)), reasons, _KNOWN_FIELDS, fields.get, line_text(lines)
+    )
 
 
 class _Clock:

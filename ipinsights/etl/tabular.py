@@ -22,7 +22,7 @@ from ipinsights.data.input_streams import warning_of
 from ipinsights.data.timestamps import TimeColumn, localized
 from ipinsights.errors import ClientError
 from ipinsights.etl.csv_dialect import Dialect
-from ipinsights.etl.records import Reason, Records, timeless
+from ipinsights.etl.records import LogRecords, Reason, timeless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -44,7 +44,7 @@ _LONG_LINE = LONG_LINE.decode(errors="surrogateescape")
 _TOO_LONG = ("field larger than", "a row has more than")
 
 
-def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
+def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     """Yield the records of CSV (RFC 4180), by the names in its header: entity, ip and timestamp.
 
     A first row with an address in it is not a header. The columns are then called 1, 2, 3, and are taken in this order.
@@ -69,7 +69,7 @@ def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
         text.detach()  # the stream is not ours to close
 
 
-def _csv_records(rows: _Rows, columns: Columns) -> Iterator[Records]:
+def _csv_records(rows: _Rows, columns: Columns) -> Iterator[LogRecords]:
     first, before = _first_row(rows)
     rows.width = len(first)
     header, unread = [name.strip() for name in first], []
@@ -205,7 +205,7 @@ def _column_reader(rows: Sequence[_Row], header: Sequence[str]) -> Callable[[str
     return column
 
 
-def read_parquet(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
+def read_parquet(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     """Give the records of a Parquet file, a row group at a time, by the names of its columns as in :func:`read_csv`.
 
     Raises
@@ -284,7 +284,7 @@ def _records(
     shown: Callable[[int], str],
     *,
     cure: str = "",
-) -> Records:
+) -> LogRecords:
     known_fields = f"The columns are {textwrap.shorten(', '.join(names), _LONGEST_SHOWN)}."
 
     def needed(option: str, name: str) -> pa.Array:
@@ -307,7 +307,7 @@ def _records(
         times, timed = _times(needed("timestamp", columns.timestamp or "timestamp"), columns.zone, time)
     else:
         times, timed = timeless(len(reasons))
-    return Records(entity, as_text(ip), times, timed, reasons, known_fields, field, shown)
+    return LogRecords(entity, as_text(ip), times, timed, reasons, known_fields, field, shown)
 
 
 def _times(column: pa.Array, zone: str, time: TimeColumn) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -18,7 +18,7 @@ from ipinsights.data.arrow import as_text, mask
 from ipinsights.data.input_streams import line_blocks
 from ipinsights.data.timestamps import TimeColumn
 from ipinsights.errors import ClientError
-from ipinsights.etl.records import Reason, Records, blank_or_none, line_text, timeless
+from ipinsights.etl.records import LogRecords, Reason, blank_or_none, line_text, timeless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +40,7 @@ _DEFAULT_LINE = (
 )
 
 
-def read_vpcflow(stream: IO[bytes], columns: Columns) -> Iterator[Records]:
+def read_vpcflow(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     """Yield the records of a flow log, one a line. The entity is the network interface if it is not named.
 
     A header names the fields of the lines behind it, wherever it stands.
@@ -93,7 +93,7 @@ def _segments(lines: pa.BinaryArray, names: Sequence[str]) -> Iterator[tuple[pa.
 
 def _records(
     lines: pa.BinaryArray, names: Sequence[str], columns: Columns, time: TimeColumn, *, is_default: bool
-) -> Records:
+) -> LogRecords:
     known_fields = f"The fields are {', '.join(names)}."
     field = _fields(lines, names)
 
@@ -112,7 +112,7 @@ def _records(
     is_header = pc.equal(needed(names[0]), names[0])
     tells_nothing = pc.is_in(field("log-status") or needed(names[0]), pa.array(["NODATA", "SKIPDATA"]))
     reasons[(reasons == Reason.NONE) & mask(pc.or_(is_header, tells_nothing))] = Reason.OTHER
-    return Records(entity, ip, times, timed, reasons, known_fields, field, line_text(lines))
+    return LogRecords(entity, ip, times, timed, reasons, known_fields, field, line_text(lines))
 
 
 def _fields(lines: pa.BinaryArray, names: Sequence[str]) -> Callable[[str], pa.StringArray | None]:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from ipinsights.data.arrow import as_text, mask
 from ipinsights.data.input_streams import line_blocks
 from ipinsights.data.timestamps import parse_clf_times
-from ipinsights.etl.records import Reason, Records, blank_or_none, line_text
+from ipinsights.etl.records import LogRecords, Reason, blank_or_none, line_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,14 +54,14 @@ FIELDS = {
 _KNOWN_FIELDS = f"The fields are {', '.join(FIELDS)}."
 
 
-def read_web(stream: IO[bytes], columns: Columns) -> Iterator[Records]:  # noqa: ARG001 - every reader has both
+def read_web(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:  # noqa: ARG001 - every reader has both
     """Yield the records of an access log, one a line."""
     names = _Names()
     for lines in line_blocks(stream):
         yield _records(lines, names)
 
 
-def _records(lines: pa.BinaryArray, names: _Names) -> Records:
+def _records(lines: pa.BinaryArray, names: _Names) -> LogRecords:
     ip, user, time, rest = _matched(lines, names)
     malformed = mask(ip.is_null())
     times, timed = parse_clf_times(time.fill_null(b"01/Jan/1970:00:00:00 +0000"))
@@ -71,7 +71,7 @@ def _records(lines: pa.BinaryArray, names: _Names) -> Records:
     def field(name: str) -> pa.StringArray | None:
         return as_text(pc.extract_regex(rest, FIELDS[name]).flatten()[0]) if name in FIELDS else None
 
-    return Records(user, as_text(ip), times, timed, reasons, _KNOWN_FIELDS, field, line_text(lines))
+    return LogRecords(user, as_text(ip), times, timed, reasons, _KNOWN_FIELDS, field, line_text(lines))
 
 
 def _matched(lines: pa.BinaryArray, names: _Names) -> list[Any]:

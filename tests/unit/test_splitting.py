@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ipinsights.data.pairs import read_pairs
 from ipinsights.errors import ClientError
-from ipinsights.etl.splitting import Events, Part, parts_by_fraction, parts_by_time, read_events, write_parts
+from ipinsights.etl.splitting import Part, TimedRows, parts_by_fraction, parts_by_time, read_events, write_parts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ RANGE = "the 5 rows are from 2018-11-09T21:46:40Z to 2018-11-13T00:00:00Z."
 
 
 @pytest.fixture
-def events(tmp_path: Path) -> Events:
+def events(tmp_path: Path) -> TimedRows:
     """Give five events of four days, from a file where they are in disorder."""
     path = tmp_path / "rows.csv"
     path.write_text(ROWS)
@@ -43,7 +43,7 @@ def sizes(parts: list[Part]) -> dict[str, int]:
 class TestReadEvents:
     """Rows come in any order and go out by time."""
 
-    def test_in_the_order_of_time(self, events: Events) -> None:
+    def test_in_the_order_of_time(self, events: TimedRows) -> None:
         """Rows of one time keep the order of the file."""
         assert events.entities.to_pylist() == ["a", "b", "b", "c, jr.", "d"]
         assert (events.ips & 255).tolist() == [1, 2, 1, 3, 4]
@@ -70,7 +70,7 @@ class TestReadEvents:
 class TestPartsByTime:
     """Parts that begin at given times."""
 
-    def test_train_and_test(self, events: Events) -> None:
+    def test_train_and_test(self, events: TimedRows) -> None:
         """An event at the very time is tested."""
         parts = parts_by_time(events, test_from="2018-11-11")
         assert [str(part) for part in parts] == [
@@ -78,7 +78,7 @@ class TestPartsByTime:
             "test.csv: 4 rows from 2018-11-11T00:00:00Z to 2018-11-13T00:00:00Z",
         ]
 
-    def test_calibration_between_them(self, events: Events) -> None:
+    def test_calibration_between_them(self, events: TimedRows) -> None:
         """It is neither trained on nor tested."""
         parts = parts_by_time(events, test_from="2018-11-12T11:00:00Z", calibration_from="2018-11-11")
         assert sizes(parts) == {"train": 1, "calibration": 2, "test": 2}
@@ -95,7 +95,7 @@ class TestPartsByTime:
         ],
     )  # fmt: skip
     def test_impossible_splits(
-        self, events: Events, test_from: str, calibration_from: str | None, message: str
+        self, events: TimedRows, test_from: str, calibration_from: str | None, message: str
     ) -> None:
         """The message says what there is, or what is wrong with the times."""
         with pytest.raises(ClientError) as caught:
@@ -106,7 +106,7 @@ class TestPartsByTime:
 class TestPartsByFraction:
     """Parts that hold given shares."""
 
-    def test_shares(self, events: Events) -> None:
+    def test_shares(self, events: TimedRows) -> None:
         """Of rows, not of days; no calibration if its share is none."""
         assert sizes(parts_by_fraction(events, (0.6, 0.2, 0.2))) == {"train": 3, "calibration": 1, "test": 1}
         assert sizes(parts_by_fraction(events, (0.8, 0, 0.2))) == {"train": 4, "test": 1}
@@ -115,7 +115,7 @@ class TestPartsByFraction:
     def test_parts_are_all_rows(self, weights: list[float], size: int) -> None:
         """They follow each other without gap or overlap, and differ from their share by a row at most."""
         shares = [weight / sum(weights) for weight in weights]
-        some = Events(entities=None, ips=np.zeros(size, dtype=np.uint32), times=np.arange(size))
+        some = TimedRows(entities=None, ips=np.zeros(size, dtype=np.uint32), times=np.arange(size))
         parts = parts_by_fraction(some, shares)
         assert [part.rows.start for part in parts] == [0, *(part.rows.stop for part in parts[:-1])]
         assert parts[-1].rows.stop == size
@@ -124,7 +124,7 @@ class TestPartsByFraction:
 
     @pytest.mark.parametrize("shares", [(0.8, 0.1, 0.2), (1, 0, 0), (0, 0.5, 0.5), (1.2, -0.4, 0.2),
                                         (float("nan"), 0.1, 0.1)])  # fmt: skip
-    def test_impossible_shares(self, events: Events, shares: tuple[float, float, float]) -> None:
+    def test_impossible_shares(self, events: TimedRows, shares: tuple[float, float, float]) -> None:
         """The message has the rule and the shares."""
         with pytest.raises(ClientError) as caught:
             parts_by_fraction(events, shares)
@@ -133,7 +133,7 @@ class TestPartsByFraction:
             f"calibration may be 0. Got {shares[0]:g} {shares[1]:g} {shares[2]:g}."
         )
 
-    def test_too_few_rows(self, events: Events) -> None:
+    def test_too_few_rows(self, events: TimedRows) -> None:
         """A part must have one at least."""
         with pytest.raises(ClientError) as caught:
             parts_by_fraction(events, (0.8, 0.05, 0.15))
@@ -143,7 +143,7 @@ class TestPartsByFraction:
 class TestWriteParts:
     """Files that train and score read."""
 
-    def test_files(self, events: Events, tmp_path: Path) -> None:
+    def test_files(self, events: TimedRows, tmp_path: Path) -> None:
         """Two columns, no header, quotes where they must be; the test rows with their times if wanted."""
         parts = parts_by_time(events, test_from="2018-11-12", calibration_from="2018-11-11")
         write_parts(tmp_path / "new" / "split", events, parts, rng=np.random.default_rng(0), keep_timestamps=True)
@@ -169,13 +169,13 @@ class TestWriteParts:
         assert (tmp_path / "a" / "test.csv").read_text().splitlines() == rows[1000:]
         assert len(read_pairs(tmp_path / "a" / "train.csv")) == 1000
 
-    def test_more_rows_than_a_chunk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events: Events) -> None:
+    def test_more_rows_than_a_chunk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events: TimedRows) -> None:
         """Chunks follow each other without gap or overlap."""
         monkeypatch.setattr("ipinsights.etl.splitting._ROWS_PER_CHUNK", 2)
         write_parts(tmp_path, events, parts_by_time(events, test_from="2018-11-10"), rng=np.random.default_rng(0))
         assert [line[0] for line in (tmp_path / "test.csv").read_text().splitlines()] == ["b", "b", '"', "d"]
 
-    def test_a_directory_that_cannot_be_made(self, events: Events, tmp_path: Path) -> None:
+    def test_a_directory_that_cannot_be_made(self, events: TimedRows, tmp_path: Path) -> None:
         """A file is in its place."""
         path = tmp_path / "rows.csv"
         with pytest.raises(ClientError) as caught:
