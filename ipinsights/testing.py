@@ -21,7 +21,7 @@ from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.pairs import Pairs
 from ipinsights.model import artifact
 from ipinsights.model.bloom import BloomFilter
-from ipinsights.ranges import Ranges
+from ipinsights.synthetic.ip_ranges import Ranges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -14,13 +14,13 @@ import click
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from ipinsights import simulate
 from ipinsights.callbacks import Callback, ProgressBar
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.entity_hash import entity_rows
 from ipinsights.data.pairs import Pairs, read_blocks, read_pairs
-from ipinsights.ranges import load_ranges, synthetic_ranges
-from ipinsights.traffic_files import write_traffic
+from ipinsights.synthetic import logins
+from ipinsights.synthetic.ip_ranges import load_ranges, synthetic_ranges
+from ipinsights.synthetic.traffic_files import write_traffic
 from ipinsights.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ def prepare_data(*, seed: int, data_dir: Path, users: int, asn_table: Path | Non
         raise click.UsageError("Give all of --train, --validation and --test, or none to have them simulated.")
     rng = np.random.default_rng(seed)
     ranges = load_ranges(asn_table) if asn_table else synthetic_ranges(rng)
-    events = simulate.simulate(num_users=users, num_days=10, ranges=ranges, rng=rng)
-    test = simulate.attack_test(events, ranges, rng=rng)
+    events = logins.simulate(num_users=users, num_days=10, ranges=ranges, rng=rng)
+    test = logins.attack_test(events, ranges, rng=rng)
     write_traffic(data_dir, events, test, rng=rng, access_log=False)
     return [data_dir / f"{name}.csv" for name in ("train", "validation", "test")]
 

@@ -29,9 +29,9 @@ def simulate(users: int, days: int, output_dir: Path, asn_table: Path | None, ac
     """
     import numpy as np
 
-    from ipinsights import simulate as traffic
-    from ipinsights.ranges import load_ranges, synthetic_ranges
-    from ipinsights.traffic_files import write_traffic
+    from ipinsights.synthetic import logins as traffic
+    from ipinsights.synthetic.ip_ranges import load_ranges, synthetic_ranges
+    from ipinsights.synthetic.traffic_files import write_traffic
 
     rng = np.random.default_rng(seed)
     ranges = load_ranges(asn_table) if asn_table else synthetic_ranges(rng)

@@ -17,8 +17,8 @@ from ipinsights.evaluation.protocol import evaluate
 from ipinsights.evaluation.tables import report
 from ipinsights.model import artifact
 from ipinsights.predictor import Predictor
-from ipinsights.ranges import load_ranges
 from ipinsights.runs.reader import read_run
+from ipinsights.synthetic.ip_ranges import load_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ipinsights.simulate import simulate
+from ipinsights.synthetic.logins import simulate
 from ipinsights.testing import ruler
 
 if TYPE_CHECKING:
-    from ipinsights.simulate import Events
+    from ipinsights.synthetic.logins import Events
 
 
 @pytest.fixture(scope="module")

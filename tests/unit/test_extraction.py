@@ -18,7 +18,6 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from ipinsights import simulate
 from ipinsights.cli import traffic
 from ipinsights.data import bounded_lines
 from ipinsights.data.file_kinds import text_encoding
@@ -30,8 +29,9 @@ from ipinsights.etl.filters import Filters
 from ipinsights.etl.pipeline import FORMATS, extract
 from ipinsights.etl.records import Columns, Reason
 from ipinsights.etl.summary import NothingUsableError, Summary
-from ipinsights.ranges import Ranges
-from ipinsights.traffic_files import write_traffic
+from ipinsights.synthetic import logins
+from ipinsights.synthetic.ip_ranges import Ranges
+from ipinsights.synthetic.traffic_files import write_traffic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -261,8 +261,8 @@ class TestWeb:
     def test_simulated_traffic_comes_back(self, tmp_path: Path, rng: np.random.Generator) -> None:
         """Extracting from a simulated access log gives the simulated events, in their order."""
         ranges = Ranges(np.array([16_909_056], dtype=np.uint32), np.array([16_909_311], dtype=np.uint32))
-        events = simulate.simulate(num_users=20, num_days=3, ranges=ranges, rng=rng)
-        write_traffic(tmp_path, events, simulate.attack_test(events, ranges, rng=rng), rng=rng)
+        events = logins.simulate(num_users=20, num_days=3, ranges=ranges, rng=rng)
+        write_traffic(tmp_path, events, logins.attack_test(events, ranges, rng=rng), rng=rng)
         output = tmp_path / "rows.csv"
         summary = extract([tmp_path / "access.log"], output, log_format="apache", columns=Columns(), filters=Filters())
         times = format_times(events.time * 1_000_000).to_pylist()

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ipinsights import traffic_files
 from ipinsights.errors import ClientError
-from ipinsights.simulate import Events, attack_test, simulate
+from ipinsights.synthetic import traffic_files
+from ipinsights.synthetic.logins import Events, attack_test, simulate
+from ipinsights.synthetic.traffic_files import TrafficCounts, write_traffic
 from ipinsights.testing import ruler
-from ipinsights.traffic_files import TrafficCounts, write_traffic
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,13 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipinsights.errors import ClientError
-from ipinsights.ranges import Ranges
-from ipinsights.simulate import (
-    Events,
-    attack_test,
-    simulate,
-    split_days,
-)
+from ipinsights.synthetic.ip_ranges import Ranges
+from ipinsights.synthetic.logins import Events, attack_test, simulate, split_days
 from ipinsights.testing import ruler
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipinsights.errors import ClientError
-from ipinsights.ranges import load_ranges, synthetic_ranges
+from ipinsights.synthetic.ip_ranges import load_ranges, synthetic_ranges
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.ranges import Ranges
+    from ipinsights.synthetic.ip_ranges import Ranges
 
 __all__ = [
     "SECONDS_PER_DAY",
@@ -106,7 +106,7 @@ def simulate(
     num_days
         At least 3: one each to train, to validate and to test.
     ranges
-        Where addresses come from, see :mod:`ipinsights.ranges`.
+        Where addresses come from, see :mod:`ipinsights.synthetic.ip_ranges`.
     rng
         Source of all randomness.
     end

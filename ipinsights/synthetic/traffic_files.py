@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from ipinsights.data.files import replacing
 from ipinsights.data.ipv4 import format_ips
 from ipinsights.errors import ClientError
-from ipinsights.simulate import SECONDS_PER_DAY, midnight
+from ipinsights.synthetic.logins import SECONDS_PER_DAY, midnight
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.simulate import AttackTest, Events
+    from ipinsights.synthetic.logins import AttackTest, Events
 
 __all__ = ["TrafficCounts", "write_traffic"]
 
