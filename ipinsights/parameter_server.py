@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipinsights.model._mxnet import mx
-from ipinsights.team import Team
+from ipinsights.training.collectives import Team
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from ipinsights.capacity import available_bytes
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.testing import PlantedNetworks, csv_text
+from ipinsights.training.memory_check import available_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

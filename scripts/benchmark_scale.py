@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from ipinsights.capacity import available_bytes, training_bytes
 from ipinsights.config.hyperparameters import Hyperparameters
+from ipinsights.training.memory_check import available_bytes, training_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -48,7 +48,7 @@ WARM_UP_SECONDS = 10
 VARIANTS = {
     "ipinsights serve": "",
     "the log line by logging": """
-from ipinsights.sagemaker import logs
+from ipinsights.training import job_log as logs
 from ipinsights.serving.application import Application
 Application._count = lambda self, what: logs.emit_metrics(
     {f"{what}.count": 1}, start=0.0, dimensions={"Operation": "scoring"})

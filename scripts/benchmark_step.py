@@ -36,8 +36,8 @@ def records_per_second(kind: str, settings: dict[str, Any]) -> float:
 
 def base_batches(settings: dict[str, Any]) -> Iterator[Records]:
     """Give base batches of random rows without end; making them is part of what is measured."""
-    from ipinsights.batches import BaseBatches
     from ipinsights.config.hyperparameters import Hyperparameters
+    from ipinsights.training.batches import BaseBatches
 
     values = Hyperparameters(**settings)
     rng = np.random.default_rng(1)
@@ -54,7 +54,7 @@ def our_step(kind: str, settings: dict[str, Any]) -> Callable[[Records], None]:
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.cpu_learner import CPULearner
     from ipinsights.gluon_learner import GluonLearner
-    from ipinsights.metrics import RunningClassification
+    from ipinsights.training.metrics import RunningClassification
 
     learner = {"cpu": CPULearner, "gluon": GluonLearner}[kind](Hyperparameters(**settings))
     metrics = RunningClassification()
@@ -69,10 +69,10 @@ def our_step(kind: str, settings: dict[str, Any]) -> Callable[[Records], None]:
 def gluon_step(_: str, settings: dict[str, Any]) -> Callable[[Records], None]:
     """Give what trains on a base batch as one would write it down in Gluon: the same network, metrics after a step."""
     from ipinsights.config.hyperparameters import Hyperparameters
-    from ipinsights.metrics import RunningClassification
     from ipinsights.model._mxnet import mx
     from ipinsights.model.ip_encoder import octet_rows
     from ipinsights.model.network import IPEncoder
+    from ipinsights.training.metrics import RunningClassification
 
     class Net(mx.gluon.HybridBlock):
         def __init__(self, values: Hyperparameters) -> None:

@@ -14,14 +14,14 @@ import click
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from ipinsights.callbacks import Callback, ProgressBar
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.entity_hash import entity_rows
 from ipinsights.data.pairs import Pairs, read_blocks, read_pairs
 from ipinsights.synthetic import logins
 from ipinsights.synthetic.ip_ranges import load_ranges, synthetic_ranges
 from ipinsights.synthetic.traffic_files import write_traffic
-from ipinsights.trainer import Trainer
+from ipinsights.training.callbacks import Callback, ProgressBar
+from ipinsights.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

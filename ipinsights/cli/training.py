@@ -15,8 +15,8 @@ from ipinsights.cli.options import FOLDER, PATH, SEED, parse_assignments, parse_
 from ipinsights.cli.output import echo
 
 if TYPE_CHECKING:
-    from ipinsights.sagemaker.continuation import Limits
-    from ipinsights.sagemaker.training import Job
+    from ipinsights.training.job import Job
+    from ipinsights.training.resume import Limits
 
 __all__ = ["COMMANDS"]
 
@@ -69,9 +69,9 @@ def train(
 ) -> None:
     """Train a model as SageMaker does, on files or on a container's tree."""
     from ipinsights.sagemaker import launch
-    from ipinsights.sagemaker.continuation import Limits
     from ipinsights.sagemaker.environment import Environment
-    from ipinsights.sagemaker.training import failure_reported
+    from ipinsights.training.job import failure_reported
+    from ipinsights.training.resume import Limits
 
     limits = Limits(*checkpoint_every, keep_checkpoints, early_stopping_patience, max_seconds)
     with failure_reported(base_dir) if base_dir else nullcontext():
@@ -122,7 +122,7 @@ def _local_job(
     initial_model: Path | None,
 ) -> Job:
     from ipinsights.config.hyperparameters import Hyperparameters
-    from ipinsights.sagemaker.training import Job
+    from ipinsights.training.job import Job
 
     if train_path is None or model_dir is None:
         raise click.UsageError("Give --train and --model-dir, or --base-dir for a container's tree.")

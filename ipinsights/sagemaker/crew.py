@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ipinsights.learner import Learner
     from ipinsights.model._mxnet import mx
     from ipinsights.sagemaker.cluster import Cluster
-    from ipinsights.team import Team
+    from ipinsights.training.collectives import Team
 
 __all__ = ["Alone", "Member"]
 
@@ -65,7 +65,7 @@ class Alone:
             What else all hosts must have alike, by its names in messages.
         """
         from ipinsights.devices import build_learner
-        from ipinsights.team import Team
+        from ipinsights.training.collectives import Team
 
         return build_learner(hyperparameters, gpus=gpus, store=store, seed=seed), Team()
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from ipinsights.errors import AlgorithmError, IPInsightsError
 from ipinsights.model import mxnet_package
-from ipinsights.sagemaker import training
 from ipinsights.sagemaker.cluster import Cluster
-from ipinsights.sagemaker.stopping import held_back
 from ipinsights.sagemaker.supervisor import Supervisor, die_with_parent, end_of
+from ipinsights.training.job import Job, run
+from ipinsights.training.signals import held_back
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
     from pathlib import Path
 
-    from ipinsights.sagemaker.continuation import Limits
     from ipinsights.sagemaker.environment import Environment
+    from ipinsights.training.resume import Limits
 
 __all__ = ["train", "train_in_container"]
 
@@ -43,16 +43,16 @@ def train_in_container(
     Raises
     ------
     IPInsightsError
-        As :func:`ipinsights.sagemaker.training.run` and :meth:`ipinsights.sagemaker.supervisor.Supervisor.run`.
+        As :func:`ipinsights.training.job.run` and :meth:`ipinsights.sagemaker.supervisor.Supervisor.run`.
     """
-    job = training.Job.from_environment(environment, seed=seed, limits=limits)
+    job = Job.from_environment(environment, seed=seed, limits=limits)
     if len(environment.hosts) > 1:
         _require_mxnet()
         return Supervisor(job, Cluster.from_environment(environment), quiet=quiet).run()
     return train(job, quiet=quiet)
 
 
-def train(job: training.Job, *, num_hosts: int = 1, quiet: bool = False) -> Path | None:
+def train(job: Job, *, num_hosts: int = 1, quiet: bool = False) -> Path | None:
     """Train on this machine, which plays as many hosts as it is told; each has an address of the loopback.
 
     A single host is this process itself, unless ``_kvstore`` asks for a parameter server.
@@ -65,7 +65,7 @@ def train(job: training.Job, *, num_hosts: int = 1, quiet: bool = False) -> Path
     if num_hosts > 1 or job.hyperparameters.kvstore.startswith("dist"):
         _require_mxnet()
         return _play_hosts(job, num_hosts, quiet=quiet)
-    return training.run(job, quiet=quiet)
+    return run(job, quiet=quiet)
 
 
 def _require_mxnet() -> None:
@@ -74,7 +74,7 @@ def _require_mxnet() -> None:
         import ipinsights.model._mxnet  # noqa: F401
 
 
-def _play_hosts(job: training.Job, num_hosts: int, *, quiet: bool) -> Path | None:
+def _play_hosts(job: Job, num_hosts: int, *, quiet: bool) -> Path | None:
     """Start a process for each host and wait for all; SIGTERM is handed on to each."""
     port = _free_port()
     hosts: dict[Connection, SpawnProcess] = {}
@@ -93,7 +93,7 @@ def _play_hosts(job: training.Job, num_hosts: int, *, quiet: bool) -> Path | Non
         return _collect(hosts)[0]
 
 
-def _start_host(job: training.Job, cluster: Cluster, *, quiet: bool) -> tuple[Connection, SpawnProcess]:
+def _start_host(job: Job, cluster: Cluster, *, quiet: bool) -> tuple[Connection, SpawnProcess]:
     """Start a host; gives the pipe on which its result comes."""
     ours, theirs = _SPAWN.Pipe(duplex=False)
     arguments = replace(job, host=cluster.name), cluster, quiet, theirs
@@ -137,7 +137,7 @@ def _obituary(host: SpawnProcess) -> AlgorithmError:
     )
 
 
-def _be_host(job: training.Job, cluster: Cluster, quiet: bool, parent: Connection) -> None:  # noqa: FBT001
+def _be_host(job: Job, cluster: Cluster, quiet: bool, parent: Connection) -> None:  # noqa: FBT001
     """Be one of the hosts that this machine plays; an interrupt from the terminal is the parent's business."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
-from ipinsights.sagemaker import training
 from ipinsights.sagemaker.crew import Member
 from ipinsights.sagemaker.heartbeat import BEATS_PER_SILENCE, SILENCE_SECONDS, Silence, is_paused
-from ipinsights.sagemaker.logs import bare, set_up_logging
 from ipinsights.sagemaker.roll_call import Link, RollCall
-from ipinsights.sagemaker.stopping import STOPPED_EARLY, held_back, ignore
+from ipinsights.training.job import Job, run
+from ipinsights.training.job_log import bare, set_up_logging
+from ipinsights.training.signals import STOPPED_EARLY, held_back, ignore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,10 +60,10 @@ class Supervisor:
     cluster
         The hosts, seen from this one.
     quiet
-        As in :func:`ipinsights.sagemaker.training.run`.
+        As in :func:`ipinsights.training.job.run`.
     """
 
-    def __init__(self, job: training.Job, cluster: Cluster, *, quiet: bool = False) -> None:
+    def __init__(self, job: Job, cluster: Cluster, *, quiet: bool = False) -> None:
         self._job = job
         self._cluster = cluster
         self._quiet = quiet
@@ -236,7 +236,7 @@ def end_of(process: SpawnProcess) -> str:
 
 
 def _work(
-    job: training.Job,
+    job: Job,
     cluster: Cluster,
     environment: Mapping[str, str],
     quiet: bool,  # noqa: FBT001
@@ -248,7 +248,7 @@ def _work(
     # When it has done its part it waits for the other hosts, and a stop is no business of its own any more.
     signal.signal(signal.SIGTERM, ignore)
     try:
-        artifact = training.run(job, quiet=quiet, crew=Member(cluster, environment, supervisor))
+        artifact = run(job, quiet=quiet, crew=Member(cluster, environment, supervisor))
     except IPInsightsError as error:
         supervisor.send({"failed": (error.exit_code, str(error))})
     except SystemExit:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipinsights.callbacks import Callback
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.pairs import fingerprint
 from ipinsights.errors import ClientError
+from ipinsights.training.callbacks import Callback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import optuna
 
     from ipinsights.data.pairs import Pairs
-    from ipinsights.trainer import Trainer
+    from ipinsights.training.trainer import Trainer
     from ipinsights.tuning.ranges import SearchRange
 
 __all__ = ["OBJECTIVE", "Outcome", "Tuner"]
@@ -168,7 +168,7 @@ class Tuner:
 
     def _train_with(self, values: Mapping[str, str], trial: optuna.Trial) -> tuple[float, int]:
         """Train; give the AUC and after how many epochs the trial was stopped, 0 if it was not."""
-        from ipinsights.trainer import Trainer
+        from ipinsights.training.trainer import Trainer
 
         watcher = _MedianWatcher(trial)
         hyperparameters = Hyperparameters.parse({**self._fixed, **values})

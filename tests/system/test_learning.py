@@ -10,10 +10,10 @@ import pytest
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.entity_hash import entity_rows, hash_entities
 from ipinsights.data.pairs import Pairs, read_pairs
-from ipinsights.metrics import discriminator_auc
 from ipinsights.model.sampling import random_ips
 from ipinsights.testing import PlantedNetworks
-from ipinsights.trainer import Trainer
+from ipinsights.training.metrics import discriminator_auc
+from ipinsights.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from pathlib import Path

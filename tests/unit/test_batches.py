@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ipinsights.batches import BaseBatches
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.team import Team
+from ipinsights.training.batches import BaseBatches
+from ipinsights.training.collectives import Team
 
 
 def numbered(num_rows: int, *, seed: int = 0, team: Team | None = None) -> BaseBatches:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from ipinsights.callbacks import Checkpointer, ProgressBar, Speedometer
-from ipinsights.checkpoint import CheckpointDirectory
 from ipinsights.cli.options import parse_every
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.pairs import Pairs
-from ipinsights.trainer import Trainer
+from ipinsights.training.callbacks import Checkpointer, ProgressBar, Speedometer
+from ipinsights.training.checkpoint import CheckpointDirectory
+from ipinsights.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ipinsights.callbacks import Callback
+    from ipinsights.training.callbacks import Callback
 
 VALUES = Hyperparameters(num_entity_vectors=10, vector_dim=4, mini_batch_size=5, epochs=2)
 # Two base batches of three steps each.
@@ -56,7 +56,7 @@ class TestSpeedometer:
 
     def test_it_prints_mxnets_lines(self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
         """At multiples of the interval but not at batch 0; two batches of five records in 0.16 s are 62.50 a second."""
-        monkeypatch.setattr("ipinsights.callbacks.time.perf_counter", Clock(0.16))
+        monkeypatch.setattr("ipinsights.training.callbacks.time.perf_counter", Clock(0.16))
         with caplog.at_level(logging.INFO, logger="ipinsights"):
             train(Speedometer(2))
         tail = "Speed: 62.50 samples/sec\tbinary_classification_accuracy\tbinary_classification_cross_entropy"
@@ -79,7 +79,7 @@ class TestSpeedometer:
 
     def test_no_time_no_speed(self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
         """A clock that stands still is no division by zero."""
-        monkeypatch.setattr("ipinsights.callbacks.time.perf_counter", Clock(0))
+        monkeypatch.setattr("ipinsights.training.callbacks.time.perf_counter", Clock(0))
         with caplog.at_level(logging.INFO, logger="ipinsights"):
             train(Speedometer(1))
         assert caplog.messages == []

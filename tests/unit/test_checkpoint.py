@@ -16,10 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ipinsights.checkpoint import Checkpoint, CheckpointDirectory
 from ipinsights.errors import ClientError
 from ipinsights.learner import RowView
 from ipinsights.model import ndarray_archive
+from ipinsights.training.checkpoint import Checkpoint, CheckpointDirectory
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from ipinsights.batches import BaseBatches
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.cpu_learner import CPULearner
 from ipinsights.model import mxnet_package
 from ipinsights.model.sampling import Records
+from ipinsights.training.batches import BaseBatches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.metrics import RunningClassification, cross_entropy, discriminator_auc
+from ipinsights.training.metrics import RunningClassification, cross_entropy, discriminator_auc
 
 
 def array(*values: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from ipinsights.callbacks import Callback
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
-from ipinsights.trainer import Trainer
+from ipinsights.training.callbacks import Callback
+from ipinsights.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

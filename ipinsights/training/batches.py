@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ipinsights.model.sampling import expand
-from ipinsights.team import Team
+from ipinsights.training.collectives import Team
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

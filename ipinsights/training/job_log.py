@@ -15,16 +15,16 @@ from typing import IO, TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from ipinsights.callbacks import Callback
 from ipinsights.config.hyperparameters import default_configuration, final_configuration
 from ipinsights.data.files import drop_unwritten
 from ipinsights.reporting.plain_text import printable
+from ipinsights.training.callbacks import Callback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from ipinsights.trainer import Trainer
+    from ipinsights.training.trainer import Trainer
 
 __all__ = ["ContainerFormatter", "ContainerHandler", "JobLog", "emit_metrics", "set_up_logging"]
 

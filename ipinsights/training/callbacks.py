@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from ipinsights.checkpoint import BEST_PREFIX, Checkpoint
+from ipinsights.training.checkpoint import BEST_PREFIX, Checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from ipinsights.checkpoint import CheckpointDirectory
     from ipinsights.learner import Learner
-    from ipinsights.trainer import Trainer, TrainState
+    from ipinsights.training.checkpoint import CheckpointDirectory
+    from ipinsights.training.trainer import Trainer, TrainState
 
 __all__ = ["Callback", "Checkpointer", "Deadline", "EarlyStopping", "ProgressBar", "Speedometer"]
 

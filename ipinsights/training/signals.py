@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from ipinsights.trainer import Trainer
+    from ipinsights.training.trainer import Trainer
 
 __all__ = ["STOPPED_EARLY", "StopSignal", "held_back", "ignore"]
 

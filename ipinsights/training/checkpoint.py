@@ -48,9 +48,9 @@ class Checkpoint:
     identity
         What the run's model follows from, and what it was trained with; names are as they stand in messages.
     counters
-        Those of :class:`~ipinsights.trainer.TrainState`.
+        Those of :class:`~ipinsights.training.trainer.TrainState`.
     metric_sums
-        What :meth:`ipinsights.metrics.RunningClassification.sums` gave.
+        What :meth:`ipinsights.training.metrics.RunningClassification.sums` gave.
     best
         Epoch and validation AUC of the best model so far, None if it is not kept.
     others

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ipinsights.capacity import available_bytes, check_memory, training_bytes
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.errors import ClientError
+from ipinsights.training.memory_check import available_bytes, check_memory, training_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path

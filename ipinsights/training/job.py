@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ipinsights
-from ipinsights.callbacks import ProgressBar, Speedometer
-from ipinsights.capacity import check_memory, is_large
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.entity_hash import distinct_entity_rows
 from ipinsights.data.pairs import fingerprint, read_pairs
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
 from ipinsights.model import artifact
 from ipinsights.model.bloom import BloomFilter
-from ipinsights.sagemaker.continuation import Continuation, Limits, identity_of
 from ipinsights.sagemaker.crew import Alone
 from ipinsights.sagemaker.environment import Environment, failure_file
-from ipinsights.sagemaker.logs import JobLog, set_up_logging
-from ipinsights.sagemaker.stopping import StopSignal
+from ipinsights.training.callbacks import ProgressBar, Speedometer
+from ipinsights.training.job_log import JobLog, set_up_logging
+from ipinsights.training.memory_check import check_memory, is_large
+from ipinsights.training.resume import Continuation, Limits, identity_of
+from ipinsights.training.signals import StopSignal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from ipinsights.data.pairs import Pairs
     from ipinsights.model.artifact import Artifact
-    from ipinsights.trainer import Trainer
+    from ipinsights.training.trainer import Trainer
 
 __all__ = ["Job", "failure_reported", "run"]
 
@@ -214,7 +214,7 @@ def _lack_of_memory_told(hyperparameters: Hyperparameters) -> Iterator[None]:
 def _build_trainer(job: Job, log: JobLog, crew: Alone, begin: Continuation, *, num_rows: int) -> Trainer:
     # Imported here because MXNet takes a second to load: bad hyperparameters and bad data are told sooner.
     from ipinsights.devices import choose_gpus, store_type
-    from ipinsights.trainer import Trainer
+    from ipinsights.training.trainer import Trainer
 
     hyperparameters = job.hyperparameters
     gpus = choose_gpus(hyperparameters.num_gpus)

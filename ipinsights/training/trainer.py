@@ -12,25 +12,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipinsights.batches import BaseBatches
 from ipinsights.cpu_learner import CPULearner
 from ipinsights.data.entity_hash import entity_rows
 from ipinsights.errors import ClientError
 from ipinsights.learner import SCORING_BATCH
-from ipinsights.metrics import RunningClassification, discriminator_auc
 from ipinsights.model.sampling import random_ips
-from ipinsights.team import Team
+from ipinsights.training.batches import BaseBatches
+from ipinsights.training.collectives import Team
+from ipinsights.training.metrics import RunningClassification, discriminator_auc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from ipinsights.batches import BaseBatch
-    from ipinsights.callbacks import Callback
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.data.pairs import Pairs
     from ipinsights.learner import Learner
+    from ipinsights.training.batches import BaseBatch
+    from ipinsights.training.callbacks import Callback
 
 __all__ = ["TrainState", "Trainer"]
 
@@ -150,7 +150,7 @@ class Trainer:
         state
             As it was there.
         metric_sums
-            What :meth:`ipinsights.metrics.RunningClassification.sums` gave there.
+            What :meth:`ipinsights.training.metrics.RunningClassification.sums` gave there.
         """
         self.state = state
         self.metrics.go_on_from(metric_sums)

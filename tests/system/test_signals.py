@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipinsights.checkpoint import CheckpointDirectory
 from ipinsights.model import artifact
 from ipinsights.testing import PlantedNetworks, csv_text, make_container_tree
+from ipinsights.training.checkpoint import CheckpointDirectory
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ipinsights
-from ipinsights.callbacks import Checkpointer, Deadline, EarlyStopping
-from ipinsights.checkpoint import CheckpointDirectory
 from ipinsights.data.pairs import fingerprint
 from ipinsights.errors import ClientError
 from ipinsights.model import artifact
+from ipinsights.training.callbacks import Checkpointer, Deadline, EarlyStopping
+from ipinsights.training.checkpoint import CheckpointDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.callbacks import Callback
-    from ipinsights.checkpoint import Checkpoint
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.data.pairs import Pairs
     from ipinsights.model.artifact import Artifact
-    from ipinsights.team import Team
-    from ipinsights.trainer import Trainer
+    from ipinsights.training.callbacks import Callback
+    from ipinsights.training.checkpoint import Checkpoint
+    from ipinsights.training.collectives import Team
+    from ipinsights.training.trainer import Trainer
 
 __all__ = ["Continuation", "Limits", "identity_of"]
 
@@ -231,7 +231,7 @@ class Continuation:
 
     def _go_on_from(self, checkpoint: Checkpoint | None, trainer: Trainer, rows: NDArray[np.int32]) -> None:
         """Go on from the first host's checkpoint, which has a part for every host."""
-        from ipinsights.trainer import TrainState
+        from ipinsights.training.trainer import TrainState
 
         parts: Sequence[Mapping[str, Any]] = [{} for _ in range(trainer.team.size)]
         if checkpoint:
