@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
+from ipinsights.log_format import bare, set_up_logging
 from ipinsights.sagemaker.crew import Member
 from ipinsights.sagemaker.heartbeat import BEATS_PER_SILENCE, SILENCE_SECONDS, Silence, is_paused
 from ipinsights.sagemaker.roll_call import Link, RollCall
 from ipinsights.training.job import Job, run
-from ipinsights.training.job_log import bare, set_up_logging
 from ipinsights.training.signals import STOPPED_EARLY, held_back, ignore
 
 if TYPE_CHECKING:

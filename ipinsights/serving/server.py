@@ -16,12 +16,12 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
 from ipinsights.errors import ClientError
+from ipinsights.log_format import ContainerFormatter
 from ipinsights.serving.access_log import AccessLog
 from ipinsights.serving.application import Application
 from ipinsights.serving.log_stream import LogStream
 from ipinsights.serving.media_types import JSON, JSON_LINES, default_media_type
 from ipinsights.serving.service import InferenceModel
-from ipinsights.training.job_log import ContainerFormatter
 
 if TYPE_CHECKING:
     from ipinsights.serving.server_metrics import Exporter, ServerMetrics

@@ -5,19 +5,13 @@ Formats are those of the container's Python 3 generations (2021 to 2025); the fi
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
 import os
-import sys
 import time
-from typing import IO, TYPE_CHECKING, Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from ipinsights.config.hyperparameters import default_configuration, final_configuration
-from ipinsights.data.files import drop_unwritten
-from ipinsights.reporting.plain_text import printable
+from ipinsights.log_format import bare, emit_metrics
 from ipinsights.training.callbacks import Callback
 
 if TYPE_CHECKING:
@@ -26,7 +20,7 @@ if TYPE_CHECKING:
 
     from ipinsights.training.trainer import Trainer
 
-__all__ = ["ContainerFormatter", "ContainerHandler", "JobLog", "emit_metrics", "set_up_logging"]
+__all__ = ["JobLog"]
 
 _logger = logging.getLogger(__name__)
 
@@ -39,86 +33,6 @@ _COUNTERS = (
     "Number of Records Since Last Reset",
     "Number of Batches Since Last Reset",
 )
-
-
-class ContainerFormatter(logging.Formatter):
-    """``[MM/DD/YYYY HH:MM:SS LEVEL thread] message``, and nothing before the lines that are for machines."""
-
-    def __init__(self) -> None:
-        super().__init__("[%(asctime)s %(levelname)s %(thread)d] %(message)s", datefmt="%m/%d/%Y %H:%M:%S")
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line of a record, with control characters as escapes."""
-        return printable(record.getMessage() if getattr(record, "bare", False) else super().format(record))
-
-
-class ContainerHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no parameter before Python 3.11
-    """Handler that writes a line without cutting through a progress bar on the same terminal."""
-
-    def __init__(self, stream: IO[str]) -> None:
-        super().__init__(stream)
-        self.setFormatter(ContainerFormatter())
-
-        self._is_told = False
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write the line of a record."""
-        with tqdm.external_write_mode(file=self.stream):
-            super().emit(record)
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name that logging calls
-        """Drop a line that cannot be written, and report the first one: the job continues without its log."""
-        error = sys.exc_info()[1]
-        if not isinstance(error, OSError):
-            super().handleError(record)
-            return
-        drop_unwritten(self.stream)
-        if not self._is_told:
-            self._is_told = True
-            with contextlib.suppress(OSError, AttributeError):
-                reason = error.strerror or error
-                sys.stderr.write(f"The log cannot be written: {reason}. The job continues without it.\n")
-                sys.stderr.flush()
-            drop_unwritten(sys.stderr)
-
-
-def set_up_logging(level: str = "info", stream: IO[str] | None = None) -> None:
-    """Send this package's log to a stream, standard output by default, in the container's format."""
-    handler = ContainerHandler(stream or sys.stdout)
-    logger = logging.getLogger("ipinsights")
-    logger.handlers = [handler]
-    logger.setLevel(level.upper())
-    logger.propagate = False
-
-
-def bare(line: str) -> None:
-    """Log a line that has no timestamp."""
-    _logger.info("%s", line, extra={"bare": True})
-
-
-def emit_metrics(
-    values: Mapping[str, float], *, start: float, dimensions: Mapping[str, object], end: float | None = None
-) -> None:
-    """Log a ``#metrics`` line, with an empty one after it as the original's.
-
-    Parameters
-    ----------
-    values
-        Metrics by name; durations in milliseconds.
-    start, end
-        Seconds since the epoch between which they were measured; ``end`` is now when not given.
-    dimensions
-        What they belong to: ``Algorithm``, ``Host``, ``Operation`` and more.
-    """
-    line = {
-        "StartTime": start,
-        "EndTime": time.time() if end is None else end,
-        "Dimensions": dict(dimensions),
-        "Metrics": {
-            name: {"sum": float(value), "count": 1, "min": value, "max": value} for name, value in values.items()
-        },
-    }
-    bare(f"#metrics {json.dumps(line)}\n")
 
 
 class JobLog(Callback):

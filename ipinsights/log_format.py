@@ -1,0 +1,102 @@
+"""Lines of the container's log: their format, their handler, and ``#metrics`` lines."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sys
+import time
+from typing import IO, TYPE_CHECKING
+
+from tqdm import tqdm
+
+from ipinsights.data.files import drop_unwritten
+from ipinsights.reporting.plain_text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["ContainerFormatter", "ContainerHandler", "bare", "emit_metrics", "set_up_logging"]
+
+_logger = logging.getLogger(__name__)
+
+
+class ContainerFormatter(logging.Formatter):
+    """``[MM/DD/YYYY HH:MM:SS LEVEL thread] message``, and nothing before the lines that are for machines."""
+
+    def __init__(self) -> None:
+        super().__init__("[%(asctime)s %(levelname)s %(thread)d] %(message)s", datefmt="%m/%d/%Y %H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record, with control characters as escapes."""
+        return printable(record.getMessage() if getattr(record, "bare", False) else super().format(record))
+
+
+class ContainerHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no parameter before Python 3.11
+    """Handler that writes a line without cutting through a progress bar on the same terminal."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        super().__init__(stream)
+        self.setFormatter(ContainerFormatter())
+
+        self._is_told = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line of a record."""
+        with tqdm.external_write_mode(file=self.stream):
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name that logging calls
+        """Drop a line that cannot be written, and report the first one: the job continues without its log."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        drop_unwritten(self.stream)
+        if not self._is_told:
+            self._is_told = True
+            with contextlib.suppress(OSError, AttributeError):
+                reason = error.strerror or error
+                sys.stderr.write(f"The log cannot be written: {reason}. The job continues without it.\n")
+                sys.stderr.flush()
+            drop_unwritten(sys.stderr)
+
+
+def set_up_logging(level: str = "info", stream: IO[str] | None = None) -> None:
+    """Send this package's log to a stream, standard output by default, in the container's format."""
+    handler = ContainerHandler(stream or sys.stdout)
+    logger = logging.getLogger("ipinsights")
+    logger.handlers = [handler]
+    logger.setLevel(level.upper())
+    logger.propagate = False
+
+
+def bare(line: str) -> None:
+    """Log a line that has no timestamp."""
+    _logger.info("%s", line, extra={"bare": True})
+
+
+def emit_metrics(
+    values: Mapping[str, float], *, start: float, dimensions: Mapping[str, object], end: float | None = None
+) -> None:
+    """Log a ``#metrics`` line, with an empty one after it as the original's.
+
+    Parameters
+    ----------
+    values
+        Metrics by name; durations in milliseconds.
+    start, end
+        Seconds since the epoch between which they were measured; ``end`` is now when not given.
+    dimensions
+        What they belong to: ``Algorithm``, ``Host``, ``Operation`` and more.
+    """
+    line = {
+        "StartTime": start,
+        "EndTime": time.time() if end is None else end,
+        "Dimensions": dict(dimensions),
+        "Metrics": {
+            name: {"sum": float(value), "count": 1, "min": value, "max": value} for name, value in values.items()
+        },
+    }
+    bare(f"#metrics {json.dumps(line)}\n")
