@@ -245,7 +245,7 @@ def _step_seconds(batch: int) -> tuple[float, float]:
     """Give the seconds of a step of one worker that has the store to itself, and the distinct rows in it."""
     from ipinsights.model._mxnet import mx
     from ipinsights.model.sampling import expand
-    from ipinsights.parallel import ParallelLearner
+    from ipinsights.training.learners.kvstore import ParallelLearner
 
     values = Hyperparameters(num_entity_vectors=NUM_ENTITIES, vector_dim=VECTOR_DIM, mini_batch_size=batch)
     learner = ParallelLearner(values, devices=[mx.cpu()], store=mx.kv.create("local"))

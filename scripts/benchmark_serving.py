@@ -94,7 +94,7 @@ def obvious_app() -> Any:
     def invocations() -> Any:
         nonlocal learner
         from ipinsights.data.entity_hash import entity_rows, hash_entities
-        from ipinsights.gluon_learner import GluonLearner
+        from ipinsights.training.learners.gluon import GluonLearner
 
         if learner is None:  # MXNet does not outlive a fork: each worker has a network of its own
             learner = GluonLearner(Hyperparameters(SIZE["num_entities"], SIZE["vector_dim"]))

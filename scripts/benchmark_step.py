@@ -52,8 +52,8 @@ def base_batches(settings: dict[str, Any]) -> Iterator[Records]:
 def our_step(kind: str, settings: dict[str, Any]) -> Callable[[Records], None]:
     """Give what trains on a base batch with one of our learners."""
     from ipinsights.config.hyperparameters import Hyperparameters
-    from ipinsights.cpu_learner import CPULearner
-    from ipinsights.gluon_learner import GluonLearner
+    from ipinsights.training.learners.cpu import CPULearner
+    from ipinsights.training.learners.gluon import GluonLearner
     from ipinsights.training.metrics import RunningClassification
 
     learner = {"cpu": CPULearner, "gluon": GluonLearner}[kind](Hyperparameters(**settings))

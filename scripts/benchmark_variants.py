@@ -16,7 +16,7 @@ import click
 import numpy as np
 from benchmark import DEFAULTS, TUTORIAL, interleaved
 
-from ipinsights import adam, cpu_learner
+from ipinsights.training.learners import adam, cpu
 
 if TYPE_CHECKING:
     from collections import deque
@@ -69,12 +69,12 @@ def entities_as_they_come() -> None:
         is_chosen = chosen == numbers
         return rows[is_chosen], (np.cumsum(is_chosen, dtype=np.int32) - 1)[chosen]
 
-    cpu_learner.CPULearner._distinct = distinct  # type: ignore[method-assign] # noqa: SLF001
+    cpu.CPULearner._distinct = distinct  # type: ignore[method-assign] # noqa: SLF001
 
 
 def small_pages() -> None:
     """Leave the entity table in pages of 4 kB."""
-    cpu_learner.into_large_pages = lambda _: None  # type: ignore[assignment]
+    cpu.into_large_pages = lambda _: None  # type: ignore[assignment]
 
 
 def batches_made_ahead() -> None:
@@ -105,29 +105,29 @@ def large_blocks() -> None:
 
 def entities_on_one_thread() -> None:
     """Leave the update of the entities to its own thread; that of the encoder waits for it."""
-    work_off = cpu_learner._work_off  # noqa: SLF001
+    work_off = cpu._work_off  # noqa: SLF001
 
     def unless_main(blocks: deque[Callable[[], None]]) -> None:
         if current_thread() is not main_thread():
             work_off(blocks)
 
-    cpu_learner._work_off = unless_main  # noqa: SLF001
+    cpu._work_off = unless_main  # noqa: SLF001
 
 
 def memory_given_back() -> None:
     """Leave it to the C library when freed memory goes back to the system."""
-    cpu_learner.keep_freed_memory = nothing
+    cpu.keep_freed_memory = nothing
 
 
 def change_learner(change: Callable[[Any], None]) -> None:
     """Change every learner behind its making."""
-    make = cpu_learner.CPULearner.__init__
+    make = cpu.CPULearner.__init__
 
     def made(self: Any, *arguments: Any, **options: Any) -> None:
         make(self, *arguments, **options)
         change(self)
 
-    cpu_learner.CPULearner.__init__ = made  # type: ignore[method-assign]
+    cpu.CPULearner.__init__ = made  # type: ignore[method-assign]
 
 
 VARIANTS = {

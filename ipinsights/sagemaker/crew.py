@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from ipinsights.config.hyperparameters import Hyperparameters
-    from ipinsights.learner import Learner
     from ipinsights.model._mxnet import mx
     from ipinsights.sagemaker.cluster import Cluster
     from ipinsights.training.collectives import Team
+    from ipinsights.training.learners.learner import Learner
 
 __all__ = ["Alone", "Member"]
 
@@ -58,14 +58,14 @@ class Alone:
         Parameters
         ----------
         hyperparameters, gpus, store, seed
-            As in :func:`ipinsights.devices.build_learner`.
+            As in :func:`ipinsights.training.learners.devices.build_learner`.
         num_rows
             Training rows of this host.
         terms
             What else all hosts must have alike, by its names in messages.
         """
-        from ipinsights.devices import build_learner
         from ipinsights.training.collectives import Team
+        from ipinsights.training.learners.devices import build_learner
 
         return build_learner(hyperparameters, gpus=gpus, store=store, seed=seed), Team()
 
@@ -121,8 +121,8 @@ class Member(Alone):
     ) -> tuple[Learner, Team]:
         """Give a learner with its parameters on the servers; waits until every host has read its data."""
         from ipinsights.model._mxnet import mx
-        from ipinsights.parallel import ParallelLearner
-        from ipinsights.parameter_server import StoreTeam, connect
+        from ipinsights.training.learners.kvstore import ParallelLearner
+        from ipinsights.training.learners.kvstore_adam import StoreTeam, connect
 
         own = math.ceil(num_rows / hyperparameters.mini_batch_size)
         own_terms = {"_kvstore": store, "the seed": str(seed), **terms}

@@ -268,6 +268,6 @@ def _serve(environment: Mapping[str, str], hyperparameters: Hyperparameters) -> 
     die_with_parent()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    from ipinsights.parameter_server import serve
+    from ipinsights.training.learners.kvstore_adam import serve
 
     serve(environment, hyperparameters)

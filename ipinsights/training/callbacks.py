@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.learner import Learner
     from ipinsights.training.checkpoint import CheckpointDirectory
+    from ipinsights.training.learners.learner import Learner
     from ipinsights.training.trainer import Trainer, TrainState
 
 __all__ = ["Callback", "Checkpointer", "Deadline", "EarlyStopping", "ProgressBar", "Speedometer"]

@@ -214,7 +214,7 @@ def _lack_of_memory_told(hyperparameters: Hyperparameters) -> Iterator[None]:
 
 def _build_trainer(job: Job, log: JobLog, crew: Alone, begin: Continuation, *, num_rows: int) -> Trainer:
     # Imported here because MXNet takes a second to load: bad hyperparameters and bad data are told sooner.
-    from ipinsights.devices import choose_gpus, store_type
+    from ipinsights.training.learners.devices import choose_gpus, store_type
     from ipinsights.training.trainer import Trainer
 
     hyperparameters = job.hyperparameters

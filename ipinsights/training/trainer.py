@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipinsights.cpu_learner import CPULearner
 from ipinsights.data.entity_hash import entity_rows
 from ipinsights.errors import ClientError
-from ipinsights.learner import SCORING_BATCH
 from ipinsights.model.sampling import random_ips
 from ipinsights.training.batches import BaseBatches
 from ipinsights.training.collectives import Team
+from ipinsights.training.learners.cpu import CPULearner
+from ipinsights.training.learners.learner import SCORING_BATCH
 from ipinsights.training.metrics import RunningClassification, discriminator_auc
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.data.pairs import Pairs
-    from ipinsights.learner import Learner
     from ipinsights.training.batches import BaseBatch
     from ipinsights.training.callbacks import Callback
+    from ipinsights.training.learners.learner import Learner
 
 __all__ = ["TrainState", "Trainer"]
 

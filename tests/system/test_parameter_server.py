@@ -31,14 +31,14 @@ class Exploit:
 
 def serve(environment: dict[str, str]) -> None:
     """Be the scheduler or a server."""
-    from ipinsights.parameter_server import serve
+    from ipinsights.training.learners.kvstore_adam import serve
 
     serve(environment, VALUES)
 
 
 def send_pickle(environment: dict[str, str], path: Path) -> None:
     """Be a worker that sends what MXNet's own servers unpickle."""
-    from ipinsights.parameter_server import connect
+    from ipinsights.training.learners.kvstore_adam import connect
 
     store = connect(environment, "dist_sync")
     store._send_command_to_servers(0, pickle.dumps(Exploit(path), 0).decode())
@@ -48,8 +48,8 @@ def take_steps(environment: dict[str, str], folder: Path, rank: int, max_block_e
     """Be a worker of two that takes three steps, the second worker without records in the last one."""
     from ipinsights.model._mxnet import mx
     from ipinsights.model.sampling import Records
-    from ipinsights.parallel import ParallelLearner
-    from ipinsights.parameter_server import StoreTeam, connect
+    from ipinsights.training.learners.kvstore import ParallelLearner
+    from ipinsights.training.learners.kvstore_adam import StoreTeam, connect
 
     store = connect(environment, "dist_sync")
     learner = ParallelLearner(VALUES, devices=[mx.cpu()], store=store, seed=5, max_block_elements=max_block_elements)
@@ -118,9 +118,9 @@ def test_a_pickle_is_not_unpickled(tmp_path: Path) -> None:
 @pytest.mark.parametrize("max_block_elements", [2**27, 8 * 7])
 def test_two_hosts_take_the_steps_of_one_with_both_their_records(tmp_path: Path, max_block_elements: int) -> None:
     """Means are over the records of both; where one has none, the other's count half, and nothing else moves."""
-    from ipinsights.gluon_learner import GluonLearner
     from ipinsights.model._mxnet import mx
     from ipinsights.model.sampling import Records
+    from ipinsights.training.learners.gluon import GluonLearner
 
     run(2, 3, take_steps, tmp_path, ..., max_block_elements)
     alone = GluonLearner(VALUES, seed=99)

@@ -19,11 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.cpu_learner import CPULearner
 from ipinsights.errors import ClientError
 from ipinsights.model import artifact, ndarray_archive
 from ipinsights.model.bloom import BloomFilter
 from ipinsights.model.ip_encoder import octet_rows
+from ipinsights.training.learners.cpu import CPULearner
 
 if TYPE_CHECKING:
     from collections.abc import Callable

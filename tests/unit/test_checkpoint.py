@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ipinsights.errors import ClientError
-from ipinsights.learner import RowView
 from ipinsights.model import ndarray_archive
 from ipinsights.training.checkpoint import Checkpoint, CheckpointDirectory
+from ipinsights.training.learners.learner import RowView
 
 if TYPE_CHECKING:
     from pathlib import Path

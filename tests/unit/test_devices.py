@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.cpu_learner import CPULearner
-from ipinsights.devices import build_learner, choose_gpus, store_type
 from ipinsights.errors import ClientError
+from ipinsights.training.learners.cpu import CPULearner
+from ipinsights.training.learners.devices import build_learner, choose_gpus, store_type
 
 
 class TestChooseGpus:
@@ -77,8 +77,8 @@ class TestBuildLearner:
 
     def test_one_device_needs_no_store_and_two_share_one(self, mx: Any) -> None:
         """MXNet's learner for one, the parallel one for more; CPU devices stand in for GPUs."""
-        from ipinsights.gluon_learner import GluonLearner
-        from ipinsights.parallel import ParallelLearner
+        from ipinsights.training.learners.gluon import GluonLearner
+        from ipinsights.training.learners.kvstore import ParallelLearner
 
         given = Hyperparameters(num_entity_vectors=4, vector_dim=4)
         assert isinstance(build_learner(given, gpus=[mx.cpu()], store="local"), GluonLearner)

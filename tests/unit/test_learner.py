@@ -8,23 +8,23 @@ import numpy as np
 import pytest
 
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.cpu_learner import CPULearner
 from ipinsights.model import mxnet_package
 from ipinsights.model.sampling import Records
 from ipinsights.training.batches import BaseBatches
+from ipinsights.training.learners.cpu import CPULearner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from ipinsights.learner import Learner
+    from ipinsights.training.learners.learner import Learner
 
 Params = dict[str, "NDArray[np.float64]"]
 
 KINDS: list[type[Any]] = [CPULearner]
 if mxnet_package.is_installed():
-    from ipinsights.gluon_learner import GluonLearner
+    from ipinsights.training.learners.gluon import GluonLearner
 
     KINDS.append(GluonLearner)
 

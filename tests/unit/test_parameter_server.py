@@ -9,7 +9,7 @@ import pytest
 
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.model._mxnet import mx
-from ipinsights.parameter_server import _Server
+from ipinsights.training.learners.kvstore_adam import _Server
 
 if TYPE_CHECKING:
     from pathlib import Path

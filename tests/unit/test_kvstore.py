@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.gluon_learner import GluonLearner
 from ipinsights.model._mxnet import mx
 from ipinsights.model.sampling import Records
-from ipinsights.parallel import ParallelLearner
+from ipinsights.training.learners.gluon import GluonLearner
+from ipinsights.training.learners.kvstore import ParallelLearner
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -133,7 +133,7 @@ class TestScore:
         ips = rng.integers(2**32, size=33, dtype=np.uint32)
         expected = alone.score(rows, ips)
         assert learner.score(rows, ips) == pytest.approx(expected, abs=1e-7)
-        monkeypatch.setattr("ipinsights.parallel.SCORING_BATCH", 10)
+        monkeypatch.setattr("ipinsights.training.learners.kvstore.SCORING_BATCH", 10)
         assert learner.score(rows, ips) == pytest.approx(expected, abs=1e-7)
         for mine, theirs in zip(learner.embeddings(rows, ips), alone.embeddings(rows, ips), strict=True):
             assert mine == pytest.approx(theirs, abs=1e-7)

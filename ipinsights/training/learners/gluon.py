@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipinsights.learner import SCORING_BATCH, view_rows, write_rows
 from ipinsights.model._mxnet import mx
 from ipinsights.model.initial_parameters import fill
 from ipinsights.model.network import IPInsightsNet, octet_rows
+from ipinsights.training.learners.learner import SCORING_BATCH, view_rows, write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ __all__ = ["GluonLearner"]
 
 
 class GluonLearner:
-    """Learner of one model on one device, a :class:`~ipinsights.learner.Learner`.
+    """Learner of one model on one device, a :class:`~ipinsights.training.learners.learner.Learner`.
 
     A step is one of lazy row-sparse Adam on the mean cross-entropy of a batch.
 

@@ -1,8 +1,9 @@
 """A learner takes the steps of a training run and scores with the model as it is; when, the trainer decides.
 
-There are three: :class:`~ipinsights.cpu_learner.CPULearner` on one CPU, in NumPy;
-:class:`~ipinsights.gluon_learner.GluonLearner` on one GPU; :class:`~ipinsights.parallel.ParallelLearner` on several
-devices or hosts. From one seed they begin with one model, and they take the same steps to rounding.
+There are three: :class:`~ipinsights.training.learners.cpu.CPULearner` on one CPU, in NumPy;
+:class:`~ipinsights.training.learners.gluon.GluonLearner` on one GPU;
+:class:`~ipinsights.training.learners.kvstore.ParallelLearner` on several devices or hosts. From one seed they begin
+with one model, and they take the same steps to rounding.
 """
 
 from __future__ import annotations

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from ipinsights.cpu_learner import CPULearner
 from ipinsights.errors import ClientError
+from ipinsights.training.learners.cpu import CPULearner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ipinsights.config.hyperparameters import Hyperparameters
-    from ipinsights.learner import Learner
     from ipinsights.model._mxnet import mx
+    from ipinsights.training.learners.learner import Learner
 
 __all__ = ["build_learner", "choose_gpus", "store_type"]
 
@@ -93,10 +93,10 @@ def build_learner(
     if not gpus:
         return CPULearner(hyperparameters, seed=seed)
     if len(gpus) == 1:
-        from ipinsights.gluon_learner import GluonLearner
+        from ipinsights.training.learners.gluon import GluonLearner
 
         return GluonLearner(hyperparameters, seed=seed, ctx=gpus[0])
     from ipinsights.model._mxnet import mx
-    from ipinsights.parallel import ParallelLearner
+    from ipinsights.training.learners.kvstore import ParallelLearner
 
     return ParallelLearner(hyperparameters, devices=gpus, store=mx.kv.create(store), seed=seed)

@@ -2,12 +2,12 @@
 
 With MXNet it works on the memory of the Gluon network. Where MXNet is missing or cannot be loaded, the same steps, to
 the bit, go into arrays of its own. At the sizes of a step MXNet's operators cost more than their arithmetic, its sparse
-Adam more than all else. The steps are those of :class:`~ipinsights.gluon_learner.GluonLearner`, to rounding:
+Adam more than all else. The steps are those of :class:`~ipinsights.training.learners.gluon.GluonLearner`, to rounding:
 ``tests/unit/test_learner.py`` holds both to one formula. They are fast because
 
 - the entities of a base batch are taken out of the table once for all of its K steps, which find them in the cache;
 - each octet value of a batch is encoded once, however many addresses have it (:mod:`ipinsights.model.ip_encoder`);
-- lazy Adam needs neither sorting nor gathering (:mod:`ipinsights.adam`);
+- lazy Adam needs neither sorting nor gathering (:mod:`ipinsights.training.learners.adam`);
 - the entities' update runs beside the encoder's, whose thread then helps, and the spelling of the next addresses
   beside both;
 - the memory of a step's arrays is kept for the next step's, and not given back to the system in between.
@@ -25,12 +25,12 @@ from scipy.special import expit
 from threadpoolctl import ThreadpoolController
 
 from ipinsights._system import into_large_pages, keep_freed_memory
-from ipinsights.adam import Adam
 from ipinsights.errors import ClientError
-from ipinsights.learner import SCORING_BATCH, view_rows, write_rows
 from ipinsights.model.artifact import parameter_shapes
 from ipinsights.model.initial_parameters import fill
 from ipinsights.model.ip_encoder import Encoder, Spelling
+from ipinsights.training.learners.adam import Adam
+from ipinsights.training.learners.learner import SCORING_BATCH, view_rows, write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.adam import Moments
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.model.network import IPInsightsNet
     from ipinsights.model.sampling import Records
+    from ipinsights.training.learners.adam import Moments
 
 __all__ = ["CPULearner"]
 
@@ -49,7 +49,7 @@ _TABLE = "entity_weight"
 
 
 class CPULearner:
-    """Learner of one model on the CPU, a :class:`~ipinsights.learner.Learner`.
+    """Learner of one model on the CPU, a :class:`~ipinsights.training.learners.learner.Learner`.
 
     Parameters
     ----------

@@ -12,13 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipinsights.learner import SCORING_BATCH
 from ipinsights.model._mxnet import mx
 from ipinsights.model.initial_parameters import draw_rows
 from ipinsights.model.network import IPInsightsNet, pair_scores
 from ipinsights.model.network import octet_rows as octet_rows_of
-from ipinsights.parameter_server import ASSIGN, COUNT, FORGET, OPTIMIZE, ROTATE, StoredAdam, command_servers
-from ipinsights.stored_table import StoredTable
+from ipinsights.training.learners.kvstore_adam import (
+    ASSIGN,
+    COUNT,
+    FORGET,
+    OPTIMIZE,
+    ROTATE,
+    StoredAdam,
+    command_servers,
+)
+from ipinsights.training.learners.kvstore_embedding import StoredTable
+from ipinsights.training.learners.learner import SCORING_BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +35,7 @@ if TYPE_CHECKING:
 
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.model.sampling import Records
-    from ipinsights.stored_table import PulledRows
+    from ipinsights.training.learners.kvstore_embedding import PulledRows
 
 __all__ = ["MAX_BLOCK_ELEMENTS", "ParallelLearner"]
 
@@ -39,7 +47,7 @@ _KINDS = ("", "mean:", "variance:")
 
 
 class ParallelLearner:
-    """Learner of one model on several devices, a :class:`~ipinsights.learner.Learner`.
+    """Learner of one model on several devices, a :class:`~ipinsights.training.learners.learner.Learner`.
 
     Parameters
     ----------
