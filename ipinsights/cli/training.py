@@ -68,7 +68,7 @@ def train(
     **options: Any,
 ) -> None:
     """Train a model as SageMaker does, on files or on a container's tree."""
-    from ipinsights.sagemaker import launch
+    from ipinsights.distributed import launcher
     from ipinsights.sagemaker.environment import Environment
     from ipinsights.training.job import failure_reported
     from ipinsights.training.resume import Limits
@@ -77,10 +77,10 @@ def train(
     with failure_reported(base_dir) if base_dir else nullcontext():
         if base_dir:
             _refuse_beside_base_dir({**options, "hosts": hosts > 1})
-            launch.train_in_container(Environment.read(base_dir), seed=seed, limits=limits, quiet=quiet)
+            launcher.train_in_container(Environment.read(base_dir), seed=seed, limits=limits, quiet=quiet)
         else:
             job = _local_job(num_hosts=hosts, seed=seed, limits=limits, **options)
-            launch.train(job, num_hosts=hosts, quiet=quiet)
+            launcher.train(job, num_hosts=hosts, quiet=quiet)
     # Leaving takes the engine a moment, in which there is nothing left to stop.
     atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
 

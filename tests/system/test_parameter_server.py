@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.sagemaker.cluster import Cluster
+from ipinsights.distributed.cluster import Cluster
 
 pytestmark = pytest.mark.slow
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ipinsights.distributed.cluster import Cluster
 from ipinsights.errors import ClientError
-from ipinsights.sagemaker.cluster import Cluster
 from ipinsights.sagemaker.environment import Environment
 from ipinsights.testing import make_container_tree
 

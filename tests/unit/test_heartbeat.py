@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from ipinsights.sagemaker import heartbeat
-from ipinsights.sagemaker.heartbeat import Silence, is_paused, keep_alive
+from ipinsights.distributed import heartbeat
+from ipinsights.distributed.heartbeat import Silence, is_paused, keep_alive
 
 
 class Clock:

@@ -10,10 +10,10 @@ from dataclasses import replace
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
+from ipinsights.distributed.cluster import Cluster
+from ipinsights.distributed.supervisor import Supervisor, die_with_parent, end_of
 from ipinsights.errors import AlgorithmError, IPInsightsError
 from ipinsights.model import mxnet_package
-from ipinsights.sagemaker.cluster import Cluster
-from ipinsights.sagemaker.supervisor import Supervisor, die_with_parent, end_of
 from ipinsights.training.job import Job, run
 from ipinsights.training.signals import held_back
 
@@ -43,7 +43,7 @@ def train_in_container(
     Raises
     ------
     IPInsightsError
-        As :func:`ipinsights.training.job.run` and :meth:`ipinsights.sagemaker.supervisor.Supervisor.run`.
+        As :func:`ipinsights.training.job.run` and :meth:`ipinsights.distributed.supervisor.Supervisor.run`.
     """
     job = Job.from_environment(environment, seed=seed, limits=limits)
     if len(environment.hosts) > 1:

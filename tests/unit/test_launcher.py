@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ipinsights.distributed.launcher import _collect
+from ipinsights.distributed.supervisor import end_of
 from ipinsights.errors import AlgorithmError, ClientError
-from ipinsights.sagemaker.launch import _collect
-from ipinsights.sagemaker.supervisor import end_of
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

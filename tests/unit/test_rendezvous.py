@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ipinsights.distributed.cluster import Cluster
+from ipinsights.distributed.rendezvous import Link, RollCall
 from ipinsights.errors import AlgorithmError, ClientError
-from ipinsights.sagemaker.cluster import Cluster
-from ipinsights.sagemaker.roll_call import Link, RollCall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

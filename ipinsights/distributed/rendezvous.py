@@ -14,14 +14,14 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from ipinsights.distributed.heartbeat import BEATS_PER_SILENCE, SILENCE_SECONDS, Silence, keep_alive
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
-from ipinsights.sagemaker.heartbeat import BEATS_PER_SILENCE, SILENCE_SECONDS, Silence, keep_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from io import BufferedIOBase
 
-    from ipinsights.sagemaker.cluster import Cluster
+    from ipinsights.distributed.cluster import Cluster
 
 __all__ = ["Link", "RollCall"]
 

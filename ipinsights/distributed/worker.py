@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from ipinsights.config.hyperparameters import Hyperparameters
+    from ipinsights.distributed.cluster import Cluster
     from ipinsights.model._mxnet import mx
-    from ipinsights.sagemaker.cluster import Cluster
     from ipinsights.training.collectives import Team
     from ipinsights.training.learners.learner import Learner
 

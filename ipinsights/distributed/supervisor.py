@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from ipinsights.distributed.heartbeat import BEATS_PER_SILENCE, SILENCE_SECONDS, Silence, is_paused
+from ipinsights.distributed.rendezvous import Link, RollCall
+from ipinsights.distributed.worker import Member
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
 from ipinsights.log_format import bare, set_up_logging
-from ipinsights.sagemaker.crew import Member
-from ipinsights.sagemaker.heartbeat import BEATS_PER_SILENCE, SILENCE_SECONDS, Silence, is_paused
-from ipinsights.sagemaker.roll_call import Link, RollCall
 from ipinsights.training.job import Job, run
 from ipinsights.training.signals import STOPPED_EARLY, held_back, ignore
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
     from ipinsights.config.hyperparameters import Hyperparameters
-    from ipinsights.sagemaker.cluster import Cluster
+    from ipinsights.distributed.cluster import Cluster
 
 __all__ = ["Supervisor", "die_with_parent", "end_of"]
 

@@ -1,0 +1,4 @@
+"""Training on several hosts: their processes, their rendezvous and the parameter server.
+
+Each host trains with ``training``. A container's list of hosts is read by ``sagemaker``.
+"""
