@@ -1,4 +1,4 @@
-"""A training job's place among its hosts: alone, or a member of a crew whose parameters lie on servers."""
+"""A worker of a training job on several hosts, whose parameters lie on servers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ipinsights
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
+from ipinsights.training.collectives import Alone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,55 +20,7 @@ if TYPE_CHECKING:
     from ipinsights.training.collectives import Team
     from ipinsights.training.learners.learner import Learner
 
-__all__ = ["Alone", "Member"]
-
-
-class Alone:
-    """The only host of a job.
-
-    Attributes
-    ----------
-    is_first
-        Whether this host validates and saves.
-    size
-        Number of hosts.
-    has_servers
-        Whether parameters lie on servers, which split an entity table of any size.
-    """
-
-    is_first = True
-    size = 1
-    has_servers = False
-
-    def share(self, pairs: Pairs, *, is_sharded: bool) -> Pairs:  # noqa: ARG002
-        """Give this host's part of a channel."""
-        return pairs
-
-    def build_learner(
-        self,
-        hyperparameters: Hyperparameters,
-        *,
-        gpus: Sequence[mx.Context],
-        store: str,
-        seed: int,
-        num_rows: int,  # noqa: ARG002
-        terms: Mapping[str, str],  # noqa: ARG002
-    ) -> tuple[Learner, Team]:
-        """Give a learner, and the team it learns in.
-
-        Parameters
-        ----------
-        hyperparameters, gpus, store, seed
-            As in :func:`ipinsights.training.learners.devices.build_learner`.
-        num_rows
-            Training rows of this host.
-        terms
-            What else all hosts must have alike, by its names in messages.
-        """
-        from ipinsights.training.collectives import Team
-        from ipinsights.training.learners.devices import build_learner
-
-        return build_learner(hyperparameters, gpus=gpus, store=store, seed=seed), Team()
+__all__ = ["Member"]
 
 
 class Member(Alone):

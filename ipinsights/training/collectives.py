@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Team"]
+    from ipinsights.config.hyperparameters import Hyperparameters
+    from ipinsights.data.pairs import Pairs
+    from ipinsights.model._mxnet import mx
+    from ipinsights.training.learners.learner import Learner
+
+__all__ = ["Alone", "Team"]
 
 
 @dataclass(frozen=True)
@@ -50,3 +55,51 @@ class Team:
 
     def wait(self) -> None:
         """Wait until every host has come here."""
+
+
+class Alone:
+    """The only host of a job.
+
+    Attributes
+    ----------
+    is_first
+        Whether this host validates and saves.
+    size
+        Number of hosts.
+    has_servers
+        Whether parameters lie on servers, which split an entity table of any size.
+    """
+
+    is_first = True
+    size = 1
+    has_servers = False
+
+    def share(self, pairs: Pairs, *, is_sharded: bool) -> Pairs:  # noqa: ARG002
+        """Give this host's part of a channel."""
+        return pairs
+
+    def build_learner(
+        self,
+        hyperparameters: Hyperparameters,
+        *,
+        gpus: Sequence[mx.Context],
+        store: str,
+        seed: int,
+        num_rows: int,  # noqa: ARG002
+        terms: Mapping[str, str],  # noqa: ARG002
+    ) -> tuple[Learner, Team]:
+        """Give a learner, and the team it learns in.
+
+        Parameters
+        ----------
+        hyperparameters, gpus, store, seed
+            As in :func:`ipinsights.training.learners.devices.build_learner`.
+        num_rows
+            Training rows of this host.
+        terms
+            What else all hosts must have alike, by its names in messages.
+        """
+        from ipinsights.training.collectives import Team
+        from ipinsights.training.learners.devices import build_learner
+
+        return build_learner(hyperparameters, gpus=gpus, store=store, seed=seed), Team()

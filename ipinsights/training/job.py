@@ -17,13 +17,13 @@ import ipinsights
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.entity_hash import distinct_entity_rows
 from ipinsights.data.pairs import fingerprint, read_pairs
-from ipinsights.distributed.worker import Alone
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
 from ipinsights.log_format import set_up_logging
 from ipinsights.model import artifact
 from ipinsights.model.bloom import BloomFilter
 from ipinsights.sagemaker.environment import Environment, failure_file
 from ipinsights.training.callbacks import ProgressBar, Speedometer
+from ipinsights.training.collectives import Alone
 from ipinsights.training.job_log import JobLog
 from ipinsights.training.memory_check import check_memory, is_large
 from ipinsights.training.resume import Continuation, Limits, identity_of
