@@ -268,6 +268,6 @@ def _serve(environment: Mapping[str, str], hyperparameters: Hyperparameters) -> 
     die_with_parent()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    from ipinsights.training.learners.kvstore_adam import serve
+    from ipinsights.distributed.kvstore_roles import serve
 
     serve(environment, hyperparameters)

@@ -73,9 +73,10 @@ class Member(Alone):
         terms: Mapping[str, str],
     ) -> tuple[Learner, Team]:
         """Give a learner with its parameters on the servers; waits until every host has read its data."""
+        from ipinsights.distributed.kvstore_collectives import StoreTeam
+        from ipinsights.distributed.kvstore_roles import connect
         from ipinsights.model._mxnet import mx
         from ipinsights.training.learners.kvstore import ParallelLearner
-        from ipinsights.training.learners.kvstore_adam import StoreTeam, connect
 
         own = math.ceil(num_rows / hyperparameters.mini_batch_size)
         own_terms = {"_kvstore": store, "the seed": str(seed), **terms}

@@ -31,14 +31,14 @@ class Exploit:
 
 def serve(environment: dict[str, str]) -> None:
     """Be the scheduler or a server."""
-    from ipinsights.training.learners.kvstore_adam import serve
+    from ipinsights.distributed.kvstore_roles import serve
 
     serve(environment, VALUES)
 
 
 def send_pickle(environment: dict[str, str], path: Path) -> None:
     """Be a worker that sends what MXNet's own servers unpickle."""
-    from ipinsights.training.learners.kvstore_adam import connect
+    from ipinsights.distributed.kvstore_roles import connect
 
     store = connect(environment, "dist_sync")
     store._send_command_to_servers(0, pickle.dumps(Exploit(path), 0).decode())
@@ -46,10 +46,11 @@ def send_pickle(environment: dict[str, str], path: Path) -> None:
 
 def take_steps(environment: dict[str, str], folder: Path, rank: int, max_block_elements: int) -> None:
     """Be a worker of two that takes three steps, the second worker without records in the last one."""
+    from ipinsights.distributed.kvstore_collectives import StoreTeam
+    from ipinsights.distributed.kvstore_roles import connect
     from ipinsights.model._mxnet import mx
     from ipinsights.model.sampling import Records
     from ipinsights.training.learners.kvstore import ParallelLearner
-    from ipinsights.training.learners.kvstore_adam import StoreTeam, connect
 
     store = connect(environment, "dist_sync")
     learner = ParallelLearner(VALUES, devices=[mx.cpu()], store=store, seed=5, max_block_elements=max_block_elements)

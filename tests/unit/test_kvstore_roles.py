@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ipinsights.config.hyperparameters import Hyperparameters
+from ipinsights.distributed.kvstore_roles import _Server
 from ipinsights.model._mxnet import mx
-from ipinsights.training.learners.kvstore_adam import _Server
 
 if TYPE_CHECKING:
     from pathlib import Path

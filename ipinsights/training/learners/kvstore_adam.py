@@ -1,36 +1,19 @@
-"""The roles of a distributed job: MXNet's scheduler, servers and workers (ps-lite), one process each.
-
-The servers hold the parameters and run the optimizer. MXNet sends them that optimizer as a pickle; ours build it from
-their own hyperparameters and unpickle nothing, whoever sends.
-"""
+"""Adam as a store runs it on what is pushed to its parameters, and the commands that it obeys."""
 
 from __future__ import annotations
 
 import ctypes
-import itertools
-import json
-import logging
 import math
-import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ipinsights.model._mxnet import mx
-from ipinsights.training.collectives import Team
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
     from ipinsights.config.hyperparameters import Hyperparameters
 
-__all__ = ["ASSIGN", "COUNT", "FORGET", "OPTIMIZE", "ROTATE", "StoreTeam", "StoredAdam", "command_servers", "connect",
-           "serve"]  # fmt: skip
-
-_logger = logging.getLogger(__name__)
+__all__ = ["ASSIGN", "COUNT", "FORGET", "OPTIMIZE", "ROTATE", "StoredAdam", "command_servers"]
 
 FORGET, OPTIMIZE = "forget", "optimize"
 """Commands to a store: ignore what is pushed, or hand it to the optimizer."""
@@ -41,15 +24,6 @@ ROTATE = "rotate"
 COUNT = "count "
 """Command to a store, with a number behind it: so many steps have been taken."""
 
-# Keys from here on are not parameters: servers add up what is pushed to the first and the last ones for ever, and
-# to the two between only what the hosts push together.
-_VOTES = 2**20
-_SAVES, _FACTS = _VOTES + 1, _VOTES + 2
-_BITS = _VOTES + 3
-# A number on the wire for each bit: 32 MB at a time.
-_PART_BYTES = 2**20
-# A number on the wire for each byte of what a host says at a time.
-_FACT_BYTES = 1024
 # Numbers from which on an array is sure to have pages of its own, fresh from the kernel: 64 MB.
 _LARGE = 2**24
 # MXNet gives us no number for a command but this one.
@@ -77,26 +51,6 @@ class _Adam(mx.optimizer.Adam):
     def update(self, index: int, weight: mx.nd.NDArray, grad: mx.nd.NDArray, state: Any) -> None:
         self.wd_mult[index] = 0.0 if weight.stype == "row_sparse" else 1.0
         super().update(index, weight, grad, state)
-
-
-def serve(environment: Mapping[str, str], hyperparameters: Hyperparameters) -> None:
-    """Be the scheduler or a server, as the environment's ``DMLC_ROLE`` says, until the last worker leaves.
-
-    Parameters
-    ----------
-    environment
-        MXNet's ``DMLC_*`` variables. They must not be set when MXNet is imported: it would serve at once, with pickles.
-    hyperparameters
-        Of the job.
-    """
-    os.environ.update(environment)
-    _Server(mx.kv.create("dist"), hyperparameters).run()
-
-
-def connect(environment: Mapping[str, str], store: str) -> mx.kv.KVStore:
-    """Be a worker: give the store of the job, of a type like ``dist_sync``, once every process is there."""
-    os.environ.update(environment)
-    return mx.kv.create(store)
 
 
 def command_servers(store: mx.kv.KVStore, command: str) -> None:
@@ -174,103 +128,3 @@ def _as_allocated(table: mx.nd.NDArray, rows: mx.nd.NDArray) -> mx.nd.NDArray:
     )
     base.check_call(base._LIB.MXNDArraySyncCopyFromNDArray(handle, rows.handle, ctypes.c_int(0)))  # noqa: SLF001
     return sparse.RowSparseNDArray(handle)
-
-
-class _Server(mx.kv.kvstore_server.KVStoreServer):
-    """MXNet's server, with an optimizer of its own."""
-
-    def __init__(self, store: mx.kv.KVStore, hyperparameters: Hyperparameters) -> None:
-        super().__init__(store)
-        self._adam = StoredAdam(hyperparameters)
-
-    def _controller(self) -> Callable[[int, bytes, Any], None]:
-        """Give what hears a command, in place of MXNet's own, which unpickles it."""
-
-        def control(_command: int, body: bytes, _: Any) -> None:
-            self._adam.obey(body.decode(errors="replace"))
-            self.kvstore._set_updater(self._update)  # noqa: SLF001 - as MXNet's set_optimizer does on a server
-
-        return control
-
-    def _update(self, key: int, pushed: mx.nd.NDArray, stored: mx.nd.NDArray) -> None:
-        """Act on a push to any key, or end: without it training would go wrong unnoticed."""
-        try:
-            self._act_on(key, pushed, stored)
-        except Exception:
-            # MXNet would print it and go on, as if the update had been made.
-            _logger.exception("The server failed")
-            os._exit(1)
-
-    def _act_on(self, key: int, pushed: mx.nd.NDArray, stored: mx.nd.NDArray) -> None:
-        if key in (_SAVES, _FACTS):
-            stored[:] = pushed
-        elif key >= _VOTES:
-            stored += pushed
-        else:
-            self._adam.update(key, pushed, stored)
-
-
-@dataclass(frozen=True)
-class StoreTeam(Team):
-    """The hosts of a distributed job, which agree through the store.
-
-    Attributes
-    ----------
-    store
-        The job's store, connected.
-    """
-
-    store: mx.kv.KVStore | None = None
-    _keys: Iterator[int] = field(default_factory=lambda: itertools.count(_BITS))
-
-    def __post_init__(self) -> None:
-        for key, shape in ((_VOTES, 1), (_SAVES, 1), (_FACTS, (self.size, _FACT_BYTES))):
-            self._store.init(key, mx.nd.zeros(shape))
-
-    def agree_to_stop(self, wanted: bool) -> bool:  # noqa: FBT001
-        """Say whether any host wants to stop, or wanted to before."""
-        return bool(self._sum(_VOTES, np.full(1, wanted))[0] > 0)
-
-    def agree_to_save(self, wanted: bool) -> bool:  # noqa: FBT001
-        """Say whether any host wants to save now; the hosts keep step, and each asks at the same places."""
-        return bool(self._sum(_SAVES, np.full(1, wanted))[0] > 0)
-
-    def gather(self, facts: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-        """Give what each host says, in their order; the hosts keep step, and each speaks at the same places."""
-        words = json.dumps(facts).encode().ljust(_FACT_BYTES)
-        sheet = np.zeros((self.size, _FACT_BYTES))
-        sheet[self.rank] = np.frombuffer(words, dtype=np.uint8)
-        return [json.loads(row.tobytes()) for row in self._sum(_FACTS, sheet).astype(np.uint8)]
-
-    def wait(self) -> None:
-        """Wait until every host has come here."""
-        mx.nd.waitall()
-        self._store._barrier()  # noqa: SLF001 - as Gluon's trainer does
-
-    def any_of(self, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Give what any host has: the bits of all, eight in a byte (n,), or-ed."""
-        parts = np.array_split(bits, -(-len(bits) // _PART_BYTES))
-        return np.concatenate(
-            [self._any_of(key, part) for part, key in zip(parts, self._keys, strict=False)]
-        )  # keys never end
-
-    def _any_of(self, key: int, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Or the bits of all hosts under a key that nobody has used before."""
-        # the store can add, and nothing else
-        counts = mx.nd.array(np.unpackbits(bits), dtype="float32")
-        self._store.init(key, mx.nd.zeros(counts.shape))
-        self._store.push(key, counts)
-        self.wait()
-        self._store.pull(key, out=counts)
-        return np.packbits(counts.asnumpy() > 0)
-
-    def _sum(self, key: int, numbers: NDArray[Any]) -> NDArray[np.float32]:
-        shared = mx.nd.array(numbers, dtype="float32")
-        self._store.push(key, shared)
-        self._store.pull(key, out=shared)
-        summed: NDArray[np.float32] = shared.asnumpy()
-        return summed
-
-    @property
-    def _store(self) -> mx.kv.KVStore:
-        return self.store

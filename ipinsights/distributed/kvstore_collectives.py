@@ -1,0 +1,96 @@
+"""What hosts agree on through the store: stops, checkpoints, facts and bits."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ipinsights.model._mxnet import mx
+from ipinsights.training.collectives import Team
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["FACTS", "SAVES", "VOTES", "StoreTeam"]
+
+# Keys from here on are not parameters: servers add up what is pushed to the first and the last ones for ever, and
+# to the two between only what the hosts push together.
+VOTES = 2**20
+SAVES, FACTS = VOTES + 1, VOTES + 2
+_BITS = VOTES + 3
+# A number on the wire for each bit: 32 MB at a time.
+_PART_BYTES = 2**20
+# A number on the wire for each byte of what a host says at a time.
+_FACT_BYTES = 1024
+
+
+@dataclass(frozen=True)
+class StoreTeam(Team):
+    """The hosts of a distributed job, which agree through the store.
+
+    Attributes
+    ----------
+    store
+        The job's store, connected.
+    """
+
+    store: mx.kv.KVStore | None = None
+    _keys: Iterator[int] = field(default_factory=lambda: itertools.count(_BITS))
+
+    def __post_init__(self) -> None:
+        for key, shape in ((VOTES, 1), (SAVES, 1), (FACTS, (self.size, _FACT_BYTES))):
+            self._store.init(key, mx.nd.zeros(shape))
+
+    def agree_to_stop(self, wanted: bool) -> bool:  # noqa: FBT001
+        """Say whether any host wants to stop, or wanted to before."""
+        return bool(self._sum(VOTES, np.full(1, wanted))[0] > 0)
+
+    def agree_to_save(self, wanted: bool) -> bool:  # noqa: FBT001
+        """Say whether any host wants to save now; the hosts keep step, and each asks at the same places."""
+        return bool(self._sum(SAVES, np.full(1, wanted))[0] > 0)
+
+    def gather(self, facts: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """Give what each host says, in their order; the hosts keep step, and each speaks at the same places."""
+        words = json.dumps(facts).encode().ljust(_FACT_BYTES)
+        sheet = np.zeros((self.size, _FACT_BYTES))
+        sheet[self.rank] = np.frombuffer(words, dtype=np.uint8)
+        return [json.loads(row.tobytes()) for row in self._sum(FACTS, sheet).astype(np.uint8)]
+
+    def wait(self) -> None:
+        """Wait until every host has come here."""
+        mx.nd.waitall()
+        self._store._barrier()  # noqa: SLF001 - as Gluon's trainer does
+
+    def any_of(self, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Give what any host has: the bits of all, eight in a byte (n,), or-ed."""
+        parts = np.array_split(bits, -(-len(bits) // _PART_BYTES))
+        return np.concatenate(
+            [self._any_of(key, part) for part, key in zip(parts, self._keys, strict=False)]
+        )  # keys never end
+
+    def _any_of(self, key: int, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Or the bits of all hosts under a key that nobody has used before."""
+        # the store can add, and nothing else
+        counts = mx.nd.array(np.unpackbits(bits), dtype="float32")
+        self._store.init(key, mx.nd.zeros(counts.shape))
+        self._store.push(key, counts)
+        self.wait()
+        self._store.pull(key, out=counts)
+        return np.packbits(counts.asnumpy() > 0)
+
+    def _sum(self, key: int, numbers: NDArray[Any]) -> NDArray[np.float32]:
+        shared = mx.nd.array(numbers, dtype="float32")
+        self._store.push(key, shared)
+        self._store.pull(key, out=shared)
+        summed: NDArray[np.float32] = shared.asnumpy()
+        return summed
+
+    @property
+    def _store(self) -> mx.kv.KVStore:
+        return self.store
