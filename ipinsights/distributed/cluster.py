@@ -83,7 +83,7 @@ class Cluster:
         return len(self.hosts)
 
     @property
-    def roll_call_port(self) -> int:
+    def rendezvous_port(self) -> int:
         """Where the first host keeps the roll."""
         return self.port + 1
 
@@ -97,7 +97,7 @@ class Cluster:
         """
         servers = len(range(self.rank, num_servers, self.size))
         scheduler = [("scheduler", self.port)] if self.rank == 0 else []
-        first = self.roll_call_port + 1
+        first = self.rendezvous_port + 1
         others = [("server", first + index) for index in range(servers)] + [("worker", first + servers)]
         return [self._role(role, port, num_servers) for role, port in scheduler + others]
 

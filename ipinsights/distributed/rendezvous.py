@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ipinsights.distributed.cluster import Cluster
 
-__all__ = ["Link", "RollCall"]
+__all__ = ["Link", "Rendezvous"]
 
 # How long the first host waits for the last one to come; containers start minutes apart.
 _JOIN_SECONDS = 300.0
@@ -33,7 +33,7 @@ _CLOSE_SECONDS = 2.0
 _BEAT = {"beat": True}
 
 
-class RollCall(socketserver.ThreadingTCPServer):
+class Rendezvous(socketserver.ThreadingTCPServer):
     """The first host's end of all connections; a context manager that keeps the roll in threads of its own.
 
     Every host reports that it is ready, with facts that each must agree on; when all are, every host is told the facts
@@ -67,13 +67,13 @@ class RollCall(socketserver.ThreadingTCPServer):
         self._verdict: Mapping[str, Any] = {}
         self._over = threading.Event()
         self._alarm = threading.Timer(join_seconds, self._check_presence, [join_seconds])
-        address = (cluster.own_address, cluster.roll_call_port)
+        address = (cluster.own_address, cluster.rendezvous_port)
         try:
             super().__init__(address, _Host)
         except OSError as error:
             raise ClientError(f"Cannot listen on {address[0]}:{address[1]}: {error.strerror}.") from None
 
-    def __enter__(self) -> RollCall:  # noqa: PYI034 - Self is not in Python 3.9
+    def __enter__(self) -> Rendezvous:  # noqa: PYI034 - Self is not in Python 3.9
         self._alarm.daemon = True
         self._alarm.start()
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
@@ -166,7 +166,7 @@ class RollCall(socketserver.ThreadingTCPServer):
 class _Host(socketserver.StreamRequestHandler):
     """The first host's end of one connection."""
 
-    server: RollCall
+    server: Rendezvous
 
     def setup(self) -> None:
         """Watch the connection."""
@@ -276,7 +276,7 @@ def _differences(one: Mapping[str, str], other: Mapping[str, str]) -> str:
 
 def _connect(cluster: Cluster, join_seconds: float) -> socket.socket:
     """Connect to the first host, as soon as it listens and from this host's own address."""
-    address = (cluster.first_address, cluster.roll_call_port)
+    address = (cluster.first_address, cluster.rendezvous_port)
     deadline = time.monotonic() + join_seconds
     while True:
         try:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from ipinsights.distributed.heartbeat import BEATS_PER_SILENCE, SILENCE_SECONDS, Silence, is_paused
-from ipinsights.distributed.rendezvous import Link, RollCall
+from ipinsights.distributed.rendezvous import Link, Rendezvous
 from ipinsights.distributed.worker import Member
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
 from ipinsights.log_format import bare, set_up_logging
@@ -87,7 +87,7 @@ class Supervisor:
         with ExitStack() as stack:
             with held_back():
                 if self._cluster.rank == 0:
-                    stack.enter_context(RollCall(self._cluster))
+                    stack.enter_context(Rendezvous(self._cluster))
                 stack.callback(self._end_processes)
                 self._worker = self._start_worker()
                 stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, self._stop))

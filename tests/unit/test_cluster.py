@@ -77,7 +77,7 @@ class TestRoles:
         cluster = Cluster.loopback(2, 0, 9000)
         roles = cluster.roles(2)
         assert [role["PORT"] for role in roles] == ["9000", "9002", "9003"]
-        assert cluster.roll_call_port == 9001
+        assert cluster.rendezvous_port == 9001
         assert roles[-1] == {
             "DMLC_ROLE": "worker",
             "DMLC_PS_ROOT_URI": "127.0.0.1",

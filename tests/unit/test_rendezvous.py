@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ipinsights.distributed.cluster import Cluster
-from ipinsights.distributed.rendezvous import Link, RollCall
+from ipinsights.distributed.rendezvous import Link, Rendezvous
 from ipinsights.errors import AlgorithmError, ClientError
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ def clusters_of(num_hosts: int) -> list[Cluster]:
 def gathered(num_hosts: int, *, absent: int = 0) -> Iterator[list[Link]]:
     """Give the links of all hosts but the last ones, on a roll call for all."""
     clusters = clusters_of(num_hosts)
-    with RollCall(clusters[0]), contextlib.ExitStack() as stack:
+    with Rendezvous(clusters[0]), contextlib.ExitStack() as stack:
         yield [stack.enter_context(Link(cluster)) for cluster in clusters[: num_hosts - absent]]
 
 
-def wait_until_present(roll_call: RollCall, num_hosts: int) -> None:
+def wait_until_present(roll_call: Rendezvous, num_hosts: int) -> None:
     """Wait until so many hosts have been taken in, which threads of the roll call do."""
     while len(roll_call._streams) < num_hosts:
         time.sleep(0.01)
@@ -89,7 +89,7 @@ class TestReady:
     def test_a_host_that_does_not_come_is_named(self) -> None:
         """After the time that containers may take to start; those who come later hear it, too."""
         clusters = clusters_of(2)
-        with RollCall(clusters[0], join_seconds=0.01) as roll_call:
+        with Rendezvous(clusters[0], join_seconds=0.01) as roll_call:
             roll_call._over.wait()
             with Link(clusters[1]) as late:
                 assert fault(late) == (
@@ -100,7 +100,7 @@ class TestReady:
     def test_only_hosts_that_did_not_come_are_missed(self) -> None:
         """Reading a large shard may take hours: whoever is there has all the time it needs."""
         clusters = clusters_of(3)
-        with RollCall(clusters[0]) as roll_call, Link(clusters[0]) as first, Link(clusters[1]) as second:
+        with Rendezvous(clusters[0]) as roll_call, Link(clusters[0]) as first, Link(clusters[1]) as second:
             wait_until_present(roll_call, 2)
             roll_call._check_presence(300)
             sentence = (
@@ -112,7 +112,7 @@ class TestReady:
     def test_nobody_is_missed_when_all_are_there(self) -> None:
         """The time that they had for coming is over, and nothing happens."""
         clusters = clusters_of(2)
-        with RollCall(clusters[0]) as roll_call, Link(clusters[0]) as first, Link(clusters[1]) as second:
+        with Rendezvous(clusters[0]) as roll_call, Link(clusters[0]) as first, Link(clusters[1]) as second:
             wait_until_present(roll_call, 2)
             roll_call._check_presence(300)
             first.send(done=None)
@@ -124,9 +124,9 @@ class TestReady:
         with gathered(1) as links:
             cluster = Cluster.loopback(1, 0, links[0]._socket.getpeername()[1] - 1)
             with pytest.raises(ClientError) as caught:
-                RollCall(cluster)
+                Rendezvous(cluster)
             assert str(caught.value) == (
-                f"Cannot listen on 127.0.0.1:{cluster.roll_call_port}: Address already in use."
+                f"Cannot listen on 127.0.0.1:{cluster.rendezvous_port}: Address already in use."
             )
 
 
@@ -205,7 +205,7 @@ class TestSilence:
         """All hear its name, and a host that sends beats is not the one."""
         clusters = clusters_of(2)
         with (
-            RollCall(clusters[0], silence_seconds=0.3),
+            Rendezvous(clusters[0], silence_seconds=0.3),
             Link(clusters[0], silence_seconds=0.3) as first,
             Link(clusters[1], silence_seconds=0.3) as silent,
         ):
@@ -223,7 +223,7 @@ class TestSilence:
         """For many times as long as a silence may last."""
         clusters = clusters_of(2)
         with (
-            RollCall(clusters[0], silence_seconds=0.3),
+            Rendezvous(clusters[0], silence_seconds=0.3),
             Link(clusters[0], silence_seconds=0.3) as first,
             Link(clusters[1], silence_seconds=0.3) as second,
         ):
@@ -247,7 +247,7 @@ class TestStrangers:
     def test_a_stranger_is_sent_away_and_changes_nothing(self, line: bytes) -> None:
         """Also one that calls itself by the name of a host that is there."""
         cluster = clusters_of(1)[0]
-        with RollCall(cluster) as roll_call, Link(cluster) as link:
+        with Rendezvous(cluster) as roll_call, Link(cluster) as link:
             wait_until_present(roll_call, 1)
             with socket.create_connection(link._socket.getpeername()) as stranger:
                 stranger.sendall(line)
