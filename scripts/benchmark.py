@@ -223,7 +223,7 @@ def transforming(data: Path, model: Path) -> float:
 
 def single_pair(model: Path) -> float:
     """Give the microseconds of scoring one pair with a loaded model."""
-    from ipinsights.predictor import Predictor
+    from ipinsights.inference.predictor import Predictor
 
     predictor = Predictor.load(model)
     pair = np.array([5], dtype=np.uint64), np.array([2**31], dtype=np.uint32)

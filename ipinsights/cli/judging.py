@@ -65,8 +65,8 @@ def evaluate(**options: Any) -> None:
 def threshold(model_dir: Path, calibration: Path, fpr: float, allow: tuple[str, ...], output: Path | None) -> None:
     """Choose the score below which an event is suspicious, with a guarantee, and store it."""
     from ipinsights.data.pairs import read_pairs
-    from ipinsights.predictor import Predictor
-    from ipinsights.thresholds import Threshold, default_path
+    from ipinsights.inference.predictor import Predictor
+    from ipinsights.inference.threshold import Threshold, default_path
 
     path = output or default_path(model_dir)
     chosen = Threshold.calibrate(
@@ -92,10 +92,10 @@ def explain(
     as_json: bool,  # noqa: FBT001
 ) -> None:
     """Explain why an event is odd: usual networks, the nearest of them, and who else is there."""
-    from ipinsights import explanation
     from ipinsights.data.pairs import read_pairs
-    from ipinsights.predictor import Predictor
-    from ipinsights.thresholds import find_threshold
+    from ipinsights.inference import explain as explanation
+    from ipinsights.inference.predictor import Predictor
+    from ipinsights.inference.threshold import find_threshold
 
     threshold, pairs = find_threshold(model_dir, threshold_file), read_pairs(train, progress=True)
     found = explanation.explain(Predictor.load(model_dir), pairs, entity, ip, threshold=threshold)

@@ -37,9 +37,9 @@ def score(
     the score) and, if `ipinsights threshold` stored one, p_value (share of ordinary events that look this odd) and
     verdict (normal, suspicious, unknown_entity or allowed). --threshold means --extended.
     """
-    from ipinsights.predictor import Predictor
-    from ipinsights.scoring import score_file
-    from ipinsights.thresholds import find_threshold
+    from ipinsights.inference.predictor import Predictor
+    from ipinsights.inference.score_file import score_file
+    from ipinsights.inference.threshold import find_threshold
 
     predictor, is_extended = Predictor.load(model_dir), extended or threshold_file is not None
     threshold = find_threshold(model_dir, threshold_file) if is_extended else None
@@ -53,8 +53,8 @@ def score(
 @click.option("-o", "--output", type=FILE, required=True, help="Ends in .csv, .npz or .parquet.")
 def embeddings(model_dir: Path, entities: Path | None, ips: Path | None, output: Path) -> None:
     """Write the embeddings of a list of entities or addresses; a score is the dot product of one of each."""
-    from ipinsights.embeddings import export_embeddings
-    from ipinsights.predictor import Predictor
+    from ipinsights.inference.export_embeddings import export_embeddings
+    from ipinsights.inference.predictor import Predictor
 
     source = entities or ips
     if source is None or (entities and ips):

@@ -15,8 +15,8 @@ from ipinsights.evaluation.findings import TestSet
 from ipinsights.evaluation.pages import make_folder, write_pages
 from ipinsights.evaluation.protocol import evaluate
 from ipinsights.evaluation.tables import report
+from ipinsights.inference.predictor import Predictor
 from ipinsights.model import artifact
-from ipinsights.predictor import Predictor
 from ipinsights.runs.reader import read_run
 from ipinsights.synthetic.ip_ranges import load_ranges
 

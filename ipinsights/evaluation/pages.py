@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from ipinsights.data.pairs import Pairs
     from ipinsights.evaluation.findings import Evaluation
+    from ipinsights.inference.predictor import Predictor
     from ipinsights.model.artifact import Artifact
-    from ipinsights.predictor import Predictor
     from ipinsights.reporting.report import Section
     from ipinsights.runs.run import RunLog
 

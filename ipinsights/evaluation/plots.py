@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ipinsights.data.pairs import Pairs
     from ipinsights.evaluation.findings import Evaluation
-    from ipinsights.predictor import Predictor
+    from ipinsights.inference.predictor import Predictor
     from ipinsights.runs.run import RunLog
 
 __all__ = ["draw_all", "draw_embeddings", "draw_rocs", "draw_scores"]

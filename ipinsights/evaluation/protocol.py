@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ipinsights.data.pairs import Pairs
     from ipinsights.evaluation.findings import TestSet
-    from ipinsights.predictor import Predictor
+    from ipinsights.inference.predictor import Predictor
     from ipinsights.synthetic.ip_ranges import Ranges
 
     Scores = Mapping[str, NDArray[np.float32]]

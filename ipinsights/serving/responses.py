@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.predictor import Predictor
+    from ipinsights.inference.predictor import Predictor
+    from ipinsights.inference.threshold import Threshold
     from ipinsights.serving.media_types import ResponseFormat
-    from ipinsights.thresholds import Threshold
 
 __all__ = ["encode", "encode_columns"]
 

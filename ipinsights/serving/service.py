@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipinsights.predictor import Predictor
+from ipinsights.inference.predictor import Predictor
+from ipinsights.inference.threshold import find_threshold
 from ipinsights.serving.media_types import CSV, JSON, RequestError, ResponseFormat
 from ipinsights.serving.model_file import ModelFile
 from ipinsights.serving.requests import decode
 from ipinsights.serving.responses import encode
-from ipinsights.thresholds import find_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ipinsights.thresholds import Threshold
+    from ipinsights.inference.threshold import Threshold
 
 __all__ = ["Answer", "InferenceModel"]
 

@@ -23,7 +23,7 @@ import pytest
 from botocore.config import Config
 
 from ipinsights.data.entity_hash import hash_entities
-from ipinsights.predictor import Predictor
+from ipinsights.inference.predictor import Predictor
 from ipinsights.testing import save_random_model
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from ipinsights.data.entity_hash import hash_entities
-from ipinsights.predictor import Predictor
+from ipinsights.inference.predictor import Predictor
 from ipinsights.testing import save_random_model
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from pyarrow import parquet
 
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.pairs import read_pairs
-from ipinsights.predictor import Predictor
+from ipinsights.inference.predictor import Predictor
 from ipinsights.testing import csv_text, save_random_model
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.pairs import Pairs
 from ipinsights.evaluation.findings import AWS_RECIPE, GIVEN_ATTACKS, MODEL
 from ipinsights.evaluation.plots import draw_embeddings, draw_rocs, draw_scores, svg
+from ipinsights.inference.predictor import Predictor
 from ipinsights.model.artifact import Artifact
-from ipinsights.predictor import Predictor
 from ipinsights.reporting.plot_style import COLOURS
 
 if TYPE_CHECKING:

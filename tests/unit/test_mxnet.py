@@ -68,7 +68,7 @@ def test_only_training_loads_mxnet() -> None:
     """Neither the command line nor the preparation of a job nor scoring loads MXNet."""
     code = """
 import sys
-import ipinsights.cli, ipinsights.predictor, ipinsights.scoring, ipinsights.training.job
+import ipinsights.cli, ipinsights.inference.predictor, ipinsights.inference.score_file, ipinsights.training.job
 print([name for name in sys.modules if name.split(".")[0] in ("mxnet", "sklearn", "matplotlib")])
 """
     assert python(code) == "[]"

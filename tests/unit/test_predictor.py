@@ -10,10 +10,10 @@ import pytest
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.entity_hash import entity_rows, hash_entities
 from ipinsights.errors import AlgorithmError
+from ipinsights.inference.predictor import Predictor
 from ipinsights.model._mxnet import mx
 from ipinsights.model.artifact import Artifact, save
 from ipinsights.model.bloom import BloomFilter
-from ipinsights.predictor import Predictor
 from ipinsights.training.learners.gluon import GluonLearner
 
 if TYPE_CHECKING:

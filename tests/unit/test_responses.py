@@ -15,12 +15,12 @@ from hypothesis.extra import numpy as hnp
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import AlgorithmError
-from ipinsights.predictor import Predictor
+from ipinsights.inference.predictor import Predictor
+from ipinsights.inference.threshold import Threshold
 from ipinsights.serving import responses
 from ipinsights.serving.media_types import JSON, JSON_LINES, ResponseFormat
 from ipinsights.serving.responses import encode, encode_columns
 from ipinsights.testing import save_random_model
-from ipinsights.thresholds import Threshold
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipinsights.conformal import odds_text
 from ipinsights.data.entity_hash import entity_rows, hash_entities
 from ipinsights.data.ip_networks import network_text, special_purpose
 from ipinsights.data.ipv4 import BLANKS, explain_ip
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
+from ipinsights.inference.conformal import odds_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from ipinsights.predictor import Predictor
-    from ipinsights.thresholds import Threshold
+    from ipinsights.inference.predictor import Predictor
+    from ipinsights.inference.threshold import Threshold
 
 __all__ = ["Crowd", "Explanation", "UsualNetwork", "explain"]
 
@@ -74,8 +74,8 @@ class Explanation:
     score
         Of the model; higher is more normal.
     p_value, verdict, threshold
-        As :class:`ipinsights.thresholds.Threshold` has them; None without a threshold, and no p-value for an unknown
-        entity.
+        As :class:`ipinsights.inference.threshold.Threshold` has them; None without a threshold, and no p-value for an
+        unknown entity.
     num_events, num_networks
         Events of the entity in training, and the distinct /24 they came from.
     usual

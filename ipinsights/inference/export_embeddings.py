@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ipinsights.predictor import Predictor
+    from ipinsights.inference.predictor import Predictor
 
 __all__ = ["export_embeddings"]
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipinsights.data.pairs import Block
-    from ipinsights.predictor import Predictor
-    from ipinsights.thresholds import Threshold
+    from ipinsights.inference.predictor import Predictor
+    from ipinsights.inference.threshold import Threshold
 
 __all__ = ["score_file"]
 

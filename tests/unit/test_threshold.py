@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.conformal import odds_text
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
+from ipinsights.inference.conformal import odds_text
+from ipinsights.inference.predictor import Predictor
+from ipinsights.inference.threshold import Threshold, default_path
 from ipinsights.model import artifact
 from ipinsights.model.bloom import BloomFilter
-from ipinsights.predictor import Predictor
-from ipinsights.thresholds import Threshold, default_path
 
 if TYPE_CHECKING:
     from pathlib import Path

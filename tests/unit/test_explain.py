@@ -12,11 +12,11 @@ from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
-from ipinsights.explanation import Crowd, explain
+from ipinsights.inference.explain import Crowd, explain
+from ipinsights.inference.predictor import Predictor
+from ipinsights.inference.threshold import Threshold
 from ipinsights.model.artifact import Artifact
 from ipinsights.model.bloom import BloomFilter
-from ipinsights.predictor import Predictor
-from ipinsights.thresholds import Threshold
 
 NUM_ROWS = 1000
 TRAIN = [

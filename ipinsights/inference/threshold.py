@@ -1,6 +1,6 @@
 """Thresholds with a guarantee: which scores are odd, judged by ordinary events the model was not trained on.
 
-Why the guarantee holds is in :mod:`ipinsights.conformal`.
+Why the guarantee holds is in :mod:`ipinsights.inference.conformal`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipinsights.conformal import kept_steps, promised_rank, rate_interval
 from ipinsights.data.files import open_output
 from ipinsights.data.ip_networks import Networks
 from ipinsights.errors import ClientError
+from ipinsights.inference.conformal import kept_steps, promised_rank, rate_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipinsights.data.pairs import Pairs
-    from ipinsights.predictor import Predictor
+    from ipinsights.inference.predictor import Predictor
 
 __all__ = [
     "ALLOWED",

@@ -17,11 +17,11 @@ from ipinsights.data import pairs
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
+from ipinsights.inference.predictor import Predictor
+from ipinsights.inference.score_file import score_file
+from ipinsights.inference.threshold import Threshold
 from ipinsights.model.artifact import Artifact, save
 from ipinsights.model.bloom import BloomFilter
-from ipinsights.predictor import Predictor
-from ipinsights.scoring import score_file
-from ipinsights.thresholds import Threshold
 
 if TYPE_CHECKING:
     from pathlib import Path
