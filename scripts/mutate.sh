@@ -11,9 +11,9 @@ place=$PWD/build/mutants
     ipinsights/config/hyperparameters.py:tests/unit/test_hyperparameters.py \
     ipinsights/model/sampling.py:tests/unit/test_sampling.py \
     ipinsights/data/pairs.py:tests/unit/test_pairs.py \
-    ipinsights/sagemaker/formats.py:tests/unit/test_formats.py \
-    ipinsights/sagemaker/decoding.py:tests/unit/test_decoding.py \
-    ipinsights/sagemaker/encoding.py:tests/unit/test_encoding.py
+    ipinsights/serving/media_types.py:tests/unit/test_media_types.py \
+    ipinsights/serving/requests.py:tests/unit/test_requests.py \
+    ipinsights/serving/responses.py:tests/unit/test_responses.py
 
 rm -rf "$place" && mkdir -p "$place"
 git archive HEAD | tar -x -C "$place"

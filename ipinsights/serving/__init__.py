@@ -1,1 +1,4 @@
-"""The endpoint: an ASGI application that scores requests, and the server that runs it."""
+"""The endpoint: requests to pairs, scores to responses, and the HTTP server around both.
+
+Scores are computed by ``inference``. Files are scored by ``sagemaker.batch_transform``.
+"""

@@ -124,7 +124,7 @@ class Server:
         return {
             "bind": f"{self.host}:{self.port}",
             "workers": self.num_workers,
-            "worker_class": "ipinsights.serving.worker.Worker",
+            "worker_class": "ipinsights.serving.gunicorn_worker.Worker",
             "worker_connections": _MAX_CONNECTIONS,
             "keepalive": _KEEPALIVE_SECONDS,
             # Longer than a body may take, because gunicorn gives up a body after this time, too, without an answer.
