@@ -63,7 +63,7 @@ def serve(model_dir: Path | None, base_dir: Path | None, host: str | None, worke
 def transform(inputs: tuple[Path, ...], model_dir: Path, concurrency: int | None, **options: Any) -> None:
     """Score whole files or folders, and leave what SageMaker's batch transform would: INPUT.out for each."""
     from ipinsights._system import available_cpus
-    from ipinsights.sagemaker.transform import Transform
+    from ipinsights.sagemaker.batch_transform import Transform
 
     done, kept = Transform(model_dir, concurrency=concurrency or available_cpus(), **options).run(inputs)
     echo_error(f"Files transformed: {done}; outputs that were there already: {kept}.")

@@ -1,1 +1,4 @@
-"""SageMaker's contract around the algorithm: the ``/opt/ml`` tree, the training job and its log, the endpoint."""
+"""SageMaker's contract: the ``/opt/ml`` tree, the container's job, and batch transform.
+
+Everything that also works outside of a container is in other packages.
+"""
