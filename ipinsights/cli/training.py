@@ -69,15 +69,15 @@ def train(
 ) -> None:
     """Train a model as SageMaker does, on files or on a container's tree."""
     from ipinsights.distributed import launcher
+    from ipinsights.sagemaker.container import failure_reported, train_in_container
     from ipinsights.sagemaker.environment import Environment
-    from ipinsights.training.job import failure_reported
     from ipinsights.training.resume import Limits
 
     limits = Limits(*checkpoint_every, keep_checkpoints, early_stopping_patience, max_seconds)
     with failure_reported(base_dir) if base_dir else nullcontext():
         if base_dir:
             _refuse_beside_base_dir({**options, "hosts": hosts > 1})
-            launcher.train_in_container(Environment.read(base_dir), seed=seed, limits=limits, quiet=quiet)
+            train_in_container(Environment.read(base_dir), seed=seed, limits=limits, quiet=quiet)
         else:
             job = _local_job(num_hosts=hosts, seed=seed, limits=limits, **options)
             launcher.train(job, num_hosts=hosts, quiet=quiet)

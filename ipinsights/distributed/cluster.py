@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import socket
-import struct
-import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from ipinsights.errors import ClientError
-
-if TYPE_CHECKING:
-    from ipinsights.sagemaker.environment import Environment
 
 __all__ = ["Cluster"]
 
 # The scheduler's port in the logs of the original's siblings; what else is needed follows it.
 _SCHEDULER_PORT = 9000
-# A host's name may take a while to be known when all hosts start at once.
-_RESOLVE_SECONDS = 20.0
-_SIOCGIFADDR = 0x8915
 
 
 @dataclass(frozen=True)
@@ -44,27 +31,6 @@ class Cluster:
     first_address: str
     own_address: str
     port: int = _SCHEDULER_PORT
-
-    @classmethod
-    def from_environment(cls, environment: Environment) -> Cluster:
-        """Give the cluster that ``resourceconfig.json`` describes.
-
-        Raises
-        ------
-        ClientError
-            A name does not resolve, this host is none of the job's, or its network interface has no address.
-        """
-        hosts = environment.hosts
-        if environment.current_host not in hosts:
-            raise ClientError(
-                f"resourceconfig.json contradicts itself: current_host '{environment.current_host}' is none of "
-                f"the hosts {', '.join(hosts)}."
-            )
-        rank = hosts.index(environment.current_host)
-        addresses = [_resolve(host) for host in hosts]
-        if environment.network_interface:
-            addresses[rank] = _interface_address(environment.network_interface)
-        return cls(hosts, rank, addresses[0], addresses[rank])
 
     @classmethod
     def loopback(cls, num_hosts: int, rank: int, port: int) -> Cluster:
@@ -112,32 +78,3 @@ class Cluster:
             "DMLC_NODE_HOST": self.own_address,
             "PORT": str(port),
         }
-
-
-def _resolve(host: str) -> str:
-    """Give the IPv4 address of a name, which may take a while to be known."""
-    deadline = time.monotonic() + _RESOLVE_SECONDS
-    while True:
-        try:
-            return socket.gethostbyname(host)
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise ClientError(
-                    f"Host name '{host}' of resourceconfig.json does not resolve: {error.strerror}. Every host of the "
-                    "job must know every other by name: check the names, DNS or /etc/hosts."
-                ) from None
-            time.sleep(1)
-
-
-def _interface_address(interface: str) -> str:
-    """Give the IPv4 address of a network interface, asked of the kernel: Python knows no other way."""
-    request = struct.pack("256s", interface.encode()[:15])
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            answer = fcntl.ioctl(probe.fileno(), _SIOCGIFADDR, request)
-        except OSError as error:
-            raise ClientError(
-                f"network_interface_name '{interface}' of resourceconfig.json has no IPv4 address on this host: "
-                f"{error.strerror}."
-            ) from None
-    return socket.inet_ntoa(answer[20:24])

@@ -1,4 +1,4 @@
-"""Where a training job runs: in this process, on a container's cluster, or on hosts that this machine plays."""
+"""Where a training job runs: in this process, or on hosts that this machine plays."""
 
 from __future__ import annotations
 
@@ -23,33 +23,13 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
     from pathlib import Path
 
-    from ipinsights.sagemaker.environment import Environment
-    from ipinsights.training.resume import Limits
-
-__all__ = ["train", "train_in_container"]
+__all__ = ["require_mxnet", "train"]
 
 _SPAWN = multiprocessing.get_context("spawn")
 # Ports that a host with one server uses, from the scheduler's on.
 _NUM_PORTS = 4
 # What hosts may take to end after the first one has failed.
 _END_SECONDS = 30.0
-
-
-def train_in_container(
-    environment: Environment, *, seed: int = 0, limits: Limits | None = None, quiet: bool = False
-) -> Path | None:
-    """Train the job of a container's tree, together with the other hosts if there are any.
-
-    Raises
-    ------
-    IPInsightsError
-        As :func:`ipinsights.training.job.run` and :meth:`ipinsights.distributed.supervisor.Supervisor.run`.
-    """
-    job = Job.from_environment(environment, seed=seed, limits=limits)
-    if len(environment.hosts) > 1:
-        _require_mxnet()
-        return Supervisor(job, Cluster.from_environment(environment), quiet=quiet).run()
-    return train(job, quiet=quiet)
 
 
 def train(job: Job, *, num_hosts: int = 1, quiet: bool = False) -> Path | None:
@@ -60,15 +40,15 @@ def train(job: Job, *, num_hosts: int = 1, quiet: bool = False) -> Path | None:
     Raises
     ------
     IPInsightsError
-        As :func:`train_in_container`.
+        As :func:`ipinsights.training.job.run` and :meth:`ipinsights.distributed.supervisor.Supervisor.run`.
     """
     if num_hosts > 1 or job.hyperparameters.kvstore.startswith("dist"):
-        _require_mxnet()
+        require_mxnet()
         return _play_hosts(job, num_hosts, quiet=quiet)
     return run(job, quiet=quiet)
 
 
-def _require_mxnet() -> None:
+def require_mxnet() -> None:
     """Raise the error that names how to install MXNet, if MXNet is missing. An installed one is not loaded."""
     if not mxnet_package.is_installed():
         import ipinsights.model._mxnet  # noqa: F401

@@ -7,21 +7,18 @@ import logging
 import platform
 import sys
 import time
-import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import ipinsights
-from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.entity_hash import distinct_entity_rows
 from ipinsights.data.pairs import fingerprint, read_pairs
-from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
+from ipinsights.errors import ClientError
 from ipinsights.log_format import set_up_logging
 from ipinsights.model import artifact
 from ipinsights.model.bloom import BloomFilter
-from ipinsights.sagemaker.environment import Environment, failure_file
 from ipinsights.training.callbacks import ProgressBar, Speedometer
 from ipinsights.training.collectives import Alone
 from ipinsights.training.job_log import JobLog
@@ -33,11 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.data.pairs import Pairs
     from ipinsights.model.artifact import Artifact
     from ipinsights.training.trainer import Trainer
 
-__all__ = ["Job", "failure_reported", "run"]
+__all__ = ["Job", "run"]
 
 _logger = logging.getLogger(__name__)
 
@@ -84,35 +82,6 @@ class Job:
     checkpoint_dir: Path | None = None
     initial_model: Path | None = None
     limits: Limits = field(default_factory=Limits)
-
-    @classmethod
-    def from_environment(cls, environment: Environment, *, seed: int = 0, limits: Limits | None = None) -> Job:
-        """Give the job a container was started for.
-
-        Raises
-        ------
-        ClientError
-            A channel is missing or cannot be read, or hyperparameters are wrong.
-        """
-        any_size = len(environment.hosts) > 1
-        train = environment.required_channel("train")
-        validation = environment.channel("validation")
-        # SageMaker gives the channel a content type of its own, application/x-sagemaker-model.
-        model = environment.channels.get("model")
-        return cls(
-            hyperparameters=Hyperparameters.parse(environment.hyperparameters, any_size=any_size),
-            provided=environment.hyperparameters,
-            source=str(environment.hyperparameters_file),
-            train=train.path,
-            validation=validation.path if validation else None,
-            model_dir=environment.model_dir,
-            host=environment.current_host,
-            seed=seed,
-            is_sharded=train.is_sharded,
-            checkpoint_dir=environment.checkpoint_dir,
-            initial_model=model.path if model else None,
-            limits=limits or Limits(),
-        )
 
 
 def run(job: Job, *, quiet: bool = False, crew: Alone | None = None) -> Path | None:
@@ -168,28 +137,6 @@ def _run(job: Job, crew: Alone, stop: StopSignal, start: Continuation) -> Path |
     trainer.team.wait()
     start.end(trainer)
     return _save(job, trainer, train, log, crew, initial=start.initial)
-
-
-@contextlib.contextmanager
-def failure_reported(base: Path) -> Iterator[None]:
-    """Write what goes wrong inside into the failure file of a base folder, its main sentence first, and raise it on."""
-    try:
-        yield
-    except IPInsightsError as error:
-        _write_failure(base, error.report)
-        raise
-    except Exception as error:
-        _write_failure(base, f"{AlgorithmError.prefix}: {error!r}\n\n{traceback.format_exc()}")
-        raise
-
-
-def _write_failure(base: Path, text: str) -> None:
-    path = failure_file(base)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        _logger.exception("The failure file %s cannot be written: %s.", path, error.strerror)
 
 
 @contextlib.contextmanager
