@@ -51,7 +51,7 @@ def compare(logs: tuple[Path, ...], **options: Any) -> None:
 @SEED
 def evaluate(**options: Any) -> None:
     """Judge a model: attacks caught, beside what counting would catch, with intervals."""
-    from ipinsights.evaluation.command import evaluate_model
+    from ipinsights.evaluation.evaluate import evaluate_model
 
     evaluate_model(**options, echo=echo)
 

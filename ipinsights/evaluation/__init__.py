@@ -1,1 +1,4 @@
-"""Evaluation: what a model catches, how much of it counting would catch too, and what it costs in false alarms."""
+"""Evaluation of a model: detection of simulated attackers, next to counting baselines.
+
+Scores of two models are compared here, too. Thresholds to use are in ``inference``.
+"""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.prefix_counts import PrefixCounts
+    from ipinsights.evaluation.prefix_counts import PrefixCounts
     from ipinsights.synthetic.ip_ranges import Ranges
 
 __all__ = ["Attack", "Pairing", "draw_attacks"]

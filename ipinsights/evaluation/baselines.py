@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.prefix_counts import PrefixCounts
+    from ipinsights.evaluation.prefix_counts import PrefixCounts
 
 __all__ = ["BASELINES", "CONTROL", "Evidence", "baseline_scores"]
 

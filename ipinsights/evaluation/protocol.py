@@ -15,9 +15,9 @@ from ipinsights.errors import ClientError
 from ipinsights.evaluation.attackers import Pairing, draw_attacks
 from ipinsights.evaluation.baselines import BASELINES, CONTROL, Evidence, baseline_scores
 from ipinsights.evaluation.detection import TPR_FPRS, EntityBootstrap, RocCurve, interval
-from ipinsights.evaluation.findings import AWS_RECIPE, GIVEN_ATTACKS, HEADLINE_METRIC, MODEL, Evaluation
+from ipinsights.evaluation.prefix_counts import PrefixCounts
+from ipinsights.evaluation.results import AWS_RECIPE, GIVEN_ATTACKS, HEADLINE_METRIC, MODEL, Evaluation
 from ipinsights.model.sampling import random_ips
-from ipinsights.prefix_counts import PrefixCounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipinsights.data.pairs import Pairs
-    from ipinsights.evaluation.findings import TestSet
+    from ipinsights.evaluation.results import TestSet
     from ipinsights.inference.predictor import Predictor
     from ipinsights.synthetic.ip_ranges import Ranges
 

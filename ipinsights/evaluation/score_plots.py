@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ipinsights.comparison.scores import ScoreComparison
+    from ipinsights.evaluation.score_comparison import ScoreComparison
 
 __all__ = ["draw_scores"]
 

@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.comparison.score_files import Labels, Scores, read_labels, read_scores
-from ipinsights.comparison.score_reports import score_report
-from ipinsights.comparison.scores import compare_scores
 from ipinsights.errors import ClientError
+from ipinsights.evaluation.score_comparison import compare_scores
 from ipinsights.evaluation.score_plots import draw_scores
+from ipinsights.evaluation.score_reader import Labels, Scores, read_labels, read_scores
+from ipinsights.evaluation.score_report import score_report
 from ipinsights.reporting.plot_style import png
 from ipinsights.reporting.report import Report, Section, json_text, number, signed
 from ipinsights.runs.compare import compare_logs

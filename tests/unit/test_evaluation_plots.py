@@ -10,8 +10,8 @@ import pytest
 
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.pairs import Pairs
-from ipinsights.evaluation.findings import AWS_RECIPE, GIVEN_ATTACKS, MODEL
-from ipinsights.evaluation.plots import draw_embeddings, draw_rocs, draw_scores, svg
+from ipinsights.evaluation.evaluation_plots import draw_embeddings, draw_rocs, draw_scores, svg
+from ipinsights.evaluation.results import AWS_RECIPE, GIVEN_ATTACKS, MODEL
 from ipinsights.inference.predictor import Predictor
 from ipinsights.model.artifact import Artifact
 from ipinsights.reporting.plot_style import COLOURS

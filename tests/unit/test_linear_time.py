@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ipinsights.comparison import score_files
 from ipinsights.config import constraints
 from ipinsights.data.ipv4 import explain_ip
 from ipinsights.etl.csv_dialect import Dialect
+from ipinsights.evaluation import score_reader
 from ipinsights.runs import criteria, parse_line, unwrap
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def test_dumps_of_events(tmp_path_factory: pytest.TempPathFactory, item: str) ->
 
 def test_scores_one_after_another() -> None:
     """Documents without a line's end between them."""
-    check_linear(lambda text: list(score_files._consecutive(text, None)), "", '{"a":1} ', "")  # type: ignore[arg-type]
+    check_linear(lambda text: list(score_reader._consecutive(text, None)), "", '{"a":1} ', "")  # type: ignore[arg-type]
 
 
 def patterns_of(module: Any) -> list[re.Pattern[str]]:

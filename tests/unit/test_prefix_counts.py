@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipinsights.data.pairs import Pairs
-from ipinsights.prefix_counts import PrefixCounts
+from ipinsights.evaluation.prefix_counts import PrefixCounts
 
 # Few entities and few bits that differ, so that much is shared.
 ips = st.tuples(st.sampled_from([0, 0x0A000000, 0xC0A80000, 0xFFFFFF00]), st.integers(0, 2**18)).map(

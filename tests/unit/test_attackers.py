@@ -7,7 +7,7 @@ import pytest
 
 from ipinsights.data.pairs import Pairs
 from ipinsights.evaluation.attackers import Attack, Pairing, draw_attacks
-from ipinsights.prefix_counts import PrefixCounts
+from ipinsights.evaluation.prefix_counts import PrefixCounts
 from ipinsights.synthetic.ip_ranges import Ranges
 
 NUM_ENTITIES = 30

@@ -9,11 +9,11 @@ import pandas as pd
 
 from ipinsights.evaluation.baselines import BASELINES, CONTROL
 from ipinsights.evaluation.detection import AUC, METRICS
-from ipinsights.evaluation.findings import AWS_RECIPE, GIVEN_ATTACKS, HEADLINE_METRIC, MODEL
+from ipinsights.evaluation.results import AWS_RECIPE, GIVEN_ATTACKS, HEADLINE_METRIC, MODEL
 from ipinsights.reporting.report import Report, Section
 
 if TYPE_CHECKING:
-    from ipinsights.evaluation.findings import Evaluation
+    from ipinsights.evaluation.results import Evaluation
 
 __all__ = ["SCORERS", "full_sections", "headline", "report"]
 

@@ -11,10 +11,10 @@ from ipinsights.data.arrow import mask
 from ipinsights.data.channels import channel_files
 from ipinsights.data.pairs import Pairs, read_blocks, read_pairs
 from ipinsights.errors import ClientError
-from ipinsights.evaluation.findings import TestSet
-from ipinsights.evaluation.pages import make_folder, write_pages
+from ipinsights.evaluation.evaluation_tables import report
+from ipinsights.evaluation.html_report import make_folder, write_pages
 from ipinsights.evaluation.protocol import evaluate
-from ipinsights.evaluation.tables import report
+from ipinsights.evaluation.results import TestSet
 from ipinsights.inference.predictor import Predictor
 from ipinsights.model import artifact
 from ipinsights.runs.reader import read_run

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import ipinsights
 from ipinsights.data.files import write_file
 from ipinsights.errors import ClientError
-from ipinsights.evaluation.findings import HEADLINE_METRIC
-from ipinsights.evaluation.plots import draw_all
-from ipinsights.evaluation.tables import full_sections, headline, report
+from ipinsights.evaluation.evaluation_plots import draw_all
+from ipinsights.evaluation.evaluation_tables import full_sections, headline, report
+from ipinsights.evaluation.results import HEADLINE_METRIC
 from ipinsights.reporting.plain_text import html_text, markdown_text
 from ipinsights.reporting.plot_style import new_figure
 from ipinsights.reporting.report import json_text
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ipinsights.data.pairs import Pairs
-    from ipinsights.evaluation.findings import Evaluation
+    from ipinsights.evaluation.results import Evaluation
     from ipinsights.inference.predictor import Predictor
     from ipinsights.model.artifact import Artifact
     from ipinsights.reporting.report import Section

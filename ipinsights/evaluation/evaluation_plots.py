@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipinsights.data.ip_networks import network_text
-from ipinsights.evaluation.findings import AWS_RECIPE, GIVEN_ATTACKS, MODEL
+from ipinsights.evaluation.results import AWS_RECIPE, GIVEN_ATTACKS, MODEL
 from ipinsights.reporting.plot_style import COLOURS, STYLES, new_figure
 from ipinsights.runs.learning_curves import draw_runs
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipinsights.data.pairs import Pairs
-    from ipinsights.evaluation.findings import Evaluation
+    from ipinsights.evaluation.results import Evaluation
     from ipinsights.inference.predictor import Predictor
     from ipinsights.runs.run import RunLog
 

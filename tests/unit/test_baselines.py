@@ -9,7 +9,7 @@ import pytest
 
 from ipinsights.data.pairs import Pairs
 from ipinsights.evaluation.baselines import BASELINES, Evidence, baseline_scores
-from ipinsights.prefix_counts import PrefixCounts
+from ipinsights.evaluation.prefix_counts import PrefixCounts
 
 # Entity 0 came four times, entity 1 twice; both were in 10.0.0.0/16.
 TRAIN = [

@@ -17,7 +17,7 @@ from ipinsights.errors import ClientError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ipinsights.comparison.score_files import Labels, Scores
+    from ipinsights.evaluation.score_reader import Labels, Scores
 
 __all__ = ["ScoreComparison", "compare_scores"]
 
