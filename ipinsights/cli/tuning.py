@@ -53,7 +53,7 @@ def tune(
     """
     from ipinsights.data.files import open_output, write_file
     from ipinsights.data.pairs import read_pairs
-    from ipinsights.tuning.ranges import SearchRange
+    from ipinsights.tuning.search_range import SearchRange
     from ipinsights.tuning.study import Tuner
 
     searched = [SearchRange.parse(text) for text in ranges]
@@ -70,7 +70,7 @@ def tune(
         echo_error(_in_a_line(outcome))
     if plot:
         from ipinsights.reporting.plot_style import png
-        from ipinsights.tuning.plots import draw_search
+        from ipinsights.tuning.search_plot import draw_search
 
         write_file(plot, png(draw_search(tuner.outcomes(), searched)))
     with open_output(output) as stream:

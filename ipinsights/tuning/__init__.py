@@ -1,1 +1,4 @@
-"""Tuning: a search for the hyperparameters under which validation goes best."""
+"""Hyperparameter search that can be stopped and resumed.
+
+Each trial is trained by ``training``.
+"""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ipinsights.data.pairs import Pairs
     from ipinsights.training.trainer import Trainer
-    from ipinsights.tuning.ranges import SearchRange
+    from ipinsights.tuning.search_range import SearchRange
 
 __all__ = ["OBJECTIVE", "Outcome", "Tuner"]
 

@@ -13,8 +13,8 @@ from ipinsights.config.constraints import Number
 from ipinsights.config.hyperparameter_table import TABLE
 from ipinsights.errors import ClientError
 from ipinsights.testing import PlantedNetworks
-from ipinsights.tuning.plots import draw_search
-from ipinsights.tuning.ranges import SearchRange
+from ipinsights.tuning.search_plot import draw_search
+from ipinsights.tuning.search_range import SearchRange
 from ipinsights.tuning.study import Outcome, Tuner
 
 if TYPE_CHECKING:

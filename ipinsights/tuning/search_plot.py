@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ipinsights.tuning.ranges import SearchRange
+    from ipinsights.tuning.search_range import SearchRange
     from ipinsights.tuning.study import Outcome
 
 __all__ = ["draw_search"]
