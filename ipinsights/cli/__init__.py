@@ -1,7 +1,6 @@
-"""The door: the ``ipinsights`` command.
+"""The command line: each command parses its options, calls one function and prints.
 
-A command reads its options, calls one function and lets errors speak. What costs time to import (the engine, Arrow) is
-imported inside the commands, so that ``--help`` answers at once.
+What takes long to import is imported inside of the commands, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -13,7 +12,14 @@ import sys
 import click
 
 import ipinsights
-from ipinsights.cli import judging, scoring, serving, traffic, training, tuning
+from ipinsights.cli import (
+    evaluation_commands,
+    scoring_commands,
+    serving_commands,
+    traffic_commands,
+    training_commands,
+    tuning_commands,
+)
 from ipinsights.cli.output import echo_error
 from ipinsights.data.files import drop_unwritten, flush_output
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError, OutputClosedError, RowsError
@@ -39,7 +45,14 @@ def cli() -> None:
     """
 
 
-for _room in (training, tuning, scoring, serving, judging, traffic):
+for _room in (
+    training_commands,
+    tuning_commands,
+    scoring_commands,
+    serving_commands,
+    evaluation_commands,
+    traffic_commands,
+):
     for _command in _room.COMMANDS:
         cli.add_command(_command)
 

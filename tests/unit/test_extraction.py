@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from ipinsights.cli import traffic
+from ipinsights.cli import traffic_commands
 from ipinsights.data import bounded_lines
 from ipinsights.data.file_kinds import text_encoding
 from ipinsights.data.ipv4 import format_ips
@@ -1242,7 +1242,7 @@ class TestNumbersAsTimes:
 
 def test_the_command_knows_every_format() -> None:
     """Its choices, written out to start quickly, are the readers there are."""
-    assert list(traffic._FORMATS) == list(FORMATS)
+    assert list(traffic_commands._FORMATS) == list(FORMATS)
 
 
 SAMPLES = [COMBINED, SSHD, FLOW, HEADER, json.dumps(TRAIL), as_csv(TABLE), as_jsonl(TABLE), "entity,ip,timestamp"]
