@@ -38,7 +38,7 @@ demo: $(DEMO) ## Simulate traffic, train, score attacks, draw the scores
 	$(BIN)/python scripts/demo.py
 
 bench: $(INSTALLED) ## Measure speed beside peers and how cost grows, into bench/ (about an hour on an idle machine)
-	$(BIN)/python scripts/benchmark.py $(ARGS)
+	$(BIN)/python benchmarks/benchmark.py $(ARGS)
 
 test: $(INSTALLED) ## Run the tests that take seconds
 	$(PYTEST) -m "not slow" $(ARGS)
@@ -49,7 +49,7 @@ test-all: $(INSTALLED) ## Run all tests: also the slow ones, and the wheel on ev
 lint: $(INSTALLED) ## Look for mistakes, missing docstrings and imports that point upward
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/interrogate --quiet ipinsights scripts tests docs
+	$(BIN)/interrogate --quiet ipinsights benchmarks scripts tests docs
 	$(BIN)/lint-imports
 
 types: $(INSTALLED) ## Check the types

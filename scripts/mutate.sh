@@ -28,7 +28,7 @@ list() { printf '"%s", ' "$@"; }
     echo '[tool.mutmut]'
     echo "paths_to_mutate = [$(list "${@%%:*}")]"
     echo "tests_dir = [$(list "${@##*:}")]"
-    echo 'also_copy = ["docker", "docs", "ipinsights", "pyproject.toml", "scripts", "setup.py", "tests"]'
+    echo 'also_copy = ["benchmarks", "docker", "docs", "ipinsights", "pyproject.toml", "scripts", "setup.py", "tests"]'
 } >> pyproject.toml
 # One order, and the same examples each time: a mutant must not live or die by chance.
 sed -i 's/^addopts = "/&-p no:randomly -p no:cacheprovider /; s/^timeout = .*/timeout = 60/' pyproject.toml

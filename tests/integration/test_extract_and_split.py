@@ -95,7 +95,7 @@ def test_whoever_reads_has_had_enough(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_benchmark_reads_every_format() -> None:
     """A row per format, with a speed; the benchmark fails if a command of its does."""
-    script = Path(__file__).parents[2] / "scripts" / "benchmark_extract.py"
+    script = Path(__file__).parents[2] / "benchmarks" / "benchmark_extract.py"
     done = subprocess.run(
         [sys.executable, script, "--lines", "500", "--runs", "1"], capture_output=True, check=True, text=True
     )

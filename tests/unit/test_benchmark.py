@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="plots need matplotlib, the extra `report`")
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def results(tmp_path: Path) -> Path:
 
 def run(script: str, *arguments: Any, cwd: Path) -> str:
     """Run a script to its good end, and give what it prints."""
-    command = [sys.executable, str(SCRIPTS / script), *map(str, arguments)]
+    command = [sys.executable, str(BENCHMARKS / script), *map(str, arguments)]
     return subprocess.run(command, check=True, capture_output=True, text=True, cwd=cwd).stdout
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-_SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmark_hosts.py"
+_SCRIPT = Path(__file__).parents[2] / "benchmarks" / "benchmark_hosts.py"
 
 
 @pytest.fixture(scope="module")

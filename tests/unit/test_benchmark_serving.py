@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-_SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmark_serving.py"
+_SCRIPT = Path(__file__).parents[2] / "benchmarks" / "benchmark_serving.py"
 
 
 def test_it_says_how_to_get_the_load_generator(tmp_path: Path) -> None:

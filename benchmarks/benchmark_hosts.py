@@ -1,10 +1,10 @@
 """What training on several hosts costs: bytes on the wire, speed on one machine, and where more hosts stop paying.
 
-python scripts/benchmark_hosts.py traffic       # counters of a network namespace of its own: needs root and iproute2
-python scripts/benchmark_hosts.py throughput    # two hosts on this machine against one process, interleaved
-python scripts/benchmark_hosts.py scaling       # constants measured here, then a simulation of up to 64 hosts
-python scripts/benchmark_hosts.py table         # a table of over 2^31 elements: 14 GB of memory, 9 GB of disk, minutes
-python scripts/benchmark_hosts.py checkpoints   # what a checkpoint weighs, and how long training stands still for it
+python benchmarks/benchmark_hosts.py traffic     # counters of a network namespace of its own: needs root and iproute2
+python benchmarks/benchmark_hosts.py throughput  # two hosts on this machine against one process, interleaved
+python benchmarks/benchmark_hosts.py scaling     # constants measured here, then a simulation of up to 64 hosts
+python benchmarks/benchmark_hosts.py table       # a table of over 2^31 elements: 14 GB of memory, 9 GB of disk, minutes
+python benchmarks/benchmark_hosts.py checkpoints # what a checkpoint weighs, and how long training stands still for it
 """
 
 from __future__ import annotations

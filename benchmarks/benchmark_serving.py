@@ -2,11 +2,11 @@
 
 Needs Debian's package wrk, and Flask (`pip install flask`). For example:
 
-    python scripts/benchmark_serving.py
-    python scripts/benchmark_serving.py --memory    # a model of 2 GB in four workers, instead
-    python scripts/benchmark_serving.py --cpu       # what a request costs a worker, as it is and as it could be
-    python scripts/benchmark_serving.py --servers   # the same application in other servers (uvicorn, granian)
-    python scripts/benchmark_serving.py --servers --earlier FOLDER    # and an earlier checkout of this repository
+    python benchmarks/benchmark_serving.py
+    python benchmarks/benchmark_serving.py --memory    # a model of 2 GB in four workers, instead
+    python benchmarks/benchmark_serving.py --cpu       # what a request costs a worker, as it is and as it could be
+    python benchmarks/benchmark_serving.py --servers   # the same application in other servers (uvicorn, granian)
+    python benchmarks/benchmark_serving.py --servers --earlier FOLDER    # and an earlier checkout of this repository
 
 docs/explanation/serving-performance.md has the results.
 """

@@ -1,6 +1,6 @@
 """Measure what metrics and the access log cost: CPU time for each request.
 
-python scripts/benchmark_observation.py
+python benchmarks/benchmark_observation.py
 """
 
 from __future__ import annotations
