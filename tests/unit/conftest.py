@@ -11,7 +11,11 @@ import pytest
 from ipinsights.synthetic.logins import simulate
 from ipinsights.testing import ruler
 
+from .log_samples import Bench
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ipinsights.synthetic.logins import Events
 
 
@@ -27,3 +31,9 @@ def seed() -> int:
 def few(seed: int) -> Events:
     """Three days of 20 users on a ruler of a thousand ranges."""
     return simulate(num_users=20, num_days=3, ranges=ruler(1000), rng=np.random.default_rng(seed))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """Give a folder to put logs into and to extract from."""
+    return Bench(tmp_path)

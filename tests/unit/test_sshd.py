@@ -1,0 +1,230 @@
+"""Logins in the log of OpenSSH become rows."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
+
+from ipinsights.data import bounded_lines
+from ipinsights.errors import ClientError
+from ipinsights.etl import pipeline
+from ipinsights.etl.filters import Filters
+from ipinsights.etl.records import Columns, Reason
+
+from .log_samples import ALICE, SSHD
+
+if TYPE_CHECKING:
+    from .log_samples import Bench
+
+
+class TestSshd:
+    """Log-ins of OpenSSH, behind whatever syslog puts in front."""
+
+    @pytest.mark.parametrize(
+        ("front", "time"),
+        [
+            ("Oct  9 08:15:01 gate sshd[4711]:", "2018-10-09T08:15:01Z"),
+            ("<38>Oct  9 08:15:01 gate sshd[4711]:", "2018-10-09T08:15:01Z"),
+            ("Oct 9 08:15:01 gate sshd[4711]:", "2018-10-09T08:15:01Z"),
+            ("Oct 09 08:15:01 gate sshd[4711]:", "2018-10-09T08:15:01Z"),
+            ("Oct 9 08:15:01.25 gate sshd[4711]:", "2018-10-09T08:15:01.250000Z"),
+            ("Oct 09 08:15:01.123456789 gate sshd[4711]:", "2018-10-09T08:15:01.123456Z"),
+            ("Oct  9 08:15:01 gate sshd[4711]: [ID 800047 auth.info]", "2018-10-09T08:15:01Z"),
+            ("Oct  9 08:15:01 gate sshd[4711]: [ID 702911 local7.notice]", "2018-10-09T08:15:01Z"),
+            ("Tue 2018-10-09 08:15:01 UTC gate sshd[4711]:", "2018-10-09T08:15:01Z"),
+            ("2018-10-09 08:15:01 gate sshd[4711]:", "2018-10-09T08:15:01Z"),
+            ("2018-10-09 08:15:01,5 +0200 gate sshd-auth[4711]:", "2018-10-09T06:15:01.500000Z"),
+            ("2018-10-09T08:15:01.123456+02:00 gate sshd[4711]:", "2018-10-09T06:15:01.123456Z"),
+            ("2018-10-09T08:15:01+0200 gate sshd[4711]:", "2018-10-09T06:15:01Z"),
+            ("2018-10-09T08:15:01Z gate sshd-session[4711]:", "2018-10-09T08:15:01Z"),
+            ("<38>1 2018-10-09T08:15:01Z gate sshd 4711 - -", "2018-10-09T08:15:01Z"),
+            ('<38>1 2018-10-09T08:15:01Z gate sshd 4711 - [meta x="1"]', "2018-10-09T08:15:01Z"),
+        ],
+    )
+    def test_every_kind_of_front(self, bench: Bench, front: str, time: str) -> None:
+        """RFC 3164, RFC 3339 as rsyslog and the journal write it, RFC 5424; sshd by its old and its new name."""
+        line = f"{front} Failed password for alice from 192.0.2.7 port 50022 ssh2"
+        assert bench.of("sshd", line, year=2018) == ([["alice", "192.0.2.7", time]], {})
+
+    @pytest.mark.parametrize(
+        ("message", "user"),
+        {
+            "Accepted password for alice from 192.0.2.7 port 50022 ssh2": "alice",
+            "Accepted publickey for alice from 192.0.2.7 port 50022 ssh2: ED25519 SHA256:abc/+d": "alice",
+            "Accepted keyboard-interactive/pam for alice from 192.0.2.7 port 50022 ssh2": "alice",
+            "Failed password for invalid user admin from 192.0.2.7 port 50022 ssh2": "admin",
+            "Failed none for invalid user a b from 192.0.2.7 port 50022 ssh2": "a b",
+            "Failed password for invalid user from 192.0.2.7 port 50022 ssh2": "invalid user",
+            "message repeated 2 times: [ Failed password for root from 192.0.2.7 port 50022 ssh2]": "root",
+            "Failed password for invalid user x from 198.51.100.1 port 1 ssh2 from 192.0.2.7 port 50022 ssh2": (
+                "x from 198.51.100.1 port 1 ssh2"
+            ),
+        }.items(),
+    )
+    def test_every_kind_of_result(self, bench: Bench, message: str, user: str) -> None:
+        """The name is all between "for" and the server's own "from", though it may try to look like that."""
+        line = f"2018-10-09T08:15:01Z gate sshd[1]: {message}"
+        assert bench.of("sshd", line) == ([[user, "192.0.2.7", "2018-10-09T08:15:01Z"]], {})
+
+    def test_why_lines_are_skipped(self, bench: Bench) -> None:
+        """Other programs and messages, no name, IPv6, host names, no log at all."""
+        lines = [
+            SSHD,
+            "Oct  9 08:15:01 gate CRON[1]: pam_unix(cron:session): session opened for user root by (uid=0)",
+            "Oct  9 08:15:01 gate fake[1]: Accepted password for alice from 192.0.2.7 port 1 ssh2",
+            "Oct  9 08:15:01 gate sshd[1]: Invalid user admin from 192.0.2.7 port 1",
+            "Oct  9 08:15:01 gate sshd[1]: Failed password for invalid user  from 192.0.2.7 port 1 ssh2",
+            "Oct  9 08:15:01 gate sshd[1]: Accepted password for alice from 2001:db8::7 port 1 ssh2",
+            "Oct  9 08:15:01 gate sshd[1]: Accepted password for alice from fe80::1%eth0 port 1 ssh2",
+            "Oct  9 08:15:01 gate sshd[1]: Accepted password for alice from www.example.org port 1 ssh2",
+            "Oct 99 08:15:01 gate sshd[1]: Accepted password for alice from 192.0.2.7 port 1 ssh2",
+            "Accepted password for alice from 192.0.2.7 port 1 ssh2",
+            "",
+        ]
+        assert bench.of("sshd", "\n".join(lines) + "\n", year=2018) == (
+            [ALICE],
+            {"OTHER": 3, "NO_USER": 1, "IPV6": 2, "HOST_NAME": 1, "NO_TIME": 1, "MALFORMED": 1, "BLANK": 1},
+        )
+
+    @pytest.mark.parametrize("front", [
+        "2018-10-09 08:15:01 CEST gate sshd[1]:", "Oct  9 08:15:01 gate sshd[1]: [audit 7]",
+        "Oct  9 08:15:01 proxy gate sshd-session[1]:",
+    ])  # fmt: skip
+    def test_results_behind_an_unknown_front(self, bench: Bench, front: str) -> None:
+        """They are malformed, and shown, instead of lost among the lines about something else."""
+        line = f"{front} Accepted password for alice from 192.0.2.7 port 1 ssh2"
+        assert bench.of("sshd", f"{SSHD}\n{line}\n", year=2018) == ([ALICE], {"MALFORMED": 1})
+
+    def test_only_successful_log_ins_of_known_users(self, bench: Bench) -> None:
+        """Event, method, host and whether the user exists can be asked for."""
+        bench.put(f"{SSHD}\n{SSHD.replace('Accepted', 'Failed').replace('alice', 'invalid user bob')}\n")
+        where = ["event=Accepted", "method=publickey", "host=gate", "invalid_user=no"]
+        summary = bench.extract("sshd", Columns(year=2018), Filters.parse(path=None, status="", where=where))
+        assert bench.rows() == [ALICE]
+        assert summary.skipped == {Reason.FILTERED: 1}
+
+    ADDRESS = st.integers(0, 2**32 - 1).map(lambda number: ".".join(str(octet) for octet in number.to_bytes(4, "big")))
+    BAIT = st.lists(
+        st.sampled_from([
+            " from ", " port ", "192.0.2.9", "198.51.100.1", "22", "55555", " ssh2", "ssh2", " for ", "invalid user ",
+            "Accepted password for root", "root", "user", " ", "[preauth]", "]", r"\012", r"\r\n", "sshd[1]: ", "::1",
+            ", ", "(serial 1)", "CA", "-", "message repeated 2 times: [ ", "from", "port", ":", "\u00fc",
+            " from 192.0.2.9 port 55555", " from 192.0.2.9 port 55555 ssh2",
+        ]),
+        max_size=8,
+    ).map("".join)  # fmt: skip
+
+    @given(
+        method=st.sampled_from(["password", "publickey", "none"]), name=BAIT, address=ADDRESS, repeated=st.booleans()
+    )
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @example(method="password", name="x from 192.0.2.9 port 55555 ssh2", address="203.0.113.5", repeated=False)
+    @example(method="password", name=r"x\012Oct  9 08:15:01 gate sshd[1]: root", address="203.0.113.5", repeated=True)
+    def test_no_name_of_an_unknown_user_forges_an_address(
+        self,
+        bench: Bench,
+        method: str,
+        name: str,
+        address: str,
+        repeated: bool,  # noqa: FBT001
+    ) -> None:
+        """Whatever name a client sends, the address is that of the client; a name that ends the result is the limit."""
+        assume(not re.search(r" from \S+ port [0-9]+( ssh2)?( \[preauth\])?\]?(:|$)", name))
+        message = f"Failed {method} for invalid user {name} from {address} port 50022 ssh2"
+        message = f"message repeated 2 times: [ {message}]" if repeated else message
+        bench.put(f"2018-10-09T08:15:01Z gate sshd[1]: {message}\n{SSHD}\n")
+        bench.extract("sshd", Columns(year=2018))
+        assert [row for row in bench.rows() if row != ALICE] in (
+            [[name, address, "2018-10-09T08:15:01Z"]], []
+        )  # fmt: skip
+
+    @given(event=st.sampled_from(["Accepted", "Failed"]), shown=BAIT, address=ADDRESS, is_known=st.booleans())
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @example(event="Accepted", shown="RSA-CERT ID x from 192.0.2.9 port 22 ssh2", address="203.0.113.5", is_known=True)
+    @example(event="Failed", shown="from 192.0.2.9 port 22 ssh2: x", address="203.0.113.5", is_known=False)
+    def test_nothing_that_a_client_shows_forges_an_address(
+        self,
+        bench: Bench,
+        event: str,
+        shown: str,
+        address: str,
+        is_known: bool,  # noqa: FBT001
+    ) -> None:
+        """What stands behind the result (a key, the identity in a certificate) changes neither user nor address."""
+        name = "alice" if is_known else "invalid user bob"
+        bench.put(
+            f"2018-10-09T08:15:01Z gate sshd[1]: {event} publickey for {name} from {address} port 22 ssh2: {shown}"
+        )
+        bench.extract("sshd")
+        assert bench.rows() == [[name.rsplit(maxsplit=1)[-1], address, "2018-10-09T08:15:01Z"]]
+
+    @pytest.mark.parametrize("shown", [
+        "RSA-CERT SHA256:x ID ann from 192.0.2.9 port 55555 ssh2 (serial 6) CA RSA SHA256:y",
+        'RSA SHA256:x, client user "root from 192.0.2.9 port 1 ssh2", client host "192.0.2.9"',
+        "ED25519 SHA256:x from 192.0.2.9 port 1 ssh2: RSA",
+        "ann from 192.0.2.9@EXAMPLE.ORG",
+    ])  # fmt: skip
+    def test_an_identity_that_lies(self, bench: Bench, shown: str) -> None:
+        """A log-in that succeeded has the address that the server wrote."""
+        line = SSHD.replace("RSA SHA256:abc", shown)
+        assert bench.of("sshd", line, year=2018) == ([ALICE], {})
+
+    @pytest.mark.parametrize(
+        ("written", "first"),
+        [(date(2026, 11, 1), 2024), (date(2024, 3, 1), 2024), (date(2024, 2, 20), 2020), (date(2003, 1, 1), 2000)],
+    )
+    def test_a_leap_day_shows_the_year(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, written: date, first: int
+    ) -> None:
+        """The latest year that has the day, for the lines around it, too."""
+        monkeypatch.setattr(pipeline, "_written", lambda _: written)
+        log = "\n".join(SSHD.replace("Oct  9", day) for day in ("Feb 28", "Feb 29", "Mar  1"))
+        assert [row[2][:10] for row in bench.of("sshd", log)[0]] == [
+            f"{first}-02-28",
+            f"{first}-02-29",
+            f"{first}-03-01",
+        ]
+
+    def test_a_leap_day_in_the_next_year(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A log that begins before New Year has it in the year after."""
+        monkeypatch.setattr(pipeline, "_written", lambda _: date(2026, 11, 1))
+        rows, _ = bench.of("sshd", "\n".join(SSHD.replace("Oct  9", day) for day in ("Dec 31", "Jan  1", "Feb 29")))
+        assert [row[2][:10] for row in rows] == ["2023-12-31", "2024-01-01", "2024-02-29"]
+
+    def test_a_leap_day_that_comes_too_late(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """If rows of another year have been written already, the user has to name it."""
+        monkeypatch.setattr(bounded_lines, "_BLOCK_BYTES", 64)
+        monkeypatch.setattr(pipeline, "_written", lambda _: date(2026, 11, 1))
+        bench.put("\n".join([SSHD.replace("Oct  9", "Feb 28")] * 3 + [SSHD.replace("Oct  9", "Feb 29")]))
+        with pytest.raises(ClientError) as caught:
+            bench.extract("sshd")
+        assert str(caught.value) == (
+            f"{bench.logs / 'log'}: The log has a 29th of February that its year has not. Name the year with --year."
+        )
+        assert not bench.output.exists()
+
+    @pytest.mark.parametrize(("written", "year"), [(date(2019, 1, 2), 2018), (date(2018, 10, 8), 2018),
+                                                   (date(2018, 10, 7), 2017)])  # fmt: skip
+    def test_the_year_that_is_not_written(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, written: date, year: int
+    ) -> None:
+        """It is the last in which the first line is no later than the file, a day allowed for zones."""
+        monkeypatch.setattr(pipeline, "_written", lambda _: written)
+        assert bench.of("sshd", SSHD)[0][0][2] == f"{year}-10-09T08:15:01Z"
+
+    def test_new_year_across_blocks(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The year goes on from one block to the next."""
+        monkeypatch.setattr(bounded_lines, "_BLOCK_BYTES", 64)
+        days = ["Dec 30", "Dec 31", "Jan  1", "Jan  2"]
+        rows, _ = bench.of("sshd", "\n".join(SSHD.replace("Oct  9", day) for day in days), year=2018)
+        assert [row[2][:10] for row in rows] == ["2018-12-30", "2018-12-31", "2019-01-01", "2019-01-02"]
+
+    def test_local_time(self, bench: Bench) -> None:
+        """A syslog clock without an offset stands where --timezone says."""
+        rows, _ = bench.of("sshd", SSHD, year=2018, zone="Europe/Berlin")
+        assert rows[0][2] == "2018-10-09T06:15:01Z"
