@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from ipinsights.runs.reader import read_run
 from ipinsights.synthetic.logins import simulate
 from ipinsights.testing import ruler
 
 from .log_samples import Bench
+from .training_logs import LOGS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ipinsights.runs.run import RunLog
     from ipinsights.synthetic.logins import Events
 
 
@@ -37,3 +40,9 @@ def few(seed: int) -> Events:
 def bench(tmp_path: Path) -> Bench:
     """Give a folder to put logs into and to extract from."""
     return Bench(tmp_path)
+
+
+@pytest.fixture
+def baseline() -> RunLog:
+    """Give a run with accuracy 0.90625, cross-entropy 0.28125, AUC 0.953125 and 1500 records per second at its end."""
+    return read_run(LOGS / "sagemaker-python3.7.log")

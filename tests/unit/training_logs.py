@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,3 +41,9 @@ def as_page(opening: str) -> str:
     """Return the page that nbconvert makes of a notebook."""
     lines = "\n".join(f'<span class="ansi-blue-fg">{html.escape(line)}</span>' for line in LINES)
     return f'{opening}\n<meta charset="utf-8"/></head>\n<body><div>\n<pre>{lines}\n</pre>\n</div></body></html>\n'
+
+
+def with_metric(run: RunLog, key: str, value: float | None) -> RunLog:
+    """Give the same run with another value in all epochs, or without the metric."""
+    epochs = run.epochs.drop(columns=key) if value is None else run.epochs.assign(**{key: value})
+    return replace(run, name="candidate.log", epochs=epochs)

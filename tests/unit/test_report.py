@@ -1,0 +1,56 @@
+"""Report tables as text, Markdown and JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pandas as pd
+
+from ipinsights.reporting.report import Report, Section, json_text, number, signed
+
+
+class TestReport:
+    """Tables and numbers as text, Markdown and JSON."""
+
+    def test_markdown_survives_any_text(self) -> None:
+        """Bars, brackets and line ends in a cell do not break the table."""
+        section = Section("t", pd.DataFrame({"a|b": ["x\ny"], "c": ["<script>"]}), ("1|2",))
+        assert Report("h", (section,)).markdown() == (
+            "# h\n\n## t\n\n| a\\|b | c |\n| --- | ---: |\n| x y | &lt;script> |\n\n- 1\\|2\n"
+        )
+
+    def test_text_is_aligned(self) -> None:
+        """First column to the left, others to the right."""
+        section = Section("Title", pd.DataFrame({"name": ["a", "bcd"], "value": ["1", "22,222"]}))
+        assert Report("h", (section,)).text() == (
+            "Title\n-----\nname   value\na          1\nbcd   22,222\n\nh"
+        )  # fmt: skip
+
+    def test_a_wide_table_breaks_its_headings(self) -> None:
+        """At blanks, to the width of what is below, the last line of each at the bottom; long remarks break, too."""
+        columns = {"name": ["x" * 60], "a few long words": ["12"], "y" * 50: ["3.4 [1, 5]"]}
+        section = Section("T", pd.DataFrame(columns), ("  " + " ".join("w" * 60),))
+        assert Report("h", (section,)).text().splitlines() == [
+            "T",
+            "-",
+            f"{'':60}      a",
+            f"{'':60}    few",
+            f"{'':60}   long",
+            f"{'name':60}  words  {'y' * 50}",
+            f"{'x' * 60}     12  {'3.4 [1, 5]':>50}",
+            "  " + " ".join("w" * 57),
+            "  w w w",
+            "",
+            "h",
+        ]
+
+    def test_numbers(self) -> None:
+        """Thousands apart, a dash for nothing."""
+        assert (number(1234.5, 1), number(None), number(math.nan), signed(0.5, 2), signed(None)) == (
+            "1,234.5", "-", "-", "+0.50", "-",
+        )  # fmt: skip
+
+    def test_json_knows_no_infinity(self) -> None:
+        """It becomes null."""
+        assert json.loads(json_text({"a": [math.inf, (math.nan, 1.0)]})) == {"a": [None, [None, 1.0]]}
