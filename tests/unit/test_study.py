@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from ipinsights.config.constraints import Number
-from ipinsights.config.hyperparameter_table import TABLE
 from ipinsights.errors import ClientError
 from ipinsights.testing import PlantedNetworks
-from ipinsights.tuning.search_plot import draw_search
 from ipinsights.tuning.search_range import SearchRange
-from ipinsights.tuning.study import Outcome, Tuner
+from ipinsights.tuning.study import Tuner
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,52 +28,6 @@ def tuner(study: Path, *ranges: str, **options: Any) -> Tuner:
     epochs = {} if any(text.startswith("epochs") for text in ranges) else {"epochs": "2"}
     settings = {"fixed": {**FIXED, **epochs}, "train": TRAIN, "validation": VALIDATION, **options}
     return Tuner(study, ranges=[SearchRange.parse(text) for text in ranges], **settings)
-
-
-class TestSearchRange:
-    """Ranges as they are written."""
-
-    @pytest.mark.parametrize("row", [row for row in TABLE if row.tuning], ids=lambda row: row.name)
-    def test_name_alone_is_the_documented_range(self, row: Any) -> None:
-        """A name without ends stands for the table's tuning range, whose ends are values of the hyperparameter."""
-        found = SearchRange.parse(row.name)
-        assert (found.low, found.high) == (row.tuning.low, row.tuning.high)
-        assert isinstance(row.domain, Number)
-        assert row.domain.parse(str(found.low)) == found.low
-        assert row.domain.parse(str(found.high)) == found.high
-
-    def test_ends_beyond_the_documented_range(self) -> None:
-        """Ends outside of the tuning range are taken if the hyperparameter allows them, as SageMaker does."""
-        found = SearchRange.parse("vector_dim=64:1024")
-        assert (found.low, found.high, found.is_integer, found.is_logarithmic) == (64, 1024, True, False)
-
-    @pytest.mark.parametrize(
-        ("text", "is_logarithmic"),
-        [("learning_rate", True), ("mini_batch_size", True), ("num_ip_encoder_layers", False), ("weight_decay", False),
-         ("learning_rate=0.001:0.049", False), ("learning_rate=0.001:0.05", True)],
-    )  # fmt: skip
-    def test_wide_ranges_are_searched_by_logarithms(self, text: str, is_logarithmic: bool) -> None:  # noqa: FBT001
-        """A range whose ends differ by a factor of 50 or more is searched by logarithms, unless it begins at 0."""
-        assert SearchRange.parse(text).is_logarithmic is is_logarithmic
-
-    @pytest.mark.parametrize("text", ["vector_dim=64", "vector_dim=64:8", "vector_dim=1:8", "vector_dim=8:x",
-                                      "vector_dim=8:nan", "vector_dim=8:9:10", "vector_dim=:"])  # fmt: skip
-    def test_bad_ends(self, text: str) -> None:
-        """One end, three, ends in the wrong order, and ends that are no values of the hyperparameter are refused."""
-        message = f"'{text}' is no range: give LOW:HIGH, each an integer from 4 to 4096. For example: vector_dim=8:256."
-        with pytest.raises(ClientError, match=f"^{re.escape(message)}$"):
-            SearchRange.parse(text)
-
-    @pytest.mark.parametrize("name", ["batch_metrics_publish_interval", "vector_dims", "_kvstore", ""])
-    def test_not_to_be_tuned(self, name: str) -> None:
-        """A name without a tuning range is refused, and those that have one are listed."""
-        message = (
-            f"'{name}' cannot be tuned. What can: epochs, learning_rate, mini_batch_size, num_entity_vectors, "
-            "num_ip_encoder_layers, random_negative_sampling_rate, shuffled_negative_sampling_rate, vector_dim, "
-            "weight_decay."
-        )
-        with pytest.raises(ClientError, match=f"^{re.escape(message)}$"):
-            SearchRange.parse(name)
 
 
 class TestTuner:
@@ -179,25 +130,3 @@ class TestRefusals:
         with pytest.raises(ClientError, match=r"^Hyperparameter 'epochs' must be an integer, at least 1; it is '0'\.$"):
             tuner(tmp_path / "s.db", "learning_rate", fixed={**FIXED, "epochs": "0"})
         assert not (tmp_path / "s.db").exists()
-
-
-class TestPlot:
-    """The drawing of a search."""
-
-    def test_shows_trials_and_the_best_so_far(self) -> None:
-        """There is a panel of trials and one for each range; failures are left out, the line never falls."""
-        ranges = [SearchRange.parse("learning_rate"), SearchRange.parse("vector_dim")]
-        values = {"learning_rate": "0.01", "vector_dim": "8"}
-        outcomes = [
-            Outcome(1, values, 0.7, ""),
-            Outcome(2, values, None, "diverged"),
-            Outcome(3, values, 0.95, "stopped early, after epoch 1"),
-            Outcome(4, values, 0.6, ""),
-            Outcome(5, values, 0.9, ""),
-        ]
-        trials, rates, dims = draw_search(outcomes, ranges).axes
-        assert trials.collections[0].get_offsets().tolist() == [[1, 0.7], [3, 0.95], [4, 0.6], [5, 0.9]]
-        assert trials.lines[0].get_ydata().tolist() == [0.7, 0.7, 0.9]
-        assert [(axes.get_xlabel(), axes.get_xscale()) for axes in (trials, rates, dims)] == [
-            ("trial", "linear"), ("learning_rate", "log"), ("vector_dim", "linear"),
-        ]  # fmt: skip
