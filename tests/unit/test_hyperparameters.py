@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import runpy
 from dataclasses import FrozenInstanceError
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,15 +13,11 @@ from ipinsights.config.hyperparameter_table import TABLE
 from ipinsights.config.hyperparameters import (
     Hyperparameters,
     default_configuration,
-    describe,
     final_configuration,
-    specification,
 )
 from ipinsights.errors import ClientError
 
-ROOT = Path(__file__).parents[2]
 REQUIRED = {"num_entity_vectors": "20000", "vector_dim": "128"}
-DOCUMENTED = [row for row in TABLE if row.is_documented]
 
 
 def fault_of(provided: dict[str, Any]) -> str:
@@ -58,38 +51,6 @@ class TestParse:
         )
 
     @pytest.mark.parametrize(
-        ("given_as", "expected"),
-        [
-            ("1e-05", 1e-5),
-            ("1E-2", 0.01),
-            ('"0.5"', 0.5),
-            (" 0.5 ", 0.5),
-            (0.5, 0.5),
-            (1, 1.0),
-            ("+.5", 0.5),
-            ("5.", 5.0),
-        ],
-    )
-    def test_numbers_are_read_however_they_are_written(self, given_as: Any, expected: float) -> None:
-        """Scientific notation, JSON's quotes, blanks and JSON numbers all parse."""
-        assert Hyperparameters.parse({**REQUIRED, "learning_rate": given_as}).learning_rate == expected
-
-    def test_an_integer_may_be_in_scientific_notation(self) -> None:
-        """An integer counts by its value, and stays an integer."""
-        value = Hyperparameters.parse({**REQUIRED, "mini_batch_size": "1e4"}).mini_batch_size
-        assert (value, type(value)) == (10000, int)
-
-    @pytest.mark.parametrize(
-        "value",
-        ["nan", "inf", "-inf", "", " ", "ten", "1_0", "0x10", "\u0665", '"', '"5', "1e99999999", "null", "5 5"],
-    )
-    @pytest.mark.parametrize("row", DOCUMENTED, ids=lambda row: row.name)
-    def test_what_is_no_number_is_refused(self, row: Any, value: str) -> None:
-        """No hyperparameter takes a value that is not a finite number; the sentence has the rule and the value."""
-        expected = f"Hyperparameter '{row.name}' must be {row.domain}; it is {value!r}."
-        assert fault_of(with_default(row, value)) == expected
-
-    @pytest.mark.parametrize(
         "row", [row for row in TABLE if getattr(row.domain, "type", None)], ids=lambda row: row.name
     )
     @pytest.mark.parametrize("value", ["9" * 5000, "-" + "9" * 5000, "1" + "0" * 5000 + ".5", "9" * 5000 + "e9999"])
@@ -107,37 +68,6 @@ class TestParse:
         assert name in {row.name for row in TABLE}
         Hyperparameters.parse({**REQUIRED, name: "2147483647"})
         assert fault_of({**REQUIRED, name: "2147483648"}).endswith(" and at most 2147483647; it is '2147483648'.")
-
-    @pytest.mark.parametrize("value", [True, None, [5], {"a": 1}, float("nan"), float("inf")])
-    def test_what_json_can_hold_but_is_no_number_is_refused(self, value: Any) -> None:
-        """JSON's true, null, arrays, objects and Python's NaN are told like any other bad value."""
-        expected = f"Hyperparameter 'epochs' must be an integer, at least 1; it is {value!r}."
-        assert fault_of({**REQUIRED, "epochs": value}) == expected
-
-    @pytest.mark.parametrize(
-        "row",
-        [row for row in DOCUMENTED if not row.name.endswith("rate") or row.domain.type is float],
-        ids=lambda row: row.name,
-    )
-    def test_both_ends_of_a_range_are_inside_and_beyond_is_outside(self, row: Any) -> None:
-        """Ranges are closed: the ends parse, and one step further is refused."""
-        step = 1 if row.domain.type is int else 1e-7
-        small = {"num_entity_vectors": "100", "vector_dim": "4"}
-        ends = [row.domain.low] + ([] if row.domain.high is None else [row.domain.high])
-        for end in ends:
-            values = {**small, row.name: str(end)}
-            assert getattr(Hyperparameters.parse(values), row.name) == end
-        outside = [row.domain.low - step] + ([] if row.domain.high is None else [row.domain.high + step])
-        for value in outside:
-            text = str(value)
-            expected = f"Hyperparameter '{row.name}' must be {row.domain}; it is {text!r}."
-            assert fault_of({**small, row.name: text}) == expected
-
-    @pytest.mark.parametrize("row", [row for row in DOCUMENTED if row.domain.type is int], ids=lambda row: row.name)
-    def test_an_integer_with_a_fraction_is_refused(self, row: Any) -> None:
-        """1.5 is no integer, and nobody rounds it."""
-        value = str(row.domain.low + 1.5)
-        assert f"must be {row.domain}; it is {value!r}." in fault_of(with_default(row, value))
 
     def test_missing_ones_say_what_to_give(self) -> None:
         """A required hyperparameter that is missing is told with its rule and advice."""
@@ -289,64 +219,3 @@ class TestConfigurations:
             ("num_entity_vectors", "9"),
         ]
         assert (final["vector_dim"], list(final)[-1]) == ("64", "sagemaker_region")
-
-
-class TestTable:
-    """What derives from the table for people and for SageMaker."""
-
-    def test_every_field_has_a_row_and_the_same_default(self) -> None:
-        """The dataclass and the table cannot drift apart."""
-        parsed = Hyperparameters.parse(REQUIRED)
-        assert parsed == Hyperparameters(num_entity_vectors=20000, vector_dim=128)
-        assert {row.field_name for row in TABLE} | {"ignored"} == set(Hyperparameters.__dataclass_fields__)
-
-    def test_the_listing_shows_name_range_default_and_tuning(self) -> None:
-        """A line of the listing has all that a user needs to choose a value."""
-        lines = describe().splitlines()
-        assert lines[3].split("  ")[0] == "learning_rate"
-        assert " ".join(lines[3].split()) == "learning_rate a number from 1e-06 to 10.0 0.001 0.0001 to 0.1"
-        assert (
-            " ".join(lines[5].split()) == "num_entity_vectors an integer from 1 to 250000000 required 10000 to 1000000"
-        )
-
-    def test_the_listing_is_a_table_for_a_terminal(self) -> None:
-        """Columns begin below their headings, and the rule that joins two rows stands below."""
-        lines = describe().splitlines()
-        assert lines[:2] == [
-            "name                             value                           default   tuning range",
-            "batch_metrics_publish_interval   an integer, at least 1          1000      -",
-        ]
-        assert lines[-2:] == [
-            "",
-            "random_negative_sampling_rate + shuffled_negative_sampling_rate must be from 1 to 500.",
-        ]
-        assert len(lines) == 1 + 10 + 2
-
-    def test_words_to_choose_from_are_listed(self) -> None:
-        """A wrong word is told with those that would do."""
-        with pytest.raises(ClientError) as caught:
-            Hyperparameters.parse({**REQUIRED, "_log_level": "loud"})
-        assert str(caught.value) == (
-            "Hyperparameter '_log_level' must be one of 'debug', 'info', 'warning', 'error', 'critical'; it is 'loud'."
-        )
-
-    def test_the_reference_page_is_the_tables(self) -> None:
-        """The page in the documentation is what ``scripts/render_reference.py`` makes of the table today."""
-        script = runpy.run_path(str(ROOT / "scripts" / "render_reference.py"))
-        assert script["PAGE"].read_text(encoding="utf-8") == script["render"]()
-
-    def test_the_specification_has_sagemakers_shape(self) -> None:
-        """An entry is what DescribeAlgorithm gives, all values as texts."""
-        entries = {entry["Name"]: entry for entry in json.loads(json.dumps(specification()))}
-        assert list(entries) == [row.name for row in DOCUMENTED]
-        assert entries["weight_decay"] == {
-            "Name": "weight_decay",
-            "Description": "L2 regularization, added to the gradient of all parameters but the embeddings of entities.",
-            "Type": "Continuous",
-            "Range": {"ContinuousParameterRangeSpecification": {"MinValue": "0.0", "MaxValue": "10.0"}},
-            "IsTunable": True,
-            "IsRequired": False,
-            "DefaultValue": "0.00001",
-        }
-        assert "DefaultValue" not in entries["vector_dim"]
-        assert entries["epochs"]["Range"]["IntegerParameterRangeSpecification"]["MaxValue"] == "2147483647"

@@ -14,7 +14,6 @@ from hypothesis.extra import numpy as hnp
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
-from ipinsights.inference.conformal import odds_text
 from ipinsights.inference.predictor import Predictor
 from ipinsights.inference.threshold import Threshold, default_path
 from ipinsights.model import artifact
@@ -254,19 +253,3 @@ class TestFile:
         with pytest.raises(ClientError) as caught:
             Threshold.load(path)
         assert str(caught.value) == f"{path} is no threshold: make one with `ipinsights threshold`."
-
-
-@pytest.mark.parametrize(
-    ("p_value", "text"),
-    [
-        (1.0, "100 in 100 normal events look this odd"),
-        (0.25, "25 in 100 normal events look this odd"),
-        (0.1, "1 in 10 normal events looks this odd"),
-        (0.0005, "1 in 2,000 normal events looks this odd"),
-        (1 / 1299, "1 in 1,200 normal events looks this odd"),
-        (1 / 649_953, "1 in 640,000 normal events looks this odd"),
-    ],
-)
-def test_odds(p_value: float, text: str) -> None:
-    """Two digits, rounded to what is less alarming."""
-    assert odds_text(p_value) == text

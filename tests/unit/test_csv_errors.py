@@ -1,0 +1,128 @@
+"""What is wrong with a CSV file: file, line, reason, cure."""
+
+from __future__ import annotations
+
+import gzip
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipinsights.data.entity_hash import hash_entities
+from ipinsights.data.pairs import read_blocks
+from ipinsights.errors import ClientError
+
+
+def rows_of(content: bytes) -> list[tuple[str, int]]:
+    """Read bytes as a file; give entity and address of each row."""
+    blocks = list(read_blocks(io.BytesIO(content), name="x.csv"))
+    for block in blocks:
+        assert block.entities.tolist() == hash_entities(block.columns[0].to_pylist()).tolist()
+    return [row for block in blocks for row in zip(block.columns[0].to_pylist(), block.ips.tolist(), strict=True)]
+
+
+def fault_of(content: bytes) -> str:
+    """Give the message that bytes are refused with."""
+    with pytest.raises(ClientError) as caught:
+        rows_of(content)
+    return str(caught.value)
+
+
+class TestFaults:
+    """What cannot be used is told with file, line, reason and cure."""
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b"", "x.csv is empty: it must hold at least one row of entity,ip."),
+            (b"\n\r\n", "x.csv: there is no row in it; it must hold at least one row of entity,ip."),
+            (
+                b"user,ip\na,1.2.3.4\n",
+                "x.csv:1: 'ip' is no IPv4 address: it must be four numbers from 0 to 255, separated by dots. It looks "
+                "like a header: remove it, the file must have none.",
+            ),
+            (b"a,1.2.3.4\nb,1.2.3.256\n", "x.csv:2: '1.2.3.256' is no IPv4 address: 256 is more than 255."),
+            (b"a,1.2.3.4\n\nb,\n", "x.csv:3: '' is no IPv4 address: it is empty."),
+            (
+                b"a,1.2.3.4,2018-11-04T00:01:17Z\n",
+                "x.csv:1: a row must have 2 columns (entity,ip), this one has 3 columns: the third is a time, which "
+                "`ipinsights split` takes away and `ipinsights score --keep-columns` keeps.",
+            ),
+            (
+                b"0,a,1.2.3.4\n",
+                "x.csv:1: a row must have 2 columns (entity,ip), this one has 3 columns: the address is the third, so "
+                "an index may be the first. `ipinsights extract` takes --entity 2 --ip 3.",
+            ),
+            (
+                b'"a", "1.2.3.4"\n',
+                "x.csv:1: a blank stands before the quote of the address: remove the blank.",
+            ),
+            (b"a,1.2.3.4,5\n", "x.csv:1: a row must have 2 columns (entity,ip), this one has 3 columns."),
+            (b"a,1.2.3.4\na\n", "x.csv:2: a row must have 2 columns (entity,ip), this one has 1 column."),
+            (
+                b"a;1.2.3.4\n",
+                "x.csv:1: a row must have 2 columns (entity,ip), this one has 1 column, because a semicolon separates "
+                "them: it must be a comma.",
+            ),
+            (
+                b"a\t1.2.3.4\n",
+                "x.csv:1: a row must have 2 columns (entity,ip), this one has 1 column, because a TAB separates them: "
+                "it must be a comma.",
+            ),
+            (b"1.2.3.4,a\n", "x.csv:1: the address stands first: it must be the second column."),
+            ("a,1.2.3.4\n".encode("utf-16"), "x.csv: it is UTF-16 text, and must be CSV in UTF-8."),
+            (
+                b"PK\x03\x04...",
+                "x.csv cannot be read: it is a zip archive or a workbook. "
+                "Unpack an archive, or save a workbook as CSV, first.",
+            ),
+            (b"a,1.2.3.4\n,1.2.3.4\n", "x.csv:2: the entity is empty."),
+            (b'a,1.2.3.4\n"",1.2.3.4\n', "x.csv:2: the entity is empty."),
+            (b"a,1.2.3.4\nb\xff,1.2.3.4\n", "x.csv:2: it is not UTF-8 text."),
+            (
+                b'"a\nb",1.2.3.4\n"c,1.2.3.4\nd,1.2.3.4\n',
+                "x.csv:3: the closing quote of a field is missing.",
+            ),
+            (
+                b"a," + b"x" * 100 + b"\nb,1.2.3.4\n",
+                f"x.csv:1: '{'x' * 59}...' is no IPv4 address: it must be four numbers from 0 to 255, separated by "
+                "dots. It looks like a header: remove it, the file must have none.",
+            ),
+            (
+                gzip.compress(b"a,1.2.3.4\n" * 999, mtime=0)[:-9],
+                "x.csv is a damaged gzip file: Compressed file ended before the end-of-stream marker was reached.",
+            ),
+        ],
+    )
+    def test_a_fault_is_told(self, content: bytes, message: str) -> None:
+        """One fault, one sentence."""
+        assert fault_of(content) == message
+
+    def test_many_faults_are_counted_and_five_shown(self) -> None:
+        """The message stays short however bad the file is."""
+        content = b"a,1.2.3.4\n" + b"b,::1\n" * 7
+        reason = "'::1' is no IPv4 address: it looks like IPv6; leave such rows out."
+        assert fault_of(content) == "\n".join(
+            ["7 rows cannot be used; the first 5:", *(f"  - x.csv:{line}: {reason}" for line in range(2, 7))]
+        )
+
+    def test_two_faults_are_both_shown(self) -> None:
+        """Up to five, nothing is left out and nothing is said to be."""
+        assert fault_of(b",1.2.3.4\n,1.2.3.4\n") == (
+            "2 rows cannot be used:\n  - x.csv:1: the entity is empty.\n  - x.csv:2: the entity is empty."
+        )
+
+    @given(st.integers(0, 40), st.integers(1, 40), st.sampled_from([b"b", b",1.2.3.4", b"b,1.2.3", b"b,1.2.3.4,c"]))
+    def test_the_line_is_the_right_one(self, before: int, after: int, bad: bytes) -> None:
+        """Quoted line ends and blank lines before the fault are counted as the lines they are."""
+        content = b'"a\nb",1.2.3.4\n\n' * before + bad + b"\n" + b"c,1.2.3.4\n" * after
+        assert fault_of(content).startswith(f"x.csv:{3 * before + 1}: ")
+
+    @given(st.binary(max_size=60))
+    def test_no_bytes_end_in_a_traceback(self, content: bytes) -> None:
+        """Whatever the bytes, they are read or refused with a ClientError."""
+        try:
+            rows_of(content)
+        except ClientError as error:
+            assert str(error).endswith((".", ").")) or "\n" in str(error)  # noqa: PT017
