@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import csv as csv_of_arrow
 
-from ipinsights.data import pairs as data
 from ipinsights.data.entity_hash import hash_entities
-from ipinsights.data.pairs import read_blocks, read_pairs
+from ipinsights.data.pairs import _OPTIONS, TAIL, _ArrowInput, read_blocks, read_pairs
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ class TestRead:
 
     def test_a_large_file_is_read_in_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Rows keep their order across blocks."""
-        small = dict(data._OPTIONS, read_options=data.csv.ReadOptions(block_size=64, autogenerate_column_names=True))
-        monkeypatch.setattr(data, "_OPTIONS", small)
+        small = dict(_OPTIONS, read_options=csv_of_arrow.ReadOptions(block_size=64, autogenerate_column_names=True))
+        monkeypatch.setattr("ipinsights.data.pairs._OPTIONS", small)
         content = "".join(f'"user\n{number}",0.0.{number >> 8}.{number & 255}\n' for number in range(500))
         assert rows_of(content.encode()) == [(f"user\n{number}", number) for number in range(500)]
 
@@ -164,14 +164,14 @@ class TestPieces:
     )
     def test_nothing_is_lost(self, content: bytes, sizes: list[int], stream: type[io.BytesIO]) -> None:
         """Pieces of any sizes are the content and the tail; none is too long, and none parts a CRLF."""
-        given_to_arrow = data._ArrowInput(stream(content))
+        given_to_arrow = _ArrowInput(stream(content))
         pieces = []
         for size in itertools.cycle(sizes):
             pieces.append(given_to_arrow.read(size))
             assert len(pieces[-1]) <= size
             if not pieces[-1]:
                 break
-        assert b"".join(pieces) == content + data.TAIL.encode()
+        assert b"".join(pieces) == content + TAIL.encode()
         assert not any(one.endswith(b"\r") and next_.startswith(b"\n") for one, next_ in itertools.pairwise(pieces))
 
 
