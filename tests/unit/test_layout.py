@@ -1,0 +1,101 @@
+"""The layout of the package: names, docstrings of packages, and a test file for each module."""
+
+from __future__ import annotations
+
+import ast
+import runpy
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "ipinsights"
+TESTS = ROOT / "tests"
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if not path.stem.startswith("__"))
+PACKAGES = sorted(path for path in PACKAGE.rglob("__init__.py") if path.parent != PACKAGE)
+MOST_AT_THE_TOP = 8
+# Modules that only other programs, processes or whole commands can test, with the file that does.
+TESTED_WITH_OTHERS = {
+    # cli commands are tested with what they call
+    "scoring_commands": "integration/test_export_embeddings.py",
+    "serving_commands": "integration/test_server.py",
+    "training_commands": "integration/test_job.py",
+    # several hosts are several processes
+    "kvstore_adam": "system/test_parameter_server.py",
+    "kvstore_collectives": "system/test_parameter_server.py",
+    "kvstore_embedding": "unit/test_kvstore.py",
+    "supervisor": "system/test_hosts.py",
+    "worker": "system/test_hosts.py",
+    # learners take the same steps
+    "adam": "unit/test_learner.py",
+    "cpu": "unit/test_learner.py",
+    "gluon": "unit/test_learner.py",
+    # an evaluation is one report
+    "evaluate": "integration/test_evaluation_commands.py",
+    "evaluation_tables": "integration/test_evaluation_commands.py",
+    "html_report": "integration/test_evaluation_commands.py",
+    "protocol": "integration/test_evaluation_commands.py",
+    "results": "integration/test_evaluation_commands.py",
+    # an endpoint is one server
+    "bodies": "integration/test_server.py",
+    "gunicorn_worker": "integration/test_server.py",
+    "log_stream": "integration/test_server.py",
+    "messages": "unit/test_application.py",
+    "metrics_exporter": "integration/test_server_metrics.py",
+    "model_file": "integration/test_server.py",
+    "service": "unit/test_application.py",
+    # these modules are halves of others
+    "csv_dialect": "unit/test_tabular.py",
+    "field_values": "unit/test_pipeline.py",
+    "numeric_times": "unit/test_timestamps.py",
+    # the log of a job is compared line by line
+    "job_log": "integration/test_golden.py",
+    # MXNet is there or missing
+    "mxnet_package": "unit/test_mxnet.py",
+}
+
+
+def own_tests(module: Path) -> list[Path]:
+    """Return the test files under the name of a module."""
+    return sorted(TESTS.glob(f"*/test_{module.stem.lstrip('_')}.py"))
+
+
+def test_module_names_are_unique() -> None:
+    """A name means one module, wherever it is imported from."""
+    counts = Counter(module.stem for module in MODULES)
+    assert [name for name, count in counts.items() if count > 1] == []
+
+
+def test_few_modules_are_at_the_top() -> None:
+    """Everything else is in a package that says what it is for."""
+    assert len(list(PACKAGE.glob("*.py"))) <= MOST_AT_THE_TOP
+
+
+@pytest.mark.parametrize("path", PACKAGES, ids=lambda path: path.parent.relative_to(PACKAGE).as_posix())
+def test_packages_say_what_they_are_for(path: Path) -> None:
+    """The docstring has a first line, and a paragraph on what is elsewhere."""
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    first, _, second = docstring.partition("\n\n")
+    assert first.endswith(".")
+    assert second.endswith(".")
+
+
+def test_contributing_has_the_table_of_packages() -> None:
+    """The table is what ``scripts/render_packages.py`` makes of the docstrings of today."""
+    script = runpy.run_path(str(ROOT / "scripts" / "render_packages.py"))
+    assert script["PAGE"].read_text(encoding="utf-8") == script["render"]()
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_every_module_has_a_test_file(module: Path) -> None:
+    """The file has the module's name, or the list above says which file tests the module."""
+    other = TESTED_WITH_OTHERS.get(module.stem)
+    assert (TESTS / other).is_file() if other else own_tests(module)
+
+
+def test_only_modules_without_a_test_file_are_listed() -> None:
+    """A module of the list exists, and has no test file of its own."""
+    by_name = {module.stem: module for module in MODULES}
+    assert set(TESTED_WITH_OTHERS) <= set(by_name)
+    assert [name for name in TESTED_WITH_OTHERS if own_tests(by_name[name])] == []
