@@ -58,5 +58,5 @@ python_use_unqualified_type_names = True
 # and annotations name classes as their module imported them.
 nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r"(?!ipinsights\.).*")]
-# Two rooms may have a class of the same name; an annotation then links to the first.
+# Two modules may have a class of the same name; an annotation then links to the first.
 suppress_warnings = ["ref.python"]
