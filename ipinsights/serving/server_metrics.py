@@ -140,7 +140,8 @@ class ServerMetrics:
     def _counter_of(self, route: str, status: int) -> Any:
         counter = self._by_status.get((route, status))
         if counter is None:
-            label = status if status in _STATUSES else status // 100 * 100
+            # int, because before Python 3.11 the text of an HTTPStatus is its name
+            label = int(status) if status in _STATUSES else status // 100 * 100
             counter = self._by_status[route, status] = self._requests.labels(route, label)
         return counter
 

@@ -100,6 +100,7 @@ class TestProgressBar:
         """Each bar runs to its end and stays with accuracy and cross-entropy beside it."""
         terminal = Terminal()
         monkeypatch.setattr("sys.stderr", terminal)
+        monkeypatch.delenv("COLUMNS", raising=False)  # a narrow terminal would cut the line
         train(ProgressBar())
         *bars, end = [line.split("\r")[-1] for line in terminal.getvalue().split("\n")]
         assert (len(bars), end) == (2, "")
