@@ -115,7 +115,7 @@ def test_the_first_page_of_all_does_what_it_says(tmp_path: Path, rng: np.random.
     rows = PlantedNetworks.draw(50, rng=rng).csv(3000, rng=rng).replace(",", ";")
     (tmp_path / "export.csv").write_text(f"user;address\n{rows}mallory;2001:db8::1\nalice;203.0.113.7\n")
     blocks = re.findall(r"^```\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
-    extract, train, score = (block for block in blocks if "ipinsights" in block)
+    extract, train, score = (block for block in blocks if ".venv/bin/ipinsights" in block)
     score, shown = score.removeprefix("$ ").split("\n", 1)
     typed = [Command(text, "") for text in (extract, train, score)]
     extracted, _, scored = type_all(typed, tmp_path)

@@ -423,8 +423,10 @@ class TestFaults:
         network.start(["".join(rows), ""])
         first, second = network.wait()
         assert (first.returncode, second.returncode) == (2, 2)
-        file = second.tree / "input" / "data" / "train" / "part-00000.csv"
-        sentence = f"{file} is empty: it must hold at least one row of entity,ip."
+        sentence = (
+            f"The folder {second.tree / 'input' / 'data' / 'train'} holds no file with data: skipped are empty files "
+            "(1: part-00000.csv). It must hold at least one such file."
+        )
         assert second.failure == f"ClientError: {sentence}"
         assert first.failure == f"ClientError: Host 'algo-2' failed: {sentence}"
 

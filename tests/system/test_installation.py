@@ -209,7 +209,7 @@ class TestOldest:
     """The oldest versions that the metadata allows."""
 
     @pytest.mark.timeout(3600)  # all quick tests: a minute or two on an idle machine
-    @pytest.mark.parametrize("version", ["3.10", pytest.param("3.11", marks=pytest.mark.long)])
+    @pytest.mark.parametrize("version", [pytest.param(version, marks=pytest.mark.long) for version in ("3.10", "3.11")])
     def test_quick_tests_pass(self, version: str, wheel: Path, tmp_path: Path) -> None:
         """The wheel passes the quick tests. The tools of the tests are the newest."""
         environment = Environment(version, tmp_path / "environment")

@@ -74,8 +74,10 @@ def test_share_of_home_and_work(pairs: tuple[NDArray[np.int64], NDArray[np.int64
 
 def test_spread_around_a_network(pairs: tuple[NDArray[np.int64], NDArray[np.int64]]) -> None:
     """Two log-ins from one network differ by a normal with a deviation of sqrt(2) * 10 ranges."""
-    near = pairs[1][abs(pairs[1]) < 100]
-    assert near.std() == pytest.approx(14.15, abs=0.3)
+    near = abs(pairs[1][abs(pairs[1]) < 100])
+    # Shares and not the deviation, which a busy user with home and work side by side would change. The difference of
+    # two rounded normals is at most 14 in 69.5 % and at most 28 in 95.6 % of cases.
+    assert [np.mean(near <= 14), np.mean(near <= 28)] == pytest.approx([0.695, 0.956], abs=0.02)
 
 
 def test_home_and_work_are_at_most_50000_ranges_apart(
