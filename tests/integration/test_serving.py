@@ -587,7 +587,7 @@ class TestRobustness:
 
     @pytest.mark.slow
     def test_malformed_among_good(self, server: Running, score: float) -> None:
-        """Of twenty thousand requests at eight connections every second is bad: all good ones are answered right."""
+        """Half of forty thousand requests at eight connections are bad: the good ones are right, and memory stops growing."""
         expected = (200, f'{{"predictions": [{{"dot_product": {score!r}}}]}}')
         rng = np.random.default_rng(1)
         bad = [rng.bytes(int(size)) for size in rng.integers(1, 300, size=100)]
@@ -604,10 +604,11 @@ class TestRobustness:
             return sum(int(resident) for _, resident, *_ in fields) * os.sysconf("SC_PAGE_SIZE")
 
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            assert all(pool.map(exchange, range(2000)))
+            # Until then allocators and Arrow take what they keep: 44, 20, 1 and 0 MB in steps of 9,000 requests.
+            assert all(pool.map(exchange, range(22_000)))
             before = memory()
             assert all(pool.map(exchange, range(18_000)))
-        assert memory() - before < 20 * 2**20
+        assert memory() - before < 10 * 2**20
 
 
 class TestStart:
