@@ -587,7 +587,7 @@ class TestRobustness:
 
     @pytest.mark.slow
     def test_malformed_among_good(self, server: Running, score: float) -> None:
-        """Half of forty thousand requests at eight connections are bad: the good ones are right, and memory stops growing."""
+        """Half of forty thousand requests are bad: all good ones are answered right, and memory stops growing."""
         expected = (200, f'{{"predictions": [{{"dot_product": {score!r}}}]}}')
         rng = np.random.default_rng(1)
         bad = [rng.bytes(int(size)) for size in rng.integers(1, 300, size=100)]
