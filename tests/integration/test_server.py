@@ -339,5 +339,13 @@ class TestSignals:
 
     def test_uvloop_is_used(self, server: Running) -> None:
         """The event loop is uvloop's where it can be installed."""
-        maps = Path(f"/proc/{server.workers()[0]}/maps").read_text()
-        assert ("uvloop" in maps) == (importlib.util.find_spec("uvloop") is not None)
+        assert is_true_soon(lambda: len(server.workers()) == 2)
+
+        def is_loaded() -> bool:
+            """Return whether the oldest worker has the library of uvloop in memory."""
+            return "uvloop" in Path(f"/proc/{server.workers()[0]}/maps").read_text()
+
+        if importlib.util.find_spec("uvloop") is not None:
+            assert is_true_soon(is_loaded)
+        else:
+            assert not is_loaded()
