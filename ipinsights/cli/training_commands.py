@@ -16,7 +16,7 @@ from ipinsights.cli.output import echo
 
 if TYPE_CHECKING:
     from ipinsights.training.job import Job
-    from ipinsights.training.resume import Limits
+    from ipinsights.training.limits import Limits
 
 __all__ = ["COMMANDS"]
 
@@ -71,7 +71,7 @@ def train(
     from ipinsights.distributed import launcher
     from ipinsights.sagemaker.container import failure_reported, train_in_container
     from ipinsights.sagemaker.environment import Environment
-    from ipinsights.training.resume import Limits
+    from ipinsights.training.limits import Limits
 
     limits = Limits(*checkpoint_every, keep_checkpoints, early_stopping_patience, max_seconds)
     with failure_reported(base_dir) if base_dir else nullcontext():

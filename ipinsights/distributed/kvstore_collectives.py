@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipinsights.model._mxnet import mx
-from ipinsights.training.collectives import Team
+from ipinsights.training.collectives import ProcessGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["FACTS", "SAVES", "VOTES", "StoreTeam"]
+__all__ = ["FACTS", "SAVES", "VOTES", "KVStoreGroup"]
 
 # Keys from here on are not parameters: servers add up what is pushed to the first and the last ones for ever, and
 # to the two between only what the hosts push together.
@@ -31,7 +31,7 @@ _FACT_BYTES = 1024
 
 
 @dataclass(frozen=True)
-class StoreTeam(Team):
+class KVStoreGroup(ProcessGroup):
     """The hosts of a distributed job, which agree through the store.
 
     Attributes

@@ -76,7 +76,7 @@ def _play_hosts(job: Job, num_hosts: int, *, quiet: bool) -> Path | None:
 def _start_host(job: Job, cluster: Cluster, *, quiet: bool) -> tuple[Connection, SpawnProcess]:
     """Start a host; gives the pipe on which its result comes."""
     ours, theirs = _SPAWN.Pipe(duplex=False)
-    arguments = replace(job, host=cluster.name), cluster, quiet, theirs
+    arguments = replace(job, host_name=cluster.name), cluster, quiet, theirs
     host = _SPAWN.Process(target=_be_host, args=arguments, name=cluster.name)
     host.start()
     theirs.close()

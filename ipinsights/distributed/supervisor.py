@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from ipinsights.distributed.heartbeat import BEATS_PER_SILENCE, SILENCE_SECONDS, Silence, is_paused
 from ipinsights.distributed.rendezvous import Link, Rendezvous
-from ipinsights.distributed.worker import Member
+from ipinsights.distributed.worker import ClusterHost
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
 from ipinsights.log_format import bare, set_up_logging
 from ipinsights.training.job import Job, run
@@ -248,7 +248,7 @@ def _work(
     # When it has done its part it waits for the other hosts, and a stop is no business of its own any more.
     signal.signal(signal.SIGTERM, ignore)
     try:
-        artifact = run(job, quiet=quiet, crew=Member(cluster, environment, supervisor))
+        artifact = run(job, quiet=quiet, host=ClusterHost(cluster, environment, supervisor))
     except IPInsightsError as error:
         supervisor.send({"failed": (error.exit_code, str(error))})
     except SystemExit:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ipinsights
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
-from ipinsights.training.collectives import Alone
+from ipinsights.training.collectives import SingleHost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.distributed.cluster import Cluster
     from ipinsights.model._mxnet import mx
-    from ipinsights.training.collectives import Team
+    from ipinsights.training.collectives import ProcessGroup
     from ipinsights.training.learners.learner import Learner
 
-__all__ = ["Member"]
+__all__ = ["ClusterHost"]
 
 
-class Member(Alone):
+class ClusterHost(SingleHost):
     """A worker of a distributed job.
 
     Parameters
@@ -71,9 +71,9 @@ class Member(Alone):
         seed: int,
         num_rows: int,
         terms: Mapping[str, str],
-    ) -> tuple[Learner, Team]:
+    ) -> tuple[Learner, ProcessGroup]:
         """Give a learner with its parameters on the servers; waits until every host has read its data."""
-        from ipinsights.distributed.kvstore_collectives import StoreTeam
+        from ipinsights.distributed.kvstore_collectives import KVStoreGroup
         from ipinsights.distributed.kvstore_roles import connect
         from ipinsights.model._mxnet import mx
         from ipinsights.training.learners.kvstore import ParallelLearner
@@ -85,7 +85,7 @@ class Member(Alone):
         devices = gpus or [mx.cpu()]
         learner = ParallelLearner(hyperparameters, devices=devices, store=connected, seed=seed, is_first=self.is_first)
         longest = max(facts["num_base_batches"] for facts in everybody)
-        return learner, StoreTeam(self._cluster.rank, self.size, longest, connected)
+        return learner, KVStoreGroup(self._cluster.rank, self.size, longest, connected)
 
     def _call_roll(
         self, hyperparameters: Hyperparameters, terms: Mapping[str, str], *, num_base_batches: int

@@ -18,7 +18,7 @@ from ipinsights.distributed.supervisor import Supervisor
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
 from ipinsights.sagemaker.environment import failure_file
 from ipinsights.training.job import Job
-from ipinsights.training.resume import Limits
+from ipinsights.training.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ def job_from_environment(environment: Environment, *, seed: int = 0, limits: Lim
         train=train.path,
         validation=validation.path if validation else None,
         model_dir=environment.model_dir,
-        host=environment.current_host,
+        host_name=environment.current_host,
         seed=seed,
         is_sharded=train.is_sharded,
         checkpoint_dir=environment.checkpoint_dir,

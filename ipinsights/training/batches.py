@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ipinsights.model.sampling import expand
-from ipinsights.training.collectives import Team
+from ipinsights.training.collectives import ProcessGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ class BaseBatches:
         Of them ``mini_batch_size`` B and the two negative sampling rates.
     seed
         Of every random draw.
-    team
+    group
         The hosts that train together; each draws what no other one draws. A host alone when not given.
     """
 
@@ -66,13 +66,13 @@ class BaseBatches:
         hyperparameters: Hyperparameters,
         *,
         seed: int,
-        team: Team | None = None,
+        group: ProcessGroup | None = None,
     ) -> None:
         self._entity_rows = entity_rows
         self._ips = ips
         self._hyperparameters = hyperparameters
         self._seed = seed
-        self._team = team or Team()
+        self._group = group or ProcessGroup()
 
     def __len__(self) -> int:
         """Give the number of base batches that have rows."""
@@ -81,9 +81,9 @@ class BaseBatches:
     def epoch(self, epoch: int, *, first: int = 0) -> Iterator[BaseBatch]:
         """Give the base batches of an epoch, from 0, beginning with the one of index ``first``.
 
-        Behind a host's own come empty ones, until the host of the team that has most has had all of its own.
+        Behind a host's own come empty ones, until the host of the group that has most has had all of its own.
         """
-        end = self._team.num_base_batches or len(self)
+        end = self._group.num_base_batches or len(self)
         return (self._batch(epoch, index) for index in range(first, end))
 
     def _batch(self, epoch: int, index: int) -> BaseBatch:
@@ -91,7 +91,7 @@ class BaseBatches:
         num_rows = max(0, min(size, len(self._ips) - index * size))
         # (size,)
         chosen = np.arange(index * size, (index + bool(num_rows)) * size) % len(self._ips)
-        draw = index * self._team.size + self._team.rank
+        draw = index * self._group.size + self._group.rank
         records = expand(
             self._entity_rows[chosen],
             self._ips[chosen],

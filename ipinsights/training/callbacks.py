@@ -1,6 +1,6 @@
-"""Callbacks: moments of a training run at which somebody may look on.
+"""Training callbacks: hooks that are called at fixed points of a run.
 
-They are few and cheap. They read the trainer and change nothing of it but ``state.stop``.
+A callback reads the trainer and may set ``state.stop``. It changes nothing else.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from ipinsights.training.checkpoint import CheckpointDirectory
     from ipinsights.training.learners.learner import Learner
-    from ipinsights.training.trainer import Trainer, TrainState
+    from ipinsights.training.run_identity import RunIdentity
+    from ipinsights.training.train_state import TrainState
+    from ipinsights.training.trainer import Trainer
 
 __all__ = ["Callback", "Checkpointer", "Deadline", "EarlyStopping", "ProgressBar", "Speedometer"]
 
@@ -30,32 +32,32 @@ _logger = logging.getLogger(__name__)
 
 
 class Callback:
-    """Base of all callbacks: every moment passes unnoticed."""
+    """Base class of all callbacks. Every hook is a no-op."""
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        """Look on before the first epoch."""
+        """Run before the first epoch."""
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
-        """Look on before an epoch, with its metrics reset, or before the rest of one that is gone on with."""
+        """Run before an epoch, after its metrics are reset, and before the rest of a resumed epoch."""
 
     def on_batch_end(self, trainer: Trainer) -> None:
-        """Look on after each optimizer step; ``trainer.state.batch`` is the step's index in its epoch."""
+        """Run after each optimizer step. ``trainer.state.batch`` is the step's index in its epoch."""
 
     def on_base_batch_end(self, trainer: Trainer) -> None:
-        """Look on after the steps of a base batch: the only places at which a run can stop and be gone on with."""
+        """Run after the steps of a base batch, where a run can stop and be resumed."""
 
     def on_epoch_trained(self, trainer: Trainer) -> None:
-        """Look on after the last batch of an epoch, before it is validated."""
+        """Run after the last batch of an epoch, before validation."""
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        """Look on after an epoch and its validation; ``trainer.state.validation_auc`` is set."""
+        """Run after an epoch and its validation, when ``trainer.state.validation_auc`` is set."""
 
     def on_train_end(self, trainer: Trainer) -> None:
-        """Look on after the last epoch."""
+        """Run after the last epoch."""
 
 
 class Speedometer(Callback):
-    """Log of training speed and running metrics, as MXNet 1.3's Speedometer printed it.
+    """Log training speed and running metrics as MXNet 1.3's Speedometer did.
 
     ``Epoch[0] Batch [1000]<TAB>Speed: 139861.20 samples/sec<TAB>binary_classification_accuracy=0.927374<TAB>...``
 
@@ -65,7 +67,7 @@ class Speedometer(Callback):
     Parameters
     ----------
     interval
-        ``batch_metrics_publish_interval``: a line every so many batches, at least 1.
+        ``batch_metrics_publish_interval``: number of batches between two lines, at least 1.
     """
 
     def __init__(self, interval: int) -> None:
@@ -74,11 +76,11 @@ class Speedometer(Callback):
         self._first = 0
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
-        """Start the clock, for an epoch that is gone on with."""
+        """Start the clock, also in the middle of a resumed epoch."""
         self._start, self._first = time.perf_counter(), trainer.state.batch
 
     def on_batch_end(self, trainer: Trainer) -> None:
-        """Start the clock at batch 0; log at every multiple of the interval."""
+        """Start the clock at batch 0, and log at every multiple of the interval."""
         batch = trainer.state.batch
         if batch % self._interval:
             return
@@ -97,32 +99,32 @@ class Speedometer(Callback):
 
 
 class ProgressBar(Callback):
-    """Bar of an epoch's batches with its running metrics, on standard error, shown on a terminal only."""
+    """Progress bar of an epoch on standard error, shown on a terminal only."""
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
-        """Draw an empty bar."""
+        """Draw the bar."""
         name = f"epoch {trainer.state.epoch + 1}/{trainer.hyperparameters.epochs}"
         done = trainer.state.epoch_batches
         self._bar = tqdm(total=trainer.batches_per_epoch, initial=done, desc=name, unit="batch", disable=None)
 
     def on_batch_end(self, trainer: Trainer) -> None:  # noqa: ARG002
-        """Move the bar on."""
+        """Advance the bar by a batch."""
         self._bar.update()
 
     def on_epoch_trained(self, trainer: Trainer) -> None:
-        """Leave the bar with the epoch's metrics beside it."""
+        """Close the bar with the metrics of the epoch next to it."""
         values = trainer.metrics.get().values()
         self._bar.set_postfix_str("accuracy {:.4f}, cross-entropy {:.4f}".format(*values))
         self._bar.close()
 
 
 class Deadline(Callback):
-    """End of a run that has taken its time; what is trained by then is kept.
+    """Stop a run after a number of seconds. What is trained by then is kept.
 
     Parameters
     ----------
     max_seconds
-        From now on; the base batch that is being trained then is the last one.
+        Seconds from the construction of this callback. The base batch in progress is the last one.
     """
 
     def __init__(self, max_seconds: float) -> None:
@@ -130,21 +132,21 @@ class Deadline(Callback):
         self._end = time.monotonic() + max_seconds
 
     def on_base_batch_end(self, trainer: Trainer) -> None:
-        """Stop the run if its time is over."""
+        """Stop the run if its time is up."""
         if time.monotonic() >= self._end and not trainer.state.stop:
             _logger.warning("%g seconds are over: stopping.", self._max_seconds)
             trainer.state.stop = True
 
 
 class EarlyStopping(Callback):
-    """End of a run whose validation AUC no longer grows; its best model is remembered.
+    """Stop a run whose validation AUC no longer grows, and keep its best model.
 
     Parameters
     ----------
     patience
         Epochs without a new best after which the run ends, at least 1.
     rows
-        Rows of the entity table that the data has, (n,); no other one ever changes.
+        Rows of the entity table that occur in the data, (n,). No other row ever changes.
 
     Attributes
     ----------
@@ -160,26 +162,26 @@ class EarlyStopping(Callback):
         self.best: tuple[int, float] | None = None
         self.best_parameters: dict[str, NDArray[np.float32]] = {}
 
-    def go_on_from(self, best: tuple[int, float] | None, parameters: Mapping[str, NDArray[np.float32]]) -> None:
-        """Start with the best model of a run that is gone on with."""
+    def resume_from(self, best: tuple[int, float] | None, parameters: Mapping[str, NDArray[np.float32]]) -> None:
+        """Restore the best model of a resumed run."""
         self.best, self.best_parameters = best, dict(parameters)
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        """Stop a run that had stopped already."""
-        self._stop_if_in_vain(trainer.state, last_epoch=trainer.state.epoch - 1)
+        """Stop a resumed run that had stopped already."""
+        self._stop_if_out_of_patience(trainer.state, last_epoch=trainer.state.epoch - 1)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        """Remember the model if it is the best, and stop if the best one is too long ago."""
+        """Copy the model if it is the best, and stop if the best one is too old."""
         state = trainer.state
-        # only the first host has validated
-        auc = trainer.team.gather({"validation_auc": state.validation_auc})[0]["validation_auc"]
+        # Only the first host has validated.
+        auc = trainer.group.gather({"validation_auc": state.validation_auc})[0]["validation_auc"]
         if self.best is None or auc > self.best[1]:
             self.best = state.epoch, auc
             self.best_parameters = self._copy(trainer.learner)
-        self._stop_if_in_vain(state, last_epoch=state.epoch)
+        self._stop_if_out_of_patience(state, last_epoch=state.epoch)
 
     def keep_best(self, trainer: Trainer) -> None:
-        """Make the best model the one that is saved, if an epoch was ever validated."""
+        """Restore the best model, if an epoch was validated, so that it is the one that is saved."""
         if self.best is None:
             return
         epoch, trainer.state.validation_auc = self.best
@@ -191,34 +193,31 @@ class EarlyStopping(Callback):
         names = [name for name in learner.parameters() if name in state]
         return {name: np.array(state[name][0 : state[name].shape[0]]) for name in names}
 
-    def _stop_if_in_vain(self, state: TrainState, *, last_epoch: int) -> None:
+    def _stop_if_out_of_patience(self, state: TrainState, *, last_epoch: int) -> None:
         if self.best is not None and last_epoch - self.best[0] >= self._patience:
             _logger.info("No better validation discriminator_auc in %d epochs: stopping.", self._patience)
             state.stop = True
 
 
 class Checkpointer(Callback):
-    """Checkpoints of a run: every so many batches or seconds, at each epoch's end, and when the run ends.
+    """Write checkpoints within an epoch, at the end of each epoch and at the end of the run.
 
     Parameters
     ----------
     directory
-        Where they go; it has been prepared.
+        Directory of checkpoints, prepared on the first host.
     identity
-        What the run's model follows from.
-    rows
-        Rows of the entity table that the data has, (n,).
+        Identity of the run across its hosts.
     every_batches, every_seconds
-        How often within an epoch; None for not at all.
+        Optimizer steps or seconds between two checkpoints of an epoch. None writes none within an epoch.
     early_stopping
-        Whose best model is part of a checkpoint.
+        Callback whose best model becomes a part of each checkpoint.
     """
 
     def __init__(
         self,
         directory: CheckpointDirectory,
-        identity: Mapping[str, str],
-        rows: NDArray[np.int32],
+        identity: RunIdentity,
         *,
         every_batches: int | None = None,
         every_seconds: float | None = None,
@@ -226,62 +225,61 @@ class Checkpointer(Callback):
     ) -> None:
         self._directory = directory
         self._identity = identity
-        self._rows = rows
         self._every_batches = every_batches
         self._every_seconds = every_seconds
         self._early_stopping = early_stopping
         self._saved = (-1, -1)
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        """Start the clock; what there is at the beginning is saved already, or not worth it."""
+        """Start the clock. The state at the beginning is saved already, or has no step yet."""
         self._remember(trainer.state)
 
     def on_base_batch_end(self, trainer: Trainer) -> None:
-        """Save if it is time."""
+        """Save if a checkpoint is due."""
         base_batches, seconds = trainer.state.num_base_batches - self._saved[1], time.monotonic() - self._time
         batches = base_batches * trainer.hyperparameters.records_per_row
-        is_time = bool(self._every_batches and batches >= self._every_batches) or bool(
+        is_due = bool(self._every_batches and batches >= self._every_batches) or bool(
             self._every_seconds and seconds >= self._every_seconds
         )
-        if trainer.team.agree_to_save(is_time):
+        if trainer.group.agree_to_save(is_due):
             self._save(trainer, trainer.state, trainer.metrics.sums())
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        """Save the run as it is before the next epoch."""
+        """Save the run in its state before the next epoch."""
         state = replace(trainer.state, epoch=trainer.state.epoch + 1)
         state.begin_epoch()
         self._save(trainer, state, (0, 0, 0, 0.0))
 
     def on_train_end(self, trainer: Trainer) -> None:
-        """Save what a stopped run has come to, unless that is saved."""
+        """Save the last state of the run, unless it is saved already."""
         if (trainer.state.epoch, trainer.state.num_base_batches) != self._saved:
             self._save(trainer, trainer.state, trainer.metrics.sums())
 
     def _save(self, trainer: Trainer, state: TrainState, metric_sums: tuple[int, int, int, float]) -> None:
-        """Save all hosts at this moment, into one checkpoint of the first; every host comes here at the same place."""
+        """Write one checkpoint of all hosts on the first one. Every host calls this at the same step."""
         start = time.monotonic()
-        words = {
+        own = {
             "counters": {name: value for name, value in asdict(state).items() if name != "stop"},
             "metric_sums": metric_sums,
         }
         has_diverged = trainer.metrics.first_bad_batch is not None
-        everybody = trainer.team.gather({} if has_diverged else words)
-        if {} in everybody:
-            return  # a trainer is about to tell that the run has diverged
-        taken = trainer.learner.state_dict(self._rows)
-        if trainer.team.rank == 0:
-            path = self._directory.save(self._checkpoint(words, everybody[1:], taken))
+        parts = trainer.group.gather({} if has_diverged else own)
+        if {} in parts:
+            return  # The trainer is about to report that the run has diverged.
+        arrays = trainer.learner.state_dict(self._identity.rows)
+        if trainer.group.rank == 0:
+            path = self._directory.save(self._checkpoint(own, parts[1:], arrays))
             _logger.info('Wrote checkpoint "%s" in %.3f seconds.', path, time.monotonic() - start)
         self._remember(state)
 
     def _checkpoint(
-        self, words: Mapping[str, Any], others: Sequence[Mapping[str, Any]], arrays: Mapping[str, Any]
+        self, own: Mapping[str, Any], others: Sequence[Mapping[str, Any]], arrays: Mapping[str, Any]
     ) -> Checkpoint:
         best = self._early_stopping.best_parameters if self._early_stopping else {}
         return Checkpoint(
-            identity=self._identity,
-            counters=words["counters"],
-            metric_sums=words["metric_sums"],
+            identity=self._identity.entries,
+            counters=own["counters"],
+            metric_sums=own["metric_sums"],
             best=self._early_stopping.best if self._early_stopping else None,
             others=others,
             arrays={**arrays, **{f"{BEST_PREFIX}{name}": best[name] for name in best}},

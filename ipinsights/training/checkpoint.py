@@ -1,11 +1,11 @@
-"""Checkpoints: a run on disk, so that another process can go on with it; the only module that knows their directory.
+"""Checkpoints: the state of a run on disk, from which another process resumes it.
 
 A checkpoint is an uncompressed zip (:mod:`ipinsights.model.ndarray_archive`) of
 
-- ``params``: parameters and Adam's moments, of the entity table only the rows that the data has: no other row changes;
-- ``meta.json``: format version, what the run follows from, its counters, the sums of its running metrics.
+- ``params``: parameters and Adam's moments. Of the entity table only the rows in the data: no other row changes.
+- ``meta.json``: format version, identity of the run, its counters and running totals of its metrics.
 
-There is no state of a sampler: every draw follows from the seed, the epoch and the base batch's index.
+The sampler has no state: each draw follows from the seed, the epoch and the index of the base batch.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["BEST_PREFIX", "FORMAT_VERSION", "Checkpoint", "CheckpointDirectory"]
 
 FORMAT_VERSION = 2
 BEST_PREFIX = "best:"
-"""What names of the arrays begin with that are the best model's, not the last one's."""
+"""Prefix of the names of arrays that belong to the best model so far."""
 
 _PREFIX = "checkpoint-"
 _LOCK_FILE = ".checkpoints.lock"
@@ -41,22 +41,22 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run between two base batches.
+    """The state of a run between two base batches.
 
     Attributes
     ----------
     identity
-        What the run's model follows from, and what it was trained with; names are as they stand in messages.
+        Entries of the :class:`~ipinsights.training.run_identity.RunIdentity`.
     counters
-        Those of :class:`~ipinsights.training.trainer.TrainState`.
+        Counters of :class:`~ipinsights.training.train_state.TrainState`.
     metric_sums
-        What :meth:`ipinsights.training.metrics.RunningClassification.sums` gave.
+        Result of :meth:`ipinsights.training.metrics.RunningClassification.sums`.
     best
-        Epoch and validation AUC of the best model so far, None if it is not kept.
+        Epoch and validation AUC of the best model so far. None without early stopping.
     others
-        Of each further host of the job: its ``counters`` and ``metric_sums``.
+        ``counters`` and ``metric_sums`` of each further host of the job.
     arrays
-        Float32 arrays by name, or what gives one for a slice; they are read when the checkpoint is saved.
+        Float32 arrays by name, or objects that return an array for a slice. They are read when the checkpoint is saved.
     """
 
     identity: Mapping[str, str]
@@ -68,17 +68,17 @@ class Checkpoint:
 
     @property
     def best_parameters(self) -> dict[str, Any]:
-        """Parameters of the best model so far, by their names in the artifact; empty if it is not kept."""
+        """Parameters of the best model so far, by their names in the artifact. Empty without early stopping."""
         parts = {name: name.partition(BEST_PREFIX) for name in self.arrays}
         return {rest: self.arrays[name] for name, (before, _, rest) in parts.items() if rest and not before}
 
-    def refuse_unless(self, identity: Mapping[str, str], place: Path) -> None:
-        """Refuse to go on as another run.
+    def check_identity(self, identity: Mapping[str, str], place: Path) -> None:
+        """Check that a run may resume from this checkpoint.
 
         Raises
         ------
         ClientError
-            The identities differ; the message names every difference.
+            The identities differ. The message names each difference.
         """
         names = list(dict.fromkeys([*self.identity, *identity]))
         differences = [
@@ -94,14 +94,14 @@ class Checkpoint:
 
 
 class CheckpointDirectory:
-    """The last few checkpoints of one run, locked against a second job until :meth:`close`.
+    """The newest checkpoints of one run, locked against a second job until :meth:`close`.
 
     Parameters
     ----------
     path
-        Of the directory.
+        Path of the directory.
     keep
-        How many checkpoints are kept, at least 1.
+        Number of checkpoints that are kept, at least 1.
     """
 
     def __init__(self, path: Path, *, keep: int) -> None:
@@ -110,7 +110,7 @@ class CheckpointDirectory:
         self._lock: int | None = None
 
     def prepare(self) -> None:
-        """Make the directory, lock it, and remove what a killed process left half-written.
+        """Make the directory, lock it, and remove the partial files of killed processes.
 
         Raises
         ------
@@ -129,20 +129,20 @@ class CheckpointDirectory:
             raise self._unwritable(error) from None
 
     def close(self) -> None:
-        """Leave the directory to other jobs."""
+        """Unlock the directory."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def save(self, checkpoint: Checkpoint) -> Path:
-        """Write a checkpoint beside the others, and remove those that are no longer needed.
+        """Write a checkpoint, and remove the oldest ones.
 
         Raises
         ------
         ClientError
-            The disk is full, or the directory can no longer be written; the checkpoints before are as they were.
+            The disk is full, or the directory is not writable any more. Earlier checkpoints are unchanged.
         """
-        # Of one width, so that the order of names is the order in time.
+        # Numbers of one width, so that the order of the names is the order in time.
         target = self.path / f"{_PREFIX}{checkpoint.counters['num_batches']:012d}"
         try:
             ndarray_archive.write(target, checkpoint.arrays, {"meta.json": json.dumps(_meta(checkpoint)).encode()})
@@ -157,7 +157,7 @@ class CheckpointDirectory:
         Raises
         ------
         ClientError
-            A checkpoint cannot be read at the moment, which does not mean that it is damaged.
+            A checkpoint cannot be read at the moment. It may be whole.
         """
         try:
             paths = self._paths()
@@ -188,11 +188,14 @@ class CheckpointDirectory:
             )  # fmt: skip
 
     def _paths(self) -> list[Path]:
-        # Not by glob, which takes a folder that cannot be listed for an empty one.
+        # `glob` returns nothing for a folder that cannot be listed, instead of an error.
         return sorted(path for path in self.path.iterdir() if path.name.startswith(_PREFIX))
 
     def _prune(self, newest: Path) -> None:
-        """Remove all but the last ones up to this one; a later one is damaged, or it would have been gone on with."""
+        """Keep the newest `keep` checkpoints up to this one.
+
+        Any newer file is corrupt, otherwise the run would have resumed from it.
+        """
         kept = [path for path in self._paths() if path <= newest][-self._keep :]
         for path in self._paths():
             if path not in kept:

@@ -1,4 +1,4 @@
-"""The hosts that train one model together, as the training loop sees them; on one machine, a team of one."""
+"""The hosts that train one model together: collectives for the training loop, and the context of this host."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from ipinsights.model._mxnet import mx
     from ipinsights.training.learners.learner import Learner
 
-__all__ = ["Alone", "Team"]
+__all__ = ["ProcessGroup", "SingleHost"]
 
 
 @dataclass(frozen=True)
-class Team:
-    """A host in its team; this base class is a host alone.
+class ProcessGroup:
+    """The collectives of a job's hosts. This base class is a group of one host.
 
     Attributes
     ----------
     rank
-        Of this host, from 0.
+        Rank of this host, from 0.
     size
         Number of hosts.
     num_base_batches
-        Base batches in an epoch of the host that has most, so that epochs end together; None for a host alone.
+        Number of base batches in an epoch of the host that has most, so that epochs end together. None for one host.
     """
 
     rank: int = 0
@@ -38,27 +38,27 @@ class Team:
     num_base_batches: int | None = None
 
     def agree_to_stop(self, wanted: bool) -> bool:  # noqa: FBT001
-        """Say whether any host wants to stop; every host asks at the same places, and gets the same answer."""
+        """Return whether any host wants to stop. Every host calls this at the same places."""
         return wanted
 
     def agree_to_save(self, wanted: bool) -> bool:  # noqa: FBT001
-        """Say whether any host wants to save now."""
+        """Return whether any host wants to save now. Every host calls this at the same places."""
         return wanted
 
     def gather(self, facts: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-        """Give what each host says, a small mapping that JSON can hold, in their order."""
+        """Return the facts of each host by rank: small mappings that JSON can hold."""
         return [facts]
 
     def any_of(self, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Give the bits, eight in a byte (n,), that any host has set; every host calls this at the same places."""
+        """Return the bitwise or over all hosts of packed bits, (n,). Every host calls this."""
         return bits
 
     def wait(self) -> None:
-        """Wait until every host has come here."""
+        """Wait at a barrier until every host has called this."""
 
 
-class Alone:
-    """The only host of a job.
+class SingleHost:
+    """The context of the only host of a job.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Alone:
     size
         Number of hosts.
     has_servers
-        Whether parameters lie on servers, which split an entity table of any size.
+        Whether parameters are on servers, which split an entity table of any size.
     """
 
     is_first = True
@@ -75,7 +75,7 @@ class Alone:
     has_servers = False
 
     def share(self, pairs: Pairs, *, is_sharded: bool) -> Pairs:  # noqa: ARG002
-        """Give this host's part of a channel."""
+        """Return this host's part of a channel."""
         return pairs
 
     def build_learner(
@@ -87,19 +87,18 @@ class Alone:
         seed: int,
         num_rows: int,  # noqa: ARG002
         terms: Mapping[str, str],  # noqa: ARG002
-    ) -> tuple[Learner, Team]:
-        """Give a learner, and the team it learns in.
+    ) -> tuple[Learner, ProcessGroup]:
+        """Return a learner, and the group of hosts that it trains with.
 
         Parameters
         ----------
         hyperparameters, gpus, store, seed
             As in :func:`ipinsights.training.learners.devices.build_learner`.
         num_rows
-            Training rows of this host.
+            Number of training rows of this host.
         terms
-            What else all hosts must have alike, by its names in messages.
+            Further settings that all hosts must have alike, by their names in messages.
         """
-        from ipinsights.training.collectives import Team
         from ipinsights.training.learners.devices import build_learner
 
-        return build_learner(hyperparameters, gpus=gpus, store=store, seed=seed), Team()
+        return build_learner(hyperparameters, gpus=gpus, store=store, seed=seed), ProcessGroup()

@@ -1,4 +1,4 @@
-"""One training job, from a map of strings to a model: the same for a command line and for a container."""
+"""One training job, from checked hyperparameters to a model, on the command line as in a container."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ipinsights
-from ipinsights.data.entity_hash import distinct_entity_rows
 from ipinsights.data.pairs import fingerprint, read_pairs
 from ipinsights.errors import ClientError
 from ipinsights.log_format import set_up_logging
 from ipinsights.model import artifact
 from ipinsights.model.bloom import BloomFilter
-from ipinsights.training.callbacks import ProgressBar, Speedometer
-from ipinsights.training.collectives import Alone
+from ipinsights.training.callbacks import Checkpointer, Deadline, EarlyStopping, ProgressBar, Speedometer
+from ipinsights.training.checkpoint import CheckpointDirectory
+from ipinsights.training.collectives import SingleHost
 from ipinsights.training.job_log import JobLog
+from ipinsights.training.limits import Limits
 from ipinsights.training.memory_check import check_memory, is_large
-from ipinsights.training.resume import Continuation, Limits, identity_of
+from ipinsights.training.resume import resume
+from ipinsights.training.run_identity import RunIdentity
 from ipinsights.training.signals import StopSignal
+from ipinsights.training.warm_start import load_initial_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,7 +45,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """What to train, on what, and where the model goes.
+    """A training job: its settings, its data, and the place of its model.
 
     Attributes
     ----------
@@ -51,21 +54,21 @@ class Job:
     provided
         The map that they were parsed from, for the log.
     source
-        Where the map came from, for the log.
+        Name of the place that the map came from, for the log.
     train, validation
-        A file or a folder each; validation may be None.
+        A file or a folder each. ``validation`` may be None.
     model_dir
-        Where the artifact is written.
-    host
+        Folder that the artifact is written to.
+    host_name
         Name of this host in the log.
     seed
-        Of every random draw.
+        Seed of every random draw.
     is_sharded
-        Whether every host has training files of its own, instead of all of them.
+        Whether each host has training files of its own, instead of all of them.
     checkpoint_dir
-        Where checkpoints are written, and gone on from; None for no checkpoints.
+        Folder of checkpoints, which the job writes and resumes from. None for no checkpoints.
     initial_model
-        Artifact that training begins with; None to begin with drawn parameters.
+        Artifact of a warm start. None to begin with drawn parameters.
     limits
         When checkpoints are written, and when the job ends before its last epoch.
     """
@@ -76,7 +79,7 @@ class Job:
     train: Path
     validation: Path | None
     model_dir: Path
-    host: str = "algo-1"
+    host_name: str = "algo-1"
     seed: int = 0
     is_sharded: bool = False
     checkpoint_dir: Path | None = None
@@ -84,25 +87,34 @@ class Job:
     limits: Limits = field(default_factory=Limits)
 
 
-def run(job: Job, *, quiet: bool = False, crew: Alone | None = None) -> Path | None:
-    """Train and save a model, writing the original's log.
+@dataclass(frozen=True)
+class _Inputs:
+    """What a host trains on."""
+
+    train: Pairs
+    validation: Pairs | None
+    initial: Artifact | None
+
+
+def run(job: Job, *, quiet: bool = False, host: SingleHost | None = None) -> Path | None:
+    """Train and save a model, and write the original's log.
 
     SIGTERM ends training after the current base batch, or within the current validation, and saves what is trained so
-    far. A job that has checkpoints goes on from the newest one.
+    far. A job with checkpoints resumes from the newest one.
 
     Parameters
     ----------
     job
-        What to do.
+        Job to run.
     quiet
-        Log errors only; progress bars are shown on a terminal all the same.
-    crew
-        This host among those of the job; alone when not given.
+        Whether only errors are logged. Progress bars are shown on a terminal in any case.
+    host
+        This host in a job on several hosts.
 
     Returns
     -------
     Path or None
-        The artifact; None when the job was stopped before its first batch, and on all hosts but the first.
+        The artifact. None when the job was stopped before its first batch, and on all hosts but the first.
 
     Raises
     ------
@@ -110,38 +122,56 @@ def run(job: Job, *, quiet: bool = False, crew: Alone | None = None) -> Path | N
         Data or paths are at fault, or training diverged.
     """
     set_up_logging("error" if quiet else job.hyperparameters.log_level)
-    start = Continuation(job.limits, checkpoint_dir=job.checkpoint_dir, initial_model=job.initial_model)
-    with StopSignal() as stop, _lack_of_memory_told(job.hyperparameters), contextlib.closing(start):
-        return _run(job, crew or Alone(), stop, start)
+    with StopSignal() as stop, _missing_memory_reported(job.hyperparameters):
+        return _run(job, host or SingleHost(), stop)
 
 
-def _run(job: Job, crew: Alone, stop: StopSignal, start: Continuation) -> Path | None:
-    hyperparameters = job.hyperparameters
-    log = JobLog(host=job.host, interval=hyperparameters.batch_metrics_publish_interval)
-    log.job_configured(job.provided, job.source, has_checkpoints=job.checkpoint_dir is not None)
-    if hyperparameters.ignored:
-        _logger.warning("These hyperparameters change nothing: %s.", ", ".join(hyperparameters.ignored))
-    if crew.is_first:
+def _run(job: Job, host: SingleHost, stop: StopSignal) -> Path | None:
+    log = _begin_log(job)
+    if host.is_first:
         artifact.prepare(job.model_dir)
-    start.prepare(hyperparameters, has_validation=job.validation is not None, is_first=crew.is_first)
-    train = crew.share(read_pairs(job.train, progress=True), is_sharded=job.is_sharded)
-    validation = read_pairs(job.validation, progress=True) if job.validation and crew.is_first else None
-    identity = identity_of(hyperparameters, seed=job.seed, train=train, validation=validation, initial=start.initial)
-    trainer = _build_trainer(job, log, crew, start, num_rows=len(train))
-    rows = distinct_entity_rows(train.entities, hyperparameters.num_entity_vectors)
-    identity, rows = start.share(trainer.team, identity, rows, num_rows=hyperparameters.num_entity_vectors)
-    trainer.callbacks += tuple(start.callbacks(identity, rows))
-    start.begin(trainer, identity, rows)
-    stop.when_received(trainer)
-    trainer.fit(train, validation)
-    trainer.team.wait()
-    start.end(trainer)
-    return _save(job, trainer, train, log, crew, initial=start.initial)
+    job.limits.check_validation(job.validation)
+    with _checkpoint_directory(job, host) as prepared:
+        inputs = _read(job, host)
+        trainer, directory = _build_trainer(job, log, host, inputs, prepared)
+        early_stopping = _apply_limits(job, trainer, inputs, directory)
+        stop.when_received(trainer)
+        trainer.fit(inputs.train, inputs.validation)
+        trainer.group.wait()
+        if early_stopping:
+            early_stopping.keep_best(trainer)
+        return _save(job, trainer, inputs, log, host)
+
+
+def _begin_log(job: Job) -> JobLog:
+    log = JobLog(host=job.host_name, interval=job.hyperparameters.batch_metrics_publish_interval)
+    log.job_configured(job.provided, job.source, has_checkpoints=job.checkpoint_dir is not None)
+    if job.hyperparameters.ignored:
+        _logger.warning("These hyperparameters change nothing: %s.", ", ".join(job.hyperparameters.ignored))
+    return log
+
+
+def _checkpoint_directory(job: Job, host: SingleHost) -> contextlib.AbstractContextManager[CheckpointDirectory | None]:
+    """Return the directory of checkpoints, which only the first host makes and locks."""
+    if job.checkpoint_dir is None:
+        return contextlib.nullcontext()
+    directory = CheckpointDirectory(job.checkpoint_dir, keep=job.limits.keep_checkpoints)
+    if host.is_first:
+        directory.prepare()
+    return contextlib.closing(directory)
+
+
+def _read(job: Job, host: SingleHost) -> _Inputs:
+    """Read the initial model and this host's part of the data. Only the first host validates."""
+    initial = load_initial_model(job.initial_model, job.hyperparameters) if job.initial_model else None
+    train = host.share(read_pairs(job.train, progress=True), is_sharded=job.is_sharded)
+    validation = read_pairs(job.validation, progress=True) if job.validation and host.is_first else None
+    return _Inputs(train, validation, initial)
 
 
 @contextlib.contextmanager
-def _lack_of_memory_told(hyperparameters: Hyperparameters) -> Iterator[None]:
-    """Turn what the engine says of missing memory into the user's numbers."""
+def _missing_memory_reported(hyperparameters: Hyperparameters) -> Iterator[None]:
+    """Raise a message with the sizes of the model where memory is missing."""
     try:
         yield
     except Exception as error:
@@ -151,7 +181,7 @@ def _lack_of_memory_told(hyperparameters: Hyperparameters) -> Iterator[None]:
             from ipinsights.model._mxnet import mx
 
             with contextlib.suppress(Exception):
-                mx.nd.waitall()  # or MXNet would report it once more when Python ends
+                mx.nd.waitall()  # otherwise MXNet reports the error once more when Python ends
         rows, dim = hyperparameters.num_entity_vectors, hyperparameters.vector_dim
         raise ClientError(
             f"There is not enough memory to train this model: {rows} x {dim} entity vectors and Adam's two moments of "
@@ -159,43 +189,94 @@ def _lack_of_memory_told(hyperparameters: Hyperparameters) -> Iterator[None]:
         ) from None
 
 
-def _build_trainer(job: Job, log: JobLog, crew: Alone, begin: Continuation, *, num_rows: int) -> Trainer:
-    # Imported here because MXNet takes a second to load: bad hyperparameters and bad data are told sooner.
+def _build_trainer(
+    job: Job, log: JobLog, host: SingleHost, inputs: _Inputs, directory: CheckpointDirectory | None
+) -> tuple[Trainer, CheckpointDirectory | None]:
+    """Return a trainer on the devices of this host, and the directory if checkpoints can be written there."""
+    # Imported here because MXNet takes a second to load: bad hyperparameters and bad data are reported sooner.
     from ipinsights.training.learners.devices import choose_gpus, store_type
     from ipinsights.training.trainer import Trainer
 
-    hyperparameters = job.hyperparameters
+    hyperparameters, num_rows = job.hyperparameters, len(inputs.train)
     gpus = choose_gpus(hyperparameters.num_gpus)
-    store = store_type(hyperparameters.kvstore, num_hosts=crew.size, num_gpus=len(gpus))
+    store = store_type(hyperparameters.kvstore, num_hosts=host.size, num_gpus=len(gpus))
     log.devices_chosen(len(gpus), store)
-    begin.check_store(store)
-    if not gpus and not crew.has_servers:
+    job.limits.check_store(store)
+    directory = _unless_asynchronous(directory, store)
+    if not gpus and not host.has_servers:
         check_memory(hyperparameters, num_rows=num_rows)
-    bars = (ProgressBar(),) if crew.is_first else ()
+    bars = (ProgressBar(),) if host.is_first else ()
     callbacks = (Speedometer(hyperparameters.batch_metrics_publish_interval), log, *bars)
     start = time.perf_counter()
-    learner, team = crew.build_learner(
-        hyperparameters, gpus=gpus, store=store, seed=job.seed, num_rows=num_rows, terms=begin.shared_terms()
+    learner, group = host.build_learner(
+        hyperparameters, gpus=gpus, store=store, seed=job.seed, num_rows=num_rows, terms=_terms(inputs, directory)
     )
-    trainer = Trainer(hyperparameters, seed=job.seed, callbacks=callbacks, learner=learner, team=team)
+    trainer = Trainer(hyperparameters, seed=job.seed, callbacks=callbacks, learner=learner, group=group)
     log.network_initialized(time.perf_counter() - start)
-    return trainer
+    if inputs.initial:
+        trainer.learner.set_parameters(inputs.initial.params)
+    return trainer, directory
 
 
-def _save(
-    job: Job, trainer: Trainer, train: Pairs, log: JobLog, crew: Alone, *, initial: Artifact | None
-) -> Path | None:
+def _unless_asynchronous(directory: CheckpointDirectory | None, store: str) -> CheckpointDirectory | None:
+    """Return the directory, or None where no step is the same on all hosts and can be saved."""
+    if directory is None or "async" not in store:
+        return directory
+    _logger.warning("With _kvstore '%s' hosts do not keep step, and there is no moment to save: no checkpoints.", store)
+    directory.close()
+    return None
+
+
+def _terms(inputs: _Inputs, directory: CheckpointDirectory | None) -> dict[str, str]:
+    """Return what all hosts of the job must have alike, by its names in messages."""
+    initial = inputs.initial
+    return {
+        "the checkpoint directory": "given" if directory else "not given",
+        "the initial model": fingerprint(*initial.params.values()) if initial else "not given",
+    }
+
+
+def _apply_limits(
+    job: Job, trainer: Trainer, inputs: _Inputs, directory: CheckpointDirectory | None
+) -> EarlyStopping | None:
+    """Add the callbacks that save the job and end it, then resume from the newest checkpoint."""
+    limits, hyperparameters = job.limits, job.hyperparameters
+    if limits.max_seconds is not None:
+        trainer.callbacks += (Deadline(limits.max_seconds),)
+    if directory is None and limits.early_stopping_patience is None:
+        return None
+    identity = RunIdentity.of(
+        hyperparameters, seed=job.seed, train=inputs.train, validation=inputs.validation, initial=inputs.initial
+    ).across(trainer.group, num_entity_vectors=hyperparameters.num_entity_vectors)
+    early_stopping = None
+    if limits.early_stopping_patience is not None:
+        early_stopping = EarlyStopping(limits.early_stopping_patience, identity.rows)
+        trainer.callbacks += (early_stopping,)
+    if directory:
+        checkpointer = Checkpointer(
+            directory,
+            identity,
+            every_batches=limits.every_batches,
+            every_seconds=limits.every_seconds,
+            early_stopping=early_stopping,
+        )
+        trainer.callbacks += (checkpointer,)
+        resume(trainer, directory, identity, early_stopping=early_stopping)
+    return early_stopping
+
+
+def _save(job: Job, trainer: Trainer, inputs: _Inputs, log: JobLog, host: SingleHost) -> Path | None:
     if trainer.state.num_batches == 0:
         _logger.warning("The job was stopped before its first batch: there is no model to save.")
         return None
     start = time.perf_counter()
-    # A job that was stopped in its first epoch has not come to the last rows.
+    # A job that was stopped in its first epoch has not seen the last rows.
     num_rows_seen = trainer.state.num_records // trainer.hyperparameters.records_per_row
-    known = BloomFilter.of(train.entities[:num_rows_seen], trainer.hyperparameters.num_entity_vectors)
-    if initial:
-        known |= initial.known_entities
-    known = BloomFilter(trainer.team.any_of(known.bits))
-    if not crew.is_first:
+    known = BloomFilter.of(inputs.train.entities[:num_rows_seen], trainer.hyperparameters.num_entity_vectors)
+    if inputs.initial:
+        known |= inputs.initial.known_entities
+    known = BloomFilter(trainer.group.any_of(known.bits))
+    if not host.is_first:
         log.training_ended()
         return None
     if is_large(trainer.hyperparameters):
@@ -206,17 +287,17 @@ def _save(
         symbol=trainer.learner.symbol(),
         known_entities=known,
         hyperparameters=trainer.hyperparameters,
-        training=_facts(job, trainer, train, crew),
+        training=_facts(job, trainer, inputs.train, host),
     )
     log.model_saved(path, time.perf_counter() - start)
     return path
 
 
-def _facts(job: Job, trainer: Trainer, train: Pairs, crew: Alone) -> dict[str, Any]:
-    """Give what the artifact keeps of the run; rows, records and batches are this host's."""
+def _facts(job: Job, trainer: Trainer, train: Pairs, host: SingleHost) -> dict[str, Any]:
+    """Return what the artifact records of the run. Rows, records and batches are this host's."""
     return {
         "seed": job.seed,
-        **({"num_hosts": crew.size} if crew.has_servers else {}),
+        **({"num_hosts": host.size} if host.has_servers else {}),
         "num_rows": len(train),
         "data_fingerprint": fingerprint(train.entities, train.ips),
         "num_epochs": trainer.state.epoch,

@@ -93,19 +93,19 @@ class RunningClassification:
         }
 
     def sums(self) -> tuple[int, int, int, float]:
-        """Give what the values follow from, so that one can go on from it: batches, records, correct ones, the loss."""
+        """Return the running totals (batches, records, correct predictions, loss) for a checkpoint."""
         self.get()
         return self._num_batches, self._num_records, self._num_correct, self._loss
 
-    def go_on_from(self, sums: tuple[int, int, int, float]) -> None:
-        """Start over from what :meth:`sums` gave."""
+    def resume_from(self, sums: tuple[int, int, int, float]) -> None:
+        """Restore the running totals that :meth:`sums` returned."""
         self.reset()
         self._num_batches, self._num_records, self._num_correct, self._loss = sums
 
     def _read_oldest(self) -> None:
         labels, waiting = self._pending.popleft()
         scores = waiting if isinstance(waiting, np.ndarray) else waiting.asnumpy()
-        with np.errstate(invalid="ignore"):  # a diverged run gives infinities, told of below
+        with np.errstate(invalid="ignore"):  # A diverged run has infinite scores. They are reported below.
             loss = float(cross_entropy(scores, labels).sum(dtype=np.float64))
         if self.first_bad_batch is None and not np.isfinite(loss):
             self.first_bad_batch = self._num_batches

@@ -1,4 +1,4 @@
-"""SIGTERM, with which a platform stops a job: it is never lost, and never ends a process in the middle of something."""
+"""Handling of SIGTERM, with which a platform stops a job: it is never lost and never leaves half a file."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _logger = logging.getLogger(__name__)
 
 
 class StopSignal:
-    """The job's ear for SIGTERM; a context manager.
+    """Context manager that handles SIGTERM during a job.
 
-    While nothing is trained it leaves at once, with exit code 0. From then on it lets the trainer finish what it is at,
-    and a second signal changes nothing.
+    Before training the process exits at once with code 0. During training the trainer finishes its base batch, and a
+    second signal changes nothing.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class StopSignal:
         signal.signal(signal.SIGTERM, self._previous)
 
     def when_received(self, trainer: Trainer) -> None:
-        """Stop this trainer when the signal comes."""
+        """Register the trainer that the signal stops."""
         self._trainer = trainer
 
     def _receive(self, _signal: int, _frame: FrameType | None) -> None:
@@ -52,11 +52,11 @@ class StopSignal:
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Let SIGTERM wait until this block has put a handler in its place.
+    """Block SIGTERM while this block installs a handler.
 
-    It waits in processes that are started here, too, until each of them has its :class:`StopSignal`.
+    The signal is blocked in child processes, too, until each of them has its :class:`StopSignal`.
     """
-    # Python's own helper process, which the first start of another brings along, would let the signal through.
+    # Python's resource tracker, which starts with the first child process, would unblock the signal.
     resource_tracker.ensure_running()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
@@ -66,7 +66,7 @@ def held_back() -> Iterator[None]:
 
 
 def ignore(*_: object) -> None:
-    """Do nothing, as a handler: unlike SIG_IGN it keeps a signal that waits."""
+    """Handle a signal by doing nothing. Unlike SIG_IGN this keeps a pending signal."""
 
 
 def _let_through() -> None:

@@ -1,4 +1,4 @@
-"""Training: rows in, a trained network out, with callbacks looking on.
+"""The training loop: epochs over base batches, with validation and callbacks.
 
 The semantics are the original's, as far as its logs prove them (``docs/explanation/fidelity.md``): rows are read in
 their order in base batches of B; each becomes K = 1 + R + S optimizer batches of B mixed records; the short last base
@@ -7,7 +7,6 @@ batch is padded to B, and the padding counts in the metrics but not among the re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +15,11 @@ from ipinsights.data.entity_hash import entity_rows
 from ipinsights.errors import ClientError
 from ipinsights.model.sampling import random_ips
 from ipinsights.training.batches import BaseBatches
-from ipinsights.training.collectives import Team
+from ipinsights.training.collectives import ProcessGroup
 from ipinsights.training.learners.cpu import CPULearner
 from ipinsights.training.learners.learner import SCORING_BATCH
 from ipinsights.training.metrics import RunningClassification, discriminator_auc
+from ipinsights.training.train_state import TrainState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,65 +32,10 @@ if TYPE_CHECKING:
     from ipinsights.training.callbacks import Callback
     from ipinsights.training.learners.learner import Learner
 
-__all__ = ["TrainState", "Trainer"]
+__all__ = ["Trainer"]
 
-# Pairs between two looks at whether the run is to stop: less than a second.
+# Pairs that are scored between two checks of `state.stop`: less than a second.
 _VALIDATION_PIECE = 10 * SCORING_BATCH
-
-
-@dataclass
-class TrainState:
-    """Everything a run counts.
-
-    Attributes
-    ----------
-    epoch
-        The current epoch, from 0; the number of finished epochs once training has ended.
-    batch
-        Index of the last optimizer step in this epoch, -1 before its first.
-    num_records
-        Records seen since the beginning, negatives counted, padding not: K * N after one epoch over N rows.
-    num_batches
-        Optimizer steps since the beginning: K * ceil(N / B) after one epoch.
-    num_base_batches
-        Base batches since the beginning, also those in which other hosts had rows and this one had none.
-    epoch_records, epoch_batches, epoch_base_batches
-        The same since this epoch's beginning.
-    validation_auc
-        Of the last validated epoch; None without a validation channel.
-    stop
-        Set by anybody, at any time (a signal, a callback): training ends after the current base batch; a validation is
-        broken off, and done again by a run that goes on from there.
-    """
-
-    epoch: int = 0
-    batch: int = -1
-    num_records: int = 0
-    num_batches: int = 0
-    num_base_batches: int = 0
-    epoch_records: int = 0
-    epoch_batches: int = 0
-    epoch_base_batches: int = 0
-    validation_auc: float | None = None
-    stop: bool = False
-
-    def begin_epoch(self) -> None:
-        """Reset what is counted within an epoch."""
-        self.batch = -1
-        self.epoch_records = self.epoch_batches = self.epoch_base_batches = 0
-
-    def count_batch(self) -> None:
-        """Count an optimizer step."""
-        self.batch += 1
-        self.num_batches += 1
-        self.epoch_batches += 1
-
-    def count_base_batch(self, num_records: int) -> None:
-        """Count a base batch and its records."""
-        self.num_base_batches += 1
-        self.epoch_base_batches += 1
-        self.num_records += num_records
-        self.epoch_records += num_records
 
 
 class Trainer:
@@ -101,20 +46,20 @@ class Trainer:
     hyperparameters
         Checked hyperparameters.
     seed
-        Of every random draw. The same seed on the same machine gives the same model to the bit.
+        Seed of every random draw. The same seed on the same machine gives the same model to the bit.
     callbacks
-        Onlookers, told of each moment in this order.
+        Callbacks, called in this order.
     learner
-        What takes the steps; one on the CPU when not given.
-    team
-        The hosts that train together; a host alone when not given.
+        Network and optimizer. Defaults to a learner on the CPU.
+    group
+        The hosts that train together. Defaults to a group of one.
 
     Attributes
     ----------
     learner
         The network and its optimizer, ready to be saved at any callback.
-    team
-        The one given, or of one.
+    group
+        The hosts that train together.
     state
         Counters of the run.
     metrics
@@ -130,30 +75,30 @@ class Trainer:
         seed: int = 0,
         callbacks: Sequence[Callback] = (),
         learner: Learner | None = None,
-        team: Team | None = None,
+        group: ProcessGroup | None = None,
     ) -> None:
         self.hyperparameters = hyperparameters
         self.callbacks = tuple(callbacks)
         self.learner: Learner = learner or CPULearner(hyperparameters, seed=seed)
-        self.team = team or Team()
+        self.group = group or ProcessGroup()
         self.state = TrainState()
         self.metrics = RunningClassification()
         self.batches_per_epoch = 0
         self._seed = seed
         self._is_within_epoch = False
 
-    def go_on_from(self, state: TrainState, metric_sums: tuple[int, int, int, float]) -> None:
-        """Let :meth:`fit` go on from the end of a base batch or of an epoch; the learner has been restored.
+    def resume_from(self, state: TrainState, metric_sums: tuple[int, int, int, float]) -> None:
+        """Restore the counters, so that :meth:`fit` continues after a base batch. The learner is restored separately.
 
         Parameters
         ----------
         state
-            As it was there.
+            Counters at the end of a base batch or of an epoch.
         metric_sums
-            What :meth:`ipinsights.training.metrics.RunningClassification.sums` gave there.
+            Result of :meth:`ipinsights.training.metrics.RunningClassification.sums` at that step.
         """
         self.state = state
-        self.metrics.go_on_from(metric_sums)
+        self.metrics.resume_from(metric_sums)
         self._is_within_epoch = True
 
     def fit(self, train: Pairs, validation: Pairs | None = None) -> None:
@@ -162,17 +107,17 @@ class Trainer:
         Parameters
         ----------
         train
-            Training rows; their order is kept in every epoch.
+            Training rows. Their order is kept in every epoch.
         validation
             Rows to measure ``validation_auc`` on after each epoch.
 
         Raises
         ------
         ClientError
-            The loss is no longer finite: the run has diverged.
+            The loss is not finite any more: the run has diverged.
         """
         rows = entity_rows(train.entities, self.hyperparameters.num_entity_vectors)
-        batches = BaseBatches(rows, train.ips, self.hyperparameters, seed=self._seed, team=self.team)
+        batches = BaseBatches(rows, train.ips, self.hyperparameters, seed=self._seed, group=self.group)
         self.batches_per_epoch = len(batches) * self.hyperparameters.records_per_row
         self._notify("on_train_begin")
         stopped = self._stops()
@@ -181,14 +126,14 @@ class Trainer:
         self._notify("on_train_end")
 
     def evaluate(self, pairs: Pairs) -> float:
-        """Give the ``discriminator_auc``: every pair against its entity at one random address (R = 1, S = 0).
+        """Return the ``discriminator_auc`` of each pair against its entity at one random address (R = 1, S = 0).
 
-        The addresses are drawn from the run's seed and are the same at every call, so that epochs can be compared.
+        The addresses are drawn from the run's seed. They are the same at every call, so that epochs can be compared.
         """
         return discriminator_auc(*np.concatenate(list(self._validation_scores(pairs)), axis=1))
 
     def _run_epoch(self, batches: BaseBatches, validation: Pairs | None) -> bool:
-        """Train for an epoch, and say whether the run stops here."""
+        """Train for an epoch. Return whether the run stops after it."""
         if not self._is_within_epoch:
             self.state.begin_epoch()
             self.metrics.reset()
@@ -210,7 +155,7 @@ class Trainer:
         return self._stops()
 
     def _validate(self, pairs: Pairs) -> float | None:
-        """Evaluate, unless the run is to stop: a platform does not wait until millions of pairs are scored."""
+        """Return the AUC, or None as soon as the run is to stop: no platform waits for millions of pairs."""
         scores = []
         for piece in self._validation_scores(pairs):
             if self.state.stop:
@@ -219,7 +164,7 @@ class Trainer:
         return discriminator_auc(*np.concatenate(scores, axis=1))
 
     def _validation_scores(self, pairs: Pairs) -> Iterator[NDArray[np.float32]]:
-        """Give scores of pairs, and of their entities at random addresses, (2, n), piece by piece."""
+        """Yield scores of pairs and of their entities at random addresses, (2, n), piece by piece."""
         rng = np.random.default_rng([self._seed, len(pairs)])
         rows = entity_rows(pairs.entities, self.hyperparameters.num_entity_vectors)
         negatives = random_ips(len(pairs), rng=rng)
@@ -228,8 +173,8 @@ class Trainer:
             yield np.stack([self.learner.score(rows[part], ips[part]) for ips in (pairs.ips, negatives)])
 
     def _stops(self) -> bool:
-        """Say whether the run stops; ``state.stop`` itself may change at any time, on one host and not on another."""
-        return self.team.agree_to_stop(self.state.stop)
+        """Return whether the run stops on all hosts. ``state.stop`` may change at any time, on one host only."""
+        return self.group.agree_to_stop(self.state.stop)
 
     def _train_on(self, batch: BaseBatch) -> None:
         for labels, scores in self.learner.learn(batch.records):
@@ -241,7 +186,7 @@ class Trainer:
         self._notify("on_base_batch_end")
 
     def _check_divergence(self) -> None:
-        """Fail once a loss that has been read is not finite, a few batches after it was."""
+        """Raise an error if a loss was not finite. The metrics read losses a few batches late."""
         if self.metrics.first_bad_batch is None:
             return
         raise ClientError(
@@ -250,6 +195,6 @@ class Trainer:
             "(the default is 0.001)."
         )
 
-    def _notify(self, moment: str) -> None:
+    def _notify(self, hook: str) -> None:
         for callback in self.callbacks:
-            getattr(callback, moment)(self)
+            getattr(callback, hook)(self)

@@ -46,7 +46,7 @@ def send_pickle(environment: dict[str, str], path: Path) -> None:
 
 def take_steps(environment: dict[str, str], folder: Path, rank: int, max_block_elements: int) -> None:
     """Be a worker of two that takes three steps, the second worker without records in the last one."""
-    from ipinsights.distributed.kvstore_collectives import StoreTeam
+    from ipinsights.distributed.kvstore_collectives import KVStoreGroup
     from ipinsights.distributed.kvstore_roles import connect
     from ipinsights.model._mxnet import mx
     from ipinsights.model.sampling import Records
@@ -54,19 +54,19 @@ def take_steps(environment: dict[str, str], folder: Path, rank: int, max_block_e
 
     store = connect(environment, "dist_sync")
     learner = ParallelLearner(VALUES, devices=[mx.cpu()], store=store, seed=5, max_block_elements=max_block_elements)
-    team = StoreTeam(rank, 2, 3, store)
+    group = KVStoreGroup(rank, 2, 3, store)
     start = learner.parameters()["entity_weight"][0:30] if rank == 0 else None
     encoder = {name: array.asnumpy() for name, array in learner.parameters().items() if name != "entity_weight"}
-    team.wait()
+    group.wait()
     for step in records()[rank]:
         learner.step(Records(*step)) if step else learner._step_idly()
-    team.wait()
+    group.wait()
     if rank == 0:
         found = {name: array[0 : array.shape[0]] for name, array in learner.parameters().items()}
         ends = {name: part.asnumpy() if hasattr(part, "asnumpy") else part for name, part in found.items()}
         np.savez(folder / "start.npz", entity_weight=start, **encoder)
         np.savez(folder / "end.npz", **ends)
-    team.wait()
+    group.wait()
 
 
 def records() -> list[list[Any]]:

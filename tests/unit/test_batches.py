@@ -6,14 +6,14 @@ import numpy as np
 
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.training.batches import BaseBatches
-from ipinsights.training.collectives import Team
+from ipinsights.training.collectives import ProcessGroup
 
 
-def numbered(num_rows: int, *, seed: int = 0, team: Team | None = None) -> BaseBatches:
+def numbered(num_rows: int, *, seed: int = 0, group: ProcessGroup | None = None) -> BaseBatches:
     """Give batches of ten rows that can be told apart: entity i at address 1000 + i."""
     values = Hyperparameters(num_entity_vectors=40, vector_dim=8, mini_batch_size=10)
     rows = np.arange(num_rows)
-    return BaseBatches(rows.astype(np.int32), (1000 + rows).astype(np.uint32), values, seed=seed, team=team)
+    return BaseBatches(rows.astype(np.int32), (1000 + rows).astype(np.uint32), values, seed=seed, group=group)
 
 
 def test_rows_keep_their_order_and_the_last_batch_is_padded_with_the_first_rows() -> None:
@@ -56,8 +56,8 @@ class TestTeam:
     """Hosts that train together."""
 
     def test_a_host_without_rows_left_has_empty_batches_until_the_last_host_is_done(self) -> None:
-        """The host counts its own two; the team has five in an epoch."""
-        batches = numbered(13, team=Team(rank=1, size=2, num_base_batches=5))
+        """The host counts its own two; the group has five in an epoch."""
+        batches = numbered(13, group=ProcessGroup(rank=1, size=2, num_base_batches=5))
         assert len(batches) == 2
         given = list(batches.epoch(0))
         assert [(batch.num_rows, len(batch.records)) for batch in given] == [(10, 30), (3, 30), (0, 0), (0, 0), (0, 0)]
@@ -67,6 +67,6 @@ class TestTeam:
         drawn = [
             batch.records.ips.tolist()
             for rank in range(3)
-            for batch in numbered(20, team=Team(rank=rank, size=3, num_base_batches=2)).epoch(0)
+            for batch in numbered(20, group=ProcessGroup(rank=rank, size=3, num_base_batches=2)).epoch(0)
         ]
         assert len({tuple(ips) for ips in drawn}) == 6

@@ -14,6 +14,7 @@ from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.pairs import Pairs
 from ipinsights.training.callbacks import Checkpointer, ProgressBar, Speedometer
 from ipinsights.training.checkpoint import CheckpointDirectory
+from ipinsights.training.run_identity import RunIdentity
 from ipinsights.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class TestCheckpointer:
     ) -> None:
         """After so many batches or seconds, but only between base batches of three; and at each epoch's end."""
         directory = CheckpointDirectory(tmp_path, keep=9)
-        train(Checkpointer(directory, {}, np.arange(10, dtype=np.int32), **options))
+        train(Checkpointer(directory, RunIdentity({}, np.arange(10, dtype=np.int32)), **options))
         found = sorted(int(path.name.rpartition("-")[2]) for path in tmp_path.glob("checkpoint-*"))
         assert found == expected
 

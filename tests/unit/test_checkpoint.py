@@ -284,10 +284,10 @@ class TestRefusals:
         theirs = {"vector_dim": "'8'", "epochs": "'1'", "the validation data": "9 rows", "the seed": "0"}
         ours = {"vector_dim": "'16'", "epochs": "'1'", "the initial model": "ab", "the seed": "1"}
         with pytest.raises(ClientError) as caught:
-            checkpoint(1, identity=theirs).refuse_unless(ours, tmp_path)
+            checkpoint(1, identity=theirs).check_identity(ours, tmp_path)
         assert str(caught.value) == (
             f"The checkpoint in {tmp_path} is of another run: vector_dim was '8' and is '16'; the validation data was "
             "9 rows and is not given; the seed was 0 and is 1; the initial model was not given and is ab. Go on with "
             "what it was begun with, or give this run a checkpoint directory of its own."
         )
-        checkpoint(1, identity=theirs).refuse_unless(dict(reversed(theirs.items())), tmp_path)
+        checkpoint(1, identity=theirs).check_identity(dict(reversed(theirs.items())), tmp_path)

@@ -1,0 +1,76 @@
+"""The limits of a training job: when it saves checkpoints, and when it ends before its last epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ipinsights.errors import ClientError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a job saves checkpoints, and when it ends before its last epoch.
+
+    Attributes
+    ----------
+    every_batches, every_seconds
+        Optimizer steps or seconds between two checkpoints of an epoch. None writes none within an epoch. One more is
+        always written at the end of each epoch.
+    keep_checkpoints
+        Number of checkpoints that are kept, at least 1.
+    early_stopping_patience
+        Number of epochs without a better validation AUC after which the job ends with its best model. None never ends
+        it early.
+    max_seconds
+        Seconds of training after which the job ends. None sets no limit.
+
+    Examples
+    --------
+    >>> Limits(early_stopping_patience=2).max_seconds is None
+    True
+    """
+
+    every_batches: int | None = None
+    every_seconds: float | None = 600.0
+    keep_checkpoints: int = 2
+    early_stopping_patience: int | None = None
+    max_seconds: float | None = None
+
+    def check_validation(self, validation: Path | None) -> None:
+        """Check that early stopping has data to measure the AUC on.
+
+        Raises
+        ------
+        ClientError
+            Patience is given, and there is no validation channel.
+        """
+        if self.early_stopping_patience is not None and validation is None:
+            raise ClientError(
+                "--early-stopping-patience waits for a better validation AUC, and there is no validation data. Give "
+                "the job some (--validation, or the channel 'validation'), or leave the option out."
+            )
+
+    def check_store(self, store: str) -> None:
+        """Check that all hosts are at the same step when the best model is copied.
+
+        Parameters
+        ----------
+        store
+            Type of MXNet's KVStore.
+
+        Raises
+        ------
+        ClientError
+            Patience is given, and the hosts do not keep step.
+        """
+        if self.early_stopping_patience is not None and "async" in store:
+            raise ClientError(
+                f"--early-stopping-patience is for hosts that keep step, and with _kvstore '{store}' they do not. Set "
+                "it to 'dist_sync', or leave the option out."
+            )
