@@ -23,7 +23,7 @@ class Cluster:
     first_address, own_address
         IPv4 addresses of the first host and of this one; nothing listens on any other.
     port
-        Of the scheduler. The roll call has the next one, then come this host's servers and its worker.
+        Port of the scheduler. The next ports are those of the rendezvous, this host's servers and its worker.
     """
 
     hosts: tuple[str, ...]

@@ -1,7 +1,21 @@
-"""The roll call: how the hosts of a job find each other, and learn of each other's end.
+"""Rendezvous: the hosts of a job find each other, compare their settings and notice each other's end.
 
-MXNet's processes wait for ever for one that has died. So every host keeps one connection to the first one: as long as
-it is open the host is there, and what ends one host ends all. Lines of JSON go over it, a handful in a job.
+MXNet's processes wait for ever for a process that has died. Therefore each host keeps one TCP connection to the first
+host. A host is alive while its connection is open and its heartbeats arrive. Messages are lines of JSON:
+
+=============================  =========================================================================
+to the first host              meaning
+=============================  =========================================================================
+``{"host": name}``             registers the host, always the first line
+``{"ready": facts}``           the host has read its data
+``{"done": path}``             the host's worker has ended well
+``{"stopped": true}``          the host was stopped before training
+``{"failed": {...}}``          the host failed, with a message and an exit code
+``{"beat": true}``             heartbeat, in both directions
+=============================  =========================================================================
+
+The first host answers with ``everybody`` (the facts of all hosts) when all are ready, and with one outcome at the end:
+``failed``, ``stopped`` or ``over``.
 """
 
 from __future__ import annotations
@@ -25,30 +39,33 @@ if TYPE_CHECKING:
 
 __all__ = ["Link", "Rendezvous"]
 
-# How long the first host waits for the last one to come; containers start minutes apart.
+# Seconds that the first host waits for the last one. Containers start minutes apart.
 _JOIN_SECONDS = 300.0
 _MAX_LINE_BYTES = 2**20
-# How long a host that leaves waits for the first one to close the connection, too.
+# Seconds that a host waits for the first one to close the connection as well.
 _CLOSE_SECONDS = 2.0
 _BEAT = {"beat": True}
 
 
 class Rendezvous(socketserver.ThreadingTCPServer):
-    """The first host's end of all connections; a context manager that keeps the roll in threads of its own.
+    """Server on the first host, to which all hosts connect. A context manager that serves in threads.
 
-    Every host reports that it is ready, with facts that each must agree on; when all are, every host is told the facts
-    of all. The first failure, the loss of a host, or the success of all is told to everyone and ends the roll call. A
-    host that sends nothing for a while is lost, too, and the others are sent a word as often as they send one.
+    When all hosts are ready with equal settings, each receives the facts of all. The first failure, the loss of a host
+    or the success of all hosts is the outcome, which each host receives. A host that sends no heartbeat is lost.
 
     Parameters
     ----------
     cluster
-        Seen from the first host.
+        The hosts, from the first one's point of view.
+    join_seconds
+        Seconds within which all hosts must connect.
+    silence_seconds
+        Seconds without a message after which a host is lost.
 
     Raises
     ------
     ClientError
-        The port is taken.
+        The port is in use.
     """
 
     allow_reuse_address = True
@@ -64,7 +81,7 @@ class Rendezvous(socketserver.ThreadingTCPServer):
         self._streams: dict[str, BufferedIOBase] = {}
         self._facts: dict[str, Mapping[str, Any]] = {}
         self._done: set[str] = set()
-        self._verdict: Mapping[str, Any] = {}
+        self._outcome: Mapping[str, Any] = {}
         self._over = threading.Event()
         self._alarm = threading.Timer(join_seconds, self._check_presence, [join_seconds])
         address = (cluster.own_address, cluster.rendezvous_port)
@@ -81,25 +98,25 @@ class Rendezvous(socketserver.ThreadingTCPServer):
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The link of this host is closed by now, so a verdict is at hand: let all others hear it.
+        # The link of this host is closed by now, so there is an outcome, or there will be one soon.
         self._over.wait()
         self._alarm.cancel()
         self.shutdown()
         self.server_close()
 
-    def enter(self, host: str, stream: BufferedIOBase) -> bool:
-        """Take in a host, unless it is none of the job's or is there already."""
+    def register(self, host: str, stream: BufferedIOBase) -> bool:
+        """Register a host. Return False if it is unknown or already registered."""
         with self._lock:
             if host not in self._hosts or host in self._streams:
                 return False
             self._streams[host] = stream
             self._silences[host] = Silence(self._silence_seconds)
-            if self._verdict:
-                self._tell(self._verdict, [stream])
+            if self._outcome:
+                self._send(self._outcome, [stream])
             return True
 
     def receive(self, host: str, message: Mapping[str, Any]) -> None:
-        """Act on what a host says."""
+        """Handle a message of a host."""
         with self._lock:
             self._silences[host].end()
             if "ready" in message:
@@ -115,16 +132,16 @@ class Rendezvous(socketserver.ThreadingTCPServer):
                 if len(self._done) == len(self._hosts):
                     self._end({"over": True})
 
-    def leave(self, host: str) -> None:
-        """Act on the end of a host's connection."""
+    def disconnect(self, host: str) -> None:
+        """Handle the end of a host's connection."""
         with self._lock:
             self._lose(host, "its connection to the first host has ended")
 
     def _beat(self) -> None:
-        """Send every host a word again and again, and lose the first one that has been silent for too long."""
+        """Send heartbeats, and end the job when a host has been silent for too long."""
         while not self._over.wait(self._silence_seconds / BEATS_PER_SILENCE):
             with self._lock:
-                self._tell(_BEAT)
+                self._send(_BEAT)
                 for host, silence in self._silences.items():
                     if silence.is_too_long():
                         self._lose(host, f"it has been silent for {self._silence_seconds:g} seconds")
@@ -133,10 +150,10 @@ class Rendezvous(socketserver.ThreadingTCPServer):
         with self._lock:
             for host in self._hosts:
                 if host not in self._streams:
-                    self._lose(host, f"it did not come to the roll call within {join_seconds:g} seconds")
+                    self._lose(host, f"it did not connect within {join_seconds:g} seconds")
 
     def _compare(self) -> None:
-        """Let all begin if they agree, else none."""
+        """Start all hosts if their settings agree, otherwise end the job."""
         first = self._hosts[0]
         for host in self._hosts[1:]:
             differences = _differences(self._facts[first]["agreed"], self._facts[host]["agreed"])
@@ -144,19 +161,19 @@ class Rendezvous(socketserver.ThreadingTCPServer):
                 message = f"Hosts '{first}' and '{host}' were given different jobs: {differences}. Give all the same."
                 self._end({"failed": {"host": "", "message": message, "exit_code": ClientError.exit_code}})
                 return
-        self._tell({"everybody": [self._facts[host] for host in self._hosts]})
+        self._send({"everybody": [self._facts[host] for host in self._hosts]})
 
     def _lose(self, host: str, reason: str) -> None:
         error = _lost(host, reason)
         self._end({"failed": {"host": "", "message": str(error), "exit_code": error.exit_code}})
 
-    def _end(self, verdict: Mapping[str, Any]) -> None:
-        if not self._verdict:
-            self._verdict = verdict
-            self._tell(verdict)
+    def _end(self, outcome: Mapping[str, Any]) -> None:
+        if not self._outcome:
+            self._outcome = outcome
+            self._send(outcome)
             self._over.set()
 
-    def _tell(self, message: Mapping[str, Any], streams: Iterable[BufferedIOBase] | None = None) -> None:
+    def _send(self, message: Mapping[str, Any], streams: Iterable[BufferedIOBase] | None = None) -> None:
         line = _line(message)
         for stream in streams or self._streams.values():
             with contextlib.suppress(OSError):
@@ -164,29 +181,38 @@ class Rendezvous(socketserver.ThreadingTCPServer):
 
 
 class _Host(socketserver.StreamRequestHandler):
-    """The first host's end of one connection."""
+    """The connection of one host, on the first one."""
 
     server: Rendezvous
 
     def setup(self) -> None:
-        """Watch the connection."""
+        """Let the kernel notice a peer that has vanished."""
         super().setup()
         keep_alive(self.request)
 
     def handle(self) -> None:
-        """Read lines until there are no more; a stranger's first line ends the connection."""
+        """Handle lines until the connection ends. A first line without a known host ends it at once."""
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             host = json.loads(self.rfile.readline(_MAX_LINE_BYTES))["host"]
-            if self.server.enter(host, self.wfile):
+            if self.server.register(host, self.wfile):
                 try:
                     while line := self.rfile.readline(_MAX_LINE_BYTES):
                         self.server.receive(host, json.loads(line))
                 finally:
-                    self.server.leave(host)
+                    self.server.disconnect(host)
 
 
 class Link:
-    """A host's end of its connection to the first host; a context manager.
+    """The connection of this host to the first one. A context manager.
+
+    Parameters
+    ----------
+    cluster
+        The hosts, from this one's point of view.
+    join_seconds
+        Seconds within which the first host must listen.
+    silence_seconds
+        Seconds without a message after which the first host is lost.
 
     Raises
     ------
@@ -208,7 +234,7 @@ class Link:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Beats that were not read would make the system reset the connection, and what was sent last might be lost.
+        # Unread heartbeats would make the kernel reset the connection, and the last message might be lost.
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
             self._socket.settimeout(_CLOSE_SECONDS)
@@ -217,16 +243,16 @@ class Link:
         self._socket.close()
 
     def fileno(self) -> int:
-        """Give the socket's number, to wait for what comes."""
+        """Return the file descriptor of the socket, for `select`."""
         return self._socket.fileno()
 
     def send(self, **message: Any) -> None:
-        """Tell the first host something: ``host``, ``ready``, ``done``, ``stopped`` or ``failed``."""
-        with contextlib.suppress(OSError):  # a broken connection is told of where it is read
+        """Send a message to the first host."""
+        with contextlib.suppress(OSError):  # `receive` reports a broken connection.
             self._socket.sendall(_line(message))
 
     def beat(self) -> None:
-        """Send the first host a word, and check that it sends some.
+        """Send a heartbeat, and check that the first host sends some.
 
         Raises
         ------
@@ -238,12 +264,12 @@ class Link:
             raise _lost(self._first, f"it has been silent for {self._silence_seconds:g} seconds")
 
     def receive(self) -> list[dict[str, Any]]:
-        """Return the messages that have come, after waiting for one if there is none. A beat is no message.
+        """Return the messages that have arrived except heartbeats. Wait if nothing has arrived.
 
         Raises
         ------
         IPInsightsError
-            Some host failed, or the first host is lost.
+            A host failed, or the first host was lost.
         """
         try:
             piece = self._socket.recv(_MAX_LINE_BYTES)
@@ -275,7 +301,7 @@ def _differences(one: Mapping[str, str], other: Mapping[str, str]) -> str:
 
 
 def _connect(cluster: Cluster, join_seconds: float) -> socket.socket:
-    """Connect to the first host, as soon as it listens and from this host's own address."""
+    """Connect to the first host as soon as it listens, from this host's own address."""
     address = (cluster.first_address, cluster.rendezvous_port)
     deadline = time.monotonic() + join_seconds
     while True:

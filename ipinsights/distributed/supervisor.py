@@ -1,8 +1,8 @@
-"""One host of a distributed job: its processes, watched, and its word to the other hosts.
+"""The supervisor of one host of a distributed job: it watches the host's processes and talks to the other hosts.
 
-The supervisor starts a worker, which reads the data; when every host is ready it starts the scheduler and the servers,
-and then it waits. It never loads the engine, so nothing can block it: whatever ends on this host or on another one
-ends all processes of this host, with one sentence.
+The supervisor starts a worker, which reads the data. When all hosts are ready it starts the scheduler and the servers,
+and waits. It never loads MXNet, so nothing can block it. When a process of this host ends, or another host does, the
+supervisor ends all processes of this host with one message.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ __all__ = ["Supervisor", "die_with_parent", "end_of"]
 
 _logger = logging.getLogger(__name__)
 
-# Processes that share nothing with this one: MXNet survives no fork.
+# Processes are spawned because MXNet does not survive a fork.
 _SPAWN = multiprocessing.get_context("spawn")
-# What a process may take to leave once all is done.
+# Seconds that a process may take to exit after the job is done.
 _LEAVE_SECONDS = 30.0
-# Linux: the signal that a process gets when its parent ends.
+# Option of Linux's `prctl`: the signal that a process gets when its parent ends.
 _PR_SET_PDEATHSIG = 1
 _BEAT_SECONDS = SILENCE_SECONDS / BEATS_PER_SILENCE
 
@@ -56,9 +56,9 @@ class Supervisor:
     Parameters
     ----------
     job
-        The job; the same on every host but for its data.
+        The job. It is the same on every host except for its data.
     cluster
-        The hosts, seen from this one.
+        The hosts, from this one's point of view.
     quiet
         As in :func:`ipinsights.training.job.run`.
     """
@@ -76,12 +76,12 @@ class Supervisor:
         self._is_connected = False
 
     def run(self) -> Path | None:
-        """Train with the other hosts; gives the artifact on the first host.
+        """Train with the other hosts. Return the artifact on the first host, else None.
 
         Raises
         ------
         IPInsightsError
-            This host failed or another one did, or was lost.
+            This host failed, or another one failed or was lost.
         """
         set_up_logging("error" if self._quiet else self._hyperparameters.log_level)
         with ExitStack() as stack:
@@ -97,7 +97,7 @@ class Supervisor:
         return self._artifact
 
     def _watch(self, link: Link) -> None:
-        """Wait for whatever comes first: a word of the worker or of another host, or the end of a process."""
+        """Handle messages of the worker and of other hosts, and ends of processes, until the job is over."""
         next_beat = 0.0
         while True:
             pipes = [self._worker] if self._worker else []
@@ -108,16 +108,16 @@ class Supervisor:
                     link.beat()
                     self._check_pauses()
                 if self._worker in ready:
-                    self._hear_worker(link)
+                    self._handle_worker(link)
                 elif link.fileno() not in ready:
                     self._check_processes()
-                elif self._hear_hosts(link):
+                elif self._handle_hosts(link):
                     return
             except IPInsightsError as error:
                 link.send(failed={"message": str(error), "exit_code": error.exit_code})
                 raise
 
-    def _hear_worker(self, link: Link) -> None:
+    def _handle_worker(self, link: Link) -> None:
         assert self._worker is not None
         try:
             message = self._worker.recv()
@@ -131,8 +131,8 @@ class Supervisor:
             self._artifact = message["done"] and Path(message["done"])
         link.send(**message)
 
-    def _hear_hosts(self, link: Link) -> bool:
-        """Act on what the first host says; True when all is done."""
+    def _handle_hosts(self, link: Link) -> bool:
+        """Handle messages of the first host. Return whether the job is over."""
         for message in link.receive():
             if "everybody" in message and self._worker:
                 self._start_servers()
@@ -165,7 +165,7 @@ class Supervisor:
         return process
 
     def _check_processes(self) -> None:
-        """Fail if a process has ended badly; what the worker had to say was heard before."""
+        """Raise an error if a process has failed. Its messages have been handled by now."""
         for process, role in list(self._processes.items()):
             if process.exitcode == 0:
                 del self._processes[process]
@@ -176,7 +176,7 @@ class Supervisor:
                 )
 
     def _check_pauses(self) -> None:
-        """Fail if a process has been stopped for as long as a host may be silent: all others wait for it."""
+        """Raise an error if a process has been paused for as long as a host may be silent."""
         for process, role in self._processes.items():
             silence = self._silences.setdefault(process, Silence(SILENCE_SECONDS))
             if process.pid is None or not is_paused(process.pid):
@@ -200,7 +200,7 @@ class Supervisor:
             process.join()
 
     def _stop(self, *_: object) -> None:
-        """Hand SIGTERM on to the worker, which stops with all others; a host that seeks the first one still, leaves."""
+        """Pass SIGTERM to the worker, which stops with all others. Exit if the first host is not reached yet."""
         if not self._is_connected and self._cluster.rank > 0:
             _logger.warning(STOPPED_EARLY)
             raise SystemExit(0)
@@ -210,14 +210,14 @@ class Supervisor:
 
 
 def die_with_parent() -> None:
-    """End this process when its parent ends, however that happens; whichever of them is killed, nothing is left."""
+    """End this process when its parent ends in any way, so that no process is left behind."""
     parent = multiprocessing.parent_process()
     assert parent is not None
-    # The lock of progress bars is one between processes, which Python tells of as leaked when this process is killed.
+    # The lock of progress bars is shared between processes. Python would report it as leaked when this one is killed.
     tqdm.set_lock(threading.RLock())
 
     system = ctypes.CDLL(None)
-    if hasattr(system, "prctl"):  # a process that is stopped can run no thread, and Linux kills it all the same
+    if hasattr(system, "prctl"):  # A paused process runs no thread, but Linux kills it all the same.
         system.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
     def follow() -> None:
@@ -228,7 +228,7 @@ def die_with_parent() -> None:
 
 
 def end_of(process: SpawnProcess) -> str:
-    """Say how a process ended, as the end of a sentence about it."""
+    """Return how a process ended, as the end of a sentence about it."""
     assert process.exitcode is not None
     if process.exitcode < 0:
         return f"was killed by {signal.Signals(-process.exitcode).name}"
@@ -242,10 +242,10 @@ def _work(
     quiet: bool,  # noqa: FBT001
     supervisor: Connection,
 ) -> None:
-    """Be the worker: train, and tell the supervisor how it ended."""
+    """Run the worker: train, and report the end to the supervisor."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # When it has done its part it waits for the other hosts, and a stop is no business of its own any more.
+    # After its part the worker waits for the other hosts, and a signal must not end it.
     signal.signal(signal.SIGTERM, ignore)
     try:
         artifact = run(job, quiet=quiet, host=ClusterHost(cluster, environment, supervisor))
@@ -259,12 +259,12 @@ def _work(
     else:
         supervisor.send({"done": str(artifact) if artifact else None})
         return
-    # Behind an error the engine would wait for the other hosts before it let the process go.
+    # After an error MXNet would wait for the other hosts before it lets the process exit.
     os._exit(0)
 
 
 def _serve(environment: Mapping[str, str], hyperparameters: Hyperparameters) -> None:
-    """Be the scheduler or a server; a terminal's interrupt is the supervisor's business."""
+    """Run the scheduler or a server. The supervisor handles a terminal's interrupt."""
     die_with_parent()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

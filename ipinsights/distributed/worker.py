@@ -1,4 +1,4 @@
-"""A worker of a training job on several hosts, whose parameters lie on servers."""
+"""The worker of a training job on several hosts, whose parameters are on servers."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ __all__ = ["ClusterHost"]
 
 
 class ClusterHost(SingleHost):
-    """A worker of a distributed job.
+    """The context of a host in a job on several hosts.
 
     Parameters
     ----------
     cluster
-        The job's hosts.
+        The hosts of the job, from this one's point of view.
     environment
         MXNet's environment for a worker of this host.
     supervisor
-        The end of a pipe to the supervisor, which calls the roll.
+        Pipe to the supervisor, which does the rendezvous.
     """
 
     def __init__(self, cluster: Cluster, environment: Mapping[str, str], supervisor: Connection) -> None:
@@ -45,7 +45,7 @@ class ClusterHost(SingleHost):
         self.size = cluster.size
 
     def share(self, pairs: Pairs, *, is_sharded: bool) -> Pairs:
-        """Give this host's part of a channel: all of a shard; else every so manieth row, which needs no counting.
+        """Return this host's part of a channel: all of a shard, else every row whose index is the rank modulo the size.
 
         Raises
         ------
@@ -72,7 +72,7 @@ class ClusterHost(SingleHost):
         num_rows: int,
         terms: Mapping[str, str],
     ) -> tuple[Learner, ProcessGroup]:
-        """Give a learner with its parameters on the servers; waits until every host has read its data."""
+        """Return a learner with its parameters on the servers. Wait until every host has read its data."""
         from ipinsights.distributed.kvstore_collectives import KVStoreGroup
         from ipinsights.distributed.kvstore_roles import connect
         from ipinsights.model._mxnet import mx
@@ -80,17 +80,17 @@ class ClusterHost(SingleHost):
 
         own = math.ceil(num_rows / hyperparameters.mini_batch_size)
         own_terms = {"_kvstore": store, "the seed": str(seed), **terms}
-        everybody = self._call_roll(hyperparameters, own_terms, num_base_batches=own)
+        everybody = self._rendezvous(hyperparameters, own_terms, num_base_batches=own)
         connected = connect(self._environment, store)
         devices = gpus or [mx.cpu()]
         learner = ParallelLearner(hyperparameters, devices=devices, store=connected, seed=seed, is_first=self.is_first)
         longest = max(facts["num_base_batches"] for facts in everybody)
         return learner, KVStoreGroup(self._cluster.rank, self.size, longest, connected)
 
-    def _call_roll(
+    def _rendezvous(
         self, hyperparameters: Hyperparameters, terms: Mapping[str, str], *, num_base_batches: int
     ) -> list[dict[str, Any]]:
-        """Report that this host is ready and wait for all; gives what each reported, in their order."""
+        """Report that this host is ready, and return the facts of all hosts by rank."""
         agreed = {
             **{name: f"'{value}'" for name, value in hyperparameters.to_strings().items()},
             **terms,

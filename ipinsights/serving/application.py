@@ -26,7 +26,7 @@ from ipinsights.errors import AlgorithmError
 from ipinsights.serving.access_log import OTHER, RequestRecord
 from ipinsights.serving.bodies import BodyReader
 from ipinsights.serving.media_types import JSON, RequestError
-from ipinsights.serving.messages import Request, Response, refusal, send_large, send_small
+from ipinsights.serving.messages import Request, Response, new_request_id, refusal, send_large, send_small
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -117,6 +117,12 @@ class Application:
         else:
             await self._observe(request, route, receive, send)
 
+    def record_refusal(self, status: int) -> None:
+        """Count and log a request that was refused before it had a route."""
+        if self.metrics is not None:
+            self.metrics.request_started(OTHER)
+        self._record(RequestRecord(new_request_id(), OTHER, status, 0, 0, 0, 0.0))
+
     async def _observe(self, request: Request, route: str, receive: Receive, send: Send) -> None:
         """Answer a request, then count and log it."""
         started = time.perf_counter()
@@ -128,17 +134,25 @@ class Application:
             nonlocal is_finished
             if not is_finished:
                 is_finished = True
-                self._record(request, route, response, time.perf_counter() - started)
+                seconds = time.perf_counter() - started
+                self._record(
+                    RequestRecord(
+                        request.id,
+                        route,
+                        response.status,
+                        response.rows,
+                        request.bytes_received,
+                        response.bytes_sent,
+                        seconds,
+                    )
+                )
 
         try:
             await self._answer(request, route, receive, send, finish)
         finally:
             finish(_CUT_OFF)
 
-    def _record(self, request: Request, route: str, response: Response, seconds: float) -> None:
-        record = RequestRecord(
-            request.id, route, response.status, response.rows, request.bytes_received, response.bytes_sent, seconds
-        )
+    def _record(self, record: RequestRecord) -> None:
         if self.metrics is not None:
             self.metrics.request_finished(record)
         if self.access_log is not None:

@@ -49,6 +49,7 @@ class Connection(ASGIProtocol):
     _current_request: Any
     _body_receiver: Any
 
+    _served_request: Any = None  # what the application has been called with, and records
     _arrival_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _is_counted = False
@@ -121,6 +122,11 @@ class Connection(ASGIProtocol):
         skips_body: bool = super()._on_headers_complete()
         return skips_body
 
+    async def _serve_http_request(self, request: Any, *args: Any) -> bool:
+        self._served_request = request
+        is_kept_alive: bool = await super()._serve_http_request(request, *args)
+        return is_kept_alive
+
     def _is_websocket_upgrade(self, _request: Any) -> bool:
         return False
 
@@ -138,7 +144,11 @@ class Connection(ASGIProtocol):
             return
         if self._current_request is None or not self._is_answered:
             reason = reason or _REFUSALS.get(status, "The request cannot be answered.")
-            _logger.warning("Refused a request with %d: %s", status, reason)
+            if self._current_request is None or self._current_request is not self._served_request:
+                _logger.warning("Refused a request with %d: %s", status, reason)
+                self.worker.asgi.record_refusal(status)
+            else:
+                self._body_receiver.signal_disconnect()  # The application logs and records the end of the body.
             head = f"HTTP/1.1 {status} {self._get_reason_phrase(status)}\r\nConnection: close\r\n"
             body = f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(reason) + 1}\r\n\r\n{reason}\n"
             self._safe_write((head + body).encode())

@@ -26,7 +26,18 @@ if TYPE_CHECKING:
 
     from ipinsights.serving.service import Answer
 
-__all__ = ["Receive", "Request", "Response", "Scope", "Send", "refusal", "send_large", "send_small", "timeout"]
+__all__ = [
+    "Receive",
+    "Request",
+    "Response",
+    "Scope",
+    "Send",
+    "new_request_id",
+    "refusal",
+    "send_large",
+    "send_small",
+    "timeout",
+]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -79,7 +90,7 @@ class Request:
         if not path.startswith("/"):
             path = _path_of(path)
         is_named = not headers.keys().isdisjoint(_REQUEST_ID_HEADERS)
-        identifier = request_id_of(fields) if is_named else _new_id()
+        identifier = request_id_of(fields) if is_named else new_request_id()
         return cls(scope["method"], path, scope["http_version"], headers, identifier, not has_body)
 
     @property
@@ -218,7 +229,7 @@ def _start(response: Response, request: Request, length: int | None) -> dict[str
     return {"type": "http.response.start", "status": response.status, "headers": headers}
 
 
-def _new_id() -> str:
+def new_request_id() -> str:
     """Return a random id. Most requests come without one, and uuid4 takes several times as long."""
     digits = f"{random.getrandbits(128):032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

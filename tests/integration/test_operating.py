@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -155,6 +156,40 @@ class TestMetrics:
         assert after["ipinsights_model_loads_total outcome=success"] == 1
 
     @pytest.mark.slow
+    @pytest.mark.parametrize(
+        ("sent", "status"),
+        [
+            (b"GET /ping HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+            (b"GET /ping HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 70_000, 431),
+            (b"POST /invocations HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: other\r\n\r\n", 501),
+            (b"POST /invocations HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n", 400),
+        ],
+    )
+    def test_what_is_no_request_is_counted(self, shared: Server, sent: bytes, status: int) -> None:
+        """A head that the parser refuses is counted once, and logged without what was sent."""
+        name = f"ipinsights_requests_total route=other status={status}"
+        before, num_lines = shared.scrape().get(name, 0), len(shared.lines())
+        with socket.create_connection(("127.0.0.1", shared.port), timeout=10) as client:
+            client.sendall(sent)
+            assert client.recv(1000).startswith(f"HTTP/1.1 {status} ".encode())
+        assert is_true_soon(lambda: shared.scrape().get(name, 0) == before + 1)
+        assert shared.scrape()["ipinsights_requests_in_flight route=other"] == 0
+        last = shared.lines()[num_lines:]
+        assert [(line["route"], line["status"], line["rows"]) for line in last] == [("other", status, 0)]
+
+    def test_a_malformed_body_is_counted_once(self, shared: Server) -> None:
+        """A chunk without a size ends a request that the application has begun to read."""
+        name = "ipinsights_requests_total route=/invocations status=400"
+        before, total = shared.scrape().get(name, 0), sum(shared.requests().values())
+        head = b"POST /invocations HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", shared.port), timeout=10) as client:
+            client.sendall(head)
+            assert client.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            client.sendall(b"no size\r\n")
+            assert client.recv(1000).startswith(b"HTTP/1.1 400 ")
+        assert is_true_soon(lambda: shared.scrape().get(name, 0) == before + 1)
+        assert sum(shared.requests().values()) == total + 1
+
     def test_killed_worker(self, server: Server) -> None:
         """After a worker is killed, the counts equal the client's own, and nothing is in flight."""
         lost = 0

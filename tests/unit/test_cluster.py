@@ -24,7 +24,7 @@ class TestRoles:
         assert [[role["DMLC_ROLE"] for role in host] for host in roles] == expected
 
     def test_every_process_has_an_address_and_a_port_of_its_own(self) -> None:
-        """9001 is the roll call's; nothing is left for the engine to choose."""
+        """9001 is the rendezvous's port, and the engine chooses none by itself."""
         cluster = Cluster.loopback(2, 0, 9000)
         roles = cluster.roles(2)
         assert [role["PORT"] for role in roles] == ["9000", "9002", "9003"]

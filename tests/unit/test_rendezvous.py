@@ -1,4 +1,4 @@
-"""The roll call, over real sockets: who is there, who has gone, and what everybody hears."""
+"""The rendezvous over real sockets: registration, losses and outcomes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def clusters_of(num_hosts: int) -> list[Cluster]:
-    """Give so many hosts on this machine, seen from each of them, whose roll call has a free port."""
+    """Give so many hosts on this machine, seen from each of them, with a free port for the rendezvous."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1] - 1
     return [Cluster.loopback(num_hosts, rank, port) for rank in range(num_hosts)]
@@ -26,15 +26,15 @@ def clusters_of(num_hosts: int) -> list[Cluster]:
 
 @contextlib.contextmanager
 def gathered(num_hosts: int, *, absent: int = 0) -> Iterator[list[Link]]:
-    """Give the links of all hosts but the last ones, on a roll call for all."""
+    """Give the links of all hosts but the last ones, with a rendezvous for all."""
     clusters = clusters_of(num_hosts)
     with Rendezvous(clusters[0]), contextlib.ExitStack() as stack:
         yield [stack.enter_context(Link(cluster)) for cluster in clusters[: num_hosts - absent]]
 
 
-def wait_until_present(roll_call: Rendezvous, num_hosts: int) -> None:
-    """Wait until so many hosts have been taken in, which threads of the roll call do."""
-    while len(roll_call._streams) < num_hosts:
+def wait_until_present(rendezvous: Rendezvous, num_hosts: int) -> None:
+    """Wait until so many hosts have been taken in, by threads of the rendezvous."""
+    while len(rendezvous._streams) < num_hosts:
         time.sleep(0.01)
 
 
@@ -89,22 +89,22 @@ class TestReady:
     def test_a_host_that_does_not_come_is_named(self) -> None:
         """After the time that containers may take to start; those who come later hear it, too."""
         clusters = clusters_of(2)
-        with Rendezvous(clusters[0], join_seconds=0.01) as roll_call:
-            roll_call._over.wait()
+        with Rendezvous(clusters[0], join_seconds=0.01) as rendezvous:
+            rendezvous._over.wait()
             with Link(clusters[1]) as late:
                 assert fault(late) == (
-                    "AlgorithmError: Host 'algo-1' was lost: it did not come to the roll call within 0.01 seconds. "
+                    "AlgorithmError: Host 'algo-1' was lost: it did not connect within 0.01 seconds. "
                     "Training cannot go on without it; start the job again."
                 )
 
     def test_only_hosts_that_did_not_come_are_missed(self) -> None:
         """Reading a large shard may take hours: whoever is there has all the time it needs."""
         clusters = clusters_of(3)
-        with Rendezvous(clusters[0]) as roll_call, Link(clusters[0]) as first, Link(clusters[1]) as second:
-            wait_until_present(roll_call, 2)
-            roll_call._check_presence(300)
+        with Rendezvous(clusters[0]) as rendezvous, Link(clusters[0]) as first, Link(clusters[1]) as second:
+            wait_until_present(rendezvous, 2)
+            rendezvous._check_presence(300)
             sentence = (
-                "AlgorithmError: Host 'algo-3' was lost: it did not come to the roll call within 300 seconds. "
+                "AlgorithmError: Host 'algo-3' was lost: it did not connect within 300 seconds. "
                 "Training cannot go on without it; start the job again."
             )
             assert [fault(first), fault(second)] == [sentence, sentence]
@@ -112,9 +112,9 @@ class TestReady:
     def test_nobody_is_missed_when_all_are_there(self) -> None:
         """The time that they had for coming is over, and nothing happens."""
         clusters = clusters_of(2)
-        with Rendezvous(clusters[0]) as roll_call, Link(clusters[0]) as first, Link(clusters[1]) as second:
-            wait_until_present(roll_call, 2)
-            roll_call._check_presence(300)
+        with Rendezvous(clusters[0]) as rendezvous, Link(clusters[0]) as first, Link(clusters[1]) as second:
+            wait_until_present(rendezvous, 2)
+            rendezvous._check_presence(300)
             first.send(done=None)
             second.send(done=None)
             assert [first.receive(), second.receive()] == [[{"over": True}]] * 2
@@ -247,8 +247,8 @@ class TestStrangers:
     def test_a_stranger_is_sent_away_and_changes_nothing(self, line: bytes) -> None:
         """Also one that calls itself by the name of a host that is there."""
         cluster = clusters_of(1)[0]
-        with Rendezvous(cluster) as roll_call, Link(cluster) as link:
-            wait_until_present(roll_call, 1)
+        with Rendezvous(cluster) as rendezvous, Link(cluster) as link:
+            wait_until_present(rendezvous, 1)
             with socket.create_connection(link._socket.getpeername()) as stranger:
                 stranger.sendall(line)
                 assert stranger.recv(1) == b""
