@@ -137,7 +137,6 @@ def _run(job: Job, host: SingleHost, stop: StopSignal) -> Path | None:
         early_stopping = _apply_limits(job, trainer, inputs, directory)
         stop.when_received(trainer)
         trainer.fit(inputs.train, inputs.validation)
-        trainer.group.wait()
         if early_stopping:
             early_stopping.keep_best(trainer)
         return _save(job, trainer, inputs, log, host)
@@ -200,19 +199,17 @@ def _build_trainer(
     hyperparameters, num_rows = job.hyperparameters, len(inputs.train)
     gpus = choose_gpus(hyperparameters.num_gpus)
     store = store_type(hyperparameters.kvstore, num_hosts=host.size, num_gpus=len(gpus))
-    log.devices_chosen(len(gpus), store)
-    job.limits.check_store(store)
-    directory = _unless_asynchronous(directory, store)
-    if not gpus and not host.has_servers:
-        check_memory(hyperparameters, num_rows=num_rows)
-    bars = (ProgressBar(),) if host.is_first else ()
-    callbacks = (Speedometer(hyperparameters.batch_metrics_publish_interval), log, *bars)
-    start = time.perf_counter()
-    learner, group = host.build_learner(
-        hyperparameters, gpus=gpus, store=store, seed=job.seed, num_rows=num_rows, terms=_terms(inputs, directory)
-    )
-    trainer = Trainer(hyperparameters, seed=job.seed, callbacks=callbacks, learner=learner, group=group)
-    log.network_initialized(time.perf_counter() - start)
+    with log.initialization(len(gpus), store):
+        job.limits.check_store(store)
+        directory = _unless_asynchronous(directory, store)
+        if not gpus and not host.has_servers:
+            check_memory(hyperparameters, num_rows=num_rows)
+        learner, group = host.build_learner(
+            hyperparameters, gpus=gpus, store=store, seed=job.seed, num_rows=num_rows, terms=_terms(inputs, directory)
+        )
+        bars = (ProgressBar(),) if host.is_first else ()
+        callbacks = (Speedometer(hyperparameters.batch_metrics_publish_interval), log, *bars)
+        trainer = Trainer(hyperparameters, seed=job.seed, callbacks=callbacks, learner=learner, group=group)
     if inputs.initial:
         trainer.learner.set_parameters(inputs.initial.params)
     return trainer, directory

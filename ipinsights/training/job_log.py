@@ -5,6 +5,7 @@ Formats are those of the container's Python 3 generations (2021 to 2025); the fi
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -15,7 +16,7 @@ from ipinsights.log_format import bare, emit_metrics
 from ipinsights.training.callbacks import Callback
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from ipinsights.training.trainer import Trainer
@@ -66,14 +67,22 @@ class JobLog(Callback):
         _logger.info("Loaded iterator creator text/csv for content type ('text/csv', '1.0')")
         _logger.info("Checkpoint loading and saving are %s.", "enabled" if has_checkpoints else "disabled")
 
-    def devices_chosen(self, num_gpus: int, store: str) -> None:
-        """Log what is trained on, and remember what exchanges the parameters."""
+    @contextlib.contextmanager
+    def initialization(self, num_gpus: int, store: str) -> Iterator[None]:
+        """Log the devices, and the duration of the block that builds the network on them.
+
+        Parameters
+        ----------
+        num_gpus
+            Number of GPUs of this host.
+        store
+            Type of MXNet's KVStore, which exchanges the parameters.
+        """
         self._store = store
         _logger.info("Number of GPUs being used: %d", num_gpus)
-
-    def network_initialized(self, seconds: float) -> None:
-        """Log how long the network took to build."""
-        self._emit({"initialize.time": 1000 * seconds}, start=time.time() - seconds)
+        start, clock = time.time(), time.perf_counter()
+        yield
+        self._emit({"initialize.time": self._milliseconds_since(clock)}, start=start)
 
     def on_train_begin(self, trainer: Trainer) -> None:
         """Log counters that are still zero."""

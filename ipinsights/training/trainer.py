@@ -124,6 +124,7 @@ class Trainer:
         while self.state.epoch < self.hyperparameters.epochs and not stopped:
             stopped = self._run_epoch(batches, validation)
         self._notify("on_train_end")
+        self.group.wait()
 
     def evaluate(self, pairs: Pairs) -> float:
         """Return the ``discriminator_auc`` of each pair against its entity at one random address (R = 1, S = 0).
