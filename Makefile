@@ -27,7 +27,7 @@ ON_WHEEL = bin/python -m coverage run --rcfile $(CURDIR)/pyproject.toml \
 	-m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo bench test test-all lint format types docs check build test-wheel constraints clean
+.PHONY: help install demo bench test test-all lint format types docs check build test-wheel release constraints clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,12 @@ test-wheel: build ## Run the quick tests on the built wheel, train on two hosts,
 	cd $(WHEEL) && $(ON_WHEEL) $(CURDIR)/tests/system/test_loopback.py -k "not GoingOn"
 	cd $(CURDIR) && $(BIN)/coverage combine --quiet $(WHEEL) && $(BIN)/coverage report
 
+release: $(INSTALLED) ## Check everything, date the changelog, tag the version, and build it into dist/
+	$(BIN)/python scripts/release.py --check
+	$(MAKE) check
+	$(BIN)/python scripts/release.py
+	$(MAKE) build
+
 constraints: $(INSTALLED) ## Move every dependency to its newest version that fits each Python
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.10 --no-annotate --upgrade -o $(CONSTRAINTS)
 
@@ -101,4 +107,6 @@ $(DEMO): pyproject.toml setup.py $(CONSTRAINTS)
 $(INSTALLED): $(DEMO)
 	@echo "Installing the tools of the tests, the documentation and the linters into $(VENV)."
 	$(PIP_INSTALL) --quiet --editable '.[mxnet,report,tune,docs,test,dev]'
+	@# in a clone, the hook that checks the subject of a commit
+	@if test -e .git; then git config core.hooksPath .githooks; fi
 	@touch $@
