@@ -6,7 +6,14 @@ are attributes of the class: an error that knows its class cannot be reported wr
 
 from __future__ import annotations
 
-__all__ = ["AlgorithmError", "ClientError", "IPInsightsError", "OutputClosedError", "RowsError"]
+__all__ = [
+    "AlgorithmError",
+    "ClientError",
+    "IPInsightsError",
+    "InvalidValueError",
+    "OutputClosedError",
+    "RowsError",
+]
 
 
 class IPInsightsError(Exception):
@@ -40,8 +47,12 @@ class ClientError(IPInsightsError):
     prefix = "ClientError"
 
 
-class RowsError(ClientError):
-    """Rows of a file are not what they must be; they might be cleaned."""
+class InvalidValueError(ClientError, ValueError):
+    """A parameter or an argument has an invalid value. Python code may catch it as a ``ValueError``."""
+
+
+class RowsError(InvalidValueError):
+    """Rows of data are invalid. Other rows of the same data may be valid."""
 
 
 class OutputClosedError(IPInsightsError):

@@ -1,0 +1,325 @@
+"""Rows from Python objects: DataFrames, arrays, lists and paths become pairs, and results keep their index.
+
+Values mean what they mean in a CSV file: an entity is a text, and an integer is the text of its digits.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ipinsights.data.csv_errors import LONGEST_FIELD, rows_message, why_invalid
+from ipinsights.data.entity_hash import hash_entity_column
+from ipinsights.data.ipv4 import parse_ips
+from ipinsights.data.pairs import Pairs, read_pairs
+from ipinsights.errors import InvalidValueError, RowsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["Rows", "read_entities", "read_ips", "read_rows"]
+
+_COLUMNS = ("entity", "ip")
+# Texts of so many rows are in memory at a time.
+_BLOCK_ROWS = 2**18
+_NUM_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Pairs with what results for them must look like.
+
+    Attributes
+    ----------
+    pairs
+        Hashed entities and addresses, (n,) each.
+    index
+        Index of the DataFrame that they come from, None for other sources.
+    """
+
+    pairs: Pairs
+    index: Any = None
+
+    def like_source(self, values: NDArray[Any], name: str) -> Any:
+        """Return results (n,) as an array, or as a Series with the index and this name for a DataFrame."""
+        if self.index is None:
+            return values
+        import pandas as pd
+
+        return pd.Series(values, index=self.index, name=name)
+
+
+def read_rows(data: Any, *, name: str = "X", can_be_empty: bool = True, progress: bool = False) -> Rows:
+    """Return the pairs that a DataFrame, an array, a list or the files at a path hold.
+
+    Parameters
+    ----------
+    data
+        A DataFrame of pandas, polars or Arrow with two columns, or with columns ``entity`` and ``ip`` among others. An
+        array of shape (n, 2), a list of pairs, a dictionary of columns, or the path of a CSV file or folder. Integers
+        are taken as the text of their digits.
+    name
+        Name of the parameter for messages.
+    can_be_empty
+        Whether no rows are valid.
+    progress
+        Show a bar on a terminal while files are read.
+
+    Raises
+    ------
+    InvalidValueError
+        The object has no such columns. :class:`~ipinsights.errors.RowsError` names the first five invalid rows.
+
+    Examples
+    --------
+    >>> rows = read_rows([("alice", "192.0.2.1"), ("bob", "192.0.2.2")])
+    >>> rows.pairs.ips
+    array([3221225985, 3221225986], dtype=uint32)
+    """
+    if isinstance(data, Rows):
+        return data
+    if isinstance(data, Pairs):
+        return Rows(data)
+    if isinstance(data, (str, os.PathLike)):
+        return Rows(read_pairs(Path(data), progress=progress))
+    columns, index = _two_columns(data, name)
+    if len(columns[0]) == 0 and not can_be_empty:
+        raise InvalidValueError(f"{name} is empty: 0 sample(s), and at least one row of entity and ip is required.")
+    return Rows(_pairs(columns, index, name), index)
+
+
+def read_entities(values: Any, *, name: str = "entities") -> NDArray[np.uint64]:
+    """Return the hashes (n,) of a sequence, a Series or an array of entities."""
+    values = _one_column(values, name)
+    texts = _texts(values, name)
+    faulty = np.flatnonzero(_is_unfit_entity(texts))
+    if len(faulty):
+        _refuse((f"row {at} of {name}", _why(_scalar(values, at), "192.0.2.1")) for at in faulty.tolist())
+    return hash_entity_column(texts) if len(texts) else np.empty(0, dtype=np.uint64)
+
+
+def read_ips(values: Any, *, name: str = "ips") -> NDArray[np.uint32]:
+    """Return the addresses (n,) of a sequence, a Series or an array of texts as numbers."""
+    values = _one_column(values, name)
+    texts = _texts(values, name)
+    ips, valid = parse_ips(pc.fill_null(texts, ""))
+    faulty = np.flatnonzero(~valid)
+    if len(faulty):
+        _refuse((f"row {at} of {name}", _why("entity", _scalar(values, at))) for at in faulty.tolist())
+    return ips
+
+
+def _two_columns(data: Any, name: str) -> tuple[tuple[Any, Any], Any]:
+    """Return the columns of entities and addresses, and the index of a pandas DataFrame or None."""
+    if _is_pandas(data, "DataFrame"):
+        return _named_columns(data, list(data.columns), name), data.index
+    is_table = isinstance(data, pa.Table) or hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns")
+    if is_table:
+        table = pa.table(data)
+        return _named_columns(table, table.column_names, name), None
+    if isinstance(data, dict) or getattr(getattr(data, "dtype", None), "names", None):
+        import pandas as pd
+
+        frame = pd.DataFrame(data)
+        return _named_columns(frame, list(frame.columns), name), None
+    return _array_columns(data, name), None
+
+
+def _named_columns(table: Any, names: Sequence[Any], parameter: str) -> tuple[Any, Any]:
+    names = list(names)
+    if all(names.count(name) == 1 for name in _COLUMNS):
+        return table[_COLUMNS[0]], table[_COLUMNS[1]]
+    if len(names) == 2 and names[0] != names[1]:  # noqa: PLR2004
+        return table[names[0]], table[names[1]]
+    shown = ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")  # noqa: PLR2004
+    raise InvalidValueError(
+        f"{parameter} has {len(names)} columns ({shown}): there must be two, the entity and the address, or columns "
+        "'entity' and 'ip' among others. Select them, as in df[['user', 'address']]."
+    )
+
+
+def _array_columns(data: Any, name: str) -> tuple[Any, Any]:
+    if hasattr(data, "toarray"):
+        raise InvalidValueError(f"{name} is a sparse matrix, and must be a dense array of entities and addresses.")
+    if _is_pandas(data, "Series") or isinstance(data, bytes) or not hasattr(data, "__iter__"):
+        raise InvalidValueError(f"{name} must be a DataFrame, an array, a list of pairs or a path. Got {type(data)}.")
+    if not isinstance(data, np.ndarray) and not hasattr(data, "__array__"):
+        return _list_columns(list(data), name)
+    array = np.asarray(data)
+    if array.ndim != 2:  # noqa: PLR2004
+        raise InvalidValueError(
+            f"{name} must have two dimensions, rows and the columns entity and ip. Got an array of shape {array.shape}."
+            " Reshape your data: array.reshape(1, -1) is one row."
+        )
+    if array.dtype.kind == "c":
+        raise InvalidValueError(f"Complex data not supported: {name} must hold entities and addresses.")
+    if array.shape[1] != 2:  # noqa: PLR2004
+        raise InvalidValueError(
+            f"{name} must have 2 columns, entity and ip. Got an array of shape {array.shape}"
+            f" with {array.shape[1]} feature(s)."
+        )
+    return array[:, 0], array[:, 1]
+
+
+def _list_columns(rows: list[Any], name: str) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
+    if rows and all(isinstance(row, dict) for row in rows):
+        import pandas as pd
+
+        frame = pd.DataFrame(rows)
+        return _named_columns(frame, list(frame.columns), name)
+    faulty = [at for at, row in enumerate(rows) if isinstance(row, (str, bytes)) or _length(row) != 2]  # noqa: PLR2004
+    if faulty:
+        _refuse((f"row {at} of {name}", _wrong_length(rows[at])) for at in faulty)
+    columns = np.empty((2, len(rows)), dtype=object)
+    for at, row in enumerate(rows):
+        columns[:, at] = list(row)
+    return columns[0], columns[1]
+
+
+def _length(row: Any) -> int | None:
+    return len(row) if hasattr(row, "__len__") else None
+
+
+def _wrong_length(row: Any) -> str:
+    number = 1 if isinstance(row, (str, bytes)) else _length(row) or 1
+    return f"a row must have 2 columns (entity,ip), this one has {number}"
+
+
+def _one_column(values: Any, name: str) -> Any:
+    if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
+        raise InvalidValueError(f"{name} must be a list, an array or a Series of texts. Got {values!r}.")
+    if _is_pandas(values, "Series") or isinstance(values, (pa.ChunkedArray, pa.Array)):
+        return values
+    if isinstance(values, np.ndarray):
+        if values.ndim != 1:
+            raise InvalidValueError(f"{name} must have one dimension. Got an array of shape {values.shape}.")
+        return values
+    column = np.empty(len(values := list(values)), dtype=object)
+    column[:] = values
+    return column
+
+
+def _is_pandas(data: Any, kind: str) -> bool:
+    # Without pandas loaded, nothing is an object of pandas. Loading it takes most of a second.
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(data, getattr(pandas, kind))
+
+
+def _pairs(columns: tuple[Any, Any], index: Any, name: str) -> Pairs:
+    size = len(columns[0])
+    entities, ips = np.empty(size, dtype=np.uint64), np.empty(size, dtype=np.uint32)
+    faulty: list[int] = []
+    for start in range(0, size, _BLOCK_ROWS):
+        part = slice(start, start + _BLOCK_ROWS)
+        texts = _texts(_cut(columns[0], part), "entity")
+        addresses, valid = parse_ips(pc.fill_null(_texts(_cut(columns[1], part), "ip"), ""))
+        unfit = _is_unfit_entity(texts) | ~valid
+        faulty += (start + np.flatnonzero(unfit)).tolist()
+        if not faulty:
+            entities[part], ips[part] = hash_entity_column(texts), addresses
+    if faulty:
+        values = ((at, _scalar(columns[0], at), _scalar(columns[1], at)) for at in faulty)
+        _refuse(((_place(at, index, name), _why(entity, ip)) for at, entity, ip in values), num_faulty=len(faulty))
+    return Pairs(entities, ips)
+
+
+def _refuse(faults: Iterator[tuple[str, str]], num_faulty: int | None = None) -> None:
+    shown = [f"{place}: {reason}." for place, reason in islice(faults, _NUM_SHOWN)]
+    num_more = sum(1 for _ in faults) if num_faulty is None else num_faulty - len(shown)
+    raise RowsError(rows_message(shown, num_more))
+
+
+def _place(at: int, index: Any, name: str) -> str:
+    if index is None or index[at] == at:
+        return f"row {at} of {name}"
+    return f"row {at} of {name} (index {index[at]!r})"
+
+
+def _why(entity: Any, ip: Any) -> str:
+    """Return why a row is invalid, as a file of the same values would be told."""
+    for value, what in ((entity, "entity"), (ip, "address")):
+        if _is_missing(value):
+            return f"the {what} is missing"
+        if isinstance(value, float):
+            return f"the {what} {value!r} is a floating-point number: convert it to text"
+    texts = [_text(entity), _text(ip)]
+    if len(texts[0]) > LONGEST_FIELD:
+        return f"a field is longer than {LONGEST_FIELD} characters"
+    return why_invalid(texts, 2) or "it is not UTF-8 text"
+
+
+def _cut(column: Any, part: slice) -> Any:
+    return column.iloc[part] if _is_pandas(column, "Series") else column[part]
+
+
+def _scalar(column: Any, at: int) -> Any:
+    value = column.iloc[at] if _is_pandas(column, "Series") else column[at]
+    return value.as_py() if isinstance(value, pa.Scalar) else value
+
+
+def _texts(values: Any, name: str) -> pa.StringArray:
+    """Return a column as texts (n,), null where a value is missing or cannot be one."""
+    kind = getattr(getattr(values, "dtype", None), "kind", "O")
+    if kind in "fc" or (isinstance(values, (pa.ChunkedArray, pa.Array)) and pa.types.is_floating(values.type)):
+        raise InvalidValueError(
+            f"Column '{name}' holds floating-point numbers: convert them to text, or to integers, which a column with "
+            "missing values loses."
+        )
+    try:
+        column = values if isinstance(values, (pa.ChunkedArray, pa.Array)) else pa.array(values, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, OverflowError, TypeError):
+        return _texts_of_objects(values)
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if isinstance(column, pa.ChunkedArray):  # no rows, in old versions of Arrow
+        column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], pa.string())
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_null(column.type):
+        return column.cast(pa.string())
+    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    if is_text or pa.types.is_integer(column.type) or str(column.type) == "string_view":
+        return column.cast(pa.string())
+    return _texts_of_objects(values)
+
+
+def _texts_of_objects(values: Any) -> pa.StringArray:
+    return pa.array([_text(value) if _is_text(value) else None for value in values], pa.string())
+
+
+def _is_missing(value: Any) -> bool:
+    # NaN and NaT differ from themselves, and pandas.NA is neither true nor false.
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)  # noqa: PLR0124
+
+
+def _is_text(value: Any) -> bool:
+    if _is_missing(value) or isinstance(value, float):
+        return False
+    try:
+        _text(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode(errors="surrogateescape")
+    return value.as_py() if isinstance(value, pa.StringScalar) else str(value)
+
+
+def _is_unfit_entity(texts: pa.StringArray) -> NDArray[np.bool_]:
+    lengths = pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False)
+    unfit: NDArray[np.bool_] = (lengths == 0) | (lengths > 4 * LONGEST_FIELD)
+    if (lengths > LONGEST_FIELD).any():
+        unfit |= pc.fill_null(pc.utf8_length(texts), 0).to_numpy(zero_copy_only=False) > LONGEST_FIELD
+    return unfit
