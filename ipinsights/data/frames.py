@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Rows", "read_entities", "read_ips", "read_rows"]
+__all__ = ["Rows", "Values", "read_entities", "read_ips", "read_rows"]
 
 _COLUMNS = ("entity", "ip")
 # Texts of so many rows are in memory at a time.
@@ -36,27 +36,49 @@ _NUM_SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Pairs with what results for them must look like.
+class Values:
+    """One value for each row, (n,), and what results for them must look like.
 
     Attributes
     ----------
-    pairs
-        Hashed entities and addresses, (n,) each.
+    values
+        Hashed entities, or addresses as numbers.
     index
-        Index of the DataFrame that they come from, None for other sources.
+        Index of the DataFrame or Series that they come from, None for other sources.
     """
+
+    values: Any
+    index: Any = None
+
+    def like_source(self, results: NDArray[Any], name: str) -> Any:
+        """Return results (n,) or (n, width) as an array. Results for a DataFrame or Series have its index.
+
+        Parameters
+        ----------
+        results
+            One result or one vector for each row.
+        name
+            Name of the Series. Columns of a DataFrame are ``name_0``, ``name_1`` and so on.
+        """
+        if self.index is None:
+            return results
+        import pandas as pd
+
+        if results.ndim == 1:
+            return pd.Series(results, index=self.index, name=name)
+        return pd.DataFrame(results, index=self.index, columns=[f"{name}_{at}" for at in range(results.shape[1])])
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Pairs, and the index of the DataFrame that they come from, None for other sources."""
 
     pairs: Pairs
     index: Any = None
 
-    def like_source(self, values: NDArray[Any], name: str) -> Any:
-        """Return results (n,) as an array, or as a Series with the index and this name for a DataFrame."""
-        if self.index is None:
-            return values
-        import pandas as pd
-
-        return pd.Series(values, index=self.index, name=name)
+    def like_source(self, results: NDArray[Any], name: str) -> Any:
+        """Return results as :meth:`Values.like_source` does."""
+        return Values(None, self.index).like_source(results, name)
 
 
 def read_rows(data: Any, *, name: str = "X", can_be_empty: bool = True, progress: bool = False) -> Rows:
@@ -98,25 +120,32 @@ def read_rows(data: Any, *, name: str = "X", can_be_empty: bool = True, progress
     return Rows(_pairs(columns, index, name), index)
 
 
-def read_entities(values: Any, *, name: str = "entities") -> NDArray[np.uint64]:
-    """Return the hashes (n,) of a sequence, a Series or an array of entities."""
-    values = _one_column(values, name)
-    texts = _texts(values, name)
+def read_entities(data: Any, *, name: str = "X") -> Values:
+    """Return hashed entities of a sequence, an array or a Series, or of whatever :func:`read_rows` takes."""
+    values = _one_column(data, name)
+    if values is None:
+        rows = read_rows(data, name=name)
+        return Values(rows.pairs.entities, rows.index)
+    texts = _texts(values, "entity")
+    index = getattr(values, "index", None)
     faulty = np.flatnonzero(_is_unfit_entity(texts))
     if len(faulty):
-        _refuse((f"row {at} of {name}", _why(_scalar(values, at), "192.0.2.1")) for at in faulty.tolist())
-    return hash_entity_column(texts) if len(texts) else np.empty(0, dtype=np.uint64)
+        _refuse((_place(at, index, name), _why(_scalar(values, at), "192.0.2.1")) for at in faulty.tolist())
+    return Values(hash_entity_column(texts) if len(texts) else np.empty(0, dtype=np.uint64), index)
 
 
-def read_ips(values: Any, *, name: str = "ips") -> NDArray[np.uint32]:
-    """Return the addresses (n,) of a sequence, a Series or an array of texts as numbers."""
-    values = _one_column(values, name)
-    texts = _texts(values, name)
-    ips, valid = parse_ips(pc.fill_null(texts, ""))
+def read_ips(data: Any, *, name: str = "X") -> Values:
+    """Return addresses of a sequence, an array or a Series, or of whatever :func:`read_rows` takes."""
+    values = _one_column(data, name)
+    if values is None:
+        rows = read_rows(data, name=name)
+        return Values(rows.pairs.ips, rows.index)
+    index = getattr(values, "index", None)
+    ips, valid = parse_ips(pc.fill_null(_texts(values, "ip"), ""))
     faulty = np.flatnonzero(~valid)
     if len(faulty):
-        _refuse((f"row {at} of {name}", _why("entity", _scalar(values, at))) for at in faulty.tolist())
-    return ips
+        _refuse((_place(at, index, name), _why("entity", _scalar(values, at))) for at in faulty.tolist())
+    return Values(ips, index)
 
 
 def _two_columns(data: Any, name: str) -> tuple[tuple[Any, Any], Any]:
@@ -195,17 +224,27 @@ def _wrong_length(row: Any) -> str:
     return f"a row must have 2 columns (entity,ip), this one has {number}"
 
 
-def _one_column(values: Any, name: str) -> Any:
-    if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
-        raise InvalidValueError(f"{name} must be a list, an array or a Series of texts. Got {values!r}.")
-    if _is_pandas(values, "Series") or isinstance(values, (pa.ChunkedArray, pa.Array)):
-        return values
-    if isinstance(values, np.ndarray):
-        if values.ndim != 1:
-            raise InvalidValueError(f"{name} must have one dimension. Got an array of shape {values.shape}.")
-        return values
-    column = np.empty(len(values := list(values)), dtype=object)
-    column[:] = values
+def _one_column(data: Any, name: str) -> Any:
+    """Return data of one dimension as a column, None for tables and paths."""
+    if isinstance(data, str):
+        raise InvalidValueError(f"{name} must be a list, an array or a Series. Got the text {data!r}.")
+    if _is_pandas(data, "Series") or isinstance(data, (pa.ChunkedArray, pa.Array)):
+        return data
+    if isinstance(data, np.ndarray):
+        return data if data.ndim == 1 and data.dtype.names is None else None
+    return _objects(data) if _is_sequence_of_values(data) else None
+
+
+def _is_sequence_of_values(data: Any) -> bool:
+    """Return whether a list holds values instead of rows, such as addresses of the standard library."""
+    return isinstance(data, (list, tuple, set)) and not any(
+        isinstance(value, dict) or (hasattr(value, "__len__") and not isinstance(value, (str, bytes))) for value in data
+    )
+
+
+def _objects(data: Any) -> NDArray[np.object_]:
+    column = np.empty(len(data), dtype=object)
+    column[:] = list(data)
     return column
 
 

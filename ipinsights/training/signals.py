@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
+import threading
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from ipinsights.training.trainer import Trainer
 
-__all__ = ["STOPPED_EARLY", "StopSignal", "held_back", "ignore"]
+__all__ = ["STOPPED_EARLY", "StopSignal", "held_back", "ignore", "stopped_by_interrupt"]
 
 STOPPED_EARLY = "The job was stopped before training began: there is no model to save."
 
@@ -48,6 +49,29 @@ class StopSignal:
         if self._trainer is None:
             raise SystemExit(0)
         self._trainer.state.stop = True
+
+
+@contextlib.contextmanager
+def stopped_by_interrupt(trainer: Trainer) -> Iterator[None]:
+    """Stop a trainer after the current base batch on Ctrl-C. A second Ctrl-C raises KeyboardInterrupt at once.
+
+    Outside of the main thread, where Python handles no signals, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def receive(_signal: int, _frame: FrameType | None) -> None:
+        if trainer.state.stop:
+            raise KeyboardInterrupt
+        trainer.state.stop = True
+
+    previous = signal.signal(signal.SIGINT, receive)
+    try:
+        yield
+    finally:
+        # None is a handler that was not installed by Python.
+        signal.signal(signal.SIGINT, signal.SIG_DFL if previous is None else previous)
 
 
 @contextlib.contextmanager
