@@ -115,7 +115,7 @@ class _Judge(Callback):
         self._attacks = {"other": others, "random": random_ips(len(test), rng=rng)}
         self._seconds = 0.0
 
-    def on_epoch_begin(self, trainer: Trainer) -> None:
+    def on_epoch_begin(self, trainer: Trainer) -> None:  # noqa: ARG002
         """Start the clock."""
         self._start = time.perf_counter()
 

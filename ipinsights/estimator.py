@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, OutlierMixin, clone
+from sklearn.base import OutlierMixin, clone
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.frames import read_rows
 from ipinsights.errors import ClientError, InvalidValueError
-from ipinsights.inference.detector import Detector
-from ipinsights.inference.predictor import Predictor
-from ipinsights.inference.threshold import THRESHOLD_FILE, Threshold
+from ipinsights.inference.detector import SIZES, Detector
 from ipinsights.model import artifact
 from ipinsights.model.model_reference import ModelReference
 from ipinsights.training.automatic_sizes import choose_sizes
@@ -27,11 +23,9 @@ from ipinsights.training.signals import stopped_by_interrupt
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import pandas as pd
     from typing_extensions import Self
 
     from ipinsights.data.pairs import Pairs
-    from ipinsights.model.artifact import Artifact
     from ipinsights.training.callbacks import Callback
 
 __all__ = ["IPInsights"]
@@ -40,11 +34,10 @@ _HYPERPARAMETERS = (
     "num_entity_vectors", "vector_dim", "batch_metrics_publish_interval", "epochs", "learning_rate", "mini_batch_size",
     "num_ip_encoder_layers", "random_negative_sampling_rate", "shuffled_negative_sampling_rate", "weight_decay",
 )  # fmt: skip
-_SIZES = ("num_entity_vectors", "vector_dim", "mini_batch_size", "epochs")
 _LARGEST_SEED = 2**31 - 1
 
 
-class IPInsights(Detector, OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class IPInsights(OutlierMixin, Detector):
     """Detector of unusual pairs of an entity and an IPv4 address.
 
     It learns which addresses are normal for an entity, such as a user, and scores pairs that it never saw. Data are
@@ -127,7 +120,7 @@ class IPInsights(Detector, OutlierMixin, BaseEstimator):  # type: ignore[misc]  
         random_negative_sampling_rate: int = 1,
         shuffled_negative_sampling_rate: int = 1,
         weight_decay: float = 0.00001,
-        random_state: int | np.random.RandomState | None = 0,
+        random_state: int | np.random.RandomState | np.random.Generator | None = 0,
         n_jobs: int | None = None,
         callbacks: Sequence[Callback] = (),
         progress: bool | None = None,
@@ -193,11 +186,10 @@ class IPInsights(Detector, OutlierMixin, BaseEstimator):  # type: ignore[misc]  
         values = {name: getattr(model.hyperparameters, name) for name in _HYPERPARAMETERS}
         estimator = cls(**values, random_state=model.meta["training"].get("seed", 0))
         estimator._adopt(model, reference=reference)
-        if (path / THRESHOLD_FILE).is_file():
-            estimator._use_threshold(path / THRESHOLD_FILE)
+        estimator._find_threshold(path)
         return estimator
 
-    def fit(self, X: Any, y: Any = None, *, validation: Any = None) -> Self:  # noqa: ARG002, N803 - scikit-learn's names
+    def fit(self, X: Any, y: Any = None, *, validation: Any = None) -> Self:  # noqa: ARG002 - scikit-learn's names
         """Train on pairs, in their order.
 
         Ctrl-C ends training after the current batch: the model is what was trained until then, and a warning says so.
@@ -235,45 +227,10 @@ class IPInsights(Detector, OutlierMixin, BaseEstimator):  # type: ignore[misc]  
         self._adopt(model, train=train, records=recorder.records)
         return self
 
-    def save(self, path: str | Path) -> Path:
-        """Write the model into a directory, and its threshold if there is one, and return the model file.
-
-        The file has the same bytes as that of ``ipinsights train`` with the same settings, data and seed.
-
-        Raises
-        ------
-        ClientError
-            The directory cannot be written, or the disk is full.
-        """
-        check_is_fitted(self)
-        directory = Path(path)
-        file = artifact.write(directory, self._model)
-        # A threshold of the model that was there before would be refused.
-        if self.threshold_ is None:
-            (directory / THRESHOLD_FILE).unlink(missing_ok=True)
-        else:
-            self.threshold_.save(directory / THRESHOLD_FILE)
-        self._reference = ModelReference.of(file)
-        return file
-
     def clone(self) -> Self:
         """Return an estimator with the same parameters that is not fitted."""
         copied: Self = clone(self)
         return copied
-
-    @property
-    def predictor_(self) -> Predictor:
-        """Predictor of the fitted model."""
-        check_is_fitted(self)
-        return self._predictor
-
-    @property
-    def history_(self) -> pd.DataFrame:
-        """Metrics of each epoch."""
-        import pandas as pd
-
-        check_is_fitted(self)
-        return pd.DataFrame(self._records, columns=["epoch", "accuracy", "cross_entropy", "validation_auc", "seconds"])
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_model")
@@ -282,20 +239,6 @@ class IPInsights(Detector, OutlierMixin, BaseEstimator):  # type: ignore[misc]  
         tags = super().__sklearn_tags__()
         tags.input_tags.string = tags.input_tags.two_d_array = True
         return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state for pickle: a reference in place of a model whose file is still there."""
-        state = {**super().__getstate__(), "_train": None, "_predictor": None}
-        if "_model" in state and state["_reference"] is not None and state["_reference"].is_current():
-            state["_model"] = None
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if self.__sklearn_is_fitted__():
-            if self._model is None:
-                self._model = self._reference.load()
-            self._predictor = Predictor(self._model)
 
     def _choose(self, train: Pairs) -> Hyperparameters:
         """Return checked hyperparameters, with sizes from the data where none are given."""
@@ -306,12 +249,12 @@ class IPInsights(Detector, OutlierMixin, BaseEstimator):  # type: ignore[misc]  
         sizes = choose_sizes(
             train.entities,
             records_per_row=checked.records_per_row,
-            **{name: getattr(checked, name) if name in given else None for name in _SIZES},
+            **{name: getattr(checked, name) if name in given else None for name in SIZES},
         )
         return _parse({**given, **vars(sizes)})
 
     def _draw_seed(self) -> int:
-        if isinstance(self.random_state, (int, np.integer)) and not isinstance(self.random_state, bool):
+        if isinstance(self.random_state, (int, np.integer)):
             if self.random_state < 0:
                 raise InvalidValueError(f"random_state must be an integer of at least 0. Got {self.random_state}.")
             return int(self.random_state)
@@ -322,37 +265,9 @@ class IPInsights(Detector, OutlierMixin, BaseEstimator):  # type: ignore[misc]  
     def _num_threads(self) -> int | None:
         if self.n_jobs is None or self.n_jobs == -1:
             return None
-        if not isinstance(self.n_jobs, (int, np.integer)) or self.n_jobs < 1:
-            raise InvalidValueError(f"n_jobs must be a positive integer, -1 or None. Got {self.n_jobs!r}.")
+        if self.n_jobs < 1:
+            raise InvalidValueError(f"n_jobs must be a positive integer, -1 or None. Got {self.n_jobs}.")
         return int(self.n_jobs)
-
-    def _adopt(
-        self,
-        model: Artifact,
-        *,
-        train: Pairs | None = None,
-        records: Sequence[Mapping[str, float]] = (),
-        reference: ModelReference | None = None,
-    ) -> None:
-        """Take over a model, as a fit does."""
-        hyperparameters = model.hyperparameters
-        for name in _SIZES:
-            setattr(self, f"{name}_", getattr(hyperparameters, name))
-        self.hyperparameters_ = hyperparameters.to_strings()
-        self.n_features_in_ = 2
-        self.seed_ = model.meta["training"].get("seed", 0)
-        self.offset_, self.threshold_ = 0.0, None
-        self._model, self._predictor, self._reference = model, Predictor(model), reference
-        self._train, self._records = train, list(records)
-
-    def _use_threshold(self, path: Path) -> None:
-        threshold = Threshold.load(path)
-        if threshold.fits(self._predictor):
-            self.threshold_, self.offset_ = threshold, threshold.score
-        else:
-            warnings.warn(
-                f"{path} was made for another model, and is not used. Call calibrate for a new threshold.", stacklevel=3
-            )
 
 
 def _parse(values: Mapping[str, Any]) -> Hyperparameters:

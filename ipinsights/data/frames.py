@@ -152,8 +152,7 @@ def _two_columns(data: Any, name: str) -> tuple[tuple[Any, Any], Any]:
     """Return the columns of entities and addresses, and the index of a pandas DataFrame or None."""
     if _is_pandas(data, "DataFrame"):
         return _named_columns(data, list(data.columns), name), data.index
-    is_table = isinstance(data, pa.Table) or hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns")
-    if is_table:
+    if isinstance(data, pa.Table) or (hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns")):
         table = pa.table(data)
         return _named_columns(table, table.column_names, name), None
     if isinstance(data, dict) or getattr(getattr(data, "dtype", None), "names", None):
@@ -180,9 +179,10 @@ def _named_columns(table: Any, names: Sequence[Any], parameter: str) -> tuple[An
 def _array_columns(data: Any, name: str) -> tuple[Any, Any]:
     if hasattr(data, "toarray"):
         raise InvalidValueError(f"{name} is a sparse matrix, and must be a dense array of entities and addresses.")
-    if _is_pandas(data, "Series") or isinstance(data, bytes) or not hasattr(data, "__iter__"):
+    is_array = isinstance(data, np.ndarray) or hasattr(data, "__array__")
+    if _is_pandas(data, "Series") or isinstance(data, bytes) or not (is_array or hasattr(data, "__iter__")):
         raise InvalidValueError(f"{name} must be a DataFrame, an array, a list of pairs or a path. Got {type(data)}.")
-    if not isinstance(data, np.ndarray) and not hasattr(data, "__array__"):
+    if not is_array:
         return _list_columns(list(data), name)
     array = np.asarray(data)
     if array.ndim != 2:  # noqa: PLR2004
@@ -194,8 +194,8 @@ def _array_columns(data: Any, name: str) -> tuple[Any, Any]:
         raise InvalidValueError(f"Complex data not supported: {name} must hold entities and addresses.")
     if array.shape[1] != 2:  # noqa: PLR2004
         raise InvalidValueError(
-            f"{name} must have 2 columns, entity and ip. Got an array of shape {array.shape}"
-            f" with {array.shape[1]} feature(s)."
+            f"{name} must have 2 columns, entity and ip. Got an array"
+            f" with {array.shape[1]} feature(s) (shape={array.shape}) while a minimum of 2 is required."
         )
     return array[:, 0], array[:, 1]
 

@@ -25,6 +25,8 @@ __all__ = ["as_test_set", "read_test"]
 
 _LABEL_OR_TIME = r"^(?:[01]|\d{4}-\d{2}-\d{2}T\S*)$"
 _LABEL = "label"
+# Columns of rows with labels.
+_WIDTH = 3
 
 
 def as_test_set(test: Any) -> TestSet:
@@ -62,13 +64,13 @@ def _split_labels(test: Any) -> tuple[Any, Any]:
     if hasattr(test, "columns") and hasattr(test, "iloc"):
         if _LABEL in test.columns:
             return test.drop(columns=_LABEL), test[_LABEL]
-        if test.shape[1] == 3 and not {"entity", "ip"} <= set(test.columns):  # noqa: PLR2004
+        if test.shape[1] == _WIDTH and not {"entity", "ip"} <= set(test.columns):
             return test.iloc[:, :2], test.iloc[:, 2]
         return test, None
-    if isinstance(test, (list, tuple)) and test and all(isinstance(row, (list, tuple)) and len(row) == 3 for row in test):  # noqa: PLR2004
-        return [row[:2] for row in test], [row[2] for row in test]
-    if isinstance(test, np.ndarray) and test.ndim == 2 and test.shape[1] == 3:  # noqa: PLR2004
+    if isinstance(test, np.ndarray) and test.ndim == 2 and test.shape[1] == _WIDTH:  # noqa: PLR2004
         return test[:, :2], test[:, 2]
+    if isinstance(test, list) and test and all(isinstance(row, (list, tuple)) and len(row) == _WIDTH for row in test):
+        return [row[:2] for row in test], [row[2] for row in test]
     return test, None
 
 

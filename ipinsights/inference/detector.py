@@ -1,30 +1,41 @@
-"""Scoring methods of the estimator: they need a model and no training."""
+"""Scoring, saving and pickling of the estimator: what a model does without training."""
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 
 from ipinsights.data.frames import read_entities, read_ips, read_rows
 from ipinsights.errors import InvalidValueError
 from ipinsights.inference.explain import explain
-from ipinsights.inference.threshold import Threshold
+from ipinsights.inference.predictor import Predictor
+from ipinsights.inference.threshold import THRESHOLD_FILE, Threshold
+from ipinsights.model import artifact
+from ipinsights.model.model_reference import ModelReference
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    import pandas as pd
     from typing_extensions import Self
 
     from ipinsights.data.frames import Rows
     from ipinsights.data.pairs import Pairs
     from ipinsights.inference.explain import Explanation
-    from ipinsights.inference.predictor import Predictor
+    from ipinsights.model.artifact import Artifact
 
-__all__ = ["Detector"]
+__all__ = ["SIZES", "Detector"]
+
+SIZES = ("num_entity_vectors", "vector_dim", "mini_batch_size", "epochs")
+"""Hyperparameters that can be chosen from the data."""
 
 
-class Detector:
+class Detector(BaseEstimator):
     """Scoring side of :class:`~ipinsights.IPInsights`.
 
     Attributes
@@ -37,14 +48,27 @@ class Detector:
 
     offset_: float
     threshold_: Threshold | None
+    _model: Artifact | None
+    _predictor: Predictor
+    _reference: ModelReference | None
     _train: Pairs | None
+    _records: list[Mapping[str, float]]
 
     @property
     def predictor_(self) -> Predictor:
         """Predictor of the fitted model."""
-        raise NotImplementedError
+        check_is_fitted(self)
+        return self._predictor
 
-    def score_samples(self, X: Any) -> Any:  # noqa: N803 - scikit-learn's name
+    @property
+    def history_(self) -> pd.DataFrame:
+        """Metrics of each epoch."""
+        import pandas as pd
+
+        check_is_fitted(self)
+        return pd.DataFrame(self._records, columns=["epoch", "accuracy", "cross_entropy", "validation_auc", "seconds"])
+
+    def score_samples(self, X: Any) -> Any:
         """Return the score of each pair. Higher is more normal.
 
         Parameters
@@ -65,12 +89,12 @@ class Detector:
         rows = self._read(X)
         return rows.like_source(self._score(rows), "score")
 
-    def decision_function(self, X: Any) -> Any:  # noqa: N803
+    def decision_function(self, X: Any) -> Any:
         """Return the score of each pair less ``offset_``, float64, shape (n,). Outliers are below 0."""
         rows = self._read(X)
         return rows.like_source(self._score(rows).astype(np.float64) - self.offset_, "decision")
 
-    def predict(self, X: Any) -> Any:  # noqa: N803
+    def predict(self, X: Any) -> Any:
         """Return 1 for each normal pair and -1 for each outlier, shape (n,).
 
         A pair is normal where :meth:`decision_function` is at least 0, and on networks that :meth:`calibrate` allows.
@@ -82,7 +106,7 @@ class Detector:
             is_normal |= self.threshold_.allow.contain(rows.pairs.ips)
         return rows.like_source(np.where(is_normal, 1, -1), "prediction")
 
-    def entity_known(self, X: Any) -> Any:  # noqa: N803
+    def entity_known(self, X: Any) -> Any:
         """Return whether training saw the entity of each row, shape (n,).
 
         About 1 in 400 unknown entities seems known, because the model keeps a filter of entities and no list.
@@ -95,17 +119,17 @@ class Detector:
         predictor, entities = self.predictor_, read_entities(X)
         return entities.like_source(predictor.entity_known(entities.values), "entity_known")
 
-    def entity_embeddings(self, X: Any) -> Any:  # noqa: N803
+    def entity_embeddings(self, X: Any) -> Any:
         """Return the embeddings of entities, or of those of pairs, float32, shape (n, vector_dim)."""
         predictor, entities = self.predictor_, read_entities(X)
         return entities.like_source(predictor.entity_embeddings(entities.values), "dim")
 
-    def ip_embeddings(self, X: Any) -> Any:  # noqa: N803
+    def ip_embeddings(self, X: Any) -> Any:
         """Return the embeddings of addresses, or of those of pairs, float32, shape (n, vector_dim)."""
         predictor, ips = self.predictor_, read_ips(X)
         return ips.like_source(predictor.ip_embeddings(ips.values), "dim")
 
-    def calibrate(self, X: Any, *, fpr: float = 0.01, allow: Sequence[str] = ()) -> Self:  # noqa: N803
+    def calibrate(self, X: Any, *, fpr: float = 0.01, allow: Sequence[str] = ()) -> Self:
         """Choose the offset that makes at most a share ``fpr`` of normal pairs outliers.
 
         Parameters
@@ -147,6 +171,44 @@ class Detector:
             raise InvalidValueError("The model was loaded without its training data. Pass them as train.")
         return explain(predictor, train, str(entity), str(ip), threshold=self.threshold_)
 
+    def save(self, path: str | Path) -> Path:
+        """Write the model into a directory, and its threshold if there is one, and return the model file.
+
+        The file has the same bytes as that of ``ipinsights train`` with the same settings, data and seed.
+
+        Raises
+        ------
+        ClientError
+            The directory cannot be written, or the disk is full.
+        """
+        check_is_fitted(self)
+        directory = Path(path)
+        assert self._model is not None
+        file = artifact.write(directory, self._model)
+        # A threshold of the model that was there before would be refused.
+        if self.threshold_ is None:
+            (directory / THRESHOLD_FILE).unlink(missing_ok=True)
+        else:
+            self.threshold_.save(directory / THRESHOLD_FILE)
+        self._reference = ModelReference.of(file)
+        return file
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for pickle: a reference in place of a model whose file is still there."""
+        state = {**super().__getstate__(), "_train": None, "_predictor": None}
+        if "_model" in state and state["_reference"] is not None and state["_reference"].is_current():
+            state["_model"] = None
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self.__sklearn_is_fitted__():
+            model = self._model
+            if model is None:
+                assert self._reference is not None
+                model = self._reference.load()
+            self._model, self._predictor = model, Predictor(model)
+
     def _read(self, data: Any) -> Rows:
         # A detector that is not fitted says so, whatever the data are.
         _ = self.predictor_
@@ -154,3 +216,35 @@ class Detector:
 
     def _score(self, rows: Rows) -> np.ndarray[Any, np.dtype[np.float32]]:
         return self.predictor_.score(rows.pairs.entities, rows.pairs.ips)
+
+    def _adopt(
+        self,
+        model: Artifact,
+        *,
+        train: Pairs | None = None,
+        records: Sequence[Mapping[str, float]] = (),
+        reference: ModelReference | None = None,
+    ) -> None:
+        """Take over a model, as a fit does."""
+        hyperparameters = model.hyperparameters
+        for name in SIZES:
+            setattr(self, f"{name}_", getattr(hyperparameters, name))
+        self.hyperparameters_ = hyperparameters.to_strings()
+        self.n_features_in_ = 2
+        self.seed_ = model.meta["training"].get("seed", 0)
+        self.offset_, self.threshold_ = 0.0, None
+        self._model, self._predictor, self._reference = model, Predictor(model), reference
+        self._train, self._records = train, list(records)
+
+    def _find_threshold(self, directory: Path) -> None:
+        """Use the threshold in a model directory if there is one."""
+        path = directory / THRESHOLD_FILE
+        if not path.is_file():
+            return
+        threshold = Threshold.load(path)
+        if threshold.fits(self._predictor):
+            self.threshold_, self.offset_ = threshold, threshold.score
+        else:
+            warnings.warn(
+                f"{path} was made for another model, and is not used. Call calibrate for a new threshold.", stacklevel=3
+            )

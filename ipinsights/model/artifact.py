@@ -35,7 +35,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["FORMAT_VERSION", "MODEL_FILE", "Artifact", "load", "meta_data", "parameter_shapes", "prepare", "save", "write"]
+__all__ = [
+    "FORMAT_VERSION",
+    "MODEL_FILE",
+    "Artifact",
+    "load",
+    "meta_data",
+    "parameter_shapes",
+    "prepare",
+    "save",
+    "write",
+]
 
 MODEL_FILE = "model_algo-1"
 FORMAT_VERSION = 1

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ipinsights.errors import ClientError
 from ipinsights.model import artifact
-from ipinsights.model.artifact import Artifact
 from ipinsights.model.untar import is_tar
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ipinsights.model.artifact import Artifact
 
 __all__ = ["ModelReference"]
 

@@ -57,15 +57,15 @@ class RunBar(Callback):
     """
 
     def __init__(self, *, is_shown: bool | None = None) -> None:
-        self._is_shown = is_shown or is_in_notebook() if is_shown is not False else False
+        # tqdm shows a bar on a terminal only where ``disable`` is None.
+        is_left_to_tqdm = is_shown is None and not is_in_notebook()
+        self._disable = None if is_left_to_tqdm else is_shown is False
 
     def on_train_begin(self, trainer: Trainer) -> None:
         """Draw an empty bar."""
         num_base_batches = trainer.batches_per_epoch // trainer.hyperparameters.records_per_row
         total = num_base_batches * trainer.hyperparameters.epochs
-        # tqdm decides by the terminal where ``disable`` is None.
-        disable = None if self._is_shown is None else not self._is_shown
-        self._bar = _bar_class()(total=total, unit="batch", leave=False, disable=disable)
+        self._bar = _bar_class()(total=total, unit="batch", leave=False, disable=self._disable)
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
         """Show the epoch."""
