@@ -150,6 +150,8 @@ def read_ips(data: Any, *, name: str = "X") -> Values:
 
 def _two_columns(data: Any, name: str) -> tuple[tuple[Any, Any], Any]:
     """Return the columns of entities and addresses, and the index of a pandas DataFrame or None."""
+    if hasattr(data, "toarray"):
+        raise InvalidValueError(f"{name} is a sparse matrix, and must be a dense array of entities and addresses.")
     if _is_pandas(data, "DataFrame"):
         return _named_columns(data, list(data.columns), name), data.index
     if isinstance(data, pa.Table) or (hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns")):
@@ -177,8 +179,6 @@ def _named_columns(table: Any, names: Sequence[Any], parameter: str) -> tuple[An
 
 
 def _array_columns(data: Any, name: str) -> tuple[Any, Any]:
-    if hasattr(data, "toarray"):
-        raise InvalidValueError(f"{name} is a sparse matrix, and must be a dense array of entities and addresses.")
     is_array = isinstance(data, np.ndarray) or hasattr(data, "__array__")
     if _is_pandas(data, "Series") or isinstance(data, bytes) or not (is_array or hasattr(data, "__iter__")):
         raise InvalidValueError(f"{name} must be a DataFrame, an array, a list of pairs or a path. Got {type(data)}.")

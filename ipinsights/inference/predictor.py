@@ -162,13 +162,11 @@ def as_predictor(model: Any) -> Predictor:
     ClientError
         There is no model at the path.
     """
-    if isinstance(model, Predictor):
-        return model
     if isinstance(model, (str, Path)):
         return Predictor.load(model)
-    predictor = model.predictor_
-    assert isinstance(predictor, Predictor)
-    return predictor
+    if not hasattr(type(model), "predictor_"):
+        return model  # type: ignore[no-any-return]
+    return model.predictor_  # type: ignore[no-any-return]
 
 
 def _take_rows(

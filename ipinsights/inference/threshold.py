@@ -146,7 +146,7 @@ class Threshold:
         except OSError as error:
             raise ClientError(f"The threshold cannot be read from {path}: {error.strerror}.") from None
         except (ValueError, TypeError, KeyError, AttributeError):
-            raise ClientError(f"{path} is no threshold: make one with `ipinsights threshold`.") from None
+            raise ClientError(f"{path} is no threshold: make one with `Threshold.calibrate`.") from None
 
     def save(self, path: str | Path) -> None:
         """Write the threshold to a file, which is replaced when it is complete.
@@ -172,7 +172,7 @@ class Threshold:
             The threshold was made for another model.
         """
         if not self.fits(predictor):
-            raise ClientError("The threshold was made for another model: make a new one with `ipinsights threshold`.")
+            raise ClientError("The threshold was made for another model: make a new one with `Threshold.calibrate`.")
 
     def p_values(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
         """Give the share of ordinary events that look at least as odd as each score (n,); shape (n,), in (0, 1].
@@ -286,7 +286,7 @@ def default_path(model: Path) -> Path:
         The model is a file and no directory.
     """
     if not model.is_dir():
-        raise ClientError(f"{model} is no directory to store the threshold in: say where with --output.")
+        raise ClientError(f"{model} is no directory to store the threshold in: say where with `output`.")
     return model / THRESHOLD_FILE
 
 
