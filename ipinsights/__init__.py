@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ipinsights.evaluation.results import Evaluation
     from ipinsights.inference.explain import Explanation, explain
     from ipinsights.inference.threshold import Threshold
-    from ipinsights.training.callbacks import Callback, Deadline
+    from ipinsights.training.callbacks import Callback
 
 __version__ = "0.1.0"
 
@@ -28,7 +28,6 @@ __all__ = [
     "AlgorithmError",
     "Callback",
     "ClientError",
-    "Deadline",
     "Evaluation",
     "Explanation",
     "IPInsights",
@@ -45,7 +44,6 @@ _MODULES = {
     "AlgorithmError": "errors",
     "Callback": "training.callbacks",
     "ClientError": "errors",
-    "Deadline": "training.callbacks",
     "Evaluation": "evaluation.results",
     "Explanation": "inference.explain",
     "IPInsights": "estimator",

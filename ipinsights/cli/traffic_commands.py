@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ipinsights.cli.options import FILE, FOLDER, INPUT, PATH, SEED
 from ipinsights.cli.option_names import with_option_names
+from ipinsights.cli.options import FILE, FOLDER, INPUT, PATH, SEED
 from ipinsights.cli.output import echo_error
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ipinsights.data.column_texts import column_texts, is_invalid_entity, is_missing, value_text
 from ipinsights.data.csv_errors import LONGEST_FIELD, rows_message, why_invalid
 from ipinsights.data.entity_hash import hash_entity_column
 from ipinsights.data.ipv4 import parse_ips
@@ -126,9 +127,9 @@ def read_entities(data: Any, *, name: str = "X") -> Values:
     if values is None:
         rows = read_rows(data, name=name)
         return Values(rows.pairs.entities, rows.index)
-    texts = _texts(values, "entity")
+    texts = column_texts(values, "entity")
     index = getattr(values, "index", None)
-    faulty = np.flatnonzero(_is_unfit_entity(texts))
+    faulty = np.flatnonzero(is_invalid_entity(texts))
     if len(faulty):
         _refuse((_place(at, index, name), _why(_scalar(values, at), "192.0.2.1")) for at in faulty.tolist())
     return Values(hash_entity_column(texts) if len(texts) else np.empty(0, dtype=np.uint64), index)
@@ -141,7 +142,7 @@ def read_ips(data: Any, *, name: str = "X") -> Values:
         rows = read_rows(data, name=name)
         return Values(rows.pairs.ips, rows.index)
     index = getattr(values, "index", None)
-    ips, valid = parse_ips(pc.fill_null(_texts(values, "ip"), ""))
+    ips, valid = parse_ips(pc.fill_null(column_texts(values, "ip"), ""))
     faulty = np.flatnonzero(~valid)
     if len(faulty):
         _refuse((_place(at, index, name), _why("entity", _scalar(values, at))) for at in faulty.tolist())
@@ -224,6 +225,12 @@ def _wrong_length(row: Any) -> str:
     return f"a row must have 2 columns (entity,ip), this one has {number}"
 
 
+def _is_pandas(data: Any, kind: str) -> bool:
+    # Without pandas loaded, nothing is an object of pandas. Loading it takes most of a second.
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(data, getattr(pandas, kind))
+
+
 def _one_column(data: Any, name: str) -> Any:
     """Return data of one dimension as a column, None for tables and paths."""
     if isinstance(data, str):
@@ -248,21 +255,15 @@ def _objects(data: Any) -> NDArray[np.object_]:
     return column
 
 
-def _is_pandas(data: Any, kind: str) -> bool:
-    # Without pandas loaded, nothing is an object of pandas. Loading it takes most of a second.
-    pandas = sys.modules.get("pandas")
-    return pandas is not None and isinstance(data, getattr(pandas, kind))
-
-
 def _pairs(columns: tuple[Any, Any], index: Any, name: str) -> Pairs:
     size = len(columns[0])
     entities, ips = np.empty(size, dtype=np.uint64), np.empty(size, dtype=np.uint32)
     faulty: list[int] = []
     for start in range(0, size, _BLOCK_ROWS):
         part = slice(start, start + _BLOCK_ROWS)
-        texts = _texts(_cut(columns[0], part), "entity")
-        addresses, valid = parse_ips(pc.fill_null(_texts(_cut(columns[1], part), "ip"), ""))
-        unfit = _is_unfit_entity(texts) | ~valid
+        texts = column_texts(_cut(columns[0], part), "entity")
+        addresses, valid = parse_ips(pc.fill_null(column_texts(_cut(columns[1], part), "ip"), ""))
+        unfit = is_invalid_entity(texts) | ~valid
         faulty += (start + np.flatnonzero(unfit)).tolist()
         if not faulty:
             entities[part], ips[part] = hash_entity_column(texts), addresses
@@ -287,11 +288,11 @@ def _place(at: int, index: Any, name: str) -> str:
 def _why(entity: Any, ip: Any) -> str:
     """Return why a row is invalid, as a file of the same values would be told."""
     for value, what in ((entity, "entity"), (ip, "address")):
-        if _is_missing(value):
+        if is_missing(value):
             return f"the {what} is missing"
         if isinstance(value, float):
             return f"the {what} {value!r} is a floating-point number: convert it to text"
-    texts = [_text(entity), _text(ip)]
+    texts = [value_text(entity), value_text(ip)]
     if len(texts[0]) > LONGEST_FIELD:
         return f"a field is longer than {LONGEST_FIELD} characters"
     return why_invalid(texts, 2) or "it is not UTF-8 text"
@@ -304,61 +305,3 @@ def _cut(column: Any, part: slice) -> Any:
 def _scalar(column: Any, at: int) -> Any:
     value = column.iloc[at] if _is_pandas(column, "Series") else column[at]
     return value.as_py() if isinstance(value, pa.Scalar) else value
-
-
-def _texts(values: Any, name: str) -> pa.StringArray:
-    """Return a column as texts (n,), null where a value is missing or cannot be one."""
-    kind = getattr(getattr(values, "dtype", None), "kind", "O")
-    if kind in "fc" or (isinstance(values, (pa.ChunkedArray, pa.Array)) and pa.types.is_floating(values.type)):
-        raise InvalidValueError(
-            f"Column '{name}' holds floating-point numbers: convert them to text, or to integers, which a column with "
-            "missing values loses."
-        )
-    try:
-        column = values if isinstance(values, (pa.ChunkedArray, pa.Array)) else pa.array(values, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, OverflowError, TypeError):
-        return _texts_of_objects(values)
-    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if isinstance(column, pa.ChunkedArray):  # no rows, in old versions of Arrow
-        column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], pa.string())
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_null(column.type):
-        return column.cast(pa.string())
-    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-    if is_text or pa.types.is_integer(column.type) or str(column.type) == "string_view":
-        return column.cast(pa.string())
-    return _texts_of_objects(values)
-
-
-def _texts_of_objects(values: Any) -> pa.StringArray:
-    return pa.array([_text(value) if _is_text(value) else None for value in values], pa.string())
-
-
-def _is_missing(value: Any) -> bool:
-    # NaN and NaT differ from themselves, and pandas.NA is neither true nor false.
-    return value is None or type(value).__name__ == "NAType" or bool(value != value)  # noqa: PLR0124
-
-
-def _is_text(value: Any) -> bool:
-    if _is_missing(value) or isinstance(value, float):
-        return False
-    try:
-        _text(value).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode(errors="surrogateescape")
-    return value.as_py() if isinstance(value, pa.StringScalar) else str(value)
-
-
-def _is_unfit_entity(texts: pa.StringArray) -> NDArray[np.bool_]:
-    lengths = pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False)
-    unfit: NDArray[np.bool_] = (lengths == 0) | (lengths > 4 * LONGEST_FIELD)
-    if (lengths > LONGEST_FIELD).any():
-        unfit |= pc.fill_null(pc.utf8_length(texts), 0).to_numpy(zero_copy_only=False) > LONGEST_FIELD
-    return unfit

@@ -134,8 +134,8 @@ def parts_by_time(events: TimedRows, *, test_from: str, calibration_from: str | 
         calibration = _time("calibration_from", calibration_from)
         if calibration >= test:
             raise ClientError(
-                f"`calibration_from` must be before `test_from`, for what is tested comes last. Got {calibration_from} and "
-                f"{test_from}."
+                f"`calibration_from` must be before `test_from`, for what is tested comes last. Got "
+                f"{calibration_from} and {test_from}."
             )
         names, starts = ["train", "calibration", "test"], [calibration, test]
     return _parts(events, names, np.searchsorted(events.times, starts).tolist())

@@ -44,6 +44,27 @@ class Detector(BaseEstimator):
         Score below which a pair is an outlier: 0, or the threshold after :meth:`calibrate`.
     threshold_
         Threshold of :meth:`calibrate`, None before.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from ipinsights import IPInsights
+    >>> logins = pd.DataFrame({"user": ["alice", "bob"] * 99, "address": ["192.0.2.1", "203.0.113.9"] * 99})
+    >>> model = IPInsights(vector_dim=8, learning_rate=0.01, progress=False).fit(logins).calibrate(logins, fpr=0.1)
+    >>> odd = pd.DataFrame({"user": ["alice"], "address": ["203.0.113.9"]}, index=["login 7"])
+    >>> model.predict(odd)
+    login 7   -1
+    Name: prediction, dtype: int64
+    >>> bool(model.score_samples(odd).iloc[0] < model.offset_)
+    True
+    >>> bool(model.decision_function(odd).iloc[0] < 0)
+    True
+    >>> model.entity_known(["alice", "mallory"]).tolist()
+    [True, False]
+    >>> model.entity_embeddings(["alice", "bob"]).shape, model.ip_embeddings(odd).shape
+    ((2, 8), (1, 8))
+    >>> model.explain("alice", "203.0.113.9").num_events
+    99
     """
 
     offset_: float

@@ -19,6 +19,7 @@ from ipinsights.data.pairs import Pairs
 from ipinsights.errors import InvalidValueError
 from ipinsights.inference.conformal import odds_text
 from ipinsights.inference.predictor import as_predictor
+from ipinsights.reporting.plain_text import preformatted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,6 +90,14 @@ class Explanation:
         Others on the address's /24 and /16.
     flags
         What else to keep in mind, in sentences.
+
+    Examples
+    --------
+    >>> import ipinsights
+    >>> logins = [("alice", "203.0.113.7"), ("alice", "203.0.113.9"), ("bob", "198.51.100.4")]
+    >>> model = ipinsights.IPInsights(vector_dim=8, epochs=1, progress=False).fit(logins)
+    >>> model.explain("alice", "198.51.100.4").crowd[0]
+    Crowd(network='198.51.100.0/24', num_entities=1, num_events=1)
     """
 
     entity: str
@@ -112,6 +121,9 @@ class Explanation:
         """Give it for a terminal."""
         head = f"{self.entity} from {self.ip}: score {self.score:.2f} (higher is more normal)"
         return "\n".join([head, *self._judgement(), "", *self._past(), "", *self._surroundings(), *self._notes()])
+
+    def _repr_html_(self) -> str:
+        return preformatted(self.text())
 
     def _judgement(self) -> Iterator[str]:
         if self.p_value is not None:

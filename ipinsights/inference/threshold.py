@@ -19,6 +19,7 @@ from ipinsights.data.ip_networks import Networks
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.inference.conformal import kept_steps, promised_rank, rate_interval
 from ipinsights.inference.predictor import as_predictor
+from ipinsights.reporting.plain_text import preformatted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,6 +71,15 @@ class Threshold:
         Some of the calibration scores, ascending, and how many calibration scores are less than each; both (m,).
     probe
         The model's scores of some fixed pairs, shape (8,).
+
+    Examples
+    --------
+    >>> import ipinsights
+    >>> logins = [("alice", f"192.0.2.{n}") for n in range(100)]
+    >>> model = ipinsights.IPInsights(vector_dim=8, epochs=1, progress=False).fit(logins)
+    >>> threshold = ipinsights.Threshold.calibrate(model, logins, fpr=0.05)
+    >>> threshold.num_rows, threshold.fpr
+    (100, 0.05)
     """
 
     fpr: float
@@ -221,6 +231,9 @@ class Threshold:
             verdicts[~entity_known] = UNKNOWN_ENTITY
         verdicts[self.allow.contain(ips)] = ALLOWED
         return verdicts
+
+    def _repr_html_(self) -> str:
+        return preformatted(self.describe())
 
     def describe(self) -> str:
         """Say for a terminal what the threshold is, what it promises and what the promise rests on."""

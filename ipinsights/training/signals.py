@@ -56,7 +56,8 @@ class StopSignal:
 def stopped_by_interrupt(trainer: Trainer) -> Iterator[None]:
     """Stop a trainer after the current base batch on Ctrl-C, and warn of it.
 
-    A second Ctrl-C raises KeyboardInterrupt at once. Outside of the main thread, where Python handles no signals, nothing changes.
+    A second Ctrl-C raises KeyboardInterrupt at once. Outside of the main
+    thread, where Python handles no signals, nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -77,8 +78,8 @@ def stopped_by_interrupt(trainer: Trainer) -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_DFL if previous is None else previous)
     if is_interrupted.is_set():
         warnings.warn(
-            f"Training was interrupted in epoch {trainer.state.epoch + 1} of {trainer.hyperparameters.epochs}. The model "
-            "is what was trained until then.",
+            f"Training was interrupted in epoch {trainer.state.epoch + 1} of {trainer.hyperparameters.epochs}. The "
+            "model is what was trained until then.",
             stacklevel=4,
         )
 

@@ -219,7 +219,9 @@ class TestNothingUsable:
     def test_other_programs(self, bench: Bench) -> None:
         """A log of something else is one without rows."""
         error = self.refused(bench, "sshd", SSHD.replace("sshd", "cron"), year=2018)
-        assert str(error) == ("No row was written: the records are about something else. See `log_format` for the formats.")
+        assert str(error) == (
+            "No row was written: the records are about something else. See `log_format` for the formats."
+        )
 
     def test_a_record_is_cut_and_escaped(self, bench: Bench) -> None:
         """Nothing that a terminal obeys is shown."""
