@@ -42,13 +42,13 @@ class Values:
 
     Attributes
     ----------
-    values
+    numbers
         Hashed entities, or addresses as numbers.
     index
         Index of the DataFrame or Series that they come from, None for other sources.
     """
 
-    values: Any
+    numbers: Any
     index: Any = None
 
     def like_source(self, results: NDArray[Any], name: str) -> Any:

@@ -138,17 +138,17 @@ class Detector(BaseEstimator):
             Entities, or pairs as for :meth:`score_samples`.
         """
         predictor, entities = self.predictor_, read_entities(X)
-        return entities.like_source(predictor.entity_known(entities.values), "entity_known")
+        return entities.like_source(predictor.entity_known(entities.numbers), "entity_known")
 
     def entity_embeddings(self, X: Any) -> Any:
         """Return the embeddings of entities, or of those of pairs, float32, shape (n, vector_dim)."""
         predictor, entities = self.predictor_, read_entities(X)
-        return entities.like_source(predictor.entity_embeddings(entities.values), "dim")
+        return entities.like_source(predictor.entity_embeddings(entities.numbers), "dim")
 
     def ip_embeddings(self, X: Any) -> Any:
         """Return the embeddings of addresses, or of those of pairs, float32, shape (n, vector_dim)."""
         predictor, ips = self.predictor_, read_ips(X)
-        return ips.like_source(predictor.ip_embeddings(ips.values), "dim")
+        return ips.like_source(predictor.ip_embeddings(ips.numbers), "dim")
 
     def calibrate(self, X: Any, *, fpr: float = 0.01, allow: Sequence[str] = ()) -> Self:
         """Choose the offset that makes at most a share ``fpr`` of normal pairs outliers.

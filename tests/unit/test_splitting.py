@@ -89,9 +89,10 @@ class TestPartsByTime:
             ("2018-11-14", None, f"No row is left for test: {RANGE}"),
             ("2018-11-09", None, f"No row is left for train: {RANGE}"),
             ("2018-11-11", "2018-11-10", f"No row is left for calibration: {RANGE}"),
-            ("noon", None, "`test_from` must be a date or a time such as 2018-11-11 or 2018-11-11T12:00:00Z. Got 'noon'."),
-            ("2018-11-11", "2018-11-11", "`calibration_from` must be before `test_from`, for what is tested comes last. "
-             "Got 2018-11-11 and 2018-11-11."),
+            ("noon", None, "`test_from` must be a date or a time such as 2018-11-11 or 2018-11-11T12:00:00Z. "
+             "Got 'noon'."),
+            ("2018-11-11", "2018-11-11", "`calibration_from` must be before `test_from`, for what is tested comes "
+             "last. Got 2018-11-11 and 2018-11-11."),
         ],
     )  # fmt: skip
     def test_impossible_splits(
