@@ -61,6 +61,7 @@ format: $(INSTALLED) ## Format and fix
 	$(BIN)/ruff format .
 
 docs: $(INSTALLED) ## Build the documentation into docs/_build/html; every warning is an error
+	rm -rf docs/reference/python
 	$(BIN)/sphinx-build -n -W --keep-going -q -d docs/_build/doctrees docs docs/_build/html
 
 check: lint types docs test-wheel ## All that a change must pass
@@ -91,7 +92,7 @@ constraints: $(INSTALLED) ## Move every dependency to its newest version that fi
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.10 --no-annotate --upgrade -o $(CONSTRAINTS)
 
 clean: ## Remove what was made
-	rm -rf $(VENV) bench build dist demo docs/_build *.egg-info .coverage .hypothesis .*_cache
+	rm -rf $(VENV) bench build dist demo docs/_build docs/reference/python *.egg-info .coverage .hypothesis .*_cache
 
 $(DEMO): pyproject.toml setup.py $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "make: ipinsights supports Python 3.10 to 3.14, and $(PYTHON) is %s. Try: make PYTHON=python3.12" % sys.version.split()[0])'

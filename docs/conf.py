@@ -46,7 +46,7 @@ nb_execution_mode = "off"
 # No types are written in docstrings: the signatures have them.
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options: dict[str, bool] = {}
 napoleon_google_docstring = False
 napoleon_attr_annotations = False
 napoleon_use_rtype = False
