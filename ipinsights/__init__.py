@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ipinsights.evaluation.results import Evaluation
     from ipinsights.inference.explain import Explanation, explain
     from ipinsights.inference.threshold import Threshold
+    from ipinsights.synthetic.login_frames import SimulatedLogins, simulate_logins
     from ipinsights.training.callbacks import Callback
 
 __version__ = "0.1.0"
@@ -34,9 +35,11 @@ __all__ = [
     "IPInsightsError",
     "InvalidValueError",
     "RowsError",
+    "SimulatedLogins",
     "Threshold",
     "evaluate",
     "explain",
+    "simulate_logins",
 ]
 
 # Modules of the public names. They are imported when a name is first used: scikit-learn alone takes a second.
@@ -50,9 +53,11 @@ _MODULES = {
     "IPInsightsError": "errors",
     "InvalidValueError": "errors",
     "RowsError": "errors",
+    "SimulatedLogins": "synthetic.login_frames",
     "Threshold": "inference.threshold",
     "evaluate": "evaluation.protocol",
     "explain": "inference.explain",
+    "simulate_logins": "synthetic.login_frames",
 }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,10 +88,10 @@ class Threshold:
     num_rows: int
     num_unknown: int
     num_allowed: int
-    allow: Networks
-    scores: NDArray[np.float32]
-    num_below: NDArray[np.int64]
-    probe: NDArray[np.float32]
+    allow: Networks = field(repr=False)
+    scores: NDArray[np.float32] = field(repr=False)
+    num_below: NDArray[np.int64] = field(repr=False)
+    probe: NDArray[np.float32] = field(repr=False)
 
     @classmethod
     def calibrate(

@@ -65,7 +65,7 @@ class RunBar(Callback):
         """Draw an empty bar."""
         num_base_batches = trainer.batches_per_epoch // trainer.hyperparameters.records_per_row
         total = num_base_batches * trainer.hyperparameters.epochs
-        self._bar = _bar_class()(total=total, unit="batch", leave=False, disable=self._disable)
+        self._bar = _bar_class()(total=total, unit="batch", leave=is_in_notebook(), disable=self._disable)
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
         """Show the epoch."""
@@ -81,7 +81,7 @@ class RunBar(Callback):
         self._bar.set_postfix_str(f"accuracy {accuracy:.4f}, cross-entropy {loss:.4f}")
 
     def on_train_end(self, trainer: Trainer) -> None:  # noqa: ARG002
-        """Remove the bar."""
+        """Leave the bar in a notebook, remove it from a terminal."""
         self._bar.close()
 
 

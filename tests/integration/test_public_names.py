@@ -23,6 +23,7 @@ MODULES = (
     "ipinsights.inference.detector",
     "ipinsights.inference.explain",
     "ipinsights.inference.threshold",
+    "ipinsights.synthetic.login_frames",
     "ipinsights.training.automatic_sizes",
     "ipinsights.training.callbacks",
 )
