@@ -57,7 +57,7 @@ def _grid(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("days", type=int)
 @_grid
 def logins(users: int, days: int, seed: int, **grid: object) -> None:
-    """Simulate logins of users over days, and hold out the last three days."""
+    """Simulate logins of users over days, and hold out three more days."""
     rng = np.random.default_rng(seed)
     events = simulate(num_users=users, num_days=days + 3, ranges=synthetic_ranges(rng), rng=rng)
     names = hash_entities([f"user_{number}" for number in range(users)])
@@ -101,7 +101,7 @@ def _measure(
 
 
 class _Judge(Callback):
-    """Prints how well the model detects after epochs 1, 2, 3, 5, 10, 20, ..., and the seconds of training so far."""
+    """Prints detection and seconds of training after epochs 1, 2, 3, 5, 10 and so on."""
 
     def __init__(self, test: Pairs, seed: int) -> None:
         rng = np.random.default_rng(seed)

@@ -168,7 +168,7 @@ class IPInsights(OutlierMixin, Detector):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Return the estimator of a model that was saved here, by ``ipinsights train`` or by SageMaker's job.
+        """Return the estimator of a model on disk, whoever trained it.
 
         Parameters
         ----------

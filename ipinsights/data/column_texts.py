@@ -18,7 +18,7 @@ __all__ = ["column_texts", "is_invalid_entity", "is_missing", "value_text"]
 
 
 def column_texts(values: Any, name: str) -> pa.StringArray:
-    """Return a column of any kind as texts (n,), null where a value is missing or cannot be a text.
+    """Return a column as texts (n,), with null for what is no text.
 
     Parameters
     ----------
@@ -76,14 +76,14 @@ def _is_text(value: Any) -> bool:
 
 
 def value_text(value: Any) -> str:
-    """Return a value as text. Bytes that are not UTF-8 become lone surrogates."""
+    """Return a value as text, with lone surrogates for invalid UTF-8."""
     if isinstance(value, bytes):
         return value.decode(errors="surrogateescape")
     return value.as_py() if isinstance(value, pa.StringScalar) else str(value)
 
 
 def is_invalid_entity(texts: pa.StringArray) -> NDArray[np.bool_]:
-    """Return which of some texts (n,) are no entities: missing, empty, or longer than a field may be."""
+    """Return which texts (n,) are missing, empty, or longer than a field."""
     lengths = pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False)
     unfit: NDArray[np.bool_] = (lengths == 0) | (lengths > 4 * LONGEST_FIELD)
     if (lengths > LONGEST_FIELD).any():

@@ -38,7 +38,7 @@ _NUM_SHOWN = 5
 
 @dataclass(frozen=True)
 class Values:
-    """One value for each row, (n,), and what results for them must look like.
+    """One value for each row, (n,), and the index of their source.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Values:
     index: Any = None
 
     def like_source(self, results: NDArray[Any], name: str) -> Any:
-        """Return results (n,) or (n, width) as an array. Results for a DataFrame or Series have its index.
+        """Return results as an array, or as a Series or DataFrame with the index.
 
         Parameters
         ----------
@@ -72,7 +72,7 @@ class Values:
 
 @dataclass(frozen=True)
 class Rows:
-    """Pairs, and the index of the DataFrame that they come from, None for other sources."""
+    """Pairs, and the index of their DataFrame or None."""
 
     pairs: Pairs
     index: Any = None
@@ -83,7 +83,7 @@ class Rows:
 
 
 def read_rows(data: Any, *, name: str = "X", can_be_empty: bool = True, progress: bool = False) -> Rows:
-    """Return the pairs that a DataFrame, an array, a list or the files at a path hold.
+    """Return the pairs of a DataFrame, an array, a list or a path.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def read_rows(data: Any, *, name: str = "X", can_be_empty: bool = True, progress
 
 
 def read_entities(data: Any, *, name: str = "X") -> Values:
-    """Return hashed entities of a sequence, an array or a Series, or of whatever :func:`read_rows` takes."""
+    """Return hashed entities of one column, or of what :func:`read_rows` takes."""
     values = _one_column(data, name)
     if values is None:
         rows = read_rows(data, name=name)
@@ -136,7 +136,7 @@ def read_entities(data: Any, *, name: str = "X") -> Values:
 
 
 def read_ips(data: Any, *, name: str = "X") -> Values:
-    """Return addresses of a sequence, an array or a Series, or of whatever :func:`read_rows` takes."""
+    """Return addresses of one column, or of what :func:`read_rows` takes."""
     values = _one_column(data, name)
     if values is None:
         rows = read_rows(data, name=name)
@@ -150,7 +150,7 @@ def read_ips(data: Any, *, name: str = "X") -> Values:
 
 
 def _two_columns(data: Any, name: str) -> tuple[tuple[Any, Any], Any]:
-    """Return the columns of entities and addresses, and the index of a pandas DataFrame or None."""
+    """Return entities, addresses, and the index of a pandas DataFrame or None."""
     if hasattr(data, "toarray"):
         raise InvalidValueError(f"{name} is a sparse matrix, and must be a dense array of entities and addresses.")
     if _is_pandas(data, "DataFrame"):
@@ -232,7 +232,7 @@ def _is_pandas(data: Any, kind: str) -> bool:
 
 
 def _one_column(data: Any, name: str) -> Any:
-    """Return data of one dimension as a column, None for tables and paths."""
+    """Return data of one dimension as a column, None for others."""
     if isinstance(data, str):
         raise InvalidValueError(f"{name} must be a list, an array or a Series. Got the text {data!r}.")
     if _is_pandas(data, "Series") or isinstance(data, (pa.ChunkedArray, pa.Array)):
@@ -243,7 +243,7 @@ def _one_column(data: Any, name: str) -> Any:
 
 
 def _is_sequence_of_values(data: Any) -> bool:
-    """Return whether a list holds values instead of rows, such as addresses of the standard library."""
+    """Return whether a list holds values instead of rows."""
     return isinstance(data, (list, tuple, set)) and not any(
         isinstance(value, dict) or (hasattr(value, "__len__") and not isinstance(value, (str, bytes))) for value in data
     )
@@ -286,7 +286,7 @@ def _place(at: int, index: Any, name: str) -> str:
 
 
 def _why(entity: Any, ip: Any) -> str:
-    """Return why a row is invalid, as a file of the same values would be told."""
+    """Return why a row is invalid, in the words for files."""
     for value, what in ((entity, "entity"), (ip, "address")):
         if is_missing(value):
             return f"the {what} is missing"

@@ -30,7 +30,7 @@ _WIDTH = 3
 
 
 def as_test_set(test: Any) -> TestSet:
-    """Return the ordinary events and the attacks of a path, a DataFrame, an array or a list.
+    """Return ordinary events and attacks of a DataFrame, a list or a path.
 
     Parameters
     ----------
@@ -75,7 +75,9 @@ def _split_labels(test: Any) -> tuple[Any, Any]:
 
 
 def read_test(path: Path) -> TestSet:
-    """Read the events to test on: ``entity,ip``, perhaps with a label, 1 for an attack, or with a time (ISO 8601).
+    """Read test events of a CSV file or folder.
+
+    Rows are ``entity,ip``, or have a label, 1 for an attack, or a time (ISO 8601) in a third column.
 
     Raises
     ------
@@ -104,7 +106,7 @@ def _test_set(pairs: Pairs, is_attack: NDArray[np.bool_], source: object) -> Tes
 
 
 def _numbered(file: Path) -> list[tuple[int, Block]]:
-    """Give the blocks of a file, each with the number of its first row, from 1."""
+    """Return the blocks of a file with their first row numbers, from 1."""
     numbered, first_row = [], 1
     for block in read_blocks(file, num_columns=None, progress=True):
         numbered.append((first_row, block))

@@ -111,12 +111,15 @@ class Detector(BaseEstimator):
         return rows.like_source(self._score(rows), "score")
 
     def decision_function(self, X: Any) -> Any:
-        """Return the score of each pair less ``offset_``, float64, shape (n,). Outliers are below 0."""
+        """Return the score of each pair less ``offset_``, shape (n,).
+
+        The values are float64. Those of outliers are below 0.
+        """
         rows = self._read(X)
         return rows.like_source(self._score(rows).astype(np.float64) - self.offset_, "decision")
 
     def predict(self, X: Any) -> Any:
-        """Return 1 for each normal pair and -1 for each outlier, shape (n,).
+        """Return 1 for each normal pair, -1 for each outlier, (n,).
 
         A pair is normal where :meth:`decision_function` is at least 0, and on networks that :meth:`calibrate` allows.
         The score of an unknown entity means nothing, see :meth:`entity_known`.
@@ -141,17 +144,17 @@ class Detector(BaseEstimator):
         return entities.like_source(predictor.entity_known(entities.numbers), "entity_known")
 
     def entity_embeddings(self, X: Any) -> Any:
-        """Return the embeddings of entities, or of those of pairs, float32, shape (n, vector_dim)."""
+        """Return the embeddings of entities, or of those of pairs, (n, vector_dim)."""
         predictor, entities = self.predictor_, read_entities(X)
         return entities.like_source(predictor.entity_embeddings(entities.numbers), "dim")
 
     def ip_embeddings(self, X: Any) -> Any:
-        """Return the embeddings of addresses, or of those of pairs, float32, shape (n, vector_dim)."""
+        """Return the embeddings of addresses, or of those of pairs, (n, vector_dim)."""
         predictor, ips = self.predictor_, read_ips(X)
         return ips.like_source(predictor.ip_embeddings(ips.numbers), "dim")
 
     def calibrate(self, X: Any, *, fpr: float = 0.01, allow: Sequence[str] = ()) -> Self:
-        """Choose the offset that makes at most a share ``fpr`` of normal pairs outliers.
+        """Choose the offset that flags at most a share of normal pairs.
 
         Parameters
         ----------
@@ -173,7 +176,7 @@ class Detector(BaseEstimator):
         return self
 
     def explain(self, entity: str, ip: str, *, train: Any = None) -> Explanation:
-        """Explain the score of a pair: usual networks of the entity, the nearest of them, and others at the address.
+        """Explain the score of a pair by the networks in the training data.
 
         Parameters
         ----------
@@ -193,7 +196,7 @@ class Detector(BaseEstimator):
         return explain(predictor, train, str(entity), str(ip), threshold=self.threshold_)
 
     def save(self, path: str | Path) -> Path:
-        """Write the model into a directory, and its threshold if there is one, and return the model file.
+        """Write the model and its threshold into a directory, and return the file.
 
         The file has the same bytes as that of ``ipinsights train`` with the same settings, data and seed.
 
@@ -215,7 +218,7 @@ class Detector(BaseEstimator):
         return file
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state for pickle: a reference in place of a model whose file is still there."""
+        """Return the state for pickle, with a reference to the model's file."""
         state = {**super().__getstate__(), "_train": None, "_predictor": None}
         if "_model" in state and state["_reference"] is not None and state["_reference"].is_current():
             state["_model"] = None

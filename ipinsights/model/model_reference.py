@@ -38,7 +38,7 @@ class ModelReference:
 
     @classmethod
     def of(cls, path: Path) -> ModelReference:
-        """Return the reference of a model directory, a ``model_algo-1`` file or a ``model.tar.gz``.
+        """Return the reference of a model directory, file or archive.
 
         Raises
         ------
@@ -52,7 +52,7 @@ class ModelReference:
             raise ClientError(f"{path} cannot be read: {error}.") from None
 
     def is_current(self) -> bool:
-        """Return whether the file is still the one that the reference was made of."""
+        """Return whether the file has the same content as before."""
         try:
             return _fingerprint(self.path) == self.fingerprint
         except (OSError, zipfile.BadZipFile):

@@ -46,7 +46,7 @@ class SimulatedLogins:
 
 
 def simulate_logins(num_users: int = 300, num_days: int = 10, *, seed: int = 0) -> SimulatedLogins:
-    """Return logins of users who each have a home and a work network, as ``ipinsights simulate`` writes them.
+    """Return simulated logins, the same as those of ``ipinsights simulate``.
 
     Parameters
     ----------

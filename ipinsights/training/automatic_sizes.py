@@ -52,7 +52,7 @@ def choose_sizes(
     mini_batch_size: int | None = None,
     epochs: int | None = None,
 ) -> Sizes:
-    """Return the given sizes, and for each None the size that suits the data.
+    """Return the given sizes, and sizes from the data for None.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def choose_sizes(
 
 
 def _table_rows(entities: NDArray[np.uint64]) -> int:
-    """Return twice the number of entities, or more rows if the hash collides often there."""
+    """Return twice the number of entities, or more where they often collide."""
     import pandas as pd  # unique by hashing, not by sorting
 
     distinct = pd.unique(entities)
@@ -98,11 +98,11 @@ def _table_rows(entities: NDArray[np.uint64]) -> int:
 
 
 def _most_colliding(num_rows: int) -> float:
-    """Return the share of colliding entities above which a table grows to so many rows."""
+    """Return the share of colliding entities above which a table grows."""
     return _MOST_COLLIDING_IN_SMALL_TABLE if num_rows <= _SMALL_TABLE else _MOST_COLLIDING
 
 
 def _share_colliding(distinct: NDArray[np.uint64], num_rows: int) -> float:
-    """Return the share of distinct entities whose row of a table another one has too."""
+    """Return the share of entities that share their row of a table."""
     counts = np.bincount(entity_rows(distinct, num_rows), minlength=num_rows)
     return 1 - np.count_nonzero(counts == 1) / len(distinct)

@@ -48,7 +48,7 @@ class EpochRecorder(Callback):
 
 
 class RunBar(Callback):
-    """Bar over the base batches of a whole run, on standard error or as a widget of a notebook.
+    """Progress bar over all base batches of a run.
 
     Parameters
     ----------

@@ -36,11 +36,11 @@ def train_in_memory(
     validation: Pairs | None = None,
     *,
     seed: int = 0,
-    num_threads: int | None = None,  # noqa: ARG001
+    num_threads: int | None = None,
     callbacks: Sequence[Callback] = (),
     stopped_by: Callable[[Trainer], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
 ) -> Artifact:
-    """Train a model as ``ipinsights train`` does, without its log and its files.
+    """Train a model as ``ipinsights train`` does, without log and files.
 
     Parameters
     ----------
@@ -70,7 +70,9 @@ def train_in_memory(
         Training was stopped before its first batch.
     """
     with missing_memory_reported(hyperparameters):
-        trainer = _build_trainer(hyperparameters, seed=seed, callbacks=callbacks, num_rows=len(train))
+        trainer = _build_trainer(
+            hyperparameters, seed=seed, callbacks=callbacks, num_rows=len(train), num_threads=num_threads
+        )
         with stopped_by(trainer):
             trainer.fit(train, validation)
         if trainer.state.num_batches == 0:
@@ -81,7 +83,9 @@ def train_in_memory(
 def trained_model(
     trainer: Trainer, train: Pairs, *, seed: int, host: SingleHost | None = None, initial: Artifact | None = None
 ) -> Artifact:
-    """Return the model of a trainer that has trained. Every host calls this.
+    """Return the model of a trainer after training.
+
+    Every host calls this.
 
     Parameters
     ----------
@@ -112,7 +116,7 @@ def trained_model(
 
 @contextlib.contextmanager
 def missing_memory_reported(hyperparameters: Hyperparameters) -> Iterator[None]:
-    """Raise a message with the sizes of the model where memory is missing."""
+    """Report missing memory with the sizes of the model."""
     try:
         yield
     except Exception as error:
@@ -131,7 +135,12 @@ def missing_memory_reported(hyperparameters: Hyperparameters) -> Iterator[None]:
 
 
 def _build_trainer(
-    hyperparameters: Hyperparameters, *, seed: int, callbacks: Sequence[Callback], num_rows: int
+    hyperparameters: Hyperparameters,
+    *,
+    seed: int,
+    callbacks: Sequence[Callback],
+    num_rows: int,
+    num_threads: int | None,  # noqa: ARG001 - build_learner will take it
 ) -> Trainer:
     # Imported here because MXNet takes a second to load.
     from ipinsights.training.learners.devices import choose_gpus, store_type
@@ -148,7 +157,10 @@ def _build_trainer(
 
 
 def _with_own_arrays(model: Artifact, trainer: Trainer) -> Artifact:
-    """Return a model whose arrays outlive the learner. Views of MXNet's memory do not, and are copied."""
+    """Return a model with copies of arrays in MXNet's memory.
+
+    MXNet frees the memory together with the learner.
+    """
     has_mxnet = trainer.learner.symbol() is not None
     params = {name: _as_numpy(array[:], is_view=has_mxnet) for name, array in model.params.items()}
     return Artifact(model.hyperparameters, params, model.known_entities, model.meta, model.symbol)
@@ -162,7 +174,7 @@ def _as_numpy(array: Any, *, is_view: bool) -> NDArray[np.float32]:
 
 
 def _facts(trainer: Trainer, train: Pairs, seed: int, host: SingleHost) -> dict[str, Any]:
-    """Return what the artifact records of the run. Rows, records and batches are this host's."""
+    """Return what the artifact records of the run on this host."""
     return {
         "seed": seed,
         **({"num_hosts": host.size} if host.has_servers else {}),
