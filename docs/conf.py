@@ -17,7 +17,6 @@ version = release = ipinsights.__version__
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
-    "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinx_click",
     "mathml",
@@ -47,16 +46,15 @@ nb_execution_mode = "off"
 # No types are written in docstrings: the signatures have them.
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_default_options = {"members": True, "show-inheritance": True}
-autosummary_ignore_module_all = False
+autodoc_default_options: dict[str, bool] = {}
 napoleon_google_docstring = False
 napoleon_attr_annotations = False
 napoleon_use_rtype = False
 python_use_unqualified_type_names = True
 
-# Every reference must lead somewhere. What is outside of this package has no inventory to look in without a network,
-# and annotations name classes as their module imported them.
+# Every reference to a public name must lead somewhere. What is outside of this package has no inventory to look in
+# without a network, and annotations name classes as their module imported them.
 nitpicky = True
-nitpick_ignore_regex = [(r"py:.*", r"(?!ipinsights\.).*")]
+nitpick_ignore_regex = [(r"py:.*", r"(?!ipinsights\.\w+$).*")]
 # Two modules may have a class of the same name; an annotation then links to the first.
 suppress_warnings = ["ref.python"]

@@ -6,7 +6,14 @@ are attributes of the class: an error that knows its class cannot be reported wr
 
 from __future__ import annotations
 
-__all__ = ["AlgorithmError", "ClientError", "IPInsightsError", "OutputClosedError", "RowsError"]
+__all__ = [
+    "AlgorithmError",
+    "ClientError",
+    "IPInsightsError",
+    "InvalidValueError",
+    "OutputClosedError",
+    "RowsError",
+]
 
 
 class IPInsightsError(Exception):
@@ -18,6 +25,15 @@ class IPInsightsError(Exception):
         What the process ends with when nothing handles the error.
     prefix
         First word of the line written to the log and to the failure file.
+
+    Examples
+    --------
+    >>> import ipinsights
+    >>> try:
+    ...     ipinsights.IPInsights.load("missing")
+    ... except ipinsights.IPInsightsError as error:
+    ...     print(error.exit_code, error.prefix)
+    2 ClientError
     """
 
     exit_code = 1
@@ -30,18 +46,52 @@ class IPInsightsError(Exception):
 
 
 class AlgorithmError(IPInsightsError):
-    """Our fault, or the machine's: exit code 1."""
+    """Our fault, or the machine's: exit code 1.
+
+    Examples
+    --------
+    >>> AlgorithmError("A process was killed.").report
+    'AlgorithmError: A process was killed.'
+    """
 
 
 class ClientError(IPInsightsError):
-    """The user's fault, and theirs to mend (hyperparameters, data, paths): exit code 2."""
+    """The caller's fault, and theirs to correct (hyperparameters, data, paths): exit code 2.
+
+    Examples
+    --------
+    >>> import ipinsights
+    >>> ipinsights.IPInsights.load("missing")
+    Traceback (most recent call last):
+    ipinsights.errors.ClientError: There is no model at missing: give a model directory, a model_algo-1 file ...
+    """
 
     exit_code = 2
     prefix = "ClientError"
 
 
-class RowsError(ClientError):
-    """Rows of a file are not what they must be; they might be cleaned."""
+class InvalidValueError(ClientError, ValueError):
+    """A parameter or an argument has an invalid value. Python code may catch it as a ``ValueError``.
+
+    Examples
+    --------
+    >>> import ipinsights
+    >>> ipinsights.IPInsights(vector_dim=2).fit([("alice", "192.0.2.1")])
+    Traceback (most recent call last):
+    ipinsights.errors.InvalidValueError: Hyperparameter 'vector_dim' must be an integer from 4 to 4096; it is 2.
+    """
+
+
+class RowsError(InvalidValueError):
+    """Rows of data are invalid. Other rows of the same data may be valid.
+
+    Examples
+    --------
+    >>> import ipinsights
+    >>> ipinsights.IPInsights().fit([("alice", "192.0.2.1"), ("", "192.0.2.1")])
+    Traceback (most recent call last):
+    ipinsights.errors.RowsError: row 1 of X: the entity is empty.
+    """
 
 
 class OutputClosedError(IPInsightsError):

@@ -20,6 +20,7 @@ from ipinsights.cli import (
     training_commands,
     tuning_commands,
 )
+from ipinsights.cli.option_names import with_option_names
 from ipinsights.cli.output import echo_error
 from ipinsights.data.files import drop_unwritten, flush_output
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError, OutputClosedError, RowsError
@@ -85,7 +86,7 @@ def _exit_code() -> int | str:
 
 def _report(error: IPInsightsError) -> int:
     if not isinstance(error, OutputClosedError):
-        echo_error(error.report)
+        echo_error(with_option_names(error.report))
     if isinstance(error, RowsError):
         echo_error(_CLEANING)
     return error.exit_code

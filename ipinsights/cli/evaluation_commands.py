@@ -64,14 +64,10 @@ def evaluate(**options: Any) -> None:
 @click.option("-o", "--output", type=FILE, help="Where it is stored; MODEL_DIR/threshold.json when not given.")
 def threshold(model_dir: Path, calibration: Path, fpr: float, allow: tuple[str, ...], output: Path | None) -> None:
     """Choose the score below which an event is suspicious, with a guarantee, and store it."""
-    from ipinsights.data.pairs import read_pairs
-    from ipinsights.inference.predictor import Predictor
     from ipinsights.inference.threshold import Threshold, default_path
 
     path = output or default_path(model_dir)
-    chosen = Threshold.calibrate(
-        Predictor.load(model_dir), read_pairs(calibration, progress=True), fpr=fpr, allow=allow
-    )
+    chosen = Threshold.calibrate(model_dir, calibration, fpr=fpr, allow=allow, progress=True)
     chosen.save(path)
     echo(f"{chosen.describe()}\nStored in {path}.")
 
@@ -92,13 +88,11 @@ def explain(
     as_json: bool,  # noqa: FBT001
 ) -> None:
     """Explain why an event is odd: usual networks, the nearest of them, and who else is there."""
-    from ipinsights.data.pairs import read_pairs
     from ipinsights.inference import explain as explanation
-    from ipinsights.inference.predictor import Predictor
     from ipinsights.inference.threshold import find_threshold
 
-    threshold, pairs = find_threshold(model_dir, threshold_file), read_pairs(train, progress=True)
-    found = explanation.explain(Predictor.load(model_dir), pairs, entity, ip, threshold=threshold)
+    threshold = find_threshold(model_dir, threshold_file)
+    found = explanation.explain(model_dir, train, entity, ip, threshold=threshold, progress=True)
     echo(json.dumps(found.to_json(), indent=2) if as_json else found.text())
 
 

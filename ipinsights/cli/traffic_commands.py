@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ipinsights.cli.option_names import with_option_names
 from ipinsights.cli.options import FILE, FOLDER, INPUT, PATH, SEED
 from ipinsights.cli.output import echo_error
 
@@ -105,9 +106,9 @@ def extract(
     try:
         summary = extract(sources, output, log_format=log_format, columns=columns, filters=filters)
     except NothingUsableError as error:
-        echo_error(str(error.summary))
+        echo_error(with_option_names(str(error.summary)))
         raise
-    echo_error(str(summary))
+    echo_error(with_option_names(str(summary)))
 
 
 @click.command()

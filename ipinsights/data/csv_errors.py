@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["LONGEST_FIELD", "MAX_COLUMNS", "TAIL", "Source", "fault_report"]
+__all__ = ["LONGEST_FIELD", "MAX_COLUMNS", "TAIL", "Source", "fault_report", "rows_message", "why_invalid"]
 
 LONGEST_FIELD = 131_072
 """Characters that a field may have, as in Python's csv module: more than that is a quote that nothing closes."""
@@ -116,10 +116,25 @@ def fault_report(sources: Sequence[Source], *, num_columns: int | None, count_al
     """
     faults = itertools.chain.from_iterable(_faults(source, num_columns) for source in sources)
     shown = [f"{place}: {reason}." for place, reason in itertools.islice(faults, _NUM_SHOWN)]
+    num_more = sum(1 for _ in (faults if count_all else itertools.islice(faults, 1)))
+    return rows_message(shown, num_more, is_counted=count_all)
+
+
+def rows_message(shown: Sequence[str], num_more: int, *, is_counted: bool = True) -> str | None:
+    """Return one message about invalid rows, None if there are none.
+
+    Parameters
+    ----------
+    shown
+        A sentence on each of the first rows, at most five.
+    num_more
+        Number of further rows.
+    is_counted
+        Whether ``num_more`` counts all of them.
+    """
     if len(shown) <= 1:
         return shown[0] if shown else None
-    num_more = sum(1 for _ in (faults if count_all else itertools.islice(faults, 1)))
-    number = f"{len(shown) + num_more}" if count_all or not num_more else f"More than {_NUM_SHOWN}"
+    number = f"{len(shown) + num_more}" if is_counted or not num_more else f"More than {_NUM_SHOWN}"
     head = f"{number} rows cannot be used" + (f"; the first {_NUM_SHOWN}:" if num_more else ":")
     return "\n  - ".join([head, *shown])
 
@@ -147,7 +162,7 @@ def _faults(source: Source, num_columns: int | None) -> Iterator[tuple[str, str]
         num_rows = 0
         for line, row in _rows(text, lines):
             num_rows += 1
-            reason = row if isinstance(row, str) else _reason(row, num_columns)
+            reason = row if isinstance(row, str) else why_invalid(row, num_columns)
             if reason is not None:
                 yield f"{source.name}:{source.first_line - 1 + line}", reason + _header_advice(row, num_rows)
             if num_columns is None and reason is None:
@@ -179,7 +194,8 @@ def _rows(text: IO[str], lines: WholeLines) -> Iterator[tuple[int, list[str] | s
             yield line, "the closing quote of a field is missing" if row[-1].endswith(TAIL) else row
 
 
-def _reason(row: list[str], num_columns: int | None) -> str | None:
+def why_invalid(row: list[str], num_columns: int | None) -> str | None:
+    """Return why the fields of a row are invalid, as the end of a sentence. None if they are valid."""
     if num_columns not in (None, len(row)) or not 2 <= len(row) <= MAX_COLUMNS:  # noqa: PLR2004
         return _wrong_columns(row, num_columns)
     if not row[0]:

@@ -54,14 +54,14 @@ class Filters:
             pc.match_substring_regex(pa.array([""]), path or "")
         except pa.ArrowInvalid as error:
             reason = str(error).partition(": ")[2]
-            raise ClientError(f"--path must be a regular expression (RE2). Got {path!r}: {reason}.") from None
+            raise ClientError(f"`path` must be a regular expression (RE2). Got {path!r}: {reason}.") from None
         for text in where:
             if "=" not in text.lstrip("="):
-                raise ClientError(f"--where must be FIELD=VALUE. Got {text!r}.")
+                raise ClientError(f"`where` must be FIELD=VALUE. Got {text!r}.")
         statuses = tuple(code.strip() for code in status.split(",") if code.strip())
         for code in statuses:
             if not re.fullmatch("[1-5][0-9]{2}", code):
-                raise ClientError(f"--status must be codes such as 200,302. Got {code!r}.")
+                raise ClientError(f"`status` must be codes such as 200,302. Got {code!r}.")
         pairs = (text.partition("=") for text in where)
         return cls(path, statuses, tuple((name, value) for name, _, value in pairs))
 
@@ -75,16 +75,16 @@ class Filters:
         """
         passing = np.ones(len(records), dtype=bool)
         if self.path is not None:
-            passing &= mask(pc.match_substring_regex(_field(records, "path", "--path"), self.path))
+            passing &= mask(pc.match_substring_regex(_field(records, "path", "path"), self.path))
         if self.statuses:
-            passing &= mask(pc.is_in(_field(records, "status", "--status"), pa.array(self.statuses)))
+            passing &= mask(pc.is_in(_field(records, "status", "status"), pa.array(self.statuses)))
         for name, value in self.where:
-            passing &= mask(pc.equal(_field(records, name, "--where"), value))
+            passing &= mask(pc.equal(_field(records, name, "where"), value))
         return passing
 
 
 def _field(records: LogRecords, name: str, option: str) -> pa.StringArray:
     values = records.field(name)
     if values is None:
-        raise ClientError(f"{option} cannot be used here: a record has no field {name!r}. {records.known_fields}")
+        raise ClientError(f"`{option}` cannot be used here: a record has no field {name!r}. {records.known_fields}")
     return values.fill_null("")

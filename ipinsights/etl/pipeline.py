@@ -91,10 +91,10 @@ def extract(
 
 
 def _refuse_names_if_fixed(columns: Columns, log_format: str) -> None:
-    named = {"--entity": columns.entity, "--ip": columns.ip, "--timestamp": columns.timestamp}
+    named = {"entity": columns.entity, "ip": columns.ip, "timestamp": columns.timestamp}
     given = [option for option, name in named.items() if name is not None]
     if given and log_format in _FIXED:
-        raise ClientError(f"{given[0]} cannot be used with {log_format}: its lines have fixed places for it.")
+        raise ClientError(f"`{given[0]}` cannot be used with {log_format}: its lines have fixed places for it.")
 
 
 def _records(file: Path, log_format: str, columns: Columns) -> Iterator[LogRecords]:

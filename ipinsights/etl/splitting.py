@@ -128,14 +128,14 @@ def parts_by_time(events: TimedRows, *, test_from: str, calibration_from: str | 
     ClientError
         A time cannot be read, they are in the wrong order, or a part is empty.
     """
-    test = _time("--at", test_from)
+    test = _time("test_from", test_from)
     names, starts = ["train", "test"], [test]
     if calibration_from is not None:
-        calibration = _time("--calibration-at", calibration_from)
+        calibration = _time("calibration_from", calibration_from)
         if calibration >= test:
             raise ClientError(
-                f"--calibration-at must be before --at, for what is tested comes last. Got {calibration_from} and "
-                f"{test_from}."
+                f"`calibration_from` must be before `test_from`, for what is tested comes last. Got "
+                f"{calibration_from} and {test_from}."
             )
         names, starts = ["train", "calibration", "test"], [calibration, test]
     return _parts(events, names, np.searchsorted(events.times, starts).tolist())
@@ -145,7 +145,7 @@ def _time(option: str, text: str) -> int:
     times, timed = parse_times(pa.array([text]))
     if not timed[0]:
         raise ClientError(
-            f"{option} must be a date or a time such as 2018-11-11 or 2018-11-11T12:00:00Z. Got {text!r}."
+            f"`{option}` must be a date or a time such as 2018-11-11 or 2018-11-11T12:00:00Z. Got {text!r}."
         )
     return int(times[0])
 
@@ -162,7 +162,7 @@ def parts_by_fraction(events: TimedRows, fractions: Sequence[float]) -> list[Par
     usable = train > 0 and calibration >= 0 and test > 0
     if not usable or not math.isclose(train + calibration + test, 1, abs_tol=1e-6):
         raise ClientError(
-            "--fraction must be the shares of train, calibration and test, which add up to 1; only that of "
+            "`fractions` must be the shares of train, calibration and test, which add up to 1; only that of "
             f"calibration may be 0. Got {' '.join(format(share, 'g') for share in fractions)}."
         )
     ends = [round(len(events) * train), round(len(events) * (train + calibration))]

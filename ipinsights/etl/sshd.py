@@ -107,7 +107,7 @@ class _Clock:
             clocks, year=year, after=self._month, zone=self._zone
         )
         if self._is_guess and (_is_leap_day(clocks) & ~timed).any():
-            raise ClientError("The log has a 29th of February that its year has not. Name the year with --year.")
+            raise ClientError("The log has a 29th of February that its year has not. Name the year with `year`.")
         micros = pc.utf8_rpad(fractions, 6, padding="0").cast(pa.int64()).to_numpy()
         return np.where(timed, times + micros, 0), timed
 

@@ -146,7 +146,7 @@ class Summary:
             entities = _number(self.num_escaped, "entity", "entities")
             warnings.append(
                 f"Warning: {entities} with bytes that are not UTF-8, written as escapes. Name the encoding with "
-                "--encoding, for example cp1252."
+                "`encoding`, for example cp1252."
             )
         return warnings
 
@@ -160,7 +160,7 @@ class Summary:
 _WHY = {
     Reason.MALFORMED: "most records are not of this format",
     Reason.OTHER: "the records are about something else",
-    Reason.FILTERED: "no record passes --path, --status and --where",
+    Reason.FILTERED: "no record passes `path`, `status` and `where`",
     Reason.NO_USER: "most records name no entity",
     Reason.IPV6: "the addresses are IPv6, which the model does not know",
     Reason.NO_ADDRESS: "most records have no address",
@@ -170,27 +170,27 @@ _WHY = {
     Reason.BAD_ADDRESS: "most records have no address",
     Reason.NO_TIME: "most records have no time that can be read",
 }
-_OTHER_IP = "Name the field of the address with --ip"
+_OTHER_IP = "Name the field of the address with `ip`"
 _CURES = {
-    Reason.MALFORMED: "See --format for the formats",
-    Reason.OTHER: "See --format for the formats",
+    Reason.MALFORMED: "See `log_format` for the formats",
+    Reason.OTHER: "See `log_format` for the formats",
     Reason.FILTERED: "Choose other values",
-    Reason.NO_USER: "Name the field of the entity with --entity",
+    Reason.NO_USER: "Name the field of the entity with `entity`",
     Reason.IPV6: _OTHER_IP,
     **dict.fromkeys(_ADDRESS_REASONS, _OTHER_IP),
-    Reason.NO_TIME: "Name the field of the time with --timestamp, or leave times out with --no-timestamps",
+    Reason.NO_TIME: "Name the field of the time with `timestamp`, or leave times out with `no_timestamps`",
 }
 # For formats with fixed places, in which no field can be named.
 _FIXED_CURES = {
-    Reason.MALFORMED: "See --format for the formats.",
-    Reason.OTHER: "See --format for the formats.",
+    Reason.MALFORMED: "See `log_format` for the formats.",
+    Reason.OTHER: "See `log_format` for the formats.",
     Reason.FILTERED: "Choose other values.",
-    Reason.NO_TIME: "Leave times out with --no-timestamps.",
+    Reason.NO_TIME: "Leave times out with `no_timestamps`.",
 }
-_FORMAT_CURE = "See --format for the others."
+_FORMAT_CURE = "See `log_format` for the others."
 _FORMAT_CURES = {
     "vpcflow": "A flow log with other fields than the default ones needs its header, with their names, in front.",
-    "csv": "Each row must have as many fields as the first. See --format for other formats.",
+    "csv": "Each row must have as many fields as the first. See `log_format` for other formats.",
 }
 
 

@@ -82,7 +82,7 @@ def _csv_records(rows: _Rows, columns: Columns) -> Iterator[LogRecords]:
         names = columns.entity or "1", columns.ip or "2", columns.timestamp or "3"
         columns = replace(columns, entity=names[0], ip=names[1], timestamp=names[2])
     time, iterator = TimeColumn(columns.zone), itertools.chain(before, unread, rows)
-    cure = "" if unread else " or use --no-header if the first row is not a header"
+    cure = "" if unread else " or use `no_header` if the first row is not a header"
     while batch := rows.batch(iterator):
         shown = functools.partial(_shown_row, batch, rows)
         yield _records(_column_reader(batch, header), columns, _csv_reasons(batch), header, time, shown, cure=cure)
@@ -304,10 +304,10 @@ def _records(
     def needed(option: str, name: str) -> pa.Array:
         values = column(name)
         if values is None:
-            otherwise = ", or leave times out with --no-timestamps" if option == "timestamp" else ""
+            otherwise = ", or leave times out with `no_timestamps`" if option == "timestamp" else ""
             header = f",{cure}" if cure else ""
             raise ClientError(
-                f"There is no column {name!r}: name one with --{option}{otherwise}{header}. {known_fields}"
+                f"There is no column {name!r}: name one with `{option}`{otherwise}{header}. {known_fields}"
             )
         return values
 

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ipinsights.data.frames import read_rows
 from ipinsights.errors import ClientError
 from ipinsights.evaluation.attackers import Pairing, draw_attacks
 from ipinsights.evaluation.baselines import BASELINES, CONTROL, Evidence, baseline_scores
 from ipinsights.evaluation.detection import TPR_FPRS, EntityBootstrap, RocCurve, interval
+from ipinsights.evaluation.labelled_events import as_test_set
 from ipinsights.evaluation.prefix_counts import PrefixCounts
 from ipinsights.evaluation.results import AWS_RECIPE, GIVEN_ATTACKS, HEADLINE_METRIC, MODEL, Evaluation
+from ipinsights.inference.predictor import as_predictor
 from ipinsights.model.sampling import random_ips
 
 if TYPE_CHECKING:
@@ -42,37 +45,57 @@ _PLOTTED_SHARES = np.linspace(0.0005, 0.9995, 1000)
 
 
 def evaluate(
-    predictor: Predictor,
-    train: Pairs,
-    test: TestSet,
+    model: Any,
+    train: Any,
+    test: Any,
     *,
-    calibration: Pairs | None = None,
+    calibration: Any = None,
     ranges: Ranges | None = None,
     seed: int = 0,
+    progress: bool = False,
 ) -> Evaluation:
-    """Judge a model by the protocol.
+    """Measure how well a model detects attackers, next to baselines that count.
 
     Parameters
     ----------
-    predictor
-        The model.
+    model
+        A fitted :class:`~ipinsights.IPInsights`, or the path of a model.
     train
-        What it was trained on.
+        Training data of the model: a DataFrame, an array, a list of pairs or a path.
     test
-        Later events.
+        Later events. A column ``label``, or a third one, may be 1 for a known attack and 0 for an ordinary event.
     calibration
-        Ordinary events between the two, for thresholds whose alerts are then counted in the test.
+        Ordinary events between the two, for thresholds whose alerts are then counted in the test. None for no alerts.
     ranges
-        Announced ranges, for the attacker who comes from them.
+        Announced ranges for the attacker who comes from them. None for no such attacker.
     seed
-        Of every random draw.
+        Seed of every random draw.
+    progress
+        Show a bar on a terminal while files are read.
+
+    Returns
+    -------
+    Evaluation
+        Tables of metrics with 95 % intervals, by attacker and slice of the events.
 
     Raises
     ------
     ClientError
         There are too few events of entities that training saw.
+
+    Examples
+    --------
+    >>> import ipinsights
+    >>> train = [(f"user_{n % 9}", f"10.{n % 9}.{n % 7}.{n}") for n in range(200)]
+    >>> model = ipinsights.IPInsights(epochs=5, progress=False).fit(train)
+    >>> evaluation = ipinsights.evaluate(model, train, train)
+    >>> evaluation.slices["all"]
+    200
     """
-    return _Protocol(predictor, PrefixCounts(train), seed).run(test, calibration, ranges)
+    predictor, train = as_predictor(model), read_rows(train, name="train", progress=progress).pairs
+    events = as_test_set(test)
+    ordinary = None if calibration is None else read_rows(calibration, name="calibration", progress=progress).pairs
+    return _Protocol(predictor, PrefixCounts(train), seed).run(events, ordinary, ranges)
 
 
 class _Protocol:

@@ -60,6 +60,14 @@ class Evaluation:
         Of the slice of all, for plots: ``fpr`` and ``tpr`` by attacker and scorer.
     densities
         Share of events by score of the model, for plots: by attacker, and ``ordinary``.
+
+    Examples
+    --------
+    >>> import ipinsights
+    >>> logins = [(f"user_{n % 9}", f"10.{n % 9}.{n % 7}.{n}") for n in range(200)]
+    >>> model = ipinsights.IPInsights(epochs=1, progress=False).fit(logins)
+    >>> ipinsights.evaluate(model, logins, logins).detection.columns.tolist()
+    ['attacker', 'slice', 'scorer', 'metric', 'value', 'low', 'high']
     """
 
     facts: dict[str, Any]

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipinsights.data.entity_hash import entity_rows, hash_entities
+from ipinsights.data.frames import read_rows
 from ipinsights.data.ip_networks import network_text, special_purpose
 from ipinsights.data.ipv4 import BLANKS, explain_ip
 from ipinsights.data.pairs import Pairs
-from ipinsights.errors import ClientError
+from ipinsights.errors import InvalidValueError
 from ipinsights.inference.conformal import odds_text
+from ipinsights.inference.predictor import as_predictor
+from ipinsights.reporting.plain_text import preformatted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +90,14 @@ class Explanation:
         Others on the address's /24 and /16.
     flags
         What else to keep in mind, in sentences.
+
+    Examples
+    --------
+    >>> import ipinsights
+    >>> logins = [("alice", "203.0.113.7"), ("alice", "203.0.113.9"), ("bob", "198.51.100.4")]
+    >>> model = ipinsights.IPInsights(vector_dim=8, epochs=1, progress=False).fit(logins)
+    >>> model.explain("alice", "198.51.100.4").crowd[0]
+    Crowd(network='198.51.100.0/24', num_entities=1, num_events=1)
     """
 
     entity: str
@@ -110,6 +121,9 @@ class Explanation:
         """Give it for a terminal."""
         head = f"{self.entity} from {self.ip}: score {self.score:.2f} (higher is more normal)"
         return "\n".join([head, *self._judgement(), "", *self._past(), "", *self._surroundings(), *self._notes()])
+
+    def _repr_html_(self) -> str:
+        return preformatted(self.text())
 
     def _judgement(self) -> Iterator[str]:
         if self.p_value is not None:
@@ -145,29 +159,47 @@ class Explanation:
 
 
 def explain(
-    predictor: Predictor, train: Pairs, entity: str, ip: str, *, threshold: Threshold | None = None
+    model: Any, train: Any, entity: str, ip: str, *, threshold: Threshold | None = None, progress: bool = False
 ) -> Explanation:
-    """Explain how the model scores an event.
+    """Explain how a model scores an event.
 
     Parameters
     ----------
-    predictor
-        The model.
+    model
+        A fitted :class:`~ipinsights.IPInsights`, or the path of a model.
     train
-        What it was trained on.
+        Training data of the model: a DataFrame, an array, a list of pairs or a path.
     entity, ip
         The event.
     threshold
-        To judge it by.
+        Threshold to judge the event by. None for no judgement.
+    progress
+        Show a bar on a terminal while files are read.
+
+    Returns
+    -------
+    Explanation
+        The usual networks of the entity, the nearest of them, and the others on the network of the address.
 
     Raises
     ------
     ClientError
-        The address is none, or the threshold was made for another model.
+        The address is invalid, or the threshold was made for another model.
+
+    Examples
+    --------
+    >>> import ipinsights
+    >>> train = [("alice", "203.0.113.7"), ("alice", "203.0.113.9"), ("bob", "198.51.100.4")]
+    >>> model = ipinsights.IPInsights(vector_dim=4, epochs=1, progress=False).fit(train)
+    >>> explanation = ipinsights.explain(model, train, "alice", "203.0.113.200")
+    >>> explanation.num_events, explanation.nearest.network
+    (2, '203.0.113.0/24')
     """
+    train = read_rows(train, name="train", progress=progress).pairs
+    predictor = as_predictor(model)
     reason = explain_ip(ip)
     if reason is not None:
-        raise ClientError(f"'{ip}' is no IPv4 address: {reason}.")
+        raise InvalidValueError(f"'{ip}' is no IPv4 address: {reason}.")
     event = Pairs(hash_entities([entity]), np.array([int(ipaddress.IPv4Address(ip.strip(BLANKS)))], dtype=np.uint32))
     own = train.ips[train.entities == event.entities[0]]
     networks = _networks(predictor, event, own)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ipinsights.model.artifact import Artifact
 
-__all__ = ["Predictor"]
+__all__ = ["Predictor", "as_predictor"]
 
 # Pairs scored at a time: their embeddings stay in the processor's cache.
 _BATCH = 1024
@@ -147,6 +147,26 @@ class Predictor:
         tables = np.maximum(tables, 0) @ self._params["ip_layer0_weight"].T
         tables[0] += self._params["ip_layer0_bias"]
         return tables
+
+
+def as_predictor(model: Any) -> Predictor:
+    """Return the predictor of a model.
+
+    Parameters
+    ----------
+    model
+        A predictor, an estimator with a ``predictor_``, or the path of a model.
+
+    Raises
+    ------
+    ClientError
+        There is no model at the path.
+    """
+    if isinstance(model, (str, Path)):
+        return Predictor.load(model)
+    if not hasattr(type(model), "predictor_"):
+        return model  # type: ignore[no-any-return]
+    return model.predictor_  # type: ignore[no-any-return]
 
 
 def _take_rows(

@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ipinsights.data.files import open_output
+from ipinsights.data.frames import read_rows
 from ipinsights.data.ip_networks import Networks
-from ipinsights.errors import ClientError
+from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.inference.conformal import kept_steps, promised_rank, rate_interval
+from ipinsights.inference.predictor import as_predictor
+from ipinsights.reporting.plain_text import preformatted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from ipinsights.data.pairs import Pairs
     from ipinsights.inference.predictor import Predictor
 
 __all__ = [
@@ -69,6 +71,15 @@ class Threshold:
         Some of the calibration scores, ascending, and how many calibration scores are less than each; both (m,).
     probe
         The model's scores of some fixed pairs, shape (8,).
+
+    Examples
+    --------
+    >>> import ipinsights
+    >>> logins = [("alice", f"192.0.2.{n}") for n in range(100)]
+    >>> model = ipinsights.IPInsights(vector_dim=8, epochs=1, progress=False).fit(logins)
+    >>> threshold = ipinsights.Threshold.calibrate(model, logins, fpr=0.05)
+    >>> threshold.num_rows, threshold.fpr
+    (100, 0.05)
     """
 
     fpr: float
@@ -77,33 +88,40 @@ class Threshold:
     num_rows: int
     num_unknown: int
     num_allowed: int
-    allow: Networks
-    scores: NDArray[np.float32]
-    num_below: NDArray[np.int64]
-    probe: NDArray[np.float32]
+    allow: Networks = field(repr=False)
+    scores: NDArray[np.float32] = field(repr=False)
+    num_below: NDArray[np.int64] = field(repr=False)
+    probe: NDArray[np.float32] = field(repr=False)
 
     @classmethod
-    def calibrate(cls, predictor: Predictor, pairs: Pairs, *, fpr: float, allow: Sequence[str] = ()) -> Threshold:
+    def calibrate(
+        cls, model: Any, calibration: Any, *, fpr: float, allow: Sequence[str] = (), progress: bool = False
+    ) -> Threshold:
         """Choose the threshold that flags at most a share ``fpr`` of ordinary events.
 
         Parameters
         ----------
-        predictor
-            The model.
-        pairs
-            Ordinary events, later than those it was trained on and earlier than those to be judged.
+        model
+            A fitted :class:`~ipinsights.IPInsights`, or the path of a model.
+        calibration
+            Ordinary events, later than those of training and earlier than those to be judged: a DataFrame, an array,
+            a list of pairs or a path.
         fpr
-            False positive rate to be kept, in (0, 1).
+            False positive rate, in (0, 1).
         allow
-            Networks that shall never be suspicious; events from them are set aside.
+            Networks that are never suspicious, such as ``10.0.0.0/8``. Events from them are set aside.
+        progress
+            Show a bar on a terminal while files are read.
 
         Raises
         ------
         ClientError
-            The rate is not in (0, 1), a network is none, or there are too few events.
+            The rate is not in (0, 1), a network is invalid, or there are too few events.
         """
+        predictor = as_predictor(model)
+        pairs = read_rows(calibration, name="calibration", progress=progress).pairs
         if not 0 < fpr < 1:
-            raise ClientError(f"The false positive rate must be more than 0 and less than 1. Got {fpr:g}.")
+            raise InvalidValueError(f"The false positive rate must be more than 0 and less than 1. Got {fpr:g}.")
         networks = Networks(allow)
         allowed = networks.contain(pairs.ips)
         known = predictor.entity_known(pairs.entities) & ~allowed
@@ -124,7 +142,7 @@ class Threshold:
         )
 
     @classmethod
-    def load(cls, path: Path) -> Threshold:
+    def load(cls, path: str | Path) -> Threshold:
         """Read a threshold from its file.
 
         Raises
@@ -133,34 +151,38 @@ class Threshold:
             There is no file, or it is no threshold.
         """
         try:
-            content = json.loads(path.read_bytes())
+            content = json.loads(Path(path).read_bytes())
             return cls._from_json(content)
         except OSError as error:
             raise ClientError(f"The threshold cannot be read from {path}: {error.strerror}.") from None
         except (ValueError, TypeError, KeyError, AttributeError):
-            raise ClientError(f"{path} is no threshold: make one with `ipinsights threshold`.") from None
+            raise ClientError(f"{path} is no threshold: make one with `Threshold.calibrate`.") from None
 
-    def save(self, path: Path) -> None:
-        """Write it to a file, beside first and then in its place.
+    def save(self, path: str | Path) -> None:
+        """Write the threshold to a file, which is replaced when it is complete.
 
         Raises
         ------
         ClientError
             The file cannot be written.
         """
-        with open_output(path) as stream:
+        with open_output(Path(path)) as stream:
             stream.write((json.dumps(self._to_json(), indent=1) + "\n").encode())
 
+    def fits(self, predictor: Predictor) -> bool:
+        """Return whether the threshold was made for a model."""
+        return bool(np.allclose(_probe(predictor), self.probe, rtol=1e-3, atol=1e-4))
+
     def check(self, predictor: Predictor) -> None:
-        """Refuse a model that the threshold was not made for.
+        """Raise an error if the threshold was not made for a model.
 
         Raises
         ------
         ClientError
-            It was made for another.
+            The threshold was made for another model.
         """
-        if not np.allclose(_probe(predictor), self.probe, rtol=1e-3, atol=1e-4):
-            raise ClientError("The threshold was made for another model: make a new one with `ipinsights threshold`.")
+        if not self.fits(predictor):
+            raise ClientError("The threshold was made for another model: make a new one with `Threshold.calibrate`.")
 
     def p_values(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
         """Give the share of ordinary events that look at least as odd as each score (n,); shape (n,), in (0, 1].
@@ -209,6 +231,9 @@ class Threshold:
             verdicts[~entity_known] = UNKNOWN_ENTITY
         verdicts[self.allow.contain(ips)] = ALLOWED
         return verdicts
+
+    def _repr_html_(self) -> str:
+        return preformatted(self.describe())
 
     def describe(self) -> str:
         """Say for a terminal what the threshold is, what it promises and what the promise rests on."""
@@ -274,7 +299,7 @@ def default_path(model: Path) -> Path:
         The model is a file and no directory.
     """
     if not model.is_dir():
-        raise ClientError(f"{model} is no directory to store the threshold in: say where with --output.")
+        raise ClientError(f"{model} is no directory to store the threshold in: say where with `output`.")
     return model / THRESHOLD_FILE
 
 

@@ -35,12 +35,23 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["FORMAT_VERSION", "MODEL_FILE", "Artifact", "load", "parameter_shapes", "prepare", "save"]
+__all__ = [
+    "FORMAT_VERSION",
+    "MODEL_FILE",
+    "Artifact",
+    "load",
+    "meta_data",
+    "parameter_shapes",
+    "prepare",
+    "save",
+    "write",
+]
 
 MODEL_FILE = "model_algo-1"
 FORMAT_VERSION = 1
 
 _TAR_FILE = "model.tar.gz"
+_SYMBOL_FILE = "symbol.json"
 
 _MAX_META_BYTES = 2**20
 
@@ -59,12 +70,15 @@ class Artifact:
         Hashes of the entities that training saw, in one byte for each row of the entity table.
     meta
         The whole of ``meta.json``.
+    symbol
+        The network as MXNet symbol JSON. None if it was trained without MXNet.
     """
 
     hyperparameters: Hyperparameters
     params: Mapping[str, NDArray[np.float32]]
     known_entities: BloomFilter
     meta: Mapping[str, Any]
+    symbol: str | None = None
 
     def summary(self) -> dict[str, Any]:
         """Give all there is to tell of the model, as JSON can hold it: meta data, shapes, the number of entities."""
@@ -151,15 +165,28 @@ def save(
     ClientError
         The directory cannot be written, or the disk is full.
     """
+    meta = meta_data(hyperparameters, training)
+    return write(directory, Artifact(hyperparameters, params, known_entities, meta, symbol))
+
+
+def write(directory: Path, model: Artifact) -> Path:
+    """Write a model into a directory, which is made if it does not exist, and return the file.
+
+    Raises
+    ------
+    ClientError
+        The directory cannot be written, or the disk is full.
+    """
     members: dict[str, bytes | memoryview] = {
-        **({} if symbol is None else {"symbol.json": symbol.encode()}),
-        "known_entities": known_entities.bits.data,
-        "meta.json": json.dumps(_meta(hyperparameters, training), indent=2, sort_keys=True).encode(),
+        **({} if model.symbol is None else {_SYMBOL_FILE: model.symbol.encode()}),
+        "known_entities": model.known_entities.bits.data,
+        "meta.json": json.dumps(model.meta, indent=2, sort_keys=True).encode(),
     }
     target = directory / MODEL_FILE
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        ndarray_archive.write(target, {name: params[name] for name in parameter_shapes(hyperparameters)}, members)
+        arrays = {name: model.params[name] for name in parameter_shapes(model.hyperparameters)}
+        ndarray_archive.write(target, arrays, members)
     except OSError as error:
         raise ClientError(f"The model cannot be written to {directory}: {error.strerror or error}.") from None
     return target
@@ -206,7 +233,8 @@ def _section(name: str, values: Mapping[str, Any]) -> list[str]:
     return ["", name, *(f"  {key:<{width}}  {value}" for key, value in shown.items())]
 
 
-def _meta(hyperparameters: Hyperparameters, training: Mapping[str, Any]) -> dict[str, Any]:
+def meta_data(hyperparameters: Hyperparameters, training: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of ``meta.json`` for a model with these facts about its training."""
     return {
         "format_version": FORMAT_VERSION,
         "algorithm": "ipinsights",
@@ -238,6 +266,8 @@ def _load_file(path: Path, shown_as: Path) -> Artifact:
                 ndarray_archive.read_member(archive, "known_entities", num_rows), dtype=np.uint8, count=num_rows
             )
             params = ndarray_archive.map_arrays(path, archive)
+            has_symbol = _SYMBOL_FILE in archive.namelist()
+            symbol = ndarray_archive.read_member(archive, _SYMBOL_FILE, _MAX_META_BYTES) if has_symbol else None
     except ndarray_archive.DAMAGE as error:
         if ndarray_archive.is_unreadable(error):
             reason = getattr(error, "strerror", None) or error
@@ -248,7 +278,8 @@ def _load_file(path: Path, shown_as: Path) -> Artifact:
     if found != expected:
         raise ClientError(f"{shown_as} contradicts itself: its hyperparameters ask for {expected}, it holds {found}.")
     _check_encoder(params, shown_as)
-    return Artifact(hyperparameters, params, BloomFilter(known), meta)
+    text = None if symbol is None else symbol.decode(errors="replace")
+    return Artifact(hyperparameters, params, BloomFilter(known), meta, text)
 
 
 def _check_encoder(params: Mapping[str, NDArray[np.float32]], shown_as: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["html_text", "markdown_text", "one_line", "printable"]
+__all__ = ["html_text", "markdown_text", "one_line", "preformatted", "printable"]
 
 # A closing bracket makes a link only in front of one of three characters, so intervals such as [0, 1] stay readable.
 _MARKDOWN = re.compile(r"[\\|`]|\](?=[(\[:])")
@@ -55,3 +55,12 @@ def html_text(value: object) -> str:
     import html  # a table of all entities comes with it, which few commands need
 
     return html.escape(printable(str(value)))
+
+
+def preformatted(text: str) -> str:
+    """Return HTML that shows a text of several lines as a terminal does.
+
+    >>> preformatted("a < b")
+    '<pre>a &lt; b</pre>'
+    """
+    return f"<pre>{html_text(text)}</pre>"

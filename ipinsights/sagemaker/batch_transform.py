@@ -171,8 +171,8 @@ class Transform:
                 yield pool, folder
             except BrokenProcessPool:
                 raise AlgorithmError(
-                    "A process of the transform was killed, perhaps for want of memory: try a lower --concurrency or "
-                    "--max-payload-mb. Files that are finished are kept."
+                    "A process of the transform was killed, perhaps for want of memory: try a lower `concurrency` or "
+                    "`max_payload_mb`. Files that are finished are kept."
                 ) from None
             finally:
                 pool.shutdown(cancel_futures=True)
@@ -256,7 +256,7 @@ def _whole(source: Path, stream: IO[bytes], limit: int) -> bytes:
     if len(body) > limit:
         raise ClientError(
             f"{source} is larger than a payload of {limit // _MEBIBYTE} MB, and JSON cannot be split: make it "
-            "JSON Lines, or raise --max-payload-mb."
+            "JSON Lines, or raise `max_payload_mb`."
         )
     return body
 

@@ -257,7 +257,7 @@ def _check_address(host: str, port: int) -> None:
         # Names that cannot be resolved have negative numbers, and texts of their own.
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise ClientError(
-            f"The server cannot listen at {host}:{port}: {reason}. Stop what does, or choose another with --port."
+            f"The server cannot listen at {host}:{port}: {reason}. Stop what does, or choose another with `port`."
         ) from None
 
 

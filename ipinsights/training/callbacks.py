@@ -32,7 +32,14 @@ _logger = logging.getLogger(__name__)
 
 
 class Callback:
-    """Base class of all callbacks. Every hook is a no-op."""
+    """Base class of all callbacks. Every hook is a no-op.
+
+    Examples
+    --------
+    >>> class Stop(Callback):
+    ...     def on_epoch_end(self, trainer):
+    ...         trainer.state.stop = True
+    """
 
     def on_train_begin(self, trainer: Trainer) -> None:
         """Run before the first epoch."""

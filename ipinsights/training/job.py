@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import platform
-import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-import ipinsights
 from ipinsights.data.pairs import fingerprint, read_pairs
-from ipinsights.errors import ClientError
 from ipinsights.log_format import set_up_logging
 from ipinsights.model import artifact
-from ipinsights.model.bloom import BloomFilter
 from ipinsights.training.callbacks import Checkpointer, Deadline, EarlyStopping, ProgressBar, Speedometer
 from ipinsights.training.checkpoint import CheckpointDirectory
 from ipinsights.training.collectives import SingleHost
+from ipinsights.training.in_memory import missing_memory_reported, trained_model
 from ipinsights.training.job_log import JobLog
 from ipinsights.training.limits import Limits
 from ipinsights.training.memory_check import check_memory, is_large
@@ -30,7 +24,7 @@ from ipinsights.training.signals import StopSignal
 from ipinsights.training.warm_start import load_initial_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from ipinsights.config.hyperparameters import Hyperparameters
@@ -122,7 +116,7 @@ def run(job: Job, *, quiet: bool = False, host: SingleHost | None = None) -> Pat
         Data or paths are at fault, or training diverged.
     """
     set_up_logging("error" if quiet else job.hyperparameters.log_level)
-    with StopSignal() as stop, _missing_memory_reported(job.hyperparameters):
+    with StopSignal() as stop, missing_memory_reported(job.hyperparameters):
         return _run(job, host or SingleHost(), stop)
 
 
@@ -166,26 +160,6 @@ def _read(job: Job, host: SingleHost) -> _Inputs:
     train = host.share(read_pairs(job.train, progress=True), is_sharded=job.is_sharded)
     validation = read_pairs(job.validation, progress=True) if job.validation and host.is_first else None
     return _Inputs(train, validation, initial)
-
-
-@contextlib.contextmanager
-def _missing_memory_reported(hyperparameters: Hyperparameters) -> Iterator[None]:
-    """Raise a message with the sizes of the model where memory is missing."""
-    try:
-        yield
-    except Exception as error:
-        if not isinstance(error, MemoryError) and "Failed to allocate" not in str(error):
-            raise
-        if "mxnet" in sys.modules:
-            from ipinsights.model._mxnet import mx
-
-            with contextlib.suppress(Exception):
-                mx.nd.waitall()  # otherwise MXNet reports the error once more when Python ends
-        rows, dim = hyperparameters.num_entity_vectors, hyperparameters.vector_dim
-        raise ClientError(
-            f"There is not enough memory to train this model: {rows} x {dim} entity vectors and Adam's two moments of "
-            f"each take {12e-9 * rows * dim:.1f} GB. Lower num_entity_vectors or vector_dim, or use a larger machine."
-        ) from None
 
 
 def _build_trainer(
@@ -267,43 +241,12 @@ def _save(job: Job, trainer: Trainer, inputs: _Inputs, log: JobLog, host: Single
         _logger.warning("The job was stopped before its first batch: there is no model to save.")
         return None
     start = time.perf_counter()
-    # A job that was stopped in its first epoch has not seen the last rows.
-    num_rows_seen = trainer.state.num_records // trainer.hyperparameters.records_per_row
-    known = BloomFilter.of(inputs.train.entities[:num_rows_seen], trainer.hyperparameters.num_entity_vectors)
-    if inputs.initial:
-        known |= inputs.initial.known_entities
-    known = BloomFilter(trainer.group.any_of(known.bits))
+    model = trained_model(trainer, inputs.train, seed=job.seed, host=host, initial=inputs.initial)
     if not host.is_first:
         log.training_ended()
         return None
     if is_large(trainer.hyperparameters):
         _logger.info("Saving the model to %s.", job.model_dir)
-    path = artifact.save(
-        job.model_dir,
-        params=trainer.learner.parameters(),
-        symbol=trainer.learner.symbol(),
-        known_entities=known,
-        hyperparameters=trainer.hyperparameters,
-        training=_facts(job, trainer, inputs.train, host),
-    )
+    path = artifact.write(job.model_dir, model)
     log.model_saved(path, time.perf_counter() - start)
     return path
-
-
-def _facts(job: Job, trainer: Trainer, train: Pairs, host: SingleHost) -> dict[str, Any]:
-    """Return what the artifact records of the run. Rows, records and batches are this host's."""
-    return {
-        "seed": job.seed,
-        **({"num_hosts": host.size} if host.has_servers else {}),
-        "num_rows": len(train),
-        "data_fingerprint": fingerprint(train.entities, train.ips),
-        "num_epochs": trainer.state.epoch,
-        "num_batches": trainer.state.num_batches,
-        "num_records": trainer.state.num_records,
-        "validation_auc": trainer.state.validation_auc,
-        "versions": {
-            "ipinsights": ipinsights.__version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-        },
-    }

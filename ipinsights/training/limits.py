@@ -52,8 +52,8 @@ class Limits:
         """
         if self.early_stopping_patience is not None and validation is None:
             raise ClientError(
-                "--early-stopping-patience waits for a better validation AUC, and there is no validation data. Give "
-                "the job some (--validation, or the channel 'validation'), or leave the option out."
+                "`early_stopping_patience` waits for a better validation AUC, and there is no validation data. Give "
+                "the job some (`validation`, or the channel 'validation'), or leave the option out."
             )
 
     def check_store(self, store: str) -> None:
@@ -71,6 +71,6 @@ class Limits:
         """
         if self.early_stopping_patience is not None and "async" in store:
             raise ClientError(
-                f"--early-stopping-patience is for hosts that keep step, and with _kvstore '{store}' they do not. Set "
+                f"`early_stopping_patience` is for hosts that keep step, and with _kvstore '{store}' they do not. Set "
                 "it to 'dist_sync', or leave the option out."
             )

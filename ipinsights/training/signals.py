@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
+import threading
+import warnings
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
     from ipinsights.training.trainer import Trainer
 
-__all__ = ["STOPPED_EARLY", "StopSignal", "held_back", "ignore"]
+__all__ = ["STOPPED_EARLY", "StopSignal", "held_back", "ignore", "stopped_by_interrupt"]
 
 STOPPED_EARLY = "The job was stopped before training began: there is no model to save."
 
@@ -48,6 +50,38 @@ class StopSignal:
         if self._trainer is None:
             raise SystemExit(0)
         self._trainer.state.stop = True
+
+
+@contextlib.contextmanager
+def stopped_by_interrupt(trainer: Trainer) -> Iterator[None]:
+    """Stop a trainer after the current base batch on Ctrl-C, and warn of it.
+
+    A second Ctrl-C raises KeyboardInterrupt at once. Outside of the main
+    thread, where Python handles no signals, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def receive(_signal: int, _frame: FrameType | None) -> None:
+        if is_interrupted.is_set():
+            raise KeyboardInterrupt
+        is_interrupted.set()
+        trainer.state.stop = True
+
+    is_interrupted = threading.Event()
+    previous = signal.signal(signal.SIGINT, receive)
+    try:
+        yield
+    finally:
+        # None is a handler that was not installed by Python.
+        signal.signal(signal.SIGINT, signal.SIG_DFL if previous is None else previous)
+    if is_interrupted.is_set():
+        warnings.warn(
+            f"Training was interrupted in epoch {trainer.state.epoch + 1} of {trainer.hyperparameters.epochs}. The "
+            "model is what was trained until then.",
+            stacklevel=4,
+        )
 
 
 @contextlib.contextmanager

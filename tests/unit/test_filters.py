@@ -24,7 +24,7 @@ class TestFilters:
         with pytest.raises(ClientError) as caught:
             bench.extract("sshd", filters=Filters(path="login"))
         assert str(caught.value) == (
-            "--path cannot be used here: a record has no field 'path'. "
+            "`path` cannot be used here: a record has no field 'path'. "
             "The fields are event, method, host, invalid_user."
         )
 
@@ -32,11 +32,11 @@ class TestFilters:
         """The message has the library's reason."""
         with pytest.raises(ClientError) as caught:
             Filters.parse(path="(", status="", where=[])
-        assert str(caught.value) == "--path must be a regular expression (RE2). Got '(': missing ): (."
+        assert str(caught.value) == "`path` must be a regular expression (RE2). Got '(': missing ): (."
 
     @pytest.mark.parametrize("text", ["status", "=200", ""])
     def test_no_pair(self, text: str) -> None:
         """A field and a value are needed."""
         with pytest.raises(ClientError) as caught:
             Filters.parse(path=None, status="", where=[text])
-        assert str(caught.value) == f"--where must be FIELD=VALUE. Got {text!r}."
+        assert str(caught.value) == f"`where` must be FIELD=VALUE. Got {text!r}."

@@ -95,7 +95,7 @@ class TestFiles:
         bench.put(f"{SSHD}\n{SSHD}\n")
         with pytest.raises(ClientError) as caught:
             bench.extract("apache")
-        assert str(caught.value) == "None of the 2 records is in the format apache. See --format for the others."
+        assert str(caught.value) == "None of the 2 records is in the format apache. See `log_format` for the others."
 
     def test_no_such_file(self, tmp_path: Path) -> None:
         """The message names it."""

@@ -17,6 +17,8 @@ PACKAGES = sorted(path for path in PACKAGE.rglob("__init__.py") if path.parent !
 MOST_AT_THE_TOP = 8
 # Modules that only other programs, processes or whole commands can test, with the file that does.
 TESTED_WITH_OTHERS = {
+    # columns are read as parts of rows
+    "column_texts": "unit/test_frames.py",
     # cli commands are tested with what they call
     "scoring_commands": "integration/test_export_embeddings.py",
     "serving_commands": "integration/test_server.py",

@@ -15,8 +15,8 @@ def test_patience_needs_validation_data() -> None:
     with pytest.raises(ClientError) as caught:
         Limits(early_stopping_patience=2).check_validation(None)
     assert str(caught.value) == (
-        "--early-stopping-patience waits for a better validation AUC, and there is no validation data. Give the job "
-        "some (--validation, or the channel 'validation'), or leave the option out."
+        "`early_stopping_patience` waits for a better validation AUC, and there is no validation data. Give the job "
+        "some (`validation`, or the channel 'validation'), or leave the option out."
     )
 
 
@@ -25,7 +25,7 @@ def test_patience_needs_hosts_that_keep_step() -> None:
     with pytest.raises(ClientError) as caught:
         Limits(early_stopping_patience=2).check_store("dist_async")
     assert str(caught.value) == (
-        "--early-stopping-patience is for hosts that keep step, and with _kvstore 'dist_async' they do not. Set it to "
+        "`early_stopping_patience` is for hosts that keep step, and with _kvstore 'dist_async' they do not. Set it to "
         "'dist_sync', or leave the option out."
     )
 

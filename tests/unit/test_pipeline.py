@@ -166,7 +166,7 @@ class TestNothingUsable:
         records = [{"actor": {"name": "ann", "id": 7}, "ip": "192.0.2.7"}, {"actor": {}, "ip": "192.0.2.7"}]
         error = self.refused(bench, "jsonl", as_jsonl(records), entity="user", with_times=False)
         assert str(error) == (
-            "No row was written: most records name no entity. Name the field of the entity with --entity: "
+            "No row was written: most records name no entity. Name the field of the entity with `entity`: "
             "the fields are actor.name, actor.id, ip."
         )
         assert str(error.summary) == (
@@ -191,7 +191,7 @@ class TestNothingUsable:
         """The most frequent reason is told."""
         error = self.refused(bench, "csv", f"entity,ip\nann,{ip}\nben,{ip}\n-,x\n", with_times=False)
         assert str(error) == (
-            f"No row was written: {why}. Name the field of the address with --ip: the columns are entity, ip."
+            f"No row was written: {why}. Name the field of the address with `ip`: the columns are entity, ip."
         )
 
     def test_times_that_are_none(self, bench: Bench) -> None:
@@ -199,7 +199,7 @@ class TestNothingUsable:
         error = self.refused(bench, "csv", "entity,ip,timestamp\nann,192.0.2.7,noon\n")
         assert str(error) == (
             "No row was written: most records have no time that can be read. Name the field of the time with "
-            "--timestamp, or leave times out with --no-timestamps: the columns are entity, ip, timestamp."
+            "`timestamp`, or leave times out with `no_timestamps`: the columns are entity, ip, timestamp."
         )
 
     def test_a_format_with_fixed_places(self, bench: Bench) -> None:
@@ -213,13 +213,15 @@ class TestNothingUsable:
         with pytest.raises(ClientError) as caught:
             bench.extract("apache", filters=Filters(statuses=("404",)))
         assert str(caught.value) == (
-            "No row was written: no record passes --path, --status and --where. Choose other values."
+            "No row was written: no record passes `path`, `status` and `where`. Choose other values."
         )
 
     def test_other_programs(self, bench: Bench) -> None:
         """A log of something else is one without rows."""
         error = self.refused(bench, "sshd", SSHD.replace("sshd", "cron"), year=2018)
-        assert str(error) == ("No row was written: the records are about something else. See --format for the formats.")
+        assert str(error) == (
+            "No row was written: the records are about something else. See `log_format` for the formats."
+        )
 
     def test_a_record_is_cut_and_escaped(self, bench: Bench) -> None:
         """Nothing that a terminal obeys is shown."""

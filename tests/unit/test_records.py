@@ -22,4 +22,4 @@ class TestColumns:
         """Choosing one is refused rather than ignored."""
         with pytest.raises(ClientError) as caught:
             bench.of(log_format, COMBINED, ip="agent")
-        assert str(caught.value) == f"--ip cannot be used with {log_format}: its lines have fixed places for it."
+        assert str(caught.value) == f"`ip` cannot be used with {log_format}: its lines have fixed places for it."

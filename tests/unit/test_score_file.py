@@ -153,7 +153,7 @@ class TestScoreFile:
         with pytest.raises(ClientError) as caught:
             scored(predictor, tmp_path, b"u,1.2.3.4\n", extended=True, threshold=threshold)
         assert str(caught.value) == (
-            "The threshold was made for another model: make a new one with `ipinsights threshold`."
+            "The threshold was made for another model: make a new one with `Threshold.calibrate`."
         )
 
     def test_a_third_column_is_refused_when_not_asked_for(self, predictor: Predictor, tmp_path: Path) -> None:

@@ -89,9 +89,10 @@ class TestPartsByTime:
             ("2018-11-14", None, f"No row is left for test: {RANGE}"),
             ("2018-11-09", None, f"No row is left for train: {RANGE}"),
             ("2018-11-11", "2018-11-10", f"No row is left for calibration: {RANGE}"),
-            ("noon", None, "--at must be a date or a time such as 2018-11-11 or 2018-11-11T12:00:00Z. Got 'noon'."),
-            ("2018-11-11", "2018-11-11", "--calibration-at must be before --at, for what is tested comes last. "
-             "Got 2018-11-11 and 2018-11-11."),
+            ("noon", None, "`test_from` must be a date or a time such as 2018-11-11 or 2018-11-11T12:00:00Z. "
+             "Got 'noon'."),
+            ("2018-11-11", "2018-11-11", "`calibration_from` must be before `test_from`, for what is tested comes "
+             "last. Got 2018-11-11 and 2018-11-11."),
         ],
     )  # fmt: skip
     def test_impossible_splits(
@@ -129,7 +130,7 @@ class TestPartsByFraction:
         with pytest.raises(ClientError) as caught:
             parts_by_fraction(events, shares)
         assert str(caught.value) == (
-            "--fraction must be the shares of train, calibration and test, which add up to 1; only that of "
+            "`fractions` must be the shares of train, calibration and test, which add up to 1; only that of "
             f"calibration may be 0. Got {shares[0]:g} {shares[1]:g} {shares[2]:g}."
         )
 

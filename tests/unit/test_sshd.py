@@ -204,7 +204,7 @@ class TestSshd:
         with pytest.raises(ClientError) as caught:
             bench.extract("sshd")
         assert str(caught.value) == (
-            f"{bench.logs / 'log'}: The log has a 29th of February that its year has not. Name the year with --year."
+            f"{bench.logs / 'log'}: The log has a 29th of February that its year has not. Name the year with `year`."
         )
         assert not bench.output.exists()
 

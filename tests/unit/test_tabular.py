@@ -49,9 +49,9 @@ class TestTables:
         path = bench.put(as_csv(TABLE) if log_format == "csv" else as_parquet(pa.Table.from_pylist(TABLE)))
         with pytest.raises(ClientError) as caught:
             bench.extract(log_format, Columns(entity="who"))
-        header = ", or use --no-header if the first row is not a header" if log_format == "csv" else ""
+        header = ", or use `no_header` if the first row is not a header" if log_format == "csv" else ""
         assert str(caught.value) == (
-            f"{path}: There is no {word} 'ip': name one with --ip{header}. The columns are who, from, when, ok."
+            f"{path}: There is no {word} 'ip': name one with `ip`{header}. The columns are who, from, when, ok."
         )
 
     def test_a_first_row_that_only_looks_like_a_header(self, bench: Bench) -> None:
@@ -102,7 +102,7 @@ class TestTables:
         assert str(summary) == (
             "2 records in 1 file: 2 written, 0 skipped.\n"
             "Warning: 1 entity with bytes that are not UTF-8, written as escapes. "
-            "Name the encoding with --encoding, for example cp1252."
+            "Name the encoding with `encoding`, for example cp1252."
         )
         assert str(bench.extract("csv", Columns(with_times=False, encoding="cp1252"))).count("\n") == 0
         assert bench.rows()[0][0] == "müller"
@@ -184,8 +184,8 @@ class TestTables:
         """The message says that they may be left out."""
         with pytest.raises(ClientError) as caught:
             bench.of("csv", content)
-        header = ", or use --no-header if the first row is not a header" if content.startswith("entity") else ""
-        told = message.format(f": name one with --timestamp, or leave times out with --no-timestamps{header}.")
+        header = ", or use `no_header` if the first row is not a header" if content.startswith("entity") else ""
+        told = message.format(f": name one with `timestamp`, or leave times out with `no_timestamps`{header}.")
         assert str(caught.value) == f"{bench.logs / 'log'}: {told}"
 
     @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])

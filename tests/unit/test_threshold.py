@@ -173,7 +173,7 @@ class TestRefusals:
         packed.touch()
         with pytest.raises(ClientError) as caught:
             default_path(packed)
-        assert str(caught.value) == (f"{packed} is no directory to store the threshold in: say where with --output.")
+        assert str(caught.value) == (f"{packed} is no directory to store the threshold in: say where with `output`.")
 
 
 class TestVerdicts:
@@ -227,7 +227,7 @@ class TestFile:
         with pytest.raises(ClientError) as caught:
             Threshold.calibrate(predictor, pairs, fpr=0.01).check(make_predictor(tmp_path / "other", seed=1))
         assert str(caught.value) == (
-            "The threshold was made for another model: make a new one with `ipinsights threshold`."
+            "The threshold was made for another model: make a new one with `Threshold.calibrate`."
         )
 
     def test_no_file(self, tmp_path: Path) -> None:
@@ -252,4 +252,4 @@ class TestFile:
         path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
         with pytest.raises(ClientError) as caught:
             Threshold.load(path)
-        assert str(caught.value) == f"{path} is no threshold: make one with `ipinsights threshold`."
+        assert str(caught.value) == f"{path} is no threshold: make one with `Threshold.calibrate`."

@@ -1,0 +1,307 @@
+"""Rows from Python objects: DataFrames, arrays, lists and paths become pairs, and results keep their index.
+
+Values mean what they mean in a CSV file: an entity is a text, and an integer is the text of its digits.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ipinsights.data.column_texts import column_texts, is_invalid_entity, is_missing, value_text
+from ipinsights.data.csv_errors import LONGEST_FIELD, rows_message, why_invalid
+from ipinsights.data.entity_hash import hash_entity_column
+from ipinsights.data.ipv4 import parse_ips
+from ipinsights.data.pairs import Pairs, read_pairs
+from ipinsights.errors import InvalidValueError, RowsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["Rows", "Values", "read_entities", "read_ips", "read_rows"]
+
+_COLUMNS = ("entity", "ip")
+# Texts of so many rows are in memory at a time.
+_BLOCK_ROWS = 2**18
+_NUM_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Values:
+    """One value for each row, (n,), and the index of their source.
+
+    Attributes
+    ----------
+    numbers
+        Hashed entities, or addresses as numbers.
+    index
+        Index of the DataFrame or Series that they come from, None for other sources.
+    """
+
+    numbers: Any
+    index: Any = None
+
+    def like_source(self, results: NDArray[Any], name: str) -> Any:
+        """Return results as an array, or as a Series or DataFrame with the index.
+
+        Parameters
+        ----------
+        results
+            One result or one vector for each row.
+        name
+            Name of the Series. Columns of a DataFrame are ``name_0``, ``name_1`` and so on.
+        """
+        if self.index is None:
+            return results
+        import pandas as pd
+
+        if results.ndim == 1:
+            return pd.Series(results, index=self.index, name=name)
+        return pd.DataFrame(results, index=self.index, columns=[f"{name}_{at}" for at in range(results.shape[1])])
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Pairs, and the index of their DataFrame or None."""
+
+    pairs: Pairs
+    index: Any = None
+
+    def like_source(self, results: NDArray[Any], name: str) -> Any:
+        """Return results as :meth:`Values.like_source` does."""
+        return Values(None, self.index).like_source(results, name)
+
+
+def read_rows(data: Any, *, name: str = "X", can_be_empty: bool = True, progress: bool = False) -> Rows:
+    """Return the pairs of a DataFrame, an array, a list or a path.
+
+    Parameters
+    ----------
+    data
+        A DataFrame of pandas, polars or Arrow with two columns, or with columns ``entity`` and ``ip`` among others. An
+        array of shape (n, 2), a list of pairs, a dictionary of columns, or the path of a CSV file or folder. Integers
+        are taken as the text of their digits.
+    name
+        Name of the parameter for messages.
+    can_be_empty
+        Whether no rows are valid.
+    progress
+        Show a bar on a terminal while files are read.
+
+    Raises
+    ------
+    InvalidValueError
+        The object has no such columns. :class:`~ipinsights.errors.RowsError` names the first five invalid rows.
+
+    Examples
+    --------
+    >>> rows = read_rows([("alice", "192.0.2.1"), ("bob", "192.0.2.2")])
+    >>> rows.pairs.ips
+    array([3221225985, 3221225986], dtype=uint32)
+    """
+    if isinstance(data, Rows):
+        return data
+    if isinstance(data, Pairs):
+        return Rows(data)
+    if isinstance(data, (str, os.PathLike)):
+        return Rows(read_pairs(Path(data), progress=progress))
+    columns, index = _two_columns(data, name)
+    if len(columns[0]) == 0 and not can_be_empty:
+        raise InvalidValueError(f"{name} is empty: 0 sample(s), and at least one row of entity and ip is required.")
+    return Rows(_pairs(columns, index, name), index)
+
+
+def read_entities(data: Any, *, name: str = "X") -> Values:
+    """Return hashed entities of one column, or of what :func:`read_rows` takes."""
+    values = _one_column(data, name)
+    if values is None:
+        rows = read_rows(data, name=name)
+        return Values(rows.pairs.entities, rows.index)
+    texts = column_texts(values, "entity")
+    index = getattr(values, "index", None)
+    faulty = np.flatnonzero(is_invalid_entity(texts))
+    if len(faulty):
+        _refuse((_place(at, index, name), _why(_scalar(values, at), "192.0.2.1")) for at in faulty.tolist())
+    return Values(hash_entity_column(texts) if len(texts) else np.empty(0, dtype=np.uint64), index)
+
+
+def read_ips(data: Any, *, name: str = "X") -> Values:
+    """Return addresses of one column, or of what :func:`read_rows` takes."""
+    values = _one_column(data, name)
+    if values is None:
+        rows = read_rows(data, name=name)
+        return Values(rows.pairs.ips, rows.index)
+    index = getattr(values, "index", None)
+    ips, valid = parse_ips(pc.fill_null(column_texts(values, "ip"), ""))
+    faulty = np.flatnonzero(~valid)
+    if len(faulty):
+        _refuse((_place(at, index, name), _why("entity", _scalar(values, at))) for at in faulty.tolist())
+    return Values(ips, index)
+
+
+def _two_columns(data: Any, name: str) -> tuple[tuple[Any, Any], Any]:
+    """Return entities, addresses, and the index of a pandas DataFrame or None."""
+    if hasattr(data, "toarray"):
+        raise InvalidValueError(f"{name} is a sparse matrix, and must be a dense array of entities and addresses.")
+    if _is_pandas(data, "DataFrame"):
+        return _named_columns(data, list(data.columns), name), data.index
+    if isinstance(data, pa.Table) or (hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns")):
+        table = pa.table(data)
+        return _named_columns(table, table.column_names, name), None
+    if isinstance(data, dict) or getattr(getattr(data, "dtype", None), "names", None):
+        import pandas as pd
+
+        frame = pd.DataFrame(data)
+        return _named_columns(frame, list(frame.columns), name), None
+    return _array_columns(data, name), None
+
+
+def _named_columns(table: Any, names: Sequence[Any], parameter: str) -> tuple[Any, Any]:
+    names = list(names)
+    if all(names.count(name) == 1 for name in _COLUMNS):
+        return table[_COLUMNS[0]], table[_COLUMNS[1]]
+    if len(names) == 2 and names[0] != names[1]:  # noqa: PLR2004
+        return table[names[0]], table[names[1]]
+    shown = ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")  # noqa: PLR2004
+    raise InvalidValueError(
+        f"{parameter} has {len(names)} columns ({shown}): there must be two, the entity and the address, or columns "
+        "'entity' and 'ip' among others. Select them, as in df[['user', 'address']]."
+    )
+
+
+def _array_columns(data: Any, name: str) -> tuple[Any, Any]:
+    is_array = isinstance(data, np.ndarray) or hasattr(data, "__array__")
+    if _is_pandas(data, "Series") or isinstance(data, bytes) or not (is_array or hasattr(data, "__iter__")):
+        raise InvalidValueError(f"{name} must be a DataFrame, an array, a list of pairs or a path. Got {type(data)}.")
+    if not is_array:
+        return _list_columns(list(data), name)
+    array = np.asarray(data)
+    if array.ndim != 2:  # noqa: PLR2004
+        raise InvalidValueError(
+            f"{name} must have two dimensions, rows and the columns entity and ip. Got an array of shape {array.shape}."
+            " Reshape your data: array.reshape(1, -1) is one row."
+        )
+    if array.dtype.kind == "c":
+        raise InvalidValueError(f"Complex data not supported: {name} must hold entities and addresses.")
+    if array.shape[1] != 2:  # noqa: PLR2004
+        raise InvalidValueError(
+            f"{name} must have 2 columns, entity and ip. Got an array"
+            f" with {array.shape[1]} feature(s) (shape={array.shape}) while a minimum of 2 is required."
+        )
+    return array[:, 0], array[:, 1]
+
+
+def _list_columns(rows: list[Any], name: str) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
+    if rows and all(isinstance(row, dict) for row in rows):
+        import pandas as pd
+
+        frame = pd.DataFrame(rows)
+        return _named_columns(frame, list(frame.columns), name)
+    faulty = [at for at, row in enumerate(rows) if isinstance(row, (str, bytes)) or _length(row) != 2]  # noqa: PLR2004
+    if faulty:
+        _refuse((f"row {at} of {name}", _wrong_length(rows[at])) for at in faulty)
+    columns = np.empty((2, len(rows)), dtype=object)
+    for at, row in enumerate(rows):
+        columns[:, at] = list(row)
+    return columns[0], columns[1]
+
+
+def _length(row: Any) -> int | None:
+    return len(row) if hasattr(row, "__len__") else None
+
+
+def _wrong_length(row: Any) -> str:
+    number = 1 if isinstance(row, (str, bytes)) else _length(row) or 1
+    return f"a row must have 2 columns (entity,ip), this one has {number}"
+
+
+def _is_pandas(data: Any, kind: str) -> bool:
+    # Without pandas loaded, nothing is an object of pandas. Loading it takes most of a second.
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(data, getattr(pandas, kind))
+
+
+def _one_column(data: Any, name: str) -> Any:
+    """Return data of one dimension as a column, None for others."""
+    if isinstance(data, str):
+        raise InvalidValueError(f"{name} must be a list, an array or a Series. Got the text {data!r}.")
+    if _is_pandas(data, "Series") or isinstance(data, (pa.ChunkedArray, pa.Array)):
+        return data
+    if isinstance(data, np.ndarray):
+        return data if data.ndim == 1 and data.dtype.names is None else None
+    return _objects(data) if _is_sequence_of_values(data) else None
+
+
+def _is_sequence_of_values(data: Any) -> bool:
+    """Return whether a list holds values instead of rows."""
+    return isinstance(data, (list, tuple, set)) and not any(
+        isinstance(value, dict) or (hasattr(value, "__len__") and not isinstance(value, (str, bytes))) for value in data
+    )
+
+
+def _objects(data: Any) -> NDArray[np.object_]:
+    column = np.empty(len(data), dtype=object)
+    column[:] = list(data)
+    return column
+
+
+def _pairs(columns: tuple[Any, Any], index: Any, name: str) -> Pairs:
+    size = len(columns[0])
+    entities, ips = np.empty(size, dtype=np.uint64), np.empty(size, dtype=np.uint32)
+    faulty: list[int] = []
+    for start in range(0, size, _BLOCK_ROWS):
+        part = slice(start, start + _BLOCK_ROWS)
+        texts = column_texts(_cut(columns[0], part), "entity")
+        addresses, valid = parse_ips(pc.fill_null(column_texts(_cut(columns[1], part), "ip"), ""))
+        unfit = is_invalid_entity(texts) | ~valid
+        faulty += (start + np.flatnonzero(unfit)).tolist()
+        if not faulty:
+            entities[part], ips[part] = hash_entity_column(texts), addresses
+    if faulty:
+        values = ((at, _scalar(columns[0], at), _scalar(columns[1], at)) for at in faulty)
+        _refuse(((_place(at, index, name), _why(entity, ip)) for at, entity, ip in values), num_faulty=len(faulty))
+    return Pairs(entities, ips)
+
+
+def _refuse(faults: Iterator[tuple[str, str]], num_faulty: int | None = None) -> None:
+    shown = [f"{place}: {reason}." for place, reason in islice(faults, _NUM_SHOWN)]
+    num_more = sum(1 for _ in faults) if num_faulty is None else num_faulty - len(shown)
+    raise RowsError(rows_message(shown, num_more))
+
+
+def _place(at: int, index: Any, name: str) -> str:
+    if index is None or index[at] == at:
+        return f"row {at} of {name}"
+    return f"row {at} of {name} (index {index[at]!r})"
+
+
+def _why(entity: Any, ip: Any) -> str:
+    """Return why a row is invalid, in the words for files."""
+    for value, what in ((entity, "entity"), (ip, "address")):
+        if is_missing(value):
+            return f"the {what} is missing"
+        if isinstance(value, float):
+            return f"the {what} {value!r} is a floating-point number: convert it to text"
+    texts = [value_text(entity), value_text(ip)]
+    if len(texts[0]) > LONGEST_FIELD:
+        return f"a field is longer than {LONGEST_FIELD} characters"
+    return why_invalid(texts, 2) or "it is not UTF-8 text"
+
+
+def _cut(column: Any, part: slice) -> Any:
+    return column.iloc[part] if _is_pandas(column, "Series") else column[part]
+
+
+def _scalar(column: Any, at: int) -> Any:
+    value = column.iloc[at] if _is_pandas(column, "Series") else column[at]
+    return value.as_py() if isinstance(value, pa.Scalar) else value

@@ -1,0 +1,282 @@
+"""The Python interface: an outlier detector in the style of scikit-learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import OutlierMixin, clone
+from sklearn.utils import check_random_state
+
+from ipinsights.config.hyperparameters import Hyperparameters
+from ipinsights.data.frames import read_rows
+from ipinsights.errors import ClientError, InvalidValueError
+from ipinsights.inference.detector import SIZES, Detector
+from ipinsights.model import artifact
+from ipinsights.model.model_reference import ModelReference
+from ipinsights.training.automatic_sizes import choose_sizes
+from ipinsights.training.epoch_records import EpochRecorder, RunBar
+from ipinsights.training.in_memory import train_in_memory
+from ipinsights.training.signals import stopped_by_interrupt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from typing_extensions import Self
+
+    from ipinsights.data.pairs import Pairs
+    from ipinsights.training.callbacks import Callback
+
+__all__ = ["IPInsights"]
+
+_HYPERPARAMETERS = (
+    "num_entity_vectors", "vector_dim", "batch_metrics_publish_interval", "epochs", "learning_rate", "mini_batch_size",
+    "num_ip_encoder_layers", "random_negative_sampling_rate", "shuffled_negative_sampling_rate", "weight_decay",
+)  # fmt: skip
+_LARGEST_SEED = 2**31 - 1
+
+
+class IPInsights(OutlierMixin, Detector):
+    """Detector of unusual pairs of an entity and an IPv4 address.
+
+    It learns which addresses are normal for an entity, such as a user, and scores pairs that it never saw. Data are
+    DataFrames with two columns, or with columns ``entity`` and ``ip`` among others, arrays of shape (n, 2), lists of
+    pairs, or paths of CSV files. Results for a DataFrame are Series with its index.
+
+    Parameters
+    ----------
+    num_entity_vectors
+        Rows of the table that entities are hashed into. If None, twice the number of entities, and more where the hash
+        would collide often.
+    vector_dim
+        Width of the embeddings of entities and addresses. If None, 128.
+    batch_metrics_publish_interval
+        Interval of the log's metrics in batches. It is stored with the model and changes nothing else.
+    epochs
+        Passes over the training data. If None, enough for 3,000 optimizer steps, from 10 to 100.
+    learning_rate
+        Step size of the Adam optimizer, default 0.001.
+    mini_batch_size
+        Records of one optimizer step. If None, a hundredth of the rows, from 32 to 10,000.
+    num_ip_encoder_layers
+        Fully connected layers that encode an address, default 1.
+    random_negative_sampling_rate
+        Negatives with a random address for each row, default 1.
+    shuffled_negative_sampling_rate
+        Negatives with the address of another row of the batch for each row, default 1.
+    weight_decay
+        L2 regularization of all parameters but the embeddings of entities, default 0.00001.
+    random_state
+        Seed of every random draw, the ``--seed`` of the command line, default 0. A generator of NumPy gives a seed.
+        None gives another seed to each fit.
+    n_jobs
+        Number of threads that train. None or -1 uses all processors of the process.
+    callbacks
+        Callbacks of training, see :class:`ipinsights.Callback`.
+    progress
+        Whether a progress bar is shown. None shows it on a terminal and in a notebook.
+
+    Attributes
+    ----------
+    num_entity_vectors_, vector_dim_, mini_batch_size_, epochs_
+        Sizes that were given or chosen.
+    hyperparameters_
+        All hyperparameters of the model as SageMaker's map of strings.
+    offset_
+        Score below which a pair is an outlier: 0, or the threshold after :meth:`calibrate`.
+    threshold_
+        Threshold of :meth:`calibrate`, None before.
+    history_
+        DataFrame with the metrics of each epoch: ``epoch``, ``accuracy``, ``cross_entropy``, ``validation_auc``,
+        ``seconds``. It is empty after :meth:`load`.
+    n_features_in_
+        Number of columns: 2.
+    seed_
+        Seed that the model was trained with.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from ipinsights import IPInsights
+    >>> logins = pd.DataFrame({"user": ["alice", "bob"] * 50, "address": ["192.0.2.1", "203.0.113.9"] * 50})
+    >>> model = IPInsights(vector_dim=8, learning_rate=0.01, progress=False).fit(logins)
+    >>> model.predict(pd.DataFrame({"user": ["alice", "alice"], "address": ["192.0.2.1", "203.0.113.9"]}))
+    0    1
+    1   -1
+    Name: prediction, dtype: int64
+    """
+
+    def __init__(
+        self,
+        *,
+        num_entity_vectors: int | None = None,
+        vector_dim: int | None = None,
+        batch_metrics_publish_interval: int = 1000,
+        epochs: int | None = None,
+        learning_rate: float = 0.001,
+        mini_batch_size: int | None = None,
+        num_ip_encoder_layers: int = 1,
+        random_negative_sampling_rate: int = 1,
+        shuffled_negative_sampling_rate: int = 1,
+        weight_decay: float = 0.00001,
+        random_state: int | np.random.RandomState | np.random.Generator | None = 0,
+        n_jobs: int | None = None,
+        callbacks: Sequence[Callback] = (),
+        progress: bool | None = None,
+    ) -> None:
+        self.num_entity_vectors = num_entity_vectors
+        self.vector_dim = vector_dim
+        self.batch_metrics_publish_interval = batch_metrics_publish_interval
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.mini_batch_size = mini_batch_size
+        self.num_ip_encoder_layers = num_ip_encoder_layers
+        self.random_negative_sampling_rate = random_negative_sampling_rate
+        self.shuffled_negative_sampling_rate = shuffled_negative_sampling_rate
+        self.weight_decay = weight_decay
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.callbacks = callbacks
+        self.progress = progress
+
+    @classmethod
+    def from_sagemaker(cls, hyperparameters: Mapping[str, Any], **parameters: Any) -> Self:
+        """Return an estimator with the hyperparameters of a SageMaker job.
+
+        Sizes are required and other defaults are SageMaker's: nothing is chosen from the data.
+
+        Parameters
+        ----------
+        hyperparameters
+            Map of strings, as a training job has it.
+        parameters
+            Parameters that SageMaker has not, such as ``random_state``.
+
+        Raises
+        ------
+        InvalidValueError
+            Hyperparameters are unknown, missing or invalid. All of them are named.
+
+        Examples
+        --------
+        >>> IPInsights.from_sagemaker({"num_entity_vectors": "20000", "vector_dim": "128"}).epochs
+        10
+        """
+        values = _parse(hyperparameters)
+        return cls(**{name: getattr(values, name) for name in _HYPERPARAMETERS}, **parameters)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Return the estimator of a model on disk, whoever trained it.
+
+        Parameters
+        ----------
+        path
+            Model directory, ``model_algo-1`` file or ``model.tar.gz``. Its tables are memory-mapped. A threshold in
+            the directory sets ``offset_``.
+
+        Raises
+        ------
+        ClientError
+            There is no model at the path, or the file is damaged.
+        """
+        path = Path(path)
+        model, reference = artifact.load(path), ModelReference.of(path)
+        values = {name: getattr(model.hyperparameters, name) for name in _HYPERPARAMETERS}
+        estimator = cls(**values, random_state=model.meta["training"].get("seed", 0))
+        estimator._adopt(model, reference=reference)
+        estimator._find_threshold(path)
+        return estimator
+
+    def fit(self, X: Any, y: Any = None, *, validation: Any = None) -> Self:  # noqa: ARG002 - scikit-learn's names
+        """Train on pairs, in their order.
+
+        Ctrl-C ends training after the current batch: the model is what was trained until then, and a warning says so.
+
+        Parameters
+        ----------
+        X
+            Pairs: a DataFrame, an array of shape (n, 2), a list or a path. Negatives are drawn among neighbouring
+            rows, so rows that are sorted by entity must be shuffled first.
+        y
+            Ignored.
+        validation
+            Later pairs to measure ``validation_auc`` on after each epoch. None for no validation.
+
+        Raises
+        ------
+        ClientError
+            Parameters or rows are invalid, memory is missing, or training diverged.
+        """
+        progress = self.progress is not False
+        train = read_rows(X, can_be_empty=False, progress=progress).pairs
+        held_out = None
+        if validation is not None:
+            held_out = read_rows(validation, name="validation", can_be_empty=False, progress=progress).pairs
+        hyperparameters, seed, recorder = self._choose(train), self._draw_seed(), EpochRecorder()
+        model = train_in_memory(
+            hyperparameters,
+            train,
+            held_out,
+            seed=seed,
+            num_threads=self._num_threads(),
+            callbacks=(recorder, RunBar(is_shown=self.progress), *self.callbacks),
+            stopped_by=stopped_by_interrupt,
+        )
+        self._adopt(model, train=train, records=recorder.records)
+        return self
+
+    def clone(self) -> Self:
+        """Return an estimator with the same parameters that is not fitted."""
+        copied: Self = clone(self)
+        return copied
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_model")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = tags.input_tags.two_d_array = True
+        return tags
+
+    def _choose(self, train: Pairs) -> Hyperparameters:
+        """Return checked hyperparameters, with sizes from the data where none are given."""
+        values = {name: _plain(getattr(self, name)) for name in _HYPERPARAMETERS}
+        given = {name: value for name, value in values.items() if value is not None}
+        # Invalid values are refused before any follows from them.
+        checked = _parse({"num_entity_vectors": 1, "vector_dim": 4, **given})
+        sizes = choose_sizes(
+            train.entities,
+            records_per_row=checked.records_per_row,
+            **{name: getattr(checked, name) if name in given else None for name in SIZES},
+        )
+        return _parse({**given, **vars(sizes)})
+
+    def _draw_seed(self) -> int:
+        if isinstance(self.random_state, (int, np.integer)):
+            if self.random_state < 0:
+                raise InvalidValueError(f"random_state must be an integer of at least 0. Got {self.random_state}.")
+            return int(self.random_state)
+        if isinstance(self.random_state, np.random.Generator):
+            return int(self.random_state.integers(_LARGEST_SEED))
+        return int(check_random_state(self.random_state).randint(_LARGEST_SEED))
+
+    def _num_threads(self) -> int | None:
+        if self.n_jobs is None or self.n_jobs == -1:
+            return None
+        if self.n_jobs < 1:
+            raise InvalidValueError(f"n_jobs must be a positive integer, -1 or None. Got {self.n_jobs}.")
+        return int(self.n_jobs)
+
+
+def _parse(values: Mapping[str, Any]) -> Hyperparameters:
+    try:
+        return Hyperparameters.parse(values)
+    except ClientError as error:
+        raise InvalidValueError(str(error)) from None
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy as one of Python."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,274 @@
+"""Scoring, saving and pickling of the estimator: what a model does without training."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from ipinsights.data.frames import read_entities, read_ips, read_rows
+from ipinsights.errors import InvalidValueError
+from ipinsights.inference.explain import explain
+from ipinsights.inference.predictor import Predictor
+from ipinsights.inference.threshold import THRESHOLD_FILE, Threshold
+from ipinsights.model import artifact
+from ipinsights.model.model_reference import ModelReference
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+    from typing_extensions import Self
+
+    from ipinsights.data.frames import Rows
+    from ipinsights.data.pairs import Pairs
+    from ipinsights.inference.explain import Explanation
+    from ipinsights.model.artifact import Artifact
+
+__all__ = ["SIZES", "Detector"]
+
+SIZES = ("num_entity_vectors", "vector_dim", "mini_batch_size", "epochs")
+"""Hyperparameters that can be chosen from the data."""
+
+
+class Detector(BaseEstimator):
+    """Scoring side of :class:`~ipinsights.IPInsights`.
+
+    Attributes
+    ----------
+    offset_
+        Score below which a pair is an outlier: 0, or the threshold after :meth:`calibrate`.
+    threshold_
+        Threshold of :meth:`calibrate`, None before.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from ipinsights import IPInsights
+    >>> logins = pd.DataFrame({"user": ["alice", "bob"] * 99, "address": ["192.0.2.1", "203.0.113.9"] * 99})
+    >>> model = IPInsights(vector_dim=8, learning_rate=0.01, progress=False).fit(logins).calibrate(logins, fpr=0.1)
+    >>> odd = pd.DataFrame({"user": ["alice"], "address": ["203.0.113.9"]}, index=["login 7"])
+    >>> model.predict(odd)
+    login 7   -1
+    Name: prediction, dtype: int64
+    >>> bool(model.score_samples(odd).iloc[0] < model.offset_)
+    True
+    >>> bool(model.decision_function(odd).iloc[0] < 0)
+    True
+    >>> model.entity_known(["alice", "mallory"]).tolist()
+    [True, False]
+    >>> model.entity_embeddings(["alice", "bob"]).shape, model.ip_embeddings(odd).shape
+    ((2, 8), (1, 8))
+    >>> model.explain("alice", "203.0.113.9").num_events
+    99
+    """
+
+    offset_: float
+    threshold_: Threshold | None
+    _model: Artifact | None
+    _predictor: Predictor
+    _reference: ModelReference | None
+    _train: Pairs | None
+    _records: list[Mapping[str, float]]
+
+    @property
+    def predictor_(self) -> Predictor:
+        """Predictor of the fitted model."""
+        check_is_fitted(self)
+        return self._predictor
+
+    @property
+    def history_(self) -> pd.DataFrame:
+        """Metrics of each epoch."""
+        import pandas as pd
+
+        check_is_fitted(self)
+        return pd.DataFrame(self._records, columns=["epoch", "accuracy", "cross_entropy", "validation_auc", "seconds"])
+
+    def score_samples(self, X: Any) -> Any:
+        """Return the score of each pair. Higher is more normal.
+
+        Parameters
+        ----------
+        X
+            Pairs: a DataFrame, an array of shape (n, 2), a list or a path.
+
+        Returns
+        -------
+        array or Series
+            Dot product of the embeddings of entity and address, float32, shape (n,).
+
+        Raises
+        ------
+        InvalidValueError
+            X has no such columns, or rows of it are invalid.
+        """
+        rows = self._read(X)
+        return rows.like_source(self._score(rows), "score")
+
+    def decision_function(self, X: Any) -> Any:
+        """Return the score of each pair less ``offset_``, shape (n,).
+
+        The values are float64. Those of outliers are below 0.
+        """
+        rows = self._read(X)
+        return rows.like_source(self._score(rows).astype(np.float64) - self.offset_, "decision")
+
+    def predict(self, X: Any) -> Any:
+        """Return 1 for each normal pair, -1 for each outlier, (n,).
+
+        A pair is normal where :meth:`decision_function` is at least 0, and on networks that :meth:`calibrate` allows.
+        The score of an unknown entity means nothing, see :meth:`entity_known`.
+        """
+        rows = self._read(X)
+        is_normal = self._score(rows).astype(np.float64) >= self.offset_
+        if self.threshold_ is not None:
+            is_normal |= self.threshold_.allow.contain(rows.pairs.ips)
+        return rows.like_source(np.where(is_normal, 1, -1), "prediction")
+
+    def entity_known(self, X: Any) -> Any:
+        """Return whether training saw the entity of each row, shape (n,).
+
+        About 1 in 400 unknown entities seems known, because the model keeps a filter of entities and no list.
+
+        Parameters
+        ----------
+        X
+            Entities, or pairs as for :meth:`score_samples`.
+        """
+        predictor, entities = self.predictor_, read_entities(X)
+        return entities.like_source(predictor.entity_known(entities.numbers), "entity_known")
+
+    def entity_embeddings(self, X: Any) -> Any:
+        """Return the embeddings of entities, or of those of pairs, (n, vector_dim)."""
+        predictor, entities = self.predictor_, read_entities(X)
+        return entities.like_source(predictor.entity_embeddings(entities.numbers), "dim")
+
+    def ip_embeddings(self, X: Any) -> Any:
+        """Return the embeddings of addresses, or of those of pairs, (n, vector_dim)."""
+        predictor, ips = self.predictor_, read_ips(X)
+        return ips.like_source(predictor.ip_embeddings(ips.numbers), "dim")
+
+    def calibrate(self, X: Any, *, fpr: float = 0.01, allow: Sequence[str] = ()) -> Self:
+        """Choose the offset that flags at most a share of normal pairs.
+
+        Parameters
+        ----------
+        X
+            Normal pairs that the model was not trained on, as for :meth:`score_samples`. Those of unknown entities are
+            set aside.
+        fpr
+            False positive rate, in (0, 1).
+        allow
+            Networks that are never outliers, such as ``10.0.0.0/8``.
+
+        Raises
+        ------
+        ClientError
+            The rate or a network is invalid, or there are too few pairs.
+        """
+        self.threshold_ = Threshold.calibrate(self, self._read(X), fpr=fpr, allow=allow)
+        self.offset_ = self.threshold_.score
+        return self
+
+    def explain(self, entity: str, ip: str, *, train: Any = None) -> Explanation:
+        """Explain the score of a pair by the networks in the training data.
+
+        Parameters
+        ----------
+        entity, ip
+            The pair.
+        train
+            Training data of the model. A model that was loaded or unpickled needs them, a fitted one has them.
+
+        Raises
+        ------
+        InvalidValueError
+            The address is invalid, or ``train`` is missing.
+        """
+        predictor, train = self.predictor_, self._train if train is None else train
+        if train is None:
+            raise InvalidValueError("The model was loaded without its training data. Pass them as train.")
+        return explain(predictor, train, str(entity), str(ip), threshold=self.threshold_)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model and its threshold into a directory, and return the file.
+
+        The file has the same bytes as that of ``ipinsights train`` with the same settings, data and seed.
+
+        Raises
+        ------
+        ClientError
+            The directory cannot be written, or the disk is full.
+        """
+        check_is_fitted(self)
+        directory = Path(path)
+        assert self._model is not None
+        file = artifact.write(directory, self._model)
+        # A threshold of the model that was there before would be refused.
+        if self.threshold_ is None:
+            (directory / THRESHOLD_FILE).unlink(missing_ok=True)
+        else:
+            self.threshold_.save(directory / THRESHOLD_FILE)
+        self._reference = ModelReference.of(file)
+        return file
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for pickle, with a reference to the model's file."""
+        state = {**super().__getstate__(), "_train": None, "_predictor": None}
+        if "_model" in state and state["_reference"] is not None and state["_reference"].is_current():
+            state["_model"] = None
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self.__sklearn_is_fitted__():
+            model = self._model
+            if model is None:
+                assert self._reference is not None
+                model = self._reference.load()
+            self._model, self._predictor = model, Predictor(model)
+
+    def _read(self, data: Any) -> Rows:
+        # A detector that is not fitted says so, whatever the data are.
+        _ = self.predictor_
+        return read_rows(data)
+
+    def _score(self, rows: Rows) -> np.ndarray[Any, np.dtype[np.float32]]:
+        return self.predictor_.score(rows.pairs.entities, rows.pairs.ips)
+
+    def _adopt(
+        self,
+        model: Artifact,
+        *,
+        train: Pairs | None = None,
+        records: Sequence[Mapping[str, float]] = (),
+        reference: ModelReference | None = None,
+    ) -> None:
+        """Take over a model, as a fit does."""
+        hyperparameters = model.hyperparameters
+        for name in SIZES:
+            setattr(self, f"{name}_", getattr(hyperparameters, name))
+        self.hyperparameters_ = hyperparameters.to_strings()
+        self.n_features_in_ = 2
+        self.seed_ = model.meta["training"].get("seed", 0)
+        self.offset_, self.threshold_ = 0.0, None
+        self._model, self._predictor, self._reference = model, Predictor(model), reference
+        self._train, self._records = train, list(records)
+
+    def _find_threshold(self, directory: Path) -> None:
+        """Use the threshold in a model directory if there is one."""
+        path = directory / THRESHOLD_FILE
+        if not path.is_file():
+            return
+        threshold = Threshold.load(path)
+        if threshold.fits(self._predictor):
+            self.threshold_, self.offset_ = threshold, threshold.score
+        else:
+            warnings.warn(
+                f"{path} was made for another model, and is not used. Call calibrate for a new threshold.", stacklevel=3
+            )

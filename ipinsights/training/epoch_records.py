@@ -1,0 +1,99 @@
+"""What a caller of training from Python sees of a run: a record of each epoch, and one bar for all epochs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from ipinsights.training.callbacks import Callback
+
+if TYPE_CHECKING:
+    from ipinsights.training.trainer import Trainer
+
+__all__ = ["EpochRecorder", "RunBar", "is_in_notebook"]
+
+
+class EpochRecorder(Callback):
+    """Recorder of the metrics of each finished epoch.
+
+    Attributes
+    ----------
+    records
+        One dictionary for each epoch: ``epoch`` from 1, ``accuracy``, ``cross_entropy``, ``validation_auc`` (NaN
+        without validation data) and ``seconds``.
+    """
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, float]] = []
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:  # noqa: ARG002
+        """Start the clock."""
+        self._start = time.perf_counter()
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        """Record the epoch."""
+        accuracy, loss = trainer.metrics.get().values()
+        auc = trainer.state.validation_auc
+        self.records.append({
+            "epoch": trainer.state.epoch + 1,
+            "accuracy": accuracy,
+            "cross_entropy": loss,
+            "validation_auc": float("nan") if auc is None else auc,
+            "seconds": time.perf_counter() - self._start,
+        })  # fmt: skip
+
+
+class RunBar(Callback):
+    """Progress bar over all base batches of a run.
+
+    Parameters
+    ----------
+    is_shown
+        Whether the bar is shown. None shows it on a terminal and in a notebook.
+    """
+
+    def __init__(self, *, is_shown: bool | None = None) -> None:
+        # tqdm shows a bar on a terminal only where ``disable`` is None.
+        is_left_to_tqdm = is_shown is None and not is_in_notebook()
+        self._disable = None if is_left_to_tqdm else is_shown is False
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        """Draw an empty bar."""
+        num_base_batches = trainer.batches_per_epoch // trainer.hyperparameters.records_per_row
+        total = num_base_batches * trainer.hyperparameters.epochs
+        self._bar = _bar_class()(total=total, unit="batch", leave=is_in_notebook(), disable=self._disable)
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        """Show the epoch."""
+        self._bar.set_description_str(f"epoch {trainer.state.epoch + 1}/{trainer.hyperparameters.epochs}")
+
+    def on_base_batch_end(self, trainer: Trainer) -> None:  # noqa: ARG002
+        """Move the bar on."""
+        self._bar.update()
+
+    def on_epoch_trained(self, trainer: Trainer) -> None:
+        """Show the metrics of the epoch."""
+        accuracy, loss = trainer.metrics.get().values()
+        self._bar.set_postfix_str(f"accuracy {accuracy:.4f}, cross-entropy {loss:.4f}")
+
+    def on_train_end(self, trainer: Trainer) -> None:  # noqa: ARG002
+        """Leave the bar in a notebook, remove it from a terminal."""
+        self._bar.close()
+
+
+def is_in_notebook() -> bool:
+    """Return whether the process is the kernel of a notebook."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+def _bar_class() -> Any:
+    if is_in_notebook() and find_spec("ipywidgets"):
+        from tqdm.notebook import tqdm as widget
+
+        return widget
+    return tqdm

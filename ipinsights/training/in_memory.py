@@ -1,0 +1,192 @@
+"""Training on rows in memory, and what every training job has in common with it: the model that a trainer leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import ipinsights
+from ipinsights.data.pairs import fingerprint
+from ipinsights.errors import ClientError
+from ipinsights.model.artifact import Artifact, meta_data
+from ipinsights.model.bloom import BloomFilter
+from ipinsights.training.collectives import SingleHost
+from ipinsights.training.memory_check import check_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from ipinsights.config.hyperparameters import Hyperparameters
+    from ipinsights.data.pairs import Pairs
+    from ipinsights.training.callbacks import Callback
+    from ipinsights.training.trainer import Trainer
+
+__all__ = ["missing_memory_reported", "train_in_memory", "trained_model"]
+
+
+def train_in_memory(
+    hyperparameters: Hyperparameters,
+    train: Pairs,
+    validation: Pairs | None = None,
+    *,
+    seed: int = 0,
+    num_threads: int | None = None,
+    callbacks: Sequence[Callback] = (),
+    stopped_by: Callable[[Trainer], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
+) -> Artifact:
+    """Train a model as ``ipinsights train`` does, without log and files.
+
+    Parameters
+    ----------
+    hyperparameters
+        Checked hyperparameters.
+    train, validation
+        Rows to train on, and rows to measure ``validation_auc`` on after each epoch.
+    seed
+        Seed of every random draw.
+    num_threads
+        Number of threads that train on a CPU. None for all processors of the process.
+    callbacks
+        Callbacks, called in this order.
+    stopped_by
+        Returns a context manager around the training, which may set the trainer's ``state.stop``.
+
+    Returns
+    -------
+    Artifact
+        The model, with arrays of its own. Written to a directory it has the bytes of the command's model.
+
+    Raises
+    ------
+    ClientError
+        The model does not fit into memory, or training diverged.
+    KeyboardInterrupt
+        Training was stopped before its first batch.
+    """
+    with missing_memory_reported(hyperparameters):
+        trainer = _build_trainer(
+            hyperparameters, seed=seed, callbacks=callbacks, num_rows=len(train), num_threads=num_threads
+        )
+        with stopped_by(trainer):
+            trainer.fit(train, validation)
+        if trainer.state.num_batches == 0:
+            raise KeyboardInterrupt
+        return _with_own_arrays(trained_model(trainer, train, seed=seed), trainer)
+
+
+def trained_model(
+    trainer: Trainer, train: Pairs, *, seed: int, host: SingleHost | None = None, initial: Artifact | None = None
+) -> Artifact:
+    """Return the model of a trainer after training.
+
+    Every host calls this.
+
+    Parameters
+    ----------
+    trainer
+        A trainer after :meth:`~ipinsights.training.trainer.Trainer.fit`. The parameters remain its learner's own.
+    train
+        Training rows of this host.
+    seed
+        Seed of the run.
+    host
+        This host in a job on several hosts.
+    initial
+        Model of a warm start.
+    """
+    host = host or SingleHost()
+    hyperparameters = trainer.hyperparameters
+    # A job that was stopped in its first epoch has not seen the last rows.
+    num_rows_seen = trainer.state.num_records // hyperparameters.records_per_row
+    known = BloomFilter.of(train.entities[:num_rows_seen], hyperparameters.num_entity_vectors)
+    if initial:
+        known |= initial.known_entities
+    known = BloomFilter(trainer.group.any_of(known.bits))
+    # The first host alone has all parameters, and saves them.
+    params, symbol = (trainer.learner.parameters(), trainer.learner.symbol()) if host.is_first else ({}, None)
+    facts = _facts(trainer, train, seed, host)
+    return Artifact(hyperparameters, params, known, meta_data(hyperparameters, facts), symbol)
+
+
+@contextlib.contextmanager
+def missing_memory_reported(hyperparameters: Hyperparameters) -> Iterator[None]:
+    """Report missing memory with the sizes of the model."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, MemoryError) and "Failed to allocate" not in str(error):
+            raise
+        if "mxnet" in sys.modules:
+            from ipinsights.model._mxnet import mx
+
+            with contextlib.suppress(Exception):
+                mx.nd.waitall()  # otherwise MXNet reports the error once more when Python ends
+        rows, dim = hyperparameters.num_entity_vectors, hyperparameters.vector_dim
+        raise ClientError(
+            f"There is not enough memory to train this model: {rows} x {dim} entity vectors and Adam's two moments of "
+            f"each take {12e-9 * rows * dim:.1f} GB. Lower num_entity_vectors or vector_dim, or use a larger machine."
+        ) from None
+
+
+def _build_trainer(
+    hyperparameters: Hyperparameters,
+    *,
+    seed: int,
+    callbacks: Sequence[Callback],
+    num_rows: int,
+    num_threads: int | None,  # noqa: ARG001 - build_learner will take it
+) -> Trainer:
+    # Imported here because MXNet takes a second to load.
+    from ipinsights.training.learners.devices import choose_gpus, store_type
+    from ipinsights.training.trainer import Trainer
+
+    gpus = choose_gpus(hyperparameters.num_gpus)
+    store = store_type(hyperparameters.kvstore, num_hosts=1, num_gpus=len(gpus))
+    if not gpus:
+        check_memory(hyperparameters, num_rows=num_rows)
+    learner, group = SingleHost().build_learner(
+        hyperparameters, gpus=gpus, store=store, seed=seed, num_rows=num_rows, terms={}
+    )
+    return Trainer(hyperparameters, seed=seed, callbacks=callbacks, learner=learner, group=group)
+
+
+def _with_own_arrays(model: Artifact, trainer: Trainer) -> Artifact:
+    """Return a model with copies of arrays in MXNet's memory.
+
+    MXNet frees the memory together with the learner.
+    """
+    has_mxnet = trainer.learner.symbol() is not None
+    params = {name: _as_numpy(array[:], is_view=has_mxnet) for name, array in model.params.items()}
+    return Artifact(model.hyperparameters, params, model.known_entities, model.meta, model.symbol)
+
+
+def _as_numpy(array: Any, *, is_view: bool) -> NDArray[np.float32]:
+    if isinstance(array, np.ndarray):
+        return array.copy() if is_view else array
+    whole: NDArray[np.float32] = array.asnumpy()
+    return whole
+
+
+def _facts(trainer: Trainer, train: Pairs, seed: int, host: SingleHost) -> dict[str, Any]:
+    """Return what the artifact records of the run on this host."""
+    return {
+        "seed": seed,
+        **({"num_hosts": host.size} if host.has_servers else {}),
+        "num_rows": len(train),
+        "data_fingerprint": fingerprint(train.entities, train.ips),
+        "num_epochs": trainer.state.epoch,
+        "num_batches": trainer.state.num_batches,
+        "num_records": trainer.state.num_records,
+        "validation_auc": trainer.state.validation_auc,
+        "versions": {
+            "ipinsights": ipinsights.__version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+        },
+    }

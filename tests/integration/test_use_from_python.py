@@ -1,0 +1,73 @@
+"""The page on the use from Python runs on every kind of data, and does what the command line does."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ipinsights.data.ipv4 import format_ips
+from ipinsights.testing import PlantedNetworks, run_command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "use-from-python.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+KINDS: dict[str, Callable[[pd.DataFrame, Path], Any]] = {
+    "DataFrame": lambda frame, _: frame,
+    "array": lambda frame, _: frame.to_numpy(),
+    "list": lambda frame, _: list(frame.itertuples(index=False, name=None)),
+    "path": lambda _, path: path,
+}
+
+
+def write_data(folder: Path) -> None:
+    """Write the files of the page: normal rows to train and to calibrate, and rows of which half are attacks."""
+    rng = np.random.default_rng(5)
+    planted = PlantedNetworks.draw(8, rng=rng)
+    (folder / "train.csv").write_text(planted.csv(300, rng=rng))
+    (folder / "calibration.csv").write_text(planted.csv(200, rng=rng))
+    rows = []
+    for draw, label in ((planted.normal, 0), (planted.odd, 1)):
+        entities, ips = draw(120, rng=rng)
+        rows += [*zip(planted.names(entities), format_ips(ips).to_pylist(), [label] * 120, strict=True)]
+    pd.DataFrame(rows).to_csv(folder / "new.csv", header=False, index=False)
+
+
+@pytest.mark.parametrize(
+    "kind", ["DataFrame", *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "DataFrame")]
+)
+def test_the_page_runs_and_the_command_line_agrees(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every block runs in its order, and ``train`` and ``score`` give the same model and scores, to the byte."""
+    write_data(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for number, block in enumerate(BLOCKS):
+        exec(block, names)  # noqa: S102 - that the page's code runs is what is tested
+        if number == 0:
+            for name, file in (("logins", "train.csv"), ("later", "calibration.csv")):
+                names[name] = KINDS[kind](names[name], tmp_path / file)
+        for shown in re.findall(r"^# (row .*|\d+)$", block, re.MULTILINE):
+            assert shown in capsys.readouterr().out
+    model = names["model"]
+    assert run_command(
+        "train", "--train", "train.csv", "--model-dir", "cli", "--quiet",
+        "--hyperparameters", json.dumps(model.hyperparameters_), folder=tmp_path,
+    ).returncode == 0  # fmt: skip
+    assert (tmp_path / "cli" / "model_algo-1").read_bytes() == (tmp_path / "model" / "model_algo-1").read_bytes()
+    names["pairs"].to_csv("pairs.csv", header=False, index=False)
+    done = run_command("score", "pairs.csv", "--model-dir", "model", "--extended", folder=tmp_path)
+    scored = pd.read_csv(pd.io.common.StringIO(done.stdout))
+    assert np.array_equal(scored["dot_product"].to_numpy(np.float32), np.asarray(names["scores"]))
+    assert scored["entity_known"].tolist() == names["known"].tolist()
+    flagged = names["pairs"].index.isin(names["alerts"].index)
+    assert (scored["verdict"] == "suspicious").tolist() == flagged.tolist()
