@@ -23,8 +23,8 @@ _NOTHING = pa.array(
         "", '""', "''", *("-" * length for length in range(1, 10)), "\u2013", "\u2014", "NA", "#N/A", "N/A",
         "n/a", "NULL", "Null", "null", "<NULL>", "<null>", "(NULL)", "(null)", r"\N", "NIL", "nil", "<nil>", "NONE",
         "None", "none", "(none)", "<none>", "NaN", "nan", "NAN", "-nan", "-NaN", "false", "False", "undefined",
-        "Undefined", "UNDEFINED", "(undefined)", "(unknown)", "<unknown>", "(empty)", "<empty>", "(blank)", "(not set)", "[]",
-        "{}", "[null]", "NaT", "<NA>", "Nil", "?", "??", ".",
+        "Undefined", "UNDEFINED", "(undefined)", "(unknown)", "<unknown>", "(empty)", "<empty>", "(blank)", "(not set)",
+        "[]", "{}", "[null]", "NaT", "<NA>", "Nil", "?", "??", ".",
     ]
 )  # fmt: skip
 
