@@ -39,14 +39,6 @@ TESTED_WITH_OTHERS = {
     "html_report": "integration/test_evaluation_commands.py",
     "protocol": "integration/test_evaluation_commands.py",
     "results": "integration/test_evaluation_commands.py",
-    # an endpoint is one server
-    "bodies": "integration/test_server.py",
-    "gunicorn_worker": "integration/test_server.py",
-    "log_stream": "integration/test_server.py",
-    "messages": "unit/test_application.py",
-    "metrics_exporter": "integration/test_server_metrics.py",
-    "model_file": "integration/test_server.py",
-    "service": "unit/test_application.py",
     # these modules are halves of others
     "csv_dialect": "unit/test_tabular.py",
     "field_values": "unit/test_pipeline.py",
