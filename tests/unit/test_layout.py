@@ -33,12 +33,6 @@ TESTED_WITH_OTHERS = {
     "adam": "unit/test_learner.py",
     "cpu": "unit/test_learner.py",
     "gluon": "unit/test_learner.py",
-    # an evaluation is one report
-    "evaluate": "integration/test_evaluation_commands.py",
-    "evaluation_tables": "integration/test_evaluation_commands.py",
-    "html_report": "integration/test_evaluation_commands.py",
-    "protocol": "integration/test_evaluation_commands.py",
-    "results": "integration/test_evaluation_commands.py",
     # these modules are halves of others
     "csv_dialect": "unit/test_tabular.py",
     "field_values": "unit/test_pipeline.py",
