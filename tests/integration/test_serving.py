@@ -630,10 +630,6 @@ class TestStart:
             "does, or choose another with --port.",
         )
 
-    def test_neither_model_nor_tree(self) -> None:
-        """One of the two must be given."""
-        assert self.run() == (2, "Error: Give --model-dir, or --base-dir for a container's tree.")
-
 
 def connect(server: Running) -> socket.socket:
     """Return a connection to a server."""

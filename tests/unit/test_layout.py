@@ -19,10 +19,6 @@ MOST_AT_THE_TOP = 8
 TESTED_WITH_OTHERS = {
     # columns are read as parts of rows
     "column_texts": "unit/test_frames.py",
-    # cli commands are tested with what they call
-    "scoring_commands": "integration/test_export_embeddings.py",
-    "serving_commands": "integration/test_server.py",
-    "training_commands": "integration/test_job.py",
     # several hosts are several processes
     "kvstore_adam": "system/test_parameter_server.py",
     "kvstore_collectives": "system/test_parameter_server.py",
@@ -37,8 +33,6 @@ TESTED_WITH_OTHERS = {
     "csv_dialect": "unit/test_tabular.py",
     "field_values": "unit/test_pipeline.py",
     "numeric_times": "unit/test_timestamps.py",
-    # the log of a job is compared line by line
-    "job_log": "integration/test_golden.py",
     # MXNet is there or missing
     "mxnet_package": "unit/test_mxnet.py",
 }
