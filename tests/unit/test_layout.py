@@ -33,8 +33,6 @@ TESTED_WITH_OTHERS = {
     "csv_dialect": "unit/test_tabular.py",
     "field_values": "unit/test_pipeline.py",
     "numeric_times": "unit/test_timestamps.py",
-    # MXNet is there or missing
-    "mxnet_package": "unit/test_mxnet.py",
 }
 
 
