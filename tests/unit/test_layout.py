@@ -19,12 +19,9 @@ MOST_AT_THE_TOP = 8
 TESTED_WITH_OTHERS = {
     # columns are read as parts of rows
     "column_texts": "unit/test_frames.py",
-    # several hosts are several processes
+    # a store and its optimizer are tested by the steps of whole hosts
     "kvstore_adam": "system/test_parameter_server.py",
-    "kvstore_collectives": "system/test_parameter_server.py",
     "kvstore_embedding": "unit/test_kvstore.py",
-    "supervisor": "system/test_hosts.py",
-    "worker": "system/test_hosts.py",
     # learners take the same steps
     "adam": "unit/test_learner.py",
     "cpu": "unit/test_learner.py",
