@@ -22,14 +22,10 @@ from ipinsights.data.pairs import read_pairs
 from ipinsights.inference.predictor import Predictor
 from ipinsights.testing import csv_text
 
+from .command import run
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run a command."""
-    command = [sys.executable, "-m", "ipinsights", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def write_rows(path: Path, num_rows: int, *, rng: np.random.Generator) -> Path:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,14 +11,10 @@ from pyarrow import parquet
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.inference.predictor import Predictor
 
+from .command import run
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run a command."""
-    command = [sys.executable, "-m", "ipinsights", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 class TestEmbeddings:

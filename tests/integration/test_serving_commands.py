@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ipinsights.testing import run_command
+
+from .command import run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,8 +59,7 @@ class TestServe:
     def test_the_model_of_a_tree(self, tmp_path: Path) -> None:
         """The model lies in the tree's folder ``model``."""
         (tmp_path / "model").mkdir()
-        command = [sys.executable, "-m", "ipinsights", "serve", "--base-dir", tmp_path, "--port", "0"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        done = run("serve", "--base-dir", tmp_path, "--port", 0)
         assert (done.returncode, done.stderr.splitlines()[-1]) == (
             2,
             f"ClientError: There is no model in the folder {tmp_path}/model: it holds neither model_algo-1, which "
@@ -82,9 +81,7 @@ class TestTransform:
     def test_defaults(self, model: Path, tmp_path: Path) -> None:
         """CSV becomes JSON Lines, and the last line counts the files."""
         (tmp_path / "rows.csv").write_text("user_1,192.168.1.2\n")
-        words = ("transform", tmp_path / "rows.csv", "--model-dir", model, "--output-dir", tmp_path / "out")
-        command = [sys.executable, "-m", "ipinsights", *map(str, words)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        done = run("transform", tmp_path / "rows.csv", "--model-dir", model, "--output-dir", tmp_path / "out")
         assert (done.returncode, done.stdout) == (0, "")
         assert done.stderr == "Files transformed: 1; outputs that were there already: 0.\n"
         assert (tmp_path / "out" / "rows.csv.out").read_text().startswith('{"dot_product":')
