@@ -20,23 +20,12 @@ import pytest
 
 from ipinsights.data.pairs import read_pairs
 from ipinsights.inference.predictor import Predictor
-from ipinsights.testing import csv_text, save_random_model
+from ipinsights.testing import csv_text
+
+from .command import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run a command."""
-    command = [sys.executable, "-m", "ipinsights", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a model of random parameters."""
-    folder = tmp_path_factory.mktemp("model")
-    return save_random_model(folder, num_entities=100, vector_dim=8, rng=np.random.default_rng(0))
 
 
 def write_rows(path: Path, num_rows: int, *, rng: np.random.Generator) -> Path:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,23 +10,11 @@ from pyarrow import parquet
 
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.inference.predictor import Predictor
-from ipinsights.testing import save_random_model
+
+from .command import run
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run a command."""
-    command = [sys.executable, "-m", "ipinsights", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a model of random parameters."""
-    folder = tmp_path_factory.mktemp("model")
-    return save_random_model(folder, num_entities=100, vector_dim=8, rng=np.random.default_rng(0))
 
 
 class TestEmbeddings:

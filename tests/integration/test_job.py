@@ -15,46 +15,17 @@ import sys
 import termios
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
-from ipinsights.testing import Done, PlantedNetworks, make_container_tree, run_command
+from ipinsights.testing import make_container_tree, run_command
+
+from .small_job import CLEANING, ROWS, SMALL, given, refusal_of, train_on
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 IPINSIGHTS = [sys.executable, "-m", "ipinsights"]
 TRAIN = [*IPINSIGHTS, "train", "--train", "rows.csv", "--model-dir", "model"]
-SMALL = {"num_entity_vectors": "40", "vector_dim": "8", "mini_batch_size": "20", "epochs": "2", "learning_rate": "0.01",
-         "batch_metrics_publish_interval": "4"}  # fmt: skip
-ROWS = PlantedNetworks.draw(20, rng=np.random.default_rng(1)).csv(99, rng=np.random.default_rng(2))
-
-
-def given(values: Mapping[str, str]) -> list[str]:
-    """Give hyperparameters as options."""
-    return [word for name, value in values.items() for word in ("-H", f"{name}={value}")]
-
-
-def train_on(folder: Path, text: str | bytes = ROWS, *options: object, **changes: str) -> Done:
-    """Train on one file in a folder, into its folder ``model``."""
-    (folder / "rows.csv").write_bytes(text.encode() if isinstance(text, str) else text)
-    command = ["train", "--train", "rows.csv", "--model-dir", "model", *given({**SMALL, **changes}), *options]
-    return run_command(*command, folder=folder)
-
-
-CLEANING = (
-    "\n`ipinsights extract --format csv --no-timestamps FILE -o CLEAN.csv` writes the rows that can be used, "
-    "and counts the others."
-)
-
-
-def refusal_of(done: Done | subprocess.CompletedProcess[str]) -> str:
-    """Give the message of a command that failed by the user's fault, which must be all that it printed."""
-    assert done.returncode == 2
-    assert done.stderr.startswith("ClientError: ")
-    assert done.stderr.endswith("\n")
-    return done.stderr[len("ClientError: ") : -1]
 
 
 def masked(log: str) -> list[str]:
@@ -65,14 +36,6 @@ def masked(log: str) -> list[str]:
     log = re.sub(r'(time": )\{"sum": [\d.]+, "count": 1, "min": [\d.]+, "max": [\d.]+\}', r"\1TIME", log)
     log = re.sub(r'(configuration from |Saved checkpoint to ")[^:"]+', r"\1PLACE", log)
     return log.splitlines()
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder with ``rows.csv`` and the ``model`` trained on it."""
-    folder = tmp_path_factory.mktemp("trained")
-    assert train_on(folder, ROWS, "--quiet").returncode == 0
-    return folder
 
 
 class TestLocalRun:
@@ -99,45 +62,6 @@ class TestLocalRun:
         lines = scores.stdout.splitlines()
         assert lines[0] == "entity,ip,dot_product"
         assert [line.rpartition(",")[0] for line in lines[1:]] == ROWS.splitlines()
-
-    def test_a_map_of_strings_may_stand_on_the_command_line(self, tmp_path: Path) -> None:
-        """As SageMaker's API takes it; it is told from a file by its brace, and -H goes before it too."""
-        strings = json.dumps({"num_entity_vectors": "40", "vector_dim": "8", "epochs": "7", "mini_batch_size": "50"})
-        (tmp_path / "rows.csv").write_text(ROWS)
-        options = ["--train", tmp_path / "rows.csv", "--model-dir", tmp_path / "model", "--hyperparameters", strings]
-        done = run_command("train", *options, "-H", "epochs=1")
-        assert done.returncode == 0
-        shown = json.loads(run_command("inspect", tmp_path / "model", "--json").stdout)["hyperparameters"]
-        assert (shown["num_entity_vectors"], shown["vector_dim"], shown["epochs"]) == ("40", "8", "1")
-
-    def test_a_map_on_the_command_line_that_is_none_is_told(self, tmp_path: Path) -> None:
-        """A quote that the shell took is the usual reason."""
-        done = run_command(
-            "train", "--train", tmp_path, "--model-dir", tmp_path, "--hyperparameters", "{vector_dim: 8}"
-        )
-        assert refusal_of(done) == (
-            "--hyperparameters cannot be read as JSON: "
-            "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)."
-        )
-
-    def test_standard_input_is_scored(self, trained: Path) -> None:
-        """One login by hand, with all that is known of it."""
-        command = ["score", "-", "--model-dir", trained / "model", "--extended"]
-        done = run_command(*command, stdin="user_1, 10.0.0.1\nnobody,::1\n")
-        assert refusal_of(done) == (
-            "standard input:2: '::1' is no IPv4 address: it looks like IPv6; leave such rows out." + CLEANING
-        )
-        done = run_command(*command, stdin="user_1, 10.0.0.1\n")
-        assert re.fullmatch(
-            r"entity,ip,dot_product,entity_known,probability\nuser_1,10\.0\.0\.1,-?\d\S*,true,0\.\d+\n", done.stdout
-        )
-
-    def test_a_reader_who_has_enough_is_no_failure(self, trained: Path) -> None:
-        """`ipinsights score | head -1` prints a line and nothing else."""
-        (trained / "many.csv").write_text(ROWS * 5000)
-        command = f"{' '.join(IPINSIGHTS)} score many.csv --model-dir model | head -1"
-        done = subprocess.run(["sh", "-c", command], cwd=trained, capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stdout, done.stderr) == (0, "entity,ip,dot_product\n", "")
 
     def test_a_folder_of_every_kind_of_file_trains(self, tmp_path: Path) -> None:
         """Plain, gzip, with byte order mark, Windows line ends, blanks, line breaks in quotes, no last line end."""
@@ -195,14 +119,6 @@ class TestContainer:
         assert done.returncode == 0
         assert "WARNING" in done.stdout
         assert "These hyperparameters change nothing: feature_dim." in done.stdout
-
-    def test_nothing_may_be_given_beside_the_tree(self, tmp_path: Path) -> None:
-        """A container's job is the tree's alone."""
-        done = run_command("train", "--base-dir", tmp_path, "-H", "epochs=1")
-        assert done.returncode == 2
-        assert done.stderr.endswith(
-            "Error: --base-dir brings its own data, hyperparameters and model directory: give nothing else.\n"
-        )
 
 
 class TestFailures:
@@ -327,65 +243,6 @@ class TestHyperparameters:
             "num_entity_vectors x vector_dim must be below 2^31 (8 GB of float32, the most that one array holds); it "
             "is 20000000 x 128. The largest num_entity_vectors for vector_dim 128 is 16777215."
         )
-
-    def test_the_table_is_printed(self) -> None:
-        """For people, and in SageMaker's shape for programs; neither waits for the engine."""
-        names = [entry["Name"] for entry in json.loads(run_command("hyperparameters", "--json").stdout)]
-        assert len(names) == 10
-        listed = [line.split()[0] for line in run_command("hyperparameters").stdout.splitlines()[1:11]]
-        assert listed == names
-
-    @pytest.mark.parametrize("option", ["--mini-batch-size", "--mini_batch_size"])
-    def test_one_that_is_taken_for_an_option_is_told(self, tmp_path: Path, option: str) -> None:
-        """The last line says how it is given."""
-        done = run_command("train", "--train", "rows.csv", "--model-dir", "model", option, 100, folder=tmp_path)
-        assert done.returncode == 2
-        refusal, hint = done.stderr.splitlines()[-2:]
-        assert refusal.startswith("Error: No such option")
-        assert option in refusal
-        assert hint == "Hyperparameters are given with -H: -H mini_batch_size=VALUE."
-
-    def test_an_assignment_without_equals_sign_is_told(self, tmp_path: Path) -> None:
-        """With an example."""
-        done = train_on(tmp_path, ROWS, "-H", "epochs")
-        assert done.returncode == 2
-        assert done.stderr.endswith("Error: -H takes NAME=VALUE, not 'epochs'. For example: -H epochs=5.\n")
-
-
-class TestCounters:
-    """What is counted, in the shape of real jobs."""
-
-    def test_the_small_real_job_is_counted_as_the_original_counted_it(self, tmp_path: Path) -> None:
-        """N = 23,524, B = 1000, R = 5, S = 1: 164,668 records and 168 batches an epoch, as in its log of 2020."""
-        rows = PlantedNetworks.draw(100, rng=np.random.default_rng(1)).csv(23_524, rng=np.random.default_rng(2))
-        done = train_on(tmp_path, rows, vector_dim="4", mini_batch_size="1000", random_negative_sampling_rate="5")
-        lines = [json.loads(line[len("#metrics ") :]) for line in done.stdout.splitlines() if line[:8] == "#metrics"]
-        counters = [
-            {name: value["sum"] for name, value in line["Metrics"].items()}
-            for line in lines
-            if line["Dimensions"].get("Meta") == "training_data_iter"
-        ]
-        assert counters == [
-            {
-                "Total Records Seen": 164_668.0 * (1 + epoch),
-                "Total Batches Seen": 168.0 * (1 + epoch),
-                "Max Records Seen Between Resets": 164_668.0,
-                "Max Batches Seen Between Resets": 168.0,
-                "Reset Count": 2.0 * (1 + epoch),
-                "Number of Records Since Last Reset": 0.0,
-                "Number of Batches Since Last Reset": 0.0,
-            }
-            for epoch in range(2)
-        ]
-        # The padding counts in the metrics: an accuracy times 168,000, and not times 164,668, is whole.
-        accuracies = re.findall(r"epoch=\d, train binary_classification_accuracy <score>=(\S+)", done.stdout)
-        assert [float(accuracy) * 168_000 for accuracy in accuracies] == pytest.approx(
-            [round(float(accuracy) * 168_000) for accuracy in accuracies], abs=1e-6
-        )
-        # Throughput is records over the duration in the line before.
-        durations = [line["Metrics"]["update.time"]["sum"] for line in lines if "update.time" in line["Metrics"]]
-        throughputs = re.findall(r"train throughput=(\S+) records/second", done.stdout)
-        assert [float(value) for value in throughputs] == [1000 * 164_668 / duration for duration in durations]
 
 
 class TestProgress:

@@ -6,98 +6,26 @@ import concurrent.futures
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
-from ipinsights.errors import ClientError
-from ipinsights.serving.metrics_exporter import start_exporter
+from .counting_client import Counting, counting, is_true_soon
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-SERVER = Path(__file__).with_name("counting_server.py")
-
-
-@dataclass
-class Counting:
-    """A counting server that runs."""
-
-    process: subprocess.Popen[str]
-    port: int
-    metrics_port: int
-    folder: Path
-
-    def send(self, line: str) -> int:
-        """Send a line, and return the process id of the worker that answered."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as client:
-            client.sendall(line.encode())
-            return int(client.recv(20))
-
-    def scrape(self) -> dict[str, float]:
-        """Return all samples, by their names with labels."""
-        return scrape(self.metrics_port)
-
-    def children(self) -> dict[int, bytes]:
-        """Return the command lines of workers and exporter by process id."""
-        pids = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids if Path(f"/proc/{pid}").exists()}
-
-    def until(self, is_reached: Callable[[dict[str, float]], bool]) -> dict[str, float]:
-        """Scrape until a condition holds, and return the samples."""
-        deadline = time.monotonic() + 10
-        while not is_reached(samples := self.scrape()):
-            assert time.monotonic() < deadline, samples
-            time.sleep(0.02)
-        return samples
-
-
-def scrape(port: int) -> dict[str, float]:
-    """Return all samples that are exported at a port, by their names with labels."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
-        text = response.read().decode()
-    return {
-        sample.name + "".join(f" {name}={value}" for name, value in sorted(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
-
-
-def is_true_soon(condition: Callable[[], bool]) -> bool:
-    """Return whether a condition becomes true within some seconds."""
-    deadline = time.monotonic() + 10
-    while not (found := condition()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return found
-
-
-def is_gone(path: Path) -> bool:
-    """Return whether a folder disappears within some seconds."""
-    return is_true_soon(lambda: not path.exists())
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
 def server() -> Iterator[Counting]:
     """Yield a server of two workers."""
-    process = subprocess.Popen([sys.executable, SERVER, "2"], stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    with process:
-        port, metrics_port, folder = process.stdout.readline().split()
-        running = Counting(process, int(port), int(metrics_port), Path(folder))
-        try:
-            yield running
-        finally:
-            process.terminate()
-    assert is_gone(running.folder)
+    with counting(2) as running:
+        yield running
 
 
 def test_first_scrape(server: Counting) -> None:
@@ -223,55 +151,6 @@ def test_counts_never_decrease_while_workers_end(server: Counting) -> None:
         assert is_true_soon(lambda pid=pid: pid not in server.children())
         seen += [server.scrape()["ipinsights_requests_total route=/ping status=200"] for _ in range(3)]
         assert seen[-3:] == 3 * [sent]
-
-
-def test_killed_master(server: Counting) -> None:
-    """The folder is removed and the port closed, even if nobody could clean up."""
-    server.send("/ping 200 0")
-    server.scrape()  # by now the exporter runs under its own name
-    workers = [pid for pid, command in server.children().items() if b"metrics_exporter" not in command]
-    os.kill(server.process.pid, signal.SIGKILL)
-    assert server.scrape()["ipinsights_requests_total route=/ping status=200"] == 1
-    for pid in workers:
-        os.kill(pid, signal.SIGKILL)
-    assert is_gone(server.folder)
-    with pytest.raises(OSError, match=r"Connection (refused|reset by peer)"):
-        server.until(lambda _: False)
-
-
-def test_signals_to_the_whole_service(server: Counting) -> None:
-    """A signal that a service manager sends to every process does not end the exporter before the server."""
-    server.scrape()
-    (exporter,) = [pid for pid, command in server.children().items() if b"metrics_exporter" in command]
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT):
-        os.kill(exporter, number)
-    assert server.scrape()["ipinsights_rows_total"] == 0
-
-
-def test_slow_scrapers(server: Counting) -> None:
-    """Thirty clients that connect and send nothing do not hold up a scraper."""
-    idle = [socket.create_connection(("127.0.0.1", server.metrics_port)) for _ in range(30)]
-    assert server.scrape()["ipinsights_rows_total"] == 0
-    for client in idle:
-        client.close()
-
-
-def test_port_in_use(tmp_path: Path) -> None:
-    """An address that is in use is refused at once."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        message = (
-            f"Metrics cannot be served at 127.0.0.1:{port}: Address already in use. Choose another address or port"
-        )
-        with pytest.raises(ClientError, match=re.escape(message)):
-            start_exporter(tmp_path, "127.0.0.1", port)
-
-
-def test_only_local_by_default(server: Counting) -> None:
-    """Nobody else can read the metrics, and no other user their files."""
-    listening = Path("/proc/net/tcp").read_text()
-    assert f" 0100007F:{server.metrics_port:04X} 00000000:0000 0A" in listening
-    assert server.folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_no_space_for_a_worker() -> None:

@@ -24,7 +24,6 @@ from botocore.config import Config
 
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.inference.predictor import Predictor
-from ipinsights.testing import save_random_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -88,13 +87,6 @@ def _port(process: subprocess.Popen[str], log: Path) -> int:
             return int(found[1])
         time.sleep(0.05)
     pytest.fail(f"The server did not start:\n{log.read_text()}")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a model of random parameters."""
-    folder = tmp_path_factory.mktemp("model")
-    return save_random_model(folder, num_entities=100, vector_dim=8, rng=np.random.default_rng(0))
 
 
 @pytest.fixture(scope="module")
@@ -637,10 +629,6 @@ class TestStart:
             f"ClientError: The server cannot listen at 127.0.0.1:{server.port}: Address already in use. Stop what "
             "does, or choose another with --port.",
         )
-
-    def test_neither_model_nor_tree(self) -> None:
-        """One of the two must be given."""
-        assert self.run() == (2, "Error: Give --model-dir, or --base-dir for a container's tree.")
 
 
 def connect(server: Running) -> socket.socket:

@@ -1,4 +1,4 @@
-"""What several unit tests of simulated traffic share."""
+"""What several unit tests share: simulated traffic, a model that answers, logs, and a training run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from ipinsights.runs.reader import read_run
 from ipinsights.synthetic.logins import simulate
-from ipinsights.testing import ruler
+from ipinsights.testing import ruler, save_random_model
 
 from .log_samples import Bench
 from .training_logs import LOGS
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ipinsights.runs.run import RunLog
+    from ipinsights.serving.service import InferenceModel
     from ipinsights.synthetic.logins import Events
 
 
@@ -34,6 +35,15 @@ def seed() -> int:
 def few(seed: int) -> Events:
     """Three days of 20 users on a ruler of a thousand ranges."""
     return simulate(num_users=20, num_days=3, ranges=ruler(1000), rng=np.random.default_rng(seed))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> InferenceModel:
+    """Return a model of random parameters that answers requests."""
+    from ipinsights.serving.service import InferenceModel
+
+    folder = tmp_path_factory.mktemp("model")
+    return InferenceModel.load(save_random_model(folder, num_entities=100, vector_dim=8, rng=np.random.default_rng(0)))
 
 
 @pytest.fixture

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import json
 import logging
-import os
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.data.entity_hash import entity_rows, hash_entities
-from ipinsights.serving.application import Application
-from ipinsights.serving.log_stream import LogStream
 from ipinsights.serving.media_types import CSV, JSON, JSON_LINES
-from ipinsights.serving.service import InferenceModel
-from ipinsights.testing import save_random_model
+
+from .asgi import ask, asked, made, poster
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from ipinsights.serving.service import InferenceModel
 
-NOWHERE = LogStream(os.open(os.devnull, os.O_WRONLY))
 PAIR = '["user_1", "192.168.1.2"]'
 # What parsers are known to stumble over: bodies as they are, and values in the place of a pair.
 BODIES = [
@@ -91,78 +84,9 @@ accepts = st.sampled_from(
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> InferenceModel:
-    """Give a model of random parameters."""
-    folder = tmp_path_factory.mktemp("model")
-    return InferenceModel.load(save_random_model(folder, num_entities=100, vector_dim=8, rng=np.random.default_rng(0)))
-
-
-@pytest.fixture(scope="module")
 def post(model: InferenceModel) -> Any:
     """Return a function that posts a body and returns status and body of the response."""
     return poster(model)
-
-
-def made(model: InferenceModel, **options: Any) -> Application:
-    """Return an application around a model."""
-    settings = {"num_workers": 2, "max_payload_mb": 6, "default": JSON, "timeout": 60, "log": NOWHERE, **options}
-    return Application(model=model, **settings)
-
-
-async def ask(
-    application: Application,
-    method: str,
-    path: str,
-    pieces: list[bytes],
-    headers: list[tuple[str, str]],
-    *,
-    hangs_up: bool = True,
-) -> tuple[int, dict[str, str], bytes]:
-    """Send a request in pieces, then hang up or be silent, and return status, headers and body of the response."""
-    waiting, sent = list(pieces), []
-    encoded = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
-    scope = {"type": "http", "http_version": "1.1", "method": method, "path": path, "headers": encoded}
-
-    async def receive() -> dict[str, Any]:
-        """Return the next piece."""
-        if not waiting and not hangs_up:
-            await asyncio.Event().wait()
-        if not waiting:
-            return {"type": "http.disconnect"}
-        return {"type": "http.request", "body": waiting.pop(0), "more_body": bool(waiting)}
-
-    async def send(message: Any) -> None:
-        """Keep a message."""
-        sent.append(message)
-
-    await application(scope, receive, send)
-    assert [message["type"] for message in sent].count("http.response.start") == 1
-    assert not sent[-1].get("more_body", False)
-    found = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
-    return sent[0]["status"], found, b"".join(message["body"] for message in sent[1:])
-
-
-def asked(
-    application: Application, method: str, path: str, *pieces: bytes, **headers: str
-) -> tuple[int, dict[str, str], bytes]:
-    """Send a request with a Host, and return status, headers and body of the response."""
-    fields = [("Host", "x"), *((name.replace("_", "-"), value) for name, value in headers.items())]
-    if pieces:
-        fields.append(("Content-Length", str(sum(map(len, pieces)))))
-    return asyncio.run(ask(application, method, path, list(pieces), fields))
-
-
-def poster(model: InferenceModel) -> Any:
-    """Return a function that posts a body to an application around a model."""
-    application = made(model)
-
-    def post(body: bytes, content_type: str, accept: str = "") -> tuple[int, bytes]:
-        headers = [("Host", "x"), ("Content-Type", content_type), ("Accept", accept)]
-        headers.append(("Content-Length", str(len(body))))
-        status, _, answer = asyncio.run(ask(application, "POST", "/invocations", [body], headers))
-        return status, answer
-
-    return post
 
 
 class TestRoutes:
@@ -212,12 +136,6 @@ class TestRoutes:
 class TestBodies:
     """Bodies of every size and encoding."""
 
-    def test_pieces(self, model: InferenceModel) -> None:
-        """A body that arrives in pieces is scored like a whole one."""
-        whole = asked(made(model), "POST", "/invocations", b"user_1,192.168.1.2")
-        assert asked(made(model), "POST", "/invocations", b"user_1,", b"192.168", b".1.2")[::2] == whole[::2]
-        assert whole[0] == 200
-
     def test_large_bodies_run_in_a_thread_and_small_ones_at_once(self, model: InferenceModel) -> None:
         """Both have the same scores."""
         application = made(model)
@@ -226,61 +144,6 @@ class TestBodies:
         large = json.loads(asked(application, "POST", "/invocations", b"user_1,192.168.1.2\n" * 1000)[2])["predictions"]
         assert "_thread" in vars(application)
         assert large == 1000 * small
-
-    def test_an_announced_body_over_the_limit_is_not_read(self, model: InferenceModel) -> None:
-        """It is refused by its length."""
-        message = b"The payload is larger than 1 MB: split it, or start the server with --max-payload-mb.\n"
-        fields = [("Host", "x"), ("Content-Length", "99999999")]
-        status, headers, body = asyncio.run(ask(made(model, max_payload_mb=1), "POST", "/invocations", [], fields))
-        assert (status, headers["connection"], body) == (413, "close", message)
-
-    def test_a_chunked_body_over_the_limit(self, model: InferenceModel) -> None:
-        """It is refused when its size is known to be too large, and the rest is discarded."""
-        fields = [("Host", "x"), ("Transfer-Encoding", "chunked")]
-        pieces = [b"a" * 2**19 for _ in range(5)]
-        assert asyncio.run(ask(made(model, max_payload_mb=1), "POST", "/invocations", pieces, fields))[0] == 413
-
-    @pytest.mark.parametrize(
-        ("hangs_up", "status", "message"),
-        [
-            (True, 400, b"The payload ended before all of its 100 bytes arrived.\n"),
-            (False, 408, b"The payload did not arrive within 0.05 seconds.\n"),
-        ],
-    )
-    def test_a_body_that_does_not_arrive(
-        self,
-        model: InferenceModel,
-        hangs_up: bool,  # noqa: FBT001
-        status: int,
-        message: bytes,
-    ) -> None:
-        """A client that hangs up early gets 400, and one that takes too long 408."""
-        fields = [("Host", "x"), ("Content-Length", "100")]
-        application = made(model, timeout=0.05)
-        found, _, body = asyncio.run(ask(application, "POST", "/invocations", [], fields, hangs_up=hangs_up))
-        assert (found, body) == (status, message)
-
-    @pytest.mark.parametrize(
-        ("encoding", "status"), [("identity", 200), ("Identity", 200), ("gzip", 415), ("GZIP", 415)]
-    )
-    def test_encodings(self, model: InferenceModel, encoding: str, status: int) -> None:
-        """Only an unpacked body is accepted, in any case of letters."""
-        answer = asked(made(model), "POST", "/invocations", b"user_1,192.168.1.2", Content_Encoding=encoding)
-        assert answer[0] == status
-
-    def test_too_many_large_bodies(self, model: InferenceModel) -> None:
-        """A worker that holds as many bytes as it may refuses further ones, and accepts them again later."""
-        application = made(model)
-        fields = [("Host", "x"), ("Content-Length", "18")]
-
-        async def twice() -> list[tuple[int, dict[str, str], bytes]]:
-            with application._bodies.hold(2**28):
-                first = await ask(application, "POST", "/invocations", [b"user_1,192.168.1.2"], fields)
-            return [first, await ask(application, "POST", "/invocations", [b"user_1,192.168.1.2"], fields)]
-
-        (status, headers, body), (later, _, _) = asyncio.run(twice())
-        assert (status, headers["retry-after"], later) == (503, "1", 200)
-        assert body == b"The server holds too many large payloads: send this one again later.\n"
 
     def test_a_refusal_leaves_its_reason_in_the_log(
         self, model: InferenceModel, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
@@ -311,42 +174,6 @@ class TestBodies:
             status, answer = post(f'{{"instances": [{{"features": {features}}}]}}'.encode(), JSON)
             assert status == 400
             assert answer.startswith(b"the payload, instance 1: an instance must be ")
-
-
-class TestModelFile:
-    """A model file that somebody changes under a server."""
-
-    @pytest.fixture
-    def opened(self, tmp_path: Path) -> tuple[Path, Application]:
-        """Return a model file and an application that has it open."""
-        file = save_random_model(tmp_path, num_entities=100, vector_dim=8, rng=np.random.default_rng(0))
-        file = file / "model_algo-1" if file.is_dir() else file
-        return file, made(InferenceModel.load(file))
-
-    @pytest.mark.parametrize("size", [None, 1000])
-    def test_overwritten_or_truncated_in_place(self, opened: tuple[Path, Application], size: int | None) -> None:
-        """The worker is not ready any more, and refuses to score."""
-        file, application = opened
-        with file.open("r+b") as stream:
-            stream.write(b"garbage")
-            if size is not None:
-                stream.truncate(size)
-        message = (
-            b"The model file was changed in use. Rename a whole model to its place, then reload the server with "
-            b"SIGHUP.\n"
-        )
-        for method, path, body in (("GET", "/ping", ()), ("POST", "/invocations", (b"user_1,192.168.1.2",))):
-            assert asked(application, method, path, *body)[::2] == (503, message)
-
-    def test_replaced_by_renaming(self, opened: tuple[Path, Application]) -> None:
-        """The opened file stays in use."""
-        file, application = opened
-        before = asked(application, "POST", "/invocations", b"user_1,192.168.1.2")[2]
-        new = file.with_name("new")
-        new.write_bytes(b"garbage")
-        new.replace(file)
-        assert asked(application, "GET", "/ping")[0] == 200
-        assert asked(application, "POST", "/invocations", b"user_1,192.168.1.2")[2] == before
 
 
 class TestFuzz:
@@ -418,23 +245,6 @@ class TestFuzz:
         finally:
             tracemalloc.stop()
         assert json.loads(post(b"user_1,192.168.1.2", CSV)[1])["predictions"]
-
-
-class TestModelAtFault:
-    """A table of entities may have gigabytes, and is not looked through when a model is opened."""
-
-    @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
-    @pytest.mark.parametrize("value", [np.nan, np.inf])
-    def test_a_row_that_is_no_number(self, model: InferenceModel, value: float) -> None:
-        """Who asks for it is told that the model is at fault, and no score; the others have their scores."""
-        rows = model.predictor._params["entity_weight"].copy()
-        rows[entity_rows(hash_entities(["user_1"]), 100)] = value
-        predictor = copy.copy(model.predictor)
-        predictor._params = {**predictor._params, "entity_weight": rows}
-        post = poster(InferenceModel(predictor, None))
-        message = b"The model gives scores that are no numbers: train it anew with a lower learning_rate.\n"
-        assert post(b"user_1,192.168.1.2", CSV) == (500, message)
-        assert post(b"user_2,192.168.1.2", CSV)[0] == 200
 
 
 class TestExecutionParameters:

@@ -6,41 +6,33 @@ import csv
 import gzip
 import io
 import itertools
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data import bounded_lines
 from ipinsights.data.bounded_lines import LONG_LINE, WholeLines, whole_lines
 from ipinsights.data.csv_errors import Source
 from ipinsights.data.pairs import read_pairs
 from ipinsights.errors import ClientError
-from ipinsights.model.artifact import parameter_shapes, save
-from ipinsights.model.bloom import BloomFilter
+
+from .peak_memory import run_with_peak
+from .small_model import model_file
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-VALUES = Hyperparameters(num_entity_vectors=10, vector_dim=6)
 MEGABYTE = 2**20
 # Two hundred times the limit of a line, in a file of 200 kB: read whole, it takes 400 MB and more.
 LONG_BYTES = 200 * MEGABYTE
 # What the commands take for an ordinary file, and half of the line.
 MOST_MEGABYTES = 300
-# Not ru_maxrss, which a process inherits from the one that started it, here from a worker of pytest.
-SCRIPT = (
-    "import pathlib, re, sys; from ipinsights.cli import main\n"
-    "try: main()\n"
-    "finally:\n"
-    "    peak = re.search(r'VmHWM:\\s*(\\d+) kB', pathlib.Path('/proc/self/status').read_text())\n"
-    "    print(int(peak[1]) // 1024, file=sys.stderr)"
-)
+SCRIPT = """
+import sys; from ipinsights.cli import main
+try: main()
+finally: print(peak() // 1024, file=sys.stderr)
+"""
 
 
 class Trickle(io.BytesIO):
@@ -153,13 +145,11 @@ class TestMemory:
     )
     def test_one_long_line(self, tmp_path: Path, command: str, content: bytes) -> None:
         """Every command refuses the file in one sentence, in bounded memory."""
-        params = {name: np.zeros(shape, dtype=np.float32) for name, shape in parameter_shapes(VALUES).items()}
-        nobody = BloomFilter(np.zeros(10, dtype=np.uint8))
-        save(tmp_path, params=params, symbol="{}", known_entities=nobody, hyperparameters=VALUES, training={})
+        model_file(tmp_path)
         line = tmp_path / "line.csv.gz"
         line.write_bytes(gzip.compress(content * (8 * MEGABYTE), 1) * (LONG_BYTES // (8 * MEGABYTE)))
         words = [word.format(line=line, folder=tmp_path) for word in command.split()]
-        done = subprocess.run([sys.executable, "-c", SCRIPT, *words], capture_output=True, text=True, check=False)
+        done = run_with_peak(SCRIPT, *words)
         *_, report, megabytes = done.stderr.splitlines()
         assert done.returncode == 2, done.stderr
         assert "Traceback" not in done.stderr

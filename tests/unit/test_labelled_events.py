@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from ipinsights.data.entity_hash import hash_entities
 from ipinsights.errors import ClientError, InvalidValueError
-from ipinsights.evaluation.labelled_events import as_test_set
+from ipinsights.evaluation.labelled_events import as_test_set, read_test
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ipinsights.data.pairs import Pairs
 
 FRAME = pd.DataFrame({"user": ["a", "b", "c"], "ip": ["192.0.2.1", "192.0.2.2", "192.0.2.3"], "label": [0, 1, 0]})
 KINDS: dict[str, Any] = {
@@ -60,3 +64,74 @@ def test_attacks_alone_are_refused() -> None:
     assert str(caught.value) == (
         "test holds no ordinary events: give rows of entity,ip, or of entity,ip,label with label 0."
     )
+
+
+IP, IP_NUMBER = "1.2.3.4", 0x01020304
+
+
+def shown(pairs: Pairs | None) -> list[tuple[int, int]] | None:
+    """Return the events of a test as a list."""
+    return None if pairs is None else list(zip(pairs.entities.tolist(), pairs.ips.tolist(), strict=True))
+
+
+def events(*names: str) -> list[tuple[int, int]]:
+    """Return events of entities at the one address."""
+    return [(entity, IP_NUMBER) for entity in hash_entities(list(names)).tolist()]
+
+
+def refusal_of(path: Path) -> str:
+    """Return the message that a test is refused with."""
+    with pytest.raises(ClientError) as caught:
+        read_test(path)
+    return str(caught.value)
+
+
+class TestReadTest:
+    """Rows with and without labels."""
+
+    @pytest.mark.parametrize(
+        ("text", "ordinary", "attacks"),
+        [
+            (f"a,{IP}\nb,{IP}\n", ["a", "b"], None),
+            (f"a,{IP},0\nb,{IP},0\n", ["a", "b"], None),
+            (f"a,{IP},0\nb,{IP},1\nc,{IP},0\n", ["a", "c"], ["b"]),
+            (f"a,{IP},2018-11-12T00:00:00Z\nb,{IP},2018-11-12T01\n", ["a", "b"], None),
+        ],
+    )
+    def test_events(self, tmp_path: Path, text: str, ordinary: list[str], attacks: list[str] | None) -> None:
+        """A label of 1 is an attack, a time is no label, and the order of events stays."""
+        (tmp_path / "test.csv").write_text(text)
+        found = read_test(tmp_path / "test.csv")
+        assert shown(found.ordinary) == events(*ordinary)
+        assert shown(found.attacks) == (None if attacks is None else events(*attacks))
+
+    def test_files_of_a_folder(self, tmp_path: Path) -> None:
+        """Events of all files are joined, with labels or without."""
+        (tmp_path / "a.csv").write_text(f"a,{IP}\n")
+        (tmp_path / "b.csv.gz").write_bytes(gzip.compress(f"b,{IP},1\nc,{IP},0\n".encode()))
+        found = read_test(tmp_path)
+        assert (shown(found.ordinary), shown(found.attacks)) == (events("a", "c"), events("b"))
+
+    @pytest.mark.parametrize("label", ["yes", "", "2", "01", " 1", "2018-11-12", "1\n"])
+    def test_a_label_that_is_none(self, tmp_path: Path, label: str) -> None:
+        """The message names the file and the row in that file, far behind the beginning too."""
+        (tmp_path / "a.csv").write_text(f"a,{IP},0\n")
+        path = tmp_path / "b.csv"
+        path.write_text(f"a,{IP},0\n" * 200_000 + f'b,{IP},"{label}"\n')
+        assert refusal_of(tmp_path) == (
+            f"{path}: the label of row 200001 must be 0, or 1 for an attack. Got '{label}'."
+        )
+
+    def test_columns_that_are_too_many(self, tmp_path: Path) -> None:
+        """A test has three columns at most."""
+        path = tmp_path / "test.csv"
+        path.write_text(f"a,{IP},0,x\n")
+        assert refusal_of(path) == f"{path} has 4 columns: a test has entity,ip or entity,ip,label."
+
+    def test_attacks_alone(self, tmp_path: Path) -> None:
+        """Without ordinary events there is no false alarm to count."""
+        path = tmp_path / "test.csv"
+        path.write_text(f"a,{IP},1\n")
+        assert refusal_of(path) == (
+            f"{path} holds no ordinary events: give rows of entity,ip, or of entity,ip,label with label 0."
+        )

@@ -19,42 +19,17 @@ MOST_AT_THE_TOP = 8
 TESTED_WITH_OTHERS = {
     # columns are read as parts of rows
     "column_texts": "unit/test_frames.py",
-    # cli commands are tested with what they call
-    "scoring_commands": "integration/test_export_embeddings.py",
-    "serving_commands": "integration/test_server.py",
-    "training_commands": "integration/test_job.py",
-    # several hosts are several processes
+    # a store and its optimizer are tested by the steps of whole hosts
     "kvstore_adam": "system/test_parameter_server.py",
-    "kvstore_collectives": "system/test_parameter_server.py",
     "kvstore_embedding": "unit/test_kvstore.py",
-    "supervisor": "system/test_hosts.py",
-    "worker": "system/test_hosts.py",
     # learners take the same steps
     "adam": "unit/test_learner.py",
     "cpu": "unit/test_learner.py",
     "gluon": "unit/test_learner.py",
-    # an evaluation is one report
-    "evaluate": "integration/test_evaluation_commands.py",
-    "evaluation_tables": "integration/test_evaluation_commands.py",
-    "html_report": "integration/test_evaluation_commands.py",
-    "protocol": "integration/test_evaluation_commands.py",
-    "results": "integration/test_evaluation_commands.py",
-    # an endpoint is one server
-    "bodies": "integration/test_server.py",
-    "gunicorn_worker": "integration/test_server.py",
-    "log_stream": "integration/test_server.py",
-    "messages": "unit/test_application.py",
-    "metrics_exporter": "integration/test_server_metrics.py",
-    "model_file": "integration/test_server.py",
-    "service": "unit/test_application.py",
     # these modules are halves of others
     "csv_dialect": "unit/test_tabular.py",
     "field_values": "unit/test_pipeline.py",
     "numeric_times": "unit/test_timestamps.py",
-    # the log of a job is compared line by line
-    "job_log": "integration/test_golden.py",
-    # MXNet is there or missing
-    "mxnet_package": "unit/test_mxnet.py",
 }
 
 

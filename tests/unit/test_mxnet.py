@@ -7,8 +7,6 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-import pytest
-
 from ipinsights.model import mxnet_package
 
 if TYPE_CHECKING:
@@ -93,27 +91,3 @@ def test_missing_mxnet_on_a_platform_without_a_wheel() -> None:
     """Where MXNet has no wheel, the error names no command that would fail."""
     code = "import sys, platform\nsys.modules['mxnet'] = None\nplatform.machine = lambda: 'riscv64'\n" + ERROR
     assert python(code) == "MXNet is not installed: it has no release for this platform."
-
-
-@pytest.mark.parametrize(
-    ("python_version", "numpy", "command"),
-    [((3, 10), "1.26.4", "pip install mxnet==1.9.1"),
-     ((3, 12), "1.26.4", "pip install mxnet==1.9.1 setuptools"),
-     ((3, 11), "2.0.0", "pip install requests && pip install --no-deps mxnet==1.9.1"),
-     ((3, 13), "2.5.0", "pip install requests setuptools && pip install --no-deps mxnet==1.9.1")],
-)  # fmt: skip
-def test_the_command_fits_python_and_numpy(python_version: tuple[int, int], numpy: str, command: str) -> None:
-    """MXNet's pins are followed where they can be met, and ignored next to NumPy 2 and from Python 3.13 on."""
-    assert mxnet_package.installation_command(python_version, numpy) == command
-
-
-def test_only_platforms_with_a_wheel_are_published() -> None:
-    """Apple silicon and Windows have no wheel of MXNet."""
-    platforms = [
-        ("linux", "x86_64"),
-        ("linux", "aarch64"),
-        ("darwin", "x86_64"),
-        ("darwin", "arm64"),
-        ("win32", "AMD64"),
-    ]
-    assert [mxnet_package.is_published(*platform) for platform in platforms] == [True, True, True, False, False]

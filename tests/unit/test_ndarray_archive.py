@@ -7,34 +7,13 @@ import struct
 import zipfile
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 
-from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.errors import ClientError
-from ipinsights.model import artifact
-from ipinsights.model.artifact import parameter_shapes, save
-from ipinsights.model.bloom import BloomFilter
+from .small_model import model_file, refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-VALUES = Hyperparameters(num_entity_vectors=10, vector_dim=6)
-
-
-def model_file(folder: Path) -> Path:
-    """Write a small model."""
-    params = {name: np.zeros(shape, dtype=np.float32) for name, shape in parameter_shapes(VALUES).items()}
-    nobody = BloomFilter(np.zeros(10, dtype=np.uint8))
-    return save(folder, params=params, symbol="{}", known_entities=nobody, hyperparameters=VALUES, training={})
-
-
-def refusal_of(path: Path) -> str:
-    """Give the message that a path is refused with."""
-    with pytest.raises(ClientError) as caught:
-        artifact.load(path)
-    return str(caught.value)
 
 
 def with_member(path: Path, name: str, content: bytes) -> None:

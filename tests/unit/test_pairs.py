@@ -6,8 +6,6 @@ import csv
 import gzip
 import io
 import itertools
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +17,9 @@ from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.pairs import _OPTIONS, TAIL, _ArrowInput, read_blocks, read_pairs
 from ipinsights.errors import ClientError
 
+from .csv_rows import fault_of, rows_of
+from .peak_memory import run_with_peak
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -26,21 +27,6 @@ if TYPE_CHECKING:
 ENTITIES = st.text(st.characters(codec="utf-8", exclude_characters="\r\0\ufeff"), min_size=1, max_size=6)
 IP = "1.2.3.4"
 IP_NUMBER = 0x01020304
-
-
-def rows_of(content: bytes) -> list[tuple[str, int]]:
-    """Read bytes as a file; give entity and address of each row."""
-    blocks = list(read_blocks(io.BytesIO(content), name="x.csv"))
-    for block in blocks:
-        assert block.entities.tolist() == hash_entities(block.columns[0].to_pylist()).tolist()
-    return [row for block in blocks for row in zip(block.columns[0].to_pylist(), block.ips.tolist(), strict=True)]
-
-
-def fault_of(content: bytes) -> str:
-    """Give the message that bytes are refused with."""
-    with pytest.raises(ClientError) as caught:
-        rows_of(content)
-    return str(caught.value)
 
 
 class TestRead:
@@ -218,11 +204,10 @@ class TestChannels:
 
 def peak_memory_of_reading(path: Path) -> int:
     """Give the peak resident bytes of a process that reads a file."""
-    # Not ru_maxrss, which a process inherits from the one that started it, here from a worker of pytest.
     code = (
-        "import re, sys; from pathlib import Path; from ipinsights.data.pairs import read_pairs; "
-        "read_pairs(Path(sys.argv[1])); "
-        "print(re.search(r'VmHWM:\\s*(\\d+) kB', Path('/proc/self/status').read_text())[1])"
+        "import sys; from pathlib import Path; from ipinsights.data.pairs import read_pairs; "
+        "read_pairs(Path(sys.argv[1])); print(peak())"
     )
-    done = subprocess.run([sys.executable, "-c", code, path], check=True, capture_output=True, text=True)
+    done = run_with_peak(code, path)
+    assert done.returncode == 0, done.stderr
     return 1024 * int(done.stdout)

@@ -4,40 +4,20 @@ from __future__ import annotations
 
 import gzip
 import io
-import subprocess
-import sys
 import tarfile
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
-from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.errors import ClientError
 from ipinsights.model import artifact
-from ipinsights.model.artifact import parameter_shapes, save
-from ipinsights.model.bloom import BloomFilter
+
+from .peak_memory import run_with_peak
+from .small_model import VALUES, model_file, refusal_of
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-VALUES = Hyperparameters(num_entity_vectors=10, vector_dim=6)
 MEGABYTE = 2**20
 NUM_ZEROS = 100
-
-
-def model_file(folder: Path) -> Path:
-    """Write a small model."""
-    params = {name: np.zeros(shape, dtype=np.float32) for name, shape in parameter_shapes(VALUES).items()}
-    nobody = BloomFilter(np.zeros(10, dtype=np.uint8))
-    return save(folder, params=params, symbol="{}", known_entities=nobody, hyperparameters=VALUES, training={})
-
-
-def refusal_of(path: Path) -> str:
-    """Give the message that a path is refused with."""
-    with pytest.raises(ClientError) as caught:
-        artifact.load(path)
-    return str(caught.value)
 
 
 def gzipped(path: Path, *parts: bytes) -> Path:
@@ -79,17 +59,16 @@ class TestTar:
         """Names and extended headers of a hundred megabytes are refused, and never held in memory."""
         zeros = [bytes(MEGABYTE)] * NUM_ZEROS
         path = gzipped(tmp_path / "model.tar.gz", tar_header("name", NUM_ZEROS * MEGABYTE, kind), *zeros)
-        # Not ru_maxrss, which a process inherits from the one that started it, here from a worker of pytest.
         script = (
-            "import re, sys; from pathlib import Path\n"
+            "import sys; from pathlib import Path\n"
             "from ipinsights.model import artifact; from ipinsights.errors import ClientError\n"
-            "def peak(): return int(re.search(r'VmHWM:\\s*(\\d+) kB', Path('/proc/self/status').read_text())[1])\n"
             "before = peak()\n"
             "try: artifact.load(Path(sys.argv[1]))\n"
             "except ClientError as error: print(error)\n"
             "print(peak() - before)\n"
         )
-        ran = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
+        ran = run_with_peak(script, path)
+        assert ran.returncode == 0, ran.stderr
         message, kilobytes = ran.stdout.splitlines()
         assert message.startswith(f"{path} cannot be unpacked: ")
         assert int(kilobytes) < 50 * 1024

@@ -1,0 +1,96 @@
+"""A server in a process of its own, and requests to it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import re
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ipinsights.data.entity_hash import hash_entities
+from ipinsights.inference.predictor import Predictor
+from ipinsights.testing import save_random_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+PAIR = b"user_1,192.168.1.2\n"
+
+
+class Running:
+    """A server that runs, with its log."""
+
+    def __init__(self, model: Path, log: Path, *options: str, stdout: Any = None) -> None:
+        self.log = log
+        command = [sys.executable, "-m", "ipinsights", "serve", "--model-dir", str(model), "--port", "0", *options]
+        with log.open("wb") as stream:
+            self.process = subprocess.Popen(command, stdout=stdout or stream, stderr=stream)
+        assert is_true_soon(lambda: "Listening at" in self.text()), self.text()
+        found = re.search(r"Listening at: http://127.0.0.1:(\d+)", self.text())
+        self.port = int(found[1]) if found else 0
+
+    def text(self) -> str:
+        """Return the log."""
+        return self.log.read_text()
+
+    def ask(self, method: str = "POST", path: str = "/invocations", body: bytes | None = PAIR) -> tuple[int, str]:
+        """Send a request on a new connection, and return status and body of the response."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+            connection.request(method, path, body, {"Content-Type": "text/csv"})
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+
+    def ping(self) -> tuple[int, str]:
+        """Return the response to /ping."""
+        return self.ask("GET", "/ping", None)
+
+    def talk(self, data: bytes) -> bytes:
+        """Send any bytes on a new connection, and return everything that comes until the server closes it."""
+        received = b""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as client, contextlib.suppress(OSError):
+            client.sendall(data)
+            while piece := client.recv(2**16):
+                received += piece
+        return received
+
+    def workers(self) -> list[int]:
+        """Return all workers that were started, oldest first."""
+        return [int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", self.text())]
+
+
+def is_true_soon(condition: Callable[[], bool], seconds: float = 60) -> bool:
+    """Return whether a condition becomes true in time."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
+
+
+@contextlib.contextmanager
+def running(model: Path, log: Path, *options: str, stdout: Any = None) -> Iterator[Running]:
+    """Run a server until the end of the block."""
+    server = Running(model, log, *options, stdout=stdout)
+    try:
+        yield server
+    finally:
+        server.process.terminate()
+        server.process.wait(timeout=30)
+
+
+def make_model(folder: Path, seed: int = 0) -> Path:
+    """Save a model of random parameters."""
+    return save_random_model(folder, num_entities=100, vector_dim=8, rng=np.random.default_rng(seed))
+
+
+def answer_of(model: Path) -> str:
+    """Return the right response to the pair."""
+    scores = Predictor.load(model).score(hash_entities(["user_1"]), np.array([0xC0A80102], dtype=np.uint32))
+    return f'{{"predictions": [{{"dot_product": {float(scores[0])!r}}}]}}'

@@ -1,0 +1,34 @@
+"""Servers whose standard output cannot be written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .running_server import answer_of, running
+
+
+class TestStandardOutput:
+    """A log that cannot be written changes no answer."""
+
+    def test_disk_full(self, model: Path, tmp_path: Path) -> None:
+        """Every request is answered."""
+        with Path("/dev/full").open("wb") as full, running(model, tmp_path / "log", stdout=full) as server:
+            assert server.ask() == (200, answer_of(model))
+
+    def test_reader_gone(self, model: Path, tmp_path: Path) -> None:
+        """Every request is answered."""
+        reader, writer = os.pipe()
+        with running(model, tmp_path / "log", stdout=writer) as server:
+            os.close(reader)
+            assert [server.ask() for _ in range(3)] == 3 * [(200, answer_of(model))]
+        os.close(writer)
+
+    def test_reader_asleep(self, model: Path, tmp_path: Path) -> None:
+        """Requests do not wait for a full pipe."""
+        reader, writer = os.pipe()
+        with running(model, tmp_path / "log", "--workers", "1", stdout=writer) as server:
+            # A pipe holds 64 KiB, and a request leaves some 250 bytes.
+            assert {server.ask() for _ in range(400)} == {(200, answer_of(model))}
+        os.close(reader)
+        os.close(writer)

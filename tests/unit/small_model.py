@@ -1,0 +1,34 @@
+"""The file of a small model, and the message that a damaged one is refused with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from ipinsights.config.hyperparameters import Hyperparameters
+from ipinsights.errors import ClientError
+from ipinsights.model import artifact
+from ipinsights.model.artifact import parameter_shapes, save
+from ipinsights.model.bloom import BloomFilter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+VALUES = Hyperparameters(num_entity_vectors=10, vector_dim=6)
+
+
+def model_file(folder: Path) -> Path:
+    """Write a small model."""
+    params = {name: np.zeros(shape, dtype=np.float32) for name, shape in parameter_shapes(VALUES).items()}
+    nobody = BloomFilter(np.zeros(10, dtype=np.uint8))
+    return save(folder, params=params, symbol="{}", known_entities=nobody, hyperparameters=VALUES, training={})
+
+
+def refusal_of(path: Path) -> str:
+    """Give the message that a path is refused with."""
+    with pytest.raises(ClientError) as caught:
+        artifact.load(path)
+    return str(caught.value)
