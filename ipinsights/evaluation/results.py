@@ -78,6 +78,9 @@ class Evaluation:
     curves: dict[str, dict[str, tuple[list[float], list[float]]]] = field(default_factory=dict)
     densities: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
+    def _repr_html_(self) -> str:
+        return str(self.detection.to_html(index=False))
+
     def find(
         self, metric: str, *, attacker: str, slice_name: str = "all", scorer: str = MODEL
     ) -> tuple[float, float, float]:

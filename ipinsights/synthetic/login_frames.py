@@ -36,8 +36,9 @@ class SimulatedLogins:
 
     Examples
     --------
-    >>> SimulatedLogins(train=..., validation=..., test=...).train
-    Ellipsis
+    >>> import ipinsights
+    >>> ipinsights.simulate_logins(num_users=20, num_days=3).train.columns.tolist()
+    ['entity', 'ip']
     """
 
     train: pd.DataFrame

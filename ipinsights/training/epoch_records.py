@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EpochRecorder", "RunBar", "is_in_notebook"]
 
+_MIN_SECONDS = 0.5
+
 
 class EpochRecorder(Callback):
     """Recorder of the metrics of each finished epoch.
@@ -65,11 +67,15 @@ class RunBar(Callback):
         """Draw an empty bar."""
         num_base_batches = trainer.batches_per_epoch // trainer.hyperparameters.records_per_row
         total = num_base_batches * trainer.hyperparameters.epochs
-        self._bar = _bar_class()(total=total, unit="batch", leave=is_in_notebook(), disable=self._disable)
+        # A saved notebook keeps every text that is drawn: twice a second is enough.
+        self._bar = _bar_class()(
+            total=total, unit="batch", leave=is_in_notebook(), disable=self._disable, mininterval=_MIN_SECONDS
+        )
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
         """Show the epoch."""
-        self._bar.set_description_str(f"epoch {trainer.state.epoch + 1}/{trainer.hyperparameters.epochs}")
+        name = f"epoch {trainer.state.epoch + 1}/{trainer.hyperparameters.epochs}"
+        self._bar.set_description_str(name, refresh=False)
 
     def on_base_batch_end(self, trainer: Trainer) -> None:  # noqa: ARG002
         """Move the bar on."""
@@ -78,10 +84,11 @@ class RunBar(Callback):
     def on_epoch_trained(self, trainer: Trainer) -> None:
         """Show the metrics of the epoch."""
         accuracy, loss = trainer.metrics.get().values()
-        self._bar.set_postfix_str(f"accuracy {accuracy:.4f}, cross-entropy {loss:.4f}")
+        self._bar.set_postfix_str(f"accuracy {accuracy:.4f}, cross-entropy {loss:.4f}", refresh=False)
 
     def on_train_end(self, trainer: Trainer) -> None:  # noqa: ARG002
         """Leave the bar in a notebook, remove it from a terminal."""
+        self._bar.refresh()
         self._bar.close()
 
 
