@@ -112,6 +112,9 @@ class Ipv6Rows:
         if chosen.any():
             self._parts.append(Ipv6Pairs(entities[chosen], addresses.upper[chosen], addresses.lower[chosen]))
 
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
     def pairs(self) -> Ipv6Pairs:
         """Return all rows, in their order."""
         nothing = np.zeros(0, dtype=np.uint64)
