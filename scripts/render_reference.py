@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ipinsights.config.hyperparameter_table import TABLE
+from ipinsights.config.hyperparameter_table import EXTENSIONS, TABLE
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "hyperparameters.md"
 
@@ -37,6 +37,15 @@ Its log shows them among its defaults. They are accepted and checked.
 | --- | --- | --- | --- |
 """
 
+OURS = """
+## Those of this project
+
+The original has no history. The log lists these only if they are given.
+
+| name | value | default | what it does |
+| --- | --- | --- | --- |
+"""
+
 END = """
 Names that begin with `sagemaker_` belong to the platform and are set aside, as are other names with a leading
 underscore and the SDK's `feature_dim`.
@@ -50,12 +59,15 @@ def render() -> str:
         for row in TABLE
         if row.is_documented
     )
-    hidden = (
-        f"| `{row.name}` | {row.domain} | {row.default or '(empty)'} | {row.help} |\n"
-        for row in TABLE
-        if not row.is_documented
+    hidden, ours = (
+        "".join(
+            f"| `{row.name}` | {row.domain} | {row.default or '(empty)'} | {row.help} |\n"
+            for row in rows
+            if not row.is_documented
+        )
+        for rows in (TABLE, EXTENSIONS)
     )
-    return HEAD + "".join(documented) + TAIL + "".join(hidden) + END
+    return HEAD + "".join(documented) + TAIL + hidden + OURS + ours + END
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import click
 import ipinsights
 from ipinsights.cli import (
     evaluation_commands,
+    history_commands,
     scoring_commands,
     serving_commands,
     traffic_commands,
@@ -52,6 +53,7 @@ for _room in (
     scoring_commands,
     serving_commands,
     evaluation_commands,
+    history_commands,
     traffic_commands,
 ):
     for _command in _room.COMMANDS:

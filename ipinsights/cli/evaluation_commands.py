@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipinsights.cli.options import FILE, FOLDER, INPUT, MODEL_DIR, PATH, SEED, THRESHOLD
+from ipinsights.cli.options import FILE, FOLDER, INPUT, MODEL_DIR, PATH, SCORER, SEED, THRESHOLD
 from ipinsights.cli.output import echo
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ipinsights.inference.explain import Explanation
+    from ipinsights.inference.history_explanation import HistoryExplanation
+    from ipinsights.inference.threshold import Threshold
 
 __all__ = ["COMMANDS"]
 
@@ -48,6 +52,7 @@ def compare(logs: tuple[Path, ...], **options: Any) -> None:
 @click.option("--asn-table", type=FILE, help="Announced ranges (iptoasn.com), for attackers who come from them.")
 @click.option("--log", type=FILE, help="What training logged (ours or SageMaker's), for the report's curves.")
 @click.option("--report", "report_dir", type=FOLDER, help="Where report.html, report.json and model_card.md go.")
+@SCORER
 @SEED
 def evaluate(**options: Any) -> None:
     """Judge a model: attacks caught, beside what counting would catch, with intervals."""
@@ -61,13 +66,19 @@ def evaluate(**options: Any) -> None:
 @click.option("--calibration", required=True, type=PATH, help="Ordinary events after those of training: CSV or folder.")
 @click.option("--fpr", required=True, type=float, help="Share of ordinary events that may be flagged, such as 0.01.")
 @click.option("--allow", multiple=True, metavar="NETWORK", help="Never flag this network (10.0.0.0/8); repeatable.")
+@SCORER
 @click.option("-o", "--output", type=FILE, help="Where it is stored; MODEL_DIR/threshold.json when not given.")
-def threshold(model_dir: Path, calibration: Path, fpr: float, allow: tuple[str, ...], output: Path | None) -> None:
+def threshold(
+    model_dir: Path, calibration: Path, fpr: float, allow: tuple[str, ...], scorer: str, output: Path | None
+) -> None:
     """Choose the score below which an event is suspicious, with a guarantee, and store it."""
+    from ipinsights.data.both_families import read_events
+    from ipinsights.inference.scorers import accepts_ipv6, load_scorer
     from ipinsights.inference.threshold import Threshold, default_path
 
-    path = output or default_path(model_dir)
-    chosen = Threshold.calibrate(model_dir, calibration, fpr=fpr, allow=allow, progress=True)
+    path, loaded = output or default_path(model_dir, scorer), load_scorer(model_dir, scorer)
+    events = read_events(calibration, ipv6=accepts_ipv6(loaded))
+    chosen = Threshold.calibrate(loaded, events, fpr=fpr, allow=allow)
     chosen.save(path)
     echo(f"{chosen.describe()}\nStored in {path}.")
 
@@ -76,24 +87,43 @@ def threshold(model_dir: Path, calibration: Path, fpr: float, allow: tuple[str, 
 @click.argument("entity")
 @click.argument("ip", metavar="IP")
 @MODEL_DIR
-@click.option("--train", required=True, type=PATH, help="What the model was trained on: CSV or folder.")
+@click.option("--train", type=PATH, help="What the model was trained on: CSV or folder. Not with --scorer history.")
 @THRESHOLD
+@SCORER
 @click.option("--json", "as_json", is_flag=True, help="All of it as JSON.")
 def explain(
     entity: str,
     ip: str,
     model_dir: Path,
-    train: Path,
+    train: Path | None,
     threshold_file: Path | None,
+    scorer: str,
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """Explain why an event is odd: usual networks, the nearest of them, and who else is there."""
-    from ipinsights.inference import explain as explanation
+    """Explain why an event is odd: usual networks, the nearest of them, and who else is there.
+
+    With --scorer history, which needs no --train: what the score is made of, and which attacker explains the event.
+    """
+    if (train is None) == (scorer == "dot_product"):
+        raise click.UsageError("Give --train, or --scorer history for a model that keeps its history.")
     from ipinsights.inference.threshold import find_threshold
 
-    threshold = find_threshold(model_dir, threshold_file)
-    found = explanation.explain(model_dir, train, entity, ip, threshold=threshold, progress=True)
+    threshold = find_threshold(model_dir, threshold_file, scorer)
+    found = _explained(model_dir, train, entity, ip, threshold)
     echo(json.dumps(found.to_json(), indent=2) if as_json else found.text())
+
+
+def _explained(
+    model_dir: Path, train: Path | None, entity: str, ip: str, threshold: Threshold | None
+) -> Explanation | HistoryExplanation:
+    if train is None:
+        from ipinsights.inference.history_explanation import explain_by_history
+        from ipinsights.inference.history_scorer import HistoryScorer
+
+        return explain_by_history(HistoryScorer.load(model_dir), entity, ip, threshold=threshold)
+    from ipinsights.inference import explain as explanation
+
+    return explanation.explain(model_dir, train, entity, ip, threshold=threshold, progress=True)
 
 
 COMMANDS: tuple[click.Command, ...] = (compare, evaluate, threshold, explain)

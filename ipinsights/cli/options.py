@@ -7,7 +7,19 @@ from pathlib import Path
 
 import click
 
-__all__ = ["FILE", "FOLDER", "INPUT", "MODEL_DIR", "PATH", "SEED", "THRESHOLD", "parse_assignments", "parse_every"]
+__all__ = [
+    "FILE",
+    "FOLDER",
+    "INPUT",
+    "MODEL_DIR",
+    "PATH",
+    "SCORER",
+    "SEED",
+    "THRESHOLD",
+    "history_hyperparameters",
+    "parse_assignments",
+    "parse_every",
+]
 
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -18,6 +30,13 @@ SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_defaul
 MODEL_DIR = click.option("--model-dir", required=True, type=PATH, help="Model directory, model_algo-1 or model.tar.gz.")
 THRESHOLD = click.option(
     "--threshold", "threshold_file", type=FILE, help="Judge by it; MODEL_DIR/threshold.json when not given."
+)
+SCORER = click.option(
+    "--scorer",
+    type=click.Choice(["dot_product", "history"]),
+    default="dot_product",
+    show_default=True,
+    help="Score by the network alone, or by the history of a model trained with --keep-history.",
 )
 
 
@@ -30,6 +49,18 @@ def parse_assignments(assignments: tuple[str, ...]) -> dict[str, str]:
             raise click.UsageError(f"-H takes NAME=VALUE, not '{assignment}'. For example: -H epochs=5.")
         values[name.strip()] = value
     return values
+
+
+def history_hyperparameters(*, keep_history: bool, history_rows_per_entity: int | None, ipv6: bool) -> dict[str, str]:
+    """Return the hyperparameters that the options about a history stand for."""
+    if not keep_history and (history_rows_per_entity or ipv6):
+        raise click.UsageError("--history-rows-per-entity and --ipv6 are about the history: give --keep-history, too.")
+    values = {
+        "_keep_history": "true" if keep_history else None,
+        "_history_rows_per_entity": None if history_rows_per_entity is None else str(history_rows_per_entity),
+        "_ipv6": "true" if ipv6 else None,
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def parse_every(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[int | None, float | None]:

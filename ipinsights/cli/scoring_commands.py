@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ipinsights.cli.options import FILE, INPUT, MODEL_DIR, THRESHOLD
+from ipinsights.cli.options import FILE, INPUT, MODEL_DIR, SCORER, THRESHOLD
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +20,7 @@ __all__ = ["COMMANDS"]
 @click.option("-o", "--output", type=FILE, help="Where the scores go; standard output when not given.")
 @click.option("--extended", is_flag=True, help="Add entity_known, probability and, with a threshold, p_value, verdict.")
 @THRESHOLD
+@SCORER
 @click.option("--keep-columns", is_flag=True, help="Accept further columns and copy them to the output.")
 def score(
     source: Path,
@@ -27,9 +28,12 @@ def score(
     output: Path | None,
     extended: bool,  # noqa: FBT001
     threshold_file: Path | None,
+    scorer: str,
     keep_columns: bool,  # noqa: FBT001
 ) -> None:
     """Score each pair of a CSV: entity,ip,dot_product, a line per input line in the same order.
+
+    With --scorer history the column is named history.
 
     INPUT is a file, a folder of files, or - for standard input.
 
@@ -37,13 +41,13 @@ def score(
     the score) and, if `ipinsights threshold` stored one, p_value (share of ordinary events that look this odd) and
     verdict (normal, suspicious, unknown_entity or allowed). --threshold means --extended.
     """
-    from ipinsights.inference.predictor import Predictor
     from ipinsights.inference.score_file import score_file
+    from ipinsights.inference.scorers import load_scorer
     from ipinsights.inference.threshold import find_threshold
 
-    predictor, is_extended = Predictor.load(model_dir), extended or threshold_file is not None
-    threshold = find_threshold(model_dir, threshold_file) if is_extended else None
-    score_file(predictor, source, output, extended=is_extended, threshold=threshold, keep_columns=keep_columns)
+    loaded, is_extended = load_scorer(model_dir, scorer), extended or threshold_file is not None
+    threshold = find_threshold(model_dir, threshold_file, scorer) if is_extended else None
+    score_file(loaded, source, output, extended=is_extended, threshold=threshold, keep_columns=keep_columns)
 
 
 @click.command()

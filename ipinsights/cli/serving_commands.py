@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipinsights.cli.options import FOLDER, MODEL_DIR, PATH
+from ipinsights.cli.options import FOLDER, MODEL_DIR, PATH, SCORER
 from ipinsights.cli.output import echo_error
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ __all__ = ["COMMANDS"]
 @click.option("--watch-model", is_flag=True, help="Load a model file that was replaced. Without it, SIGHUP does that.")
 @click.option("--metrics-port", type=click.IntRange(0, 65535), help="Port of Prometheus metrics. 0 is any free port.")
 @click.option("--access-log", type=PATH, help="File for a JSON line about each request. SIGUSR1 reopens it.")
+@SCORER
 def serve(model_dir: Path | None, base_dir: Path | None, host: str | None, workers: int | None, **options: Any) -> None:
     """Answer requests over HTTP as SageMaker's endpoint does: POST /invocations, GET /ping."""
     from ipinsights._system import available_cpus
@@ -59,6 +60,7 @@ def serve(model_dir: Path | None, base_dir: Path | None, host: str | None, worke
 @click.option("--content-type", default="text/csv", show_default=True, help="What the inputs are.")
 @click.option("--accept", default="application/jsonlines", show_default=True, help="What the outputs shall be.")
 @click.option("--max-payload-mb", type=click.IntRange(1, 100), default=6, show_default=True, help="Size of a request.")
+@SCORER
 @click.option("--concurrency", type=click.IntRange(1), help="Requests at a time; one for each CPU when not given.")
 def transform(inputs: tuple[Path, ...], model_dir: Path, concurrency: int | None, **options: Any) -> None:
     """Score whole files or folders, and leave what SageMaker's batch transform would: INPUT.out for each."""

@@ -61,6 +61,7 @@ _FORMATS = ["apache", "nginx", "sshd", "cloudtrail", "vpcflow", "csv", "jsonl", 
 @click.option("--no-timestamps", is_flag=True, help="Write entity,ip alone, to train on at once; no time is needed.")
 @click.option("--timezone", default="UTC", show_default=True, help="Of times that do not say theirs.")
 @click.option("--encoding", metavar="NAME", help="Of text that is neither UTF-8 nor UTF-16, for example cp1252.")
+@click.option("--ipv6", is_flag=True, help="Keep IPv6 addresses, for train --keep-history --ipv6.")
 @click.option("--no-header", is_flag=True, help="The first row of CSV is a record; columns are called 1, 2, 3.")
 @click.option("--year", type=int, help="Of a file's first line, for sshd; the file's own time tells when not given.")
 def extract(
@@ -76,6 +77,7 @@ def extract(
     no_timestamps: bool,  # noqa: FBT001
     timezone: str,
     encoding: str | None,
+    ipv6: bool,  # noqa: FBT001
     no_header: bool,  # noqa: FBT001
     year: int | None,
 ) -> None:
@@ -102,6 +104,7 @@ def extract(
         with_times=not no_timestamps,
         encoding=encoding,
         has_header=not no_header,
+        ipv6=ipv6,
     )
     try:
         summary = extract(sources, output, log_format=log_format, columns=columns, filters=filters)

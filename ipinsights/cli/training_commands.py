@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipinsights.cli.options import FOLDER, PATH, SEED, parse_assignments, parse_every
+from ipinsights.cli.options import FOLDER, PATH, SEED, history_hyperparameters, parse_assignments, parse_every
 from ipinsights.cli.output import echo
 
 if TYPE_CHECKING:
@@ -54,6 +54,17 @@ __all__ = ["COMMANDS"]
     help="End, with the best model, after so many epochs without a better validation AUC.",
 )
 @click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), help="End training after so long.")
+@click.option(
+    "--keep-history",
+    is_flag=True,
+    help="Keep who was where (personal data) in the model, for --scorer history. `ipinsights strip` removes it.",
+)
+@click.option(
+    "--history-rows-per-entity",
+    type=click.IntRange(min=1),
+    help="Most addresses of an entity that the history keeps; all when not given.",
+)
+@click.option("--ipv6", is_flag=True, help="Accept IPv6 rows and keep them in the history. The network sees IPv4 only.")
 @click.option("--quiet", is_flag=True, help="No log, only the progress bar.")
 @SEED
 def train(
@@ -120,6 +131,7 @@ def _local_job(
     limits: Limits,
     checkpoint_dir: Path | None,
     initial_model: Path | None,
+    **history: Any,
 ) -> Job:
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.training.job import Job
@@ -127,7 +139,7 @@ def _local_job(
     if train_path is None or model_dir is None:
         raise click.UsageError("Give --train and --model-dir, or --base-dir for a container's tree.")
     given, source = _read_map(hyperparameters) if hyperparameters else ({}, "the command line")
-    provided = {**given, **parse_assignments(assignments)}
+    provided = {**given, **parse_assignments(assignments), **history_hyperparameters(**history)}
     return Job(
         hyperparameters=Hyperparameters.parse(provided, any_size=num_hosts > 1),
         provided=provided,

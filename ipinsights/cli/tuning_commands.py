@@ -29,6 +29,7 @@ __all__ = ["COMMANDS"]
     help="A hyperparameter to search; over its documented range when none is given. Repeatable.",
 )
 @click.option("-H", "assignments", multiple=True, metavar="NAME=VALUE", help="The same in all trials; repeatable.")
+@click.option("--keep-history", is_flag=True, help="The best map makes train keep a history (personal data).")
 @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Of the study in all.")
 @click.option("--study", type=FILE, required=True, help="SQLite file of the trials; run again, it goes on from there.")
 @click.option("--stop-early", is_flag=True, help="End trials that are behind the median of those before.")
@@ -40,6 +41,7 @@ def tune(
     validation: Path,
     ranges: tuple[str, ...],
     assignments: tuple[str, ...],
+    keep_history: bool,  # noqa: FBT001
     trials: int,
     study: Path,
     stop_early: bool,  # noqa: FBT001
@@ -51,18 +53,20 @@ def tune(
 
     The best map is for train --hyperparameters. Needs the extra 'tune'.
     """
+    from ipinsights.data.both_families import read_families
     from ipinsights.data.files import open_output, write_file
-    from ipinsights.data.pairs import read_pairs
     from ipinsights.tuning.search_range import SearchRange
     from ipinsights.tuning.study import Tuner
 
+    fixed = {**parse_assignments(assignments), **({"_keep_history": "true"} if keep_history else {})}
+    accepts_ipv6 = fixed.get("_ipv6") == "true"
     searched = [SearchRange.parse(text) for text in ranges]
     tuner = Tuner(
         study,
         ranges=searched,
-        fixed=parse_assignments(assignments),
-        train=read_pairs(train_path),
-        validation=read_pairs(validation),
+        fixed=fixed,
+        train=read_families(train_path, ipv6=accepts_ipv6)[0],
+        validation=read_families(validation, ipv6=accepts_ipv6)[0],
         seed=seed,
         stop_early=stop_early,
     )

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from ipinsights.config.constraints import AutoOrNumber, Choice, Domain, Number, Text
 
-__all__ = ["TABLE", "Hyperparameter", "TuningRange"]
+__all__ = ["EXTENSIONS", "TABLE", "Hyperparameter", "TuningRange"]
 
 _DOCUMENTED = "SageMaker developer guide, IP Insights Hyperparameters"
+_OURS = "this project: the original has no history"
 _SEEN = "default-input.json, printed in the original's log"
 
 
@@ -120,3 +121,19 @@ TABLE = (
     ),
 )  # fmt: skip
 """Every hyperparameter there is."""
+
+EXTENSIONS = (
+    Hyperparameter(
+        "_keep_history", Choice(("false", "true")), "false",
+        "Keep the pairs of the training data in the model, for the scorer 'history'.", source=_OURS,
+    ),
+    Hyperparameter(
+        "_history_rows_per_entity", AutoOrNumber(1), "auto",
+        "Most distinct addresses of an entity that are kept. auto is all of them.", source=_OURS,
+    ),
+    Hyperparameter(
+        "_ipv6", Choice(("false", "true")), "false",
+        "Keep IPv6 rows in the history. The network is trained on the IPv4 rows.", source=_OURS,
+    ),
+)  # fmt: skip
+"""Hyperparameters of this project, which the log lists only if they are given: otherwise it is the original's."""

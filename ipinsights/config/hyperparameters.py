@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from ipinsights.config.constraints import LARGEST_INTEGER, Number, TooLargeError
-from ipinsights.config.hyperparameter_table import TABLE
+from ipinsights.config.hyperparameter_table import EXTENSIONS, TABLE
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ __all__ = [
 _MAX_ELEMENTS = 2**31 - 1
 _LONGEST_SHOWN = 60
 
-_ROWS = {row.name: row for row in TABLE}
+_ROWS = {row.name: row for row in (*TABLE, *EXTENSIONS)}
 
 
 def _default(name: str) -> Any:
@@ -50,6 +50,8 @@ class Hyperparameters:
     ----------
     num_gpus, num_kv_servers
         None stands for ``auto``.
+    keep_history, history_rows_per_entity, ipv6
+        Hyperparameters of this project, see ``EXTENSIONS``. None stands for all rows.
     ignored
         Names that were given, are not ours, and change nothing; platform names are not listed.
     """
@@ -69,6 +71,9 @@ class Hyperparameters:
     num_gpus: int | None = _default("_num_gpus")
     num_kv_servers: int | None = _default("_num_kv_servers")
     tuning_objective_metric: str = _default("_tuning_objective_metric")
+    keep_history: bool = False
+    history_rows_per_entity: int | None = None
+    ipv6: bool = False
     ignored: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
@@ -91,11 +96,12 @@ class Hyperparameters:
         """
         faults = _unknown(provided)
         values: dict[str, Any] = {}
-        for row in TABLE:
+        for row in _ROWS.values():
             try:
                 values[row.field_name] = _value_of(row, provided)
             except ValueError as error:
                 faults.append(str(error))
+        values |= {name: values.get(name) == "true" for name in ("keep_history", "ipv6")}
         faults += _contradictions(values, any_size=any_size)
         if faults:
             raise ClientError(_in_one_message(faults))
@@ -209,6 +215,13 @@ def _contradictions(values: Mapping[str, Any], *, any_size: bool) -> list[str]:
             "random_negative_sampling_rate + shuffled_negative_sampling_rate must be from 1 to 500; "
             f"it is {num_random} + {num_shuffled}."
         )
+    needless = {"_ipv6": values["ipv6"], "_history_rows_per_entity": values.get("history_rows_per_entity")}
+    if not values["keep_history"]:
+        faults += [
+            f"Hyperparameter '{name}' is about the history: set '_keep_history' to true, or leave it out."
+            for name, value in needless.items()
+            if value
+        ]
     rows, dim = values.get("num_entity_vectors"), values.get("vector_dim")
     is_split = any_size or values.get("kvstore", "").startswith("dist")
     if rows is not None and dim is not None and rows * dim > _MAX_ELEMENTS and not is_split:

@@ -20,6 +20,7 @@ from ipinsights.data.bounded_lines import LONG_LINE, LONGEST_LINE, WholeLines
 from ipinsights.data.file_kinds import HEAD_BYTES, text_encoding
 from ipinsights.data.files import beginning, read_errors, unpacked_data
 from ipinsights.data.ipv4 import BLANKS, explain_ip, is_ip
+from ipinsights.data.ipv6 import explain_address, is_address
 from ipinsights.errors import ClientError
 from ipinsights.reporting.plain_text import one_line
 
@@ -97,7 +98,9 @@ class Source:
                 yield unpacked_data(stream, head, self.name)[1]
 
 
-def fault_report(sources: Sequence[Source], *, num_columns: int | None, count_all: bool = True) -> str | None:
+def fault_report(
+    sources: Sequence[Source], *, num_columns: int | None, count_all: bool = True, ipv6: bool = False
+) -> str | None:
     """Give one message about every faulty row of some sources: the first five in full, and the number of all.
 
     Parameters
@@ -108,13 +111,15 @@ def fault_report(sources: Sequence[Source], *, num_columns: int | None, count_al
         Columns that a row must have, None for as many as the first row of its source has.
     count_all
         Read to the end, however many there are; if not, only until it is known that there are more than five.
+    ipv6
+        Whether IPv6 addresses are accepted.
 
     Returns
     -------
     str or None
         None if no row is faulty.
     """
-    faults = itertools.chain.from_iterable(_faults(source, num_columns) for source in sources)
+    faults = itertools.chain.from_iterable(_faults(source, num_columns, ipv6=ipv6) for source in sources)
     shown = [f"{place}: {reason}." for place, reason in itertools.islice(faults, _NUM_SHOWN)]
     num_more = sum(1 for _ in (faults if count_all else itertools.islice(faults, 1)))
     return rows_message(shown, num_more, is_counted=count_all)
@@ -149,7 +154,7 @@ def _watched(raw: IO[bytes], size: int, name: str, *, progress: bool) -> context
     return cast("contextlib.AbstractContextManager[IO[bytes]]", bar)
 
 
-def _faults(source: Source, num_columns: int | None) -> Iterator[tuple[str, str]]:
+def _faults(source: Source, num_columns: int | None, *, ipv6: bool) -> Iterator[tuple[str, str]]:
     """Give place and reason of every faulty row of a source."""
     with source.open() as opened:
         head, stream = beginning(opened)
@@ -162,7 +167,7 @@ def _faults(source: Source, num_columns: int | None) -> Iterator[tuple[str, str]
         num_rows = 0
         for line, row in _rows(text, lines):
             num_rows += 1
-            reason = row if isinstance(row, str) else why_invalid(row, num_columns)
+            reason = row if isinstance(row, str) else why_invalid(row, num_columns, ipv6=ipv6)
             if reason is not None:
                 yield f"{source.name}:{source.first_line - 1 + line}", reason + _header_advice(row, num_rows)
             if num_columns is None and reason is None:
@@ -194,25 +199,28 @@ def _rows(text: IO[str], lines: WholeLines) -> Iterator[tuple[int, list[str] | s
             yield line, "the closing quote of a field is missing" if row[-1].endswith(TAIL) else row
 
 
-def why_invalid(row: list[str], num_columns: int | None) -> str | None:
+def why_invalid(row: list[str], num_columns: int | None, *, ipv6: bool = False) -> str | None:
     """Return why the fields of a row are invalid, as the end of a sentence. None if they are valid."""
     if num_columns not in (None, len(row)) or not 2 <= len(row) <= MAX_COLUMNS:  # noqa: PLR2004
         return _wrong_columns(row, num_columns)
     if not row[0]:
         return "the entity is empty"
-    if is_ip(row[0]) and not is_ip(row[1]):
+    is_accepted = is_address if ipv6 else is_ip
+    if is_ip(row[0]) and not is_accepted(row[1]):
         return "the address stands first: it must be the second column"
-    if not is_ip(row[1]):
-        return _wrong_address(row[1])
+    if not is_accepted(row[1]):
+        return _wrong_address(row[1], ipv6=ipv6)
     if not all(map(_is_text, row)):
         return "it is not UTF-8 text"
     return None
 
 
-def _wrong_address(field: str) -> str:
+def _wrong_address(field: str, *, ipv6: bool) -> str:
     text = field.strip(BLANKS)
     if text.startswith('"') and is_ip(text.strip('"')):
         return "a blank stands before the quote of the address: remove the blank"
+    if ipv6:
+        return f"{_shown(field)} is not an address that can be used: {explain_address(field)}"
     return f"{_shown(field)} is no IPv4 address: {explain_ip(field)}"
 
 

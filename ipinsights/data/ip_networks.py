@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ipinsights.data.ipv6 import Addresses
+
 __all__ = ["Networks", "network_text", "special_purpose"]
 
 # IANA's IPv4 special-purpose address registry, in the words that an analyst would use.
@@ -36,6 +38,8 @@ _SPECIAL = {
     "240.0.0.0/4": "reserved (future use)",
 }
 
+_HALF = 2**64 - 1
+
 
 class Networks:
     """A list of networks.
@@ -44,6 +48,8 @@ class Networks:
     ----------
     texts
         Networks such as ``10.0.0.0/8``, or single addresses.
+    ipv6
+        Whether IPv6 networks are accepted, too.
 
     Attributes
     ----------
@@ -53,12 +59,14 @@ class Networks:
     Raises
     ------
     ClientError
-        A text is no IPv4 network: tells which.
+        A text is not a network of an accepted family: tells which.
     """
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    def __init__(self, texts: Sequence[str], *, ipv6: bool = False) -> None:
         self.texts = tuple(texts)
-        merged = list(ipaddress.collapse_addresses(map(_parse, texts)))
+        self._ipv6 = [ipaddress.IPv6Network(text) for text in texts if ipv6 and _is_ipv6(text)]
+        rest = [text for text in texts if not (ipv6 and _is_ipv6(text))]
+        merged = list(ipaddress.collapse_addresses(map(_parse, rest)))
         # (number of networks once merged,), ascending
         self._first = np.array([int(network.network_address) for network in merged], dtype=np.uint32)
         self._last = np.array([int(network.broadcast_address) for network in merged], dtype=np.uint32)
@@ -69,6 +77,18 @@ class Networks:
             return np.zeros(len(ips), dtype=bool)
         at = np.searchsorted(self._first, ips, side="right") - 1
         inside: NDArray[np.bool_] = (at >= 0) & (ips <= self._last[at])
+        return inside
+
+    def contain_any(self, addresses: Addresses) -> NDArray[np.bool_]:
+        """Return which addresses (n,) of either family are in one of the networks; shape (n,)."""
+        inside = self.contain(addresses.ips) & ~addresses.is_ipv6
+        for network in self._ipv6:
+            same = np.ones(len(inside), dtype=bool)
+            address, mask = int(network.network_address), int(network.netmask)
+            for half, shift in ((addresses.upper, 64), (addresses.lower, 0)):
+                kept = np.uint64(mask >> shift & _HALF)
+                same &= half & kept == np.uint64(address >> shift & _HALF)
+            inside |= same & addresses.is_ipv6
         return inside
 
 
@@ -84,6 +104,14 @@ def special_purpose(ip: int) -> str | None:
     """
     address = ipaddress.IPv4Address(ip)
     return next((purpose for text, purpose in _SPECIAL.items() if address in ipaddress.IPv4Network(text)), None)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _parse(text: str) -> ipaddress.IPv4Network:

@@ -26,12 +26,15 @@ from ipinsights.data.channels import channel_files
 from ipinsights.data.csv_errors import LONGEST_FIELD, MAX_COLUMNS, TAIL, Source, fault_report
 from ipinsights.data.entity_hash import hash_entity_column
 from ipinsights.data.ipv4 import parse_ips
+from ipinsights.data.ipv6 import parse_addresses
 from ipinsights.errors import RowsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    from ipinsights.data.ipv6 import Addresses, Ipv6Rows
 
 __all__ = [
     "Block",
@@ -66,13 +69,28 @@ class Pairs:
         Hashes of the entities, see :func:`ipinsights.data.entity_hash.hash_entities`, shape (n,).
     ips
         Addresses as numbers, shape (n,).
+    addresses
+        Addresses of both families, (n,). None if all are IPv4. The ``ips`` of IPv6 rows are 0.
     """
 
     entities: NDArray[np.uint64]
     ips: NDArray[np.uint32]
+    addresses: Addresses | None = None
 
     def __len__(self) -> int:
         return len(self.ips)
+
+    def __getitem__(self, part: slice | NDArray[np.bool_]) -> Pairs:
+        """Return some of the rows."""
+        addresses = None if self.addresses is None else self.addresses[part]
+        return Pairs(self.entities[part], self.ips[part], addresses)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all rows in their order."""
+        addresses = self.addresses
+        further = () if addresses is None else (addresses.upper, addresses.lower)
+        return fingerprint(self.entities, self.ips, *further)
 
 
 @dataclass(frozen=True)
@@ -84,12 +102,15 @@ class Block:
     columns
         The text of each column, quotes removed: entity, address, and further ones if they were asked for; (n,) each.
     entities, ips
-        As in :class:`Pairs`.
+        As in :class:`Pairs`. The ``ips`` of IPv6 rows are 0.
+    addresses
+        Addresses of both families, (n,). None if only IPv4 was asked for.
     """
 
     columns: tuple[pa.StringArray, ...]
     entities: NDArray[np.uint64]
     ips: NDArray[np.uint32]
+    addresses: Addresses | None = None
 
     def __len__(self) -> int:
         return len(self.ips)
@@ -103,8 +124,8 @@ def fingerprint(*arrays: NDArray[Any]) -> str:
     return digest.hexdigest()
 
 
-def read_pairs(path: Path, *, progress: bool = False) -> Pairs:
-    """Read a channel, a CSV file or a folder of them, keeping the order of its rows.
+def read_pairs(path: Path, *, progress: bool = False, ipv6: Ipv6Rows | None = None) -> Pairs:
+    """Return the IPv4 rows of a channel, a CSV file or a folder of them, in their order.
 
     Parameters
     ----------
@@ -112,6 +133,8 @@ def read_pairs(path: Path, *, progress: bool = False) -> Pairs:
         See :func:`ipinsights.data.channels.channel_files`.
     progress
         Show a bar on a terminal.
+    ipv6
+        Collector of the IPv6 rows. Without one, IPv6 rows are errors.
 
     Raises
     ------
@@ -120,8 +143,11 @@ def read_pairs(path: Path, *, progress: bool = False) -> Pairs:
     """
     keep_freed_memory()
     store = _Store()
-    for block in _read([Source.file(file) for file in channel_files(path)], num_columns=2, progress=progress):
+    sources = [Source.file(file) for file in channel_files(path)]
+    for block in _read(sources, num_columns=2, progress=progress, ipv6=ipv6 is not None):
         store.append(block)
+        if ipv6 is not None and block.addresses is not None:
+            ipv6.append(block.entities, block.addresses)
     return store.pairs()
 
 
@@ -132,6 +158,7 @@ def read_blocks(
     num_columns: int | None = 2,
     progress: bool = False,
     count_faults: bool = True,
+    ipv6: bool = False,
 ) -> Iterator[Block]:
     """Give the rows of one file or stream, block by block, in bounded memory.
 
@@ -147,6 +174,8 @@ def read_blocks(
         Show a bar on a terminal.
     count_faults
         Whether somebody waits for the number of all rows that cannot be read.
+    ipv6
+        Whether IPv6 addresses are accepted.
 
     Raises
     ------
@@ -157,7 +186,7 @@ def read_blocks(
         source = Source.file(source, name)
     elif not isinstance(source, Source):
         source = Source.stream(source, name or "the input")
-    return _read([source], num_columns=num_columns, progress=progress, count_faults=count_faults)
+    return _read([source], num_columns=num_columns, progress=progress, count_faults=count_faults, ipv6=ipv6)
 
 
 class _UnreadableError(Exception):
@@ -165,24 +194,24 @@ class _UnreadableError(Exception):
 
 
 def _read(
-    sources: Sequence[Source], *, num_columns: int | None, progress: bool, count_faults: bool = True
+    sources: Sequence[Source], *, num_columns: int | None, progress: bool, count_faults: bool = True, ipv6: bool = False
 ) -> Iterator[Block]:
     for index, source in enumerate(sources):
         try:
-            yield from _read_fast(source, num_columns=num_columns, progress=progress)
+            yield from _read_fast(source, num_columns=num_columns, progress=progress, ipv6=ipv6)
         except _UnreadableError as error:
-            report = fault_report(sources[index:], num_columns=num_columns, count_all=count_faults)
+            report = fault_report(sources[index:], num_columns=num_columns, count_all=count_faults, ipv6=ipv6)
             raise RowsError(report or f"{source.name} cannot be read as CSV: {error}.") from None
 
 
-def _read_fast(source: Source, *, num_columns: int | None, progress: bool) -> Iterator[Block]:
+def _read_fast(source: Source, *, num_columns: int | None, progress: bool, ipv6: bool) -> Iterator[Block]:
     with source.open(progress=progress) as stream, _as_arrow_input(stream) as given:
         try:
             batches = csv.open_csv(given, **_OPTIONS)
             width = len(batches.schema)
             if not 2 <= width <= MAX_COLUMNS or num_columns not in (None, width):  # noqa: PLR2004
                 raise _UnreadableError(f"it has {width} columns")
-            yield from in_order(_block, (batch for batch in batches if len(batch)))
+            yield from in_order(_block_of_both if ipv6 else _block, (batch for batch in batches if len(batch)))
         except pa.ArrowInvalid as error:
             raise _UnreadableError(str(error).rstrip(".")) from None
 
@@ -250,15 +279,30 @@ class _ArrowInput(io.RawIOBase):
 
 
 def _block(batch: pa.RecordBatch) -> Block:
-    entities, texts = batch.column(0), batch.column(1)
-    ips, valid = parse_ips(texts)
-    if not valid.all() or pc.min(pc.binary_length(entities)).as_py() == 0:
+    ips, valid = parse_ips(batch.column(1))
+    return _checked(Block(tuple(batch.columns), _hashed(batch), ips), valid)
+
+
+def _block_of_both(batch: pa.RecordBatch) -> Block:
+    addresses = parse_addresses(batch.column(1))
+    return _checked(Block(tuple(batch.columns), _hashed(batch), addresses.ips, addresses), addresses.is_valid)
+
+
+def _hashed(batch: pa.RecordBatch) -> NDArray[np.uint64]:
+    entities = batch.column(0)
+    if pc.min(pc.binary_length(entities)).as_py() == 0:
+        raise _UnreadableError("an entity is empty")
+    return hash_entity_column(entities)
+
+
+def _checked(block: Block, valid: NDArray[np.bool_]) -> Block:
+    if not valid.all():
         raise _UnreadableError("a row is no pair of entity and IPv4 address")
-    if batch.columns[-1][-1].as_py().endswith(TAIL):
+    if block.columns[-1][-1].as_py().endswith(TAIL):
         raise _UnreadableError("a closing quote is missing")
-    if any(map(_has_long_field, batch.columns)):
+    if any(map(_has_long_field, block.columns)):
         raise _UnreadableError("a field is too long")
-    return Block(tuple(batch.columns), hash_entity_column(entities), ips)
+    return block
 
 
 def _has_long_field(texts: pa.StringArray) -> bool:
@@ -275,12 +319,14 @@ class _Store:
         self._size = 0
 
     def append(self, block: Block) -> None:
-        """Add the rows of a block."""
-        end = self._size + len(block)
+        """Add the IPv4 rows of a block."""
+        chosen = slice(None) if block.addresses is None else ~block.addresses.is_ipv6
+        entities, ips = block.entities[chosen], block.ips[chosen]
+        end = self._size + len(ips)
         if end > len(self._ips):
             self._resize(max(end, int(_GROWTH * len(self._ips))))
-        self._entities[self._size : end] = block.entities
-        self._ips[self._size : end] = block.ips
+        self._entities[self._size : end] = entities
+        self._ips[self._size : end] = ips
         self._size = end
 
     def pairs(self) -> Pairs:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from ipinsights.config.hyperparameters import Hyperparameters
+    from ipinsights.data.ipv6 import Ipv6Pairs
     from ipinsights.distributed.cluster import Cluster
     from ipinsights.model._mxnet import mx
     from ipinsights.training.collectives import ProcessGroup
@@ -61,6 +62,10 @@ class ClusterHost(SingleHost):
             )
         part = slice(self._cluster.rank, None, self.size)
         return Pairs(pairs.entities[part].copy(), pairs.ips[part].copy())
+
+    def share_ipv6(self, rows: Ipv6Pairs, *, is_sharded: bool) -> Ipv6Pairs:
+        """Return this host's part of the IPv6 rows: all of a shard, otherwise the rows of its turn."""
+        return rows if is_sharded else rows[self._cluster.rank :: self.size]
 
     def build_learner(
         self,

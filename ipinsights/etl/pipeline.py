@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ipinsights.data.arrow import decoded
 from ipinsights.data.channels import channel_files
 from ipinsights.data.csv_writer import csv_lines, quoted
 from ipinsights.data.files import open_output
 from ipinsights.data.input_streams import STANDARD_INPUT, check_encoding, opened
-from ipinsights.data.ipv4 import parse_ips
+from ipinsights.data.ipv4 import format_ips, parse_ips
+from ipinsights.data.ipv6 import format_ipv6, parse_addresses
 from ipinsights.data.numeric_times import are_plausible
 from ipinsights.data.timestamps import check_zone, format_times
 from ipinsights.errors import ClientError
@@ -30,6 +32,8 @@ from ipinsights.etl.web import read_web
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from ipinsights.etl.filters import Filters
     from ipinsights.etl.records import Columns, LogRecords
@@ -85,7 +89,7 @@ def extract(
         for file in _files(sources):
             summary.num_files += 1
             for records in _records(file, log_format, columns):
-                out.write(_usable_lines(records, filters, summary, str(file), with_times=columns.with_times))
+                out.write(_usable_lines(records, filters, summary, str(file), columns))
         summary.check(log_format, is_fixed=log_format in _FIXED)
     return summary
 
@@ -114,16 +118,15 @@ def _files(sources: Sequence[Path]) -> Iterator[Path]:
         yield from [source] if source == STANDARD_INPUT else channel_files(source)
 
 
-def _usable_lines(
-    records: LogRecords, filters: Filters, summary: Summary, name: str, *, with_times: bool
-) -> memoryview:
+def _usable_lines(records: LogRecords, filters: Filters, summary: Summary, name: str, columns: Columns) -> memoryview:
     """Return the lines of the records that can be used, and count what becomes of each."""
     entity, is_escaped = decoded(records.entity)
-    ip = ipv4_if_mapped(records.ip)
+    with_times = columns.with_times
+    ip, is_parsed = _addresses(records.ip, ipv6=columns.ipv6)
     reasons = records.reasons.copy()
     reasons[(reasons == Reason.NONE) & ~filters.hold(records)] = Reason.FILTERED
     reasons[(reasons == Reason.NONE) & stand_for_nothing(entity)] = Reason.NO_USER
-    not_parsed = (reasons == Reason.NONE) & ~parse_ips(ip)[1]
+    not_parsed = (reasons == Reason.NONE) & ~is_parsed
     reasons[not_parsed] = address_reasons(ip.filter(pa.array(not_parsed)))
     # A null of a database, such as 1601-01-01 or 9999-12-31, is not a time.
     reasons[(reasons == Reason.NONE) & with_times & ~(records.timed & are_plausible(records.times))] = Reason.NO_TIME
@@ -135,3 +138,15 @@ def _usable_lines(
     summary.known_fields = records.known_fields
     fields = [quoted(entity.filter(pa.array(used))), ip.filter(pa.array(used))]
     return csv_lines([*fields, format_times(times)] if with_times else fields)
+
+
+def _addresses(texts: pa.StringArray, *, ipv6: bool) -> tuple[pa.StringArray, NDArray[np.bool_]]:
+    """Return the texts of addresses, (n,), and which of them can be used, (n,)."""
+    ip = ipv4_if_mapped(texts)
+    if not ipv6:
+        return ip, parse_ips(ip)[1]
+    found = parse_addresses(ip)
+    written = [format_ipv6(*halves) for halves in zip(found.upper.tolist(), found.lower.tolist(), strict=True)]
+    is_mapped = found.is_valid & ~found.is_ipv6
+    texts = pc.if_else(pa.array(is_mapped), format_ips(found.ips), ip)
+    return pc.if_else(pa.array(found.is_ipv6), pa.array(written, pa.string()), texts), found.is_valid

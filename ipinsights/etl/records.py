@@ -98,6 +98,8 @@ class Columns:
         Name of the encoding of text; None for UTF-8, or whatever the first bytes of a file show.
     has_header
         Whether the first row of CSV may be a header; one with an address in it never is.
+    ipv6
+        Whether records with IPv6 addresses are used, for models whose history knows them.
     """
 
     entity: str | None = None
@@ -109,6 +111,7 @@ class Columns:
     with_times: bool = True
     encoding: str | None = None
     has_header: bool = True
+    ipv6: bool = False
 
 
 def line_text(lines: pa.BinaryArray) -> Callable[[int], str]:

@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ipinsights.evaluation.baselines import BASELINES, CONTROL
-from ipinsights.evaluation.detection import AUC, METRICS
-from ipinsights.evaluation.results import AWS_RECIPE, GIVEN_ATTACKS, HEADLINE_METRIC, MODEL
+from ipinsights.evaluation.baselines import CONTROL
+from ipinsights.evaluation.detection import AUC, METRICS, TPR_FPRS
+from ipinsights.evaluation.results import AWS_RECIPE, GIVEN_ATTACKS, HEADLINE_METRIC
 from ipinsights.reporting.report import Report, Section
 
 if TYPE_CHECKING:
     from ipinsights.evaluation.results import Evaluation
 
-__all__ = ["SCORERS", "full_sections", "headline", "report"]
+__all__ = ["full_sections", "headline", "report"]
 
-SCORERS = (MODEL, *BASELINES)
 _UNMATCHED = (GIVEN_ATTACKS, AWS_RECIPE)
-_HEADLINE_ATTACKER = "other entities' networks"
+_HEADLINE_ATTACKER = {"IPv4": "other entities' networks", "IPv6": "other entities' addresses"}
 _NOTHING = "-"
 
 _FLATTERY = (
@@ -32,16 +31,20 @@ _FLATTERY = (
 
 def report(evaluation: Evaluation) -> Report:
     """Give what a terminal shows."""
+    newest = "new /24" if evaluation.family == "IPv4" else "new /64"
     sections = (
         _data(evaluation),
         _by_attacker(
             evaluation, "all", "Attacks caught at 1 false alarm in 100 ordinary events (TPR at FPR 1 %, in %)"
         ),
-        _by_attacker(evaluation, "new /24", "The same, of events in a /24 new for the entity: where counting is blind"),
+        _by_attacker(
+            evaluation, newest, f"The same, of events in a {newest[4:]} new for the entity: where counting is blind"
+        ),
         _by_slice(evaluation),
         _areas(evaluation),
         *_alerts(evaluation),
-        _unmatched(evaluation),
+        *_unmatched(evaluation),
+        *_families(evaluation),
     )
     return Report(headline(evaluation), sections)
 
@@ -49,17 +52,20 @@ def report(evaluation: Evaluation) -> Report:
 def headline(evaluation: Evaluation) -> str:
     """Say in a sentence how the model does, against attackers who know where others come from."""
     table = evaluation.differences
-    found = table[(table.attacker == _HEADLINE_ATTACKER) & (table.slice == "all")]
+    attacker = _HEADLINE_ATTACKER[evaluation.family]
+    found = table[(table.attacker == attacker) & (table.slice == "all")]
     if found.empty:
         return "Nothing to tell: no attack could be drawn."
     best, difference, low, high = found.iloc[0][["best_baseline", "difference", "low", "high"]]
-    ours = evaluation.value(HEADLINE_METRIC, attacker=_HEADLINE_ATTACKER)
+    scorer = evaluation.main_scorer
+    ours = evaluation.value(HEADLINE_METRIC, attacker=attacker, scorer=scorer)
     verdict = "the difference could be chance"
     if not low <= 0 <= high:
-        verdict = f"the model is {100 * abs(difference):.1f} points {'better' if difference > 0 else 'worse'}"
+        verdict = f"the {scorer} is {100 * abs(difference):.1f} points {'better' if difference > 0 else 'worse'}"
     return (
-        f"At 1 false alarm in 100 the model catches {100 * ours:.1f} % of attacks from other entities' networks; the "
-        f"best baseline, {best}, {100 * (ours - difference):.1f} %: {verdict} [{100 * low:+.1f}, {100 * high:+.1f}]."
+        f"At 1 false alarm in 100 the {scorer} catches {100 * ours:.1f} % of attacks from {attacker}; "
+        f"the best baseline, {best}, {100 * (ours - difference):.1f} %: {verdict} "
+        f"[{100 * low:+.1f}, {100 * high:+.1f}]."
     )
 
 
@@ -104,24 +110,26 @@ def _by_attacker(evaluation: Evaluation, slice_name: str, title: str) -> Section
     attackers = _matched(evaluation)
     rows = [
         [scorer, *(_percent(evaluation, HEADLINE_METRIC, attacker, slice_name, scorer) for attacker in attackers)]
-        for scorer in SCORERS
+        for scorer in evaluation.scorers
     ]
     return Section(title, pd.DataFrame(rows, columns=["score", *attackers]))
 
 
 def _by_slice(evaluation: Evaluation) -> Section:
     attackers = _matched(evaluation)
+    scorer = evaluation.main_scorer
     rows = [
-        [name, *(_percent(evaluation, HEADLINE_METRIC, attacker, name, MODEL) for attacker in attackers)]
+        [name, *(_percent(evaluation, HEADLINE_METRIC, attacker, name, scorer) for attacker in attackers)]
         for name in evaluation.slices
     ]
-    return Section("The model by slice (TPR at FPR 1 %, in %)", pd.DataFrame(rows, columns=["slice", *attackers]))
+    return Section(f"The {scorer} by slice (TPR at FPR 1 %, in %)", pd.DataFrame(rows, columns=["slice", *attackers]))
 
 
 def _areas(evaluation: Evaluation) -> Section:
     attackers = _matched(evaluation)
     rows = [
-        [scorer, *(_fraction(evaluation, AUC, attacker, "all", scorer) for attacker in attackers)] for scorer in SCORERS
+        [scorer, *(_fraction(evaluation, AUC, attacker, "all", scorer) for attacker in attackers)]
+        for scorer in evaluation.scorers
     ]
     remark = "The control looks at the entity only: 0.500 says that victims are matched and the test does not leak."
     return Section("Area under the ROC curve", pd.DataFrame(rows, columns=["score", *attackers]), (remark,))
@@ -131,7 +139,7 @@ def _alerts(evaluation: Evaluation) -> list[Section]:
     if evaluation.alerts.empty:
         return []
     chosen = evaluation.alerts[evaluation.alerts.slice == "all"]
-    table = chosen.pivot_table(index="scorer", columns="fpr", values="alerts_per_1000").reindex(SCORERS[:-1])
+    table = chosen.pivot_table(index="scorer", columns="fpr", values="alerts_per_1000").reindex(evaluation.scorers[:-1])
     rows = [[scorer, *map(_alerts_text, values)] for scorer, values in zip(table.index, table.to_numpy(), strict=True)]
     columns = ["score", *(f"{1000 * fpr:g} asked for" for fpr in table.columns)]
     remark = "Thresholds are from the calibration events; 0.0 says that a score is too coarse to be set so low."
@@ -142,23 +150,35 @@ def _alerts_text(value: float) -> str:
     return _NOTHING if math.isnan(value) else f"{value:.1f}"
 
 
-def _unmatched(evaluation: Evaluation) -> Section:
+def _families(evaluation: Evaluation) -> list[Section]:
+    if evaluation.families is None or evaluation.families.empty:
+        return []
+    table = evaluation.families.copy()
+    for metric in TPR_FPRS:
+        table[metric] = [f"{100 * rate:.1f}" for rate in table[metric]]
+    remark = "Ordinary events are those of both families. A first event from the other family is new like any network."
+    return [Section("Attackers who change the address family, the history (TPR in %)", table, (remark,))]
+
+
+def _unmatched(evaluation: Evaluation) -> list[Section]:
     attackers = [name for name in _UNMATCHED if name in set(evaluation.detection.attacker)]
+    if not attackers:
+        return []
     rows = [
         [scorer]
         + [_fraction(evaluation, AUC, attacker, "all", scorer) for attacker in attackers]
         + [_percent(evaluation, HEADLINE_METRIC, attacker, "all", scorer) for attacker in attackers]
-        for scorer in SCORERS
+        for scorer in evaluation.scorers
     ]
     columns = ["score", *(f"{name}: {what}" for what in ("AUC", "TPR at 1 %") for name in attackers)]
     title = f"Victims not matched, for comparison with published figures only: {AWS_RECIPE}"
-    return Section(title, pd.DataFrame(rows, columns=columns), (_FLATTERY,))
+    return [Section(title, pd.DataFrame(rows, columns=columns), (_FLATTERY,))]
 
 
 def _metrics(evaluation: Evaluation, attacker: str, slice_name: str) -> pd.DataFrame:
     rows = [
         [scorer, *(_fraction(evaluation, metric, attacker, slice_name, scorer) for metric in METRICS)]
-        for scorer in SCORERS
+        for scorer in evaluation.scorers
     ]
     return pd.DataFrame(rows, columns=["score", *METRICS])
 

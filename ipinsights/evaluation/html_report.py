@@ -10,17 +10,17 @@ from ipinsights.errors import ClientError
 from ipinsights.evaluation.evaluation_plots import draw_all
 from ipinsights.evaluation.evaluation_tables import full_sections, headline, report
 from ipinsights.evaluation.results import HEADLINE_METRIC
+from ipinsights.inference.predictor import Predictor
 from ipinsights.reporting.plain_text import html_text, markdown_text
 from ipinsights.reporting.plot_style import new_figure
 from ipinsights.reporting.report import json_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from ipinsights.data.pairs import Pairs
     from ipinsights.evaluation.results import Evaluation
-    from ipinsights.inference.predictor import Predictor
     from ipinsights.model.artifact import Artifact
     from ipinsights.reporting.report import Section
     from ipinsights.runs.run import RunLog
@@ -57,10 +57,9 @@ def make_folder(directory: Path) -> None:
 
 def write_pages(
     directory: Path,
-    evaluation: Evaluation,
+    evaluations: Sequence[Evaluation],
     *,
     model: Artifact,
-    predictor: Predictor,
     train: Pairs,
     training: RunLog | None = None,
 ) -> None:
@@ -70,10 +69,10 @@ def write_pages(
     ----------
     directory
         Where to.
-    evaluation
-        What was found.
-    model, predictor, train
-        What was evaluated, and what it was trained on.
+    evaluations
+        What was found, by address family, IPv4 first.
+    model, train
+        What was evaluated, and the IPv4 rows that it was trained on.
     training
         What its training logged, for the curves of each epoch.
 
@@ -82,16 +81,19 @@ def write_pages(
     ClientError
         It cannot be written, or matplotlib is not installed.
     """
-    figures = draw_all(evaluation, predictor=predictor, train=train, training=training)
-    write_file(directory / "report.json", json_text(_content(evaluation, model)))
-    write_file(directory / "report.html", _html(evaluation, figures))
-    write_file(directory / "model_card.md", _card(evaluation, model))
+    first, *others = evaluations
+    has_ipv4 = first.family == "IPv4"
+    figures = draw_all(first, predictor=Predictor(model), train=train, training=training) if has_ipv4 else {}
+    content = {"model": dict(model.meta), **_content(first), **{other.family: _content(other) for other in others}}
+    write_file(directory / "report.json", json_text(content))
+    write_file(directory / "report.html", _html(first, others, figures))
+    write_file(directory / "model_card.md", _card(first, others, model))
 
 
-def _content(evaluation: Evaluation, model: Artifact) -> dict[str, Any]:
+def _content(evaluation: Evaluation) -> dict[str, Any]:
+    families = evaluation.families
     return {
         "headline": headline(evaluation),
-        "model": dict(model.meta),
         "facts": evaluation.facts,
         "slices": evaluation.slices,
         "detection": evaluation.detection.to_dict("records"),
@@ -100,13 +102,17 @@ def _content(evaluation: Evaluation, model: Artifact) -> dict[str, Any]:
             "rows": evaluation.differences.to_dict("records"),
         },
         "alerts": evaluation.alerts.to_dict("records"),
+        **({} if families is None else {"attackers_from_the_other_family": families.to_dict("records")}),
     }
 
 
-def _html(evaluation: Evaluation, figures: Mapping[str, tuple[str, str]]) -> str:
+def _html(evaluation: Evaluation, others: Sequence[Evaluation], figures: Mapping[str, tuple[str, str]]) -> str:
     """Give the page; of each figure its title, its caption and its SVG."""
     told = report(evaluation)
     parts = [_section(section) for section in told.sections]
+    for other in others:
+        further = report(other)
+        parts += [f"<h1>{other.family}</h1><p>{html_text(further.headline)}</p>", *map(_section, further.sections)]
     drawn = [
         f"<h2>{html_text(title)}</h2><figure>{svg}<figcaption>{html_text(caption)}</figcaption></figure>"
         for title, (caption, svg) in figures.items()
@@ -137,9 +143,10 @@ def _row(cells: list[str]) -> str:
     return f"<tr>{''.join(f'<td>{html_text(cell)}</td>' for cell in cells)}</tr>"
 
 
-def _card(evaluation: Evaluation, model: Artifact) -> str:
+def _card(evaluation: Evaluation, others: Sequence[Evaluation], model: Artifact) -> str:
     """Give the model card. Source of its headings: Mitchell et al., Model Cards for Model Reporting, 2019."""
     told = report(evaluation).markdown().partition("\n")[2].replace("\n## ", "\n### ")
+    told += "".join(f"\n## {other.family}\n{report(other).markdown().partition(chr(10))[2]}" for other in others)
     training = model.meta.get("training", {})
     noted = {markdown_text(name): markdown_text(value) for name, value in training.items() if name != "versions"}
     facts = "\n".join(f"- {name}: {value}" for name, value in noted.items())
@@ -163,7 +170,7 @@ Training:
 
 {facts or "- nothing was noted"}
 
-## What it is for
+{_history(model)}## What it is for
 
 Ranking events for review, or asking for a second factor. It is not meant to lock anybody out by itself, nor to judge a
 person by where they are.
@@ -179,3 +186,17 @@ person by where they are.
 
 ## How well it does
 {told}"""
+
+
+def _history(model: Artifact) -> str:
+    """Return the model card's section about the history, empty for a model without one."""
+    if model.history is None:
+        return ""
+    return f"""## What it keeps of people
+
+**The model holds personal data.** Its history has who was where: {model.history.num_rows:,} pairs of a hash of
+{len(model.history.entities):,} entities and an address in clear, from {model.history.num_events:,} events. Whoever has
+the model can find out where an entity was. `ipinsights strip` removes the history, `ipinsights update --forget` a
+single entity.
+
+"""

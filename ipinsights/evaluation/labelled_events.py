@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 from ipinsights.data.arrow import mask
 from ipinsights.data.channels import channel_files
 from ipinsights.data.frames import read_rows
+from ipinsights.data.ipv6 import Addresses, Ipv6Rows
 from ipinsights.data.pairs import Pairs, read_blocks
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.evaluation.results import TestSet
@@ -74,10 +76,17 @@ def _split_labels(test: Any) -> tuple[Any, Any]:
     return test, None
 
 
-def read_test(path: Path) -> TestSet:
+def read_test(path: Path, *, ipv6: bool = False) -> TestSet:
     """Read test events of a CSV file or folder.
 
     Rows are ``entity,ip``, or have a label, 1 for an attack, or a time (ISO 8601) in a third column.
+
+    Parameters
+    ----------
+    path
+        CSV file or folder.
+    ipv6
+        Whether IPv6 addresses are accepted. Attacks from IPv6 are left out.
 
     Raises
     ------
@@ -85,19 +94,26 @@ def read_test(path: Path) -> TestSet:
         Something cannot be read, a label is neither 0 nor 1 nor a time, or there is no ordinary event.
     """
     parts = [
-        (Pairs(block.entities, block.ips), _is_attack(block, file, first_row))
+        (block, _is_attack(block, file, first_row))
         for file in channel_files(path)
-        for first_row, block in _numbered(file)
+        for first_row, block in _numbered(file, ipv6=ipv6)
     ]
     is_attack = np.concatenate([attack for _, attack in parts]) if parts else np.zeros(0, dtype=bool)
     entities, ips = (
-        np.concatenate([getattr(pairs, name) for pairs, _ in parts] or [np.empty(0)]) for name in ("entities", "ips")
+        np.concatenate([getattr(block, name) for block, _ in parts] or [np.empty(0)]) for name in ("entities", "ips")
     )
-    return _test_set(Pairs(entities, ips), is_attack, path)
+    if not ipv6:
+        return _test_set(Pairs(entities, ips), is_attack, path)
+    rows = Ipv6Rows()
+    addresses = Addresses.joined([block.addresses for block, _ in parts if block.addresses is not None])
+    rows.append(entities[~is_attack], addresses[~is_attack])
+    is_ipv4 = ~addresses.is_ipv6
+    found = _test_set(Pairs(entities[is_ipv4], ips[is_ipv4]), is_attack[is_ipv4], path, can_be_empty=len(rows) > 0)
+    return replace(found, ipv6=rows.pairs())
 
 
-def _test_set(pairs: Pairs, is_attack: NDArray[np.bool_], source: object) -> TestSet:
-    if is_attack.all():
+def _test_set(pairs: Pairs, is_attack: NDArray[np.bool_], source: object, *, can_be_empty: bool = False) -> TestSet:
+    if is_attack.all() and not can_be_empty:
         raise ClientError(
             f"{source} holds no ordinary events: give rows of entity,ip, or of entity,ip,label with label 0."
         )
@@ -105,10 +121,10 @@ def _test_set(pairs: Pairs, is_attack: NDArray[np.bool_], source: object) -> Tes
     return TestSet(Pairs(pairs.entities[~is_attack], pairs.ips[~is_attack]), attacks)
 
 
-def _numbered(file: Path) -> list[tuple[int, Block]]:
+def _numbered(file: Path, *, ipv6: bool) -> list[tuple[int, Block]]:
     """Return the blocks of a file with their first row numbers, from 1."""
     numbered, first_row = [], 1
-    for block in read_blocks(file, num_columns=None, progress=True):
+    for block in read_blocks(file, num_columns=None, progress=True, ipv6=ipv6):
         numbered.append((first_row, block))
         first_row += len(block)
     return numbered

@@ -6,6 +6,7 @@ other in time. Metrics come with 95 % intervals, resampled over entities.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,28 +15,40 @@ import pandas as pd
 from ipinsights.data.frames import read_rows
 from ipinsights.errors import ClientError
 from ipinsights.evaluation.attackers import Pairing, draw_attacks
-from ipinsights.evaluation.baselines import BASELINES, CONTROL, Evidence, baseline_scores
+from ipinsights.evaluation.baselines import CONTROL, Evidence, baseline_scores
 from ipinsights.evaluation.detection import TPR_FPRS, EntityBootstrap, RocCurve, interval
 from ipinsights.evaluation.labelled_events import as_test_set
 from ipinsights.evaluation.prefix_counts import PrefixCounts
-from ipinsights.evaluation.results import AWS_RECIPE, GIVEN_ATTACKS, HEADLINE_METRIC, MODEL, Evaluation
+from ipinsights.evaluation.results import (
+    AWS_RECIPE,
+    GIVEN_ATTACKS,
+    HEADLINE_METRIC,
+    HISTORY,
+    HISTORY_ALONE,
+    MODEL,
+    Evaluation,
+)
 from ipinsights.inference.predictor import as_predictor
+from ipinsights.model.history_settings import NETWORK_WEIGHT
 from ipinsights.model.sampling import random_ips
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
     from ipinsights.data.pairs import Pairs
+    from ipinsights.evaluation.attackers import Attack
     from ipinsights.evaluation.results import TestSet
+    from ipinsights.inference.history_scorer import HistoryScorer
     from ipinsights.inference.predictor import Predictor
     from ipinsights.synthetic.ip_ranges import Ranges
 
     Scores = Mapping[str, NDArray[np.float32]]
 
-__all__ = ["evaluate"]
+__all__ = ["ProtocolRun", "evaluate"]
 
+_NOT_BASELINES = (MODEL, HISTORY, HISTORY_ALONE, CONTROL)
 # With fewer ordinary events a slice says nothing at an FPR of 1 %.
 _MIN_ROWS = 100
 _ALERT_FPRS = tuple(TPR_FPRS.values())
@@ -53,6 +66,8 @@ def evaluate(
     ranges: Ranges | None = None,
     seed: int = 0,
     progress: bool = False,
+    history: HistoryScorer | None = None,
+    main_scorer: str = MODEL,
 ) -> Evaluation:
     """Measure how well a model detects attackers, next to baselines that count.
 
@@ -72,6 +87,10 @@ def evaluate(
         Seed of every random draw.
     progress
         Show a bar on a terminal while files are read.
+    history
+        Scorer by the model's history. None to leave it out.
+    main_scorer
+        The scorer that headline and differences are about: ``model`` or ``history``.
 
     Returns
     -------
@@ -95,13 +114,34 @@ def evaluate(
     predictor, train = as_predictor(model), read_rows(train, name="train", progress=progress).pairs
     events = as_test_set(test)
     ordinary = None if calibration is None else read_rows(calibration, name="calibration", progress=progress).pairs
-    return _Protocol(predictor, PrefixCounts(train), seed).run(events, ordinary, ranges)
+    run = ProtocolRun(predictor, PrefixCounts(train), seed, history, main_scorer)
+    return run.run(events, ordinary, ranges)
 
 
-class _Protocol:
-    def __init__(self, predictor: Predictor, history: PrefixCounts, seed: int) -> None:
+class ProtocolRun:
+    """One evaluation. Subclasses replace what depends on the address family.
+
+    Parameters
+    ----------
+    predictor
+        The model.
+    history
+        Training rows.
+    seed
+        Seed of every random draw.
+    scorer
+        Scorer by the model's history. None to leave it out.
+    main_scorer
+        The scorer that headline and differences are about.
+    """
+
+    def __init__(
+        self, predictor: Predictor, history: PrefixCounts, seed: int, scorer: HistoryScorer | None, main_scorer: str
+    ) -> None:
         self._predictor = predictor
         self._history = history
+        self._scorer = scorer
+        self._main_scorer = main_scorer
         self._rng = np.random.default_rng(seed)
         self._bootstrap = EntityBootstrap(len(history.entities), rng=self._rng)
         self._detection: list[dict[str, Any]] = []
@@ -110,8 +150,35 @@ class _Protocol:
         self._densities: dict[str, NDArray[np.float32]] = {}
 
     def run(self, test: TestSet, calibration: Pairs | None, ranges: Ranges | None) -> Evaluation:
-        """Give everything that is measured."""
-        ordinary = self._known(test.ordinary)
+        """Return everything that is measured."""
+        before = None if calibration is None else self._known(calibration)
+        unmatched = functools.partial(self._unmatched, test, ranges)
+        return self.measure(
+            self._known(test.ordinary), before, num_rows=len(test.ordinary), ranges=ranges, unmatched=unmatched
+        )
+
+    def measure(
+        self,
+        ordinary: Pairing,
+        calibration: Pairing | None,
+        *,
+        num_rows: int,
+        ranges: Ranges | None = None,
+        unmatched: Callable[[int], Iterator[tuple[str, Pairing]]] | None = None,
+    ) -> Evaluation:
+        """Return everything that is measured.
+
+        Parameters
+        ----------
+        ordinary, calibration
+            Events of entities that training saw.
+        num_rows
+            Number of all events of the test.
+        ranges
+            Announced ranges, for the attacker who comes from them.
+        unmatched
+            Attacks on victims who are not matched, given their number. None for no such attacks.
+        """
         if len(ordinary) < _MIN_ROWS:
             raise ClientError(
                 f"The test has {len(ordinary)} events of entities that training saw: at least {_MIN_ROWS} are needed."
@@ -119,14 +186,14 @@ class _Protocol:
         scores = self._scores(ordinary)
         slices = self._slices(ordinary)
         ready = {name: _Ordinary(self._bootstrap, ordinary, scores, chosen) for name, chosen in slices.items()}
-        self._densities["ordinary"] = _quantiles(scores[MODEL])
-        facts = self._facts(test, ordinary)
-        for attack in draw_attacks(self._history, ordinary, ranges=ranges, rng=self._rng):
+        self._densities["ordinary"] = _quantiles(scores[self._main_scorer])
+        facts = self._facts(num_rows, ordinary)
+        for attack in self._attacks(ordinary, ranges):
             facts["attacks_removed"][attack.name] = attack.num_removed
             attack_scores = self._scores(attack.pairs)
             for name, part in ready.items():
                 self._measure(attack.name, name, part, attack.pairs, attack_scores, slices[name][attack.victims])
-        for name, pairs in self._unmatched(test, len(ordinary), ranges):
+        for name, pairs in unmatched(len(ordinary)) if unmatched else ():
             self._measure(name, "all", ready["all"], pairs, self._scores(pairs), np.ones(len(pairs), dtype=bool))
         return Evaluation(
             facts=facts,
@@ -134,6 +201,7 @@ class _Protocol:
             detection=pd.DataFrame(self._detection),
             differences=pd.DataFrame(self._differences),
             alerts=pd.DataFrame(self._alerts(calibration, ready)),
+            main_scorer=self._main_scorer,
             curves=self._curves,
             densities=self._densities,
         )
@@ -148,16 +216,36 @@ class _Protocol:
 
     def _scores(self, pairs: Pairing) -> Scores:
         evidence = Evidence.look_up(self._history, pairs.numbers, pairs.ips)
-        of_model = self._predictor.score(self._history.entities[pairs.numbers], pairs.ips)
-        return {MODEL: of_model, **baseline_scores(evidence)}
+        entities = self._history.entities[pairs.numbers]
+        of_model = self._predictor.score(entities, pairs.ips)
+        return {MODEL: of_model, **self._history_scores(entities, pairs.ips, of_model), **baseline_scores(evidence)}
+
+    def _history_scores(
+        self, entities: NDArray[np.uint64], ips: NDArray[np.uint32], of_model: NDArray[np.float32]
+    ) -> dict[str, NDArray[np.float32]]:
+        if self._scorer is None:
+            return {}
+        alone = self._scorer.score(entities, ips, network_weight=0.0)
+        weight = np.float32(NETWORK_WEIGHT) * self._scorer.entity_known(entities)
+        return {HISTORY: alone + weight * of_model, HISTORY_ALONE: alone}
 
     def _slices(self, ordinary: Pairing) -> dict[str, NDArray[np.bool_]]:
+        new = {
+            "new address": self._history.counts(ordinary.numbers, ordinary.ips, 32) == 0,
+            "new /24": self._history.counts(ordinary.numbers, ordinary.ips, 24) == 0,
+        }
+        return self._large_enough(ordinary, new)
+
+    def _attacks(self, ordinary: Pairing, ranges: Ranges | None) -> list[Attack]:
+        return draw_attacks(self._history, ordinary, ranges=ranges, rng=self._rng)
+
+    def _large_enough(self, ordinary: Pairing, new: dict[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.bool_]]:
+        """Return all slices that are large enough, given those of new networks."""
         low, high = self._history.rows_of(ordinary.numbers)
         num_rows = high - low
         slices = {
             "all": np.ones(len(ordinary), dtype=bool),
-            "new address": self._history.counts(ordinary.numbers, ordinary.ips, 32) == 0,
-            "new /24": self._history.counts(ordinary.numbers, ordinary.ips, 24) == 0,
+            **new,
             "entity seen once": num_rows == 1,
             "entity seen 2 to 5 times": (num_rows >= 2) & (num_rows <= 5),  # noqa: PLR2004
             "entity seen 6 to 20 times": (num_rows >= 6) & (num_rows <= 20),  # noqa: PLR2004
@@ -165,17 +253,17 @@ class _Protocol:
         }
         return {name: chosen for name, chosen in slices.items() if chosen.sum() >= _MIN_ROWS}
 
-    def _facts(self, test: TestSet, ordinary: Pairing) -> dict[str, Any]:
+    def _facts(self, num_rows: int, ordinary: Pairing) -> dict[str, Any]:
         return {
             "train_rows": len(self._history),
             "train_entities": len(self._history.entities),
             "train_entities_unknown_to_model": int((~self._predictor.entity_known(self._history.entities)).sum()),
-            "test_rows": len(test.ordinary),
-            "test_rows_of_unknown_entities": len(test.ordinary) - len(ordinary),
+            "test_rows": num_rows,
+            "test_rows_of_unknown_entities": num_rows - len(ordinary),
             "attacks_removed": {},
         }
 
-    def _unmatched(self, test: TestSet, size: int, ranges: Ranges | None) -> Iterator[tuple[str, Pairing]]:
+    def _unmatched(self, test: TestSet, ranges: Ranges | None, size: int) -> Iterator[tuple[str, Pairing]]:
         """Give attacks on victims that nobody matched with ordinary events: for comparison only."""
         if test.attacks is not None and len(attacks := self._known(test.attacks)):
             yield GIVEN_ATTACKS, attacks
@@ -209,18 +297,18 @@ class _Protocol:
             if slice_name == "all":
                 self._keep_curve(attacker, scorer, curve)
         if slice_name == "all":
-            self._densities[attacker] = _quantiles(scores[MODEL])
-        self._differences.append({"attacker": attacker, "slice": slice_name, **_difference(found)})
+            self._densities[attacker] = _quantiles(scores[self._main_scorer])
+        self._differences.append({"attacker": attacker, "slice": slice_name, **_difference(found, self._main_scorer)})
 
     def _keep_curve(self, attacker: str, scorer: str, curve: RocCurve) -> None:
         tpr = np.interp(_PLOTTED_FPRS, curve.fpr, curve.tpr)
         self._curves.setdefault(attacker, {})[scorer] = _PLOTTED_FPRS.tolist(), tpr.tolist()
 
-    def _alerts(self, calibration: Pairs | None, ready: Mapping[str, _Ordinary]) -> Iterator[dict[str, Any]]:
+    def _alerts(self, calibration: Pairing | None, ready: Mapping[str, _Ordinary]) -> Iterator[dict[str, Any]]:
         """Give how many of 1,000 ordinary events of the test are below the threshold that calibration rows gave."""
         if calibration is None:
             return
-        scores = {name: np.sort(values) for name, values in self._scores(self._known(calibration)).items()}
+        scores = {name: np.sort(values) for name, values in self._scores(calibration).items()}
         for scorer, calibrated in scores.items():
             for fpr in _ALERT_FPRS:
                 rank = int(fpr * (len(calibrated) + 1))
@@ -250,10 +338,10 @@ class _Ordinary:
         return self._bootstrap.metrics(self._histograms[scorer], resampled)
 
 
-def _difference(found: Mapping[str, tuple[float, NDArray[np.float64]]]) -> dict[str, Any]:
-    """Compare the model with the best baseline, resample by resample."""
-    best = max((name for name in BASELINES if name != CONTROL), key=lambda name: found[name][0])
-    (ours, our_deviations), (theirs, their_deviations) = found[MODEL], found[best]
+def _difference(found: Mapping[str, tuple[float, NDArray[np.float64]]], main_scorer: str) -> dict[str, Any]:
+    """Compare the main scorer with the best baseline, resample by resample."""
+    best = max((name for name in found if name not in _NOT_BASELINES), key=lambda name: found[name][0])
+    (ours, our_deviations), (theirs, their_deviations) = found[main_scorer], found[best]
     low, high = interval(ours - theirs, our_deviations - their_deviations)
     return {"best_baseline": best, "difference": ours - theirs, "low": low, "high": high}
 

@@ -11,11 +11,22 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from ipinsights.data.ipv6 import Ipv6Pairs
     from ipinsights.data.pairs import Pairs
 
-__all__ = ["AWS_RECIPE", "GIVEN_ATTACKS", "HEADLINE_METRIC", "MODEL", "Evaluation", "TestSet"]
+__all__ = [
+    "AWS_RECIPE",
+    "GIVEN_ATTACKS",
+    "HEADLINE_METRIC",
+    "HISTORY",
+    "HISTORY_ALONE",
+    "MODEL",
+    "Evaluation",
+    "TestSet",
+]
 
 MODEL = "model"
+HISTORY, HISTORY_ALONE = "history", "history without the network"
 GIVEN_ATTACKS = "attacks of the test file"
 AWS_RECIPE = "AWS's tutorial recipe"
 HEADLINE_METRIC = "TPR at FPR 1 %"
@@ -31,12 +42,15 @@ class TestSet:
         What users did.
     attacks
         Known attacks, if there are any.
+    ipv6
+        IPv6 rows of what users did. None if IPv6 was not asked for.
     """
 
     __test__ = False  # no test of pytest's
 
     ordinary: Pairs
     attacks: Pairs | None = None
+    ipv6: Ipv6Pairs | None = None
 
 
 @dataclass
@@ -52,10 +66,16 @@ class Evaluation:
     detection
         One line per attacker, slice, scorer and metric: value and interval (``low``, ``high``).
     differences
-        One line per attacker and slice: the model's headline metric less that of the best baseline, which is named.
+        One line per attacker and slice: the main scorer's headline metric less that of the best baseline, by name.
     alerts
         One line per scorer, slice and FPR asked for: alerts per 1,000 ordinary events at the threshold that the
         calibration rows gave; empty without any.
+    main_scorer
+        The scorer that the headline and the differences are about.
+    family
+        Address family of the events.
+    families
+        One line per attacker who changes the address family: attacks caught by the history. None if not measured.
     curves
         Of the slice of all, for plots: ``fpr`` and ``tpr`` by attacker and scorer.
     densities
@@ -75,11 +95,19 @@ class Evaluation:
     detection: pd.DataFrame
     differences: pd.DataFrame
     alerts: pd.DataFrame
+    main_scorer: str = MODEL
+    family: str = "IPv4"
+    families: pd.DataFrame | None = None
     curves: dict[str, dict[str, tuple[list[float], list[float]]]] = field(default_factory=dict)
     densities: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def _repr_html_(self) -> str:
         return str(self.detection.to_html(index=False))
+
+    @property
+    def scorers(self) -> tuple[str, ...]:
+        """Scorers and baselines that were measured, in the order of tables; the control is the last."""
+        return tuple(self.detection.scorer.unique())
 
     def find(
         self, metric: str, *, attacker: str, slice_name: str = "all", scorer: str = MODEL

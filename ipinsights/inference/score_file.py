@@ -21,6 +21,7 @@ from ipinsights.data.csv_writer import csv_lines, quoted
 from ipinsights.data.files import open_output
 from ipinsights.data.ipv4 import trim
 from ipinsights.data.pairs import read_blocks
+from ipinsights.inference.scorers import accepts_ipv6, score_rows, scorer_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipinsights.data.pairs import Block
-    from ipinsights.inference.predictor import Predictor
+    from ipinsights.inference.scorers import Scorer
     from ipinsights.inference.threshold import Threshold
 
 __all__ = ["score_file"]
 
 
 def score_file(
-    predictor: Predictor,
+    scorer: Scorer,
     source: Path,
     output: Path | None,
     *,
@@ -43,19 +44,19 @@ def score_file(
     threshold: Threshold | None = None,
     keep_columns: bool = False,
 ) -> int:
-    """Write ``entity,ip,dot_product`` for every row of a CSV file, in its order.
+    """Write entity, address and score of every row of a CSV file, in its order.
 
     Parameters
     ----------
-    predictor
-        What scores.
+    scorer
+        Scorer of a model. Its name is that of the column of scores: ``dot_product`` or ``history``.
     source
         Headerless CSV, plain or gzip, or a folder of such files; ``-`` is standard input.
     output
         Written beside and renamed when complete; None is standard output.
     extended
         Add ``entity_known`` (did training ever touch the entity's row: true or false) and ``probability`` (sigmoid of
-        the dot product, 0 to 1).
+        the score, 0 to 1).
     threshold
         What ``extended`` judges by: ``p_value`` (0 to 1, empty where the entity is unknown) and ``verdict`` are added.
     keep_columns
@@ -72,12 +73,12 @@ def score_file(
         A row cannot be read, the output cannot be written, or the threshold was made for another model.
     """
     if threshold is not None:
-        threshold.check(predictor)
+        threshold.check(scorer)
     keep_freed_memory()
     num_rows = 0
     with _opened_input(source) as given, open_output(output) as stream:
-        blocks = _blocks(given, num_columns=None if keep_columns else 2)
-        for part in in_order(lambda block: _scored(predictor, block, threshold, extended=extended), blocks):
+        blocks = _blocks(given, num_columns=None if keep_columns else 2, ipv6=accepts_ipv6(scorer))
+        for part in in_order(lambda block: _scored(scorer, block, threshold, extended=extended), blocks):
             if num_rows == 0:
                 stream.write(part.header)
             stream.write(part.lines)
@@ -85,13 +86,13 @@ def score_file(
     return num_rows
 
 
-def _blocks(given: Path | IO[bytes], num_columns: int | None) -> Iterator[Block]:
+def _blocks(given: Path | IO[bytes], num_columns: int | None, *, ipv6: bool) -> Iterator[Block]:
     """Yield the rows of a stream, a file, or the files of a folder, which have as many columns as the first one."""
     if not isinstance(given, Path):
-        yield from read_blocks(given, name="standard input", num_columns=num_columns, progress=True)
+        yield from read_blocks(given, name="standard input", num_columns=num_columns, progress=True, ipv6=ipv6)
         return
     for file in channel_files(given):
-        for block in read_blocks(file, num_columns=num_columns, progress=True):
+        for block in read_blocks(file, num_columns=num_columns, progress=True, ipv6=ipv6):
             num_columns = len(block.columns)
             yield block
 
@@ -105,31 +106,31 @@ class _Part:
     num_rows: int
 
 
-def _scored(predictor: Predictor, block: Block, threshold: Threshold | None, *, extended: bool) -> _Part:
-    scores = predictor.score(block.entities, block.ips)
+def _scored(scorer: Scorer, block: Block, threshold: Threshold | None, *, extended: bool) -> _Part:
+    scores = score_rows(scorer, block)
     columns = {
         "entity": quoted(block.columns[0]),
         "ip": trim(block.columns[1]),
-        "dot_product": number_texts(scores),
+        scorer_name(scorer): number_texts(scores),
     }
     if extended:
-        columns.update(_extended(predictor, block, scores, threshold))
+        columns.update(_extended(scorer, block, scores, threshold))
     kept = [quoted(column) for column in block.columns[2:]]
     return _Part(_header(list(columns), num_kept=len(kept)), csv_lines([*columns.values(), *kept]), len(block))
 
 
 def _extended(
-    predictor: Predictor, block: Block, scores: NDArray[np.float32], threshold: Threshold | None
+    scorer: Scorer, block: Block, scores: NDArray[np.float32], threshold: Threshold | None
 ) -> dict[str, pa.StringArray]:
     from scipy.special import expit  # np.exp rounds differently from one version of NumPy to the next
 
-    known = predictor.entity_known(block.entities)
+    known = scorer.entity_known(block.entities)
     columns = {
         "entity_known": pa.array(known).cast(pa.string()),
         "probability": number_texts(expit(scores.astype(np.float64))),
     }
     if threshold is not None:
-        p_values, verdicts = threshold.judge(scores, block.ips, known)
+        p_values, verdicts = threshold.judge(scores, block, known)
         columns["p_value"] = pc.if_else(known, number_texts(p_values), "")
         columns["verdict"] = pa.array(verdicts, pa.string())
     return columns

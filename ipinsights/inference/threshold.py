@@ -16,9 +16,12 @@ import numpy as np
 from ipinsights.data.files import open_output
 from ipinsights.data.frames import read_rows
 from ipinsights.data.ip_networks import Networks
+from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.inference.conformal import kept_steps, promised_rank, rate_interval
+from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.predictor import as_predictor
+from ipinsights.inference.scorers import DOT_PRODUCT, HISTORY, SCORERS, accepts_ipv6, score_rows, scorer_name
 from ipinsights.reporting.plain_text import preformatted
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.inference.predictor import Predictor
+    from ipinsights.inference.scorers import Rows, Scorer
 
 __all__ = [
     "ALLOWED",
@@ -40,6 +43,8 @@ __all__ = [
 ]
 
 THRESHOLD_FILE = "threshold.json"
+# A model with a history has a threshold for each scorer.
+THRESHOLD_FILES = {DOT_PRODUCT: THRESHOLD_FILE, HISTORY: "threshold-history.json"}
 FORMAT_VERSION = 1
 
 NORMAL, SUSPICIOUS, UNKNOWN_ENTITY, ALLOWED = "normal", "suspicious", "unknown_entity", "allowed"
@@ -70,7 +75,9 @@ class Threshold:
     scores, num_below
         Some of the calibration scores, ascending, and how many calibration scores are less than each; both (m,).
     probe
-        The model's scores of some fixed pairs, shape (8,).
+        The network's scores of some fixed pairs, shape (8,).
+    scorer
+        Name of the scorer whose scores are judged: ``dot_product`` or ``history``.
 
     Examples
     --------
@@ -92,6 +99,7 @@ class Threshold:
     scores: NDArray[np.float32] = field(repr=False)
     num_below: NDArray[np.int64] = field(repr=False)
     probe: NDArray[np.float32] = field(repr=False)
+    scorer: str = DOT_PRODUCT
 
     @classmethod
     def calibrate(
@@ -102,10 +110,11 @@ class Threshold:
         Parameters
         ----------
         model
-            A fitted :class:`~ipinsights.IPInsights`, or the path of a model.
+            A fitted :class:`~ipinsights.IPInsights`, the path of a model, or a scorer of a model.
         calibration
             Ordinary events, later than those of training and earlier than those to be judged: a DataFrame, an array,
-            a list of pairs or a path.
+            a list of pairs or a path. Events that repeat a pair of a history are ordinary, but a file that was merged
+            into the history is not accepted.
         fpr
             False positive rate, in (0, 1).
         allow
@@ -116,16 +125,18 @@ class Threshold:
         Raises
         ------
         ClientError
-            The rate is not in (0, 1), a network is invalid, or there are too few events.
+            The rate is not in (0, 1), a network is invalid, there are too few events, or they are part of the history.
         """
-        predictor = as_predictor(model)
-        pairs = read_rows(calibration, name="calibration", progress=progress).pairs
+        scorer: Scorer = as_predictor(model)
+        is_read = isinstance(calibration, Pairs)
+        pairs = calibration if is_read else read_rows(calibration, name="calibration", progress=progress).pairs
         if not 0 < fpr < 1:
             raise InvalidValueError(f"The false positive rate must be more than 0 and less than 1. Got {fpr:g}.")
-        networks = Networks(allow)
-        allowed = networks.contain(pairs.ips)
-        known = predictor.entity_known(pairs.entities) & ~allowed
-        scores = np.sort(predictor.score(pairs.entities[known], pairs.ips[known]))
+        _check_new(scorer, pairs)
+        networks = Networks(allow, ipv6=accepts_ipv6(scorer))
+        allowed = _contain(networks, pairs)
+        known = scorer.entity_known(pairs.entities) & ~allowed
+        scores = np.sort(score_rows(scorer, pairs[known]))
         rank = promised_rank(fpr, len(scores))
         kept, num_below = kept_steps(scores, rank)
         return cls(
@@ -138,7 +149,8 @@ class Threshold:
             allow=networks,
             scores=kept,
             num_below=num_below,
-            probe=_probe(predictor),
+            probe=_probe(scorer),
+            scorer=scorer_name(scorer),
         )
 
     @classmethod
@@ -169,19 +181,25 @@ class Threshold:
         with open_output(Path(path)) as stream:
             stream.write((json.dumps(self._to_json(), indent=1) + "\n").encode())
 
-    def fits(self, predictor: Predictor) -> bool:
-        """Return whether the threshold was made for a model."""
-        return bool(np.allclose(_probe(predictor), self.probe, rtol=1e-3, atol=1e-4))
+    def fits(self, scorer: Scorer) -> bool:
+        """Return whether the threshold was made for a model, whichever the scorer."""
+        return bool(np.allclose(_probe(scorer), self.probe, rtol=1e-3, atol=1e-4))
 
-    def check(self, predictor: Predictor) -> None:
-        """Raise an error if the threshold was not made for a model.
+    def check(self, scorer: Scorer) -> None:
+        """Raise an error if the threshold was not made for a model and its scorer.
 
         Raises
         ------
         ClientError
             The threshold was made for another model.
         """
-        if not self.fits(predictor):
+        name = scorer_name(scorer)
+        if name != self.scorer:
+            raise ClientError(
+                f"The threshold was made for the scorer '{self.scorer}', and the scores are those of '{name}'. Make a "
+                f"new one with `ipinsights threshold --scorer {name}`."
+            )
+        if not self.fits(scorer):
             raise ClientError("The threshold was made for another model: make a new one with `Threshold.calibrate`.")
 
     def p_values(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -196,26 +214,28 @@ class Threshold:
         return p_values
 
     def judge(
-        self, scores: NDArray[np.float32], ips: NDArray[np.uint32], entity_known: NDArray[np.bool_]
+        self, scores: NDArray[np.float32], events: NDArray[np.uint32] | Rows, entity_known: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
         """Give p-value and verdict of each event, all (n,); NaN where the entity is unknown, whose score means nothing.
 
         See :meth:`p_values` and :meth:`verdicts`.
         """
-        return np.where(entity_known, self.p_values(scores), np.nan), self.verdicts(scores, ips, entity_known)
+        return np.where(entity_known, self.p_values(scores), np.nan), self.verdicts(scores, events, entity_known)
 
     def verdicts(
         self,
         scores: NDArray[np.float32],
-        ips: NDArray[np.uint32],
+        events: NDArray[np.uint32] | Rows,
         entity_known: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.object_]:
         """Give a word for each event.
 
         Parameters
         ----------
-        scores, ips
-            Score and address of each event, shape (n,).
+        scores
+            Score of each event, shape (n,).
+        events
+            IPv4 addresses of the events, or the events themselves, shape (n,).
         entity_known
             Whether training ever saw its entity, shape (n,); all are taken for known when not given.
 
@@ -229,7 +249,7 @@ class Threshold:
         verdicts = verdicts.astype(object)
         if entity_known is not None:
             verdicts[~entity_known] = UNKNOWN_ENTITY
-        verdicts[self.allow.contain(ips)] = ALLOWED
+        verdicts[_contain(self.allow, events)] = ALLOWED
         return verdicts
 
     def _repr_html_(self) -> str:
@@ -255,7 +275,9 @@ class Threshold:
 
     def _to_json(self) -> dict[str, Any]:
         lists = {name: value.tolist() for name, value in vars(self).items() if isinstance(value, np.ndarray)}
-        return {"format_version": FORMAT_VERSION, **vars(self), **lists, "allow": list(self.allow.texts)}
+        found = {"format_version": FORMAT_VERSION, **vars(self), **lists, "allow": list(self.allow.texts)}
+        # A threshold for the dot product is as it was before there were other scorers.
+        return {name: value for name, value in found.items() if (name, value) != ("scorer", DOT_PRODUCT)}
 
     @classmethod
     def _from_json(cls, content: Mapping[str, Any]) -> Threshold:
@@ -267,10 +289,11 @@ class Threshold:
             num_rows=int(content["num_rows"]),
             num_unknown=int(content["num_unknown"]),
             num_allowed=int(content["num_allowed"]),
-            allow=Networks(content["allow"]),
+            allow=Networks(content["allow"], ipv6=content.get("scorer") == HISTORY),
             scores=np.array(content["scores"], dtype=np.float32),
             num_below=np.array(content["num_below"], dtype=np.int64),
             probe=np.array(content["probe"], dtype=np.float32),
+            scorer=str(content.get("scorer", DOT_PRODUCT)),
         )
         if content["format_version"] != FORMAT_VERSION or not threshold._is_sound():
             raise ValueError
@@ -279,6 +302,7 @@ class Threshold:
     def _is_sound(self) -> bool:
         return bool(
             0 < self.fpr < 1
+            and self.scorer in SCORERS
             and math.isfinite(self.score)
             and self.scores.ndim == 1
             and 0 < len(self.scores) == len(self.num_below)
@@ -290,7 +314,7 @@ class Threshold:
         )
 
 
-def default_path(model: Path) -> Path:
+def default_path(model: Path, scorer: str = DOT_PRODUCT) -> Path:
     """Give where the threshold of a model is stored when nobody says otherwise: in the model directory.
 
     Raises
@@ -300,10 +324,10 @@ def default_path(model: Path) -> Path:
     """
     if not model.is_dir():
         raise ClientError(f"{model} is no directory to store the threshold in: say where with `output`.")
-    return model / THRESHOLD_FILE
+    return model / THRESHOLD_FILES[scorer]
 
 
-def find_threshold(model: Path, path: Path | None = None) -> Threshold | None:
+def find_threshold(model: Path, path: Path | None = None, scorer: str = DOT_PRODUCT) -> Threshold | None:
     """Give the threshold of a file, or without one that in the model directory; None if there is none.
 
     Raises
@@ -313,9 +337,27 @@ def find_threshold(model: Path, path: Path | None = None) -> Threshold | None:
     """
     if path is not None:
         return Threshold.load(path)
-    beside = model / THRESHOLD_FILE
+    beside = model / THRESHOLD_FILES[scorer]
     return Threshold.load(beside) if beside.is_file() else None
 
 
-def _probe(predictor: Predictor) -> NDArray[np.float32]:
+def _probe(scorer: Scorer) -> NDArray[np.float32]:
+    """Return the network's scores of some pairs. A history may grow under a threshold, the network does not."""
+    predictor = scorer.predictor if isinstance(scorer, HistoryScorer) else scorer
     return predictor.score(_PROBE_ENTITIES, _PROBE_IPS)
+
+
+def _contain(networks: Networks, events: NDArray[np.uint32] | Rows) -> NDArray[np.bool_]:
+    """Return which events (n,) come from one of the networks; shape (n,)."""
+    if isinstance(events, np.ndarray):
+        return networks.contain(events)
+    return networks.contain(events.ips) if events.addresses is None else networks.contain_any(events.addresses)
+
+
+def _check_new(scorer: Scorer, pairs: Pairs) -> None:
+    """Raise an error if a calibration file is part of the history, where it would look more normal than new events."""
+    if isinstance(scorer, HistoryScorer) and pairs.fingerprint in scorer.source_fingerprints:
+        raise ClientError(
+            "The calibration events were merged into the history of this model, so their scores are too high. "
+            "Calibrate with events that came later."
+        )

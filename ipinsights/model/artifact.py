@@ -5,7 +5,9 @@
 - ``params``: the parameters as an MXNet NDArray file (``mx.nd.load`` reads it once unzipped);
 - ``symbol.json``: the network as an MXNet symbol, for other programs; missing if training had no MXNet;
 - ``known_entities``: which entities training saw, one byte per row of the entity table (:mod:`ipinsights.model.bloom`);
-- ``meta.json``: format version, hyperparameters, how entities were hashed, what it was trained on and with.
+- ``meta.json``: format version, hyperparameters, how entities were hashed, what it was trained on and with;
+- ``history/...``: the pairs of the training data with their counts, only of a model that keeps its history
+  (:mod:`ipinsights.model.pair_history`). Such a model has format version 2, which an older ipinsights refuses.
 
 The parameters are read as read-only memory maps, so that several processes share one copy and nothing is loaded before
 it is used; see :mod:`ipinsights.model.ndarray_archive`.
@@ -16,24 +18,36 @@ from __future__ import annotations
 import json
 import tempfile
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.errors import ClientError
 from ipinsights.model import ndarray_archive
+from ipinsights.model.artifact_meta import check_meta, meta_data
+from ipinsights.model.artifact_text import describe
 from ipinsights.model.bloom import BloomFilter
+from ipinsights.model.history_member import (
+    FORMAT_VERSION,
+    HISTORY,
+    history_columns,
+    map_history,
+    sizes,
+    with_history,
+)
 from ipinsights.model.untar import DAMAGE as ARCHIVE_DAMAGE
 from ipinsights.model.untar import copy_member, is_tar
-from ipinsights.reporting.plain_text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+
+    from ipinsights.config.hyperparameters import Hyperparameters
+    from ipinsights.model.history_member import HistoryRecord
+    from ipinsights.model.pair_history import PairHistory
 
 __all__ = [
     "FORMAT_VERSION",
@@ -43,12 +57,12 @@ __all__ = [
     "meta_data",
     "parameter_shapes",
     "prepare",
+    "replace_history",
     "save",
     "write",
 ]
 
 MODEL_FILE = "model_algo-1"
-FORMAT_VERSION = 1
 
 _TAR_FILE = "model.tar.gz"
 _SYMBOL_FILE = "symbol.json"
@@ -72,6 +86,8 @@ class Artifact:
         The whole of ``meta.json``.
     symbol
         The network as MXNet symbol JSON. None if it was trained without MXNet.
+    history
+        Pairs of the training data with their counts. None if the model does not keep them.
     """
 
     hyperparameters: Hyperparameters
@@ -79,26 +95,17 @@ class Artifact:
     known_entities: BloomFilter
     meta: Mapping[str, Any]
     symbol: str | None = None
+    history: PairHistory | None = None
 
     def summary(self) -> dict[str, Any]:
         """Give all there is to tell of the model, as JSON can hold it: meta data, shapes, the number of entities."""
         shapes = {name: list(array.shape) for name, array in self.params.items()}
-        return {**self.meta, "parameters": shapes, "num_known_entities": self.known_entities.estimate_count()}
+        found = {**self.meta, "parameters": shapes, "num_known_entities": self.known_entities.estimate_count()}
+        return found if self.history is None else {**found, HISTORY: {**self.meta[HISTORY], **sizes(self.history)}}
 
     def describe(self) -> str:
-        """Give the summary as text for a terminal."""
-        summary = self.summary()
-        training = summary["training"]
-        table = summary["hyperparameters"]
-        known, rows = summary["num_known_entities"], self.hyperparameters.num_entity_vectors
-        sections = {
-            "Trained on": {key: value for key, value in training.items() if key != "versions"},
-            "Trained with": training.get("versions", {}),
-            "Hyperparameters": table,
-            "Parameters": {name: " x ".join(map(str, shape)) for name, shape in summary["parameters"].items()},
-        }
-        head = f"IP Insights model, format {summary['format_version']}: {rows} entity vectors, some {known} entities"
-        return "\n".join([head, *(line for name, values in sections.items() for line in _section(name, values))])
+        """Return the summary as text for a terminal."""
+        return describe(self.summary())
 
 
 def parameter_shapes(hyperparameters: Hyperparameters) -> dict[str, tuple[int, ...]]:
@@ -177,18 +184,43 @@ def write(directory: Path, model: Artifact) -> Path:
     ClientError
         The directory cannot be written, or the disk is full.
     """
-    members: dict[str, bytes | memoryview] = {
-        **({} if model.symbol is None else {_SYMBOL_FILE: model.symbol.encode()}),
-        "known_entities": model.known_entities.bits.data,
-        "meta.json": json.dumps(model.meta, indent=2, sort_keys=True).encode(),
-    }
     target = directory / MODEL_FILE
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        arrays = {name: model.params[name] for name in parameter_shapes(model.hyperparameters)}
-        ndarray_archive.write(target, arrays, members)
+        _write_file(target, model)
     except OSError as error:
         raise ClientError(f"The model cannot be written to {directory}: {error.strerror or error}.") from None
+    return target
+
+
+def replace_history(
+    path: Path, model: Artifact, history: PairHistory | None, record: HistoryRecord | None = None
+) -> Path:
+    """Write a model anew with another history. Everything else stays as it is, to the byte.
+
+    Parameters
+    ----------
+    path
+        Model directory or ``model_algo-1`` file. An atomic write: the old file stays until the new one is complete.
+    model
+        The model that was loaded from there.
+    history
+        The new history. None to remove it.
+    record
+        How the history was built. Needed if there is one.
+
+    Raises
+    ------
+    ClientError
+        The path is an archive, or the file cannot be written.
+    """
+    target = find(path)
+    if is_tar(target):
+        raise ClientError(f"{target} is an archive, and only a {MODEL_FILE} can be changed. Unpack the archive first.")
+    try:
+        _write_file(target, replace(model, history=history, meta=with_history(model.meta, history, record)))
+    except OSError as error:
+        raise ClientError(f"The model cannot be written to {target}: {error.strerror or error}.") from None
     return target
 
 
@@ -227,21 +259,15 @@ def load(path: Path) -> Artifact:
     return _load_file(path, path)
 
 
-def _section(name: str, values: Mapping[str, Any]) -> list[str]:
-    shown = {one_line(key): one_line(value) for key, value in values.items()}
-    width = max(map(len, shown), default=0)
-    return ["", name, *(f"  {key:<{width}}  {value}" for key, value in shown.items())]
-
-
-def meta_data(hyperparameters: Hyperparameters, training: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of ``meta.json`` for a model with these facts about its training."""
-    return {
-        "format_version": FORMAT_VERSION,
-        "algorithm": "ipinsights",
-        "hyperparameters": hyperparameters.to_strings(),
-        "entity_hash": "pandas.util.hash_array of the UTF-8 string, modulo num_entity_vectors",
-        "training": dict(training),
+def _write_file(target: Path, model: Artifact) -> None:
+    members: dict[str, bytes | memoryview] = {
+        **({} if model.symbol is None else {_SYMBOL_FILE: model.symbol.encode()}),
+        "known_entities": model.known_entities.bits.data,
+        "meta.json": json.dumps(model.meta, indent=2, sort_keys=True).encode(),
     }
+    arrays = {name: model.params[name] for name in parameter_shapes(model.hyperparameters)}
+    columns = {} if model.history is None else history_columns(model.history)
+    ndarray_archive.write(target, arrays, members, columns)
 
 
 def _load_from_tar(path: Path) -> Artifact:
@@ -260,12 +286,13 @@ def _load_file(path: Path, shown_as: Path) -> Artifact:
     try:
         with zipfile.ZipFile(path) as archive:
             meta = json.loads(ndarray_archive.read_member(archive, "meta.json", _MAX_META_BYTES))
-            hyperparameters = _check_meta(meta)
+            hyperparameters = check_meta(meta)
             num_rows = hyperparameters.num_entity_vectors
             known = np.frombuffer(
                 ndarray_archive.read_member(archive, "known_entities", num_rows), dtype=np.uint8, count=num_rows
             )
             params = ndarray_archive.map_arrays(path, archive)
+            history = map_history(path, archive, meta)
             has_symbol = _SYMBOL_FILE in archive.namelist()
             symbol = ndarray_archive.read_member(archive, _SYMBOL_FILE, _MAX_META_BYTES) if has_symbol else None
     except ndarray_archive.DAMAGE as error:
@@ -279,7 +306,7 @@ def _load_file(path: Path, shown_as: Path) -> Artifact:
         raise ClientError(f"{shown_as} contradicts itself: its hyperparameters ask for {expected}, it holds {found}.")
     _check_encoder(params, shown_as)
     text = None if symbol is None else symbol.decode(errors="replace")
-    return Artifact(hyperparameters, params, BloomFilter(known), meta, text)
+    return Artifact(hyperparameters, params, BloomFilter(known), meta, text, history)
 
 
 def _check_encoder(params: Mapping[str, NDArray[np.float32]], shown_as: Path) -> None:
@@ -291,19 +318,3 @@ def _check_encoder(params: Mapping[str, NDArray[np.float32]], shown_as: Path) ->
     for name, values in params.items():
         if name != "entity_weight" and not np.isfinite(values).all():
             raise ClientError(f"{shown_as} cannot score: its {name} holds values that are no finite numbers.")
-
-
-def _check_meta(meta: Any) -> Hyperparameters:
-    if not isinstance(meta, dict):
-        raise TypeError("its meta.json is no object")
-    version = meta.get("format_version")
-    if version != FORMAT_VERSION:
-        raise ValueError(f"its format is version {version}, this ipinsights reads version {FORMAT_VERSION}")
-    if not all(isinstance(meta.get(part), dict) for part in ("hyperparameters", "training")):
-        raise ValueError("its meta.json tells no hyperparameters or nothing of the training")
-    if not isinstance(meta["training"].get("versions", {}), dict):
-        raise TypeError("its meta.json tells no versions")
-    try:
-        return Hyperparameters.parse(meta["hyperparameters"], any_size=True)
-    except ClientError as error:
-        raise ValueError(str(error).rstrip(".")) from None

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["DAMAGE", "is_unreadable", "map_arrays", "read_member", "write"]
+__all__ = ["DAMAGE", "is_unreadable", "map_arrays", "map_columns", "read_member", "write"]
 
 DAMAGE = (
     zipfile.BadZipFile, ArithmeticError, EOFError, IndexError, OSError, RuntimeError, TypeError, ValueError,
@@ -46,11 +46,22 @@ _CHUNK_BYTES = 16 * 2**20
 _PIECE_BYTES = 2**18
 # Bytes from a member's header in a zip file to the lengths of its name and its extra field.
 _NAME_LENGTHS_AT = 26
+# Columns begin at multiples of so many bytes, so that processors read their numbers in one piece.
+_ALIGNMENT = 64
+# Bytes of a member's header: the fixed part, and the extra field of zip64. A field of zeros follows, under the number
+# that Android's zipalign uses.
+_LOCAL_HEADER_BYTES, _ZIP64_EXTRA_BYTES = 30, 20
+_PADDING_ID = 0xD935
 # A zip file keeps a time for each member; a fixed one makes equal models equal to the byte.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
 
-def write(target: Path, arrays: Mapping[str, Any], members: Mapping[str, bytes | memoryview]) -> None:
+def write(
+    target: Path,
+    arrays: Mapping[str, Any],
+    members: Mapping[str, bytes | memoryview],
+    columns: Mapping[str, NDArray[Any]] | None = None,
+) -> None:
     """Write an archive that replaces the old one when it is complete.
 
     Parameters
@@ -61,6 +72,8 @@ def write(target: Path, arrays: Mapping[str, Any], members: Mapping[str, bytes |
         Float32 arrays by name, of MXNet, NumPy, or what has a shape and gives NumPy for a slice.
     members
         What else it holds, by name.
+    columns
+        One-dimensional NumPy arrays by the names of their members, which :func:`map_columns` maps. None for no columns.
 
     Raises
     ------
@@ -74,6 +87,9 @@ def write(target: Path, arrays: Mapping[str, Any], members: Mapping[str, bytes |
         for name, content in members.items():
             with _member(archive, name) as stream:
                 stream.write(content)
+        for name, column in (columns or {}).items():
+            with _aligned_member(archive, name) as stream:
+                stream.write(np.ascontiguousarray(column, dtype=column.dtype.newbyteorder("<")).view(np.uint8).data)
 
 
 def is_unreadable(error: BaseException) -> bool:
@@ -104,16 +120,43 @@ def map_arrays(path: Path, archive: zipfile.ZipFile) -> dict[str, NDArray[np.flo
     ValueError
         They are damaged, or no arrays.
     """
-    member = _find(archive, "params")
+    return _parse_arrays(_map_members(path, archive, ["params"])["params"])
+
+
+def map_columns(path: Path, archive: zipfile.ZipFile, dtypes: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+    """Map columns of an archive, open at this path, into memory after checking their checksums.
+
+    Parameters
+    ----------
+    path, archive
+        The archive.
+    dtypes
+        Little-endian type of each column by the name of its member, such as ``<u4``.
+
+    Raises
+    ------
+    ValueError
+        A column is missing or damaged.
+    """
+    mapped = _map_members(path, archive, list(dtypes))
+    return {name: np.frombuffer(mapped[name], dtype=dtype) for name, dtype in dtypes.items()}
+
+
+def _map_members(path: Path, archive: zipfile.ZipFile, names: list[str]) -> dict[str, memoryview]:
+    """Map members into memory after checking their checksums."""
+    mapped = {}
     with path.open("rb") as stream:
-        stream.seek(member.header_offset + _NAME_LENGTHS_AT)
-        name_length, extra_length = struct.unpack("<HH", stream.read(4))
-        start = stream.seek(name_length + extra_length, os.SEEK_CUR)
-        # Read, not mapped: a disk that fails is an error here, and would be the end of the process there.
-        if _checksum(stream, member.file_size) != member.CRC:
-            raise ValueError("the checksum of its params is wrong")
-        whole = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    return _parse_arrays(memoryview(whole)[start : start + member.file_size])
+        whole = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+        for name in names:
+            member = _find(archive, name)
+            stream.seek(member.header_offset + _NAME_LENGTHS_AT)
+            name_length, extra_length = struct.unpack("<HH", stream.read(4))
+            start = stream.seek(name_length + extra_length, os.SEEK_CUR)
+            # Read, not mapped: a disk that fails is an error here, and would be the end of the process there.
+            if _checksum(stream, member.file_size) != member.CRC:
+                raise ValueError(f"the checksum of its {name} is wrong")
+            mapped[name] = whole[start : start + member.file_size]
+    return mapped
 
 
 def _checksum(stream: IO[bytes], size: int) -> int:
@@ -128,6 +171,15 @@ def _checksum(stream: IO[bytes], size: int) -> int:
 
 def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
     return archive.open(zipfile.ZipInfo(name, date_time=_NO_TIME), "w", force_zip64=True)
+
+
+def _aligned_member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    """Open a member whose content begins at a multiple of the alignment, by a field of zeros in its header."""
+    info = zipfile.ZipInfo(name, date_time=_NO_TIME)
+    begin = archive.start_dir + _LOCAL_HEADER_BYTES + len(name.encode()) + _ZIP64_EXTRA_BYTES
+    padding = -(begin + 4) % _ALIGNMENT
+    info.extra = struct.pack("<HH", _PADDING_ID, padding) + bytes(padding)
+    return archive.open(info, "w", force_zip64=True)
 
 
 def _write_arrays(stream: IO[bytes], arrays: Mapping[str, Any]) -> None:

@@ -29,7 +29,6 @@ from ipinsights.data.csv_errors import Source
 from ipinsights.data.files import open_output
 from ipinsights.errors import AlgorithmError, ClientError
 from ipinsights.serving.media_types import JSON, JSON_LINES, ResponseFormat, request_media_type
-from ipinsights.serving.requests import decode
 from ipinsights.serving.service import InferenceModel
 
 if TYPE_CHECKING:
@@ -84,6 +83,8 @@ class Transform:
         Mebibytes of a request.
     concurrency
         Requests that are answered at a time, each in a process.
+    scorer
+        Name of the scorer, unless ``accept`` names one.
     """
 
     model_path: Path
@@ -92,6 +93,7 @@ class Transform:
     accept: str = JSON_LINES
     max_payload_mb: int = 6
     concurrency: int = 1
+    scorer: str = "dot_product"
 
     def run(self, inputs: Sequence[Path]) -> tuple[int, int]:
         """Transform files, and all files of folders. The output of an empty file is empty.
@@ -162,7 +164,7 @@ class Transform:
         """Give processes that share the model, and a folder for their answers."""
         global _model  # noqa: PLW0603 - the way to hand forks what they share
         keep_freed_memory()
-        _model = InferenceModel.load(self.model_path)
+        _model = InferenceModel.load(self.model_path, self.scorer)
         with _answers_folder(self.output_dir) as folder:
             pool = ProcessPoolExecutor(self.concurrency, get_context("fork"), initializer=_end_with_parent)
             try:
@@ -279,7 +281,7 @@ def _answer(payload: _Payload, content_type: str, accept: str, path: Path) -> Pa
     try:
         answer = _model.answer(payload.body, content_type=content_type, accept=accept, default=JSON_LINES)
     except ClientError as error:
-        raise ClientError(_reason(payload, content_type) or str(error)) from None
+        raise ClientError(_reason(_model, payload, content_type, accept) or str(error)) from None
     with path.open("wb") as stream:
         piece = b""
         for piece in answer.pieces:
@@ -289,10 +291,10 @@ def _answer(payload: _Payload, content_type: str, accept: str, path: Path) -> Pa
     return path
 
 
-def _reason(payload: _Payload, content_type: str) -> str:
+def _reason(model: InferenceModel, payload: _Payload, content_type: str, accept: str) -> str:
     """Return what is wrong with a payload by file and line, empty if it can be read under their name."""
     try:
-        decode(payload.body, content_type, name=str(payload.source), first_line=payload.first_line)
+        model.decode(payload.body, content_type, accept, name=str(payload.source), first_line=payload.first_line)
     except ClientError as error:
         return str(error)
     return ""

@@ -26,6 +26,7 @@ _REQUESTS = (CSV, JSON, JSON_LINES)
 _RESPONSES = (JSON, JSON_LINES)
 # Headers whose meaning is kept: clients send the same ones again and again.
 _HEADERS_KEPT = 64
+_SCORERS = ("dot_product", "history")
 _CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 
 
@@ -65,11 +66,14 @@ class ResponseFormat:
         With the embeddings of address and entity, as the original gives them.
     extended
         With what the original does not tell: whether the entity is known, the probability, the verdict.
+    scorer
+        Name of the scorer: ``dot_product`` or ``history``. None for that of the server.
     """
 
     media_type: str
     verbose: bool = False
     extended: bool = False
+    scorer: str | None = None
 
     @classmethod
     @lru_cache(_HEADERS_KEPT)
@@ -100,7 +104,7 @@ class ResponseFormat:
                 reason="the Accept header asks for another media type",
             )
         _, _, media_type, wish = max(wishes, key=lambda each: each[:2])
-        return cls(media_type, verbose=wish.flag("verbose"), extended=wish.flag("extended"))
+        return cls(media_type, verbose=wish.flag("verbose"), extended=wish.flag("extended"), scorer=wish.scorer)
 
 
 @lru_cache(_HEADERS_KEPT)
@@ -161,6 +165,17 @@ class _MediaRange:
                 reason="a quality of the Accept header is not valid",
             )
         return quality
+
+    @property
+    def scorer(self) -> str | None:
+        name = self.parameters.get("scorer")
+        if name not in (None, *_SCORERS):
+            raise RequestError(
+                HTTPStatus.NOT_ACCEPTABLE,
+                f"Parameter 'scorer' of Accept must be {' or '.join(_SCORERS)}. Got '{name}'.",
+                reason="a parameter of the Accept header is not valid",
+            )
+        return name
 
     def flag(self, name: str) -> bool:
         value = self.parameters.get(name, "false")

@@ -16,6 +16,7 @@ from ipinsights.data.csv_errors import Source
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.file_kinds import GZIP_MAGIC
 from ipinsights.data.ipv4 import BLANKS, explain_ip, is_ip, parse_ips
+from ipinsights.data.ipv6 import Addresses, explain_address, parse_addresses
 from ipinsights.data.pairs import Pairs, read_blocks
 from ipinsights.errors import ClientError
 from ipinsights.serving.media_types import CSV, JSON, JSON_LINES, RequestError, request_media_type
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
+
+    from ipinsights.data.pairs import Block
 
 __all__ = ["decode"]
 
@@ -53,7 +56,9 @@ class _RecordError(Exception):
         self.index = index
 
 
-def decode(body: bytes, content_type: str, *, name: str = "the payload", first_line: int = 1) -> Pairs:
+def decode(
+    body: bytes, content_type: str, *, name: str = "the payload", first_line: int = 1, ipv6: bool = False
+) -> Pairs:
     """Give the pairs of a request's body, in their order.
 
     Parameters
@@ -67,13 +72,15 @@ def decode(body: bytes, content_type: str, *, name: str = "the payload", first_l
         What messages call the body.
     first_line
         What messages call its first line, if it is a part of a file.
+    ipv6
+        Whether IPv6 addresses are accepted.
 
     Raises
     ------
     RequestError
         415 for another type; 400 if a record cannot be read (says which and why), or if there is none.
     """
-    pairs = _DECODERS[request_media_type(content_type)](body, name, first_line)
+    pairs = _DECODERS[request_media_type(content_type)](body, name, first_line, ipv6)
     if len(pairs) == 0:
         raise _unreadable(
             "The payload holds no record: send at least one pair of entity and IPv4 address.",
@@ -82,36 +89,36 @@ def decode(body: bytes, content_type: str, *, name: str = "the payload", first_l
     return pairs
 
 
-def _decode_csv(body: bytes, name: str, first_line: int) -> Pairs:
+def _decode_csv(body: bytes, name: str, first_line: int, ipv6: bool) -> Pairs:  # noqa: FBT001
     if body.startswith(GZIP_MAGIC):
         # What is small packed can be huge unpacked.
         raise _unreadable(
             "The payload is packed with gzip: send it unpacked.", reason="the payload is packed with gzip"
         )
-    pairs = _split_plain_csv(body) if len(body) <= _SMALL else None
+    pairs = _split_plain_csv(body, ipv6=ipv6) if len(body) <= _SMALL else None
     if pairs is not None:
         return pairs
     source = Source.stream(io.BytesIO(body), name, first_line=first_line)
     try:
-        blocks = list(read_blocks(source, count_faults=False))
+        blocks = list(read_blocks(source, count_faults=False, ipv6=ipv6))
     except ClientError as error:
         raise _unreadable(str(error), reason="a row is not valid") from None
-    return Pairs(np.concatenate([block.entities for block in blocks]), np.concatenate([block.ips for block in blocks]))
+    return _joined(blocks)
 
 
-def _split_plain_csv(body: bytes) -> Pairs | None:
+def _split_plain_csv(body: bytes, *, ipv6: bool) -> Pairs | None:
     """Give the pairs of CSV without quotes and carriage returns; None if it is not that simple, or has a fault."""
     if any(mark in body for mark in b'"\r\0'):
         return None
     try:
         rows = [line.split(",") for line in body.decode("utf-8-sig").split("\n") if line]
         entities, texts = zip(*rows, strict=True)
-        return _pairs(entities, texts)
+        return _pairs(entities, texts, ipv6=ipv6)
     except (ValueError, _RecordError):
         return None
 
 
-def _decode_json(body: bytes, name: str, _first_line: int) -> Pairs:
+def _decode_json(body: bytes, name: str, _first_line: int, ipv6: bool) -> Pairs:  # noqa: FBT001
     content = _parse(body, name)
     if isinstance(content, str):
         raise _unreadable(
@@ -125,17 +132,17 @@ def _decode_json(body: bytes, name: str, _first_line: int) -> Pairs:
             reason="the payload has no list of instances",
         )
     try:
-        return _instance_pairs(instances)
+        return _instance_pairs(instances, ipv6=ipv6)
     except _RecordError as error:
         raise _invalid(f"{name}, instance {error.index + 1}", error) from None
 
 
-def _decode_json_lines(body: bytes, name: str, first_line: int) -> Pairs:
+def _decode_json_lines(body: bytes, name: str, first_line: int, ipv6: bool) -> Pairs:  # noqa: FBT001
     lines = body.split(b"\n")
     numbers = [number for number, line in enumerate(lines) if line.strip(_BEHIND_OBJECT)]
     instances = (_parse(lines[number].rstrip(_BEHIND_OBJECT), f"{name}:{first_line + number}") for number in numbers)
     try:
-        return _instance_pairs(instances)
+        return _instance_pairs(instances, ipv6=ipv6)
     except _RecordError as error:
         raise _invalid(f"{name}:{first_line + numbers[error.index]}", error) from None
 
@@ -150,11 +157,12 @@ def _parse(text: bytes, place: str) -> Any:
         raise _unreadable(f"{place}: it is no JSON: {error}.", reason="the payload is not valid JSON") from None
 
 
-def _instance_pairs(instances: Iterable[Any]) -> Pairs:
+def _instance_pairs(instances: Iterable[Any], *, ipv6: bool) -> Pairs:
     features = [_features(index, instance) for index, instance in enumerate(instances)]
     if not features:
         return Pairs(np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint32))
-    return _pairs(*zip(*features, strict=True))
+    entities, texts = zip(*features, strict=True)
+    return _pairs(entities, texts, ipv6=ipv6)
 
 
 def _features(index: int, instance: Any) -> tuple[str, str]:
@@ -179,11 +187,29 @@ def _list(value: Any) -> list[Any]:
     return value
 
 
-def _pairs(entities: Sequence[str], texts: Sequence[str]) -> Pairs:
+def _pairs(entities: Sequence[str], texts: Sequence[str], *, ipv6: bool) -> Pairs:
     """Give pairs of their texts, both (n,)."""
     if not all(entities):
         raise _RecordError(entities.index(""), "the entity is empty")
+    if ipv6 and any(":" in text for text in texts):
+        return _pairs_of_both(entities, texts)
     return Pairs(hash_entities(entities), _few_ips(texts) if len(texts) <= _FEW else _many_ips(texts))
+
+
+def _pairs_of_both(entities: Sequence[str], texts: Sequence[str]) -> Pairs:
+    addresses = parse_addresses(pa.array(texts, pa.string()))
+    if not addresses.is_valid.all():
+        index = int(np.argmin(addresses.is_valid))
+        raise _RecordError(
+            index, f"{_shown(texts[index])} is not an address that can be used: {explain_address(texts[index])}"
+        )
+    return Pairs(hash_entities(entities), addresses.ips, addresses)
+
+
+def _joined(blocks: Sequence[Block]) -> Pairs:
+    entities, ips = (np.concatenate([getattr(block, name) for block in blocks]) for name in ("entities", "ips"))
+    addresses = [block.addresses for block in blocks if block.addresses is not None]
+    return Pairs(entities, ips, Addresses.joined(addresses) if addresses else None)
 
 
 def _few_ips(texts: Sequence[str]) -> NDArray[np.uint32]:

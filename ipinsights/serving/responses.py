@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from ipinsights.data.pairs import Pairs
+from ipinsights.inference.scorers import score_rows, scorer_name
 from ipinsights.serving.media_types import JSON, JSON_LINES
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.inference.predictor import Predictor
+    from ipinsights.data.pairs import Pairs
+    from ipinsights.inference.scorers import Scorer
     from ipinsights.inference.threshold import Threshold
     from ipinsights.serving.media_types import ResponseFormat
 
 __all__ = ["encode", "encode_columns"]
 
-_SCORE = "dot_product"
 # Numbers of text made at a time: some tens of megabytes.
 _BLOCK_NUMBERS = 2**19
 # Up to here, one record after the other is faster than a column at a time.
@@ -56,14 +56,14 @@ _STYLES = {
 
 
 def encode(
-    predictor: Predictor, pairs: Pairs, wanted: ResponseFormat, *, threshold: Threshold | None = None
+    scorer: Scorer, pairs: Pairs, wanted: ResponseFormat, *, threshold: Threshold | None = None
 ) -> Iterator[bytes]:
     """Score pairs and give the body of the answer piece by piece, so that a large one is never in memory as a whole.
 
     Parameters
     ----------
-    predictor
-        What scores.
+    scorer
+        Scorer of a model. Its name is the key of the scores.
     pairs
         At least one.
     wanted
@@ -76,13 +76,10 @@ def encode(
     AlgorithmError
         A score is no number; raised before the first piece.
     """
-    scores = predictor.score(pairs.entities, pairs.ips)
-    step = max(1, _BLOCK_NUMBERS // (predictor.hyperparameters.vector_dim if wanted.verbose else 1))
+    scores = score_rows(scorer, pairs)
+    step = max(1, _BLOCK_NUMBERS // (scorer.hyperparameters.vector_dim if wanted.verbose else 1))
     parts = (slice(start, start + step) for start in range(0, len(pairs), step))
-    blocks = (
-        _columns(predictor, Pairs(pairs.entities[part], pairs.ips[part]), scores[part], wanted, threshold)
-        for part in parts
-    )
+    blocks = (_columns(scorer, pairs[part], scores[part], wanted, threshold) for part in parts)
     return encode_columns(blocks, wanted.media_type)
 
 
@@ -106,23 +103,23 @@ def encode_columns(blocks: Iterable[Mapping[str, NDArray[Any]]], media_type: str
 
 
 def _columns(
-    predictor: Predictor,
+    scorer: Scorer,
     pairs: Pairs,
     scores: NDArray[np.float32],
     wanted: ResponseFormat,
     threshold: Threshold | None,
 ) -> dict[str, NDArray[Any]]:
-    columns: dict[str, NDArray[Any]] = {_SCORE: scores}
+    columns: dict[str, NDArray[Any]] = {scorer_name(scorer): scores}
     if wanted.verbose:
-        columns["ip_embedding"] = predictor.ip_embeddings(pairs.ips)
-        columns["entity_embedding"] = predictor.entity_embeddings(pairs.entities)
+        columns["ip_embedding"] = scorer.ip_embeddings(pairs.ips)
+        columns["entity_embedding"] = scorer.entity_embeddings(pairs.entities)
     if wanted.extended:
         from scipy.special import expit
 
-        known = columns["entity_known"] = predictor.entity_known(pairs.entities)
+        known = columns["entity_known"] = scorer.entity_known(pairs.entities)
         columns["probability"] = expit(scores.astype(np.float64))
         if threshold is not None:
-            p_values, verdicts = threshold.judge(scores, pairs.ips, known)
+            p_values, verdicts = threshold.judge(scores, pairs, known)
             # Whose entity is unknown has a score that means nothing.
             columns["p_value"] = p_values.astype(object)
             columns["p_value"][~known] = None
@@ -142,9 +139,10 @@ def _many_records(columns: Mapping[str, NDArray[Any]], style: _Style) -> bytes:
     """Give the same, all records at once."""
     openings = [f'{style.comma}"{key}"{style.colon}'.encode() for key in columns]
     openings[0] = b"{" + openings[0][len(style.comma) :]
-    if list(columns) == [_SCORE]:
+    if len(columns) == 1:
+        (scores,) = columns.values()
         between = b"}%b%b" % (style.between.encode(), openings[0])
-        return b"%b%b}" % (openings[0], _numbers(columns[_SCORE], between)[1:-1])
+        return b"%b%b}" % (openings[0], _numbers(scores, between)[1:-1])
     texts = chain.from_iterable(
         (repeat(opening), _texts(columns[key], style)) for opening, key in zip(openings, columns, strict=True)
     )

@@ -63,6 +63,8 @@ class Server:
         Port of Prometheus metrics on the same host, None for none. Port 0 is any free port.
     access_log
         File for a JSON line about each request, None for none.
+    scorer
+        Name of the scorer of requests that ask for none.
     """
 
     model_path: Path
@@ -74,6 +76,7 @@ class Server:
     watch_model: bool = False
     metrics_port: int | None = None
     access_log: Path | None = None
+    scorer: str = "dot_product"
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT.
@@ -96,7 +99,7 @@ class Server:
             _logger.info("loaded response encoder %s", media_type)
         _logger.info("Number of server workers: %d", self.num_workers)
         application = Application(
-            model=_load(self.model_path, metrics),
+            model=_load(self.model_path, self.scorer, metrics),
             num_workers=self.num_workers,
             max_payload_mb=self.max_payload_mb,
             default=default_media_type(os.environ),
@@ -194,7 +197,7 @@ class _Gunicorn(BaseApplication):
         """Load the model again for future workers. Return whether it can be used."""
         self._tried = self._application.model.identity_at_path()
         try:
-            model = _load(self._server.model_path, self._application.metrics)
+            model = _load(self._server.model_path, self._server.scorer, self._application.metrics)
         except ClientError as error:
             _logger.error("The new model is not used: %s", error)  # noqa: TRY400 - the sentence says it all
             return False
@@ -226,12 +229,12 @@ class _Arbiter(Arbiter):
         super().stop(graceful)
 
 
-def _load(path: Path, metrics: ServerMetrics | None) -> InferenceModel:
+def _load(path: Path, scorer: str, metrics: ServerMetrics | None) -> InferenceModel:
     """Load a model and count the attempt."""
     _logger.info("loading model...")
     is_loaded = False
     try:
-        model = InferenceModel.load(path)
+        model = InferenceModel.load(path, scorer)
         model.warm_up()
         is_loaded = True
     finally:

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.predictor import Predictor
+from ipinsights.inference.scorers import DOT_PRODUCT, HISTORY, accepts_ipv6
 from ipinsights.inference.threshold import find_threshold
+from ipinsights.model import artifact
 from ipinsights.serving.media_types import CSV, JSON, RequestError, ResponseFormat
 from ipinsights.serving.model_file import ModelFile
 from ipinsights.serving.requests import decode
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from ipinsights.data.pairs import Pairs
+    from ipinsights.inference.scorers import Scorer
     from ipinsights.inference.threshold import Threshold
 
 __all__ = ["Answer", "InferenceModel"]
@@ -56,36 +61,61 @@ class InferenceModel:
     Attributes
     ----------
     predictor
-        Scorer of pairs.
+        Scorer of pairs by the network.
     threshold
-        Judge of scores in extended answers, None if the model directory has none.
+        Judge of the network's scores in extended answers, None if the model directory has none.
     file
         The model's file, None if the predictor does not map one.
+    history
+        Scorer of pairs by the history, None if the model has none.
+    history_threshold
+        Judge of the history's scores, None if the model directory has none.
+    scorer
+        Name of the scorer of requests that ask for none.
     """
 
     predictor: Predictor
     threshold: Threshold | None
     file: ModelFile | None = None
+    history: HistoryScorer | None = None
+    history_threshold: Threshold | None = None
+    scorer: str = DOT_PRODUCT
 
     @classmethod
-    def load(cls, path: Path) -> InferenceModel:
-        """Open a model and its threshold, and score once, so that forked processes share everything.
+    def load(cls, path: Path, scorer: str = DOT_PRODUCT) -> InferenceModel:
+        """Open a model and its thresholds, and score once, so that forked processes share everything.
+
+        Parameters
+        ----------
+        path
+            Model directory, ``model_algo-1`` or ``model.tar.gz``.
+        scorer
+            Name of the scorer of requests that ask for none.
 
         Raises
         ------
         ClientError
-            There is no model, it is damaged, or the threshold was made for another.
+            There is no model, it is damaged or without the history that the scorer needs, or a threshold was made for
+            another.
         """
         while True:
             # The model is opened by its path a second time. Another file may have been renamed to it in between.
             file = ModelFile(path)
-            predictor, threshold = Predictor.load(path), find_threshold(path)
+            model, threshold = artifact.load(path), find_threshold(path)
+            history_threshold = find_threshold(path, scorer=HISTORY)
             if file.is_current:
                 break
+        predictor = Predictor(model)
+        history = HistoryScorer(model) if model.history is not None or scorer == HISTORY else None
         predictor.score(np.zeros(1, dtype=np.uint64), np.zeros(1, dtype=np.uint32))
         if threshold is not None:
             threshold.check(predictor)
-        return cls(predictor, threshold, file)
+        if history is None:
+            return cls(predictor, threshold, file)
+        history.score(np.zeros(1, dtype=np.uint64), np.zeros(1, dtype=np.uint32))
+        if history_threshold is not None:
+            history_threshold.check(history)
+        return cls(predictor, threshold, file, history, history_threshold, scorer)
 
     def warm_up(self) -> None:
         """Answer a request with all columns, so that lazy imports happen before processes fork."""
@@ -136,11 +166,30 @@ class InferenceModel:
             400, 406 or 415 with a sentence that says what is wrong, 503 if the model cannot be used.
         """
         wanted = ResponseFormat.negotiate(accept, default=default)
-        pairs = decode(body, content_type)
+        scorer, threshold = self._chosen(wanted)
+        pairs = decode(body, content_type, ipv6=accepts_ipv6(scorer))
+        _check_embeddings(pairs, wanted)
         self.check_usable()
-        pieces = encode(self.predictor, pairs, wanted, threshold=self.threshold)
+        pieces = encode(scorer, pairs, wanted, threshold=threshold)
         self.check_usable()
         return Answer(wanted.media_type, self._checked(pieces) if wanted.verbose else pieces, len(pairs))
+
+    def decode(self, body: bytes, content_type: str, accept: str, *, name: str, first_line: int) -> Pairs:
+        """Return the pairs of a request, see :func:`ipinsights.serving.requests.decode`."""
+        scorer, _ = self._chosen(ResponseFormat.negotiate(accept, default=JSON))
+        return decode(body, content_type, name=name, first_line=first_line, ipv6=accepts_ipv6(scorer))
+
+    def _chosen(self, wanted: ResponseFormat) -> tuple[Scorer, Threshold | None]:
+        """Return the scorer that a request asks for, with its threshold."""
+        if (wanted.scorer or self.scorer) == DOT_PRODUCT:
+            return self.predictor, self.threshold
+        if self.history is None:
+            raise RequestError(
+                HTTPStatus.NOT_ACCEPTABLE,
+                "This model has no history: ask for the scorer 'dot_product', or leave the parameter out.",
+                reason="the model has no history",
+            )
+        return self.history, self.history_threshold
 
     def _checked(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """Yield pieces that need the model file, which is checked before and after each of them is computed."""
@@ -148,3 +197,13 @@ class InferenceModel:
             self.check_usable()
             yield piece
             self.check_usable()
+
+
+def _check_embeddings(pairs: Pairs, wanted: ResponseFormat) -> None:
+    """Raise an error if embeddings are wanted of IPv6 addresses, which the network does not know."""
+    if wanted.verbose and pairs.addresses is not None and pairs.addresses.is_ipv6.any():
+        raise RequestError(
+            HTTPStatus.BAD_REQUEST,
+            "IPv6 addresses have no embeddings: the network knows IPv4 only. Ask without verbose.",
+            reason="embeddings of IPv6 addresses",
+        )

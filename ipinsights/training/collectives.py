@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipinsights.config.hyperparameters import Hyperparameters
+    from ipinsights.data.ipv6 import Ipv6Pairs
     from ipinsights.data.pairs import Pairs
     from ipinsights.model._mxnet import mx
     from ipinsights.training.learners.learner import Learner
@@ -53,6 +54,10 @@ class ProcessGroup:
         """Return the bitwise or over all hosts of packed bits, (n,). Every host calls this."""
         return bits
 
+    def all_parts(self, part: NDArray[Any]) -> list[NDArray[Any]]:
+        """Return the parts of all hosts by rank, (n,) each of one type. Every host calls this at the same places."""
+        return [part]
+
     def wait(self) -> None:
         """Wait at a barrier until every host has called this."""
 
@@ -77,6 +82,10 @@ class SingleHost:
     def share(self, pairs: Pairs, *, is_sharded: bool) -> Pairs:  # noqa: ARG002
         """Return this host's part of a channel."""
         return pairs
+
+    def share_ipv6(self, rows: Ipv6Pairs, *, is_sharded: bool) -> Ipv6Pairs:  # noqa: ARG002
+        """Return this host's part of the IPv6 rows of a channel."""
+        return rows
 
     def build_learner(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import platform
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from ipinsights.data.pairs import fingerprint
 from ipinsights.errors import ClientError
 from ipinsights.model.artifact import Artifact, meta_data
 from ipinsights.model.bloom import BloomFilter
+from ipinsights.model.history_member import with_history
 from ipinsights.training.collectives import SingleHost
+from ipinsights.training.kept_history import KeptHistory
 from ipinsights.training.memory_check import check_memory
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipinsights.config.hyperparameters import Hyperparameters
+    from ipinsights.data.ipv6 import Ipv6Pairs
     from ipinsights.data.pairs import Pairs
     from ipinsights.training.callbacks import Callback
     from ipinsights.training.trainer import Trainer
@@ -39,6 +43,7 @@ def train_in_memory(
     num_threads: int | None = None,
     callbacks: Sequence[Callback] = (),
     stopped_by: Callable[[Trainer], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
+    ipv6: Ipv6Pairs | None = None,
 ) -> Artifact:
     """Train a model as ``ipinsights train`` does, without log and files.
 
@@ -56,6 +61,8 @@ def train_in_memory(
         Callbacks, called in this order.
     stopped_by
         Returns a context manager around the training, which may set the trainer's ``state.stop``.
+    ipv6
+        IPv6 rows for the history. None for a model of IPv4 only.
 
     Returns
     -------
@@ -75,13 +82,19 @@ def train_in_memory(
         )
         with stopped_by(trainer):
             trainer.fit(train, validation)
-        if trainer.state.num_batches == 0:
+        if trainer.state.num_batches == 0 and len(train):
             raise KeyboardInterrupt
-        return _with_own_arrays(trained_model(trainer, train, seed=seed), trainer)
+        return _with_own_arrays(trained_model(trainer, train, seed=seed, ipv6=ipv6), trainer)
 
 
 def trained_model(
-    trainer: Trainer, train: Pairs, *, seed: int, host: SingleHost | None = None, initial: Artifact | None = None
+    trainer: Trainer,
+    train: Pairs,
+    *,
+    seed: int,
+    host: SingleHost | None = None,
+    initial: Artifact | None = None,
+    ipv6: Ipv6Pairs | None = None,
 ) -> Artifact:
     """Return the model of a trainer after training.
 
@@ -99,6 +112,8 @@ def trained_model(
         This host in a job on several hosts.
     initial
         Model of a warm start.
+    ipv6
+        IPv6 rows of this host for the history. None for a model of IPv4 only.
     """
     host = host or SingleHost()
     hyperparameters = trainer.hyperparameters
@@ -110,8 +125,9 @@ def trained_model(
     known = BloomFilter(trainer.group.any_of(known.bits))
     # The first host alone has all parameters, and saves them.
     params, symbol = (trainer.learner.parameters(), trainer.learner.symbol()) if host.is_first else ({}, None)
-    facts = _facts(trainer, train, seed, host)
-    return Artifact(hyperparameters, params, known, meta_data(hyperparameters, facts), symbol)
+    kept = KeptHistory.gather(hyperparameters, trainer.group, train, ipv6, num_seen=num_rows_seen, initial=initial)
+    meta = with_history(meta_data(hyperparameters, _facts(trainer, train, seed, host)), kept.history, kept.record)
+    return Artifact(hyperparameters, params, known, meta, symbol, kept.history)
 
 
 @contextlib.contextmanager
@@ -163,7 +179,7 @@ def _with_own_arrays(model: Artifact, trainer: Trainer) -> Artifact:
     """
     has_mxnet = trainer.learner.symbol() is not None
     params = {name: _as_numpy(array[:], is_view=has_mxnet) for name, array in model.params.items()}
-    return Artifact(model.hyperparameters, params, model.known_entities, model.meta, model.symbol)
+    return replace(model, params=params)
 
 
 def _as_numpy(array: Any, *, is_view: bool) -> NDArray[np.float32]:

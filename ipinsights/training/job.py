@@ -8,7 +8,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ipinsights.data.pairs import fingerprint, read_pairs
+from ipinsights.data.both_families import read_families
+from ipinsights.data.pairs import fingerprint
 from ipinsights.log_format import set_up_logging
 from ipinsights.model import artifact
 from ipinsights.training.callbacks import Checkpointer, Deadline, EarlyStopping, ProgressBar, Speedometer
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ipinsights.config.hyperparameters import Hyperparameters
+    from ipinsights.data.ipv6 import Ipv6Pairs
     from ipinsights.data.pairs import Pairs
     from ipinsights.model.artifact import Artifact
     from ipinsights.training.trainer import Trainer
@@ -86,6 +88,7 @@ class _Inputs:
     """What a host trains on."""
 
     train: Pairs
+    ipv6: Ipv6Pairs | None
     validation: Pairs | None
     initial: Artifact | None
 
@@ -157,9 +160,12 @@ def _checkpoint_directory(job: Job, host: SingleHost) -> contextlib.AbstractCont
 def _read(job: Job, host: SingleHost) -> _Inputs:
     """Read the initial model and this host's part of the data. Only the first host validates."""
     initial = load_initial_model(job.initial_model, job.hyperparameters) if job.initial_model else None
-    train = host.share(read_pairs(job.train, progress=True), is_sharded=job.is_sharded)
-    validation = read_pairs(job.validation, progress=True) if job.validation and host.is_first else None
-    return _Inputs(train, validation, initial)
+    accepts_ipv6 = job.hyperparameters.ipv6
+    pairs, ipv6 = read_families(job.train, ipv6=accepts_ipv6)
+    train = host.share(pairs, is_sharded=job.is_sharded)
+    ipv6 = None if ipv6 is None else host.share_ipv6(ipv6, is_sharded=job.is_sharded)
+    validation = read_families(job.validation, ipv6=accepts_ipv6)[0] if job.validation and host.is_first else None
+    return _Inputs(train, ipv6, validation, initial)
 
 
 def _build_trainer(
@@ -237,11 +243,11 @@ def _apply_limits(
 
 
 def _save(job: Job, trainer: Trainer, inputs: _Inputs, log: JobLog, host: SingleHost) -> Path | None:
-    if trainer.state.num_batches == 0:
+    if trainer.state.num_batches == 0 and len(inputs.train):
         _logger.warning("The job was stopped before its first batch: there is no model to save.")
         return None
     start = time.perf_counter()
-    model = trained_model(trainer, inputs.train, seed=job.seed, host=host, initial=inputs.initial)
+    model = trained_model(trainer, inputs.train, seed=job.seed, host=host, initial=inputs.initial, ipv6=inputs.ipv6)
     if not host.is_first:
         log.training_ended()
         return None

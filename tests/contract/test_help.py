@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     "compare", "embeddings", "evaluate", "explain", "extract", "hyperparameters", "inspect", "score", "serve",
-    "simulate", "split", "threshold", "train", "transform", "tune",
+    "simulate", "split", "strip", "threshold", "train", "transform", "tune", "update",
 )  # fmt: skip
 
 

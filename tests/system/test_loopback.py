@@ -71,6 +71,20 @@ class TestTraining:
         assert "host=algo-2, epoch=3, train" in done.stdout
         assert artifact.load(tmp_path / "model").meta["training"]["num_epochs"] == 4
 
+    def test_hosts_merge_their_histories(self, tmp_path: Path) -> None:
+        """The history of two hosts is that of one, to the byte, with IPv6 rows; each host's part is a source."""
+        with (tmp_path / "train.csv").open("a") as stream:
+            stream.writelines(f"user_{number},2a00:{number}::1\n" for number in range(9))
+        for name, num_hosts in (("one", 1), ("two", 2)):
+            train(tmp_path, num_hosts, "--keep-history", "--ipv6", model=name, epochs="1")
+        one, two = (artifact.load(tmp_path / name) for name in ("one", "two"))
+        assert one.history is not None
+        assert two.history is not None
+        assert {name: array.tobytes() for name, array in one.history.arrays.items()} == {
+            name: array.tobytes() for name, array in two.history.arrays.items()
+        }
+        assert [source["num_rows"] for source in two.meta["history"]["sources"]] == [206, 204]
+
     @pytest.mark.long
     def test_a_distributed_store_on_one_host(self, tmp_path: Path) -> None:
         """The roles are started for it too, as a sibling of the original does."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ipinsights.config.hyperparameter_table import TABLE
+from ipinsights.config.hyperparameter_table import EXTENSIONS, TABLE
 from ipinsights.config.hyperparameters import Hyperparameters, describe, specification
 from ipinsights.errors import ClientError
 
@@ -26,7 +26,9 @@ class TestTable:
         """The dataclass and the table cannot drift apart."""
         parsed = Hyperparameters.parse(REQUIRED)
         assert parsed == Hyperparameters(num_entity_vectors=20000, vector_dim=128)
-        assert {row.field_name for row in TABLE} | {"ignored"} == set(Hyperparameters.__dataclass_fields__)
+        assert {row.field_name for row in (*TABLE, *EXTENSIONS)} | {"ignored"} == set(
+            Hyperparameters.__dataclass_fields__
+        )
 
     def test_the_listing_shows_name_range_default_and_tuning(self) -> None:
         """A line of the listing has all that a user needs to choose a value."""

@@ -1,0 +1,50 @@
+"""Rows of both address families: read together, and told apart by a fingerprint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ipinsights.data.ipv6 import Addresses, Ipv6Pairs, Ipv6Rows
+from ipinsights.data.pairs import Pairs, read_pairs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["joined", "read_events", "read_families", "rows_fingerprint"]
+
+
+def read_families(path: Path, *, ipv6: bool) -> tuple[Pairs, Ipv6Pairs | None]:
+    """Read a channel: its IPv4 rows, and its IPv6 rows if they are wanted.
+
+    Raises
+    ------
+    ClientError
+        As :func:`ipinsights.data.pairs.read_pairs`.
+    """
+    rows = Ipv6Rows() if ipv6 else None
+    pairs = read_pairs(path, progress=True, ipv6=rows)
+    return pairs, None if rows is None else rows.pairs()
+
+
+def read_events(path: Path, *, ipv6: bool) -> Pairs:
+    """Read a channel for a scorer: IPv4 rows, then IPv6 rows if the scorer accepts them."""
+    return joined(*read_families(path, ipv6=ipv6))
+
+
+def joined(ipv4: Pairs, ipv6: Ipv6Pairs | None) -> Pairs:
+    """Return the rows of both families, IPv4 first."""
+    if ipv6 is None or not len(ipv6):
+        return ipv4
+    before, nothing = np.zeros(len(ipv4), dtype=np.uint64), np.zeros(len(ipv6), dtype=np.uint32)
+    ips = np.concatenate([ipv4.ips, nothing])
+    is_ipv6 = np.arange(len(ips)) >= len(ipv4)
+    upper, lower = np.concatenate([before, ipv6.upper]), np.concatenate([before, ipv6.lower])
+    addresses = Addresses(ips, is_ipv6, upper, lower, np.ones(len(ips), dtype=bool))
+    return Pairs(np.concatenate([ipv4.entities, ipv6.entities]), ips, addresses)
+
+
+def rows_fingerprint(ipv4: Pairs, ipv6: Ipv6Pairs | None) -> str:
+    """Return the fingerprint of rows, by which a history knows what was merged into it."""
+    return joined(ipv4, ipv6).fingerprint

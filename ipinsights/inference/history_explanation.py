@@ -1,0 +1,257 @@
+"""Why an event has its score by the history: the explanation follows from the score itself, without training data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ipinsights.data.entity_hash import hash_entities
+from ipinsights.data.ip_networks import network_text, special_purpose
+from ipinsights.data.ipv4 import BLANKS, explain_ip
+from ipinsights.data.ipv6 import explain_address, format_ipv6, parse_address
+from ipinsights.data.pairs import Pairs
+from ipinsights.errors import ClientError
+from ipinsights.inference.conformal import odds_text
+from ipinsights.inference.scorers import score_rows
+from ipinsights.model.history_settings import NETWORK_WEIGHT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ipinsights.inference.history_density import Evidence
+    from ipinsights.inference.history_scorer import Densities, HistoryScorer
+    from ipinsights.inference.threshold import Threshold
+
+__all__ = ["HistoryExplanation", "PrefixEvidence", "explain_by_history"]
+
+_NUM_ATTACKERS = 3
+
+
+@dataclass(frozen=True)
+class PrefixEvidence:
+    """What the history knows about one network of the address.
+
+    Attributes
+    ----------
+    network
+        As in ``198.51.100.0/24``.
+    own_events
+        Events of the entity there.
+    new_inside
+        Chance, by the history, that the entity's next event there is at a part of the network that is new for it.
+    other_entities, other_events
+        Other entities there, and their events.
+    """
+
+    network: str
+    own_events: int
+    new_inside: float
+    other_entities: int
+    other_events: int
+
+
+@dataclass(frozen=True)
+class HistoryExplanation:
+    """What a score by the history is made of.
+
+    Attributes
+    ----------
+    entity, ip
+        The event.
+    family
+        ``ipv4`` or ``ipv6``.
+    score
+        Score in nats; higher is more normal. The sum of the three next.
+    log_entity, log_attack, network_share
+        Logarithm of the density of the address for the entity, minus that for attackers, and the network's share.
+    entity_known
+        Whether the history has the entity.
+    num_events
+        Events of the entity in the history, of both families.
+    deepest_known
+        The longest network of the address that the entity was on. None if there is none.
+    networks
+        The networks of the address, the longest last.
+    attackers
+        Share of each attacker in the mixture at this address, most likely first.
+    p_value, verdict, threshold
+        As :class:`ipinsights.inference.threshold.Threshold` has them; None without a threshold.
+    flags
+        What else to keep in mind, in sentences.
+    """
+
+    entity: str
+    ip: str
+    family: str
+    score: float
+    log_entity: float
+    log_attack: float
+    network_share: float
+    entity_known: bool
+    num_events: int
+    deepest_known: PrefixEvidence | None
+    networks: tuple[PrefixEvidence, ...]
+    attackers: dict[str, float]
+    p_value: float | None
+    verdict: str | None
+    threshold: float | None
+    flags: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the explanation as JSON can hold it."""
+        return {"scorer": "history", **asdict(self)}
+
+    def text(self) -> str:
+        """Return the explanation for a terminal."""
+        head = f"{self.entity} from {self.ip}: score {self.score:.2f} (history; higher is more normal)"
+        notes = ["", *(f"Note: {flag}" for flag in self.flags)] if self.flags else []
+        return "\n".join([head, *self._judgement(), "", *self._sum(), "", *self._past(), "", *self._attack(), *notes])
+
+    def _judgement(self) -> Iterator[str]:
+        if self.p_value is not None:
+            yield f"{self.verdict}: {odds_text(self.p_value)} (threshold {self.threshold:.2f})"
+        elif self.verdict is not None:
+            yield self.verdict.replace("_", " ")
+
+    def _sum(self) -> Iterator[str]:
+        yield "The score is the sum of"
+        yield f"  {self.log_entity:>7.2f}  how likely this entity is here, against any address (log)"
+        yield f"  {-self.log_attack:>7.2f}  how unlikely an attacker is here, against any address (log)"
+        yield f"  {self.network_share:>7.2f}  the network's dot product, times {NETWORK_WEIGHT}"
+
+    def _past(self) -> Iterator[str]:
+        if not self.entity_known:
+            yield "The history does not have this entity. Its score is how other entities use the address."
+        yield f"Networks of this address ({self.num_events:,} events of the entity in all)"
+        yield f"  {'network':<24}  own events  new inside  other entities  their events"
+        for each in self.networks:
+            chance = f"{100 * each.new_inside:.0f} %" if each.own_events else "-"
+            yield (
+                f"  {each.network:<24}  {each.own_events:>10,}  {chance:>10}  {each.other_entities:>14,}"
+                f"  {each.other_events:>12,}"
+            )
+        if not self.entity_known:
+            return
+        deepest = "none" if self.deepest_known is None else self.deepest_known.network
+        yield f"  Longest network that the entity was on: {deepest}."
+
+    def _attack(self) -> Iterator[str]:
+        yield "Which attacker explains the event best"
+        for name, share in list(self.attackers.items())[:_NUM_ATTACKERS]:
+            yield f"  {100 * share:>3.0f} %  {name}"
+
+
+def explain_by_history(
+    scorer: HistoryScorer, entity: str, ip: str, *, threshold: Threshold | None = None
+) -> HistoryExplanation:
+    """Explain the score of an event by the history.
+
+    Parameters
+    ----------
+    scorer
+        Scorer of the model.
+    entity, ip
+        The event.
+    threshold
+        Threshold to judge the event by.
+
+    Raises
+    ------
+    ClientError
+        The address cannot be used, or the threshold was made for another model or scorer.
+    """
+    event = _event(scorer, entity, ip)
+    is_ipv6 = event.addresses is not None and bool(event.addresses.is_ipv6[0])
+    numbers = scorer.history.numbers(event.entities)
+    addresses = event.addresses.upper if is_ipv6 and event.addresses is not None else event.ips
+    evidence = scorer.tables.evidence(numbers, addresses)
+    densities = scorer.tables.densities(numbers, addresses)
+    score = score_rows(scorer, event)
+    known = scorer.entity_known(event.entities)
+    log_entity = float(np.log(densities.entity[0]))
+    log_attack = float(np.log(sum(density[0] for density in densities.attackers.values())))
+    networks = _networks(evidence, densities, event, is_ipv6=is_ipv6)
+    p_value, verdict = _judge(scorer, event, threshold)
+    return HistoryExplanation(
+        entity=entity,
+        ip=_shown_ip(event, is_ipv6=is_ipv6),
+        family="ipv6" if is_ipv6 else "ipv4",
+        score=float(score[0]),
+        log_entity=log_entity,
+        log_attack=log_attack,
+        network_share=0.0 if is_ipv6 or not known[0] else NETWORK_WEIGHT * float(_dot_product(scorer, event)),
+        entity_known=bool(known[0]),
+        num_events=int(evidence.num_own[0]),
+        deepest_known=next((each for each in reversed(networks) if each.own_events), None),
+        networks=tuple(networks),
+        attackers=_attackers(densities),
+        p_value=p_value,
+        verdict=verdict,
+        threshold=None if threshold is None else threshold.score,
+        flags=tuple(_flags(event, is_ipv6=is_ipv6, is_known=bool(known[0]))),
+    )
+
+
+def _event(scorer: HistoryScorer, entity: str, ip: str) -> Pairs:
+    reason = explain_address(ip) if scorer.accepts_ipv6 else explain_ip(ip)
+    if reason is not None:
+        kind = "not an address that can be used" if scorer.accepts_ipv6 else "no IPv4 address"
+        raise ClientError(f"'{ip}' is {kind}: {reason}.")
+    addresses = parse_address(ip.strip(BLANKS))
+    return Pairs(hash_entities([entity]), addresses.ips, addresses)
+
+
+def _dot_product(scorer: HistoryScorer, event: Pairs) -> np.float32:
+    product: np.float32 = scorer.predictor.score(event.entities, event.ips)[0]
+    return product
+
+
+def _shown_ip(event: Pairs, *, is_ipv6: bool) -> str:
+    assert event.addresses is not None
+    if is_ipv6:
+        return format_ipv6(int(event.addresses.upper[0]), int(event.addresses.lower[0]))
+    return network_text(int(event.ips[0]), 32).partition("/")[0]
+
+
+def _networks(evidence: Evidence, densities: Densities, event: Pairs, *, is_ipv6: bool) -> list[PrefixEvidence]:
+    """Return the networks of the address, the longest last."""
+    assert event.addresses is not None
+    offset = 0 if evidence.root is None else 1
+    found = []
+    for level, length in enumerate(evidence.family.levels):
+        own = int(evidence.own[level].count[0])
+        is_last = level + 1 == len(evidence.family.levels)
+        escape = 0.0 if is_last else float(densities.steps[level + offset].escape[0])
+        shift = evidence.family.bits - length
+        if is_ipv6:
+            upper = int(event.addresses.upper[0]) >> shift << shift
+            network = f"{format_ipv6(upper, 0)}/{length}"
+        else:
+            network = network_text(int(event.ips[0]), length)
+        others = int(evidence.other_entities(length)[0]), int(evidence.other_events(length)[0])
+        found.append(PrefixEvidence(network, own, escape, *others))
+    return found
+
+
+def _attackers(densities: Densities) -> dict[str, float]:
+    total = sum(float(density[0]) for density in densities.attackers.values())
+    shares = {name: float(density[0]) / total for name, density in densities.attackers.items()}
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+def _judge(scorer: HistoryScorer, event: Pairs, threshold: Threshold | None) -> tuple[float | None, str | None]:
+    if threshold is None:
+        return None, None
+    threshold.check(scorer)
+    p_values, verdicts = threshold.judge(score_rows(scorer, event), event, scorer.entity_known(event.entities))
+    return None if np.isnan(p_values[0]) else float(p_values[0]), str(verdicts[0])
+
+
+def _flags(event: Pairs, *, is_ipv6: bool, is_known: bool) -> Iterator[str]:
+    if not is_known:
+        yield "unknown entity: the history has no event of this entity."
+    purpose = None if is_ipv6 else special_purpose(int(event.ips[0]))
+    if purpose:
+        yield f"the address is no ordinary public one: {purpose}."

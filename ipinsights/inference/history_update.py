@@ -1,0 +1,264 @@
+"""Updates of a model's history without training: merge new events, and forget entities."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import fcntl
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from ipinsights.data.arrow import mask
+from ipinsights.data.channels import channel_files
+from ipinsights.data.entity_hash import hash_entities
+from ipinsights.data.ipv6 import Addresses
+from ipinsights.data.pairs import Pairs, read_blocks
+from ipinsights.errors import ClientError
+from ipinsights.inference.history_scorer import HistoryScorer
+from ipinsights.inference.scorers import HISTORY, score_rows
+from ipinsights.inference.threshold import SUSPICIOUS, find_threshold
+from ipinsights.model import artifact
+from ipinsights.model.history_member import HistoryRecord
+from ipinsights.model.pair_history import PairHistory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ipinsights.data.pairs import Block
+    from ipinsights.model.artifact import Artifact
+
+__all__ = ["Updated", "strip_history", "update_history"]
+
+_TIME = r"^\d{4}-\d{2}-\d{2}(?:[T ]\S*)?$"
+_DAY_CHARACTERS = 10
+
+
+@dataclass(frozen=True)
+class Updated:
+    """What an update did.
+
+    Attributes
+    ----------
+    num_merged, num_rejected
+        Events that were merged, and events that were rejected because they are suspicious.
+    forgotten
+        Entities that were forgotten, with the number of their distinct pairs.
+    num_rows, num_entities
+        Size of the new history.
+    """
+
+    num_merged: int
+    num_rejected: int
+    forgotten: dict[str, int]
+    num_rows: int
+    num_entities: int
+
+    def text(self) -> str:
+        """Return the outcome for a terminal."""
+        rejected = f", {self.num_rejected:,} rejected as suspicious" if self.num_rejected else ""
+        merged = f"Merged {self.num_merged:,} events{rejected}."
+        lines = [merged] if self.num_merged or self.num_rejected or not self.forgotten else []
+        lines += [f"Forgotten: '{entity}' with {number:,} pairs." for entity, number in self.forgotten.items()]
+        if self.forgotten:
+            lines.append(
+                "The network's trained row of the entity and its bit in known_entities stay until the next training."
+            )
+        return "\n".join([*lines, f"The history has {self.num_rows:,} pairs of {self.num_entities:,} entities."])
+
+
+@dataclass(frozen=True)
+class _Events:
+    """New events, and the first and the last day of those that have times."""
+
+    pairs: Pairs
+    days: str | None
+
+
+def update_history(
+    path: Path,
+    source: Path | None,
+    *,
+    forget: Sequence[str] = (),
+    normal_only: bool = False,
+    threshold_file: Path | None = None,
+    force: bool = False,
+) -> Updated:
+    """Merge new events into the history of a model, and forget entities. The network stays as it is.
+
+    Parameters
+    ----------
+    path
+        Model directory or ``model_algo-1`` file. An atomic write: the old file stays until the new one is complete.
+    source
+        CSV file or folder of ``entity,ip`` or ``entity,ip,time``. None to only forget.
+    forget
+        Entities whose pairs, counts and hash are deleted, after the merge.
+    normal_only
+        Whether suspicious events are rejected. An attack that is accepted makes its network known.
+    threshold_file
+        Threshold that ``normal_only`` judges by; that of the model directory when not given.
+    force
+        Whether events that were merged before are merged again.
+
+    Raises
+    ------
+    ClientError
+        The model has no history, or cannot be read or written; the events cannot be read, or were merged before; there
+        is no threshold to judge by, or no such entity.
+    """
+    with _locked(artifact.find(path)):
+        model = artifact.load(path)
+        history, record = _history_of(model), HistoryRecord.read(model.meta)
+        num_merged = num_rejected = 0
+        if source is not None:
+            events = _read(source, ipv6=history.ipv6 is not None)
+            _check_not_merged(events, record, source, force=force)
+            normal = _normal(model, path, events.pairs, threshold_file) if normal_only else np.ones(0, dtype=bool)
+            pairs = events.pairs[normal] if normal_only else events.pairs
+            num_merged, num_rejected = len(pairs), len(events.pairs) - len(pairs)
+            history = history.merge(_built(pairs, history))
+            record = _with_source(record, events, num_merged=num_merged)
+        forgotten = {entity: history.num_rows_of(_hash(entity)) for entity in forget}
+        for entity in forget:
+            history = _without(history, entity)
+            record = _without_fingerprints_of_one(record)
+        if record.rows_per_entity is not None:
+            history = history.bounded(record.rows_per_entity)
+        artifact.replace_history(path, model, history, record)
+    return Updated(num_merged, num_rejected, forgotten, history.num_rows, len(history.entities))
+
+
+def strip_history(path: Path) -> int:
+    """Remove the history from a model, and return the number of pairs that it had.
+
+    The file is then the same as if the model had been trained without a history.
+
+    Raises
+    ------
+    ClientError
+        The model has no history, or cannot be read or written.
+    """
+    with _locked(artifact.find(path)):
+        model = artifact.load(path)
+        history = _history_of(model)
+        artifact.replace_history(path, model, None)
+    return history.num_rows
+
+
+def _history_of(model: Artifact) -> PairHistory:
+    if model.history is None:
+        raise ClientError("This model has no history. Train it with keep_history to have one.")
+    return model.history
+
+
+@contextlib.contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """Lock the folder of a model against a second update, which would lose the rows of one of them."""
+    descriptor = os.open(file.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise ClientError(f"{file} is being updated by another process. Wait for its end.") from None
+    finally:
+        os.close(descriptor)
+
+
+def _read(source: Path, *, ipv6: bool) -> _Events:
+    files = channel_files(source)
+    blocks = [block for file in files for block in read_blocks(file, num_columns=None, progress=True, ipv6=ipv6)]
+    days = sorted(day for block in blocks for day in _days(block, source))
+    parts = [Pairs(block.entities, block.ips, block.addresses) for block in blocks]
+    span = f"{days[0]} to {days[-1]}" if days else None
+    return _Events(_joined(parts), span)
+
+
+def _days(block: Block, source: Path) -> tuple[str, ...]:
+    """Return the first and the last day of a block whose third column is a time."""
+    if len(block.columns) == 2:  # noqa: PLR2004 - no times
+        return ()
+    times = block.columns[2]
+    if len(block.columns) > 3 or not mask(pc.match_substring_regex(times, _TIME)).all():  # noqa: PLR2004
+        raise ClientError(f"{source} must have the columns entity,ip or entity,ip,time, with times as 2026-01-31.")
+    return tuple(pc.min_max(times)[end].as_py()[:_DAY_CHARACTERS] for end in ("min", "max"))
+
+
+def _joined(parts: Sequence[Pairs]) -> Pairs:
+    """Return the rows of all parts, IPv4 first, as a channel that is read for a scorer."""
+    entities, ips = (np.concatenate([getattr(part, name) for part in parts]) for name in ("entities", "ips"))
+    found = [part.addresses for part in parts if part.addresses is not None]
+    if not found:
+        return Pairs(entities, ips)
+    addresses = Addresses.joined(found)
+    if not addresses.is_ipv6.any():
+        return Pairs(entities, ips)
+    order = np.argsort(addresses.is_ipv6, kind="stable")
+    return Pairs(entities[order], ips[order], addresses[order])
+
+
+def _check_not_merged(events: _Events, record: HistoryRecord, source: Path, *, force: bool) -> None:
+    if not force and events.pairs.fingerprint in record.fingerprints:
+        raise ClientError(f"{source} was merged into this history before. Merge it again only with force.")
+
+
+def _normal(model: Artifact, path: Path, pairs: Pairs, threshold_file: Path | None) -> NDArray[np.bool_]:
+    """Return which events (n,) are not suspicious. New entities are not: their history begins somewhere."""
+    threshold = find_threshold(path, threshold_file, HISTORY)
+    if threshold is None:
+        raise ClientError(
+            f"{path} has no threshold of the scorer 'history' to judge by. Make one with `ipinsights threshold "
+            "--scorer history`."
+        )
+    scorer = HistoryScorer(model)
+    threshold.check(scorer)
+    verdicts = threshold.verdicts(score_rows(scorer, pairs), pairs, scorer.entity_known(pairs.entities))
+    normal: NDArray[np.bool_] = verdicts != SUSPICIOUS
+    return normal
+
+
+def _built(pairs: Pairs, history: PairHistory) -> PairHistory:
+    """Return the history of new events, of the same address families as another."""
+    if history.ipv6 is None:
+        return PairHistory.from_pairs(pairs.entities, pairs.ips)
+    is_ipv6 = np.zeros(len(pairs), dtype=bool) if pairs.addresses is None else pairs.addresses.is_ipv6
+    upper = np.zeros(len(pairs), dtype=np.uint64) if pairs.addresses is None else pairs.addresses.upper
+    return PairHistory.from_pairs(
+        pairs.entities[~is_ipv6], pairs.ips[~is_ipv6], (pairs.entities[is_ipv6], upper[is_ipv6])
+    )
+
+
+def _with_source(record: HistoryRecord, events: _Events, *, num_merged: int) -> HistoryRecord:
+    source: dict[str, Any] = {
+        "kind": "update",
+        "num_rows": num_merged,
+        "num_entities": len(np.unique(events.pairs.entities)),
+        "fingerprint": events.pairs.fingerprint,
+        "merged_on": dt.datetime.now(dt.timezone.utc).date().isoformat(),
+        "days": events.days,
+    }
+    return HistoryRecord([*record.sources, source], record.rows_per_entity)
+
+
+def _hash(entity: str) -> int:
+    return int(hash_entities([entity])[0])
+
+
+def _without(history: PairHistory, entity: str) -> PairHistory:
+    if not history.num_rows_of(_hash(entity)):
+        raise ClientError(f"The history has no entity '{entity}', so nothing was changed.")
+    return history.forget(_hash(entity))
+
+
+def _without_fingerprints_of_one(record: HistoryRecord) -> HistoryRecord:
+    """Return the record without fingerprints of sources of one entity, which could prove who that was."""
+    sources = [
+        {**source, "fingerprint": "removed"} if source.get("num_entities") == 1 else source for source in record.sources
+    ]
+    return HistoryRecord(sources, record.rows_per_entity)

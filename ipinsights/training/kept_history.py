@@ -1,0 +1,112 @@
+"""The history that a training job keeps in its model: the pairs of all hosts, and those of the initial model."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ipinsights.data.both_families import rows_fingerprint
+from ipinsights.model.history_member import HistoryRecord
+from ipinsights.model.pair_history import PairHistory
+
+if TYPE_CHECKING:
+    from ipinsights.config.hyperparameters import Hyperparameters
+    from ipinsights.data.ipv6 import Ipv6Pairs
+    from ipinsights.data.pairs import Pairs
+    from ipinsights.model.artifact import Artifact
+    from ipinsights.training.collectives import ProcessGroup
+
+__all__ = ["KeptHistory"]
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class KeptHistory:
+    """A history, and how it was built.
+
+    Attributes
+    ----------
+    history
+        Pairs with their counts. None if the job keeps none.
+    record
+        What the artifact records of it.
+    """
+
+    history: PairHistory | None = None
+    record: HistoryRecord | None = None
+
+    @classmethod
+    def gather(
+        cls,
+        hyperparameters: Hyperparameters,
+        group: ProcessGroup,
+        train: Pairs,
+        ipv6: Ipv6Pairs | None,
+        *,
+        num_seen: int,
+        initial: Artifact | None = None,
+    ) -> KeptHistory:
+        """Build the history of a job from the rows of all its hosts. Every host calls this at the same place.
+
+        Parameters
+        ----------
+        hyperparameters
+            Hyperparameters of the job.
+        group
+            The hosts.
+        train, ipv6
+            IPv4 and IPv6 rows of this host. ``ipv6`` is None for a model of IPv4 only.
+        num_seen
+            Number of IPv4 rows that training has seen.
+        initial
+            Model of a warm start. Its history is kept, too.
+        """
+        if not hyperparameters.keep_history:
+            _warn_of_lost(initial)
+            return cls()
+        own = PairHistory.from_pairs(
+            train.entities[:num_seen], train.ips[:num_seen], None if ipv6 is None else (ipv6.entities, ipv6.upper)
+        )
+        facts = {
+            "num_rows": len(train) + (0 if ipv6 is None else len(ipv6)),
+            "num_entities": len(own.entities),
+            "fingerprint": rows_fingerprint(train, ipv6),
+        }
+        sources = [{"kind": "training", **gathered} for gathered in group.gather(facts)]
+        history, sources = _after(initial, _across(group, own), sources)
+        limit = hyperparameters.history_rows_per_entity
+        return cls(history if limit is None else history.bounded(limit), HistoryRecord(sources, limit))
+
+
+def _across(group: ProcessGroup, own: PairHistory) -> PairHistory:
+    """Return the history of the rows of all hosts."""
+    if group.size == 1:
+        return own
+    parts = {name: group.all_parts(array) for name, array in own.arrays.items()}
+    histories = [
+        PairHistory.from_arrays({name: arrays[rank] for name, arrays in parts.items()}) for rank in range(group.size)
+    ]
+    merged = histories[0]
+    for history in histories[1:]:
+        merged = merged.merge(history)
+    return merged
+
+
+def _after(
+    initial: Artifact | None, history: PairHistory, sources: list[dict[str, Any]]
+) -> tuple[PairHistory, list[dict[str, Any]]]:
+    """Return a history after that of an initial model. Rows that the initial model was trained on are not added."""
+    if initial is None or initial.history is None:
+        return history, sources
+    record = HistoryRecord.read(initial.meta)
+    earlier, known = [dict(source) for source in record.sources], record.fingerprints
+    if all(source["fingerprint"] in known for source in sources):
+        return initial.history.merge(history.empty()), earlier
+    return initial.history.merge(history), [*earlier, *sources]
+
+
+def _warn_of_lost(initial: Artifact | None) -> None:
+    if initial is not None and initial.history is not None:
+        _logger.warning("The history of the initial model is not kept: set _keep_history to true to keep it.")
