@@ -26,6 +26,7 @@ from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.errors import ClientError
 from ipinsights.model import ndarray_archive
 from ipinsights.model.bloom import BloomFilter
+from ipinsights.model.ip_encoder import encoder_shapes
 from ipinsights.model.untar import DAMAGE as ARCHIVE_DAMAGE
 from ipinsights.model.untar import copy_member, is_tar
 from ipinsights.reporting.plain_text import one_line
@@ -102,16 +103,10 @@ class Artifact:
 
 
 def parameter_shapes(hyperparameters: Hyperparameters) -> dict[str, tuple[int, ...]]:
-    """Give name and shape of every parameter of a model, in the order of the file."""
+    """Return name and shape of every parameter of a model, in the order of the file."""
     dim = hyperparameters.vector_dim
-    shapes: dict[str, tuple[int, ...]] = {
-        "entity_weight": (hyperparameters.num_entity_vectors, dim),
-        "ip_octet_weight": (4 * 256, -(-dim // 4)),
-    }
-    for layer in range(hyperparameters.num_ip_encoder_layers):
-        shapes[f"ip_layer{layer}_weight"] = (dim, dim)
-        shapes[f"ip_layer{layer}_bias"] = (dim,)
-    return shapes
+    encoder = encoder_shapes(dim, hyperparameters.num_ip_encoder_layers)
+    return {"entity_weight": (hyperparameters.num_entity_vectors, dim), **encoder}
 
 
 def prepare(directory: Path) -> None:
