@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ipinsights._system import available_cpus, one_ahead
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -20,18 +22,27 @@ if TYPE_CHECKING:
 SECONDS = 3.0
 
 
-def records_per_second(kind: str, settings: dict[str, Any]) -> float:
-    """Train on random rows for some seconds after a warm-up of one base batch; negatives count, as in the log."""
+def records_per_second(kind: str, settings: dict[str, Any], quantile: float | None = None) -> float:
+    """Train on random rows for some seconds after a warm-up of one base batch; negatives count, as in the log.
+
+    With a quantile, the speed is that of a base batch at this quantile of their times. A small one leaves out what
+    other processes do to the machine.
+    """
     build = {"cpu": our_step, "gluon": our_step, "gluon-plain": gluon_step}.get(kind, torch_step)
     train = build(kind, settings)
     batches = base_batches(settings)
+    # As the trainer does.
+    batches = one_ahead(batches) if available_cpus() > 1 else batches
     train(next(batches))
-    start, num_records = time.perf_counter(), 0
-    while time.perf_counter() - start < SECONDS:
+    times: list[float] = []
+    num_records = 0
+    while sum(times) < SECONDS:
+        start = time.perf_counter()
         records = next(batches)
         train(records)
-        num_records += len(records)
-    return num_records / (time.perf_counter() - start)
+        times.append(time.perf_counter() - start)
+        num_records = len(records)
+    return num_records / (sum(times) / len(times) if quantile is None else float(np.quantile(times, quantile)))
 
 
 def base_batches(settings: dict[str, Any]) -> Iterator[Records]:
@@ -62,6 +73,7 @@ def our_step(kind: str, settings: dict[str, Any]) -> Callable[[Records], None]:
     def train(records: Records) -> None:
         for labels, scores in learner.learn(records):
             metrics.update(labels, scores)
+        metrics.read_computed()
 
     return train
 
@@ -136,4 +148,4 @@ def torch_step(kind: str, settings: dict[str, Any]) -> Callable[[Records], None]
 
 
 if __name__ == "__main__":
-    print(records_per_second(sys.argv[1], json.loads(sys.argv[2])))
+    print(records_per_second(sys.argv[1], json.loads(sys.argv[2]), *map(float, sys.argv[3:])))

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-import mmap
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from concurrent.futures import Future
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-__all__ = ["available_cpus", "in_order", "into_large_pages", "keep_freed_memory", "release_freed_memory"]
+__all__ = [
+    "available_cpus", "group_folders", "in_order", "keep_freed_memory", "one_ahead", "release_freed_memory",
+]  # fmt: skip
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -24,20 +24,65 @@ Result = TypeVar("Result")
 # glibc's names for when freed memory goes back to the system, and from what size on it always does (32 MB at the most).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES, _KEPT_ARRAY_BYTES = 512 * 2**20, 32 * 2**20
-# Linux 6.1 and later: put what is there already into large pages, now. Python has no name for it.
-_MADV_COLLAPSE = 25
-_LARGE_PAGE_BYTES = 2 * 2**20
 
 
-def available_cpus() -> int:
-    """Return the number of processors that this process may use; where the system does not say, all there are."""
-    if hasattr(os, "sched_getaffinity"):  # macOS has none
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def available_cpus(root: Path = Path("/")) -> int:
+    """Return the number of cores that this process may use, at least 1.
+
+    It is bounded by the process's affinity and by the CPU quota of its control groups, whose fractions are cut off.
+    Where the system tells nothing, it is the number of cores of the machine.
+
+    Parameters
+    ----------
+    root
+        Folder that contains ``proc`` and ``sys``.
+    """
+    # macOS has no affinity
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([allowed, *map(int, _cpu_quotas(root))]))
+
+
+def group_folders(root: Path, hierarchy: str, controller: str) -> set[Path]:
+    """Return the folders of this process's control group and of all groups around it.
+
+    A container sees its own group as the root of the hierarchy.
+
+    Parameters
+    ----------
+    root
+        Folder that contains ``proc`` and ``sys``.
+    hierarchy
+        Where the hierarchy is mounted, such as ``sys/fs/cgroup``.
+    controller
+        Controller of the hierarchy, such as ``memory``; empty in version 2 of control groups.
+    """
+    mounted = root / hierarchy
+    folders = {mounted}
+    with contextlib.suppress(OSError):
+        for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+            # a line is number:controllers:/path
+            _, controllers, path = line.split(":", 2)
+            if controller in controllers.split(","):
+                own = mounted / path.lstrip("/")
+                folders.update(folder for folder in (own, *own.parents) if mounted in folder.parents)
+    return folders
+
+
+def _cpu_quotas(root: Path) -> Iterator[float]:
+    """Yield the quotas of the groups of this process, in cores."""
+    for folder in group_folders(root, "sys/fs/cgroup", ""):
+        with contextlib.suppress(OSError, ValueError):  # without a quota it is "max", which is no number
+            quota, period = map(int, (folder / "cpu.max").read_text(encoding="ascii").split())
+            yield quota / period
+    for folder in group_folders(root, "sys/fs/cgroup/cpu", "cpu"):
+        with contextlib.suppress(OSError, ValueError):
+            quota, period = (int((folder / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
+            if quota > 0:  # without a quota it is -1
+                yield quota / period
 
 
 def in_order(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator[Result]:
-    """Give the result of each piece, in the order of the pieces, while the next ones are worked on.
+    """Yield the result of each piece, in the order of the pieces, while the next ones are worked on.
 
     Parameters
     ----------
@@ -57,6 +102,22 @@ def in_order(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterat
             yield waiting.popleft().result()
 
 
+def one_ahead(items: Iterator[Result]) -> Generator[Result, None, None]:
+    """Yield items of an iterator, each made on a thread while the one before is used.
+
+    Examples
+    --------
+    >>> list(one_ahead(iter([1, 2, 3])))
+    [1, 2, 3]
+    """
+    end = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
+        waiting: Future[Any] = pool.submit(next, items, end)
+        while (item := waiting.result()) is not end:
+            waiting = pool.submit(next, items, end)
+            yield item
+
+
 def keep_freed_memory() -> None:
     """Let the C library keep what is freed: to get it back costs a page fault every 4 kB, a third of a large step."""
     libc = ctypes.CDLL(None)
@@ -70,19 +131,3 @@ def release_freed_memory() -> None:
     libc = ctypes.CDLL(None)
     if hasattr(libc, "malloc_trim"):  # musl and macOS have none
         libc.malloc_trim(0)
-
-
-def into_large_pages(array: NDArray[np.float32]) -> None:
-    """Move an array into pages of 2 MB where it lies, as far as it fills them: its address and values stay.
-
-    The processor knows the places of some thousand pages. Of a table of gigabytes in pages of 4 kB every row that is
-    fetched costs looking up its page first, by and by as much as the row itself.
-    """
-    if not hasattr(mmap, "MADV_HUGEPAGE"):  # macOS has none
-        return
-    start = -(-array.ctypes.data // _LARGE_PAGE_BYTES) * _LARGE_PAGE_BYTES
-    end = (array.ctypes.data + array.nbytes) // _LARGE_PAGE_BYTES * _LARGE_PAGE_BYTES
-    if start < end:
-        madvise = ctypes.CDLL(None).madvise
-        for advice in (mmap.MADV_HUGEPAGE, _MADV_COLLAPSE):
-            madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), advice)

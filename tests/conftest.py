@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
@@ -44,6 +46,13 @@ def mx() -> Any:
     from ipinsights.model._mxnet import mx
 
     return mx
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kernels_compiled() -> None:
+    """Fill the cache of compiled kernels, so that no log of a test has the line about a compilation."""
+    code = "from ipinsights.training.learners.compilation import load_kernels; load_kernels()"
+    subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
 
 
 @pytest.fixture(autouse=True)

@@ -65,6 +65,19 @@ __all__ = ["COMMANDS"]
     help="Most addresses of an entity that the history keeps; all when not given.",
 )
 @click.option("--ipv6", is_flag=True, help="Accept IPv6 rows and keep them in the history. The network sees IPv4 only.")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "gluon"]),
+    default="auto",
+    show_default=True,
+    help="Engine on one CPU: compiled kernels, or MXNet's Gluon.",
+)
+@click.option(
+    "--threads",
+    "num_threads",
+    type=click.IntRange(min=1),
+    help="Threads on one CPU; all available cores by default. The model does not depend on it.",
+)
 @click.option("--quiet", is_flag=True, help="No log, only the progress bar.")
 @SEED
 def train(
@@ -76,6 +89,8 @@ def train(
     keep_checkpoints: int,
     early_stopping_patience: int | None,
     max_seconds: float | None,
+    engine: str,
+    num_threads: int | None,
     **options: Any,
 ) -> None:
     """Train a model as SageMaker does, on files or on a container's tree."""
@@ -88,9 +103,18 @@ def train(
     with failure_reported(base_dir) if base_dir else nullcontext():
         if base_dir:
             _refuse_beside_base_dir({**options, "hosts": hosts > 1})
-            train_in_container(Environment.read(base_dir), seed=seed, limits=limits, quiet=quiet)
+            train_in_container(
+                Environment.read(base_dir),
+                seed=seed,
+                limits=limits,
+                engine=engine,
+                num_threads=num_threads,
+                quiet=quiet,
+            )
         else:
-            job = _local_job(num_hosts=hosts, seed=seed, limits=limits, **options)
+            job = _local_job(
+                num_hosts=hosts, seed=seed, limits=limits, engine=engine, num_threads=num_threads, **options
+            )
             launcher.train(job, num_hosts=hosts, quiet=quiet)
     # Leaving takes the engine a moment, in which there is nothing left to stop.
     atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
@@ -131,6 +155,8 @@ def _local_job(
     limits: Limits,
     checkpoint_dir: Path | None,
     initial_model: Path | None,
+    engine: str,
+    num_threads: int | None,
     **history: Any,
 ) -> Job:
     from ipinsights.config.hyperparameters import Hyperparameters
@@ -151,6 +177,8 @@ def _local_job(
         checkpoint_dir=checkpoint_dir,
         initial_model=initial_model,
         limits=limits,
+        engine=engine,
+        num_threads=num_threads,
     )
 
 

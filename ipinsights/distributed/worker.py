@@ -76,6 +76,8 @@ class ClusterHost(SingleHost):
         seed: int,
         num_rows: int,
         terms: Mapping[str, str],
+        engine: str = "auto",  # noqa: ARG002 - several hosts train with MXNet
+        num_threads: int | None = None,  # noqa: ARG002 - MXNet reads OMP_NUM_THREADS
     ) -> tuple[Learner, ProcessGroup]:
         """Return a learner with its parameters on the servers. Wait until every host has read its data."""
         from ipinsights.distributed.kvstore_collectives import KVStoreGroup

@@ -1,8 +1,6 @@
 """Scoring with a trained model: NumPy only, so that nothing waits for the engine to load.
 
-The arithmetic is that of :class:`ipinsights.model.network.IPInsightsNet`, with one rearrangement: the first fully
-connected layer sees nothing but octet embeddings, so its products are taken once per octet value (4 x 256 of them)
-instead of once per address, and an address costs four additions.
+The arithmetic of the encoder is in :mod:`ipinsights.model.ip_encoder`.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ import numpy as np
 from ipinsights.data.entity_hash import entity_rows
 from ipinsights.errors import AlgorithmError
 from ipinsights.model import artifact
+from ipinsights.model.ip_encoder import AddressEncoder, allocate_pair, take_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,8 +25,6 @@ __all__ = ["Predictor", "as_predictor"]
 
 # Pairs scored at a time: their embeddings stay in the processor's cache.
 _BATCH = 1024
-# Numbers in 64 bytes, a line of the cache.
-_GAP = 16
 
 
 class Predictor:
@@ -42,6 +39,9 @@ class Predictor:
     def __init__(self, model: Artifact) -> None:
         self.hyperparameters = model.hyperparameters
         self._params = model.params
+        self._encoder = AddressEncoder(
+            model.params, model.hyperparameters.vector_dim, model.hyperparameters.num_ip_encoder_layers
+        )
         self._known_entities = model.known_entities
 
     @classmethod
@@ -90,63 +90,27 @@ class Predictor:
         return self._params["entity_weight"].take(self._rows(entities), axis=0)
 
     def ip_embeddings(self, ips: NDArray[np.uint32]) -> NDArray[np.float32]:
-        """Give the embeddings of addresses (n,) as (n, vector_dim)."""
-        return self._embed_ips(ips, *self._two_buffers(len(ips)))
+        """Return the embeddings of addresses (n,) as (n, vector_dim)."""
+        pair = allocate_pair(len(ips), self.hyperparameters.vector_dim)
+        return self._encoder.embed(self._octet_tables, ips, *pair)
 
     def entity_known(self, entities: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell for hashed entities (n,) whether training saw them; of strangers a few seem known, see ``bloom``."""
         return self._known_entities.contain(entities)
 
     def _score(self, entities: NDArray[np.uint64], ips: NDArray[np.uint32]) -> NDArray[np.float32]:
-        x, y = self._two_buffers(len(ips))
-        embedded_ips = self._embed_ips(ips, x, y)
-        embedded_entities = _take_rows(self._params["entity_weight"], self._rows(entities), y)
+        x, y = allocate_pair(len(ips), self.hyperparameters.vector_dim)
+        embedded_ips = self._encoder.embed(self._octet_tables, ips, x, y)
+        embedded_entities = take_rows(self._params["entity_weight"], self._rows(entities), y)
         scores: NDArray[np.float32] = np.einsum("nd,nd->n", embedded_entities, embedded_ips)
         return scores
 
     def _rows(self, entities: NDArray[np.uint64]) -> NDArray[np.int32]:
         return entity_rows(entities, self.hyperparameters.num_entity_vectors)
 
-    def _two_buffers(self, num_rows: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Give memory for two times some embeddings, (num_rows, vector_dim) each.
-
-        The two do not begin at the same byte of a page. There a processor takes what it reads of one for what it has
-        just written to the other, and waits: adding takes four times as long.
-        """
-        dim = self.hyperparameters.vector_dim
-        size = num_rows * dim
-        memory = np.empty(2 * size + _GAP, dtype=np.float32)
-        return memory[:size].reshape(-1, dim), memory[size + _GAP :].reshape(-1, dim)
-
-    def _embed_ips(
-        self, ips: NDArray[np.uint32], x: NDArray[np.float32], y: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """Give the embeddings of addresses (n,), mostly in x; x and y are memory of (n, vector_dim)."""
-        octets = ips.astype(">u4").view(np.uint8).reshape(-1, 4).T.astype(np.intp, order="C")
-        tables = self._octet_tables
-        _take_rows(tables[0], octets[0], x)
-        for place in (1, 2, 3):
-            x += _take_rows(tables[place], octets[place], y)
-        for layer in range(1, self.hyperparameters.num_ip_encoder_layers):
-            x = np.maximum(x, 0) @ self._params[f"ip_layer{layer}_weight"].T + self._params[f"ip_layer{layer}_bias"]
-        return x
-
     @cached_property
     def _octet_tables(self) -> NDArray[np.float32]:
-        """What each octet value adds to the embedding at each place, through the first layer: (4, 256, vector_dim)."""
-        dim = self.hyperparameters.vector_dim
-        octets = self._params["ip_octet_weight"].reshape(4, 256, -1)
-        tables = np.zeros((4, 256, dim), dtype=np.float32)
-        begin = 0
-        for place in range(4):
-            end = begin + dim // 4 + (place < dim % 4)
-            tables[place, :, begin:end] = octets[place, :, : end - begin]
-            begin = end
-        if self.hyperparameters.num_ip_encoder_layers == 0:
-            return tables
-        tables = np.maximum(tables, 0) @ self._params["ip_layer0_weight"].T
-        tables[0] += self._params["ip_layer0_bias"]
-        return tables
+        return self._encoder.octet_tables()
 
 
 def as_predictor(model: Any) -> Predictor:
@@ -167,10 +131,3 @@ def as_predictor(model: Any) -> Predictor:
     if not hasattr(type(model), "predictor_"):
         return model  # type: ignore[no-any-return]
     return model.predictor_  # type: ignore[no-any-return]
-
-
-def _take_rows(
-    table: NDArray[np.float32], rows: NDArray[np.integer[Any]], out: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    # Without "clip", which never comes to pass here, take would fill a copy first.
-    return table.take(rows, axis=0, out=out, mode="clip")

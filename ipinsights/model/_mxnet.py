@@ -5,11 +5,10 @@ Every other module writes ``from ipinsights.model._mxnet import mx``.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -17,10 +16,7 @@ from ipinsights._system import available_cpus
 from ipinsights.errors import ClientError
 from ipinsights.model import mxnet_package
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-__all__ = ["memory", "mx"]
+__all__ = ["mx"]
 
 # One core for Python, which makes the batches, and the others for the engine: two threads on two cores beside a busy
 # Python train a quarter slower than one does. MXNet reads the variable when it loads. A value of the user's is kept.
@@ -93,15 +89,3 @@ with warnings.catch_warnings():
             f"MXNet cannot be loaded: {error}. It needs libgomp and libquadmath; on Debian and Ubuntu: "
             "apt install libgomp1 libquadmath0."
         ) from None
-
-
-def memory(array: mx.nd.NDArray) -> NDArray[np.float32]:
-    """Return the memory of a dense float32 array on the CPU as a NumPy array, without a copy.
-
-    The view is valid while the array lives. MXNet does not know of the view, so its work on the array must be finished.
-    """
-    array.wait_to_read()
-    address = ctypes.POINTER(ctypes.c_float)()
-    mx.base.check_call(mx.base._LIB.MXNDArrayGetData(array.handle, ctypes.byref(address)))  # noqa: SLF001
-    view: NDArray[np.float32] = np.ctypeslib.as_array(address, shape=array.shape)
-    return view

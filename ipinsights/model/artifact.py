@@ -37,6 +37,7 @@ from ipinsights.model.history_member import (
     sizes,
     with_history,
 )
+from ipinsights.model.ip_encoder import encoder_shapes
 from ipinsights.model.untar import DAMAGE as ARCHIVE_DAMAGE
 from ipinsights.model.untar import copy_member, is_tar
 
@@ -109,16 +110,10 @@ class Artifact:
 
 
 def parameter_shapes(hyperparameters: Hyperparameters) -> dict[str, tuple[int, ...]]:
-    """Give name and shape of every parameter of a model, in the order of the file."""
+    """Return name and shape of every parameter of a model, in the order of the file."""
     dim = hyperparameters.vector_dim
-    shapes: dict[str, tuple[int, ...]] = {
-        "entity_weight": (hyperparameters.num_entity_vectors, dim),
-        "ip_octet_weight": (4 * 256, -(-dim // 4)),
-    }
-    for layer in range(hyperparameters.num_ip_encoder_layers):
-        shapes[f"ip_layer{layer}_weight"] = (dim, dim)
-        shapes[f"ip_layer{layer}_bias"] = (dim,)
-    return shapes
+    encoder = encoder_shapes(dim, hyperparameters.num_ip_encoder_layers)
+    return {"entity_weight": (hyperparameters.num_entity_vectors, dim), **encoder}
 
 
 def prepare(directory: Path) -> None:

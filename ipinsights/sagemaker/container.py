@@ -9,6 +9,7 @@ import socket
 import struct
 import time
 import traceback
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ipinsights.config.hyperparameters import Hyperparameters
@@ -36,7 +37,13 @@ _logger = logging.getLogger(__name__)
 
 
 def train_in_container(
-    environment: Environment, *, seed: int = 0, limits: Limits | None = None, quiet: bool = False
+    environment: Environment,
+    *,
+    seed: int = 0,
+    limits: Limits | None = None,
+    engine: str = "auto",
+    num_threads: int | None = None,
+    quiet: bool = False,
 ) -> Path | None:
     """Train the job of a container's tree, together with the other hosts if there are any.
 
@@ -45,7 +52,7 @@ def train_in_container(
     IPInsightsError
         As :func:`ipinsights.training.job.run` and :meth:`ipinsights.distributed.supervisor.Supervisor.run`.
     """
-    job = job_from_environment(environment, seed=seed, limits=limits)
+    job = replace(job_from_environment(environment, seed=seed, limits=limits), engine=engine, num_threads=num_threads)
     if len(environment.hosts) > 1:
         require_mxnet()
         return Supervisor(job, cluster_from_environment(environment), quiet=quiet).run()

@@ -16,7 +16,7 @@ from ipinsights.model.sampling import expand
 from ipinsights.training.collectives import ProcessGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from numpy.typing import NDArray
 
@@ -78,8 +78,8 @@ class BaseBatches:
         """Give the number of base batches that have rows."""
         return math.ceil(len(self._ips) / self._hyperparameters.mini_batch_size)
 
-    def epoch(self, epoch: int, *, first: int = 0) -> Iterator[BaseBatch]:
-        """Give the base batches of an epoch, from 0, beginning with the one of index ``first``.
+    def epoch(self, epoch: int, *, first: int = 0) -> Generator[BaseBatch, None, None]:
+        """Yield the base batches of an epoch, from 0, beginning with the one of index ``first``.
 
         Behind a host's own come empty ones, until the host of the group that has most has had all of its own.
         """

@@ -96,12 +96,14 @@ class SingleHost:
         seed: int,
         num_rows: int,  # noqa: ARG002
         terms: Mapping[str, str],  # noqa: ARG002
+        engine: str = "auto",
+        num_threads: int | None = None,
     ) -> tuple[Learner, ProcessGroup]:
         """Return a learner, and the group of hosts that it trains with.
 
         Parameters
         ----------
-        hyperparameters, gpus, store, seed
+        hyperparameters, gpus, store, seed, engine, num_threads
             As in :func:`ipinsights.training.learners.devices.build_learner`.
         num_rows
             Number of training rows of this host.
@@ -110,4 +112,7 @@ class SingleHost:
         """
         from ipinsights.training.learners.devices import build_learner
 
-        return build_learner(hyperparameters, gpus=gpus, store=store, seed=seed), ProcessGroup()
+        learner = build_learner(
+            hyperparameters, gpus=gpus, store=store, seed=seed, engine=engine, num_threads=num_threads
+        )
+        return learner, ProcessGroup()

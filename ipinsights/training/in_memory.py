@@ -84,7 +84,7 @@ def train_in_memory(
             trainer.fit(train, validation)
         if trainer.state.num_batches == 0 and len(train):
             raise KeyboardInterrupt
-        return _with_own_arrays(trained_model(trainer, train, seed=seed, ipv6=ipv6), trainer)
+        return _with_own_arrays(trained_model(trainer, train, seed=seed, ipv6=ipv6))
 
 
 def trained_model(
@@ -156,7 +156,7 @@ def _build_trainer(
     seed: int,
     callbacks: Sequence[Callback],
     num_rows: int,
-    num_threads: int | None,  # noqa: ARG001 - build_learner will take it
+    num_threads: int | None,
 ) -> Trainer:
     # Imported here because MXNet takes a second to load.
     from ipinsights.training.learners.devices import choose_gpus, store_type
@@ -167,26 +167,23 @@ def _build_trainer(
     if not gpus:
         check_memory(hyperparameters, num_rows=num_rows)
     learner, group = SingleHost().build_learner(
-        hyperparameters, gpus=gpus, store=store, seed=seed, num_rows=num_rows, terms={}
+        hyperparameters, gpus=gpus, store=store, seed=seed, num_rows=num_rows, terms={}, num_threads=num_threads
     )
-    return Trainer(hyperparameters, seed=seed, callbacks=callbacks, learner=learner, group=group)
+    return Trainer(
+        hyperparameters, seed=seed, callbacks=callbacks, learner=learner, group=group, num_threads=num_threads
+    )
 
 
-def _with_own_arrays(model: Artifact, trainer: Trainer) -> Artifact:
-    """Return a model with copies of arrays in MXNet's memory.
+def _with_own_arrays(model: Artifact) -> Artifact:
+    """Return a model with C-contiguous copies of its arrays.
 
-    MXNet frees the memory together with the learner.
+    The learner's own arrays are views next to Adam's moments, which are freed together with the learner.
     """
-    has_mxnet = trainer.learner.symbol() is not None
-    params = {name: _as_numpy(array[:], is_view=has_mxnet) for name, array in model.params.items()}
-    return replace(model, params=params)
+    return replace(model, params={name: _copied(array) for name, array in model.params.items()})
 
 
-def _as_numpy(array: Any, *, is_view: bool) -> NDArray[np.float32]:
-    if isinstance(array, np.ndarray):
-        return array.copy() if is_view else array
-    whole: NDArray[np.float32] = array.asnumpy()
-    return whole
+def _copied(array: Any) -> NDArray[np.float32]:
+    return np.array(array, order="C") if isinstance(array, np.ndarray) else array.asnumpy()
 
 
 def _facts(trainer: Trainer, train: Pairs, seed: int, host: SingleHost) -> dict[str, Any]:

@@ -67,6 +67,10 @@ class Job:
         Artifact of a warm start. None to begin with drawn parameters.
     limits
         When checkpoints are written, and when the job ends before its last epoch.
+    engine
+        Engine of the steps on one CPU: ``auto`` for compiled kernels, ``gluon`` for MXNet.
+    num_threads
+        Threads of the steps on one CPU. None for the cores available to the process.
     """
 
     hyperparameters: Hyperparameters
@@ -81,6 +85,8 @@ class Job:
     checkpoint_dir: Path | None = None
     initial_model: Path | None = None
     limits: Limits = field(default_factory=Limits)
+    engine: str = "auto"
+    num_threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -185,11 +191,15 @@ def _build_trainer(
         if not gpus and not host.has_servers:
             check_memory(hyperparameters, num_rows=num_rows)
         learner, group = host.build_learner(
-            hyperparameters, gpus=gpus, store=store, seed=job.seed, num_rows=num_rows, terms=_terms(inputs, directory)
-        )
+            hyperparameters, gpus=gpus, store=store, seed=job.seed, num_rows=num_rows, terms=_terms(inputs, directory),
+            engine=job.engine, num_threads=job.num_threads,
+        )  # fmt: skip
         bars = (ProgressBar(),) if host.is_first else ()
         callbacks = (Speedometer(hyperparameters.batch_metrics_publish_interval), log, *bars)
-        trainer = Trainer(hyperparameters, seed=job.seed, callbacks=callbacks, learner=learner, group=group)
+        trainer = Trainer(
+            hyperparameters, seed=job.seed, callbacks=callbacks, learner=learner, group=group,
+            num_threads=job.num_threads,
+        )  # fmt: skip
     if inputs.initial:
         trainer.learner.set_parameters(inputs.initial.params)
     return trainer, directory

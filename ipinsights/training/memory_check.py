@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ipinsights._system import group_folders
 from ipinsights.errors import ClientError
+from ipinsights.model.artifact import parameter_shapes
+from ipinsights.model.ip_encoder import NUM_OCTET_ROWS
+from ipinsights.training.learners.cpu import num_pieces
 
 if TYPE_CHECKING:
     from ipinsights.config.hyperparameters import Hyperparameters
@@ -23,9 +27,8 @@ _WORTH_TELLING = 10**9
 _NOTES_BYTES = 4 + 4 + 1
 # Of the 16 bytes of a row, the ones that are not taken yet when the model is: the row's number of the entity vector.
 _ROW_NUMBER_BYTES = 4
-# Arrays as large as a batch's embeddings that are alive at once: the batch's entities with their moments, taken out of
-# the table; the two embeddings that meet in the score; and gradients. Each further layer keeps its input.
-_BATCH_ARRAYS = 8
+# Bytes of each record: two base batches, the one that is learned and the next one, and what the next one is made from.
+_RECORD_BYTES = 2 * 12 + 20
 
 
 @dataclass(frozen=True)
@@ -48,16 +51,20 @@ _HIERARCHIES = (
 
 
 def training_bytes(hyperparameters: Hyperparameters, *, num_rows: int = 0) -> int:
-    """Give the memory that a model and ``num_rows`` rows of data take while it is trained on one CPU, in bytes.
+    """Return the memory that a model and ``num_rows`` rows of data take while it is trained on one CPU, in bytes.
 
-    Weights and Adam's two moments are 12 bytes a number, and saving needs no copy of them; rows are 16 bytes each.
-    Python with the engine itself (0.3 GB) comes on top.
+    Weights and Adam's two moments are 12 bytes a number, and saving needs no copy of them. Rows are 16 bytes each.
+    Python with its libraries (0.3 GB) comes on top.
     """
-    dim, entities = hyperparameters.vector_dim, hyperparameters.num_entity_vectors
-    layers, batch = hyperparameters.num_ip_encoder_layers, hyperparameters.mini_batch_size
-    encoder = 4 * 256 * -(-dim // 4) + layers * (dim + 1) * dim
-    batches = 4 * batch * dim * (_BATCH_ARRAYS + layers)
-    return 12 * (entities * dim + encoder) + _NOTES_BYTES * entities + batches + 16 * num_rows
+    dim, layers = hyperparameters.vector_dim, hyperparameters.num_ip_encoder_layers
+    batch = hyperparameters.mini_batch_size
+    numbers = sum(math.prod(shape) for shape in parameter_shapes(hyperparameters).values())
+    tables = 4 * NUM_OCTET_ROWS * dim * (1 + num_pieces(batch, dim))
+    # Embeddings of a batch, which layers behind the first keep for their gradients.
+    embeddings = 4 * batch * dim * (layers + 1) if layers > 1 else 0
+    records = _RECORD_BYTES * batch * hyperparameters.records_per_row
+    notes = _NOTES_BYTES * hyperparameters.num_entity_vectors
+    return 12 * numbers + notes + tables + embeddings + records + 16 * num_rows
 
 
 def is_large(hyperparameters: Hyperparameters) -> bool:
@@ -73,7 +80,11 @@ def available_bytes(root: Path = Path("/")) -> int | None:
     root
         Where ``proc`` and ``sys`` are.
     """
-    groups = [_of_group(folder, files) for files in _HIERARCHIES for folder in _group_folders(root, files)]
+    groups = [
+        _of_group(folder, files)
+        for files in _HIERARCHIES
+        for folder in group_folders(root, files.folder, files.controller)
+    ]
     return min((limit for limit in (_of_machine(root), *groups) if limit is not None), default=None)
 
 
@@ -114,20 +125,6 @@ def _of_machine(root: Path) -> int | None:
         return None
     sizes = dict(line.split(":", 1) for line in lines if ":" in line)
     return int(sizes["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in sizes else None
-
-
-def _group_folders(root: Path, files: _Hierarchy) -> set[Path]:
-    """Give the folders of this process's group and of all groups around it; a container sees its own as the root."""
-    mounted = root / files.folder
-    folders = {mounted}
-    with contextlib.suppress(OSError):
-        for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
-            # a line is number:controllers:/path
-            _, controllers, path = line.split(":", 2)
-            if files.controller in controllers.split(","):
-                own = mounted / path.lstrip("/")
-                folders.update(folder for folder in (own, *own.parents) if mounted in folder.parents)
-    return folders
 
 
 def _of_group(folder: Path, files: _Hierarchy) -> int | None:

@@ -7,16 +7,18 @@ batch is padded to B, and the padding counts in the metrics but not among the re
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ipinsights._system import available_cpus, one_ahead
 from ipinsights.data.entity_hash import entity_rows
 from ipinsights.errors import ClientError
 from ipinsights.model.sampling import random_ips
 from ipinsights.training.batches import BaseBatches
 from ipinsights.training.collectives import ProcessGroup
-from ipinsights.training.learners.cpu import CPULearner
+from ipinsights.training.learners.devices import build_learner
 from ipinsights.training.learners.learner import SCORING_BATCH
 from ipinsights.training.metrics import RunningClassification, discriminator_auc
 from ipinsights.training.train_state import TrainState
@@ -53,6 +55,9 @@ class Trainer:
         Network and optimizer. Defaults to a learner on the CPU.
     group
         The hosts that train together. Defaults to a group of one.
+    num_threads
+        Threads of this process, the cores available to it when not given. With more than one, each base batch is made
+        while the one before is learned.
 
     Attributes
     ----------
@@ -76,15 +81,19 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         learner: Learner | None = None,
         group: ProcessGroup | None = None,
+        num_threads: int | None = None,
     ) -> None:
         self.hyperparameters = hyperparameters
         self.callbacks = tuple(callbacks)
-        self.learner: Learner = learner or CPULearner(hyperparameters, seed=seed)
+        self.learner: Learner = learner or build_learner(
+            hyperparameters, gpus=[], store="local", seed=seed, num_threads=num_threads
+        )
         self.group = group or ProcessGroup()
         self.state = TrainState()
         self.metrics = RunningClassification()
         self.batches_per_epoch = 0
         self._seed = seed
+        self._num_threads = num_threads or available_cpus()
         self._is_within_epoch = False
 
     def resume_from(self, state: TrainState, metric_sums: tuple[int, int, int, float]) -> None:
@@ -140,10 +149,12 @@ class Trainer:
             self.metrics.reset()
         self._is_within_epoch = False
         self._notify("on_epoch_begin")
-        for batch in batches.epoch(self.state.epoch, first=self.state.epoch_base_batches):
-            self._train_on(batch)
-            if self._stops():
-                return True
+        own = batches.epoch(self.state.epoch, first=self.state.epoch_base_batches)
+        with closing(one_ahead(own) if self._num_threads > 1 else own) as made:
+            for batch in made:
+                self._train_on(batch)
+                if self._stops():
+                    return True
         self.metrics.get()
         self._check_divergence()
         self._notify("on_epoch_trained")
@@ -183,6 +194,7 @@ class Trainer:
             self.state.count_batch()
             self._notify("on_batch_end")
         self.state.count_base_batch(batch.num_rows * self.hyperparameters.records_per_row)
+        self.metrics.read_computed()
         self._check_divergence()
         self._notify("on_base_batch_end")
 

@@ -70,7 +70,7 @@ class TestStoreType:
 class TestBuildLearner:
     """The learner that suits the devices."""
 
-    def test_without_a_gpu_it_is_the_one_in_numpy(self) -> None:
+    def test_without_a_gpu_it_has_compiled_kernels(self) -> None:
         """Whatever the store is called."""
         given = Hyperparameters(num_entity_vectors=4, vector_dim=4)
         assert isinstance(build_learner(given, gpus=[], store="device"), CPULearner)
@@ -83,3 +83,10 @@ class TestBuildLearner:
         given = Hyperparameters(num_entity_vectors=4, vector_dim=4)
         assert isinstance(build_learner(given, gpus=[mx.cpu()], store="local"), GluonLearner)
         assert isinstance(build_learner(given, gpus=[mx.cpu(0), mx.cpu(1)], store="local"), ParallelLearner)
+
+    def test_gluon_can_be_chosen_on_a_cpu(self, mx: Any) -> None:  # noqa: ARG002
+        """For users who want the original's engine itself."""
+        from ipinsights.training.learners.gluon import GluonLearner
+
+        given = Hyperparameters(num_entity_vectors=4, vector_dim=4)
+        assert isinstance(build_learner(given, gpus=[], store="local", engine="gluon"), GluonLearner)

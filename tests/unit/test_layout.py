@@ -23,9 +23,10 @@ TESTED_WITH_OTHERS = {
     "kvstore_adam": "system/test_parameter_server.py",
     "kvstore_embedding": "unit/test_kvstore.py",
     # learners take the same steps
-    "adam": "unit/test_learner.py",
     "cpu": "unit/test_learner.py",
     "gluon": "unit/test_learner.py",
+    "hidden_layers": "unit/test_learner.py",
+    "octet_layer": "unit/test_learner.py",
     # these modules are halves of others
     "csv_dialect": "unit/test_tabular.py",
     "field_values": "unit/test_pipeline.py",

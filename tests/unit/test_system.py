@@ -1,21 +1,18 @@
-"""Processors, threads and memory: results keep their order, and hints change no value."""
+"""Cores and threads: how many there are, and results that keep their order."""
 
 from __future__ import annotations
 
-import ctypes
-import mmap
 import os
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
-from ipinsights._system import available_cpus, in_order, into_large_pages
+from ipinsights._system import available_cpus, in_order, one_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 class TestAvailableCpus:
@@ -34,6 +31,32 @@ class TestAvailableCpus:
         """Systems such as macOS do not say what a process may use."""
         monkeypatch.delattr(os, "sched_getaffinity")
         assert available_cpus() == os.cpu_count()
+
+    @pytest.mark.parametrize(
+        ("files", "expected"),
+        [
+            ({"cpu.max": "max 100000"}, 8),
+            ({"cpu.max": "250000 100000"}, 2),
+            ({"cpu.max": "50000 100000"}, 1),
+            ({"cpu.max": "max 100000", "box/cpu.max": "300000 100000", "box/inner/cpu.max": "max 100000"}, 3),
+            ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
+            ({"cpu/job/cpu.cfs_quota_us": "400000", "cpu/job/cpu.cfs_period_us": "100000"}, 4),
+            ({"cpu.max": "garbage"}, 8),
+            ({}, 8),
+        ],
+        ids=str,
+    )
+    def test_a_quota_of_control_groups_counts(
+        self, files: dict[str, str], expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A container with 2.5 cores has two, one with half a core has one. Groups around the process count too."""
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+        written = {f"sys/fs/cgroup/{name}": text for name, text in files.items()}
+        written["proc/self/cgroup"] = "4:cpu,cpuacct:/job\n0::/box/inner\n"
+        for name, text in written.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+        assert available_cpus(tmp_path) == expected
 
 
 class TestInOrder:
@@ -74,43 +97,35 @@ class TestInOrder:
             next(results)
 
 
-def large_page_bytes(address: int) -> int:
-    """Give how much of the mapping around an address lies in large pages, as the kernel counts."""
-    inside = False
-    for line in Path("/proc/self/smaps").read_text(encoding="ascii").splitlines():
-        if "-" in line.split()[0]:
-            start, end = (int(bound, 16) for bound in line.split()[0].split("-"))
-            inside = start <= address < end
-        elif inside and line.startswith("AnonHugePages:"):
-            return 1024 * int(line.split()[1])
-    return 0
+class TestOneAhead:
+    """Items that are made while others are used."""
 
+    def test_the_next_item_is_made_meanwhile(self) -> None:
+        """One item is ahead, and not two."""
+        made = [threading.Event() for _ in range(4)]
 
-class TestIntoLargePages:
-    """Pages of 2 MB."""
+        def items() -> Iterator[int]:
+            for number, event in enumerate(made):
+                event.set()
+                yield number
 
-    def test_values_stay_and_pages_grow(self, rng: np.random.Generator) -> None:
-        """An array in small pages is in large ones afterwards, as far as it fills them, with the same values."""
-        whole = np.empty(16 * 2**20, dtype=np.uint8)
-        values = whole.view(np.float32)
-        values[:] = rng.random(len(values))
-        expected = values.copy()
-        into_large_pages(values)
-        assert (values == expected).all()
-        if large_page_bytes(values.ctypes.data + 4 * 2**20) == 0:
-            pytest.skip("this kernel gives no large pages when asked")
-        assert large_page_bytes(values.ctypes.data + 4 * 2**20) >= 12 * 2**20
+        ahead = one_ahead(items())
+        assert next(ahead) == 0
+        assert made[1].wait(60)
+        assert not made[2].is_set()
+        assert list(ahead) == [1, 2, 3]
 
-    def test_a_system_without_large_pages_is_left_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """As macOS, which has another use for some of Linux's numbers."""
-        monkeypatch.delattr(mmap, "MADV_HUGEPAGE")
-        monkeypatch.setattr(ctypes, "CDLL", None)  # any call of the system's would fail
-        values = np.ones(4 * 2**20, dtype=np.float32)
-        into_large_pages(values)
-        assert (values == 1).all()
+    def test_an_error_comes_where_its_item_would(self) -> None:
+        """After the items before."""
+        ahead = one_ahead(6 // number for number in (3, 0))
+        assert next(ahead) == 2
+        with pytest.raises(ZeroDivisionError):
+            next(ahead)
 
-    def test_a_small_array_is_left_alone(self) -> None:
-        """No large page fits into it."""
-        values = np.ones(1000, dtype=np.float32)
-        into_large_pages(values)
-        assert (values == 1).all()
+    def test_no_thread_is_left_behind(self) -> None:
+        """Closing ends the thread, also in the middle."""
+        before = threading.active_count()
+        ahead = one_ahead(iter(range(100)))
+        next(ahead)
+        ahead.close()
+        assert threading.active_count() == before

@@ -6,7 +6,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from ipinsights.errors import ClientError
-from ipinsights.training.learners.cpu import CPULearner
+from ipinsights.model import mxnet_package
+from ipinsights.training.learners.compilation import load_kernels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,7 @@ def choose_gpus(num_gpus: int | None) -> list[mx.Context]:
     except ClientError as error:
         if num_gpus:
             raise
-        _logger.info("Training on one CPU with NumPy alone. %s", error)
+        _logger.info("Training on one CPU without MXNet. %s", error)
         return []
     present = mx.context.num_gpus()
     wanted = present if num_gpus is None else num_gpus
@@ -75,9 +76,15 @@ def store_type(kvstore: str, *, num_hosts: int, num_gpus: int) -> str:
 
 
 def build_learner(
-    hyperparameters: Hyperparameters, *, gpus: Sequence[mx.Context], store: str, seed: int = 0
+    hyperparameters: Hyperparameters,
+    *,
+    gpus: Sequence[mx.Context],
+    store: str,
+    seed: int = 0,
+    engine: str = "auto",
+    num_threads: int | None = None,
 ) -> Learner:
-    """Return a learner for the devices of one host: in NumPy on a CPU, MXNet's on GPUs.
+    """Return a learner for the devices of one host.
 
     Parameters
     ----------
@@ -89,14 +96,49 @@ def build_learner(
         Type of the kvstore, see :func:`store_type`.
     seed
         Seed of the initial parameters.
-    """
-    if not gpus:
-        return CPULearner(hyperparameters, seed=seed)
-    if len(gpus) == 1:
-        from ipinsights.training.learners.gluon import GluonLearner
+    engine
+        ``auto`` takes compiled kernels on a CPU, and MXNet where Numba cannot be imported. ``gluon`` takes MXNet.
+    num_threads
+        Threads of a step with compiled kernels, the cores available to this process when not given.
 
-        return GluonLearner(hyperparameters, seed=seed, ctx=gpus[0])
+    Raises
+    ------
+    ClientError
+        The engine cannot be imported.
+    """
+    if not gpus and (engine == "gluon" or not _has_kernels()):
+        return _gluon_learner(hyperparameters, seed=seed)
+    if not gpus:
+        from ipinsights.training.learners.cpu import CPULearner
+
+        return CPULearner(hyperparameters, seed=seed, num_threads=num_threads)
+    if len(gpus) == 1:
+        return _gluon_learner(hyperparameters, seed=seed, ctx=gpus[0])
     from ipinsights.model._mxnet import mx
     from ipinsights.training.learners.kvstore import ParallelLearner
 
     return ParallelLearner(hyperparameters, devices=gpus, store=mx.kv.create(store), seed=seed)
+
+
+def _has_kernels() -> bool:
+    """Return whether the compiled kernels can be used, and log why not if MXNet can take their place.
+
+    Raises
+    ------
+    ClientError
+        Neither the kernels nor MXNet can be used.
+    """
+    try:
+        load_kernels()
+    except ClientError as error:
+        if not mxnet_package.is_installed():
+            raise
+        _logger.info("Training with MXNet, which is slower on a CPU. %s", error)
+        return False
+    return True
+
+
+def _gluon_learner(hyperparameters: Hyperparameters, *, seed: int, ctx: mx.Context | None = None) -> Learner:
+    from ipinsights.training.learners.gluon import GluonLearner
+
+    return GluonLearner(hyperparameters, seed=seed, ctx=ctx)

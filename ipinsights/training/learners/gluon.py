@@ -1,4 +1,4 @@
-"""The learner on one device that leaves everything to MXNet: on a GPU, and as the plain form of the one on a CPU."""
+"""The learner on one device that leaves everything to MXNet: on a GPU, and on a CPU where it is chosen."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A learner takes the steps of a training run and scores with the model as it is; when, the trainer decides.
+"""The protocol of learners, which take the steps of a training run and score with the model as it is.
 
-There are three: :class:`~ipinsights.training.learners.cpu.CPULearner` on one CPU, in NumPy;
-:class:`~ipinsights.training.learners.gluon.GluonLearner` on one GPU;
-:class:`~ipinsights.training.learners.kvstore.ParallelLearner` on several devices or hosts. From one seed they begin
+There are three. :class:`~ipinsights.training.learners.cpu.CPULearner` has compiled kernels for one CPU.
+:class:`~ipinsights.training.learners.gluon.GluonLearner` leaves everything to MXNet, on one GPU or one CPU.
+:class:`~ipinsights.training.learners.kvstore.ParallelLearner` is for several devices or hosts. From one seed they begin
 with one model, and they take the same steps to rounding.
 """
 

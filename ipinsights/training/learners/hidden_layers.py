@@ -1,0 +1,109 @@
+"""The fully connected layers behind the first in a training step on a CPU, in products shared by threads."""
+
+from __future__ import annotations
+
+import itertools
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ipinsights.training.learners.compilation import load_kernels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    Share = Callable[[Sequence[Callable[[], object]]], None]
+
+__all__ = ["HiddenLayers", "split"]
+
+# Layers of fewer columns than this are not worth a second product.
+_COLUMNS = 64
+
+
+class HiddenLayers:
+    """Fully connected layers, each behind a relu: forward, and backward with Adam's step.
+
+    Parameters
+    ----------
+    layers
+        Weight and its moments, (3, dim, dim) as output by input, and bias and its moments, (3, dim), of each layer.
+    num_pieces
+        Pieces that the rows of a batch are cut into.
+    share
+        Function that calls tasks, on threads or one after the other.
+    """
+
+    def __init__(
+        self, layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]], *, num_pieces: int, share: Share
+    ) -> None:
+        self._layers = layers
+        self._num_pieces = num_pieces
+        self._share = share
+        self._kernels = load_kernels()
+        self._inputs: list[NDArray[np.float32]] = []
+
+    def forward(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the outputs (batch, dim) of the last layer for inputs (batch, dim) of the first, which are used up."""
+        self._inputs = []
+        for weight, bias in self._layers:
+            outputs = np.empty_like(x)
+            self._share([partial(_forward, x[rows], weight[0], bias[0], outputs[rows]) for rows in self._rows(x)])
+            self._inputs.append(x)
+            x = outputs
+        return x
+
+    def backward(self, gradient: NDArray[np.float32], rate: np.float32, decay: np.float32) -> NDArray[np.float32]:
+        """Take Adam's step on all layers, and return the gradient of the first inputs, in front of the relu."""
+        for (weight, bias), inputs in zip(reversed(self._layers), reversed(self._inputs), strict=True):
+            weight_gradient, before = np.empty_like(weight[0]), np.empty_like(gradient)
+            self._share(
+                [
+                    *(partial(_backward, gradient[rows], weight[0], inputs[rows], before[rows])
+                      for rows in self._rows(gradient)),
+                    *(partial(np.dot, gradient[:, columns].T, inputs, weight_gradient[columns])
+                      for columns in split(len(weight_gradient), max(1, len(weight_gradient) // _COLUMNS))),
+                ]
+            )  # fmt: skip
+            self._adam(weight, weight_gradient, rate, decay)
+            self._adam(bias, gradient.sum(axis=0), rate, decay)
+            gradient = before
+        self._inputs = []
+        return gradient
+
+    def _rows(self, x: NDArray[np.float32]) -> list[slice]:
+        return split(len(x), self._num_pieces)
+
+    def _adam(
+        self, state: NDArray[np.float32], gradient: NDArray[np.float32], rate: np.float32, decay: np.float32
+    ) -> None:
+        self._kernels.adam(*(part.ravel() for part in state), gradient.ravel(), rate, decay)
+
+
+def split(size: int, num_pieces: int) -> list[slice]:
+    """Return slices of about equal length that cover a range.
+
+    Examples
+    --------
+    >>> split(5, 2)
+    [slice(0, 2, None), slice(2, 5, None)]
+    """
+    ends = [size * piece // num_pieces for piece in range(num_pieces + 1)]
+    return [slice(*pair) for pair in itertools.pairwise(ends)]
+
+
+def _forward(
+    x: NDArray[np.float32], weight: NDArray[np.float32], bias: NDArray[np.float32], out: NDArray[np.float32]
+) -> None:
+    np.maximum(x, 0, out=x)
+    np.dot(x, weight.T, out=out)
+    out += bias
+
+
+def _backward(
+    gradient: NDArray[np.float32], weight: NDArray[np.float32], inputs: NDArray[np.float32], out: NDArray[np.float32]
+) -> None:
+    np.dot(gradient, weight, out=out)
+    out *= inputs > 0
