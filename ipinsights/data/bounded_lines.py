@@ -65,10 +65,25 @@ class WholeLines(io.RawIOBase):
 
     A row of CSV may go over many lines. Whoever reads rows calls :meth:`begin_row` after each of them, and a row of
     more than :data:`LONGEST_ROW` bytes ends in ``csv.Error``. Lines of old spreadsheets may end in a carriage return.
+
+    Parameters
+    ----------
+    stream, longest, when_long
+        As for :func:`whole_lines`.
+    has_rows
+        Whether rows are counted; if not, :meth:`begin_row` need not be called.
     """
 
-    def __init__(self, stream: IO[bytes], *, when_long: Callable[[int], None] | None = None) -> None:
-        self._blocks = whole_lines(cast("IO[bytes]", _WithLineFeeds(stream)), when_long=when_long)
+    def __init__(
+        self,
+        stream: IO[bytes],
+        *,
+        longest: int = LONGEST_LINE,
+        when_long: Callable[[int], None] | None = None,
+        has_rows: bool = True,
+    ) -> None:
+        self._blocks = whole_lines(cast("IO[bytes]", _WithLineFeeds(stream)), longest=longest, when_long=when_long)
+        self._has_rows = has_rows
         self._row_bytes = 0
 
     def readable(self) -> bool:
@@ -81,7 +96,7 @@ class WholeLines(io.RawIOBase):
             self._row_bytes = 0
             raise csv.Error(f"a row has more than {LONGEST_ROW:,} bytes (a closing quote may be missing)")
         block = next(self._blocks, b"")
-        self._row_bytes += len(block)
+        self._row_bytes += len(block) if self._has_rows else 0
         return block
 
     def begin_row(self) -> None:

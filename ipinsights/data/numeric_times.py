@@ -18,19 +18,23 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["EARLIEST_YEAR", "NumericTimes", "latest_time", "numbers", "zero_padded"]
+__all__ = ["NumericTimes", "are_plausible", "latest_time", "numbers", "zero_padded"]
 
 _EPOCH = r"^(?P<whole>\d{9,18}|[1-8]\d{18})(?:\.(?P<fraction>\d{1,9}))?$"
 _UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")
-EARLIEST_YEAR = 2000
-"""First year of a time that is a number."""
-_EARLIEST_SECOND = 946_684_800
+_EARLIEST_SECOND = 946_684_800  # the beginning of 2000
 _SECONDS_PER_YEAR = 366 * 86_400
 
 
 def latest_time() -> int:
     """Return the second after which a number is not a time: a year from now."""
     return int(time.time()) + _SECONDS_PER_YEAR
+
+
+def are_plausible(times: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which times (n,), in microseconds since 1970, lie in a year in which logs are written."""
+    plausible: NDArray[np.bool_] = (times >= _EARLIEST_SECOND * 1_000_000) & (times <= latest_time() * 1_000_000)
+    return plausible
 
 
 class NumericTimes:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ipinsights.data.numeric_times import EARLIEST_YEAR, NumericTimes, latest_time, numbers, zero_padded
+from ipinsights.data.numeric_times import NumericTimes, are_plausible, numbers, zero_padded
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
@@ -113,8 +113,7 @@ class TimeColumn:
 def _parse_compact(texts: pa.StringArray, zone: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     times, timed = _parse_iso(texts, zone, pattern=_COMPACT)
     # Most numbers of fourteen digits are not times, and few of those that could be lie in these years.
-    earliest = np.datetime64(str(EARLIEST_YEAR), "us").astype(np.int64)
-    return _zero_unless(timed & (times >= earliest) & (times <= latest_time() * _SECOND), times)
+    return _zero_unless(timed & are_plausible(times), times)
 
 
 def _parse_iso(texts: pa.StringArray, zone: str, *, pattern: str = _ISO) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -26,23 +26,25 @@ class Dialect:
     ----------
     separator
         Character between fields.
-    is_stated
-        Whether the first line only names the separator, as ``sep=;``.
+    num_before
+        Number of lines before the first row: one that only names the separator, as ``sep=;``, and blank ones before it.
     has_backslashes
         Whether a backslash stands before a quote inside of quotes, as Spark writes it, instead of a second quote.
     """
 
     separator: str
-    is_stated: bool
+    num_before: int
     has_backslashes: bool
 
     @classmethod
     def of(cls, lines: Sequence[str]) -> Dialect:
         """Return the dialect of a file, given its first lines."""
-        stated = _STATEMENT.fullmatch(lines[0]) if lines else None
-        lines = lines[bool(stated) :][:_NUM_SAMPLED]
+        num_blank = next((place for place, line in enumerate(lines) if line.strip("\r\n")), len(lines))
+        stated = _STATEMENT.fullmatch(lines[num_blank]) if num_blank < len(lines) else None
+        num_before = num_blank + 1 if stated else 0
+        lines = lines[max(num_blank, num_before) :][:_NUM_SAMPLED]
         separator = stated[1] if stated else _separator(lines)
-        doubled, escaped = (cls(separator, bool(stated), has_backslashes) for has_backslashes in (False, True))
+        doubled, escaped = (cls(separator, num_before, has_backslashes) for has_backslashes in (False, True))
         has_escapes = any('\\"' in line for line in lines)
         return escaped if has_escapes and _num_faults(escaped, lines) < _num_faults(doubled, lines) else doubled
 

@@ -20,10 +20,11 @@ __all__ = ["address_reasons", "ipv4_if_mapped", "stand_for_nothing"]
 # As databases, spreadsheets, pandas, R, Hive, Go, Java, JavaScript, web servers and sshd write that there is no value.
 _NOTHING = pa.array(
     [
-        "", '""', "''", *("-" * length for length in range(1, 10)), "\u2013", "\u2014", "NA", "<NA>", "#N/A", "N/A",
+        "", '""', "''", *("-" * length for length in range(1, 10)), "\u2013", "\u2014", "NA", "#N/A", "N/A",
         "n/a", "NULL", "Null", "null", "<NULL>", "<null>", "(NULL)", "(null)", r"\N", "NIL", "nil", "<nil>", "NONE",
         "None", "none", "(none)", "<none>", "NaN", "nan", "NAN", "-nan", "-NaN", "false", "False", "undefined",
-        "(undefined)", "(unknown)", "<unknown>", "(empty)", "<empty>", "[]", "{}",
+        "Undefined", "UNDEFINED", "(undefined)", "(unknown)", "<unknown>", "(empty)", "<empty>", "(blank)", "(not set)", "[]",
+        "{}", "[null]", "NaT", "<NA>", "Nil", "?", "??", ".",
     ]
 )  # fmt: skip
 

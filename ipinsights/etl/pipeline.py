@@ -15,6 +15,7 @@ from ipinsights.data.csv_writer import csv_lines, quoted
 from ipinsights.data.files import open_output
 from ipinsights.data.input_streams import STANDARD_INPUT, check_encoding, opened
 from ipinsights.data.ipv4 import parse_ips
+from ipinsights.data.numeric_times import are_plausible
 from ipinsights.data.timestamps import check_zone, format_times
 from ipinsights.errors import ClientError
 from ipinsights.etl.field_values import address_reasons, ipv4_if_mapped, stand_for_nothing
@@ -124,7 +125,8 @@ def _usable_lines(
     reasons[(reasons == Reason.NONE) & stand_for_nothing(entity)] = Reason.NO_USER
     not_parsed = (reasons == Reason.NONE) & ~parse_ips(ip)[1]
     reasons[not_parsed] = address_reasons(ip.filter(pa.array(not_parsed)))
-    reasons[(reasons == Reason.NONE) & ~records.timed & with_times] = Reason.NO_TIME
+    # A null of a database, such as 1601-01-01 or 9999-12-31, is not a time.
+    reasons[(reasons == Reason.NONE) & with_times & ~(records.timed & are_plausible(records.times))] = Reason.NO_TIME
     used = reasons == Reason.NONE
     times = records.times[used & with_times]
     summary.count(reasons, times)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["read_csv", "read_parquet"]
 
 _BATCH = 100_000
+# Of short fields each takes some sixty bytes.
+_BATCH_CHARACTERS = 2**24
 _COPIED_BYTES = 4 * 2**20
 _LONGEST_SHOWN = 200
 _SAMPLE_CHARACTERS = 2**16
@@ -63,7 +65,7 @@ def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     try:
         sample = text.readlines(_SAMPLE_CHARACTERS)
         dialect = Dialect.of(sample)
-        lines = _Lines(itertools.chain(sample[dialect.is_stated :], text))
+        lines = _Lines(itertools.chain(sample[dialect.num_before :], text))
         yield from _csv_records(_Rows(dialect.reader(lines), lines, whole, dialect.separator), columns)
     finally:
         text.detach()  # the stream is not ours to close
@@ -81,7 +83,7 @@ def _csv_records(rows: _Rows, columns: Columns) -> Iterator[LogRecords]:
         columns = replace(columns, entity=names[0], ip=names[1], timestamp=names[2])
     time, iterator = TimeColumn(columns.zone), itertools.chain(before, unread, rows)
     cure = "" if unread else " or use --no-header if the first row is not a header"
-    while batch := list(itertools.islice(iterator, _BATCH)):
+    while batch := rows.batch(iterator):
         shown = functools.partial(_shown_row, batch, rows)
         yield _records(_column_reader(batch, header), columns, _csv_reasons(batch), header, time, shown, cure=cure)
 
@@ -114,11 +116,12 @@ def _is_address(field: str) -> bool:
 
 
 class _Lines:
-    """Lines of a text, the last one of which is remembered."""
+    """Lines of a text, the last one of which is remembered, and their characters counted."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._lines = iter(lines)
         self.last = ""
+        self.num_characters = 0
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -128,6 +131,7 @@ class _Lines:
         if line.startswith(_MARK):  # of a file that was put behind another one
             line = line.removeprefix(_MARK)
         self.last = line
+        self.num_characters += len(line)
         return line
 
 
@@ -154,6 +158,16 @@ class _Rows:
         self._whole = whole
         self.separator = separator
         self.width: int | None = None
+
+    def batch(self, rows: Iterator[_Row]) -> list[_Row]:
+        """Return the next rows: fewer than usual if they are long, for each field is an object."""
+        end = self._lines.num_characters + _BATCH_CHARACTERS
+        batch: list[_Row] = []
+        for row in rows:
+            batch.append(row)
+            if len(batch) == _BATCH or self._lines.num_characters > end:
+                break
+        return batch
 
     def __iter__(self) -> Iterator[_Row]:
         reader = self._reader

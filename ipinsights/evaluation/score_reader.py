@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from ipinsights.data.bounded_lines import LONGEST_LINE, WholeLines
 from ipinsights.data.input_streams import opened
 from ipinsights.errors import ClientError
 
@@ -25,6 +26,8 @@ __all__ = ["Labels", "Scores", "read_labels", "read_scores"]
 
 _SCORE = "dot_product"
 _BLANKS = re.compile(r"\s*")
+# Bytes of a JSON document, whose objects take some eight times as much. A million predictions have 35 million bytes.
+_LONGEST_DOCUMENT = 2**26
 
 
 @dataclass(frozen=True)
@@ -65,11 +68,21 @@ def read_scores(path: Path) -> Scores:
     with opened(path) as stream:
         buffered = cast("io.BufferedReader", stream)
         begins_like_json = buffered.peek(16).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in {b"{", b"["}
-        text = io.TextIOWrapper(buffered, encoding="utf-8-sig", errors="replace")
+        text = _lines(buffered, path, longest=_LONGEST_DOCUMENT if begins_like_json else LONGEST_LINE)
         pairs, values = (None, _json_scores(text, path)) if begins_like_json else _csv_scores(text, path)
     if len(values) == 0:
         raise ClientError(f"{path} holds no scores.")
     return Scores(str(path), values, pairs)
+
+
+def _lines(stream: IO[bytes], path: Path, *, longest: int) -> IO[str]:
+    """Return the text of a stream. Reading raises an error at a line of more than ``longest`` bytes."""
+
+    def refuse(number: int) -> None:
+        raise ClientError(f"{path}:{number}: the line is longer than {longest:,} bytes.")
+
+    lines = WholeLines(stream, longest=longest, when_long=refuse, has_rows=False)
+    return io.TextIOWrapper(cast("IO[bytes]", lines), encoding="utf-8-sig", errors="replace")
 
 
 def _json_scores(stream: IO[str], path: Path) -> NDArray[np.float64]:
@@ -93,7 +106,13 @@ def _documents(stream: IO[str], path: Path) -> Iterator[Any]:
         try:
             yield orjson.loads(line)
         except orjson.JSONDecodeError:
-            yield from _consecutive(line + stream.read(), path)
+            text = line + stream.read(_LONGEST_DOCUMENT)
+            if stream.read(1):
+                raise ClientError(
+                    f"{path} cannot be read: JSON over several lines may have at most {_LONGEST_DOCUMENT:,} bytes. "
+                    "Write a document a line."
+                ) from None
+            yield from _consecutive(text, path)
 
 
 def _consecutive(text: str, path: Path) -> Iterator[Any]:
@@ -139,7 +158,8 @@ def read_labels(path: Path) -> Labels:
     """
     try:
         with opened(path) as stream:
-            table = pd.read_csv(stream, header=None, dtype=str, keep_default_na=False)
+            text = _lines(stream, path, longest=LONGEST_LINE)
+            table = pd.read_csv(text, header=None, dtype=str, keep_default_na=False)
     except ValueError as error:
         raise ClientError(f"{path} is no CSV: {str(error).strip()}.") from None
     texts = table.iloc[:, -1].str.strip()

@@ -24,6 +24,8 @@ __all__ = ["read_run"]
 
 _MOST_NOTES = 1000
 _LONGEST_NOTE = 1000
+# A start of one looks at all.
+_MOST_SOURCES = 1000
 
 
 def read_run(path: Path) -> RunLog:
@@ -68,7 +70,8 @@ def _no_metrics(run: RunLog) -> str:
 _Values = dict[str, Any]
 # Who a line is from: ("host", name), or ("source", name of stream or thread) until the host is known.
 _Who = tuple[str, str]
-_Key = tuple[_Who, tuple[int, ...]]
+# Metrics by epoch, or by epoch and batch.
+_Rows = dict[tuple[int, ...], dict[str, float]]
 
 
 class _Reader:
@@ -78,17 +81,18 @@ class _Reader:
         self._counts: Counter[Kind] = Counter()
         self._unknown: list[Note] = []
         self._errors: list[Note] = []
-        self._rows: dict[_Key, dict[str, float]] = {}
+        self._rows: dict[_Who, _Rows] = {}
         self._timings: dict[str, float] = {}
         self._start: float | None = None
         self._is_saved = False
         self._configuration: dict[str, dict[str, str]] = {}
         self._hosts: dict[str, str] = {}  # by stream or thread
         self._epoch: dict[_Who, int] = {}  # the one each is in
+        self._host_names: set[str] = set()
         self._expected: dict[str | None, Kind] = {}  # what a line that is nothing by itself would continue
         self._started: set[str | None] = set()  # streams with a start whose host is not known yet
         self._num_restarts = 0
-        self._earlier: dict[_Key, dict[str, float]] = {}  # rows of the starts before
+        self._earlier: dict[_Who, _Rows] = {}  # rows of the starts before
         self._resumed: dict[_Who, tuple[int, int]] = {}  # epoch and batch after which each goes on
 
     def take(self, given: LogLine) -> None:
@@ -152,37 +156,42 @@ class _Reader:
         return ("host", host)
 
     def _forget(self, host: str) -> None:
-        """Put aside what an earlier start of a host left, if there is anything."""
-        if all(self._host_of(who) != host for who, _ in self._rows):
+        """Put aside what an earlier start of a host left, if there is anything. Each row is moved once."""
+        sources = [who for who in self._rows if self._host_of(who) == host]
+        if not sources:
             return
-        rows = self._all_rows()
-        self._earlier = {**self._earlier, **{key: row for key, row in rows.items() if self._host_of(key[0]) == host}}
-        self._rows = {key: row for key, row in self._rows.items() if self._host_of(key[0]) != host}
+        for who in sources:
+            self._earlier.setdefault(who, {}).update(self._rows.pop(who))
         self._resumed = {who: place for who, place in self._resumed.items() if self._host_of(who) != host}
         self._num_restarts += 1
         self._timings, self._start, self._is_saved, self._errors = {}, None, False, []
 
-    def _all_rows(self) -> dict[_Key, dict[str, float]]:
-        """Give the rows of the last start of each host, and those of earlier ones up to where it went on."""
+    def _all_rows(self) -> dict[_Who, _Rows]:
+        """Return the rows of the last start of each host, and those of earlier ones up to where it resumed."""
         resumed = {self._host_of(who): place for who, place in self._resumed.items()}
-        kept = {
-            (who, place): row
-            for (who, place), row in self._earlier.items()
-            if self._host_of(who) in resumed and _is_over(place, *resumed[self._host_of(who)])
-        }
-        return {**kept, **self._rows}
+        rows: dict[_Who, _Rows] = {}
+        for who, earlier in self._earlier.items():
+            end = resumed.get(self._host_of(who))
+            rows[who] = {place: row for place, row in earlier.items() if end is not None and _is_over(place, *end)}
+        return {who: {**rows.get(who, {}), **self._rows.get(who, {})} for who in {**rows, **self._rows}}
 
     def _host_of(self, who: _Who) -> str:
         role, name = who
         if role == "host":
             return name
-        known = {name for role, name in self._epoch if role == "host"}
         in_name = re.search(r"algo-\d+", name)
-        return self._hosts.get(name) or (in_name[0] if in_name else known.pop() if len(known) == 1 else "algo-1")
+        return self._hosts.get(name) or (in_name[0] if in_name else self._only_host())
+
+    def _only_host(self) -> str:
+        return next(iter(self._host_names)) if len(self._host_names) == 1 else "algo-1"
 
     def _row(self, who: _Who, *place: int) -> dict[str, float]:
         self._epoch[who] = place[0]
-        return self._rows.setdefault((who, place), {})
+        if len(self._epoch) > _MOST_SOURCES:
+            raise ClientError(f"The log names more than {_MOST_SOURCES:,} hosts and streams. Give the log of one job.")
+        if who[0] == "host":
+            self._host_names.add(who[1])
+        return self._rows.setdefault(who, {}).setdefault(place, {})
 
     def take_configuration(self, values: _Values, _: _Who) -> None:
         """Keep the defaults, what was provided, and what came of them."""
@@ -235,7 +244,7 @@ class _Reader:
             configuration=self._configuration.get("Final") or self._configuration.get("provided", {}),
             epochs=epochs,
             batches=self._table("host", "epoch", "batch"),
-            timings=self._timings,
+            timings={name: self._timings[name] for name in TIMINGS if name in self._timings},  # in a fixed order
             start=self._start,
             num_starts=1 + self._num_restarts,
             is_saved=self._is_saved,
@@ -249,9 +258,10 @@ class _Reader:
         merged: dict[tuple[Any, ...], dict[str, float]] = {}
         rows = self._all_rows()
         # Lines that name their host come last: what they tell has more digits.
-        for who, place in sorted(rows, key=lambda key: key[0][0] == "host"):
-            if len(place) == len(index) - 1:
-                merged.setdefault((self._host_of(who), *place), {}).update(rows[who, place])
+        for who in sorted(rows, key=lambda who: who[0] == "host"):
+            for place, row in rows[who].items():
+                if len(place) == len(index) - 1:
+                    merged.setdefault((self._host_of(who), *place), {}).update(row)
         keys = (
             pd.MultiIndex.from_tuples(merged, names=index)
             if merged

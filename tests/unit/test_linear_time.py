@@ -13,7 +13,7 @@ from ipinsights.config import constraints
 from ipinsights.data.ipv4 import explain_ip
 from ipinsights.etl.csv_dialect import Dialect
 from ipinsights.evaluation import score_reader
-from ipinsights.runs import criteria, parse_line, unwrap
+from ipinsights.runs import criteria, parse_line, reader, unwrap
 
 if TYPE_CHECKING:
     import re
@@ -129,6 +129,21 @@ def test_dumps_of_events(tmp_path_factory: pytest.TempPathFactory, item: str) ->
 def test_scores_one_after_another() -> None:
     """Documents without a line's end between them."""
     check_linear(lambda text: list(score_reader._consecutive(text, None)), "", '{"a":1} ', "")  # type: ignore[arg-type]
+
+
+def test_starts_of_a_job(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A job that was started again and again, each time in another epoch."""
+    path = tmp_path_factory.mktemp("starts") / "train.log"
+
+    def read(starts: str) -> None:
+        path.write_text("".join(
+            f"{STAMP}Reading default configuration from x: {{}}\n{STAMP}#quality_metric: host=algo-1, epoch={epoch}, "
+            "train binary_classification_accuracy <score>=0.5\n"
+            for epoch in range(len(starts) // 16)
+        ))  # fmt: skip
+        reader.read_run(path)
+
+    check_linear(read, "", "x", "")
 
 
 def patterns_of(module: Any) -> list[re.Pattern[str]]:

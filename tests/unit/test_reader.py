@@ -166,6 +166,24 @@ class TestFailures:
         assert run.num_starts == 2
         assert same(run, read_run(LOGS / "ours.log"))
 
+    def test_timings_have_a_fixed_order(self, tmp_path: Path) -> None:
+        """A report looks the same whatever order a line has them in."""
+        line = next(line for line in LINES if '"setuptime"' in line)
+        metrics = json.loads(line[line.index("{") :])
+        metrics["Metrics"] = dict(reversed(metrics["Metrics"].items()))
+        run = read_text(tmp_path, TEXT.replace(line, f"{line[: line.index('{')]}{json.dumps(metrics)}"))
+        assert list(run.timings) == ["initialize.time", "setuptime", "finalize.time", "totaltime"]
+
+    def test_a_log_of_very_many_hosts_is_refused(self, tmp_path: Path) -> None:
+        """Every start of a host looks at all of them."""
+        lines = (
+            f"{PREFIX}#quality_metric: host=algo-{host}, epoch=0, train binary_classification_accuracy <score>=0.5"
+            for host in range(1001)
+        )
+        with pytest.raises(ClientError) as caught:
+            read_text(tmp_path, "\n".join(lines))
+        assert str(caught.value) == "The log names more than 1,000 hosts and streams. Give the log of one job."
+
     def test_a_run_that_went_on_is_one_run(self, tmp_path: Path) -> None:
         """Killed twice, each time some batches after its checkpoint: as if nothing had happened."""
         lines = (LOGS / "ours.log").read_text(encoding="utf-8").splitlines()

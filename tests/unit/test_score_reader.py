@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ipinsights.errors import ClientError
+from ipinsights.evaluation import score_reader
 from ipinsights.evaluation.score_reader import read_labels, read_scores
 
 SCORES = np.array([0.5, -1.25, 3.0])
@@ -43,6 +44,26 @@ class TestScoreFiles:
     def test_formats(self, text: str | bytes, tmp_path: Path) -> None:
         """JSON Lines, JSON in any layout, CSV by column name, gzip of any."""
         assert read_scores(write(tmp_path / "x.out", text)).dot_products.tolist() == SCORES.tolist()
+
+    def test_long_lines_are_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A small compressed file may hold one line of gigabytes. JSON may have longer lines than CSV."""
+        monkeypatch.setattr(score_reader, "_LONGEST_DOCUMENT", 2**21)
+        monkeypatch.chdir(tmp_path)
+        megabyte = b" " * 2**20
+        for content, sentence in (
+            (b"dot_product\n1" + megabyte, "x:2: the line is longer than 1,048,576 bytes."),
+            (b'{"dot_product": 1}\n{' + 2 * megabyte, "x:2: the line is longer than 2,097,152 bytes."),
+            (b'{"dot_product":\n' + (megabyte + b"\n") * 3, "x cannot be read: JSON over several lines may have at "
+             "most 2,097,152 bytes. Write a document a line."),
+        ):  # fmt: skip
+            write(Path("x"), content)
+            with pytest.raises(ClientError) as caught:
+                read_scores(Path("x"))
+            assert str(caught.value) == sentence
+        write(Path("x"), b"0\n1" + megabyte)
+        with pytest.raises(ClientError) as caught:
+            read_labels(Path("x"))
+        assert str(caught.value) == "x:2: the line is longer than 1,048,576 bytes."
 
     def test_csv_tells_the_pairs(self, tmp_path: Path) -> None:
         """Entities are text, whatever they look like."""

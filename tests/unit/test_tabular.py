@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from ipinsights.errors import ClientError
+from ipinsights.etl import tabular
 from ipinsights.etl.filters import Filters
 from ipinsights.etl.records import Columns, Reason
 
@@ -147,6 +148,26 @@ class TestTables:
         """With a header or without, with any usual separator, in UTF-8 or UTF-16; without times none is missed."""
         rows, _ = bench.of("csv", content, **names, with_times=False)
         assert rows == [["alice", "192.0.2.7"]]
+
+    def test_blank_lines_before_the_first_row(self, bench: Bench) -> None:
+        """They are counted, and do not hide the separator."""
+        row = [["alice", "192.0.2.7"]]
+        assert bench.of("csv", "\n\r\nwho;ip\nalice;192.0.2.7\n", entity="who", with_times=False) == (row, {"BLANK": 2})
+        assert bench.of("csv", "\nsep=|\nwho|ip\nalice|192.0.2.7\n", entity="who", with_times=False)[0] == row
+
+    @pytest.mark.parametrize("time", ["1601-01-01", "0001-01-01T00:00:00Z", "1999-12-31 23:59:59", "9999-12-31"])
+    def test_times_in_years_without_logs(self, bench: Bench, time: str) -> None:
+        """They are a null, or a number of another unit."""
+        assert bench.of("csv", f"alice,192.0.2.7,{time}\nbob,192.0.2.8,2000-01-01\n") == (
+            [["bob", "192.0.2.8", "2000-01-01T00:00:00Z"]], {"NO_TIME": 1}
+        )  # fmt: skip
+
+    def test_batches_of_long_rows_have_fewer_rows(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Every row is read once, whatever the size of the batches."""
+        monkeypatch.setattr(tabular, "_BATCH_CHARACTERS", 100)
+        rows = [[f"user_{number}", f"192.0.2.{number}"] for number in range(200)]
+        log = "".join(f"{entity},{ip},{'x' * (number % 7 * 30)}\n" for number, (entity, ip) in enumerate(rows))
+        assert bench.of("csv", log, with_times=False) == (rows, {})
 
     def test_csv_without_header_is_taken_by_place(self, bench: Bench) -> None:
         """Entity, address and time are the first three columns."""
