@@ -15,7 +15,7 @@ from ipinsights.etl.records import Reason
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["address_reasons", "ipv4_if_mapped", "stand_for_nothing"]
+__all__ = ["address_reasons", "bare_addresses", "stand_for_nothing"]
 
 # As databases, spreadsheets, pandas, R, Hive, Go, Java, JavaScript, web servers and sshd write that there is no value.
 _NOTHING = pa.array(
@@ -23,12 +23,16 @@ _NOTHING = pa.array(
         "", '""', "''", *("-" * length for length in range(1, 10)), "\u2013", "\u2014", "NA", "#N/A", "N/A",
         "n/a", "NULL", "Null", "null", "<NULL>", "<null>", "(NULL)", "(null)", r"\N", "NIL", "nil", "<nil>", "NONE",
         "None", "none", "(none)", "<none>", "NaN", "nan", "NAN", "-nan", "-NaN", "false", "False", "undefined",
-        "Undefined", "UNDEFINED", "(undefined)", "(unknown)", "<unknown>", "(empty)", "<empty>", "(blank)", "(not set)", "[]",
-        "{}", "[null]", "NaT", "<NA>", "Nil", "?", "??", ".",
+        "Undefined", "UNDEFINED", "(undefined)", "(unknown)", "<unknown>", "(empty)", "<empty>", "(blank)", "(not set)",
+        "[]", "{}", "[null]", "NaT", "<NA>", "Nil", "?", "??", ".",
     ]
 )  # fmt: skip
 
-_MAPPED = "(?i)^::ffff:([0-9.]+)$"
+_NOT_BARE = "[^0-9.]"
+_DRESSED = (
+    r"""(?i)^[\["'{( ]*(?:::ffff:(?:0:)?)?(?P<ip>[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+)"""
+    r"""(?:/32|%[0-9a-z]+)?\]?(?:[:#][0-9]+)?["'\]}) ]*(?:[,; ](?s:.*))?$"""
+)
 _IPV6 = r"^\[?[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*(?:%[^\]]*)?(?:\](?::[0-9]*)?)?$"
 _WITH_PORT = r"^\[?[0-9.]+\]?:[0-9]+$"
 _SEVERAL = r"""^[\["' ]*\[?[0-9A-Fa-f]*[.:][0-9A-Fa-f:.]+\]?(?::[0-9]+)?["' ]*(?:[,; ]|\]$)"""
@@ -40,9 +44,17 @@ def stand_for_nothing(texts: pa.StringArray) -> NDArray[np.bool_]:
     return mask(pc.is_in(trim(texts.fill_null("")), _NOTHING))
 
 
-def ipv4_if_mapped(texts: pa.StringArray) -> pa.StringArray:
-    """Return addresses without blanks around them, and ``::ffff:192.0.2.1``, IPv4 on a socket of both, as IPv4."""
-    return pc.replace_substring_regex(pc.ascii_trim(texts.fill_null(""), BLANKS), _MAPPED, r"\1")
+def bare_addresses(texts: pa.StringArray) -> pa.StringArray:
+    """Return addresses (n,) without what may stand around them, other texts without blanks around them.
+
+    Around an address may stand quotes, brackets, a port, ``/32``, a zone (``%0``) and ``::ffff:``, which is IPv4 on a
+    socket of both versions. Of a list it is the first: proxies append theirs behind the client's.
+    """
+    trimmed = pc.ascii_trim(texts.fill_null(""), BLANKS)
+    if not pc.any(pc.match_substring_regex(trimmed, _NOT_BARE)).as_py():
+        return trimmed
+    found = pc.extract_regex(trimmed, _DRESSED)
+    return pc.if_else(found.is_valid(), found.field("ip"), trimmed)
 
 
 def address_reasons(texts: pa.StringArray) -> NDArray[np.uint8]:

@@ -12,13 +12,14 @@ import pyarrow as pa
 from ipinsights.data.arrow import decoded
 from ipinsights.data.channels import channel_files
 from ipinsights.data.csv_writer import csv_lines, quoted
+from ipinsights.data.decoding import check_encoding
 from ipinsights.data.files import open_output
-from ipinsights.data.input_streams import STANDARD_INPUT, check_encoding, opened
+from ipinsights.data.input_streams import STANDARD_INPUT, opened
 from ipinsights.data.ipv4 import parse_ips
 from ipinsights.data.numeric_times import are_plausible
 from ipinsights.data.timestamps import check_zone, format_times
 from ipinsights.errors import ClientError
-from ipinsights.etl.field_values import address_reasons, ipv4_if_mapped, stand_for_nothing
+from ipinsights.etl.field_values import address_reasons, bare_addresses, stand_for_nothing
 from ipinsights.etl.json_records import read_cloudtrail, read_jsonl
 from ipinsights.etl.records import Reason
 from ipinsights.etl.sshd import read_sshd
@@ -119,7 +120,7 @@ def _usable_lines(
 ) -> memoryview:
     """Return the lines of the records that can be used, and count what becomes of each."""
     entity, is_escaped = decoded(records.entity)
-    ip = ipv4_if_mapped(records.ip)
+    ip = bare_addresses(records.ip)
     reasons = records.reasons.copy()
     reasons[(reasons == Reason.NONE) & ~filters.hold(records)] = Reason.FILTERED
     reasons[(reasons == Reason.NONE) & stand_for_nothing(entity)] = Reason.NO_USER
