@@ -44,7 +44,10 @@ def simulate(users: int, days: int, output_dir: Path, asn_table: Path | None, ac
     )
 
 
-_FORMATS = ["apache", "nginx", "sshd", "cloudtrail", "vpcflow", "csv", "jsonl", "parquet"]
+_FORMATS = [
+    "apache", "nginx", "sshd", "cloudtrail", "vpcflow", "csv", "jsonl", "parquet", "logfmt", "alb", "auth0", "elb",
+    "entra", "github", "google-workspace", "keycloak", "m365", "nextcloud", "okta", "s3",
+]  # fmt: skip
 
 
 @click.command()
@@ -54,9 +57,20 @@ _FORMATS = ["apache", "nginx", "sshd", "cloudtrail", "vpcflow", "csv", "jsonl", 
 @click.option("--path", metavar="REGEX", help="Only requests whose path, without its query, has this in it.")
 @click.option("--status", metavar="CODE,...", default="", help="Only responses of these status codes.")
 @click.option("--where", metavar="FIELD=VALUE", multiple=True, help="Only records with this value; all must hold.")
-@click.option("--entity", metavar="FIELD", help="Field that names the entity, for cloudtrail, vpcflow and tables.")
-@click.option("--ip", metavar="FIELD", help="Field that holds the address, likewise.")
-@click.option("--timestamp", metavar="FIELD", help="Field that holds the time, likewise.")
+@click.option(
+    "--entity",
+    metavar="FIELD",
+    multiple=True,
+    help="Field that names the entity, or a path to it; repeat for records without the field before.",
+)
+@click.option("--ip", metavar="FIELD", multiple=True, help="Field that holds the address, likewise.")
+@click.option("--timestamp", metavar="FIELD", multiple=True, help="Field that holds the time, likewise.")
+@click.option("--time-format", metavar="FORMAT", help="Of times that are not read, as of strptime: %d/%m/%Y %H:%M.")
+@click.option(
+    "--log-format", "line_format", metavar="FORMAT", help="Of lines of nginx or Apache, as its configuration has it."
+)
+@click.option("--fields", metavar="NAMES", help="Names of the fields of flow logs or CSV without a header.")
+@click.option("--skip-lines", type=click.IntRange(min=0), default=0, help="Lines of CSV before its header.")
 @click.option("--no-timestamps", is_flag=True, help="Write entity,ip alone, to train on at once; no time is needed.")
 @click.option("--timezone", default="UTC", show_default=True, help="Of times that do not say theirs.")
 @click.option("--encoding", metavar="NAME", help="Of text that is neither UTF-8 nor UTF-16, for example cp1252.")
@@ -65,13 +79,17 @@ _FORMATS = ["apache", "nginx", "sshd", "cloudtrail", "vpcflow", "csv", "jsonl", 
 def extract(
     sources: tuple[Path, ...],
     log_format: str,
+    line_format: str | None,
     output: Path | None,
     path: str | None,
     status: str,
     where: tuple[str, ...],
-    entity: str | None,
-    ip: str | None,
-    timestamp: str | None,
+    entity: tuple[str, ...],
+    ip: tuple[str, ...],
+    timestamp: tuple[str, ...],
+    time_format: str | None,
+    fields: str | None,
+    skip_lines: int,
     no_timestamps: bool,  # noqa: FBT001
     timezone: str,
     encoding: str | None,
@@ -93,14 +111,18 @@ def extract(
 
     filters = Filters.parse(path=path, status=status, where=where)
     columns = Columns(
-        entity,
-        ip,
-        timestamp,
+        entity or None,
+        ip or None,
+        timestamp or None,
         timezone,
         year,
         with_times=not no_timestamps,
         encoding=encoding,
         has_header=not no_header,
+        time_format=time_format,
+        fields=tuple((fields or "").replace("${", " ").replace("}", " ").replace(",", " ").split()),
+        log_format=line_format,
+        num_skipped=skip_lines,
     )
     try:
         summary = extract(sources, output, log_format=log_format, columns=columns, filters=filters)

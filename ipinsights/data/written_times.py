@@ -2,7 +2,7 @@
 
 Read are formats in which the order of day and month is certain: a month by its name, a year in front, or the dots of
 German dates. Of ``7/2/2021`` nobody knows whether it is in July or in February unless the column says so: a first
-number over twelve is a day, a second one makes it the month's. Other formats are named as for ``strptime``.
+number over twelve is a day, and so is a second one. Other formats are named as for ``strptime``.
 """
 
 from __future__ import annotations
@@ -97,12 +97,10 @@ def parse_with_format(texts: pa.StringArray, time_format: str, *, zone: str) -> 
 def _slashes(texts: pa.StringArray) -> str | None:
     """Return a pattern that says which number of dates with slashes is the month; None if no date does."""
     parts = pc.extract_regex(texts, f"^{_SLASHES}$").drop_null()
-    for name, other in (("first", "second"), ("second", "first")):
-        if any(int(value) > _NOON for value in parts.field(name).to_pylist()):
-            return _SLASHES.replace(f"<{name}>", "<day>").replace(f"<{other}>", "<month>")
-    # a clock of twelve hours is American
-    is_american = len(parts) and all(value in tuple("AaPp") for value in parts.field("half").to_pylist())
-    return _SLASHES.replace("<first>", "<month>").replace("<second>", "<day>") if is_american else None
+    days = [name for name in ("first", "second") if any(int(part) > _NOON for part in parts.field(name).to_pylist())]
+    if len(days) != 1:
+        return None
+    return _SLASHES.replace(f"<{days[0]}>", "<day>").replace("<first>", "<month>").replace("<second>", "<month>")
 
 
 def _time(parts: dict[str, str], zone: str) -> int | None:

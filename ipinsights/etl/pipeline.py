@@ -21,10 +21,13 @@ from ipinsights.data.timestamps import check_zone, format_times
 from ipinsights.errors import ClientError
 from ipinsights.etl.field_values import address_reasons, bare_addresses, stand_for_nothing
 from ipinsights.etl.json_records import read_cloudtrail, read_jsonl
+from ipinsights.etl.key_values import read_logfmt
+from ipinsights.etl.parquet_records import read_parquet
+from ipinsights.etl.presets import PRESETS
 from ipinsights.etl.records import Reason
 from ipinsights.etl.sshd import read_sshd
 from ipinsights.etl.summary import Summary
-from ipinsights.etl.tabular import read_csv, read_parquet
+from ipinsights.etl.tabular import read_csv
 from ipinsights.etl.vpcflow import read_vpcflow
 from ipinsights.etl.web import read_web
 
@@ -45,9 +48,10 @@ FORMATS = {
     "vpcflow": read_vpcflow,
     "csv": read_csv,
     "jsonl": read_jsonl,
+    "logfmt": read_logfmt,
     "parquet": read_parquet,
 }
-"""The readers, by the name of the format."""
+"""The readers, by the name of the format; :data:`ipinsights.etl.presets.PRESETS` are further formats."""
 
 _FIXED = ("apache", "nginx", "sshd")
 
@@ -66,7 +70,7 @@ def extract(
     output
         Written beside and renamed when complete; None is standard output.
     log_format
-        One of :data:`FORMATS`.
+        One of :data:`FORMATS` or of :data:`ipinsights.etl.presets.PRESETS`.
     columns, filters
         What to take, and from which records.
 
@@ -80,21 +84,25 @@ def extract(
     check_zone(columns.zone)
     if columns.encoding is not None:
         check_encoding(columns.encoding)
-    _refuse_names_if_fixed(columns, log_format)
+    if log_format in PRESETS:
+        columns, log_format = PRESETS[log_format].applied(columns), PRESETS[log_format].reader
+    is_fixed = log_format in _FIXED and columns.log_format is None
+    if is_fixed:
+        _refuse_names(columns, log_format)
     summary = Summary()
     with open_output(output) as out:
         for file in _files(sources):
             summary.num_files += 1
             for records in _records(file, log_format, columns):
                 out.write(_usable_lines(records, filters, summary, str(file), with_times=columns.with_times))
-        summary.check(log_format, is_fixed=log_format in _FIXED)
+        summary.check(log_format, is_fixed=is_fixed)
     return summary
 
 
-def _refuse_names_if_fixed(columns: Columns, log_format: str) -> None:
+def _refuse_names(columns: Columns, log_format: str) -> None:
     named = {"--entity": columns.entity, "--ip": columns.ip, "--timestamp": columns.timestamp}
     given = [option for option, name in named.items() if name is not None]
-    if given and log_format in _FIXED:
+    if given:
         raise ClientError(f"{given[0]} cannot be used with {log_format}: its lines have fixed places for it.")
 
 
