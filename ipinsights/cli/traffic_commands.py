@@ -50,6 +50,9 @@ _FORMATS = [
 ]  # fmt: skip
 
 
+_ROWS_SHOWN = 5
+
+
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="LOG...", type=INPUT)
 @click.option("--format", "log_format", required=True, type=click.Choice(_FORMATS), help="What wrote the logs.")
@@ -75,6 +78,7 @@ _FORMATS = [
 @click.option("--timezone", default="UTC", show_default=True, help="Of times that do not say theirs.")
 @click.option("--encoding", metavar="NAME", help="Of text that is neither UTF-8 nor UTF-16, for example cp1252.")
 @click.option("--no-header", is_flag=True, help="The first row of CSV is a record; columns are called 1, 2, 3.")
+@click.option("--dry-run", is_flag=True, help="Show the first five rows and the counts, and write no file.")
 @click.option("--year", type=int, help="Of a file's first line, for sshd; the file's own time tells when not given.")
 def extract(
     sources: tuple[Path, ...],
@@ -94,11 +98,12 @@ def extract(
     timezone: str,
     encoding: str | None,
     no_header: bool,  # noqa: FBT001
+    dry_run: bool,  # noqa: FBT001
     year: int | None,
 ) -> None:
     """Turn log files into rows of entity,ip,timestamp, and say what was skipped and why.
 
-    LOG is a file or a folder, plain or gzip, or - for standard input. The rows have no header; times are in UTC.
+    LOG is a file or a folder, packed or not, or - for standard input. The rows have no header; times are in UTC.
 
     CSV may come from a spreadsheet: with a header or without, in UTF-8 or UTF-16, with commas, semicolons or TABs.
     """
@@ -125,7 +130,14 @@ def extract(
         num_skipped=skip_lines,
     )
     try:
-        summary = extract(sources, output, log_format=log_format, columns=columns, filters=filters)
+        summary = extract(
+            sources,
+            None if dry_run else output,
+            log_format=log_format,
+            columns=columns,
+            filters=filters,
+            num_shown=_ROWS_SHOWN if dry_run else None,
+        )
     except NothingUsableError as error:
         echo_error(str(error.summary))
         raise

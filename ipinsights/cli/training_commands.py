@@ -147,8 +147,12 @@ def _read_map(file_or_map: str) -> tuple[dict[str, Any], str]:
     from ipinsights.sagemaker.environment import parse_json_object, read_json_object
 
     if file_or_map.lstrip().startswith("{"):
-        return parse_json_object(file_or_map, name="--hyperparameters"), "the command line"
-    return read_json_object(Path(file_or_map)), file_or_map
+        given, source = parse_json_object(file_or_map, name="--hyperparameters"), "the command line"
+    else:
+        given, source = read_json_object(Path(file_or_map)), file_or_map
+    # the whole answer of `aws sagemaker describe-training-job`
+    inside = given.get("HyperParameters")
+    return (inside if isinstance(inside, dict) else given), source
 
 
 def _refuse_beside_base_dir(options: dict[str, Any]) -> None:

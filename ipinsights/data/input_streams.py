@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import io
 import logging
 import sys
 from pathlib import Path
@@ -17,9 +16,11 @@ from tqdm import tqdm
 from ipinsights.data.bounded_lines import LONGEST_LINE, whole_lines
 from ipinsights.data.decoding import decoded_stream
 from ipinsights.data.files import beginning, read_errors
+from ipinsights.data.live_input import LiveInput
 from ipinsights.reporting.plain_text import one_line
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Callable, Iterator
 
 __all__ = ["STANDARD_INPUT", "line_blocks", "opened", "warning_of"]
@@ -56,7 +57,8 @@ def opened(path: Path, *, parquet: bool = False, encoding: str | None = None) ->
 
 def _raw(path: Path) -> contextlib.AbstractContextManager[io.BufferedReader]:
     if path == STANDARD_INPUT:
-        return contextlib.nullcontext(cast("io.BufferedReader", sys.stdin.buffer))
+        live = LiveInput.of(sys.stdin.buffer)
+        return contextlib.nullcontext(cast("io.BufferedReader", live or sys.stdin.buffer))
     return path.open("rb")
 
 

@@ -47,6 +47,7 @@ _DATES = (
 _SLASHES = rf"(?P<first>[0-9]{{1,2}})/(?P<second>[0-9]{{1,2}})/(?P<year>[0-9]{{4}}),? {_CLOCK}{_ZONE}"
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _NOON = 12
+_LAST_MINUTE = 59
 
 
 def parse_written_times(texts: pa.StringArray, *, zone: str, dotnet: Callable[[pa.StringArray], _Times]) -> _Times:
@@ -126,6 +127,8 @@ def _offset(text: str) -> timezone | None:
     if text in ("Z", "UTC", "GMT"):
         return timezone.utc
     hours, minutes = int(text[1:3]), int(text[-2:])
+    if minutes > _LAST_MINUTE:
+        raise ValueError(text)
     return timezone((-1 if text[0] == "-" else 1) * timedelta(hours=hours, minutes=minutes))
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ipinsights.data.bounded_lines import LONG_LINE, LONG_LINE_SHOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from ipinsights.data.bounded_lines import WholeLines
 
@@ -39,12 +41,55 @@ class Lines:
         Names of the fields of the lines to come, [] where no line names them. At such a line the lines pause.
     """
 
-    def __init__(self, lines: Iterable[str]) -> None:
-        self._lines = iter(lines)
+    def __init__(self, whole: WholeLines, *, num_skipped: int = 0) -> None:
+        self._whole = whole
+        self.is_at_end_of_block = False
+        self._lines: Iterator[str] = itertools.islice(self._read(), num_skipped, None)
         self.last = ""
         self.num_characters = 0
         self.fields: list[str] = []
         self.is_paused = False
+
+    def _read(self) -> Iterator[str]:
+        while block := self._whole.read():
+            # bytes that are not UTF-8 become lone surrogates, which no text has
+            text = block.decode("utf-8", "surrogateescape").removeprefix(_MARK)
+            lines = list(io.StringIO(text, newline=""))
+            self.is_at_end_of_block = False
+            yield from lines[:-1]
+            self.is_at_end_of_block = self._whole.is_live
+            yield lines[-1]
+
+    def sample(self, num_characters: int) -> list[str]:
+        """Return the first lines, some more than a number of characters, or what has come of a live input."""
+        lines: list[str] = []
+        length = 0
+        for line in self._lines:
+            lines.append(line)
+            length += len(line)
+            if length >= num_characters or self.is_at_end_of_block:
+                break
+        return lines
+
+    def put_back(self, lines: list[str]) -> None:
+        """Put lines in front of the others."""
+        was_at_end = self.is_at_end_of_block
+
+        def again() -> Iterator[str]:
+            self.is_at_end_of_block = False
+            for number, line in enumerate(lines, 1):
+                self.is_at_end_of_block = was_at_end and number == len(lines)
+                yield line
+
+        self._lines = itertools.chain(again(), self._lines)
+
+    def next_line(self, default: str) -> str:
+        """Return the line to come, or another one at the end."""
+        line = next(self._lines, None)
+        if line is None:
+            return default
+        self.put_back([line])
+        return line
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -111,7 +156,7 @@ class Rows:
         batch: list[Row] = []
         for row in rows:
             batch.append(row)
-            if len(batch) == _BATCH or self._lines.num_characters > end:
+            if len(batch) == _BATCH or self._lines.num_characters > end or self._lines.is_at_end_of_block:
                 break
         return batch
 

@@ -34,7 +34,8 @@ class Path:
             if not isinstance(value, dict):
                 return _inside(record, self._names)
             value = value.get(name)
-        return value if value is not None else _inside(record, self._names)
+        found: Any = value
+        return _inside(record, self._names) if found is None else found
 
 
 def _inside(value: Any, names: list[str]) -> Any:

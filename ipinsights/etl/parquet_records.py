@@ -109,7 +109,7 @@ def _path(schema: pa.Schema, name: str) -> list[str] | None:
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _inside(values: pa.Array, step: str) -> pa.Array:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -57,7 +58,13 @@ _FIXED = ("apache", "nginx", "sshd")
 
 
 def extract(
-    sources: Sequence[Path], output: Path | None, *, log_format: str, columns: Columns, filters: Filters
+    sources: Sequence[Path],
+    output: Path | None,
+    *,
+    log_format: str,
+    columns: Columns,
+    filters: Filters,
+    num_shown: int | None = None,
 ) -> Summary:
     """Write ``entity,ip,timestamp`` (no header; ISO 8601 in UTC) for the records of log files, in bounded memory.
 
@@ -73,6 +80,8 @@ def extract(
         One of :data:`FORMATS` or of :data:`ipinsights.etl.presets.PRESETS`.
     columns, filters
         What to take, and from which records.
+    num_shown
+        Number of rows to write, though all are counted; None for all.
 
     Raises
     ------
@@ -90,13 +99,27 @@ def extract(
     if is_fixed:
         _refuse_names(columns, log_format)
     summary = Summary()
+    num_left = sys.maxsize if num_shown is None else num_shown
     with open_output(output) as out:
         for file in _files(sources):
             summary.num_files += 1
             for records in _records(file, log_format, columns):
-                out.write(_usable_lines(records, filters, summary, str(file), with_times=columns.with_times))
+                lines = _usable_lines(records, filters, summary, str(file), with_times=columns.with_times)
+                num_left -= _write(out, lines, num_left)
+                if file == STANDARD_INPUT:  # somebody may be waiting behind a pipe
+                    out.flush()
         summary.check(log_format, is_fixed=is_fixed)
     return summary
+
+
+def _write(out: IO[bytes], lines: memoryview, num_left: int) -> int:
+    """Write lines, or the first of them, and return how many they are; 0 if they are all there may be."""
+    if num_left == sys.maxsize:
+        out.write(lines)
+        return 0
+    first = bytes(lines).splitlines(keepends=True)[:num_left]
+    out.writelines(first)
+    return len(first)
 
 
 def _refuse_names(columns: Columns, log_format: str) -> None:

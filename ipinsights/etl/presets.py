@@ -23,7 +23,10 @@ _ELB = (
     "timestamp elb client:port backend:port request_processing_time backend_processing_time response_processing_time "
     "elb_status_code backend_status_code received_bytes sent_bytes request user_agent ssl_cipher ssl_protocol"
 )
-_S3 = '$bucket_owner $bucket [$time_local] $remote_ip $requester $request_id $operation $key "$request" $status $error_code'
+_S3 = (
+    '$bucket_owner $bucket [$time_local] $remote_ip $requester $request_id $operation $key "$request" $status '
+    "$error_code"
+)
 
 
 @dataclass(frozen=True)

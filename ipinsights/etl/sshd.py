@@ -34,7 +34,7 @@ _OFFSET = r"(?: ?(?:Z|UTC|[+-][0-9]{2}:?[0-9]{2}))?"
 _NEW_TIME = rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T _]{_CLOCK}(?:[.,][0-9]{{1,9}})?{_OFFSET}"
 _WEEKDAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) "
 # As `docker compose logs`, the runtime of Kubernetes and `docker logs -t` put it in front of a line.
-_CONTAINER = rf"(?:[\w.-]+ *\| )?(?:{_NEW_TIME} (?:stdout|stderr) [FP] )?"
+_CONTAINER = rf"(?:[\w.-]+ *\| )?(?:{_NEW_TIME} (?:(?:stdout|stderr) [FP] )?)?"
 _EPOCH = r"[0-9]{9,10}(?:\.[0-9]{1,9})?"
 _LINE = (
     rf"^{_CONTAINER}(?:<[0-9]{{1,3}}>(?:1 )?)?(?:{_WEEKDAY})?(?P<time>{_OLD_TIME}|{_NEW_TIME}|{_EPOCH}) "

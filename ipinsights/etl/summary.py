@@ -178,8 +178,8 @@ _CURES = {
     Reason.NO_USER: "Name the field of the entity with --entity",
     Reason.IPV6: _OTHER_IP,
     **dict.fromkeys(_ADDRESS_REASONS, _OTHER_IP),
-    Reason.NO_TIME: "Name the field of the time with --timestamp, its format with --time-format, or leave times out with "
-    "--no-timestamps",
+    Reason.NO_TIME: "Name the field of the time with --timestamp, its format with --time-format, or leave times out "
+    "with --no-timestamps",
 }
 # For formats with fixed places, in which no field can be named.
 _FIXED_CURES = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
 from ipinsights.data.arrow import as_text, mask
@@ -17,6 +16,7 @@ from ipinsights.etl.records import LogRecords, names_or, timeless
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from ipinsights.data.timestamps import TimeColumn

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import functools
-import io
 import ipaddress
 import itertools
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -59,21 +58,17 @@ def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
         The first row cannot be read, or the header has no column of a name that is needed.
     """
     whole = WholeLines(stream, when_long=warning_of(stream))
-    text = io.TextIOWrapper(cast("IO[bytes]", whole), encoding="utf-8-sig", errors="surrogateescape", newline="")
-    try:
-        for _ in range(columns.num_skipped):
-            text.readline()
-        sample = text.readlines(_SAMPLE_CHARACTERS)
-        named = next((place for place, line in enumerate(sample) if line.startswith(_FIELDS)), None)
-        if named is not None and all(line.startswith("#") for line in sample[:named]):
-            yield from _named_records(itertools.chain(sample[named:], text), whole, columns)
-            return
-        sample = sample[_place_of_header(sample, columns) :]
-        dialect = Dialect.of(sample)
-        lines = Lines(itertools.chain(sample[dialect.num_before :], text))
-        yield from _csv_records(Rows(dialect.reader(lines), lines, whole, dialect.separator), columns, sample)
-    finally:
-        text.detach()  # the stream is not ours to close
+    text = Lines(whole, num_skipped=columns.num_skipped)
+    sample = text.sample(_SAMPLE_CHARACTERS)
+    named = next((place for place, line in enumerate(sample) if line.startswith(_FIELDS)), None)
+    if named is not None and all(line.startswith("#") for line in sample[:named]):
+        text.put_back(sample[named + 1 :])
+        yield from _named_records(sample[named], text, whole, columns)
+        return
+    sample = sample[_place_of_header(sample, columns) :]
+    dialect = Dialect.of(sample)
+    text.put_back(sample[dialect.num_before :])
+    yield from _csv_records(Rows(dialect.reader(text), text, whole, dialect.separator), columns, sample)
 
 
 def _place_of_header(sample: Sequence[str], columns: Columns) -> int:
@@ -91,16 +86,13 @@ def _place_of_header(sample: Sequence[str], columns: Columns) -> int:
     return 0
 
 
-def _named_records(lines: Iterator[str], whole: WholeLines, columns: Columns) -> Iterator[LogRecords]:
+def _named_records(first: str, given: Lines, whole: WholeLines, columns: Columns) -> Iterator[LogRecords]:
     """Yield the records of a log in which lines ``#Fields:`` name the fields of those behind them."""
-    given = Lines(lines)
     time = TimeColumn(columns.zone, columns.time_format)
-    for first in lines:
-        given.fields = field_names(first)
-        break
+    given.fields = field_names(first)
     while given.fields:
         header, given.is_paused = given.fields, False
-        separator = "\t" if _is_tabbed(given.last or first) else " "
+        separator = "\t" if "\t" in given.next_line(first) else " "
         rows = Rows(Dialect(separator, 0, has_backslashes=False).reader(given), given, whole, separator)
         rows.width = len(header)
         iterator = iter(rows)
@@ -110,10 +102,6 @@ def _named_records(lines: Iterator[str], whole: WholeLines, columns: Columns) ->
             yield table_records(column, _with_clock(columns, header), _csv_reasons(batch, []), header, time, shown)
         if not given.is_paused:
             return
-
-
-def _is_tabbed(line: str) -> bool:
-    return "\t" in line
 
 
 def _with_clock(columns: Columns, header: Sequence[str]) -> Columns:

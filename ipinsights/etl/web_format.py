@@ -162,7 +162,7 @@ def _chosen(web: WebFormat, given: str | tuple[str, ...] | None, default: tuple[
     if not found:
         otherwise = ", or leave times out with --no-timestamps" if option == "timestamp" else ""
         raise ClientError(
-            f"The log format has no variable {wanted[0] if wanted else 'for it'!r}: name one with --{option}{otherwise}. "
+            f"The log format has no variable for the {option}: name one with --{option}{otherwise}. "
             f"The variables are {', '.join(web.names)}."
         )
     return found
