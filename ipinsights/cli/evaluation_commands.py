@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipinsights.cli.options import FILE, FOLDER, INPUT, MODEL_DIR, PATH, SEED, THRESHOLD
+from ipinsights.cli.options import ENTITY, FILE, FOLDER, INPUT, IP, MODEL_DIR, PATH, SEED, THRESHOLD, pairs_of
 from ipinsights.cli.output import echo
 
 if TYPE_CHECKING:
@@ -48,12 +48,16 @@ def compare(logs: tuple[Path, ...], **options: Any) -> None:
 @click.option("--asn-table", type=FILE, help="Announced ranges (iptoasn.com), for attackers who come from them.")
 @click.option("--log", type=FILE, help="What training logged (ours or SageMaker's), for the report's curves.")
 @click.option("--report", "report_dir", type=FOLDER, help="Where report.html, report.json and model_card.md go.")
+@ENTITY
+@IP
 @SEED
-def evaluate(**options: Any) -> None:
+def evaluate(entity_names: tuple[str, ...], ip_names: tuple[str, ...], **options: Any) -> None:
     """Judge a model: attacks caught, beside what counting would catch, with intervals."""
     from ipinsights.evaluation.evaluate import evaluate_model
 
-    evaluate_model(**options, echo=echo)
+    given = ("train", "test", "calibration")
+    with pairs_of(*(options[name] for name in given), entity=entity_names, ip=ip_names) as paths:
+        evaluate_model(**options | dict(zip(given, paths, strict=True)), echo=echo)
 
 
 @click.command()
@@ -62,16 +66,26 @@ def evaluate(**options: Any) -> None:
 @click.option("--fpr", required=True, type=float, help="Share of ordinary events that may be flagged, such as 0.01.")
 @click.option("--allow", multiple=True, metavar="NETWORK", help="Never flag this network (10.0.0.0/8); repeatable.")
 @click.option("-o", "--output", type=FILE, help="Where it is stored; MODEL_DIR/threshold.json when not given.")
-def threshold(model_dir: Path, calibration: Path, fpr: float, allow: tuple[str, ...], output: Path | None) -> None:
+@ENTITY
+@IP
+def threshold(
+    model_dir: Path,
+    calibration: Path,
+    fpr: float,
+    allow: tuple[str, ...],
+    output: Path | None,
+    entity_names: tuple[str, ...],
+    ip_names: tuple[str, ...],
+) -> None:
     """Choose the score below which an event is suspicious, with a guarantee, and store it."""
     from ipinsights.data.pairs import read_pairs
     from ipinsights.inference.predictor import Predictor
     from ipinsights.inference.threshold import Threshold, default_path
 
     path = output or default_path(model_dir)
-    chosen = Threshold.calibrate(
-        Predictor.load(model_dir), read_pairs(calibration, progress=True), fpr=fpr, allow=allow
-    )
+    with pairs_of(calibration, entity=entity_names, ip=ip_names) as (events,):
+        pairs = read_pairs(events or calibration, progress=True)
+    chosen = Threshold.calibrate(Predictor.load(model_dir), pairs, fpr=fpr, allow=allow)
     chosen.save(path)
     echo(f"{chosen.describe()}\nStored in {path}.")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ipinsights.cli.options import FILE, INPUT, MODEL_DIR, THRESHOLD
+from ipinsights.cli.options import ENTITY, FILE, INPUT, IP, MODEL_DIR, THRESHOLD, pairs_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +21,10 @@ __all__ = ["COMMANDS"]
 @click.option("--extended", is_flag=True, help="Add entity_known, probability and, with a threshold, p_value, verdict.")
 @THRESHOLD
 @click.option("--keep-columns", is_flag=True, help="Accept further columns and copy them to the output.")
+@click.option("--json-lines", is_flag=True, help="Write a JSON object a line instead of CSV.")
+@click.option("--only-suspicious", is_flag=True, help="Write suspicious events only; needs a threshold.")
+@ENTITY
+@IP
 def score(
     source: Path,
     model_dir: Path,
@@ -28,10 +32,14 @@ def score(
     extended: bool,  # noqa: FBT001
     threshold_file: Path | None,
     keep_columns: bool,  # noqa: FBT001
+    json_lines: bool,  # noqa: FBT001
+    only_suspicious: bool,  # noqa: FBT001
+    entity_names: tuple[str, ...],
+    ip_names: tuple[str, ...],
 ) -> None:
     """Score each pair of a CSV: entity,ip,dot_product, a line per input line in the same order.
 
-    INPUT is a file, a folder of files, or - for standard input.
+    INPUT is a file, a folder of files, or - for standard input, whose rows are scored as they come.
 
     HIGHER MEANS MORE NORMAL. With --extended also entity_known (was it in the training data), probability (sigmoid of
     the score) and, if `ipinsights threshold` stored one, p_value (share of ordinary events that look this odd) and
@@ -41,9 +49,21 @@ def score(
     from ipinsights.inference.score_file import score_file
     from ipinsights.inference.threshold import find_threshold
 
-    predictor, is_extended = Predictor.load(model_dir), extended or threshold_file is not None
+    predictor, is_extended = Predictor.load(model_dir), extended or only_suspicious or threshold_file is not None
     threshold = find_threshold(model_dir, threshold_file) if is_extended else None
-    score_file(predictor, source, output, extended=is_extended, threshold=threshold, keep_columns=keep_columns)
+    if only_suspicious and threshold is None:
+        raise click.UsageError("--only-suspicious needs a threshold: make one with `ipinsights threshold`.")
+    with pairs_of(source, entity=entity_names, ip=ip_names) as (pairs,):
+        score_file(
+            predictor,
+            pairs or source,
+            output,
+            extended=is_extended,
+            threshold=threshold,
+            keep_columns=keep_columns,
+            json_lines=json_lines,
+            only_suspicious=only_suspicious,
+        )
 
 
 @click.command()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipinsights.cli.options import FOLDER, PATH, SEED, parse_assignments, parse_every
+from ipinsights.cli.options import ENTITY, FOLDER, IP, PATH, SEED, pairs_of, parse_assignments, parse_every
 from ipinsights.cli.output import echo
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ __all__ = ["COMMANDS"]
 @click.command()
 @click.option("--train", "train_path", type=PATH, help="Training CSV (entity,ip; no header), or a folder of them.")
 @click.option("--validation", type=PATH, help="Validation CSV or folder; measured after each epoch.")
+@ENTITY
+@IP
 @click.option("--model-dir", type=FOLDER, help="Where the model is written.")
 @click.option("-H", "assignments", multiple=True, metavar="NAME=VALUE", help="A hyperparameter; repeat as needed.")
 @click.option(
@@ -79,8 +81,11 @@ def train(
             _refuse_beside_base_dir({**options, "hosts": hosts > 1})
             train_in_container(Environment.read(base_dir), seed=seed, limits=limits, quiet=quiet)
         else:
-            job = _local_job(num_hosts=hosts, seed=seed, limits=limits, **options)
-            launcher.train(job, num_hosts=hosts, quiet=quiet)
+            named = {"entity": options.pop("entity_names"), "ip": options.pop("ip_names")}
+            with pairs_of(options["train_path"], options["validation"], **named) as (data, validation):
+                options.update(train_path=data, validation=validation)
+                job = _local_job(num_hosts=hosts, seed=seed, limits=limits, **options)
+                launcher.train(job, num_hosts=hosts, quiet=quiet)
     # Leaving takes the engine a moment, in which there is nothing left to stop.
     atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
 

@@ -29,13 +29,12 @@ class Path:
             return None
         if self._text in record:
             return record[self._text]
-        value = record
-        for name in self._names:
-            if not isinstance(value, dict):
+        value: Any = record.get(self._names[0])
+        for name in self._names[1:]:
+            if type(value) is not dict:
                 return _inside(record, self._names)
             value = value.get(name)
-        found: Any = value
-        return _inside(record, self._names) if found is None else found
+        return _inside(record, self._names) if value is None else value
 
 
 def _inside(value: Any, names: list[str]) -> Any:

@@ -15,9 +15,10 @@ from typing import IO, TYPE_CHECKING, Any
 import orjson
 
 from ipinsights.data.input_streams import line_blocks
+from ipinsights.etl.field_paths import Path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
 
@@ -49,14 +50,22 @@ class Malformed:
     line: str
 
 
-def batches_of_records(stream: IO[bytes]) -> Iterator[list[Any]]:
-    """Yield the records of a stream in batches: objects, and what stands for lines that hold none."""
-    reader = _Reader(stream)
-    for block in line_blocks(stream, longest=_LONGEST_DOCUMENT):
-        records = iter(list(itertools.chain.from_iterable(map(_unwrapped, reader.documents(block)))))
+def batches_of_records(stream: IO[bytes], names: Sequence[str] = ()) -> Iterator[list[Any]]:
+    """Yield the records of a stream in batches: objects, and what stands for lines that hold none.
+
+    Parameters
+    ----------
+    stream
+        Text in UTF-8.
+    names
+        Paths of fields. An object that has any of them is a record, and not an envelope around a list.
+    """
+    reader, paths = _Reader(stream), list(map(Path, names))
+    for lines in itertools.chain(line_blocks(stream, longest=_LONGEST_DOCUMENT), [None]):
+        documents = reader.documents(lines)
+        records = iter(list(itertools.chain.from_iterable(_unwrapped(document, paths) for document in documents)))
         while batch := list(itertools.islice(records, _BATCH)):
             yield batch
-    yield from ([*map(_malformed, reader.rest)] for _ in range(bool(reader.rest)))
 
 
 def inner_record(record: dict[str, Any]) -> Any:
@@ -79,13 +88,18 @@ class _Reader:
     def __init__(self, stream: IO[bytes]) -> None:
         self._name = getattr(stream, "name", "standard input")
         self._num_bytes = self._num_wasted = 0
-        self.rest: list[bytes] = []
+        self._rest: list[bytes] = []
+        self._is_over = False
+        self._place = 0
 
-    def documents(self, block: pa.BinaryArray) -> list[Any]:
-        """Return the documents that end in the next lines."""
-        lines: list[bytes] = block.to_pylist()
-        self._num_bytes += block.nbytes
-        lines, self.rest = self.rest + lines, []
+    def documents(self, block: pa.BinaryArray | None) -> list[Any]:
+        """Return the documents that end in the next lines, None for no more lines."""
+        self._is_over = block is None
+        lines = self._rest
+        self._rest = []
+        if block is not None:
+            lines = [*lines, *block.to_pylist()]
+            self._num_bytes += block.nbytes
         found: list[Any] = []
         place = 0
         while place < len(lines):
@@ -121,10 +135,10 @@ class _Reader:
                     return place + text.count("\n", 0, end) + 1
                 end += blanks
         except json.JSONDecodeError as error:
-            if error.pos >= len(text.rstrip()) and len(text) <= _LONGEST_DOCUMENT:
-                self.rest = [text[end:].encode()]
+            if error.pos >= len(text.rstrip()) and len(text) - end <= _LONGEST_DOCUMENT and not self._is_over:
+                self._rest = text[end:].encode().split(b"\n")
                 return len(lines)
-            self._warn_if_too_long(text)
+            self._warn_if_too_long(len(text) - end)
             self._num_wasted += error.pos - end
         except RecursionError:
             self._num_wasted += len(text)
@@ -132,10 +146,10 @@ class _Reader:
         found.append(_malformed(lines[place]))
         return place + 1
 
-    def _warn_if_too_long(self, text: str) -> None:
-        if len(text) > _LONGEST_DOCUMENT:
+    def _warn_if_too_long(self, length: int) -> None:
+        if length > _LONGEST_DOCUMENT:
             _logger.warning(
-                "%s: the line is not JSON, and a JSON document over several lines may have at most %s bytes.",
+                "%s: a JSON document over several lines is not read, it has more than %s bytes.",
                 self._name, f"{_LONGEST_DOCUMENT:,}",
             )  # fmt: skip
 
@@ -144,14 +158,15 @@ def _malformed(line: bytes) -> Malformed:
     return Malformed(line[:_LONGEST_SHOWN].decode("utf-8", errors="backslashreplace"))
 
 
-def _unwrapped(document: Any) -> list[Any]:
+def _unwrapped(document: Any, paths: Sequence[Path]) -> list[Any]:
     """Return the records of a document: of a list or an envelope its items, otherwise the document."""
     if isinstance(document, dict):
         for name in _ENVELOPES:
             if name in document or "." in name:
                 records = _inside(document, name)
-                if isinstance(records, list) and all(isinstance(record, dict) for record in records):
-                    return records
+                if isinstance(records, list) and (not records or any(isinstance(record, dict) for record in records)):
+                    is_record = any(path.value(document) is not None for path in paths)
+                    return [document] if is_record else records
         return [document]
     return document if isinstance(document, list) else [document]
 

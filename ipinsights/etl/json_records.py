@@ -42,15 +42,19 @@ def read_cloudtrail(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]
         records_of, columns=columns, entity=_CLOUDTRAIL_ENTITIES, ip=("sourceIPAddress",), timestamp=("eventTime",)
     )
     time = TimeColumn(columns.zone, columns.time_format)
-    for records in batches_of_records(stream):
+    for records in batches_of_records(stream, _first_names(columns, _CLOUDTRAIL_ENTITIES, ("sourceIPAddress",))):
         yield records_from(records, time=time)
 
 
 def read_jsonl(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     """Yield the records of JSON by the paths to their fields: entity, ip and timestamp."""
     time = TimeColumn(columns.zone, columns.time_format)
-    for records in batches_of_records(stream):
+    for records in batches_of_records(stream, _first_names(columns, ("entity",), ("ip",))):
         yield records_of(records, columns=columns, time=time)
+
+
+def _first_names(columns: Columns, entity: tuple[str, ...], ip: tuple[str, ...]) -> list[str]:
+    return [*names_or(columns.entity, entity), *names_or(columns.ip, ip)]
 
 
 def records_of(

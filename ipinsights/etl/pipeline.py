@@ -49,8 +49,8 @@ FORMATS = {
     "vpcflow": read_vpcflow,
     "csv": read_csv,
     "jsonl": read_jsonl,
-    "logfmt": read_logfmt,
     "parquet": read_parquet,
+    "logfmt": read_logfmt,
 }
 """The readers, by the name of the format; :data:`ipinsights.etl.presets.PRESETS` are further formats."""
 

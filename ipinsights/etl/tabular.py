@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ipinsights.data.arrow import as_text
-from ipinsights.data.bounded_lines import WholeLines
+from ipinsights.data.bounded_lines import LONG_LINE, WholeLines
 from ipinsights.data.input_streams import warning_of
 from ipinsights.data.timestamps import TimeColumn
 from ipinsights.errors import ClientError
@@ -36,6 +36,7 @@ __all__ = ["read_csv"]
 _SAMPLE_CHARACTERS = 2**16
 # Lines that may stand before a header: titles, comments, the name of an encoding.
 _MOST_BEFORE_HEADER = 50
+_LONG_LINE = LONG_LINE.decode(errors="surrogateescape")
 _FIELDS = ("#Fields:", "#fields\t")
 # Columns of #Fields: logs whose clock and calendar stand apart.
 _DATE, _TIME = "date", "time"
@@ -65,10 +66,11 @@ def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
         text.put_back(sample[named + 1 :])
         yield from _named_records(sample[named], text, whole, columns)
         return
-    sample = sample[_place_of_header(sample, columns) :]
+    place = _place_of_header(sample, columns)
+    preamble, sample = sample[:place], sample[place:]
     dialect = Dialect.of(sample)
     text.put_back(sample[dialect.num_before :])
-    yield from _csv_records(Rows(dialect.reader(text), text, whole, dialect.separator), columns, sample)
+    yield from _csv_records(Rows(dialect.reader(text), text, whole, dialect.separator), columns, preamble, sample)
 
 
 def _place_of_header(sample: Sequence[str], columns: Columns) -> int:
@@ -82,7 +84,8 @@ def _place_of_header(sample: Sequence[str], columns: Columns) -> int:
             names = [name.strip() for name in next(dialect.reader(sample[place : place + 1]), [])]
             if all(any(name in names for name in alternatives) for alternatives in wanted):
                 stated = place and sample[place - 1].strip().strip('"').lower().startswith("sep=")
-                return place - 1 if stated else place
+                is_first = all(before.strip() in ("", _LONG_LINE) for before in sample[: place - bool(stated)])
+                return 0 if is_first else place - bool(stated)
     return 0
 
 
@@ -123,8 +126,11 @@ def _joined_clock(column: Callable[[str], pa.Array | None], header: Sequence[str
     return joined
 
 
-def _csv_records(rows: Rows, columns: Columns, sample: Sequence[str]) -> Iterator[LogRecords]:
-    first, before = _first_row(rows)
+def _csv_records(rows: Rows, columns: Columns, preamble: Sequence[str], sample: Sequence[str]) -> Iterator[LogRecords]:
+    first, blank = _first_row(rows)
+    # they are counted as comments are
+    comments: Iterator[Row] = (MalformedRow(f"# {line.strip()}") if line.strip() else [] for line in preamble)
+    before: Iterator[Row] = itertools.chain(comments, blank)
     header, unread = [name.strip() for name in first], []
     if columns.fields:
         # services append fields to their lines
