@@ -133,7 +133,7 @@ def _pattern(name: str, before: str, behind: str) -> str:
     if "forward" in name.lower() or name in _ADDRESSES:
         return "[^ ,]+(?:, ?[^ ,]+)*"
     if name.endswith("}t"):
-        return ".+?"
+        return " ".join("[^ ]+" for _ in name.split(" "))
     return f"[^{re.escape(behind)}]*" if behind not in ("", "$", "%") else ("[^ ]*" if not behind else ".*?")
 
 

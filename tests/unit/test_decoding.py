@@ -147,8 +147,8 @@ def test_workbooks_passwords_and_bombs(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(ClientError) as caught:
         read_pairs(path)
     assert str(caught.value) == (
-        f"{path} cannot be read: it is packed with zstd. Install the extra `zstd`, or unpack it first, for example with "
-        "`unzstd FILE`."
+        f"{path} cannot be read: it is packed with zstd. Install the extra `zstd`, or unpack it first, for example "
+        "with `unzstd FILE`."
     )
 
 

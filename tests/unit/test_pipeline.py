@@ -207,8 +207,8 @@ class TestNothingUsable:
         error = self.refused(bench, "csv", "entity,ip,timestamp\nann,192.0.2.7,noon\n")
         assert str(error) == (
             "No row was written: most records have no time that can be read. Name the field of the time with "
-            "--timestamp, its format with --time-format, or leave times out with --no-timestamps: the columns are entity, "
-            "ip, timestamp."
+            "--timestamp, its format with --time-format, or leave times out with --no-timestamps: the columns are "
+            "entity, ip, timestamp."
         )
 
     def test_a_format_with_fixed_places(self, bench: Bench) -> None:
