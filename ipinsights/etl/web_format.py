@@ -175,7 +175,7 @@ def _times_of(web: WebFormat) -> tuple[str, ...]:
 def _time_format(names: list[str]) -> str | None:
     """Return the format that a variable of Apache has for its times, None for one that needs none."""
     inside = names[0][1:-2] if names and names[0].endswith("}t") else ""
-    return inside.partition(":")[2] or inside if "%" in inside else None
+    return inside.removeprefix("begin:").removeprefix("end:") if "%" in inside else None
 
 
 def _records(
