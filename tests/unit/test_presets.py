@@ -31,7 +31,7 @@ SAMPLES: dict[str, Any] = {
     "keycloak": '2024-05-01 08:15:01 type=LOGIN, userId="ann", ipAddress="192.0.2.7"',
     "alb": ALB,
     "elb": '2024-05-01T08:15:01Z lb 192.0.2.7:2817 10.0.0.1:80 0 0 0 200 200 0 57 "GET / HTTP/1" "ann" - -',
-    "s3": '79a5 bucket [01/May/2024:08:15:01 +0000] 192.0.2.7 ann 3E57 REST.GET.OBJECT key "GET /key HTTP/1.1" 200 - 113',
+    "s3": '79a5 bucket [01/May/2024:08:15:01 +0000] 192.0.2.7 ann 3E57 REST.GET.OBJECT key "GET /k HTTP/1" 200 - 113',
 }
 
 
