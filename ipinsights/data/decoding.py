@@ -19,26 +19,25 @@ import shutil
 import tarfile
 import tempfile
 import zipfile
-import zlib
-from typing import IO, TYPE_CHECKING, Any, Protocol, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from ipinsights.data.channels import is_marker
 from ipinsights.data.file_kinds import GZIP_MAGIC, kind_of, refuse_other_kinds, text_encoding
 from ipinsights.data.files import beginning
+from ipinsights.data.wrapped_streams import DAMAGE, Forward, Guarded, Inflated, Joined, Utf8
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ipinsights.data.wrapped_streams import Decompressor
+
 __all__ = ["check_encoding", "decoded_stream"]
 
-_PIECE_BYTES = 2**20
 # A file in an archive in an archive is plausible, and a file that unpacks into itself is an attack.
 _MOST_LAYERS = 5
 # `xz -9` takes 65 MiB to unpack. A forged header asks for gigabytes.
 _XZ_MEMORY = 2**28
-_DAMAGE = (ArithmeticError, EOFError, LookupError, OSError, RecursionError, TypeError, ValueError, tarfile.TarError,
-           zipfile.BadZipFile, lzma.LZMAError, zlib.error, NotImplementedError, RuntimeError)  # fmt: skip
 _WORKBOOK = "[Content_Types].xml"
 
 
@@ -82,18 +81,6 @@ def check_encoding(name: str) -> None:
         raise ClientError(f"Invalid encoding {name!r}: it must be a name such as cp1252 or utf-16.") from None
 
 
-class _Decompressor(Protocol):
-    """What Python's decompressors of bzip2, xz and zstd have in common."""
-
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def needs_input(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int = ..., /) -> bytes: ...
-
-
 class _Decoder:
     """Unpacks one file, layer by layer."""
 
@@ -127,7 +114,7 @@ class _Decoder:
         program = kind.program if kind is not None else None
         make = _decompressor(program) if program else None
         return (
-            (None, None) if make is None else (self._buffered(_Inflated(stream, make, self._damaged(program))), program)
+            (None, None) if make is None else (self._buffered(Inflated(stream, make, self._damaged(program))), program)
         )
 
     def _damaged(self, program: str | None) -> Callable[[Exception], ClientError]:
@@ -143,17 +130,17 @@ class _Decoder:
                 head, stream = beginning(member)
                 yield self.decoded(stream, head, layer + 1)
 
-        return self._buffered(_Joined(contents()))
+        return self._buffered(Joined(contents()))
 
     def _tar_members(self, stream: IO[bytes]) -> Iterator[IO[bytes]]:
         error = self._damaged("tar")
         try:
-            with tarfile.open(fileobj=cast("IO[bytes]", _Forward(stream)), mode="r:") as tar:
+            with tarfile.open(fileobj=cast("IO[bytes]", Forward(stream)), mode="r:") as tar:
                 while (member := tar.next()) is not None:
                     tar.members = []  # type: ignore[attr-defined]  # tarfile keeps them all
                     if member.isreg() and not member.issparse() and _has_data(member.name, member.size):
-                        yield self._buffered(_Guarded(cast("IO[bytes]", tar.extractfile(member)), error))
-        except _DAMAGE as reason:
+                        yield self._buffered(Guarded(cast("IO[bytes]", tar.extractfile(member)), error))
+        except DAMAGE as reason:
             raise error(reason) from None
 
     def _zip_members(self, stream: IO[bytes], *, is_file: bool) -> Iterator[IO[bytes]]:
@@ -167,8 +154,8 @@ class _Decoder:
                     self._check_zip(archive)
                     for member in archive.infolist():
                         if not member.is_dir() and _has_data(member.filename, member.file_size):
-                            yield self._buffered(_Guarded(archive.open(member), error))
-            except _DAMAGE as reason:
+                            yield self._buffered(Guarded(archive.open(member), error))
+            except DAMAGE as reason:
                 raise error(reason) from None
 
     def _check_zip(self, archive: zipfile.ZipFile) -> None:
@@ -180,7 +167,7 @@ class _Decoder:
     def _in_utf8(self, stream: IO[bytes], head: bytes) -> IO[bytes]:
         encoding = self._encoding or text_encoding(head)
         if encoding is not None:
-            return self._buffered(_Utf8(stream, encoding))
+            return self._buffered(Utf8(stream, encoding))
         if head.startswith(codecs.BOM_UTF8):
             stream.read(len(codecs.BOM_UTF8))
         return stream
@@ -199,12 +186,12 @@ def _has_data(name: str, size: int) -> bool:
 def _is_tar(head: bytes) -> bool:
     try:
         tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
-    except (*_DAMAGE, tarfile.HeaderError):
+    except (*DAMAGE, tarfile.HeaderError):
         return False
     return True
 
 
-def _decompressor(program: str) -> Callable[[], _Decompressor] | None:
+def _decompressor(program: str) -> Callable[[], Decompressor] | None:
     if program == "bzip2":
         return bz2.BZ2Decompressor
     if program in ("xz", "lzma"):
@@ -212,7 +199,7 @@ def _decompressor(program: str) -> Callable[[], _Decompressor] | None:
     return _zstd() if program == "zstd" else None
 
 
-def _zstd() -> Callable[[], _Decompressor] | None:
+def _zstd() -> Callable[[], Decompressor] | None:
     """Return what makes a decompressor of zstd; None if neither Python nor a package has one."""
     try:
         from compression import zstd  # type: ignore[import-not-found, unused-ignore]
@@ -221,148 +208,4 @@ def _zstd() -> Callable[[], _Decompressor] | None:
             from backports import zstd  # type: ignore[no-redef, import-not-found, import-untyped, unused-ignore]
         except ImportError:
             return None
-    return cast("Callable[[], _Decompressor]", zstd.ZstdDecompressor)
-
-
-class _Inflated(io.RawIOBase):
-    """What a compressed stream unpacks to, also if several were put one behind another."""
-
-    def __init__(
-        self, stream: IO[bytes], make: Callable[[], _Decompressor], error: Callable[[Exception], ClientError]
-    ) -> None:
-        self._stream = stream
-        self._make = make
-        self._error = error
-        self._inner = make()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # no Buffer before 3.12
-        room = memoryview(buffer)
-        try:
-            piece = self._next(len(room))
-        except _DAMAGE as reason:
-            raise self._error(reason) from None
-        room[: len(piece)] = piece
-        return len(piece)
-
-    def _next(self, size: int) -> bytes:
-        piece = b""
-        while not piece:
-            given = b""
-            if self._inner.eof:
-                given = (self._inner.unused_data or self._stream.read(_PIECE_BYTES)).lstrip(b"\0")
-                if not given:
-                    return b""
-                self._inner = self._make()
-            elif self._inner.needs_input:
-                given = self._stream.read(_PIECE_BYTES)
-                if not given:
-                    raise EOFError("it ends too early")
-            piece = self._inner.decompress(given, size)
-        return piece
-
-
-class _Guarded(io.RawIOBase):
-    """A file of an archive, whose damage is an error that names the archive."""
-
-    def __init__(self, stream: IO[bytes], error: Callable[[Exception], ClientError]) -> None:
-        self._stream = stream
-        self._error = error
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # no Buffer before 3.12
-        room = memoryview(buffer)
-        try:
-            piece = self._stream.read(min(len(room), _PIECE_BYTES))
-        except _DAMAGE as reason:
-            raise self._error(reason) from None
-        room[: len(piece)] = piece
-        return len(piece)
-
-
-class _Joined(io.RawIOBase):
-    """Streams one behind another, each of which ends a line."""
-
-    def __init__(self, streams: Iterator[IO[bytes]]) -> None:
-        self._streams = streams
-        self._current: IO[bytes] | None = None
-        self._last = b"\n"
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # no Buffer before 3.12
-        room = memoryview(buffer)
-        while True:
-            if self._current is None:
-                self._current = next(self._streams, None)
-                if self._current is None:
-                    return 0
-            piece = self._current.read(len(room))
-            if not piece:
-                self._current = None
-                piece, self._last = (b"" if self._last == b"\n" else b"\n"), b"\n"
-            if piece:
-                self._last = piece[-1:]
-                room[: len(piece)] = piece
-                return len(piece)
-
-
-class _Forward:
-    """A stream as ``tarfile`` wants it, which only moves forward, and of which no large piece is read at once."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self._place = 0
-        self._last = b""
-
-    def read(self, size: int) -> bytes:
-        """Read on. A header is read whole, so a large piece is refused."""
-        if size > _PIECE_BYTES:
-            raise tarfile.ReadError(f"it has a header of {size} bytes")
-        piece, self._last = self._last[:size], self._last[size:]
-        piece += self._stream.read(size - len(piece))
-        self._place += len(piece)
-        self._end = piece[-1:]
-        return piece
-
-    def seek(self, place: int, *whence: Any) -> int:  # noqa: ARG002 - as tarfile calls it
-        """Skip to a place, or go back by one byte, as tarfile does to see whether there is an end."""
-        if place == self._place - 1:
-            self._last, self._place = self._end + self._last, place
-        while self._place < place and self.read(min(place - self._place, _PIECE_BYTES)):
-            pass
-        if self._place != place:
-            raise tarfile.ReadError("unexpected end of data")
-        return place
-
-    def tell(self) -> int:
-        """Return the place."""
-        return self._place
-
-
-class _Utf8(io.RawIOBase):
-    """A text of another encoding in UTF-8. Bytes that have no meaning become escapes."""
-
-    def __init__(self, stream: IO[bytes], encoding: str) -> None:
-        self._stream = stream
-        self._decoder = codecs.getincrementaldecoder(encoding)("backslashreplace")
-        self._ready = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # no Buffer before 3.12
-        room = memoryview(buffer)
-        piece = b"more"
-        while piece and not self._ready:
-            piece = self._stream.read(_PIECE_BYTES)
-            text = self._decoder.decode(piece, final=not piece)
-            self._ready = text.removeprefix("\ufeff").encode("utf-8", "backslashreplace")
-        taken, self._ready = self._ready[: len(room)], self._ready[len(room) :]
-        room[: len(taken)] = taken
-        return len(taken)
+    return cast("Callable[[], Decompressor]", zstd.ZstdDecompressor)
