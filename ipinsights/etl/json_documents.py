@@ -100,6 +100,12 @@ class _Reader:
         if block is not None:
             lines = [*lines, *block.to_pylist()]
             self._num_bytes += block.nbytes
+        try:
+            return list(map(orjson.loads, lines))
+        except orjson.JSONDecodeError:  # a blank line, or more than one document a line or line a document
+            return self._slowly(lines)
+
+    def _slowly(self, lines: list[bytes]) -> list[Any]:
         found: list[Any] = []
         place = 0
         while place < len(lines):

@@ -85,8 +85,8 @@ def records_of(
         names_or(columns.timestamp, timestamp),
     )
     entity_texts, ip_texts = _texts(records, entities), _address_texts(records, ips)
-    for place, record in enumerate(records):
-        if entity_texts[place] is None and ip_texts[place] is None and isinstance(record, dict):
+    for place in [place for place, text in enumerate(entity_texts) if text is None and ip_texts[place] is None]:
+        if isinstance(record := records[place], dict):
             records[place] = {**record, **(inner_record(record) or {})}
             entity_texts[place : place + 1] = _texts(records[place : place + 1], entities)
             ip_texts[place : place + 1] = _address_texts(records[place : place + 1], ips)
@@ -112,10 +112,10 @@ def _texts(records: list[Any], names: tuple[str, ...]) -> list[str | None]:
     """Return for each record the first value at some paths."""
     first, *others = map(Path, names)
     texts = [_text(first.value(record)) for record in records]
-    for path in others:
-        for place, text in enumerate(texts):
-            if text is None or text in NOTHING:
-                texts[place] = _text(path.value(records[place])) or text
+    missing = [place for place, text in enumerate(texts) if text is None or text in NOTHING] if others else []
+    for place in missing:
+        found = (_text(path.value(records[place])) for path in others)
+        texts[place] = next((text for text in found if text is not None and text not in NOTHING), texts[place])
     return texts
 
 
