@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipinsights.cli.options import FILE, FOLDER, INPUT, MODEL_DIR, PATH, SCORER, SEED, THRESHOLD
+from ipinsights.cli.options import (
+    ENTITY,
+    FILE,
+    FOLDER,
+    INPUT,
+    IP,
+    MODEL_DIR,
+    PATH,
+    SCORER,
+    SEED,
+    THRESHOLD,
+    pairs_of,
+)
 from ipinsights.cli.output import echo
 
 if TYPE_CHECKING:
@@ -53,12 +65,16 @@ def compare(logs: tuple[Path, ...], **options: Any) -> None:
 @click.option("--log", type=FILE, help="What training logged (ours or SageMaker's), for the report's curves.")
 @click.option("--report", "report_dir", type=FOLDER, help="Where report.html, report.json and model_card.md go.")
 @SCORER
+@ENTITY
+@IP
 @SEED
-def evaluate(**options: Any) -> None:
+def evaluate(entity_names: tuple[str, ...], ip_names: tuple[str, ...], **options: Any) -> None:
     """Judge a model: attacks caught, beside what counting would catch, with intervals."""
     from ipinsights.evaluation.evaluate import evaluate_model
 
-    evaluate_model(**options, echo=echo)
+    given = ("train", "test", "calibration")
+    with pairs_of(*(options[name] for name in given), entity=entity_names, ip=ip_names) as paths:
+        evaluate_model(**options | dict(zip(given, paths, strict=True)), echo=echo)
 
 
 @click.command()
@@ -68,8 +84,17 @@ def evaluate(**options: Any) -> None:
 @click.option("--allow", multiple=True, metavar="NETWORK", help="Never flag this network (10.0.0.0/8); repeatable.")
 @SCORER
 @click.option("-o", "--output", type=FILE, help="Where it is stored; MODEL_DIR/threshold.json when not given.")
+@ENTITY
+@IP
 def threshold(
-    model_dir: Path, calibration: Path, fpr: float, allow: tuple[str, ...], scorer: str, output: Path | None
+    model_dir: Path,
+    calibration: Path,
+    fpr: float,
+    allow: tuple[str, ...],
+    scorer: str,
+    output: Path | None,
+    entity_names: tuple[str, ...],
+    ip_names: tuple[str, ...],
 ) -> None:
     """Choose the score below which an event is suspicious, with a guarantee, and store it."""
     from ipinsights.data.both_families import read_events
@@ -77,8 +102,9 @@ def threshold(
     from ipinsights.inference.threshold import Threshold, default_path
 
     path, loaded = output or default_path(model_dir, scorer), load_scorer(model_dir, scorer)
-    events = read_events(calibration, ipv6=accepts_ipv6(loaded))
-    chosen = Threshold.calibrate(loaded, events, fpr=fpr, allow=allow)
+    with pairs_of(calibration, entity=entity_names, ip=ip_names) as (events,):
+        pairs = read_events(events or calibration, ipv6=accepts_ipv6(loaded))
+    chosen = Threshold.calibrate(loaded, pairs, fpr=fpr, allow=allow)
     chosen.save(path)
     echo(f"{chosen.describe()}\nStored in {path}.")
 

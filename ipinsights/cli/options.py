@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from ipinsights.cli.output import echo_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 __all__ = [
+    "ENTITY",
     "FILE",
     "FOLDER",
     "INPUT",
+    "IP",
     "MODEL_DIR",
     "PATH",
     "SCORER",
     "SEED",
     "THRESHOLD",
     "history_hyperparameters",
+    "pairs_of",
     "parse_assignments",
     "parse_every",
 ]
@@ -38,6 +48,42 @@ SCORER = click.option(
     show_default=True,
     help="Score by the network alone, or by the history of a model trained with --keep-history.",
 )
+
+
+ENTITY = click.option(
+    "--entity",
+    "entity_names",
+    metavar="COLUMN",
+    multiple=True,
+    help="Column with the entity, or a path to it: the data are CSV with a header, JSON or Parquet.",
+)
+IP = click.option("--ip", "ip_names", metavar="COLUMN", multiple=True, help="Column with the address, likewise.")
+
+
+@contextlib.contextmanager
+def pairs_of(*sources: Path | None, entity: tuple[str, ...], ip: tuple[str, ...]) -> Iterator[tuple[Path | None, ...]]:
+    """Yield files of pairs for sources with named columns, or the sources if no column is named."""
+    if not entity and not ip:
+        yield sources
+        return
+    from ipinsights.etl.named_pairs import named_pairs
+    from ipinsights.etl.summary import NothingUsableError
+
+    paths: list[Path | None] = []
+    with contextlib.ExitStack() as stack:
+        for source in sources:
+            if source is None:
+                paths.append(None)
+                continue
+            try:
+                path, summary = stack.enter_context(named_pairs(source, entity=entity or ("entity",), ip=ip or ("ip",)))
+            except NothingUsableError as error:
+                echo_error(str(error.summary))
+                raise
+            paths.append(path)
+            if summary.skipped:
+                echo_error(f"{source}: {summary}")
+        yield tuple(paths)
 
 
 def parse_assignments(assignments: tuple[str, ...]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ipinsights.cli.options import FILE, INPUT, MODEL_DIR, SCORER, THRESHOLD
+from ipinsights.cli.options import ENTITY, FILE, INPUT, IP, MODEL_DIR, SCORER, THRESHOLD, pairs_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +22,10 @@ __all__ = ["COMMANDS"]
 @THRESHOLD
 @SCORER
 @click.option("--keep-columns", is_flag=True, help="Accept further columns and copy them to the output.")
+@click.option("--json-lines", is_flag=True, help="Write a JSON object a line instead of CSV.")
+@click.option("--only-suspicious", is_flag=True, help="Write suspicious events only; needs a threshold.")
+@ENTITY
+@IP
 def score(
     source: Path,
     model_dir: Path,
@@ -30,12 +34,16 @@ def score(
     threshold_file: Path | None,
     scorer: str,
     keep_columns: bool,  # noqa: FBT001
+    json_lines: bool,  # noqa: FBT001
+    only_suspicious: bool,  # noqa: FBT001
+    entity_names: tuple[str, ...],
+    ip_names: tuple[str, ...],
 ) -> None:
     """Score each pair of a CSV: entity,ip,dot_product, a line per input line in the same order.
 
     With --scorer history the column is named history.
 
-    INPUT is a file, a folder of files, or - for standard input.
+    INPUT is a file, a folder of files, or - for standard input, whose rows are scored as they come.
 
     HIGHER MEANS MORE NORMAL. With --extended also entity_known (was it in the training data), probability (sigmoid of
     the score) and, if `ipinsights threshold` stored one, p_value (share of ordinary events that look this odd) and
@@ -45,9 +53,21 @@ def score(
     from ipinsights.inference.scorers import load_scorer
     from ipinsights.inference.threshold import find_threshold
 
-    loaded, is_extended = load_scorer(model_dir, scorer), extended or threshold_file is not None
+    loaded, is_extended = load_scorer(model_dir, scorer), extended or only_suspicious or threshold_file is not None
     threshold = find_threshold(model_dir, threshold_file, scorer) if is_extended else None
-    score_file(loaded, source, output, extended=is_extended, threshold=threshold, keep_columns=keep_columns)
+    if only_suspicious and threshold is None:
+        raise click.UsageError("--only-suspicious needs a threshold: make one with `ipinsights threshold`.")
+    with pairs_of(source, entity=entity_names, ip=ip_names) as (pairs,):
+        score_file(
+            loaded,
+            pairs or source,
+            output,
+            extended=is_extended,
+            threshold=threshold,
+            keep_columns=keep_columns,
+            json_lines=json_lines,
+            only_suspicious=only_suspicious,
+        )
 
 
 @click.command()

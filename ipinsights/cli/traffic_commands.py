@@ -45,7 +45,13 @@ def simulate(users: int, days: int, output_dir: Path, asn_table: Path | None, ac
     )
 
 
-_FORMATS = ["apache", "nginx", "sshd", "cloudtrail", "vpcflow", "csv", "jsonl", "parquet"]
+_FORMATS = [
+    "apache", "nginx", "sshd", "cloudtrail", "vpcflow", "csv", "jsonl", "parquet", "logfmt", "alb", "auth0", "elb",
+    "entra", "github", "google-workspace", "keycloak", "m365", "nextcloud", "okta", "s3",
+]  # fmt: skip
+
+
+_ROWS_SHOWN = 5
 
 
 @click.command()
@@ -55,35 +61,52 @@ _FORMATS = ["apache", "nginx", "sshd", "cloudtrail", "vpcflow", "csv", "jsonl", 
 @click.option("--path", metavar="REGEX", help="Only requests whose path, without its query, has this in it.")
 @click.option("--status", metavar="CODE,...", default="", help="Only responses of these status codes.")
 @click.option("--where", metavar="FIELD=VALUE", multiple=True, help="Only records with this value; all must hold.")
-@click.option("--entity", metavar="FIELD", help="Field that names the entity, for cloudtrail, vpcflow and tables.")
-@click.option("--ip", metavar="FIELD", help="Field that holds the address, likewise.")
-@click.option("--timestamp", metavar="FIELD", help="Field that holds the time, likewise.")
+@click.option(
+    "--entity",
+    metavar="FIELD",
+    multiple=True,
+    help="Field that names the entity, or a path to it; repeat for records without the field before.",
+)
+@click.option("--ip", metavar="FIELD", multiple=True, help="Field that holds the address, likewise.")
+@click.option("--timestamp", metavar="FIELD", multiple=True, help="Field that holds the time, likewise.")
+@click.option("--time-format", metavar="FORMAT", help="Of times that are not read, as of strptime: %d/%m/%Y %H:%M.")
+@click.option(
+    "--log-format", "line_format", metavar="FORMAT", help="Of lines of nginx or Apache, as its configuration has it."
+)
+@click.option("--fields", metavar="NAMES", help="Names of the fields of flow logs or CSV without a header.")
+@click.option("--skip-lines", type=click.IntRange(min=0), default=0, help="Lines of CSV before its header.")
 @click.option("--no-timestamps", is_flag=True, help="Write entity,ip alone, to train on at once; no time is needed.")
 @click.option("--timezone", default="UTC", show_default=True, help="Of times that do not say theirs.")
 @click.option("--encoding", metavar="NAME", help="Of text that is neither UTF-8 nor UTF-16, for example cp1252.")
 @click.option("--ipv6", is_flag=True, help="Keep IPv6 addresses, for train --keep-history --ipv6.")
 @click.option("--no-header", is_flag=True, help="The first row of CSV is a record; columns are called 1, 2, 3.")
+@click.option("--dry-run", is_flag=True, help="Show the first five rows and the counts, and write no file.")
 @click.option("--year", type=int, help="Of a file's first line, for sshd; the file's own time tells when not given.")
 def extract(
     sources: tuple[Path, ...],
     log_format: str,
+    line_format: str | None,
     output: Path | None,
     path: str | None,
     status: str,
     where: tuple[str, ...],
-    entity: str | None,
-    ip: str | None,
-    timestamp: str | None,
+    entity: tuple[str, ...],
+    ip: tuple[str, ...],
+    timestamp: tuple[str, ...],
+    time_format: str | None,
+    fields: str | None,
+    skip_lines: int,
     no_timestamps: bool,  # noqa: FBT001
     timezone: str,
     encoding: str | None,
     ipv6: bool,  # noqa: FBT001
     no_header: bool,  # noqa: FBT001
+    dry_run: bool,  # noqa: FBT001
     year: int | None,
 ) -> None:
     """Turn log files into rows of entity,ip,timestamp, and say what was skipped and why.
 
-    LOG is a file or a folder, plain or gzip, or - for standard input. The rows have no header; times are in UTC.
+    LOG is a file or a folder, packed or not, or - for standard input. The rows have no header; times are in UTC.
 
     CSV may come from a spreadsheet: with a header or without, in UTF-8 or UTF-16, with commas, semicolons or TABs.
     """
@@ -96,18 +119,29 @@ def extract(
 
     filters = Filters.parse(path=path, status=status, where=where)
     columns = Columns(
-        entity,
-        ip,
-        timestamp,
+        entity or None,
+        ip or None,
+        timestamp or None,
         timezone,
         year,
         with_times=not no_timestamps,
         encoding=encoding,
         has_header=not no_header,
         ipv6=ipv6,
+        time_format=time_format,
+        fields=tuple((fields or "").replace("${", " ").replace("}", " ").replace(",", " ").split()),
+        line_format=line_format,
+        num_skipped=skip_lines,
     )
     try:
-        summary = extract(sources, output, log_format=log_format, columns=columns, filters=filters)
+        summary = extract(
+            sources,
+            None if dry_run else output,
+            log_format=log_format,
+            columns=columns,
+            filters=filters,
+            num_shown=_ROWS_SHOWN if dry_run else None,
+        )
     except NothingUsableError as error:
         echo_error(with_option_names(str(error.summary)))
         raise

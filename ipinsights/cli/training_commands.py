@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipinsights.cli.options import FOLDER, PATH, SEED, history_hyperparameters, parse_assignments, parse_every
+from ipinsights.cli.options import (
+    ENTITY,
+    FOLDER,
+    IP,
+    PATH,
+    SEED,
+    history_hyperparameters,
+    pairs_of,
+    parse_assignments,
+    parse_every,
+)
 from ipinsights.cli.output import echo
 
 if TYPE_CHECKING:
@@ -24,6 +34,8 @@ __all__ = ["COMMANDS"]
 @click.command()
 @click.option("--train", "train_path", type=PATH, help="Training CSV (entity,ip; no header), or a folder of them.")
 @click.option("--validation", type=PATH, help="Validation CSV or folder; measured after each epoch.")
+@ENTITY
+@IP
 @click.option("--model-dir", type=FOLDER, help="Where the model is written.")
 @click.option("-H", "assignments", multiple=True, metavar="NAME=VALUE", help="A hyperparameter; repeat as needed.")
 @click.option(
@@ -112,10 +124,13 @@ def train(
                 quiet=quiet,
             )
         else:
-            job = _local_job(
-                num_hosts=hosts, seed=seed, limits=limits, engine=engine, num_threads=num_threads, **options
-            )
-            launcher.train(job, num_hosts=hosts, quiet=quiet)
+            named = {"entity": options.pop("entity_names"), "ip": options.pop("ip_names")}
+            with pairs_of(options["train_path"], options["validation"], **named) as (data, held_out):
+                options.update(train_path=data, validation=held_out)
+                job = _local_job(
+                    num_hosts=hosts, seed=seed, limits=limits, engine=engine, num_threads=num_threads, **options
+                )
+                launcher.train(job, num_hosts=hosts, quiet=quiet)
     # Leaving takes the engine a moment, in which there is nothing left to stop.
     atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
 
@@ -187,8 +202,12 @@ def _read_map(file_or_map: str) -> tuple[dict[str, Any], str]:
     from ipinsights.sagemaker.environment import parse_json_object, read_json_object
 
     if file_or_map.lstrip().startswith("{"):
-        return parse_json_object(file_or_map, name="--hyperparameters"), "the command line"
-    return read_json_object(Path(file_or_map)), file_or_map
+        given, source = parse_json_object(file_or_map, name="--hyperparameters"), "the command line"
+    else:
+        given, source = read_json_object(Path(file_or_map)), file_or_map
+    # the whole answer of `aws sagemaker describe-training-job`
+    inside = given.get("HyperParameters")
+    return (inside if isinstance(inside, dict) else given), source
 
 
 def _refuse_beside_base_dir(options: dict[str, Any]) -> None:

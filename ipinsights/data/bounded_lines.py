@@ -10,6 +10,8 @@ import csv
 import io
 from typing import IO, TYPE_CHECKING, cast
 
+from ipinsights.data.live_input import is_live
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -45,7 +47,9 @@ def whole_lines(
     number, rest = 1, b""
     while chunk := _read_block(stream):
         data = rest + chunk
-        if len(chunk) < _BLOCK_BYTES:  # the last lines, together though the very last may have no end
+        if len(chunk) < _BLOCK_BYTES and not is_live(
+            stream
+        ):  # the last lines, together though the very last may have no end
             yield _without_long_lines(data, number, longest, report)
             return
         end = data.rfind(b"\n") + 1
@@ -83,6 +87,7 @@ class WholeLines(io.RawIOBase):
         has_rows: bool = True,
     ) -> None:
         self._blocks = whole_lines(cast("IO[bytes]", _WithLineFeeds(stream)), longest=longest, when_long=when_long)
+        self.is_live = is_live(stream)
         self._has_rows = has_rows
         self._row_bytes = 0
 
@@ -109,6 +114,7 @@ class _WithLineFeeds:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
+        self.is_live = is_live(stream)
         self._is_replaced: bool | None = None
 
     def read(self, size: int) -> bytes:
@@ -119,9 +125,9 @@ class _WithLineFeeds:
 
 
 def _read_block(stream: IO[bytes]) -> bytes:
-    """Return a block, which is shorter than others only at the end."""
+    """Return a block, which is shorter than others only at the end, or if the stream is live."""
     block = stream.read(_BLOCK_BYTES)
-    while 0 < len(block) < _BLOCK_BYTES and (more := stream.read(_BLOCK_BYTES - len(block))):
+    while 0 < len(block) < _BLOCK_BYTES and not is_live(stream) and (more := stream.read(_BLOCK_BYTES - len(block))):
         block += more
     return block
 

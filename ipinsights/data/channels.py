@@ -23,7 +23,7 @@ from ipinsights.errors import ClientError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Channel", "channel_files", "check_filled", "log_skipped", "read_channel"]
+__all__ = ["Channel", "channel_files", "check_filled", "is_marker", "log_skipped", "read_channel"]
 
 _logger = logging.getLogger(__name__)
 
@@ -121,6 +121,15 @@ def read_channel(path: Path) -> Channel:
     return Channel(tuple(files), tuple(empty), skipped)
 
 
+def is_marker(name: str) -> bool:
+    """Return whether programs write a file or a folder of this name for themselves.
+
+    >>> is_marker("_SUCCESS"), is_marker("part-0.csv")
+    (True, False)
+    """
+    return _MARKER.fullmatch(name) is not None
+
+
 def _files_below(root: Path, skipped: dict[str, list[Path]]) -> Iterator[Path]:
     """Yield the files below a folder, each once. Files and folders come before the links to them."""
     seen: set[str] = set()
@@ -146,7 +155,7 @@ def _entered(path: Path, seen: set[str], links: list[Path], skipped: dict[str, l
             continue
         for entry in _entries(path):
             below = path / entry.name
-            if _MARKER.fullmatch(entry.name):
+            if is_marker(entry.name):
                 skipped["markers or metadata"].append(below)
             elif entry.is_symlink():
                 _check_link(below)

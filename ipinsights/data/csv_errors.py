@@ -17,8 +17,9 @@ from typing import IO, TYPE_CHECKING, cast
 from tqdm import tqdm
 
 from ipinsights.data.bounded_lines import LONG_LINE, LONGEST_LINE, WholeLines
-from ipinsights.data.file_kinds import HEAD_BYTES, text_encoding
-from ipinsights.data.files import beginning, read_errors, unpacked_data
+from ipinsights.data.decoding import decoded_stream
+from ipinsights.data.file_kinds import HEAD_BYTES
+from ipinsights.data.files import read_errors
 from ipinsights.data.ipv4 import BLANKS, explain_ip, is_ip
 from ipinsights.data.ipv6 import explain_address, is_address
 from ipinsights.errors import ClientError
@@ -80,12 +81,12 @@ class Source:
 
     @contextlib.contextmanager
     def open(self, *, progress: bool = False) -> Iterator[IO[bytes]]:
-        """Open it, unpacked if its first bytes are gzip's, with a bar over its raw bytes on a terminal if wanted.
+        """Open the source as text in UTF-8, decoded, with a bar over its raw bytes on a terminal if wanted.
 
         Raises
         ------
         ClientError
-            It cannot be opened, is a pipe, holds nothing, is a damaged gzip file, or is not text.
+            The source cannot be opened, is a pipe, holds nothing, is damaged, or is not text.
         """
         with read_errors(self.name), self.open_raw() as raw:
             if not raw.seekable():
@@ -95,7 +96,7 @@ class Source:
             if size == 0:
                 raise ClientError(f"{self.name} is empty: it must hold at least one row of entity,ip.")
             with _watched(raw, size, self.name, progress=progress) as stream:
-                yield unpacked_data(stream, head, self.name)[1]
+                yield decoded_stream(stream, head, self.name)
 
 
 def fault_report(
@@ -156,11 +157,7 @@ def _watched(raw: IO[bytes], size: int, name: str, *, progress: bool) -> context
 
 def _faults(source: Source, num_columns: int | None, *, ipv6: bool) -> Iterator[tuple[str, str]]:
     """Give place and reason of every faulty row of a source."""
-    with source.open() as opened:
-        head, stream = beginning(opened)
-        if text_encoding(head):
-            yield source.name, "it is UTF-16 text, and must be CSV in UTF-8"
-            return
+    with source.open() as stream:
         # Bytes that are no UTF-8 become lone surrogates, which no text has.
         lines = WholeLines(stream)
         text = io.TextIOWrapper(cast("IO[bytes]", lines), encoding="utf-8-sig", errors="surrogateescape", newline="")

@@ -16,7 +16,6 @@ GZIP_MAGIC = b"\x1f\x8b"
 HEAD_BYTES = 512
 """Number of bytes from a file's beginning that are enough to recognise every kind."""
 
-_TAR_MAGIC, _TAR_OFFSET = b"ustar", 257
 # Text without a byte order mark needs as many characters as this, and this share of them from Latin-1.
 _FEWEST_CHARACTERS, _LATIN_SHARE = 8, 0.7
 
@@ -31,14 +30,17 @@ class FileKind:
         With an article, to follow "it is".
     cure
         What a user can do, as a sentence.
+    program
+        Name of the program that packed the file, if it is packed.
     """
 
     name: str
     cure: str
+    program: str | None = None
 
 
 def _packed(program: str, command: str) -> FileKind:
-    return FileKind(f"packed with {program}", f"Unpack it first, for example with `{command}`.")
+    return FileKind(f"packed with {program}", f"Unpack it first, for example with `{command}`.", program)
 
 
 _ARCHIVE = "Unpack it first, and use the files in it."
@@ -49,13 +51,14 @@ _KINDS: dict[bytes, FileKind] = {
     b"BZh": _packed("bzip2", "bunzip2 -k FILE"),
     b"\xfd7zXZ\0": _packed("xz", "unxz -k FILE"),
     b"]\0\0": _packed("lzma", "unlzma -k FILE"),
-    b"\x28\xb5\x2f\xfd": _packed("zstd", "unzstd FILE"),
+    b"\x28\xb5\x2f\xfd": FileKind(
+        "packed with zstd", "Install the extra `zstd`, or unpack it first, for example with `unzstd FILE`.", "zstd"
+    ),
     b"\x04\x22\x4d\x18": _packed("lz4", "unlz4 FILE"),
     b"\xff\x06\0\0sNaPpY": _packed("snappy", "snzip -d FILE"),
     b"\x1f\x9d": _packed("compress", "uncompress FILE"),
     b"LZIP": _packed("lzip", "lzip -dk FILE"),
     b"\x89LZO": _packed("lzop", "lzop -d FILE"),
-    b"PK\x03\x04": FileKind("a zip archive or a workbook", "Unpack an archive, or save a workbook as CSV, first."),
     b"PK\x05\x06": FileKind("an empty zip archive", _ARCHIVE),
     b"7z\xbc\xaf\x27\x1c": FileKind("a 7z archive", _ARCHIVE),
     b"Rar!\x1a\x07": FileKind("a rar archive", _ARCHIVE),
@@ -80,14 +83,10 @@ _KINDS: dict[bytes, FileKind] = {
     b"\xff\xd8\xff": FileKind("a picture", _NOT_A_TABLE),
     b"\x7fELF": FileKind("a program", _NOT_A_TABLE),
 }
-_TAR = FileKind("a tar archive", _ARCHIVE)
-_GZIP_AGAIN = FileKind("packed with gzip twice", "Unpack it once first, for example with `gunzip -k FILE`.")
 
 
 def kind_of(head: bytes) -> FileKind | None:
-    """Return the kind of a file that is not text, by its first bytes; None for text and gzip."""
-    if head[_TAR_OFFSET:].startswith(_TAR_MAGIC):
-        return _TAR
+    """Return the kind of a file that is not text, by its first bytes; None for text, gzip, zip and tar."""
     found = next((kind for magic, kind in _KINDS.items() if head.startswith(magic)), None)
     return found if found is not None and _is_certain(head) else None
 
@@ -101,7 +100,7 @@ def _is_certain(head: bytes) -> bool:
     return True
 
 
-def refuse_other_kinds(head: bytes, name: str, *, parquet: bool = False, unpacked: bool = False) -> None:
+def refuse_other_kinds(head: bytes, name: str, *, parquet: bool = False) -> None:
     """Raise an error that names a file's kind if it is not text.
 
     Parameters
@@ -112,15 +111,13 @@ def refuse_other_kinds(head: bytes, name: str, *, parquet: bool = False, unpacke
         What messages call the file.
     parquet
         Whether Parquet is what is wanted.
-    unpacked
-        Whether the bytes come out of gzip already.
 
     Raises
     ------
     ClientError
         The file is packed, an archive, or another binary file.
     """
-    kind = _GZIP_AGAIN if unpacked and head.startswith(GZIP_MAGIC) else kind_of(head)
+    kind = kind_of(head)
     if kind is not None and not (parquet and kind is _PARQUET):
         raise ClientError(f"{name} cannot be read: it is {kind.name}. {kind.cure}")
 

@@ -21,7 +21,8 @@ import zlib
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
-from ipinsights.data.file_kinds import GZIP_MAGIC, HEAD_BYTES, refuse_other_kinds
+from ipinsights.data.file_kinds import GZIP_MAGIC, HEAD_BYTES
+from ipinsights.data.live_input import is_live
 from ipinsights.errors import ClientError, OutputClosedError
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ __all__ = [
     "read_errors",
     "replacing",
     "unpacked",
-    "unpacked_data",
     "write_file",
 ]
 
@@ -143,33 +143,8 @@ def beginning(stream: IO[bytes]) -> tuple[bytes, IO[bytes]]:
     if isinstance(stream, io.BufferedReader) and stream.seekable():
         return stream.peek(HEAD_BYTES)[:HEAD_BYTES], stream
     head = stream.read(HEAD_BYTES)  # a peek into a pipe may show a single byte
-    return head, io.BufferedReader(_Restored(head, stream))
-
-
-def unpacked_data(stream: IO[bytes], head: bytes, name: str, *, parquet: bool = False) -> tuple[bytes, IO[bytes]]:
-    """Return the first bytes of a file's content, and its stream, through gzip where needed.
-
-    Parameters
-    ----------
-    stream
-        At its beginning.
-    head
-        Its first bytes, see :func:`beginning`.
-    name
-        What messages call it.
-    parquet
-        Whether Parquet is what is wanted, instead of text.
-
-    Raises
-    ------
-    ClientError
-        It is neither text nor what is wanted, see :func:`ipinsights.data.file_kinds.refuse_other_kinds`.
-    """
-    content = unpacked(stream, head)
-    if is_packed := content is not stream:
-        head, content = beginning(content)
-    refuse_other_kinds(head, name, parquet=parquet, unpacked=is_packed)
-    return head, content
+    restored = _Restored(head, stream)
+    return head, cast("IO[bytes]", restored) if is_live(stream) else io.BufferedReader(restored)
 
 
 @contextlib.contextmanager
@@ -195,6 +170,7 @@ class _Restored(io.RawIOBase):
     def __init__(self, head: bytes, rest: IO[bytes]) -> None:
         self._head = head
         self._rest = rest
+        self.is_live = is_live(rest)
 
     @property
     def name(self) -> str:
@@ -207,7 +183,8 @@ class _Restored(io.RawIOBase):
         room = memoryview(buffer)
         piece = self._head[: len(room)]
         self._head = self._head[len(piece) :]
-        piece += self._rest.read(len(room) - len(piece))
+        if not (piece and self.is_live):
+            piece += self._rest.read(len(room) - len(piece))
         room[: len(piece)] = piece
         return len(piece)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import io
 import logging
 import sys
 from pathlib import Path
@@ -15,31 +14,30 @@ import pyarrow.compute as pc
 from tqdm import tqdm
 
 from ipinsights.data.bounded_lines import LONGEST_LINE, whole_lines
-from ipinsights.data.file_kinds import text_encoding
-from ipinsights.data.files import beginning, read_errors, unpacked_data
-from ipinsights.errors import ClientError
+from ipinsights.data.decoding import decoded_stream
+from ipinsights.data.files import beginning, read_errors
+from ipinsights.data.live_input import LiveInput
 from ipinsights.reporting.plain_text import one_line
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Callable, Iterator
 
-__all__ = ["STANDARD_INPUT", "check_encoding", "line_blocks", "opened", "warning_of"]
+__all__ = ["STANDARD_INPUT", "line_blocks", "opened", "warning_of"]
 
 STANDARD_INPUT = Path("-")
 
 _logger = logging.getLogger(__name__)
 
-_DECODED_BYTES = 2**20
-
 
 @contextlib.contextmanager
 def opened(path: Path, *, parquet: bool = False, encoding: str | None = None) -> Iterator[IO[bytes]]:
-    """Open a file (``-``: standard input) as UTF-8 text, unpacked if it is gzip, with a bar on a terminal.
+    """Open a file (``-``: standard input) as UTF-8 text, decoded, with a bar on a terminal.
 
     Parameters
     ----------
     path
-        Plain or gzip, in UTF-8, UTF-16 or UTF-32; byte order marks are dropped.
+        Packed or encoded in any way that :mod:`ipinsights.data.decoding` knows.
     parquet
         Open a Parquet file as it is instead.
     encoding
@@ -48,68 +46,19 @@ def opened(path: Path, *, parquet: bool = False, encoding: str | None = None) ->
     Raises
     ------
     ClientError
-        It cannot be read, is a damaged gzip file, or is not text.
+        The file cannot be read, is damaged, or is not text.
     """
     name = "standard input" if path == STANDARD_INPUT else str(path)
     with read_errors(name), _raw(path) as raw:
         head, restored = beginning(raw)
         with _watched(restored, path) as watched:
-            head, stream = unpacked_data(watched, head, name, parquet=parquet)
-            yield stream if parquet else _in_utf8(stream, head, encoding)
-
-
-def check_encoding(name: str) -> None:
-    """Check that an encoding exists.
-
-    Raises
-    ------
-    ClientError
-        Python knows no text encoding of this name.
-    """
-    try:
-        b"a".decode(name)
-    except (LookupError, UnicodeDecodeError, ValueError):
-        raise ClientError(f"Invalid encoding {name!r}: it must be a name such as cp1252 or utf-16.") from None
-
-
-def _in_utf8(stream: IO[bytes], head: bytes, encoding: str | None) -> IO[bytes]:
-    encoding = encoding or text_encoding(head)
-    if encoding is not None:
-        return io.BufferedReader(_Utf8(stream, encoding))
-    if head.startswith(codecs.BOM_UTF8):
-        stream.read(len(codecs.BOM_UTF8))
-    return stream
-
-
-class _Utf8(io.RawIOBase):
-    """A text of another encoding in UTF-8. Bytes that have no meaning become escapes."""
-
-    def __init__(self, stream: IO[bytes], encoding: str) -> None:
-        self._stream = stream
-        self._decoder = codecs.getincrementaldecoder(encoding)("backslashreplace")
-        self._ready = b""
-
-    @property
-    def name(self) -> str:
-        return self._stream.name
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # no Buffer before 3.12
-        room = memoryview(buffer)
-        piece = b"more"
-        while piece and not self._ready:
-            piece = self._stream.read(_DECODED_BYTES)
-            self._ready = self._decoder.decode(piece, final=not piece).encode("utf-8", "backslashreplace")
-        taken, self._ready = self._ready[: len(room)], self._ready[len(room) :]
-        room[: len(taken)] = taken
-        return len(taken)
+            yield decoded_stream(watched, head, name, parquet=parquet, encoding=encoding)
 
 
 def _raw(path: Path) -> contextlib.AbstractContextManager[io.BufferedReader]:
     if path == STANDARD_INPUT:
-        return contextlib.nullcontext(cast("io.BufferedReader", sys.stdin.buffer))
+        live = LiveInput.of(sys.stdin.buffer)
+        return contextlib.nullcontext(cast("io.BufferedReader", live or sys.stdin.buffer))
     return path.open("rb")
 
 

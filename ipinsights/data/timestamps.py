@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ipinsights.data.numeric_times import NumericTimes, are_plausible, numbers, zero_padded
+from ipinsights.data.written_times import parse_with_format, parse_written_times
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
@@ -74,10 +75,13 @@ class TimeColumn:
     ----------
     zone
         Time zone of clocks that do not state their offset.
+    time_format
+        Format as of ``strptime``, which alone is read; None for all formats that are known.
     """
 
-    def __init__(self, zone: str = "UTC") -> None:
+    def __init__(self, zone: str = "UTC", time_format: str | None = None) -> None:
         self._zone = zone
+        self._format = time_format
         self._numeric = NumericTimes()
 
     def parse(self, texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -94,6 +98,8 @@ class TimeColumn:
             Numbers of the column have different units.
         """
         texts = texts.fill_null("")
+        if self._format is not None:
+            return parse_with_format(texts, self._format, zone=self._zone)
         for sample in (texts[:1], texts):  # Arrow takes long to refuse a column, and refuses it whole
             try:
                 times = sample.cast(pa.timestamp("us", "UTC"))
@@ -103,11 +109,15 @@ class TimeColumn:
 
     def _parse_others(self, texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         times, timed = self._numeric.parse(texts)
-        for parse in (_parse_iso, _parse_compact):
+        for parse in (_parse_iso, _parse_compact, self._parse_written):
             if not timed.all():
                 found, is_found = parse(texts, self._zone)
                 times, timed = np.where(is_found, found, times), timed | is_found
         return times, timed
+
+    def _parse_written(self, texts: pa.StringArray, zone: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Parse formats of people and spreadsheets whose order of day and month is certain."""
+        return parse_written_times(texts, zone=zone, dotnet=self._numeric.parse)
 
 
 def _parse_compact(texts: pa.StringArray, zone: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

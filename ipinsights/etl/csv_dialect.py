@@ -81,6 +81,14 @@ def _separator(lines: Sequence[str]) -> str:
     found = [separator for separator in _SEPARATORS if unquoted and separator in unquoted[0]]
     for separator in found:
         widths = [line.count(separator) for line in unquoted if line]
-        if 2 * widths[1:].count(widths[0]) >= len(widths) - 1:
+        # a separator behind the last field counts for nothing
+        if (
+            2
+            * sum(
+                abs(width - widths[0]) <= line.endswith(separator)
+                for width, line in zip(widths[1:], unquoted[1:], strict=False)
+            )
+            >= len(widths) - 1
+        ):
             return separator
     return found[0] if found else ","

@@ -8,17 +8,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ipinsights.data.arrow import mask
-from ipinsights.data.ipv4 import BLANKS, trim
+from ipinsights.data.arrow import as_text, mask
+from ipinsights.data.ipv4 import BLANKS, parse_ips, trim
 from ipinsights.etl.records import Reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["address_reasons", "ipv4_if_mapped", "stand_for_nothing"]
+__all__ = ["NOTHING", "address_reasons", "bare_addresses", "first_addresses", "first_values", "stand_for_nothing"]
 
 # As databases, spreadsheets, pandas, R, Hive, Go, Java, JavaScript, web servers and sshd write that there is no value.
-_NOTHING = pa.array(
+NOTHING = frozenset(
     [
         "", '""', "''", *("-" * length for length in range(1, 10)), "\u2013", "\u2014", "NA", "#N/A", "N/A",
         "n/a", "NULL", "Null", "null", "<NULL>", "<null>", "(NULL)", "(null)", r"\N", "NIL", "nil", "<nil>", "NONE",
@@ -27,8 +27,14 @@ _NOTHING = pa.array(
         "[]", "{}", "[null]", "NaT", "<NA>", "Nil", "?", "??", ".",
     ]
 )  # fmt: skip
+"""Texts that mean that there is no value."""
+_NOTHING = pa.array(sorted(NOTHING))
 
-_MAPPED = "(?i)^::ffff:([0-9.]+)$"
+_NOT_BARE = "[^0-9.]"
+_DRESSED = (
+    r"""(?i)^[\["'{( ]*(?:::ffff:(?:0:)?)?(?P<ip>[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+)"""
+    r"""(?:/32|%[0-9a-z]+)?\]?(?:[:#][0-9]+)?["'\]}) ]*(?:[,; ](?s:.*))?$"""
+)
 _IPV6 = r"^\[?[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*(?:%[^\]]*)?(?:\](?::[0-9]*)?)?$"
 _WITH_PORT = r"^\[?[0-9.]+\]?:[0-9]+$"
 _SEVERAL = r"""^[\["' ]*\[?[0-9A-Fa-f]*[.:][0-9A-Fa-f:.]+\]?(?::[0-9]+)?["' ]*(?:[,; ]|\]$)"""
@@ -40,9 +46,34 @@ def stand_for_nothing(texts: pa.StringArray) -> NDArray[np.bool_]:
     return mask(pc.is_in(trim(texts.fill_null("")), _NOTHING))
 
 
-def ipv4_if_mapped(texts: pa.StringArray) -> pa.StringArray:
-    """Return addresses without blanks around them, and ``::ffff:192.0.2.1``, IPv4 on a socket of both, as IPv4."""
-    return pc.replace_substring_regex(pc.ascii_trim(texts.fill_null(""), BLANKS), _MAPPED, r"\1")
+def bare_addresses(texts: pa.StringArray) -> pa.StringArray:
+    """Return addresses (n,) without what may stand around them, other texts without blanks around them.
+
+    Around an address may stand quotes, brackets, a port, ``/32``, a zone (``%0``) and ``::ffff:``, which is IPv4 on a
+    socket of both versions. Of a list it is the first: proxies append theirs behind the client's.
+    """
+    trimmed = pc.ascii_trim(texts.fill_null(""), BLANKS)
+    if not pc.any(pc.match_substring_regex(trimmed, _NOT_BARE)).as_py():
+        return trimmed
+    found = pc.extract_regex(trimmed, _DRESSED)
+    return pc.if_else(found.is_valid(), found.field("ip"), trimmed)
+
+
+def first_values(columns: list[pa.StringArray]) -> pa.StringArray:
+    """Return for each record the value of the first column, (n,) each, that has one."""
+    if len(columns) == 1:
+        return columns[0]
+    texts = [as_text(column) if pa.types.is_binary(column.type) else column for column in columns]
+    return pc.coalesce(*(pc.if_else(pa.array(~stand_for_nothing(text)), text, None) for text in texts[:-1]), texts[-1])
+
+
+def first_addresses(columns: list[pa.StringArray]) -> pa.StringArray:
+    """Return for each record the value of the first column, (n,) each, that is an address."""
+    if len(columns) == 1:
+        return columns[0]
+    are_addresses = (pa.array(parse_ips(bare_addresses(column))[1]) for column in columns)
+    found = [pc.if_else(is_address, column, None) for is_address, column in zip(are_addresses, columns, strict=True)]
+    return pc.coalesce(*found, *columns)
 
 
 def address_reasons(texts: pa.StringArray) -> NDArray[np.uint8]:

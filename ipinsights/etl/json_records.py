@@ -1,165 +1,151 @@
-"""JSON: the records of AWS CloudTrail, and JSON Lines of any kind.
+"""JSON: the records of AWS CloudTrail, and records of any kind.
 
-Source: "CloudTrail record contents" and "CloudTrail userIdentity element" of the AWS CloudTrail user guide. A file that
-CloudTrail delivers is one object with a list ``Records``; other tools write one record a line. Both are read.
+Source: "CloudTrail record contents" and "CloudTrail userIdentity element" of the AWS CloudTrail user guide.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
-import logging
-from dataclasses import dataclass
+import re
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
 
-from ipinsights.data.input_streams import line_blocks
 from ipinsights.data.timestamps import TimeColumn
-from ipinsights.etl.records import LogRecords, Reason
+from ipinsights.etl.field_paths import Path
+from ipinsights.etl.field_values import NOTHING
+from ipinsights.etl.json_documents import BLANK, Malformed, batches_of_records, inner_record
+from ipinsights.etl.records import LogRecords, Reason, names_or
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from ipinsights.etl.records import Columns
 
-__all__ = ["read_cloudtrail", "read_jsonl"]
+__all__ = ["read_cloudtrail", "read_jsonl", "records_of"]
 
-_logger = logging.getLogger(__name__)
-
-_BATCH = 50_000
-_LONGEST_DOCUMENT = 2**25
 _MOST_FIELDS_SHOWN = 30
-_LONGEST_SHOWN = 1000
+_HAS_ADDRESS = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]").search
 _DEEPEST_SHOWN = 8
-_BLANK = object()
-
-
-@dataclass(frozen=True)
-class _Malformed:
-    """A line that is not JSON."""
-
-    line: str
+# Users of IAM Identity Center have no ARN, nor have those of SAML.
+_CLOUDTRAIL_ENTITIES = (
+    "userIdentity.arn", "userIdentity.onBehalfOf.userId", "userIdentity.userName", "userIdentity.principalId",
+)  # fmt: skip
 
 
 def read_cloudtrail(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
-    """Give the records of a CloudTrail file; the entity is the ARN of whoever called if not told otherwise."""
-    names = columns.entity or "userIdentity.arn", columns.ip or "sourceIPAddress", columns.timestamp or "eventTime"
-    time = TimeColumn(columns.zone)
-    for records in _batches(itertools.chain.from_iterable(map(_unwrapped, _documents(stream)))):
-        yield _records(records, names, time)
+    """Yield the records of CloudTrail. The entity is the ARN of the caller, or else the most lasting name."""
+    records_from = functools.partial(
+        records_of, columns=columns, entity=_CLOUDTRAIL_ENTITIES, ip=("sourceIPAddress",), timestamp=("eventTime",)
+    )
+    time = TimeColumn(columns.zone, columns.time_format)
+    for records in batches_of_records(stream, _first_names(columns, _CLOUDTRAIL_ENTITIES, ("sourceIPAddress",))):
+        yield records_from(records, time=time)
 
 
 def read_jsonl(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
-    """Give the records of JSON Lines, an object a line, by the names of its fields: entity, ip and timestamp."""
-    names = columns.entity or "entity", columns.ip or "ip", columns.timestamp or "timestamp"
-    time = TimeColumn(columns.zone)
-    for lines in line_blocks(stream):
-        yield _records([_loaded(line) for line in lines.to_pylist()], names, time)
+    """Yield the records of JSON by the paths to their fields: entity, ip and timestamp."""
+    time = TimeColumn(columns.zone, columns.time_format)
+    for records in batches_of_records(stream, _first_names(columns, ("entity",), ("ip",))):
+        yield records_of(records, columns=columns, time=time)
 
 
-def _documents(stream: IO[bytes]) -> Iterator[Any]:
-    """Yield the documents of a stream: one a line, or, if the first line is none, the whole of it.
+def _first_names(columns: Columns, entity: tuple[str, ...], ip: tuple[str, ...]) -> list[str]:
+    return [*names_or(columns.entity, entity), *names_or(columns.ip, ip)]
 
-    A document over several lines is one of at most :data:`_LONGEST_DOCUMENT` bytes: its objects take up to 30 times as
-    much.
+
+def records_of(
+    records: list[Any],
+    *,
+    columns: Columns,
+    time: TimeColumn,
+    entity: tuple[str, ...] = ("entity",),
+    ip: tuple[str, ...] = ("ip",),
+    timestamp: tuple[str, ...] = ("timestamp",),
+) -> LogRecords:
+    """Return records as columns.
+
+    Parameters
+    ----------
+    records
+        Objects, and what stands for lines that hold none.
+    columns
+        Names of fields, which go before those below.
+    time
+        Parser of times.
+    entity, ip, timestamp
+        Paths to the fields, each for records without those before it.
     """
-    blocks = line_blocks(stream, longest=_LONGEST_DOCUMENT)
-    first = next(blocks, None)
-    if first is None:
-        return
-    begun = [first]
-    if isinstance(_loaded(next(filter(bytes.strip, first.to_pylist()), b"")), _Malformed):
-        while _size(begun) <= _LONGEST_DOCUMENT and (block := next(blocks, None)) is not None:
-            begun.append(block)
-        _warn_if_too_long(stream, begun)
-        whole = _loaded(b"\n".join(_joined(block) for block in begun))
-        if not isinstance(whole, _Malformed):
-            yield whole
-            begun = []
-    for block in itertools.chain(begun, blocks):
-        yield from map(_loaded, block.to_pylist())
+    entities, ips, times = (
+        names_or(columns.entity, entity),
+        names_or(columns.ip, ip),
+        names_or(columns.timestamp, timestamp),
+    )
+    entity_texts, ip_texts = _texts(records, entities), _address_texts(records, ips)
+    for place in [place for place, text in enumerate(entity_texts) if text is None and ip_texts[place] is None]:
+        if isinstance(record := records[place], dict):
+            records[place] = {**record, **(inner_record(record) or {})}
+            entity_texts[place : place + 1] = _texts(records[place : place + 1], entities)
+            ip_texts[place : place + 1] = _address_texts(records[place : place + 1], ips)
 
-
-def _size(blocks: Iterable[pa.BinaryArray]) -> int:
-    return sum(block.nbytes for block in blocks)
-
-
-def _joined(lines: pa.BinaryArray) -> bytes:
-    return b"\n".join(lines.to_pylist())
-
-
-def _warn_if_too_long(stream: IO[bytes], begun: Iterable[pa.BinaryArray]) -> None:
-    if _size(begun) > _LONGEST_DOCUMENT:
-        _logger.warning(
-            "%s:1: the line is not JSON, and a JSON document over several lines may have at most %s bytes.",
-            getattr(stream, "name", "standard input"), f"{_LONGEST_DOCUMENT:,}",
-        )  # fmt: skip
-
-
-def _loaded(line: bytes) -> Any:
-    if not line.strip():
-        return _BLANK
-    try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return _Malformed(line[:_LONGEST_SHOWN].decode("utf-8", errors="backslashreplace"))
-
-
-def _unwrapped(document: Any) -> Iterable[Any]:
-    """Give the records of a document."""
-    records = document.get("Records") if isinstance(document, dict) else document
-    if isinstance(records, list):
-        return records
-    return [document]
-
-
-def _batches(records: Iterable[Any]) -> Iterator[list[Any]]:
-    iterator = iter(records)
-    while batch := list(itertools.islice(iterator, _BATCH)):
-        yield batch
-
-
-def _records(records: list[Any], names: tuple[str, str, str], time: TimeColumn) -> LogRecords:
     def field(name: str) -> pa.StringArray:
-        path = name.split(".")
-        return pa.array([_text(record, path) for record in records], pa.string())
+        path = Path(name)
+        return pa.array([_text(path.value(record)) for record in records], pa.string())
 
-    entity, ip, timestamp = field(names[0]), _addresses(records, names[1].split(".")), field(names[2])
+    parsed = time.parse(pa.array(_texts(records, times), pa.string()))
     reasons = np.array([_reason(record) for record in records], dtype=np.uint8)
-    return LogRecords(entity, ip, *time.parse(timestamp), reasons, _known_fields(records), field, _shown(records))
+    return LogRecords(
+        pa.array(entity_texts, pa.string()),
+        pa.array(ip_texts, pa.string()),
+        *parsed,
+        reasons,
+        _known_fields(records),
+        field,
+        _shown(records),
+    )
+
+
+def _texts(records: list[Any], names: tuple[str, ...]) -> list[str | None]:
+    """Return for each record the first value at some paths."""
+    first, *others = map(Path, names)
+    texts = [_text(first.value(record)) for record in records]
+    missing = [place for place, text in enumerate(texts) if text is None or text in NOTHING] if others else []
+    for place in missing:
+        found = (_text(path.value(records[place])) for path in others)
+        texts[place] = next((text for text in found if text is not None and text not in NOTHING), texts[place])
+    return texts
+
+
+def _address_texts(records: list[Any], names: tuple[str, ...]) -> list[str | None]:
+    """Return for each record the first value at some paths that holds an address, or a list of them."""
+    first, *others = map(Path, names)
+    texts = [_address_text(first.value(record)) for record in records]
+    for path in others:
+        for place, text in enumerate(texts):
+            if text is None or not _HAS_ADDRESS(text):
+                texts[place] = _address_text(path.value(records[place])) or text
+    return texts
 
 
 def _reason(record: Any) -> Reason:
-    if record is _BLANK:
+    if record is BLANK:
         return Reason.BLANK
     return Reason.NONE if isinstance(record, dict) else Reason.MALFORMED
 
 
-def _text(record: Any, path: list[str]) -> str | None:
-    """Return the value at a path as text, None if there is none or it is not a scalar."""
-    for name in path:
-        if not isinstance(record, dict):
-            return None
-        record = record.get(name)
-    if isinstance(record, str):
-        return record
-    return orjson.dumps(record).decode() if isinstance(record, (int, float)) else None
+def _text(value: Any) -> str | None:
+    """Return a scalar as text, None for anything else."""
+    if isinstance(value, str):
+        return value
+    return orjson.dumps(value).decode() if isinstance(value, (int, float)) else None
 
 
-def _addresses(records: list[Any], path: list[str]) -> pa.StringArray:
-    """Return the values at a path as text. A list is shown as such, so that it is counted as what it is."""
-    texts = [_text(record, path) for record in records]
-    for place in [place for place, text in enumerate(texts) if text is None]:
-        texts[place] = _list_text(records[place], path)
-    return pa.array(texts, pa.string())
-
-
-def _list_text(record: Any, path: list[str]) -> str | None:
-    for name in path:
-        record = record.get(name) if isinstance(record, dict) else None
-    return _as_json(record) if isinstance(record, list) else None
+def _address_text(value: Any) -> str | None:
+    """Return an address, or a list of them, as text."""
+    return _as_json(value) if isinstance(value, list) else _text(value)
 
 
 def _known_fields(records: list[Any]) -> str:
@@ -181,7 +167,7 @@ def _field_names(record: dict[str, Any], prefix: str = "") -> Iterator[str]:
 def _shown(records: list[Any]) -> Callable[[int], str]:
     def shown(place: int) -> str:
         record = records[place]
-        return record.line if isinstance(record, _Malformed) else _as_json(record)
+        return record.line if isinstance(record, Malformed) else _as_json(record)
 
     return shown
 

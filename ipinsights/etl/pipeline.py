@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -13,19 +14,23 @@ import pyarrow.compute as pc
 from ipinsights.data.arrow import decoded
 from ipinsights.data.channels import channel_files
 from ipinsights.data.csv_writer import csv_lines, quoted
+from ipinsights.data.decoding import check_encoding
 from ipinsights.data.files import open_output
-from ipinsights.data.input_streams import STANDARD_INPUT, check_encoding, opened
+from ipinsights.data.input_streams import STANDARD_INPUT, opened
 from ipinsights.data.ipv4 import format_ips, parse_ips
 from ipinsights.data.ipv6 import format_ipv6, parse_addresses
 from ipinsights.data.numeric_times import are_plausible
 from ipinsights.data.timestamps import check_zone, format_times
 from ipinsights.errors import ClientError
-from ipinsights.etl.field_values import address_reasons, ipv4_if_mapped, stand_for_nothing
+from ipinsights.etl.field_values import address_reasons, bare_addresses, stand_for_nothing
 from ipinsights.etl.json_records import read_cloudtrail, read_jsonl
+from ipinsights.etl.key_values import read_logfmt
+from ipinsights.etl.parquet_records import read_parquet
+from ipinsights.etl.presets import PRESETS
 from ipinsights.etl.records import Reason
 from ipinsights.etl.sshd import read_sshd
 from ipinsights.etl.summary import Summary
-from ipinsights.etl.tabular import read_csv, read_parquet
+from ipinsights.etl.tabular import read_csv
 from ipinsights.etl.vpcflow import read_vpcflow
 from ipinsights.etl.web import read_web
 
@@ -49,14 +54,21 @@ FORMATS = {
     "csv": read_csv,
     "jsonl": read_jsonl,
     "parquet": read_parquet,
+    "logfmt": read_logfmt,
 }
-"""The readers, by the name of the format."""
+"""The readers, by the name of the format; :data:`ipinsights.etl.presets.PRESETS` are further formats."""
 
 _FIXED = ("apache", "nginx", "sshd")
 
 
 def extract(
-    sources: Sequence[Path], output: Path | None, *, log_format: str, columns: Columns, filters: Filters
+    sources: Sequence[Path],
+    output: Path | None,
+    *,
+    log_format: str,
+    columns: Columns,
+    filters: Filters,
+    num_shown: int | None = None,
 ) -> Summary:
     """Write ``entity,ip,timestamp`` (no header; ISO 8601 in UTC) for the records of log files, in bounded memory.
 
@@ -69,9 +81,11 @@ def extract(
     output
         Written beside and renamed when complete; None is standard output.
     log_format
-        One of :data:`FORMATS`.
+        One of :data:`FORMATS` or of :data:`ipinsights.etl.presets.PRESETS`.
     columns, filters
         What to take, and from which records.
+    num_shown
+        Number of rows to write, though all are counted; None for all.
 
     Raises
     ------
@@ -83,21 +97,39 @@ def extract(
     check_zone(columns.zone)
     if columns.encoding is not None:
         check_encoding(columns.encoding)
-    _refuse_names_if_fixed(columns, log_format)
+    if log_format in PRESETS:
+        columns, log_format = PRESETS[log_format].applied(columns), PRESETS[log_format].reader
+    is_fixed = log_format in _FIXED and columns.line_format is None
+    if is_fixed:
+        _refuse_names(columns, log_format)
     summary = Summary()
+    num_left = sys.maxsize if num_shown is None else num_shown
     with open_output(output) as out:
         for file in _files(sources):
             summary.num_files += 1
             for records in _records(file, log_format, columns):
-                out.write(_usable_lines(records, filters, summary, str(file), columns))
-        summary.check(log_format, is_fixed=log_format in _FIXED)
+                lines = _usable_lines(records, filters, summary, str(file), columns)
+                num_left -= _write(out, lines, num_left)
+                if file == STANDARD_INPUT:  # somebody may be waiting behind a pipe
+                    out.flush()
+        summary.check(log_format, is_fixed=is_fixed)
     return summary
 
 
-def _refuse_names_if_fixed(columns: Columns, log_format: str) -> None:
+def _write(out: IO[bytes], lines: memoryview, num_left: int) -> int:
+    """Write lines, or the first of them, and return how many they are; 0 if they are all there may be."""
+    if num_left == sys.maxsize:
+        out.write(lines)
+        return 0
+    first = bytes(lines).splitlines(keepends=True)[:num_left]
+    out.writelines(first)
+    return len(first)
+
+
+def _refuse_names(columns: Columns, log_format: str) -> None:
     named = {"entity": columns.entity, "ip": columns.ip, "timestamp": columns.timestamp}
     given = [option for option, name in named.items() if name is not None]
-    if given and log_format in _FIXED:
+    if given:
         raise ClientError(f"`{given[0]}` cannot be used with {log_format}: its lines have fixed places for it.")
 
 
@@ -142,7 +174,7 @@ def _usable_lines(records: LogRecords, filters: Filters, summary: Summary, name:
 
 def _addresses(texts: pa.StringArray, *, ipv6: bool) -> tuple[pa.StringArray, NDArray[np.bool_]]:
     """Return the texts of addresses, (n,), and which of them can be used, (n,)."""
-    ip = ipv4_if_mapped(texts)
+    ip = bare_addresses(texts)
     if not ipv6:
         return ip, parse_ips(ip)[1]
     found = parse_addresses(ip)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Columns", "LogRecords", "Reason", "blank_or_none", "line_text", "timeless"]
+__all__ = ["Columns", "LogRecords", "Reason", "blank_or_none", "line_text", "names_or", "timeless"]
 
 
 class Reason(enum.IntEnum):
@@ -85,7 +85,7 @@ class Columns:
     Attributes
     ----------
     entity, ip, timestamp
-        Names of fields.
+        Names of fields, each of which is for records without those before it.
     zone
         Name of the time zone of times that do not say theirs.
     year
@@ -100,11 +100,19 @@ class Columns:
         Whether the first row of CSV may be a header; one with an address in it never is.
     ipv6
         Whether records with IPv6 addresses are used, for models whose history knows them.
+    time_format
+        Format of times as of Python's ``strptime``; None for the formats that are known.
+    fields
+        Names of the fields of a line, where no header names them.
+    line_format
+        Format of a line of a web server, in the notation of nginx or Apache.
+    num_skipped
+        Number of lines to skip at the beginning of a table.
     """
 
-    entity: str | None = None
-    ip: str | None = None
-    timestamp: str | None = None
+    entity: str | tuple[str, ...] | None = None
+    ip: str | tuple[str, ...] | None = None
+    timestamp: str | tuple[str, ...] | None = None
     zone: str = "UTC"
     year: int | None = None
     written: date = date.max
@@ -112,6 +120,19 @@ class Columns:
     encoding: str | None = None
     has_header: bool = True
     ipv6: bool = False
+    time_format: str | None = None
+    fields: tuple[str, ...] = ()
+    line_format: str | None = None
+    num_skipped: int = 0
+
+
+def names_or(given: str | tuple[str, ...] | None, default: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of fields that were given, or those by default.
+
+    >>> names_or("user", ("entity",))
+    ('user',)
+    """
+    return (given,) if isinstance(given, str) else given or default
 
 
 def line_text(lines: pa.BinaryArray) -> Callable[[int], str]:

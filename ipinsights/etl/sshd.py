@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ipinsights.data.arrow import as_text, mask
-from ipinsights.data.input_streams import line_blocks
 from ipinsights.data.timestamps import parse_syslog_times, parse_times
 from ipinsights.errors import ClientError
+from ipinsights.etl.journal import syslog_blocks
 from ipinsights.etl.records import LogRecords, Reason, blank_or_none, line_text
 
 if TYPE_CHECKING:
@@ -31,13 +31,22 @@ __all__ = ["read_sshd"]
 _CLOCK = r"[0-9]{2}:[0-9]{2}:[0-9]{2}"
 _OLD_TIME = rf"[A-Z][a-z]{{2}} [ 0-9]?[0-9] {_CLOCK}(?:\.[0-9]{{1,9}})?"
 _OFFSET = r"(?: ?(?:Z|UTC|[+-][0-9]{2}:?[0-9]{2}))?"
-_NEW_TIME = rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ]{_CLOCK}(?:[.,][0-9]{{1,9}})?{_OFFSET}"
+_NEW_TIME = rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T _]{_CLOCK}(?:[.,][0-9]{{1,9}})?{_OFFSET}"
 _WEEKDAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) "
+# As `docker compose logs`, the runtime of Kubernetes and `docker logs -t` put it in front of a line.
+_CONTAINER = rf"(?:[\w.-]+ *\| )?(?:{_NEW_TIME} (?:(?:stdout|stderr) [FP] )?)?"
+_EPOCH = r"[0-9]{9,10}(?:\.[0-9]{1,9})?"
 _LINE = (
-    rf"^(?:<[0-9]{{1,3}}>(?:1 )?)?(?:{_WEEKDAY})?(?P<time>{_OLD_TIME}|{_NEW_TIME}) (?P<host>[^ ]+) "
+    rf"^{_CONTAINER}(?:<[0-9]{{1,3}}>(?:1 )?)?(?:{_WEEKDAY})?(?P<time>{_OLD_TIME}|{_NEW_TIME}|{_EPOCH}) "
+    r"(?:<[a-z0-9.]+> )?(?P<host>[^ ]+) "
     r"(?P<program>[^ :\[]+)(?:\[[0-9]+\])?(?:: | (?:[0-9]+|-) (?:[^ ]+) (?:-|\[.*?\]) )?(?P<message>(?s:.*))$"
 )
-_PROGRAMS = [b"sshd", b"sshd-session", b"sshd-auth"]
+# A supervisor or a container puts nothing but a time before what the server prints.
+_BARE = (
+    rf"^(?:[\w.-]+ *\| )?(?:(?P<time>{_NEW_TIME}|{_EPOCH}) (?:(?:stdout|stderr) [FP] )?)?"
+    r"(?P<message>(?:message repeated [0-9]+ times: \[ )?(?:Accepted|Failed) [^ ]+ for (?s:.*))$"
+)
+_PROGRAM = r"^(?:sshd|sshd-session|sshd-auth|sshd?(?:@.*)?\.service)$"
 # The server writes " from ADDRESS port N ssh2" behind the name, and then nothing, or a colon and what the client showed
 # (a key, the identity in a certificate). Both the name of an unknown user and what was shown are the client's, and may
 # hold such words again. So the server's own are the first that end as the server ends them.
@@ -57,17 +66,26 @@ _KNOWN_FIELDS = f"The fields are {', '.join(_FIELDS)}."
 def read_sshd(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     """Give the records of a log of sshd, one a line."""
     clock = _Clock(columns)
-    for lines in line_blocks(stream):
+    for lines in syslog_blocks(stream):
         yield _records(lines, clock)
 
 
 def _records(lines: pa.BinaryArray, clock: _Clock) -> LogRecords:
     line = pc.extract_regex(lines, _LINE)
     time, host, program, message = line.flatten()
-    is_ours = pc.is_in(program, pa.array(_PROGRAMS))
+    is_ours = pc.match_substring_regex(program, _PROGRAM).fill_null(False)
+    is_unknown = pc.invert(is_ours)
+    bare = pc.extract_regex(lines.filter(is_unknown), _BARE)
+    if bare.null_count < len(bare):
+        bare_time, bare_message = (_scattered(bare.field(name), is_unknown) for name in ("time", "message"))
+        is_bare = bare_message.is_valid()
+        time, message = pc.if_else(is_bare, bare_time, time), pc.if_else(is_bare, bare_message, message)
+        is_ours, line_is_null = pc.or_(is_ours, is_bare), pc.and_(line.is_null(), pc.invert(is_bare))
+    else:
+        line_is_null = line.is_null()
     event, method, invalid, user, ip = pc.extract_regex(pc.if_else(is_ours, message, b""), _RESULT).flatten()
     reasons = blank_or_none(lines)
-    reasons[(reasons == Reason.NONE) & mask(line.is_null())] = Reason.MALFORMED
+    reasons[(reasons == Reason.NONE) & mask(line_is_null)] = Reason.MALFORMED
     reasons[(reasons == Reason.NONE) & mask(event.is_null())] = Reason.OTHER
     is_missed = pc.match_substring_regex(lines.filter(pa.array(reasons == Reason.OTHER)), _MISSED)
     reasons[np.flatnonzero(reasons == Reason.OTHER)[mask(is_missed)]] = Reason.MALFORMED
@@ -76,6 +94,12 @@ def _records(lines: pa.BinaryArray, clock: _Clock) -> LogRecords:
     return LogRecords(
         user, as_text(ip), *clock.read(as_text(time)), reasons, _KNOWN_FIELDS, fields.get, line_text(lines)
     )
+
+
+def _scattered(values: pa.Array, is_there: pa.BooleanArray) -> pa.Array:
+    """Return values in the places of a mask (n,), null elsewhere."""
+    places = pc.subtract(pc.cumulative_sum(is_there.cast(pa.int64())), 1)
+    return values.take(pc.if_else(is_there, places, None))
 
 
 class _Clock:

@@ -178,7 +178,8 @@ _CURES = {
     Reason.NO_USER: "Name the field of the entity with `entity`",
     Reason.IPV6: _OTHER_IP,
     **dict.fromkeys(_ADDRESS_REASONS, _OTHER_IP),
-    Reason.NO_TIME: "Name the field of the time with `timestamp`, or leave times out with `no_timestamps`",
+    Reason.NO_TIME: "Name the field of the time with `timestamp`, its format with `time_format`, or leave times out "
+    "with `no_timestamps`",
 }
 # For formats with fixed places, in which no field can be named.
 _FIXED_CURES = {
@@ -189,7 +190,11 @@ _FIXED_CURES = {
 }
 _FORMAT_CURE = "See `log_format` for the others."
 _FORMAT_CURES = {
-    "vpcflow": "A flow log with other fields than the default ones needs its header, with their names, in front.",
+    "vpcflow": "A flow log with other fields than the default ones needs its header, with their names, in front, or "
+    "`fields`.",
+    "apache": "Name the fields of another format with `line_format`. See `log_format` for other formats.",
+    "nginx": "Name the fields of another format with `line_format`. See `log_format` for other formats.",
+    "jsonl": "Lines of key=value are logfmt. See `log_format` for other formats.",
     "csv": "Each row must have as many fields as the first. See `log_format` for other formats.",
 }
 

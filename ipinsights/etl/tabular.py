@@ -1,59 +1,57 @@
-"""Tables: CSV, and Parquet."""
+"""Tables in CSV, whatever wrote them."""
 
 from __future__ import annotations
 
 import csv
 import functools
-import io
 import ipaddress
 import itertools
-import textwrap
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from dataclasses import replace
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import parquet
+import pyarrow.compute as pc
 
-from ipinsights.data.arrow import as_text, mask
-from ipinsights.data.bounded_lines import LONG_LINE, LONG_LINE_SHOWN, WholeLines
+from ipinsights.data.arrow import as_text
+from ipinsights.data.bounded_lines import LONG_LINE, WholeLines
 from ipinsights.data.input_streams import warning_of
-from ipinsights.data.timestamps import TimeColumn, localized
+from ipinsights.data.timestamps import TimeColumn
 from ipinsights.errors import ClientError
 from ipinsights.etl.csv_dialect import Dialect
-from ipinsights.etl.records import LogRecords, Reason, timeless
+from ipinsights.etl.csv_rows import Lines, MalformedRow, Rows, field_names
+from ipinsights.etl.records import LogRecords, Reason, names_or
+from ipinsights.etl.table_records import table_records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from ipinsights.etl.csv_rows import Row
     from ipinsights.etl.records import Columns
 
-__all__ = ["read_csv", "read_parquet"]
+__all__ = ["read_csv"]
 
-_BATCH = 100_000
-# Of short fields each takes some sixty bytes.
-_BATCH_CHARACTERS = 2**24
-_COPIED_BYTES = 4 * 2**20
-_LONGEST_SHOWN = 200
 _SAMPLE_CHARACTERS = 2**16
-_COLUMNS_SHOWN = 8
-_MARK = "\ufeff"
+# Lines that may stand before a header: titles, comments, the name of an encoding.
+_MOST_BEFORE_HEADER = 50
 _LONG_LINE = LONG_LINE.decode(errors="surrogateescape")
-# What csv.Error says of a row that is too long to be a header.
-_TOO_LONG = ("field larger than", "a row has more than")
+_FIELDS = ("#Fields:", "#fields\t")
+# Columns of #Fields: logs whose clock and calendar stand apart.
+_DATE, _TIME = "date", "time"
 
 
 def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     """Yield the records of CSV (RFC 4180), by the names in its header: entity, ip and timestamp.
 
     A first row with an address in it is not a header. The columns are then called 1, 2, 3, and are taken in this order.
-    What spreadsheets and Spark write is read, too, see :class:`ipinsights.etl.csv_dialect.Dialect`.
+    What spreadsheets and Spark write is read, too, see :class:`ipinsights.etl.csv_dialect.Dialect`. So are logs whose
+    fields a line ``#Fields:`` names, wherever it stands.
 
     A record of another width than the first is malformed; it counts as many times as it has lines. Blank rows, and rows
-    that are too long, may stand before the first.
+    that are too long, may stand before the first, and lines that are not of the table before a header that has the
+    names that are wanted.
 
     Raises
     ------
@@ -61,40 +59,119 @@ def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
         The first row cannot be read, or the header has no column of a name that is needed.
     """
     whole = WholeLines(stream, when_long=warning_of(stream))
-    text = io.TextIOWrapper(cast("IO[bytes]", whole), encoding="utf-8-sig", errors="surrogateescape", newline="")
-    try:
-        sample = text.readlines(_SAMPLE_CHARACTERS)
-        dialect = Dialect.of(sample)
-        lines = _Lines(itertools.chain(sample[dialect.num_before :], text))
-        yield from _csv_records(_Rows(dialect.reader(lines), lines, whole, dialect.separator), columns)
-    finally:
-        text.detach()  # the stream is not ours to close
+    text = Lines(whole, num_skipped=columns.num_skipped)
+    sample = text.sample(_SAMPLE_CHARACTERS)
+    named = next((place for place, line in enumerate(sample) if line.startswith(_FIELDS)), None)
+    if named is not None and all(line.startswith("#") for line in sample[:named]):
+        text.put_back(sample[named + 1 :])
+        yield from _named_records(sample[named], text, whole, columns)
+        return
+    place = _place_of_header(sample, columns)
+    preamble, sample = sample[:place], sample[place:]
+    dialect = Dialect.of(sample)
+    text.put_back(sample[dialect.num_before :])
+    yield from _csv_records(Rows(dialect.reader(text), text, whole, dialect.separator), columns, preamble, sample)
 
 
-def _csv_records(rows: _Rows, columns: Columns) -> Iterator[LogRecords]:
-    first, before = _first_row(rows)
-    rows.width = len(first)
+def _place_of_header(sample: Sequence[str], columns: Columns) -> int:
+    """Return the place of the first line that has the names that are wanted, 0 if there is none."""
+    if not columns.has_header or columns.fields:
+        return 0
+    wanted = names_or(columns.entity, ("entity",)), names_or(columns.ip, ("ip",))
+    for place, line in enumerate(sample[:_MOST_BEFORE_HEADER]):
+        if all(any(name in line for name in names) for names in wanted):
+            dialect = Dialect.of(sample[place:])
+            names = [name.strip() for name in next(dialect.reader(sample[place : place + 1]), [])]
+            if all(any(name in names for name in alternatives) for alternatives in wanted):
+                stated = place and sample[place - 1].strip().strip('"').lower().startswith("sep=")
+                is_first = all(before.strip() in ("", _LONG_LINE) for before in sample[: place - bool(stated)])
+                return 0 if is_first else place - bool(stated)
+    return 0
+
+
+def _named_records(first: str, given: Lines, whole: WholeLines, columns: Columns) -> Iterator[LogRecords]:
+    """Yield the records of a log in which lines ``#Fields:`` name the fields of those behind them."""
+    time = TimeColumn(columns.zone, columns.time_format)
+    given.fields = field_names(first)
+    while given.fields:
+        header, given.is_paused = given.fields, False
+        separator = "\t" if "\t" in given.next_line(first) else " "
+        rows = Rows(Dialect(separator, 0, has_backslashes=False).reader(given), given, whole, separator)
+        rows.width = len(header)
+        iterator = iter(rows)
+        while batch := rows.batch(iterator):
+            column = _joined_clock(_column_reader(batch, header), header)
+            shown = functools.partial(_shown_row, batch, rows)
+            yield table_records(column, _with_clock(columns, header), _csv_reasons(batch, []), header, time, shown)
+        if not given.is_paused:
+            return
+
+
+def _with_clock(columns: Columns, header: Sequence[str]) -> Columns:
+    """Return which columns are wanted, with the calendar and the clock for a time unless another one is named."""
+    if {_DATE, _TIME} <= set(header) and names_or(columns.timestamp, (_DATE,))[0] in (_DATE, _TIME, "timestamp"):
+        return replace(columns, timestamp=f"{_DATE} {_TIME}")
+    return columns
+
+
+def _joined_clock(column: Callable[[str], pa.Array | None], header: Sequence[str]) -> Callable[[str], pa.Array | None]:
+    def joined(name: str) -> pa.Array | None:
+        if name == f"{_DATE} {_TIME}" and name not in header:
+            date, time = column(_DATE), column(_TIME)
+            return (
+                None if date is None or time is None else pc.binary_join_element_wise(as_text(date), as_text(time), " ")
+            )
+        return column(name)
+
+    return joined
+
+
+def _csv_records(rows: Rows, columns: Columns, preamble: Sequence[str], sample: Sequence[str]) -> Iterator[LogRecords]:
+    first, blank = _first_row(rows)
+    # they are counted as comments are
+    comments: Iterator[Row] = (MalformedRow(f"# {line.strip()}") if line.strip() else [] for line in preamble)
+    before: Iterator[Row] = itertools.chain(comments, blank)
     header, unread = [name.strip() for name in first], []
-    if not first:  # nothing can be used, and every line is counted
-        header = [columns.entity or "entity", columns.ip or "ip", columns.timestamp or "timestamp"]
+    if columns.fields:
+        # services append fields to their lines
+        header = [*columns.fields, *map(str, range(len(columns.fields) + 1, len(first) + 1))][: len(first) or None]
+        unread = [first] if first else []
+    elif not first:  # nothing can be used, and every line is counted
+        wanted = ((columns.entity, "entity"), (columns.ip, "ip"), (columns.timestamp, "timestamp"))
+        header = [names_or(names, (default,))[0] for names, default in wanted]
     elif not columns.has_header or any(map(_is_address, header)):
         header, unread = [str(place + 1) for place in range(len(first))], [first]
-        names = columns.entity or "1", columns.ip or "2", columns.timestamp or "3"
-        columns = replace(columns, entity=names[0], ip=names[1], timestamp=names[2])
-    time, iterator = TimeColumn(columns.zone), itertools.chain(before, unread, rows)
+        columns = replace(
+            columns, entity=columns.entity or "1", ip=columns.ip or "2", timestamp=columns.timestamp or "3"
+        )
+    elif _has_index(rows, len(header), sample):
+        header = ["", *header]
+    rows.width, rows.has_empty_end = len(header) if first else 0, header[-1:] == [""]
+    time, iterator = TimeColumn(columns.zone, columns.time_format), itertools.chain(before, unread, rows)
     cure = "" if unread else " or use `no_header` if the first row is not a header"
     while batch := rows.batch(iterator):
         shown = functools.partial(_shown_row, batch, rows)
-        yield _records(_column_reader(batch, header), columns, _csv_reasons(batch), header, time, shown, cure=cure)
+        reasons = _csv_reasons(batch, [] if unread else first)
+        yield table_records(_column_reader(batch, header), columns, reasons, header, time, shown, cure=cure)
 
 
-def _first_row(rows: _Rows) -> tuple[list[str], Iterator[_Row]]:
+def _has_index(rows: Rows, width: int, sample: Sequence[str]) -> bool:
+    """Return whether every row of a sample has a number more in front than the header has names, as R writes it."""
+    reader = Dialect(rows.separator, 0, has_backslashes=False).reader(sample[1:_MOST_BEFORE_HEADER])
+    try:
+        found = [row for row in reader if row]
+    except csv.Error:
+        return False
+    return bool(found) and all(len(row) == width + 1 and row[0].isdecimal() and row[-1] for row in found)
+
+
+def _first_row(rows: Rows) -> tuple[list[str], Iterator[Row]]:
     """Return the first row that can be used, [] for none, and those before it: too long ones, then blank ones."""
-    too_long: _Row = []
+    too_long: Row = []
     num_too_long = num_blank = 0
     first: list[str] = []
     for row in rows:
-        if isinstance(row, _Malformed):
+        if isinstance(row, MalformedRow):
             if not row.is_too_long:
                 raise ClientError(f"The first row cannot be read as CSV: {row.text!r}.")
             too_long, num_too_long = row, num_too_long + 1
@@ -103,7 +180,7 @@ def _first_row(rows: _Rows) -> tuple[list[str], Iterator[_Row]]:
             break
         else:
             num_blank += 1
-    kinds: tuple[tuple[_Row, int], ...] = ((too_long, num_too_long), ([], num_blank))
+    kinds: tuple[tuple[Row, int], ...] = ((too_long, num_too_long), ([], num_blank))
     return first, itertools.chain.from_iterable(itertools.repeat(kind, number) for kind, number in kinds)
 
 
@@ -115,96 +192,26 @@ def _is_address(field: str) -> bool:
     return True
 
 
-class _Lines:
-    """Lines of a text, the last one of which is remembered, and their characters counted."""
-
-    def __init__(self, lines: Iterable[str]) -> None:
-        self._lines = iter(lines)
-        self.last = ""
-        self.num_characters = 0
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        line = next(self._lines)
-        if line.startswith(_MARK):  # of a file that was put behind another one
-            line = line.removeprefix(_MARK)
-        self.last = line
-        self.num_characters += len(line)
-        return line
-
-
-@dataclass(frozen=True)
-class _Malformed:
-    """A row that cannot be used, as text. It is false, like a blank row."""
-
-    text: str
-    is_too_long: bool = False
-
-    def __bool__(self) -> bool:
-        return False
-
-
-_Row = list[str] | _Malformed
-
-
-class _Rows:
-    """Rows of a file, empty ones for blank lines. One that cannot be used comes once for each of its lines."""
-
-    def __init__(self, reader: Any, lines: _Lines, whole: WholeLines, separator: str) -> None:
-        self._reader = reader
-        self._lines = lines
-        self._whole = whole
-        self.separator = separator
-        self.width: int | None = None
-
-    def batch(self, rows: Iterator[_Row]) -> list[_Row]:
-        """Return the next rows: fewer than usual if they are long, for each field is an object."""
-        end = self._lines.num_characters + _BATCH_CHARACTERS
-        batch: list[_Row] = []
-        for row in rows:
-            batch.append(row)
-            if len(batch) == _BATCH or self._lines.num_characters > end:
-                break
-        return batch
-
-    def __iter__(self) -> Iterator[_Row]:
-        reader = self._reader
-        while True:
-            before = reader.line_num
-            try:
-                row = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                text = self._lines.last[:_LONGEST_SHOWN].rstrip("\r\n")
-                row = _Malformed(text, is_too_long=str(error).startswith(_TOO_LONG))
-            self._whole.begin_row()
-            if row == [_LONG_LINE]:
-                row = _Malformed(LONG_LINE_SHOWN, is_too_long=True)
-            elif row and self.width not in (None, len(row)):
-                text = self.separator.join(row)[:_LONGEST_SHOWN]
-                row = _Malformed(f"{text} ({_number_of_fields(row)}, the first row has {self.width})")
-            yield from [row] if isinstance(row, list) else [row] * max(reader.line_num - before, 1)
-
-
-def _number_of_fields(row: list[str]) -> str:
-    return "1 field" if len(row) == 1 else f"{len(row)} fields"
-
-
-def _shown_row(batch: Sequence[_Row], rows: _Rows, place: int) -> str:
+def _shown_row(batch: Sequence[Row], rows: Rows, place: int) -> str:
     row = batch[place]
-    text = row.text if isinstance(row, _Malformed) else rows.separator.join(row)
+    text = row.text if isinstance(row, MalformedRow) else rows.separator.join(row)
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _csv_reasons(rows: Sequence[_Row]) -> NDArray[np.uint8]:
-    reasons = (Reason.NONE if row else Reason.BLANK if isinstance(row, list) else Reason.MALFORMED for row in rows)
-    return np.fromiter(reasons, dtype=np.uint8, count=len(rows))
+def _csv_reasons(rows: Sequence[Row], header: list[str]) -> NDArray[np.uint8]:
+    """Return why rows cannot be used. A comment, and the header of another file behind this one, are not records."""
+
+    def reason(row: Row) -> Reason:
+        if row:
+            return Reason.OTHER if row == header else Reason.NONE
+        if isinstance(row, MalformedRow):
+            return Reason.OTHER if row.text.startswith("#") else Reason.MALFORMED
+        return Reason.BLANK
+
+    return np.fromiter(map(reason, rows), dtype=np.uint8, count=len(rows))
 
 
-def _column_reader(rows: Sequence[_Row], header: Sequence[str]) -> Callable[[str], pa.Array | None]:
+def _column_reader(rows: Sequence[Row], header: Sequence[str]) -> Callable[[str], pa.Array | None]:
     def column(name: str) -> pa.Array | None:
         if name not in header:
             return None
@@ -217,117 +224,3 @@ def _column_reader(rows: Sequence[_Row], header: Sequence[str]) -> Callable[[str
             return pa.array(raw, pa.binary())
 
     return column
-
-
-def read_parquet(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
-    """Give the records of a Parquet file, a row group at a time, by the names of its columns as in :func:`read_csv`.
-
-    Raises
-    ------
-    ClientError
-        It is no Parquet file, or has no column of a name that is needed.
-    """
-    time = TimeColumn(columns.zone)
-    try:
-        file = parquet.ParquetFile(_arrow_file(stream))
-        for group in range(file.num_row_groups):
-            reasons = np.zeros(file.metadata.row_group(group).num_rows, dtype=np.uint8)
-            column, names = _group_reader(file, group), file.schema_arrow.names
-            yield _records(column, columns, reasons, names, time, functools.partial(_shown_group, column, names))
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # whatever Arrow raises where a file is damaged
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise ClientError(f"The file cannot be read as Parquet: {reason}.") from None
-
-
-def _shown_group(column: Callable[[str], pa.Array | None], names: Sequence[str], place: int) -> str:
-    try:
-        columns = [(name, column(name)) for name in names[:_COLUMNS_SHOWN]]
-        return ", ".join(
-            f"{name}: {_shown_value(values[place].as_py())}" for name, values in columns if values is not None
-        )
-    except (pa.ArrowException, OSError, UnicodeDecodeError):
-        return "a damaged record"
-
-
-def _shown_value(value: Any) -> str:
-    return value.decode("utf-8", errors="backslashreplace") if isinstance(value, bytes) else str(value)
-
-
-def _arrow_file(stream: IO[bytes]) -> pa.NativeFile:
-    """Return a file whose reads need no Python.
-
-    Arrow reads ahead on threads, and these let go of the file whenever they come to it. If it were an object of
-    Python's and Python had just ended, the process would abort.
-    """
-    name = getattr(stream, "name", None)
-    if stream.seekable() and isinstance(name, str) and Path(name).is_file():  # not packed
-        return pa.OSFile(name)
-    copy = pa.BufferOutputStream()
-    while piece := stream.read(_COPIED_BYTES):
-        copy.write(piece)
-    return pa.BufferReader(copy.getvalue())
-
-
-def _group_reader(file: parquet.ParquetFile, group: int) -> Callable[[str], pa.Array | None]:
-    def column(name: str) -> pa.Array | None:
-        if name not in file.schema_arrow.names:
-            return None
-        values = file.read_row_group(group, columns=[name]).column(0).combine_chunks()
-        if len(values) != file.metadata.row_group(group).num_rows:
-            raise pa.ArrowInvalid(f"the column {name!r} has another number of rows than its group says")
-        return _unchecked_text(values)
-
-    return column
-
-
-def _unchecked_text(values: pa.Array) -> pa.Array:
-    """Return text as bytes, to be read like a log's: Parquet calls them UTF-8 and checks nothing."""
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    if pa.types.is_string(values.type):
-        return values.cast(pa.binary())
-    return values.cast(pa.large_binary()) if pa.types.is_large_string(values.type) else values
-
-
-def _records(
-    column: Callable[[str], pa.Array | None],
-    columns: Columns,
-    reasons: NDArray[np.uint8],
-    names: Sequence[str],
-    time: TimeColumn,
-    shown: Callable[[int], str],
-    *,
-    cure: str = "",
-) -> LogRecords:
-    known_fields = f"The columns are {textwrap.shorten(', '.join(names), _LONGEST_SHOWN)}."
-
-    def needed(option: str, name: str) -> pa.Array:
-        values = column(name)
-        if values is None:
-            otherwise = ", or leave times out with `no_timestamps`" if option == "timestamp" else ""
-            header = f",{cure}" if cure else ""
-            raise ClientError(
-                f"There is no column {name!r}: name one with `{option}`{otherwise}{header}. {known_fields}"
-            )
-        return values
-
-    def field(name: str) -> pa.StringArray | None:
-        values = column(name)
-        return None if values is None else as_text(values)
-
-    entity, ip = needed("entity", columns.entity or "entity"), needed("ip", columns.ip or "ip")
-    entity = entity if pa.types.is_binary(entity.type) else as_text(entity)
-    if columns.with_times:
-        times, timed = _times(needed("timestamp", columns.timestamp or "timestamp"), columns.zone, time)
-    else:
-        times, timed = timeless(len(reasons))
-    return LogRecords(entity, as_text(ip), times, timed, reasons, known_fields, field, shown)
-
-
-def _times(column: pa.Array, zone: str, time: TimeColumn) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    if not pa.types.is_temporal(column.type):
-        return time.parse(as_text(column))
-    times = column.cast(pa.timestamp("us", column.type.tz if pa.types.is_timestamp(column.type) else None), safe=False)
-    readings = times.cast(pa.int64()).fill_null(0).to_numpy()
-    timed = mask(column.is_valid())
-    return (localized(readings, zone) if times.type.tz is None else readings), timed

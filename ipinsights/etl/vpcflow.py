@@ -18,7 +18,8 @@ from ipinsights.data.arrow import as_text, mask
 from ipinsights.data.input_streams import line_blocks
 from ipinsights.data.timestamps import TimeColumn
 from ipinsights.errors import ClientError
-from ipinsights.etl.records import LogRecords, Reason, blank_or_none, line_text, timeless
+from ipinsights.etl.field_values import first_addresses, first_values
+from ipinsights.etl.records import LogRecords, Reason, blank_or_none, line_text, names_or, timeless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -50,8 +51,8 @@ def read_vpcflow(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     ClientError
         There is no field of a name that ``columns`` asks for.
     """
-    names: Sequence[str] = ()
-    time = TimeColumn(columns.zone)
+    names: Sequence[str] = columns.fields
+    time = TimeColumn(columns.zone, columns.time_format)
     for block in line_blocks(stream):
         for lines, found in _segments(_split_by_blanks(_messages(block)), names):
             names = found
@@ -103,9 +104,13 @@ def _records(
             raise ClientError(f"The flow log has no field {name!r}. {known_fields}")
         return values
 
-    wanted = columns.with_times
-    times, timed = time.parse(needed(columns.timestamp or "start")) if wanted else timeless(len(lines))
-    entity, ip = needed(columns.entity or "interface-id"), needed(columns.ip or "srcaddr")
+    def first(wanted: tuple[str, ...]) -> list[pa.StringArray]:
+        return [needed(name) for name in wanted if name in names] or [needed(wanted[0])]
+
+    stamps = names_or(columns.timestamp, ("start",))
+    times, timed = time.parse(first_values(first(stamps))) if columns.with_times else timeless(len(lines))
+    entity = first_values(first(names_or(columns.entity, ("interface-id",))))
+    ip = first_addresses(first(names_or(columns.ip, ("srcaddr",))))
     reasons = blank_or_none(lines)
     fits = pc.match_substring_regex(lines, _DEFAULT_LINE) if is_default else needed(names[0]).is_valid()
     reasons[(reasons == Reason.NONE) & ~mask(fits)] = Reason.MALFORMED

@@ -14,22 +14,28 @@ import pyarrow.compute as pc
 
 from ipinsights.data.arrow import as_text, mask
 from ipinsights.data.input_streams import line_blocks
-from ipinsights.data.timestamps import parse_clf_times
+from ipinsights.data.timestamps import parse_clf_times, parse_times
 from ipinsights.etl.records import LogRecords, Reason, blank_or_none, line_text
+from ipinsights.etl.web_format import read_formatted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from ipinsights.etl.records import Columns
 
 __all__ = ["FIELDS", "read_web"]
 
-_TIME = r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4}"
+_CLF_TIME = r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4}"
+_ISO_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:?[0-9]{2})"
+_TIME = rf"(?:{_CLF_TIME}|{_ISO_TIME})"
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _REST = rf"(?P<rest>{_QUOTED} [0-9]{{3}}(?s:.*))$"
 # RE2 takes a line in one pass if it never has to choose and keeps four groups at most; this does a million a second.
 _ONE_WORD = r'(?:[^ "\\]|\\[^ ])+|""'
-_USUAL = rf'^(?P<ip>[^ ]+) (?:-|[A-Za-z_][^ ]*) (?P<user>[^ "\\]+) \[(?P<time>{_TIME})\] {_REST}'
+_USUAL = rf'^(?P<ip>[^ ]+) (?:-|[A-Za-z_][^ ]*) (?P<user>[^ "\\]+) \[(?P<time>{_CLF_TIME})\] {_REST}'
 # HTTP Basic allows blanks in a name, and neither server escapes them. Such a name consists of words. A number, a host,
 # an address or a dash next to it is a field of a format that is not known here.
 _WORD = r"""[A-Za-z\x80-\xff](?:[^ "\\.:/=\[\]0-9]|\\[^ ])*\.?"""
@@ -54,8 +60,11 @@ FIELDS = {
 _KNOWN_FIELDS = f"The fields are {', '.join(FIELDS)}."
 
 
-def read_web(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:  # noqa: ARG001 - every reader has both
+def read_web(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     """Yield the records of an access log, one a line."""
+    if columns.line_format is not None:
+        yield from read_formatted(stream, columns)
+        return
     names = _Names()
     for lines in line_blocks(stream):
         yield _records(lines, names)
@@ -64,7 +73,7 @@ def read_web(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:  # no
 def _records(lines: pa.BinaryArray, names: _Names) -> LogRecords:
     ip, user, time, rest = _matched(lines, names)
     malformed = mask(ip.is_null())
-    times, timed = parse_clf_times(time.fill_null(b"01/Jan/1970:00:00:00 +0000"))
+    times, timed = _times(time)
     reasons = blank_or_none(lines)
     reasons[(reasons == Reason.NONE) & malformed] = Reason.MALFORMED
 
@@ -72,6 +81,17 @@ def _records(lines: pa.BinaryArray, names: _Names) -> LogRecords:
         return as_text(pc.extract_regex(rest, FIELDS[name]).flatten()[0]) if name in FIELDS else None
 
     return LogRecords(user, as_text(ip), times, timed, reasons, _KNOWN_FIELDS, field, line_text(lines))
+
+
+def _times(time: pa.BinaryArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the times of lines, null for none; most have the Common Log Format."""
+    is_iso = pc.match_substring_regex(time, "^[0-9]{4}-").fill_null(False)
+    clf = pc.if_else(is_iso, None, time)
+    times, timed = parse_clf_times(clf.fill_null(b"01/Jan/1970:00:00:00 +0000"))
+    if pc.any(is_iso).as_py():
+        places = mask(is_iso)
+        times[places], timed[places] = parse_times(as_text(time.filter(is_iso)))
+    return times, timed
 
 
 def _matched(lines: pa.BinaryArray, names: _Names) -> list[Any]:

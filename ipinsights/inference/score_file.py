@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ipinsights._system import in_order, keep_freed_memory
 from ipinsights.data.arrow import number_texts
+from ipinsights.data.bounded_lines import LONGEST_LINE, LONGEST_ROW, whole_lines
 from ipinsights.data.channels import channel_files
+from ipinsights.data.csv_errors import Source
 from ipinsights.data.csv_writer import csv_lines, quoted
 from ipinsights.data.files import open_output
 from ipinsights.data.ipv4 import trim
+from ipinsights.data.live_input import LiveInput
 from ipinsights.data.pairs import read_blocks
+from ipinsights.errors import ClientError
 from ipinsights.inference.scorers import accepts_ipv6, score_rows, scorer_name
 
 if TYPE_CHECKING:
@@ -34,6 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["score_file"]
 
+_NUMBERS = {"dot_product", "history", "entity_known", "probability", "p_value"}
+
 
 def score_file(
     scorer: Scorer,
@@ -43,6 +51,8 @@ def score_file(
     extended: bool = False,
     threshold: Threshold | None = None,
     keep_columns: bool = False,
+    json_lines: bool = False,
+    only_suspicious: bool = False,
 ) -> int:
     """Write entity, address and score of every row of a CSV file, in its order.
 
@@ -61,6 +71,10 @@ def score_file(
         What ``extended`` judges by: ``p_value`` (0 to 1, empty where the entity is unknown) and ``verdict`` are added.
     keep_columns
         Accept further columns and copy them to the end of each line.
+    json_lines
+        Write a JSON object a line instead of CSV.
+    only_suspicious
+        Write only rows whose verdict is ``suspicious``; needs ``threshold``.
 
     Returns
     -------
@@ -78,16 +92,51 @@ def score_file(
     num_rows = 0
     with _opened_input(source) as given, open_output(output) as stream:
         blocks = _blocks(given, num_columns=None if keep_columns else 2, ipv6=accepts_ipv6(scorer))
-        for part in in_order(lambda block: _scored(scorer, block, threshold, extended=extended), blocks):
-            if num_rows == 0:
+        layout = _Layout(json_lines=json_lines, only_suspicious=only_suspicious)
+        # Blocks of a live input come one by one: none waits for the next.
+        ordered = map if isinstance(given, LiveInput) else in_order
+        for part in ordered(lambda block: _scored(scorer, block, threshold, layout, extended=extended), blocks):
+            if num_rows == 0 and not json_lines:
                 stream.write(part.header)
             stream.write(part.lines)
+            if isinstance(given, LiveInput):
+                stream.flush()
             num_rows += part.num_rows
     return num_rows
 
 
-def _blocks(given: Path | IO[bytes], num_columns: int | None, *, ipv6: bool) -> Iterator[Block]:
+def _live_blocks(given: LiveInput, num_columns: int | None, *, ipv6: bool) -> Iterator[Block]:
+    """Yield the rows of an input as they come."""
+    number, waiting = 1, b""
+    for lines in whole_lines(cast("IO[bytes]", given), when_long=_refuse_line):
+        waiting += lines
+        # A field may continue on the next line. Reading a row that is too long reports it.
+        if waiting.count(b'"') % 2 and len(waiting) <= LONGEST_ROW:
+            continue
+        if waiting.strip():
+            source = Source.stream(io.BytesIO(waiting), "standard input", first_line=number)
+            for block in read_blocks(source, num_columns=num_columns, ipv6=ipv6):
+                num_columns = len(block.columns)
+                yield block
+        number += waiting.count(b"\n")
+        waiting = b""
+    if waiting:
+        yield from read_blocks(
+            Source.stream(io.BytesIO(waiting), "standard input", first_line=number), num_columns=num_columns, ipv6=ipv6
+        )
+    elif number == 1:
+        yield from read_blocks(io.BytesIO(), name="standard input", num_columns=num_columns, ipv6=ipv6)
+
+
+def _refuse_line(number: int) -> None:
+    raise ClientError(f"standard input:{number}: the line is longer than {LONGEST_LINE:,} bytes.")
+
+
+def _blocks(given: Path | IO[bytes] | LiveInput, num_columns: int | None, *, ipv6: bool) -> Iterator[Block]:
     """Yield the rows of a stream, a file, or the files of a folder, which have as many columns as the first one."""
+    if isinstance(given, LiveInput):
+        yield from _live_blocks(given, num_columns, ipv6=ipv6)
+        return
     if not isinstance(given, Path):
         yield from read_blocks(given, name="standard input", num_columns=num_columns, progress=True, ipv6=ipv6)
         return
@@ -106,7 +155,15 @@ class _Part:
     num_rows: int
 
 
-def _scored(scorer: Scorer, block: Block, threshold: Threshold | None, *, extended: bool) -> _Part:
+@dataclass(frozen=True)
+class _Layout:
+    """How rows are written, and which."""
+
+    json_lines: bool = False
+    only_suspicious: bool = False
+
+
+def _scored(scorer: Scorer, block: Block, threshold: Threshold | None, layout: _Layout, *, extended: bool) -> _Part:
     scores = score_rows(scorer, block)
     columns = {
         "entity": quoted(block.columns[0]),
@@ -115,8 +172,39 @@ def _scored(scorer: Scorer, block: Block, threshold: Threshold | None, *, extend
     }
     if extended:
         columns.update(_extended(scorer, block, scores, threshold))
+    if layout.json_lines or layout.only_suspicious:
+        return _selected(columns, block, layout)
     kept = [quoted(column) for column in block.columns[2:]]
     return _Part(_header(list(columns), num_kept=len(kept)), csv_lines([*columns.values(), *kept]), len(block))
+
+
+def _selected(columns: dict[str, pa.StringArray], block: Block, layout: _Layout) -> _Part:
+    """Return the lines of the rows that are wanted."""
+    kept = {f"column_{3 + place}": column for place, column in enumerate(block.columns[2:])}
+    texts = {**columns, **kept}
+    if layout.json_lines:
+        texts["entity"] = block.columns[0]
+    else:
+        texts = {name: quoted(column) if name in kept else column for name, column in texts.items()}
+    if layout.only_suspicious:
+        is_suspicious = pc.equal(texts["verdict"], "suspicious")
+        texts = {name: column.filter(is_suspicious) for name, column in texts.items()}
+    lines = _json_lines(texts) if layout.json_lines else csv_lines([*texts.values()])
+    return _Part(_header(list(columns), num_kept=len(kept)), lines, len(block))
+
+
+def _json_lines(texts: dict[str, pa.StringArray]) -> memoryview:
+    """Return rows as objects of JSON. Scores are numbers, and a missing value is null."""
+    parts = []
+    for name, column in texts.items():
+        values = column.to_pylist()
+        if name in _NUMBERS:
+            parts.append([value or "null" for value in values])
+        else:
+            parts.append([orjson.dumps(value).decode() for value in values])
+    names = [orjson.dumps(name).decode() for name in texts]
+    lines = (",".join(map("{}:{}".format, names, row)) for row in zip(*parts, strict=True))
+    return memoryview("".join(f"{{{line}}}\n" for line in lines).encode())
 
 
 def _extended(
@@ -141,10 +229,14 @@ def _header(names: Sequence[str], *, num_kept: int) -> bytes:
 
 
 @contextlib.contextmanager
-def _opened_input(source: Path) -> Iterator[Path | IO[bytes]]:
-    """Give what to read; standard input goes to a temporary file first, to be read again if something is wrong."""
+def _opened_input(source: Path) -> Iterator[Path | IO[bytes] | LiveInput]:
+    """Yield what to read. A file as standard input is copied, to be read again if something is wrong."""
     if str(source) != "-":
         yield source
+        return
+    live = LiveInput.of(sys.stdin.buffer)
+    if live is not None:
+        yield live
         return
     with tempfile.TemporaryFile() as copy:
         shutil.copyfileobj(sys.stdin.buffer, copy)

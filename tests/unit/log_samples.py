@@ -45,7 +45,7 @@ class Bench:
         with self.output.open(encoding="utf-8", newline="") as stream:
             return list(csv.reader(stream))
 
-    def of(self, log_format: str, content: str | bytes, **columns: Any) -> tuple[list[list[str]], dict[str, int]]:
+    def of(self, log_format: str, content: str | bytes, /, **columns: Any) -> tuple[list[list[str]], dict[str, int]]:
         """Give the rows of one log, and the numbers of what was skipped by the names of the reasons."""
         self.put(content)
         summary = self.extract(log_format, Columns(**columns))

@@ -55,11 +55,13 @@ class TestFaults:
                 "it must be a comma.",
             ),
             (b"1.2.3.4,a\n", "x.csv:1: the address stands first: it must be the second column."),
-            ("a,1.2.3.4\n".encode("utf-16"), "x.csv: it is UTF-16 text, and must be CSV in UTF-8."),
+            (
+                "a,1.2.3\n".encode("utf-16"),
+                "x.csv:1: '1.2.3' is no IPv4 address: it must be four numbers from 0 to 255, separated by dots.",
+            ),
             (
                 b"PK\x03\x04...",
-                "x.csv cannot be read: it is a zip archive or a workbook. "
-                "Unpack an archive, or save a workbook as CSV, first.",
+                "x.csv is a damaged zip file: File is not a zip file.",
             ),
             (b"a,1.2.3.4\n,1.2.3.4\n", "x.csv:2: the entity is empty."),
             (b'a,1.2.3.4\n"",1.2.3.4\n', "x.csv:2: the entity is empty."),

@@ -71,13 +71,13 @@ class TestFiles:
 
     def test_a_long_document(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
         """JSON over several lines is read up to a limit, which a warning names; what is behind it is not kept."""
-        path = bench.put("[\n" + (" " * 1000 + "\n") * 34_000 + "]")
+        path = bench.put("[\n" + (" " * 1000 + "\n") * 40_000 + "]")
         with caplog.at_level(logging.WARNING), pytest.raises(NothingUsableError) as caught:
             bench.extract("cloudtrail")
         skipped = caught.value.summary.skipped
-        assert {reason.name: count for reason, count in skipped.items()} == {"MALFORMED": 2, "BLANK": 34_000}
+        assert {reason.name: count for reason, count in skipped.items()} == {"MALFORMED": 2, "BLANK": 40_000}
         assert caplog.messages == [
-            f"{path}:1: the line is not JSON, and a JSON document over several lines may have at most 33,554,432 bytes."
+            f"{path}: a JSON document over several lines is not read, it has more than 33,554,432 bytes."
         ]
 
     def test_damaged_gzip(self, bench: Bench) -> None:
@@ -95,7 +95,11 @@ class TestFiles:
         bench.put(f"{SSHD}\n{SSHD}\n")
         with pytest.raises(ClientError) as caught:
             bench.extract("apache")
-        assert str(caught.value) == "None of the 2 records is in the format apache. See `log_format` for the others."
+        assert (
+            str(caught.value)
+            == "None of the 2 records is in the format apache. Name the fields of another format with `line_format`. "
+            "See `log_format` for other formats."
+        )
 
     def test_no_such_file(self, tmp_path: Path) -> None:
         """The message names it."""

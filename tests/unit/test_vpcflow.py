@@ -64,7 +64,8 @@ class TestVpcFlow:
             bench.extract("vpcflow")
         assert str(caught.value) == (
             "None of the 1 records is in the format vpcflow. "
-            "A flow log with other fields than the default ones needs its header, with their names, in front."
+            "A flow log with other fields than the default ones needs its header, with their names, in front, or "
+            "`fields`."
         )
 
     @pytest.mark.parametrize("size", [4 * 2**20, 64])

@@ -1,0 +1,211 @@
+"""Compression and encoding, undone once for every command: whatever is in a file, readers get text in UTF-8.
+
+Recognised by their first bytes: gzip, bzip2, xz, lzma, zstd, zip and tar, also inside of one another; UTF-8 with a byte
+order mark, UTF-16 and UTF-32. The files of an archive are read one after another. Everything is read in pieces, and
+nothing is written to disk but a zip archive that comes through a pipe, since its list of files stands at its end.
+
+Sources: the specifications of each format, and Python's modules for them. Python has zstd from 3.14 on; before, the
+package ``backports.zstd`` brings the same module.
+"""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+import shutil
+import tarfile
+import tempfile
+import zipfile
+from typing import IO, TYPE_CHECKING, cast
+
+from ipinsights.data.channels import is_marker
+from ipinsights.data.file_kinds import GZIP_MAGIC, kind_of, refuse_other_kinds, text_encoding
+from ipinsights.data.files import beginning
+from ipinsights.data.wrapped_streams import DAMAGE, Forward, Guarded, Inflated, Joined, Utf8
+from ipinsights.errors import ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ipinsights.data.wrapped_streams import Decompressor
+
+__all__ = ["check_encoding", "decoded_stream"]
+
+# A file in an archive in an archive is plausible, and a file that unpacks into itself is an attack.
+_MOST_LAYERS = 5
+# `xz -9` takes 65 MiB to unpack. A forged header asks for gigabytes.
+_XZ_MEMORY = 2**28
+_WORKBOOK = "[Content_Types].xml"
+
+
+def decoded_stream(
+    stream: IO[bytes], head: bytes, name: str, *, parquet: bool = False, encoding: str | None = None
+) -> IO[bytes]:
+    """Return the content of a file: text in UTF-8 without a byte order mark, or Parquet as it is.
+
+    Parameters
+    ----------
+    stream
+        At its beginning.
+    head
+        Its first bytes, see :func:`ipinsights.data.files.beginning`.
+    name
+        What messages call the file.
+    parquet
+        Whether Parquet is what is wanted, instead of text.
+    encoding
+        Name of the text's encoding; None for what the first bytes show.
+
+    Raises
+    ------
+    ClientError
+        The file is damaged, is packed by a program that is not known here, or is not what is wanted.
+    """
+    return _Decoder(name, parquet=parquet, encoding=encoding).decoded(stream, head)
+
+
+def check_encoding(name: str) -> None:
+    """Check that an encoding exists.
+
+    Raises
+    ------
+    ClientError
+        Python knows no text encoding of this name.
+    """
+    try:
+        b"a".decode(name)
+    except (LookupError, UnicodeDecodeError, ValueError):
+        raise ClientError(f"Invalid encoding {name!r}: it must be a name such as cp1252 or utf-16.") from None
+
+
+class _Decoder:
+    """Unpacks one file, layer by layer."""
+
+    def __init__(self, name: str, *, parquet: bool, encoding: str | None) -> None:
+        self._name = name
+        self._parquet = parquet
+        self._encoding = encoding
+
+    def decoded(self, stream: IO[bytes], head: bytes, layer: int = 0) -> IO[bytes]:
+        """Return the content of a stream, given its first bytes and the number of layers around it."""
+        inner, program = self._unpacked(stream, head, layer)
+        if inner is not None:
+            if layer == _MOST_LAYERS:
+                raise ClientError(f"{self._name} cannot be read: it is packed more than {_MOST_LAYERS} times.")
+            if program is None:  # an archive, whose files are decoded
+                return inner
+            head, inner = beginning(inner)
+            return self.decoded(inner, head, layer + 1)
+        refuse_other_kinds(head, self._name, parquet=self._parquet)
+        return stream if self._parquet else self._in_utf8(stream, head)
+
+    def _unpacked(self, stream: IO[bytes], head: bytes, layer: int) -> tuple[IO[bytes] | None, str | None]:
+        """Return what is packed and the program, None for an archive; (None, None) if nothing is packed."""
+        if head.startswith(GZIP_MAGIC):
+            return cast("IO[bytes]", gzip.GzipFile(fileobj=stream)), "gzip"
+        if head.startswith(b"PK\x03\x04"):
+            return self._joined(self._zip_members(stream, is_file=layer == 0), layer), None
+        if _is_tar(head):
+            return self._joined(self._tar_members(stream), layer), None
+        kind = kind_of(head)
+        program = kind.program if kind is not None else None
+        make = _decompressor(program) if program else None
+        return (
+            (None, None) if make is None else (self._buffered(Inflated(stream, make, self._damaged(program))), program)
+        )
+
+    def _damaged(self, program: str | None) -> Callable[[Exception], ClientError]:
+        def error(reason: Exception) -> ClientError:
+            text = str(reason).partition("\n")[0].rstrip(".") or type(reason).__name__
+            return ClientError(f"{self._name} is a damaged {program} file: {text}.")
+
+        return error
+
+    def _joined(self, members: Iterator[IO[bytes]], layer: int) -> IO[bytes]:
+        def contents() -> Iterator[IO[bytes]]:
+            for member in members:
+                head, stream = beginning(member)
+                yield self.decoded(stream, head, layer + 1)
+
+        return self._buffered(Joined(contents()))
+
+    def _tar_members(self, stream: IO[bytes]) -> Iterator[IO[bytes]]:
+        error = self._damaged("tar")
+        try:
+            with tarfile.open(fileobj=cast("IO[bytes]", Forward(stream)), mode="r:") as tar:
+                while (member := tar.next()) is not None:
+                    tar.members = []  # type: ignore[attr-defined]  # tarfile keeps them all
+                    if member.isreg() and not member.issparse() and _has_data(member.name, member.size):
+                        yield self._buffered(Guarded(cast("IO[bytes]", tar.extractfile(member)), error))
+        except DAMAGE as reason:
+            raise error(reason) from None
+
+    def _zip_members(self, stream: IO[bytes], *, is_file: bool) -> Iterator[IO[bytes]]:
+        error = self._damaged("zip")
+        with tempfile.TemporaryFile() as copy:
+            if not (is_file and stream.seekable()):
+                shutil.copyfileobj(stream, copy)
+                stream = cast("IO[bytes]", copy)
+            try:
+                with zipfile.ZipFile(stream) as archive:
+                    self._check_zip(archive)
+                    for member in archive.infolist():
+                        if not member.is_dir() and _has_data(member.filename, member.file_size):
+                            yield self._buffered(Guarded(archive.open(member), error))
+            except DAMAGE as reason:
+                raise error(reason) from None
+
+    def _check_zip(self, archive: zipfile.ZipFile) -> None:
+        if _WORKBOOK in archive.NameToInfo:
+            raise ClientError(f"{self._name} cannot be read: it is a workbook. Save the table as CSV first.")
+        if any(member.flag_bits & 1 for member in archive.infolist()):
+            raise ClientError(f"{self._name} cannot be read: it has a password. Unpack it first.")
+
+    def _in_utf8(self, stream: IO[bytes], head: bytes) -> IO[bytes]:
+        encoding = self._encoding or text_encoding(head)
+        if encoding is not None:
+            return self._buffered(Utf8(stream, encoding))
+        if head.startswith(codecs.BOM_UTF8):
+            stream.read(len(codecs.BOM_UTF8))
+        return stream
+
+    def _buffered(self, raw: io.RawIOBase) -> IO[bytes]:
+        raw.name = self._name  # type: ignore[attr-defined]
+        return io.BufferedReader(raw, buffer_size=2**16)
+
+
+def _has_data(name: str, size: int) -> bool:
+    return size > 0 and not any(
+        part == "__MACOSX" or is_marker(part) for part in name.split("/") if part not in (".", "..")
+    )
+
+
+def _is_tar(head: bytes) -> bool:
+    try:
+        tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
+    except (*DAMAGE, tarfile.HeaderError):
+        return False
+    return True
+
+
+def _decompressor(program: str) -> Callable[[], Decompressor] | None:
+    if program == "bzip2":
+        return bz2.BZ2Decompressor
+    if program in ("xz", "lzma"):
+        return lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
+    return _zstd() if program == "zstd" else None
+
+
+def _zstd() -> Callable[[], Decompressor] | None:
+    """Return what makes a decompressor of zstd; None if neither Python nor a package has one."""
+    try:
+        from compression import zstd  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        try:
+            from backports import zstd  # type: ignore[no-redef, import-not-found, import-untyped, unused-ignore]
+        except ImportError:
+            return None
+    return cast("Callable[[], Decompressor]", zstd.ZstdDecompressor)

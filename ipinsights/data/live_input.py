@@ -1,0 +1,63 @@
+"""Standard input that is still being written: what is there is read within half a second."""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+import time
+from typing import IO
+
+__all__ = ["LiveInput", "is_live"]
+
+_MOST_SECONDS = 0.5
+
+
+class LiveInput:
+    """A pipe or terminal. A read returns what arrives within half a second of its first byte.
+
+    Parameters
+    ----------
+    descriptor
+        Number of the open file.
+    name
+        What messages call the input.
+    """
+
+    is_live = True
+
+    def __init__(self, descriptor: int, name: str = "standard input") -> None:
+        self._descriptor = descriptor
+        self.name = name
+
+    @classmethod
+    def of(cls, stream: IO[bytes]) -> LiveInput | None:
+        """Return the live input behind a stream, None for a file, or for a stream without a descriptor."""
+        try:
+            descriptor = stream.fileno()
+            mode = os.fstat(descriptor).st_mode
+        except (OSError, AttributeError):
+            return None
+        return None if stat.S_ISREG(mode) else cls(descriptor)
+
+    def seekable(self) -> bool:
+        """Return False."""
+        return False
+
+    def read(self, size: int = -1) -> bytes:
+        """Return at most ``size`` bytes, none at the end."""
+        piece = os.read(self._descriptor, size)
+        pieces, length = [piece], len(piece)
+        end = time.monotonic() + _MOST_SECONDS
+        while piece and length < size and (rest := end - time.monotonic()) > 0:
+            if not select.select([self._descriptor], [], [], rest)[0]:
+                break
+            piece = os.read(self._descriptor, size - length)
+            pieces.append(piece)
+            length += len(piece)
+        return b"".join(pieces)
+
+
+def is_live(stream: object) -> bool:
+    """Return whether a short read of a stream means that there is no more for now, instead of the end."""
+    return bool(getattr(stream, "is_live", False))

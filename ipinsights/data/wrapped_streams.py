@@ -1,0 +1,194 @@
+"""Streams around streams, which unpack, join, guard and decode what they read, in pieces."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import lzma
+import tarfile
+import zipfile
+import zlib
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ipinsights.errors import ClientError
+
+__all__ = ["DAMAGE", "Decompressor", "Forward", "Guarded", "Inflated", "Joined", "Utf8"]
+
+_PIECE_BYTES = 2**20
+DAMAGE = (ArithmeticError, EOFError, LookupError, OSError, RecursionError, TypeError, ValueError, tarfile.TarError,
+           zipfile.BadZipFile, lzma.LZMAError, zlib.error, NotImplementedError, RuntimeError)  # fmt: skip
+"""What damaged or forged files raise in Python's modules."""
+
+
+class Decompressor(Protocol):
+    """What Python's decompressors of bzip2, xz and zstd have in common."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether the end of the compressed stream was reached."""
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether nothing can be unpacked without more data."""
+
+    @property
+    def unused_data(self) -> bytes:
+        """Data behind the compressed stream."""
+
+    def decompress(self, data: bytes, max_length: int = ..., /) -> bytes:
+        """Unpack data, at most so many bytes."""
+
+
+class Inflated(io.RawIOBase):
+    """What a compressed stream unpacks to, also if several were put one behind another."""
+
+    def __init__(
+        self, stream: IO[bytes], make: Callable[[], Decompressor], error: Callable[[Exception], ClientError]
+    ) -> None:
+        self._stream = stream
+        self._make = make
+        self._error = error
+        self._inner = make()
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # no Buffer before 3.12
+        """Read into a buffer, and return the number of bytes."""
+        room = memoryview(buffer)
+        try:
+            piece = self._next(len(room))
+        except DAMAGE as reason:
+            raise self._error(reason) from None
+        room[: len(piece)] = piece
+        return len(piece)
+
+    def _next(self, size: int) -> bytes:
+        piece = b""
+        while not piece:
+            given = b""
+            if self._inner.eof:
+                given = (self._inner.unused_data or self._stream.read(_PIECE_BYTES)).lstrip(b"\0")
+                if not given:
+                    return b""
+                self._inner = self._make()
+            elif self._inner.needs_input:
+                given = self._stream.read(_PIECE_BYTES)
+                if not given:
+                    raise EOFError("it ends too early")
+            piece = self._inner.decompress(given, size)
+        return piece
+
+
+class Guarded(io.RawIOBase):
+    """A file of an archive, whose damage is an error that names the archive."""
+
+    def __init__(self, stream: IO[bytes], error: Callable[[Exception], ClientError]) -> None:
+        self._stream = stream
+        self._error = error
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # no Buffer before 3.12
+        """Read into a buffer, and return the number of bytes."""
+        room = memoryview(buffer)
+        try:
+            piece = self._stream.read(min(len(room), _PIECE_BYTES))
+        except DAMAGE as reason:
+            raise self._error(reason) from None
+        room[: len(piece)] = piece
+        return len(piece)
+
+
+class Joined(io.RawIOBase):
+    """Streams one behind another, each of which ends a line."""
+
+    def __init__(self, streams: Iterator[IO[bytes]]) -> None:
+        self._streams = streams
+        self._current: IO[bytes] | None = None
+        self._last = b"\n"
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # no Buffer before 3.12
+        """Read into a buffer, and return the number of bytes."""
+        room = memoryview(buffer)
+        while True:
+            if self._current is None:
+                self._current = next(self._streams, None)
+                if self._current is None:
+                    return 0
+            piece = self._current.read(len(room))
+            if not piece:
+                self._current = None
+                piece, self._last = (b"" if self._last == b"\n" else b"\n"), b"\n"
+            if piece:
+                self._last = piece[-1:]
+                room[: len(piece)] = piece
+                return len(piece)
+
+
+class Forward:
+    """A stream as ``tarfile`` wants it, which only moves forward, and of which no large piece is read at once."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._place = 0
+        self._last = b""
+
+    def read(self, size: int) -> bytes:
+        """Read on. A header is read whole, so a large piece is refused."""
+        if size > _PIECE_BYTES:
+            raise tarfile.ReadError(f"it has a header of {size} bytes")
+        piece, self._last = self._last[:size], self._last[size:]
+        piece += self._stream.read(size - len(piece))
+        self._place += len(piece)
+        self._end = piece[-1:]
+        return piece
+
+    def seek(self, place: int, *whence: Any) -> int:  # noqa: ARG002 - as tarfile calls it
+        """Skip to a place, or go back by one byte, as tarfile does to see whether there is an end."""
+        if place == self._place - 1:
+            self._last, self._place = self._end + self._last, place
+        while self._place < place and self.read(min(place - self._place, _PIECE_BYTES)):
+            pass
+        if self._place != place:
+            raise tarfile.ReadError("unexpected end of data")
+        return place
+
+    def tell(self) -> int:
+        """Return the place."""
+        return self._place
+
+
+class Utf8(io.RawIOBase):
+    """A text of another encoding in UTF-8. Bytes that have no meaning become escapes."""
+
+    def __init__(self, stream: IO[bytes], encoding: str) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder(encoding)("backslashreplace")
+        self._ready = b""
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # no Buffer before 3.12
+        """Read into a buffer, and return the number of bytes."""
+        room = memoryview(buffer)
+        piece = b"more"
+        while piece and not self._ready:
+            piece = self._stream.read(_PIECE_BYTES)
+            text = self._decoder.decode(piece, final=not piece)
+            self._ready = text.removeprefix("\ufeff").encode("utf-8", "backslashreplace")
+        taken, self._ready = self._ready[: len(room)], self._ready[len(room) :]
+        room[: len(taken)] = taken
+        return len(taken)

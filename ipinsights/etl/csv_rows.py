@@ -1,0 +1,192 @@
+"""Rows of a CSV file, in bounded memory: each is a row of fields, or says why it cannot be used."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ipinsights.data.bounded_lines import LONG_LINE, LONG_LINE_SHOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ipinsights.data.bounded_lines import WholeLines
+
+__all__ = ["Lines", "MalformedRow", "Row", "Rows", "field_names"]
+
+_BATCH = 100_000
+# Of short fields each takes some sixty bytes.
+_BATCH_CHARACTERS = 2**24
+_LONGEST_SHOWN = 200
+_MARK = "\ufeff"
+_LONG_LINE = LONG_LINE.decode(errors="surrogateescape")
+# What csv.Error says of a row that is too long to be a header.
+_TOO_LONG = ("field larger than", "a row has more than")
+_FIELDS = ("#Fields:", "#fields")
+
+
+class Lines:
+    """Lines of a text, the last one of which is remembered, and their characters counted.
+
+    Attributes
+    ----------
+    last
+        The last line.
+    num_characters
+        Number of characters of all lines so far.
+    fields
+        Names of the fields of the lines to come, [] where no line names them. At such a line the lines pause.
+    """
+
+    def __init__(self, whole: WholeLines, *, num_skipped: int = 0) -> None:
+        self._whole = whole
+        self.is_at_end_of_block = False
+        self._lines: Iterator[str] = itertools.islice(self._read(), num_skipped, None)
+        self.last = ""
+        self.num_characters = 0
+        self.fields: list[str] = []
+        self.is_paused = False
+
+    def _read(self) -> Iterator[str]:
+        while block := self._whole.read():
+            # bytes that are not UTF-8 become lone surrogates, which no text has
+            text = block.decode("utf-8", "surrogateescape").removeprefix(_MARK)
+            lines = list(io.StringIO(text, newline=""))
+            self.is_at_end_of_block = False
+            yield from lines[:-1]
+            self.is_at_end_of_block = self._whole.is_live
+            yield lines[-1]
+
+    def sample(self, num_characters: int) -> list[str]:
+        """Return the first lines, some more than a number of characters, or what has come of a live input."""
+        lines: list[str] = []
+        length = 0
+        for line in self._lines:
+            lines.append(line)
+            length += len(line)
+            if length >= num_characters or self.is_at_end_of_block:
+                break
+        return lines
+
+    def put_back(self, lines: list[str]) -> None:
+        """Put lines in front of the others."""
+        was_at_end = self.is_at_end_of_block
+
+        def again() -> Iterator[str]:
+            self.is_at_end_of_block = False
+            for number, line in enumerate(lines, 1):
+                self.is_at_end_of_block = was_at_end and number == len(lines)
+                yield line
+
+        self._lines = itertools.chain(again(), self._lines)
+
+    def next_line(self, default: str) -> str:
+        """Return the line to come, or another one at the end."""
+        line = next(self._lines, None)
+        if line is None:
+            return default
+        self.put_back([line])
+        return line
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if self.is_paused:
+            raise StopIteration
+        line = next(self._lines)
+        if line.startswith(_MARK):  # of a file that was put behind another one
+            line = line.removeprefix(_MARK)
+        while self.fields and line.startswith("#") and not line.startswith(_FIELDS):
+            line = next(self._lines)
+        self.last = line
+        self.num_characters += len(line)
+        if line.startswith(_FIELDS):
+            self.fields, self.is_paused = field_names(line), True
+            raise StopIteration
+        return line
+
+
+def field_names(line: str) -> list[str]:
+    """Return the names in a line ``#Fields:`` of IIS, CloudFront or Zeek."""
+    names = line.rstrip("\r\n").partition("\t" if line.startswith("#fields") else ":")[2]
+    return names.split("\t") if "\t" in names else names.split()
+
+
+@dataclass(frozen=True)
+class MalformedRow:
+    """A row that cannot be used, as text. It is false, like a blank row."""
+
+    text: str
+    is_too_long: bool = False
+
+    def __bool__(self) -> bool:
+        return False
+
+
+Row = list[str] | MalformedRow
+
+
+class Rows:
+    """Rows of a file, empty ones for blank lines. One that cannot be used comes once for each of its lines.
+
+    Attributes
+    ----------
+    separator
+        Character between fields.
+    width
+        Number of fields that a row must have, None while it is not known. Empty fields behind them are dropped, and one
+        that is missing behind them is empty if ``has_empty_end``.
+    """
+
+    def __init__(self, reader: Any, lines: Lines, whole: WholeLines, separator: str) -> None:
+        self._reader = reader
+        self._lines = lines
+        self._whole = whole
+        self.separator = separator
+        self.width: int | None = None
+        self.has_empty_end = False
+
+    def batch(self, rows: Iterator[Row]) -> list[Row]:
+        """Return the next rows: fewer than usual if they are long, for each field is an object."""
+        end = self._lines.num_characters + _BATCH_CHARACTERS
+        batch: list[Row] = []
+        for row in rows:
+            batch.append(row)
+            if len(batch) == _BATCH or self._lines.num_characters > end or self._lines.is_at_end_of_block:
+                break
+        return batch
+
+    def __iter__(self) -> Iterator[Row]:
+        reader = self._reader
+        while True:
+            before = reader.line_num
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                text = self._lines.last[:_LONGEST_SHOWN].rstrip("\r\n")
+                row = MalformedRow(text, is_too_long=str(error).startswith(_TOO_LONG))
+            self._whole.begin_row()
+            if row == [_LONG_LINE]:
+                row = MalformedRow(LONG_LINE_SHOWN, is_too_long=True)
+            elif row and self.width not in (None, len(row)):
+                row = self._of_another_width(row)
+            yield from [row] if isinstance(row, list) else [row] * max(reader.line_num - before, 1)
+
+    def _of_another_width(self, row: list[str]) -> Row:
+        width = self.width or 0
+        if len(row) > width and not any(row[width:]):
+            return row[:width]
+        if self.has_empty_end and len(row) == width - 1:
+            return [*row, ""]
+        text = self.separator.join(row)[:_LONGEST_SHOWN]
+        return MalformedRow(f"{text} ({_number_of_fields(row)}, the first row has {width})")
+
+
+def _number_of_fields(row: list[str]) -> str:
+    return "1 field" if len(row) == 1 else f"{len(row)} fields"

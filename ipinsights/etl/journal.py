@@ -1,0 +1,121 @@
+"""The journal of systemd and the logs of containers as lines of syslog, whatever printed them.
+
+Read are the outputs of ``journalctl`` that are not lines of syslog already: ``json``, ``json-pretty``, ``json-sse``,
+``json-seq``, ``export`` and ``verbose``; and lines of JSON as Docker, Kubernetes and cloud agents write them.
+Source: "Journal Export Formats" of systemd.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from datetime import datetime, timezone
+from typing import IO, TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ipinsights.data.input_streams import line_blocks
+from ipinsights.etl.json_documents import BLANK, Malformed, batches_of_records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["syslog_blocks"]
+
+_MESSAGE = ("MESSAGE", "message", "@message", "log", "msg")
+_TIME = ("@timestamp", "timestamp", "time", "ts")
+_HOST = ("_HOSTNAME", "hostname", "host")
+_PROGRAM = ("SYSLOG_IDENTIFIER", "_COMM", "ident", "program")
+_VERBOSE = re.compile(rb"[A-Z][a-z]{2} \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{1,6} [A-Z0-9+:-]{1,10} \[s=")
+_MICROS = 1_000_000
+
+
+def syslog_blocks(stream: IO[bytes]) -> Iterator[pa.BinaryArray]:
+    """Yield the lines of a log, (n,) a block; records of other layouts as lines of syslog."""
+    blocks = line_blocks(stream)
+    first = next(blocks, None)
+    if first is None:
+        return
+    head = next((line for line in first.to_pylist() if line.strip()), b"").lstrip(b"\x1e \t")
+    again = itertools.chain([first], blocks)
+    if head.startswith((b"{", b"data:", b"[")):
+        yield from _of_json(_Blocks(again, getattr(stream, "name", "standard input")))
+    elif head.startswith(b"__CURSOR=") or _VERBOSE.match(head):
+        yield from _of_fields(again)
+    else:
+        yield from again
+
+
+class _Blocks:
+    """Blocks of lines as a stream again."""
+
+    def __init__(self, blocks: Iterable[pa.BinaryArray], name: str) -> None:
+        self._blocks = iter(blocks)
+        self._rest = b""
+        self.name = name
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes."""
+        if not self._rest:
+            block = next(self._blocks, None)
+            self._rest = b"" if block is None else b"\n".join(block.to_pylist()) + b"\n"
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        return piece
+
+
+def _of_json(stream: Any) -> Iterator[pa.BinaryArray]:
+    for records in batches_of_records(stream):
+        yield pa.array(map(_line, records), pa.binary())
+
+
+def _line(record: Any) -> bytes:
+    if record is BLANK:
+        return b""
+    if isinstance(record, Malformed):
+        return record.line.encode()
+    if not isinstance(record, dict):
+        return str(record).encode()
+    message = _first(record, _MESSAGE)
+    micros = record.get("__REALTIME_TIMESTAMP") or record.get("_SOURCE_REALTIME_TIMESTAMP")
+    time = _clock(str(micros)) if micros else _first(record, _TIME)
+    host, program = _first(record, _HOST), _first(record, _PROGRAM)
+    front = f"{time} {host or '-'} {program}: " if program and time else f"{time} " if time else ""
+    return f"{front}{message}".replace("\n", " ").replace("\r", " ").encode("utf-8", "backslashreplace").strip()
+
+
+def _first(record: dict[str, Any], names: tuple[str, ...]) -> str:
+    value = next((record[name] for name in names if record.get(name)), "")
+    if isinstance(value, list) and all(isinstance(byte, int) and 0 <= byte < 256 for byte in value):  # noqa: PLR2004
+        return bytes(value).decode("utf-8", "backslashreplace")  # text that is not UTF-8
+    return value if isinstance(value, str) else ""
+
+
+def _clock(micros: str) -> str:
+    """Return microseconds since 1970 as ISO 8601; nothing if they are not a time."""
+    try:
+        seconds, rest = divmod(int(micros[:20]), _MICROS)
+        time = datetime.fromtimestamp(seconds, timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return ""
+    return f"{time:%Y-%m-%dT%H:%M:%S}.{rest:06}Z"
+
+
+def _of_fields(blocks: Iterable[pa.BinaryArray]) -> Iterator[pa.BinaryArray]:
+    """Read records of which each field has a line. A blank line, or a line with a time, begins the next."""
+    record: dict[str, Any] = {}
+    for block in blocks:
+        lines = []
+        for raw in block.to_pylist():
+            is_head = _VERBOSE.match(raw) is not None
+            if (is_head or not raw.strip()) and record:
+                lines.append(_line(record))
+                record = {}
+            if is_head:
+                record["time"] = raw.partition(b" [")[0].decode()[4:]
+            else:
+                name, _, value = raw.strip().partition(b"=")
+                record.setdefault(name.decode("utf-8", "replace"), value.decode("utf-8", "backslashreplace"))
+            record.pop("", None)
+        yield pa.array(lines, pa.binary())
+    if record:
+        yield pa.array([_line(record)], pa.binary())

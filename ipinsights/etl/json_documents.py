@@ -1,0 +1,184 @@
+"""JSON as people have it: a document a line, documents one after another in any layout, and lists inside of envelopes.
+
+A line that is not JSON is tried as the beginning of a document over several lines. Memory is bounded by the largest
+document, and time by the bytes that such attempts may waste.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+import orjson
+
+from ipinsights.data.input_streams import line_blocks
+from ipinsights.etl.field_paths import Path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
+
+__all__ = ["BLANK", "Malformed", "batches_of_records", "inner_record"]
+
+_logger = logging.getLogger(__name__)
+
+BLANK = object()
+"""What stands for a blank line."""
+_BATCH = 50_000
+_LONGEST_DOCUMENT = 2**25
+_LONGEST_SHOWN = 1000
+# Bytes that failing attempts may read again, for each byte of the stream.
+_MOST_WASTE = 16
+# Lists of records, as AWS, Microsoft, Elasticsearch, Google, CloudWatch and others name them.
+_ENVELOPES = (
+    "Records", "records", "value", "Events", "events", "logEvents", "hits.hits", "items", "Items", "data", "results",
+    "result", "entries", "logs",
+)  # fmt: skip
+# A record as text inside of another one.
+_INNER = ("CloudTrailEvent", "message", "@message", "AuditData", "log", "_raw", "_source", "detail", "properties")
+_decoder = json.JSONDecoder()
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """A line that is not JSON."""
+
+    line: str
+
+
+def batches_of_records(stream: IO[bytes], names: Sequence[str] = ()) -> Iterator[list[Any]]:
+    """Yield the records of a stream in batches: objects, and what stands for lines that hold none.
+
+    Parameters
+    ----------
+    stream
+        Text in UTF-8.
+    names
+        Paths of fields. An object that has any of them is a record, and not an envelope around a list.
+    """
+    reader, paths = _Reader(stream), list(map(Path, names))
+    for lines in itertools.chain(line_blocks(stream, longest=_LONGEST_DOCUMENT), [None]):
+        documents = reader.documents(lines)
+        records = iter(list(itertools.chain.from_iterable(_unwrapped(document, paths) for document in documents)))
+        while batch := list(itertools.islice(records, _BATCH)):
+            yield batch
+
+
+def inner_record(record: dict[str, Any]) -> Any:
+    """Return the record that stands inside of another one, as text or as an object, None if there is none."""
+    for name in _INNER:
+        value = record.get(name)
+        if isinstance(value, str) and value.lstrip()[:1] == "{":
+            try:
+                value = orjson.loads(value)
+            except orjson.JSONDecodeError:
+                continue
+        if isinstance(value, dict):
+            return value
+    return None
+
+
+class _Reader:
+    """Reads documents from blocks of lines, one of which may begin in one block and end in another."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._name = getattr(stream, "name", "standard input")
+        self._num_bytes = self._num_wasted = 0
+        self._rest: list[bytes] = []
+        self._is_over = False
+        self._place = 0
+
+    def documents(self, block: pa.BinaryArray | None) -> list[Any]:
+        """Return the documents that end in the next lines, None for no more lines."""
+        self._is_over = block is None
+        lines = self._rest
+        self._rest = []
+        if block is not None:
+            lines = [*lines, *block.to_pylist()]
+            self._num_bytes += block.nbytes
+        try:
+            return list(map(orjson.loads, lines))
+        except orjson.JSONDecodeError:  # a blank line, or more than one document a line or line a document
+            return self._slowly(lines)
+
+    def _slowly(self, lines: list[bytes]) -> list[Any]:
+        found: list[Any] = []
+        place = 0
+        while place < len(lines):
+            try:
+                found.extend(BLANK if not line.strip() else orjson.loads(line) for line in self._counted(lines, place))
+                break
+            except orjson.JSONDecodeError:
+                place = self._place
+                place = self._take_documents(lines, place, found)
+        return found
+
+    def _counted(self, lines: list[bytes], start: int) -> Iterator[bytes]:
+        for self._place in range(start, len(lines)):
+            yield lines[self._place]
+
+    def _take_documents(self, lines: list[bytes], place: int, found: list[Any]) -> int:
+        """Add the documents that begin in a line, and return the next line: the first line that none of them needs."""
+        line = lines[place].lstrip(b"\x1e \t")
+        line = line.removeprefix(b"data:").lstrip()
+        if line[:1] not in (b"{", b"[") or self._num_wasted > _MOST_WASTE * self._num_bytes:
+            found.append(_malformed(lines[place]))
+            return place + 1
+        text = b"\n".join([line, *lines[place + 1 :]]).decode("utf-8", "replace")
+        end = 0
+        try:
+            while end < len(text) and text[end] in "{[":
+                document, end = _decoder.raw_decode(text, end)
+                found.append(document)
+                behind = text.find("\n", end)
+                rest = text[end:behind] if behind >= 0 else text[end:]
+                blanks = len(rest) - len(rest.lstrip(" \t\r,"))
+                if blanks == len(rest):
+                    return place + text.count("\n", 0, end) + 1
+                end += blanks
+        except json.JSONDecodeError as error:
+            if error.pos >= len(text.rstrip()) and len(text) - end <= _LONGEST_DOCUMENT and not self._is_over:
+                self._rest = text[end:].encode().split(b"\n")
+                return len(lines)
+            self._warn_if_too_long(len(text) - end)
+            self._num_wasted += error.pos - end
+        except RecursionError:
+            self._num_wasted += len(text)
+        place += text.count("\n", 0, end)
+        found.append(_malformed(lines[place]))
+        return place + 1
+
+    def _warn_if_too_long(self, length: int) -> None:
+        if length > _LONGEST_DOCUMENT:
+            _logger.warning(
+                "%s: a JSON document over several lines is not read, it has more than %s bytes.",
+                self._name, f"{_LONGEST_DOCUMENT:,}",
+            )  # fmt: skip
+
+
+def _malformed(line: bytes) -> Malformed:
+    return Malformed(line[:_LONGEST_SHOWN].decode("utf-8", errors="backslashreplace"))
+
+
+def _unwrapped(document: Any, paths: Sequence[Path]) -> list[Any]:
+    """Return the records of a document: of a list or an envelope its items, otherwise the document."""
+    if isinstance(document, dict):
+        for name in _ENVELOPES:
+            if name in document or "." in name:
+                records = _inside(document, name)
+                if isinstance(records, list) and (not records or any(isinstance(record, dict) for record in records)):
+                    is_record = any(path.value(document) is not None for path in paths)
+                    return [document] if is_record else records
+        return [document]
+    return document if isinstance(document, list) else [document]
+
+
+def _inside(document: dict[str, Any], path: str) -> Any:
+    value: Any = document
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value

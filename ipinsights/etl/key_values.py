@@ -1,0 +1,64 @@
+"""Lines of ``key=value`` pairs: logfmt, Keycloak's events, and what other servers write behind a time."""
+
+from __future__ import annotations
+
+import re
+from typing import IO, TYPE_CHECKING, Any
+
+from ipinsights.data.bounded_lines import LONG_LINE
+from ipinsights.data.input_streams import line_blocks
+from ipinsights.data.timestamps import TimeColumn
+from ipinsights.etl.json_documents import BLANK, Malformed
+from ipinsights.etl.json_records import records_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ipinsights.etl.records import Columns, LogRecords
+
+__all__ = ["pairs_of", "read_logfmt"]
+
+# A key begins where no key can stand before it, so that a long word is looked at once.
+_PAIR = re.compile(r"""(?<![\w.@-])([A-Za-z_@][\w.@-]*)=(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s,;]*))""")
+_ESCAPE = re.compile(r"\\(.)")
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
+_TIME = re.compile(
+    r"\[?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?(?:Z|[+-]\d\d:?\d\d))?"
+    r"|\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})"
+)
+_TIMES = ("timestamp", "time", "ts", "@timestamp")
+_LONGEST_SHOWN = 1000
+
+
+def read_logfmt(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
+    """Yield the records of lines of ``key=value`` pairs: entity, ip, and timestamp or the time in front."""
+    time = TimeColumn(columns.zone, columns.time_format)
+    for block in line_blocks(stream):
+        yield records_of(list(map(_record, block.to_pylist())), columns=columns, time=time, timestamp=_TIMES)
+
+
+def pairs_of(line: str) -> dict[str, str]:
+    r"""Return the pairs of a line.
+
+    >>> pairs_of(r'user=alice msg="it\'s \"me\"", ip="192.0.2.1"')
+    {'user': 'alice', 'msg': 'it\'s "me"', 'ip': '192.0.2.1'}
+    """
+    pairs: dict[str, str] = {}
+    for key, double, single, bare in _PAIR.findall(line):
+        value = _ESCAPE.sub(lambda found: _ESCAPES.get(found[1], found[1]), double) if double else single or bare
+        pairs.setdefault(key, value)
+    return pairs
+
+
+def _record(raw: bytes) -> Any:
+    if raw == LONG_LINE:
+        return Malformed("(a long line)")
+    line = raw.decode("utf-8", errors="backslashreplace")
+    if not line.strip():
+        return BLANK
+    pairs: dict[str, str] = pairs_of(line)
+    if not pairs:
+        return Malformed(line[:_LONGEST_SHOWN])
+    if found := _TIME.match(line):
+        pairs.setdefault("timestamp", found[1])
+    return pairs

@@ -1,0 +1,60 @@
+"""Files with named columns as files of pairs, for commands that train, score and evaluate."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ipinsights.data.channels import channel_files
+from ipinsights.data.input_streams import STANDARD_INPUT, opened
+from ipinsights.etl.filters import Filters
+from ipinsights.etl.pipeline import extract
+from ipinsights.etl.records import Columns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ipinsights.etl.summary import Summary
+
+__all__ = ["named_pairs"]
+
+_PARQUET_MAGIC = b"PAR1"
+
+
+@contextlib.contextmanager
+def named_pairs(source: Path, *, entity: tuple[str, ...], ip: tuple[str, ...]) -> Iterator[tuple[Path, Summary]]:
+    """Write the pairs of a table to a temporary file, headerless CSV, and yield its path and what was left out.
+
+    Parameters
+    ----------
+    source
+        CSV with a header, JSON or Parquet: a file, a folder, or ``-`` for standard input, which is CSV or JSON.
+    entity, ip
+        Names of the columns, or paths to them; each is for rows without those before it.
+
+    Raises
+    ------
+    ClientError
+        The source cannot be read, or has no such columns.
+    NothingUsableError
+        There is no pair.
+    """
+    columns = Columns(entity, ip, with_times=False)
+    with tempfile.TemporaryDirectory(prefix="ipinsights-") as folder:
+        pairs = Path(folder) / "pairs.csv"
+        yield pairs, extract([source], pairs, log_format=_format_of(source), columns=columns, filters=Filters())
+
+
+def _format_of(source: Path) -> str:
+    """Return the format of a source, by the first bytes of its first file."""
+    if source == STANDARD_INPUT:
+        return "csv"
+    first = channel_files(source)[0]
+    with first.open("rb") as raw:
+        if raw.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC:
+            return "parquet"
+    with opened(first) as stream:
+        head = stream.read(2**10).lstrip()
+    return "jsonl" if head[:1] in (b"{", b"[") else "csv"

@@ -1,0 +1,145 @@
+"""Tables in Parquet, a row group at a time. Dots in a name lead inside of nested columns."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import parquet
+
+from ipinsights.data.timestamps import TimeColumn
+from ipinsights.errors import ClientError
+from ipinsights.etl.table_records import table_records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from ipinsights.etl.records import Columns, LogRecords
+
+__all__ = ["read_parquet"]
+
+_COPIED_BYTES = 4 * 2**20
+_COLUMNS_SHOWN = 8
+
+
+def read_parquet(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
+    """Yield the records of a Parquet file by the names of its columns: entity, ip and timestamp.
+
+    Raises
+    ------
+    ClientError
+        The file is not Parquet, or has no column of a name that is needed.
+    """
+    time = TimeColumn(columns.zone, columns.time_format)
+    try:
+        file = parquet.ParquetFile(_arrow_file(stream))
+        for group in range(file.num_row_groups):
+            reasons = np.zeros(file.metadata.row_group(group).num_rows, dtype=np.uint8)
+            column, names = _group_reader(file, group), _leaves(file.schema_arrow)
+            yield table_records(column, columns, reasons, names, time, functools.partial(_shown_group, column, names))
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # whatever Arrow raises where a file is damaged
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise ClientError(f"The file cannot be read as Parquet: {reason}.") from None
+
+
+def _shown_group(column: Callable[[str], pa.Array | None], names: Sequence[str], place: int) -> str:
+    try:
+        columns = [(name, column(name)) for name in names[:_COLUMNS_SHOWN]]
+        return ", ".join(
+            f"{name}: {_shown_value(values[place].as_py())}" for name, values in columns if values is not None
+        )
+    except (pa.ArrowException, OSError, UnicodeDecodeError):
+        return "a damaged record"
+
+
+def _shown_value(value: Any) -> str:
+    return value.decode("utf-8", errors="backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def _arrow_file(stream: IO[bytes]) -> pa.NativeFile:
+    """Return a file whose reads need no Python.
+
+    Arrow reads ahead on threads, and these let go of the file whenever they come to it. If it were an object of
+    Python's and Python had just ended, the process would abort.
+    """
+    name = getattr(stream, "name", None)
+    if stream.seekable() and isinstance(name, str) and Path(name).is_file():  # not packed
+        return pa.OSFile(name)
+    copy = pa.BufferOutputStream()
+    while piece := stream.read(_COPIED_BYTES):
+        copy.write(piece)
+    return pa.BufferReader(copy.getvalue())
+
+
+def _group_reader(file: parquet.ParquetFile, group: int) -> Callable[[str], pa.Array | None]:
+    def column(name: str) -> pa.Array | None:
+        path = _path(file.schema_arrow, name)
+        if path is None:
+            return None
+        values = file.read_row_group(group, columns=[path[0]]).column(0).combine_chunks()
+        if len(values) != file.metadata.row_group(group).num_rows:
+            raise pa.ArrowInvalid(f"the column {name!r} has another number of rows than its group says")
+        for step in path[1:]:
+            values = _inside(values, step)
+        return _unchecked_text(values)
+
+    return column
+
+
+def _path(schema: pa.Schema, name: str) -> list[str] | None:
+    """Return the column of a name and the names of fields inside of it, None if there are no such ones."""
+    if name in schema.names:
+        return [name]
+    top = max((column for column in schema.names if name.startswith(f"{column}.")), key=len, default=None)
+    if top is None:
+        return None
+    steps, kind = name[len(top) + 1 :].split("."), schema.field(top).type
+    for step in steps:
+        if pa.types.is_struct(kind) and kind.get_field_index(step) >= 0:
+            kind = kind.field(step).type
+        elif _is_list(kind):
+            kind = kind.value_type
+        else:
+            return None
+    return [top, *steps]
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _inside(values: pa.Array, step: str) -> pa.Array:
+    """Return a field of structures, or an item of lists, null where there is none."""
+    if pa.types.is_struct(values.type):
+        return pc.struct_field(values, step)
+    place = int(step) if step.isdecimal() else 0
+    lengths = pc.list_value_length(values).fill_null(0)
+    starts = values.flatten()
+    firsts = pc.subtract(pc.cumulative_sum(lengths), lengths)
+    index = pc.if_else(pc.greater(lengths, place), pc.add(firsts, place), None)
+    item = starts.take(index)
+    return item if step.isdecimal() or not pa.types.is_struct(item.type) else pc.struct_field(item, step)
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    """Return the names of all columns, those of nested ones with dots."""
+
+    def names(name: str, kind: pa.DataType) -> list[str]:
+        if not pa.types.is_struct(kind):
+            return [name]
+        return [leaf for field in kind for leaf in names(f"{name}.{field.name}", field.type)]
+
+    return [leaf for field in schema for leaf in names(field.name, field.type)]
+
+
+def _unchecked_text(values: pa.Array) -> pa.Array:
+    """Return text as bytes, to be read like a log's: Parquet calls them UTF-8 and checks nothing."""
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if pa.types.is_string(values.type):
+        return values.cast(pa.binary())
+    return values.cast(pa.large_binary()) if pa.types.is_large_string(values.type) else values

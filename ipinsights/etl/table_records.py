@@ -1,0 +1,99 @@
+"""Rows of tables as records, by the names of their columns."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from ipinsights.data.arrow import as_text, mask
+from ipinsights.data.timestamps import localized
+from ipinsights.errors import ClientError
+from ipinsights.etl.field_values import first_addresses, first_values
+from ipinsights.etl.records import LogRecords, names_or, timeless
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ipinsights.data.timestamps import TimeColumn
+    from ipinsights.etl.records import Columns
+
+__all__ = ["table_records"]
+
+_LONGEST_SHOWN = 200
+
+
+def table_records(
+    column: Callable[[str], pa.Array | None],
+    columns: Columns,
+    reasons: NDArray[np.uint8],
+    names: Sequence[str],
+    time: TimeColumn,
+    shown: Callable[[int], str],
+    *,
+    cure: str = "",
+) -> LogRecords:
+    """Return the rows of a table as records.
+
+    Parameters
+    ----------
+    column
+        Returns a column by its name, None if there is none.
+    columns
+        Which columns are wanted.
+    reasons
+        Why a row cannot be used as far as it is known, shape (n,).
+    names
+        Names of all columns.
+    time
+        Parser of times.
+    shown
+        Returns a row as text by its place.
+    cure
+        What a user can do if a column is missing, to follow "or".
+
+    Raises
+    ------
+    ClientError
+        There is no column of a name that is needed.
+    """
+    known_fields = f"The columns are {textwrap.shorten(', '.join(names), _LONGEST_SHOWN)}."
+
+    def needed(option: str, wanted: tuple[str, ...]) -> list[pa.Array]:
+        found = [values for name in wanted if (values := column(name)) is not None]
+        if not found:
+            otherwise = ", or leave times out with --no-timestamps" if option == "timestamp" else ""
+            header = f",{cure}" if cure else ""
+            raise ClientError(
+                f"There is no column {wanted[0]!r}: name one with --{option}{otherwise}{header}. {known_fields}"
+            )
+        return found
+
+    def field(name: str) -> pa.StringArray | None:
+        values = column(name)
+        return None if values is None else as_text(values)
+
+    entities = needed("entity", names_or(columns.entity, ("entity",)))
+    ips = needed("ip", names_or(columns.ip, ("ip",)))
+    if columns.with_times:
+        stamps = needed("timestamp", names_or(columns.timestamp, ("timestamp",)))
+        first = stamps[0] if len(stamps) == 1 else first_values(list(map(as_text, stamps)))
+        times, timed = _times(first, columns.zone, time)
+    else:
+        times, timed = timeless(len(reasons))
+    entity = first_values([values if pa.types.is_binary(values.type) else as_text(values) for values in entities])
+    ip = first_addresses(list(map(as_text, ips)))
+    return LogRecords(entity, ip, times, timed, reasons, known_fields, field, shown)
+
+
+def _times(column: pa.Array, zone: str, time: TimeColumn) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    if not pa.types.is_temporal(column.type):
+        return time.parse(as_text(column))
+    times = column.cast(pa.timestamp("us", column.type.tz if pa.types.is_timestamp(column.type) else None), safe=False)
+    readings = times.cast(pa.int64()).fill_null(0).to_numpy()
+    timed = mask(column.is_valid())
+    return (localized(readings, zone) if times.type.tz is None else readings), timed

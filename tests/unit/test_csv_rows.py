@@ -1,0 +1,93 @@
+"""Rows of CSV as people have it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ipinsights.etl.csv_rows import field_names
+
+if TYPE_CHECKING:
+    from .log_samples import Bench
+
+ROWS = [["ann", "192.0.2.7"], ["ben", "192.0.2.8"]]
+NAMES = {"entity": "user", "ip": "ip", "with_times": False}
+
+
+@pytest.mark.parametrize(
+    ("text", "skipped"),
+    [
+        ("user,ip\nann,192.0.2.7,\nben,192.0.2.8,,\n", {}),
+        ("user;ip;\nann;192.0.2.7\nben;192.0.2.8;\n", {}),
+        ("UTF-8\nuser,ip\nann,192.0.2.7\nben,192.0.2.8\n", {"OTHER": 1}),
+        ("Report of 1 May; all users\n\nuser;ip\nann;192.0.2.7\nben;192.0.2.8\n", {"OTHER": 1, "BLANK": 1}),
+        ("# a, b\n# c\nuser\tip\nann\t192.0.2.7\n# d\nben\t192.0.2.8\n", {"OTHER": 3}),
+        ("user,ip\nann,192.0.2.7\nuser,ip\nben,192.0.2.8\n", {"OTHER": 1}),
+        (",user,ip\n0,ann,192.0.2.7\n1,ben,192.0.2.8\n", {}),
+        ("user ip\n1 ann 192.0.2.7\n2 ben 192.0.2.8\n", {}),
+        ("title\nsep=|\nuser|ip\nann|192.0.2.7\nben|192.0.2.8\n", {"OTHER": 1}),
+        ("user,ip\nann,192.0.2.7\nx,y,z\nben,192.0.2.8\n", {"MALFORMED": 1}),
+    ],
+)
+def test_tables(bench: Bench, text: str, skipped: dict[str, int]) -> None:
+    """Empty fields behind the last, lines before the header, comments, repeated headers, and an index."""
+    assert bench.of("csv", text, **NAMES) == (ROWS, skipped)
+
+
+def test_lines_to_skip(bench: Bench) -> None:
+    """Their number can be named."""
+    assert bench.of("csv", "a,1\nb,2\nann,192.0.2.7\nben,192.0.2.8\n", num_skipped=2, with_times=False) == (ROWS, {})
+
+
+def test_names_of_fields(bench: Bench) -> None:
+    """They can be named where there is no header; fields behind them have numbers."""
+    rows = bench.of("csv", "x ann 192.0.2.7 y\n", fields=("a", "user", "ip"), **NAMES)[0]
+    assert rows == ROWS[:1]
+
+
+IIS = """#Software: Microsoft Internet Information Services 10.0
+#Fields: date time cs-username c-ip
+2024-05-01 08:15:01 ann 192.0.2.7
+#Date: 2024-05-01 09:00:00
+#Fields: date time c-ip cs-username sc-status
+2024-05-01 08:15:02 192.0.2.8 ben 200
+2024-05-01 08:15:03 192.0.2.8 - 200
+"""
+ZEEK = """#separator \\x09
+#path\tssh
+#fields\tts\tid.orig_h\tuser
+#types\ttime\taddr\tstring
+1714551301.000000\t192.0.2.7\tann
+1714551302.000000\t192.0.2.8\tben
+1714551303.000000\t192.0.2.8\t(empty)
+#close\t2024-05-01-09-00-00
+"""
+CLOUDFRONT = """#Version: 1.0
+#Fields: date time x-edge-location c-ip cs(Cookie)
+2024-05-01\t08:15:01\tFRA2\t192.0.2.7\tann
+2024-05-01\t08:15:02\tFRA2\t192.0.2.8\tben
+2024-05-01\t08:15:02\tFRA2\t192.0.2.8\t-
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "entity", "ip", "timestamp"),
+    [
+        (IIS, "cs-username", "c-ip", None),
+        (IIS, "cs-username", "c-ip", "date"),
+        (ZEEK, "user", "id.orig_h", "ts"),
+        (CLOUDFRONT, "cs(Cookie)", "c-ip", "time"),
+    ],
+)
+def test_logs_that_name_their_fields(bench: Bench, text: str, entity: str, ip: str, timestamp: str | None) -> None:
+    """A line names the fields of those behind it, wherever it stands; date and time are two of them."""
+    times = ["2024-05-01T08:15:01Z", "2024-05-01T08:15:02Z"]
+    rows = [[*row, time] for row, time in zip(ROWS, times, strict=True)]
+    assert bench.of("csv", text, entity=entity, ip=ip, timestamp=timestamp) == (rows, {"NO_USER": 1})
+
+
+def test_field_names() -> None:
+    """Blanks or TABs separate them."""
+    assert field_names("#Fields: a b(c)\r\n") == ["a", "b(c)"]
+    assert field_names("#fields\ta\tb c\n") == ["a", "b c"]

@@ -1,0 +1,52 @@
+"""Lines of key=value pairs become records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipinsights.etl.key_values import pairs_of
+
+from .test_linear_time import check_linear
+
+if TYPE_CHECKING:
+    from .log_samples import Bench
+
+KEYCLOAK = (
+    '2024-10-17 10:43:38,199 DEBUG [org.keycloak.events] (executor-thread-26) type="LOGIN", userId="4e2f", '
+    'ipAddress="192.0.2.7", username="ann"'
+)
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(r"[a-z][a-z_.]{0,8}", fullmatch=True), st.text(st.characters(exclude_categories=["C"]))
+    )
+)
+def test_what_was_written_is_read(pairs: dict[str, str]) -> None:
+    """Quotes and backslashes inside of quotes are escaped."""
+    escaped = {key: value.replace("\\", "\\\\").replace('"', '\\"') for key, value in pairs.items()}
+    assert pairs_of(" ".join(f'{key}="{value}"' for key, value in escaped.items())) == pairs
+
+
+def test_keycloak(bench: Bench) -> None:
+    """The time stands in front."""
+    assert bench.of("keycloak", KEYCLOAK) == ([["ann", "192.0.2.7", "2024-10-17T10:43:38.199000Z"]], {})
+
+
+def test_logfmt(bench: Bench) -> None:
+    """Words without a pair are malformed, a missing user is none."""
+    log = "ts=2024-01-02T03:04:05Z level=info user=ann remote=192.0.2.7:443\n\noops\nts=1 level=info\n"
+    names = {"entity": "user", "ip": "remote"}
+    assert bench.of("logfmt", log, **names) == (
+        [["ann", "192.0.2.7", "2024-01-02T03:04:05Z"]], {"BLANK": 1, "MALFORMED": 1, "NO_USER": 1}
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("part", ["a", "a=", 'a="', "a='", "a.", '\\"', 'a="\\"', "=", "a b"])
+def test_time(part: str) -> None:
+    """It grows with the length of a line."""
+    check_linear(pairs_of, "", part, "")
