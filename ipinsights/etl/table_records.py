@@ -66,10 +66,10 @@ def table_records(
     def needed(option: str, wanted: tuple[str, ...]) -> list[pa.Array]:
         found = [values for name in wanted if (values := column(name)) is not None]
         if not found:
-            otherwise = ", or leave times out with --no-timestamps" if option == "timestamp" else ""
+            otherwise = ", or leave times out with `no_timestamps`" if option == "timestamp" else ""
             header = f",{cure}" if cure else ""
             raise ClientError(
-                f"There is no column {wanted[0]!r}: name one with --{option}{otherwise}{header}. {known_fields}"
+                f"There is no column {wanted[0]!r}: name one with `{option}`{otherwise}{header}. {known_fields}"
             )
         return found
 

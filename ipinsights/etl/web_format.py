@@ -162,9 +162,9 @@ def _chosen(web: WebFormat, given: str | tuple[str, ...] | None, default: tuple[
     if not wanted and (name := web.first_of(default)) is not None:
         found = [name]
     if not found:
-        otherwise = ", or leave times out with --no-timestamps" if option == "timestamp" else ""
+        otherwise = ", or leave times out with `no_timestamps`" if option == "timestamp" else ""
         raise ClientError(
-            f"The log format has no variable for the {option}: name one with --{option}{otherwise}. "
+            f"The log format has no variable for the {option}: name one with `{option}`{otherwise}. "
             f"The variables are {', '.join(web.names)}."
         )
     return found

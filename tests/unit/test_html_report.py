@@ -17,7 +17,6 @@ from ipinsights.errors import ClientError
 from ipinsights.evaluation.evaluation_tables import full_sections, headline, report
 from ipinsights.evaluation.html_report import make_folder, write_pages
 from ipinsights.evaluation.results import HEADLINE_METRIC
-from ipinsights.inference.predictor import Predictor
 from ipinsights.model import artifact
 from ipinsights.testing import save_random_model
 
@@ -49,7 +48,7 @@ def write(folder: Path, meta: Mapping[str, Any], *, training: RunLog | None = No
     model = artifact.load(path)
     changed = artifact.Artifact(model.hyperparameters, model.params, model.known_entities, meta)
     train = Pairs(np.zeros(9, dtype=np.uint64), (np.arange(9) << 16).astype(np.uint32))
-    write_pages(folder, made_up(**changes), model=changed, predictor=Predictor(model), train=train, training=training)
+    write_pages(folder, [made_up(**changes)], model=changed, train=train, training=training)
 
 
 def test_json_holds_every_table(files: Path) -> None:

@@ -28,9 +28,9 @@ TIME = "2000-10-10T20:55:36Z"
 @pytest.mark.parametrize("log_format", [NGINX, APACHE])
 def test_fields_of_a_format(bench: Bench, log_format: str) -> None:
     """User, client and time are known by their names, and others can be chosen."""
-    assert bench.of("nginx", LINE, log_format=log_format) == ([["ann", "192.0.2.7", TIME]], {})
+    assert bench.of("nginx", LINE, line_format=log_format) == ([["ann", "192.0.2.7", TIME]], {})
     name = "http_x_forwarded_for" if "$" in log_format else "%{X-Forwarded-For}i"
-    assert bench.of("nginx", LINE, log_format=log_format, ip=name) == ([["ann", "198.51.100.1", TIME]], {})
+    assert bench.of("nginx", LINE, line_format=log_format, ip=name) == ([["ann", "198.51.100.1", TIME]], {})
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_fields_of_a_format(bench: Bench, log_format: str) -> None:
 )
 def test_formats(bench: Bench, log_format: str, line: str) -> None:
     """Times of every variable, text between variables, and fields that were appended."""
-    assert bench.of("apache", line, log_format=log_format) == ([["ann", "192.0.2.7", TIME]], {})
+    assert bench.of("apache", line, line_format=log_format) == ([["ann", "192.0.2.7", TIME]], {})
 
 
 def test_filters(bench: Bench) -> None:
@@ -63,7 +63,7 @@ def test_filters(bench: Bench) -> None:
 def test_no_agent_changes_the_address(bench: Bench, agent: str) -> None:
     """What a client sends in quotes is escaped by the server, and stays there."""
     escaped = agent.replace('"', '\\"')
-    bench.of("nginx", f'192.0.2.7 ann [10/Oct/2000:13:55:36 -0700] "{escaped}" 10.0.0.1', log_format=(
+    bench.of("nginx", f'192.0.2.7 ann [10/Oct/2000:13:55:36 -0700] "{escaped}" 10.0.0.1', line_format=(
         '$remote_addr $remote_user [$time_local] "$http_user_agent" $upstream_addr'
     ))  # fmt: skip
     assert bench.rows() == [["ann", "192.0.2.7", TIME]]
