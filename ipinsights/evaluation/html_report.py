@@ -84,7 +84,12 @@ def write_pages(
     first, *others = evaluations
     has_ipv4 = first.family == "IPv4"
     figures = draw_all(first, predictor=Predictor(model), train=train, training=training) if has_ipv4 else {}
-    content = {"model": dict(model.meta), **_content(first), **{other.family: _content(other) for other in others}}
+    content = {
+        "headline": headline(first),
+        "model": dict(model.meta),
+        **_content(first),
+        **{other.family: _content(other) for other in others},
+    }
     write_file(directory / "report.json", json_text(content))
     write_file(directory / "report.html", _html(first, others, figures))
     write_file(directory / "model_card.md", _card(first, others, model))

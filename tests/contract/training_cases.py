@@ -17,7 +17,7 @@ def job(name: str, options: str = "", *, dim: int = 8, **hyperparameters: object
 
 PLAIN = job("plain")
 EARLY_STOPPING = job(
-    "early-stopping", "--validation validation.csv --early-stopping-patience 1", epochs=12, learning_rate=1
+    "early-stopping", "--validation validation.csv --early-stopping-patience 1", epochs=12, learning_rate=0.3
 )
 STEPS = job("checkpoints", "--checkpoint-dir saved --checkpoint-every 2 --keep-checkpoints 9", epochs=3)
 _TUNE = (
