@@ -19,7 +19,7 @@ import stat
 import sys
 import zlib
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from ipinsights.data.file_kinds import GZIP_MAGIC, HEAD_BYTES
 from ipinsights.data.live_input import is_live
@@ -33,6 +33,7 @@ __all__ = [
     "drop_unwritten",
     "flush_output",
     "open_output",
+    "peekable",
     "read_errors",
     "replacing",
     "unpacked",
@@ -145,6 +146,11 @@ def beginning(stream: IO[bytes]) -> tuple[bytes, IO[bytes]]:
     head = stream.read(HEAD_BYTES)  # a peek into a pipe may show a single byte
     restored = _Restored(head, stream)
     return head, cast("IO[bytes]", restored) if is_live(stream) else io.BufferedReader(restored)
+
+
+def peekable(stream: IO[bytes]) -> io.BufferedReader:
+    """Return a stream that has `peek`. A pipe is buffered for it."""
+    return cast("io.BufferedReader", stream if hasattr(stream, "peek") else io.BufferedReader(cast("Any", stream)))
 
 
 @contextlib.contextmanager

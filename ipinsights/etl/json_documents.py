@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import re
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
@@ -41,6 +42,8 @@ _ENVELOPES = (
 # A record as text inside of another one.
 _INNER = ("CloudTrailEvent", "message", "@message", "AuditData", "log", "_raw", "_source", "detail", "properties")
 _decoder = json.JSONDecoder()
+# What may stand between two documents of a line, and behind the last one.
+_BETWEEN = re.compile(r"[ \t\r,]*")
 
 
 @dataclass(frozen=True)
@@ -128,26 +131,24 @@ class _Reader:
         if line[:1] not in (b"{", b"[") or self._num_wasted > _MOST_WASTE * self._num_bytes:
             found.append(_malformed(lines[place]))
             return place + 1
-        text = b"\n".join([line, *lines[place + 1 :]]).decode("utf-8", "replace")
-        end = 0
-        try:
-            while end < len(text) and text[end] in "{[":
-                document, end = _decoder.raw_decode(text, end)
-                found.append(document)
-                behind = text.find("\n", end)
-                rest = text[end:behind] if behind >= 0 else text[end:]
-                blanks = len(rest) - len(rest.lstrip(" \t\r,"))
-                if blanks == len(rest):
-                    return place + text.count("\n", 0, end) + 1
-                end += blanks
-        except json.JSONDecodeError as error:
-            if error.pos >= len(text.rstrip()) and len(text) - end <= _LONGEST_DOCUMENT and not self._is_over:
-                self._rest = text[end:].encode().split(b"\n")
-                return len(lines)
+        num_lines = 1
+        while True:
+            # Twice as many lines each time, so that time is linear in the size of a document.
+            text = b"\n".join([line, *lines[place + 1 : place + num_lines]]).decode("utf-8", "replace")
+            documents, end, place_of_error = _decode(text)
+            is_cut_off = place_of_error is not None and place_of_error >= len(text.rstrip())
+            if not is_cut_off or place + num_lines >= len(lines):
+                break
+            num_lines *= 2
+        found.extend(documents)
+        if is_cut_off and not self._is_over and len(text) - end <= _LONGEST_DOCUMENT:
+            self._rest = text[end:].encode().split(b"\n")
+            return len(lines)
+        if place_of_error is not None:
             self._warn_if_too_long(len(text) - end)
-            self._num_wasted += error.pos - end
-        except RecursionError:
-            self._num_wasted += len(text)
+            self._num_wasted += place_of_error - end
+        elif _ends_line(text, end):
+            return place + text.count("\n", 0, end) + 1
         place += text.count("\n", 0, end)
         found.append(_malformed(lines[place]))
         return place + 1
@@ -158,6 +159,35 @@ class _Reader:
                 "%s: a JSON document over several lines is not read, it has more than %s bytes.",
                 self._name, f"{_LONGEST_DOCUMENT:,}",
             )  # fmt: skip
+
+
+def _decode(text: str) -> tuple[list[Any], int, int | None]:
+    """Return the documents that end in the line of the last one, the end of the last one, and the place of an error."""
+    documents: list[Any] = []
+    end = 0
+    try:
+        while text[end : end + 1] in ("{", "["):
+            document, end = _decoder.raw_decode(text, end)
+            documents.append(document)
+            if _ends_line(text, end):
+                break
+            end = _next_place(text, end)
+    except json.JSONDecodeError as error:
+        return documents, end, error.pos
+    except RecursionError:
+        return documents, end, len(text)
+    return documents, end, None
+
+
+def _next_place(text: str, place: int) -> int:
+    """Return the first place behind blanks and commas."""
+    return _BETWEEN.match(text, place).end()  # type: ignore[union-attr]  # it matches nothing, too
+
+
+def _ends_line(text: str, place: int) -> bool:
+    """Return whether nothing but blanks and commas stands between a place and the end of its line."""
+    behind = _next_place(text, place)
+    return text[behind : behind + 1] in ("", "\n")
 
 
 def _malformed(line: bytes) -> Malformed:

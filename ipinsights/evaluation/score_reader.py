@@ -13,6 +13,7 @@ import orjson
 import pandas as pd
 
 from ipinsights.data.bounded_lines import LONGEST_LINE, WholeLines
+from ipinsights.data.files import peekable
 from ipinsights.data.input_streams import opened
 from ipinsights.errors import ClientError
 
@@ -66,7 +67,7 @@ def read_scores(path: Path) -> Scores:
         The file cannot be read, or holds something else than finite scores.
     """
     with opened(path) as stream:
-        buffered = cast("io.BufferedReader", stream)
+        buffered = peekable(stream)
         begins_like_json = buffered.peek(16).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in {b"{", b"["}
         text = _lines(buffered, path, longest=_LONGEST_DOCUMENT if begins_like_json else LONGEST_LINE)
         pairs, values = (None, _json_scores(text, path)) if begins_like_json else _csv_scores(text, path)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from ipinsights.data.bounded_lines import LONG_LINE, LONG_LINE_SHOWN, WholeLines
+from ipinsights.data.files import peekable
 from ipinsights.data.input_streams import opened
 from ipinsights.errors import ClientError
 
@@ -95,7 +96,7 @@ def read_lines(path: Path) -> Iterator[LogLine]:
         The file cannot be read, or is damaged.
     """
     with opened(path) as stream:
-        buffered = cast("io.BufferedReader", stream)
+        buffered = peekable(stream)
         head = buffered.peek(_CHUNK)[:_CHUNK].decode("utf-8", "replace").lstrip("\ufeff")
         text = _text(buffered)  # kept to the end, or it would close the file
         for number, name, message in _events(buffered, text, head.lstrip(), path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from ipinsights.config import constraints
 from ipinsights.data.ipv4 import explain_ip
 from ipinsights.etl.csv_dialect import Dialect
+from ipinsights.etl.json_documents import batches_of_records
 from ipinsights.evaluation import score_reader
 from ipinsights.runs import criteria, parse_line, reader, unwrap
 
@@ -129,6 +131,16 @@ def test_dumps_of_events(tmp_path_factory: pytest.TempPathFactory, item: str) ->
 def test_scores_one_after_another() -> None:
     """Documents without a line's end between them."""
     check_linear(lambda text: list(score_reader._consecutive(text, None)), "", '{"a":1} ', "")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("part", ['{"a":1}{"b":2}\n', '{"a":1} ', '{"a":1\n', '{"a":[\n', "[\n", "{\n", '{"a":1}x\n'])
+def test_json_in_any_layout(part: str) -> None:
+    """Documents next to each other, cut off documents, and documents inside of each other."""
+
+    def read(text: str) -> None:
+        list(batches_of_records(io.BytesIO(text.encode())))
+
+    check_linear(read, "", part * 8, "")
 
 
 def test_starts_of_a_job(tmp_path_factory: pytest.TempPathFactory) -> None:
