@@ -274,7 +274,7 @@ class IPInsights(OutlierMixin, Detector):
                 raise InvalidValueError(f"{name} must be True or False. Got {getattr(self, name)!r}.")
         given = {"ipv6": self.ipv6, "history_rows_per_entity": self.history_rows_per_entity is not None}
         given["scorer 'history'"] = self.scorer == HISTORY
-        limit = self.history_rows_per_entity
+        limit: Any = self.history_rows_per_entity
         if limit is not None and not (isinstance(limit, (int, np.integer)) and limit > 0):
             raise InvalidValueError(f"history_rows_per_entity must be a positive integer or None. Got {limit!r}.")
         needless = [name for name, is_given in given.items() if is_given]
