@@ -64,12 +64,13 @@ def read_in_order(path: Path, *, progress: bool = False) -> Pairs:
     ClientError
         As :func:`ipinsights.data.pairs.read_pairs`.
     """
-    files = channel_files(path)
-    return in_order([block for file in files for block in read_blocks(file, progress=progress, ipv6=True)])
+    blocks = (block for file in channel_files(path) for block in read_blocks(file, progress=progress, ipv6=True))
+    # Blocks hold the text of their rows, and are let go of.
+    return in_order([Pairs(block.entities, block.ips, block.addresses) for block in blocks])
 
 
-def in_order(parts: Sequence[Block]) -> Pairs:
-    """Return the rows of some blocks, one after another."""
+def in_order(parts: Sequence[Block] | Sequence[Pairs]) -> Pairs:
+    """Return the rows of some parts, one after another."""
     addresses = [part.addresses for part in parts if part.addresses is not None]
     nothing = Pairs(np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint32))
     entities, ips = (

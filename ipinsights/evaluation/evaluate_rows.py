@@ -90,6 +90,8 @@ def evaluate(
     if family == "IPv6" and not ipv6:
         raise InvalidValueError("This model was trained without IPv6. Train it with ipv6 to evaluate IPv6 addresses.")
     rows, rows_ipv6 = _read(train, "train", progress=progress, ipv6=ipv6)
+    if not len(rows_ipv6 if family == "IPv6" else rows):
+        raise InvalidValueError(f"train has no {family} rows. Give training rows of the family that is evaluated.")
     before = None if calibration is None else _read(calibration, "calibration", progress=progress, ipv6=ipv6)
     events = as_test_set(test, ipv6=ipv6)
     if family == "IPv6" and history is not None and events.ipv6 is not None:

@@ -117,6 +117,15 @@ def test_families_that_cannot_be_evaluated(model: IPInsights) -> None:
     assert str(caught.value) == "The family must be 'IPv4' or 'IPv6'. Got 'both'."
 
 
+@pytest.mark.parametrize("family", ["IPv4", "IPv6"])
+def test_training_rows_of_the_other_family_alone(model: IPInsights, family: str) -> None:
+    """There is nothing to count."""
+    others = [row for row in TRAIN if (":" in row[1]) is (family == "IPv4")]
+    with pytest.raises(ValueError, match="rows") as caught:
+        evaluate(model, others, TEST, family=family)
+    assert str(caught.value) == f"train has no {family} rows. Give training rows of the family that is evaluated."
+
+
 def test_a_model_that_is_not_fitted() -> None:
     """The error is scikit-learn's."""
     with pytest.raises(NotFittedError):
