@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ipinsights.errors import AlgorithmError, ClientError, InvalidValueError, IPInsightsError, RowsError
     from ipinsights.estimator import IPInsights
-    from ipinsights.evaluation.protocol import evaluate
+    from ipinsights.evaluation.evaluate_rows import evaluate
     from ipinsights.evaluation.results import Evaluation
     from ipinsights.inference.explain import Explanation, explain
+    from ipinsights.inference.history_explanation import HistoryExplanation
     from ipinsights.inference.threshold import Threshold
     from ipinsights.synthetic.login_frames import SimulatedLogins, simulate_logins
     from ipinsights.training.callbacks import Callback
@@ -31,6 +32,7 @@ __all__ = [
     "ClientError",
     "Evaluation",
     "Explanation",
+    "HistoryExplanation",
     "IPInsights",
     "IPInsightsError",
     "InvalidValueError",
@@ -49,13 +51,14 @@ _MODULES = {
     "ClientError": "errors",
     "Evaluation": "evaluation.results",
     "Explanation": "inference.explain",
+    "HistoryExplanation": "inference.history_explanation",
     "IPInsights": "estimator",
     "IPInsightsError": "errors",
     "InvalidValueError": "errors",
     "RowsError": "errors",
     "SimulatedLogins": "synthetic.login_frames",
     "Threshold": "inference.threshold",
-    "evaluate": "evaluation.protocol",
+    "evaluate": "evaluation.evaluate_rows",
     "explain": "inference.explain",
     "simulate_logins": "synthetic.login_frames",
 }

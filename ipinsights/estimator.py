@@ -10,10 +10,13 @@ from sklearn.base import OutlierMixin, clone
 from sklearn.utils import check_random_state
 
 from ipinsights.config.hyperparameters import Hyperparameters
+from ipinsights.data.both_families import split
 from ipinsights.data.frames import read_rows
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.inference.detector import SIZES, Detector
+from ipinsights.inference.scorers import HISTORY, check_scorer
 from ipinsights.model import artifact
+from ipinsights.model.history_member import history_options
 from ipinsights.model.model_reference import ModelReference
 from ipinsights.training.automatic_sizes import choose_sizes
 from ipinsights.training.epoch_records import EpochRecorder, RunBar
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from ipinsights.data.ipv6 import Ipv6Pairs
     from ipinsights.data.pairs import Pairs
     from ipinsights.training.callbacks import Callback
 
@@ -34,11 +38,12 @@ _HYPERPARAMETERS = (
     "num_entity_vectors", "vector_dim", "batch_metrics_publish_interval", "epochs", "learning_rate", "mini_batch_size",
     "num_ip_encoder_layers", "random_negative_sampling_rate", "shuffled_negative_sampling_rate", "weight_decay",
 )  # fmt: skip
+_HISTORY = ("keep_history", "history_rows_per_entity", "ipv6")
 _LARGEST_SEED = 2**31 - 1
 
 
 class IPInsights(OutlierMixin, Detector):
-    """Detector of unusual pairs of an entity and an IPv4 address.
+    """Detector of unusual pairs of an entity and an IPv4 address, or an IPv6 address if it keeps a history.
 
     It learns which addresses are normal for an entity, such as a user, and scores pairs that it never saw. Data are
     DataFrames with two columns, or with columns ``entity`` and ``ip`` among others, arrays of shape (n, 2), lists of
@@ -67,6 +72,16 @@ class IPInsights(OutlierMixin, Detector):
         Negatives with the address of another row of the batch for each row, default 1.
     weight_decay
         L2 regularization of all parameters but the embeddings of entities, default 0.00001.
+    keep_history
+        Whether the model keeps the pairs of the training data, which the scorer ``history`` needs. They are personal
+        data, and are in what is saved and pickled. Default False.
+    history_rows_per_entity
+        Number of most frequent addresses of each entity that the history keeps. None for no limit.
+    ipv6
+        Whether IPv6 rows are accepted and kept in the history. The network is trained on the IPv4 rows. Default False.
+    scorer
+        Scorer of a fitted model: ``dot_product``, the default, for that of SageMaker, or ``history`` for a likelihood
+        ratio that catches more attacks. To change the scorer, save the model and load it with the other one.
     random_state
         Seed of every random draw, the ``--seed`` of the command line, default 0. A generator of NumPy gives a seed.
         None gives another seed to each fit.
@@ -120,6 +135,10 @@ class IPInsights(OutlierMixin, Detector):
         random_negative_sampling_rate: int = 1,
         shuffled_negative_sampling_rate: int = 1,
         weight_decay: float = 0.00001,
+        keep_history: bool = False,
+        history_rows_per_entity: int | None = None,
+        ipv6: bool = False,
+        scorer: str = "dot_product",
         random_state: int | np.random.RandomState | np.random.Generator | None = 0,
         n_jobs: int | None = None,
         callbacks: Sequence[Callback] = (),
@@ -135,6 +154,10 @@ class IPInsights(OutlierMixin, Detector):
         self.random_negative_sampling_rate = random_negative_sampling_rate
         self.shuffled_negative_sampling_rate = shuffled_negative_sampling_rate
         self.weight_decay = weight_decay
+        self.keep_history = keep_history
+        self.history_rows_per_entity = history_rows_per_entity
+        self.ipv6 = ipv6
+        self.scorer = scorer
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.callbacks = callbacks
@@ -164,10 +187,11 @@ class IPInsights(OutlierMixin, Detector):
         10
         """
         values = _parse(hyperparameters)
-        return cls(**{name: getattr(values, name) for name in _HYPERPARAMETERS}, **parameters)
+        given = {name: getattr(values, name) for name in (*_HYPERPARAMETERS, *_HISTORY)}
+        return cls(**{**given, **parameters})
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path, *, scorer: str = "dot_product") -> Self:
         """Return the estimator of a model on disk, whoever trained it.
 
         Parameters
@@ -175,17 +199,20 @@ class IPInsights(OutlierMixin, Detector):
         path
             Model directory, ``model_algo-1`` file or ``model.tar.gz``. Its tables are memory-mapped. A threshold in
             the directory sets ``offset_``.
+        scorer
+            Scorer of the model: ``dot_product``, or ``history`` if it keeps one.
 
         Raises
         ------
         ClientError
-            There is no model at the path, or the file is damaged.
+            There is no model at the path, the file is damaged, or it has no history and the scorer needs one.
         """
         path = Path(path)
         model, reference = artifact.load(path), ModelReference.of(path)
         values = {name: getattr(model.hyperparameters, name) for name in _HYPERPARAMETERS}
-        estimator = cls(**values, random_state=model.meta["training"].get("seed", 0))
-        estimator._adopt(model, reference=reference)
+        values |= history_options(model.meta)
+        estimator = cls(**values, scorer=scorer, random_state=model.meta["training"].get("seed", 0))
+        estimator._adopt(model, scorer, reference=reference)
         estimator._find_threshold(path)
         return estimator
 
@@ -209,11 +236,9 @@ class IPInsights(OutlierMixin, Detector):
         ClientError
             Parameters or rows are invalid, memory is missing, or training diverged.
         """
-        progress = self.progress is not False
-        train = read_rows(X, can_be_empty=False, progress=progress).pairs
-        held_out = None
-        if validation is not None:
-            held_out = read_rows(validation, name="validation", can_be_empty=False, progress=progress).pairs
+        self._check_history()
+        train, ipv6 = self._read_training(X, "X")
+        held_out = None if validation is None else self._read_training(validation, "validation")[0]
         hyperparameters, seed, recorder = self._choose(train), self._draw_seed(), EpochRecorder()
         model = train_in_memory(
             hyperparameters,
@@ -223,8 +248,9 @@ class IPInsights(OutlierMixin, Detector):
             num_threads=self._num_threads(),
             callbacks=(recorder, RunBar(is_shown=self.progress), *self.callbacks),
             stopped_by=stopped_by_interrupt,
+            ipv6=ipv6 if self.ipv6 else None,
         )
-        self._adopt(model, train=train, records=recorder.records)
+        self._adopt(model, self.scorer, train=train, records=recorder.records)
         return self
 
     def clone(self) -> Self:
@@ -240,10 +266,34 @@ class IPInsights(OutlierMixin, Detector):
         tags.input_tags.string = tags.input_tags.two_d_array = True
         return tags
 
+    def _check_history(self) -> None:
+        """Check the parameters about the history before anything is read."""
+        check_scorer(self.scorer)
+        for name in ("keep_history", "ipv6"):
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise InvalidValueError(f"{name} must be True or False. Got {getattr(self, name)!r}.")
+        given = {"ipv6": self.ipv6, "history_rows_per_entity": self.history_rows_per_entity is not None}
+        given["scorer 'history'"] = self.scorer == HISTORY
+        limit: Any = self.history_rows_per_entity
+        if limit is not None and not (isinstance(limit, (int, np.integer)) and limit > 0):
+            raise InvalidValueError(f"history_rows_per_entity must be a positive integer or None. Got {limit!r}.")
+        needless = [name for name, is_given in given.items() if is_given]
+        if needless and not self.keep_history:
+            raise InvalidValueError(f"{needless[0]} needs a history: set keep_history to True, or leave it out.")
+
+    def _read_training(self, data: Any, name: str) -> tuple[Pairs, Ipv6Pairs]:
+        """Return the IPv4 rows and the IPv6 rows of data."""
+        progress = self.progress is not False
+        return split(read_rows(data, name=name, can_be_empty=False, progress=progress, ipv6=bool(self.ipv6)).pairs)
+
     def _choose(self, train: Pairs) -> Hyperparameters:
         """Return checked hyperparameters, with sizes from the data where none are given."""
-        values = {name: _plain(getattr(self, name)) for name in _HYPERPARAMETERS}
+        values = {name: _plain(getattr(self, name)) for name in (*_HYPERPARAMETERS, "history_rows_per_entity")}
+        limit = values.pop("history_rows_per_entity")
+        flags = {"_keep_history": bool(self.keep_history), "_ipv6": bool(self.ipv6)}
         given = {name: value for name, value in values.items() if value is not None}
+        given |= {name: "true" for name, is_set in flags.items() if is_set}
+        given |= {} if limit is None else {"_history_rows_per_entity": limit}
         # Invalid values are refused before any follows from them.
         checked = _parse({"num_entity_vectors": 1, "vector_dim": 4, **given})
         sizes = choose_sizes(

@@ -6,13 +6,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ipinsights.data.channels import channel_files
 from ipinsights.data.ipv6 import Addresses, Ipv6Pairs, Ipv6Rows
-from ipinsights.data.pairs import Pairs, read_pairs
+from ipinsights.data.pairs import Block, Pairs, read_blocks, read_pairs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["joined", "read_events", "read_families", "rows_fingerprint"]
+__all__ = [
+    "by_family",
+    "in_order",
+    "joined",
+    "read_events",
+    "read_families",
+    "read_in_order",
+    "rows_fingerprint",
+    "split",
+]
 
 
 def read_families(path: Path, *, ipv6: bool) -> tuple[Pairs, Ipv6Pairs | None]:
@@ -43,6 +54,44 @@ def joined(ipv4: Pairs, ipv6: Ipv6Pairs | None) -> Pairs:
     upper, lower = np.concatenate([before, ipv6.upper]), np.concatenate([before, ipv6.lower])
     addresses = Addresses(ips, is_ipv6, upper, lower, np.ones(len(ips), dtype=bool))
     return Pairs(np.concatenate([ipv4.entities, ipv6.entities]), ips, addresses)
+
+
+def read_in_order(path: Path, *, progress: bool = False) -> Pairs:
+    """Read a channel: the rows of both families in their order.
+
+    Raises
+    ------
+    ClientError
+        As :func:`ipinsights.data.pairs.read_pairs`.
+    """
+    blocks = (block for file in channel_files(path) for block in read_blocks(file, progress=progress, ipv6=True))
+    # Blocks hold the text of their rows, and are let go of.
+    return in_order([Pairs(block.entities, block.ips, block.addresses) for block in blocks])
+
+
+def in_order(parts: Sequence[Block] | Sequence[Pairs]) -> Pairs:
+    """Return the rows of some parts, one after another."""
+    addresses = [part.addresses for part in parts if part.addresses is not None]
+    nothing = Pairs(np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint32))
+    entities, ips = (
+        np.concatenate([getattr(part, name) for part in (nothing, *parts)]) for name in ("entities", "ips")
+    )
+    return Pairs(entities, ips, Addresses.joined(addresses) if addresses else None)
+
+
+def split(pairs: Pairs) -> tuple[Pairs, Ipv6Pairs]:
+    """Return the IPv4 rows and the IPv6 rows of some rows of both families."""
+    if pairs.addresses is None:
+        return pairs, Ipv6Rows().pairs()
+    is_ipv4 = ~pairs.addresses.is_ipv6
+    ipv6 = Ipv6Rows()
+    ipv6.append(pairs.entities, pairs.addresses)
+    return Pairs(pairs.entities[is_ipv4], pairs.ips[is_ipv4]), ipv6.pairs()
+
+
+def by_family(pairs: Pairs) -> Pairs:
+    """Return rows of both families as :func:`joined` does: IPv4 first, each family in its order."""
+    return joined(*split(pairs))
 
 
 def rows_fingerprint(ipv4: Pairs, ipv6: Ipv6Pairs | None) -> str:

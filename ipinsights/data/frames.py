@@ -16,10 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ipinsights.data.both_families import read_in_order
 from ipinsights.data.column_texts import column_texts, is_invalid_entity, is_missing, value_text
 from ipinsights.data.csv_errors import LONGEST_FIELD, rows_message, why_invalid
 from ipinsights.data.entity_hash import hash_entity_column
 from ipinsights.data.ipv4 import parse_ips
+from ipinsights.data.ipv6 import Addresses, parse_addresses
 from ipinsights.data.pairs import Pairs, read_pairs
 from ipinsights.errors import InvalidValueError, RowsError
 
@@ -82,7 +84,9 @@ class Rows:
         return Values(None, self.index).like_source(results, name)
 
 
-def read_rows(data: Any, *, name: str = "X", can_be_empty: bool = True, progress: bool = False) -> Rows:
+def read_rows(
+    data: Any, *, name: str = "X", can_be_empty: bool = True, progress: bool = False, ipv6: bool = False
+) -> Rows:
     """Return the pairs of a DataFrame, an array, a list or a path.
 
     Parameters
@@ -97,6 +101,8 @@ def read_rows(data: Any, *, name: str = "X", can_be_empty: bool = True, progress
         Whether no rows are valid.
     progress
         Show a bar on a terminal while files are read.
+    ipv6
+        Whether IPv6 addresses are accepted. The ``addresses`` of the pairs are then those of both families.
 
     Raises
     ------
@@ -114,18 +120,18 @@ def read_rows(data: Any, *, name: str = "X", can_be_empty: bool = True, progress
     if isinstance(data, Pairs):
         return Rows(data)
     if isinstance(data, (str, os.PathLike)):
-        return Rows(read_pairs(Path(data), progress=progress))
+        return Rows((read_in_order if ipv6 else read_pairs)(Path(data), progress=progress))
     columns, index = _two_columns(data, name)
     if len(columns[0]) == 0 and not can_be_empty:
         raise InvalidValueError(f"{name} is empty: 0 sample(s), and at least one row of entity and ip is required.")
-    return Rows(_pairs(columns, index, name), index)
+    return Rows(_pairs(columns, index, name, ipv6=ipv6), index)
 
 
-def read_entities(data: Any, *, name: str = "X") -> Values:
+def read_entities(data: Any, *, name: str = "X", ipv6: bool = False) -> Values:
     """Return hashed entities of one column, or of what :func:`read_rows` takes."""
     values = _one_column(data, name)
     if values is None:
-        rows = read_rows(data, name=name)
+        rows = read_rows(data, name=name, ipv6=ipv6)
         return Values(rows.pairs.entities, rows.index)
     texts = column_texts(values, "entity")
     index = getattr(values, "index", None)
@@ -255,22 +261,28 @@ def _objects(data: Any) -> NDArray[np.object_]:
     return column
 
 
-def _pairs(columns: tuple[Any, Any], index: Any, name: str) -> Pairs:
+def _pairs(columns: tuple[Any, Any], index: Any, name: str, *, ipv6: bool) -> Pairs:
     size = len(columns[0])
     entities, ips = np.empty(size, dtype=np.uint64), np.empty(size, dtype=np.uint32)
     faulty: list[int] = []
+    both: list[Addresses] = []
     for start in range(0, size, _BLOCK_ROWS):
         part = slice(start, start + _BLOCK_ROWS)
         texts = column_texts(_cut(columns[0], part), "entity")
-        addresses, valid = parse_ips(pc.fill_null(column_texts(_cut(columns[1], part), "ip"), ""))
-        unfit = is_invalid_entity(texts) | ~valid
-        faulty += (start + np.flatnonzero(unfit)).tolist()
+        address_texts = pc.fill_null(column_texts(_cut(columns[1], part), "ip"), "")
+        if ipv6:
+            both.append(parse_addresses(address_texts))
+            addresses, valid = both[-1].ips, both[-1].is_valid
+        else:
+            addresses, valid = parse_ips(address_texts)
+        faulty += (start + np.flatnonzero(is_invalid_entity(texts) | ~valid)).tolist()
         if not faulty:
             entities[part], ips[part] = hash_entity_column(texts), addresses
     if faulty:
         values = ((at, _scalar(columns[0], at), _scalar(columns[1], at)) for at in faulty)
-        _refuse(((_place(at, index, name), _why(entity, ip)) for at, entity, ip in values), num_faulty=len(faulty))
-    return Pairs(entities, ips)
+        reasons = ((_place(at, index, name), _why(entity, ip, ipv6=ipv6)) for at, entity, ip in values)
+        _refuse(reasons, num_faulty=len(faulty))
+    return Pairs(entities, ips, Addresses.joined(both) if both else None)
 
 
 def _refuse(faults: Iterator[tuple[str, str]], num_faulty: int | None = None) -> None:
@@ -285,7 +297,7 @@ def _place(at: int, index: Any, name: str) -> str:
     return f"row {at} of {name} (index {index[at]!r})"
 
 
-def _why(entity: Any, ip: Any) -> str:
+def _why(entity: Any, ip: Any, *, ipv6: bool = False) -> str:
     """Return why a row is invalid, in the words for files."""
     for value, what in ((entity, "entity"), (ip, "address")):
         if is_missing(value):
@@ -295,7 +307,7 @@ def _why(entity: Any, ip: Any) -> str:
     texts = [value_text(entity), value_text(ip)]
     if len(texts[0]) > LONGEST_FIELD:
         return f"a field is longer than {LONGEST_FIELD} characters"
-    return why_invalid(texts, 2) or "it is not UTF-8 text"
+    return why_invalid(texts, 2, ipv6=ipv6) or "it is not UTF-8 text"
 
 
 def _cut(column: Any, part: slice) -> Any:

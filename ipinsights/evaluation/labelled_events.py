@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow.compute as pc
 
 from ipinsights.data.arrow import mask
+from ipinsights.data.both_families import split
 from ipinsights.data.channels import channel_files
 from ipinsights.data.frames import read_rows
-from ipinsights.data.ipv6 import Addresses, Ipv6Rows
+from ipinsights.data.ipv6 import Addresses
 from ipinsights.data.pairs import Pairs, read_blocks
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.evaluation.results import TestSet
@@ -31,13 +32,15 @@ _LABEL = "label"
 _WIDTH = 3
 
 
-def as_test_set(test: Any) -> TestSet:
+def as_test_set(test: Any, *, ipv6: bool = False) -> TestSet:
     """Return ordinary events and attacks of a DataFrame, a list or a path.
 
     Parameters
     ----------
     test
         Rows of entity and address. A third column, or a column ``label`` of a DataFrame, holds 0 or 1.
+    ipv6
+        Whether IPv6 addresses are accepted. Attacks from IPv6 are left out.
 
     Raises
     ------
@@ -47,18 +50,19 @@ def as_test_set(test: Any) -> TestSet:
     if isinstance(test, TestSet):
         return test
     if isinstance(test, (str, os.PathLike)):
-        return read_test(Path(test))
+        return read_test(Path(test), ipv6=ipv6)
     rows, labels = _split_labels(test)
-    pairs = read_rows(rows, name="test").pairs
+    pairs = read_rows(rows, name="test", ipv6=ipv6).pairs
     if labels is None:
-        return TestSet(pairs)
+        ordinary, ordinary_ipv6 = split(pairs)
+        return TestSet(ordinary, ipv6=ordinary_ipv6 if ipv6 else None)
     texts = [str(label.item() if hasattr(label, "item") else label) for label in labels]
     wrong = next((at for at, text in enumerate(texts) if text not in ("0", "1", "False", "True")), None)
     if wrong is not None:
         raise InvalidValueError(
             f"The label in row {wrong} of test must be 0, or 1 for an attack. Got {list(labels)[wrong]!r}."
         )
-    return _test_set(pairs, np.array([text in ("1", "True") for text in texts], dtype=bool), "test")
+    return _by_family(pairs, np.array([text in ("1", "True") for text in texts], dtype=bool), "test", ipv6=ipv6)
 
 
 def _split_labels(test: Any) -> tuple[Any, Any]:
@@ -102,14 +106,19 @@ def read_test(path: Path, *, ipv6: bool = False) -> TestSet:
     entities, ips = (
         np.concatenate([getattr(block, name) for block, _ in parts] or [np.empty(0)]) for name in ("entities", "ips")
     )
+    addresses = [block.addresses for block, _ in parts if block.addresses is not None]
+    pairs = Pairs(entities, ips, Addresses.joined(addresses) if addresses else None)
+    return _by_family(pairs, is_attack, path, ipv6=ipv6)
+
+
+def _by_family(pairs: Pairs, is_attack: NDArray[np.bool_], source: object, *, ipv6: bool) -> TestSet:
+    """Return attacks and ordinary events, the IPv6 rows apart if they are accepted."""
     if not ipv6:
-        return _test_set(Pairs(entities, ips), is_attack, path)
-    rows = Ipv6Rows()
-    addresses = Addresses.joined([block.addresses for block, _ in parts if block.addresses is not None])
-    rows.append(entities[~is_attack], addresses[~is_attack])
-    is_ipv4 = ~addresses.is_ipv6
-    found = _test_set(Pairs(entities[is_ipv4], ips[is_ipv4]), is_attack[is_ipv4], path, can_be_empty=len(rows) > 0)
-    return replace(found, ipv6=rows.pairs())
+        return _test_set(pairs, is_attack, source)
+    is_ipv6 = np.zeros(len(pairs), dtype=bool) if pairs.addresses is None else pairs.addresses.is_ipv6
+    rows = split(pairs[~is_attack])[1]
+    found = _test_set(split(pairs)[0], is_attack[~is_ipv6], source, can_be_empty=len(rows) > 0)
+    return replace(found, ipv6=rows)
 
 
 def _test_set(pairs: Pairs, is_attack: NDArray[np.bool_], source: object, *, can_be_empty: bool = False) -> TestSet:

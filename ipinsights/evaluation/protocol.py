@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ipinsights.data.frames import read_rows
 from ipinsights.errors import ClientError
 from ipinsights.evaluation.attackers import Pairing, draw_attacks
 from ipinsights.evaluation.baselines import CONTROL, Evidence, baseline_scores
 from ipinsights.evaluation.detection import TPR_FPRS, EntityBootstrap, RocCurve, interval
-from ipinsights.evaluation.labelled_events import as_test_set
 from ipinsights.evaluation.prefix_counts import PrefixCounts
 from ipinsights.evaluation.results import (
     AWS_RECIPE,
@@ -28,7 +26,6 @@ from ipinsights.evaluation.results import (
     MODEL,
     Evaluation,
 )
-from ipinsights.inference.predictor import as_predictor
 from ipinsights.model.history_settings import NETWORK_WEIGHT
 from ipinsights.model.sampling import random_ips
 
@@ -58,64 +55,41 @@ _PLOTTED_SHARES = np.linspace(0.0005, 0.9995, 1000)
 
 
 def evaluate(
-    model: Any,
-    train: Any,
-    test: Any,
+    predictor: Predictor,
+    train: Pairs,
+    test: TestSet,
     *,
-    calibration: Any = None,
+    calibration: Pairs | None = None,
     ranges: Ranges | None = None,
     seed: int = 0,
-    progress: bool = False,
     history: HistoryScorer | None = None,
     main_scorer: str = MODEL,
 ) -> Evaluation:
-    """Measure how well a model detects attackers, next to baselines that count.
+    """Evaluate a model on IPv4 rows.
 
     Parameters
     ----------
-    model
-        A fitted :class:`~ipinsights.IPInsights`, or the path of a model.
-    train
-        Training data of the model: a DataFrame, an array, a list of pairs or a path.
-    test
-        Later events. A column ``label``, or a third one, may be 1 for a known attack and 0 for an ordinary event.
+    predictor
+        The network.
+    train, test
+        IPv4 rows that the model was trained on, and later ones.
     calibration
         Ordinary events between the two, for thresholds whose alerts are then counted in the test. None for no alerts.
     ranges
         Announced ranges for the attacker who comes from them. None for no such attacker.
     seed
         Seed of every random draw.
-    progress
-        Show a bar on a terminal while files are read.
     history
         Scorer by the model's history. None to leave it out.
     main_scorer
         The scorer that headline and differences are about: ``model`` or ``history``.
 
-    Returns
-    -------
-    Evaluation
-        Tables of metrics with 95 % intervals, by attacker and slice of the events.
-
     Raises
     ------
     ClientError
         There are too few events of entities that training saw.
-
-    Examples
-    --------
-    >>> import ipinsights
-    >>> train = [(f"user_{n % 9}", f"10.{n % 9}.{n % 7}.{n}") for n in range(200)]
-    >>> model = ipinsights.IPInsights(epochs=5, progress=False).fit(train)
-    >>> evaluation = ipinsights.evaluate(model, train, train)
-    >>> evaluation.slices["all"]
-    200
     """
-    predictor, train = as_predictor(model), read_rows(train, name="train", progress=progress).pairs
-    events = as_test_set(test)
-    ordinary = None if calibration is None else read_rows(calibration, name="calibration", progress=progress).pairs
-    run = ProtocolRun(predictor, PrefixCounts(train), seed, history, main_scorer)
-    return run.run(events, ordinary, ranges)
+    return ProtocolRun(predictor, PrefixCounts(train), seed, history, main_scorer).run(test, calibration, ranges)
 
 
 class ProtocolRun:

@@ -11,11 +11,13 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ipinsights.data.frames import read_entities, read_ips, read_rows
-from ipinsights.errors import InvalidValueError
+from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.inference.explain import explain
-from ipinsights.inference.predictor import Predictor
-from ipinsights.inference.threshold import THRESHOLD_FILE, Threshold
+from ipinsights.inference.history_scorer import HistoryScorer
+from ipinsights.inference.scorers import accepts_ipv6, make_scorer, score_rows, scorer_name
+from ipinsights.inference.threshold import THRESHOLD_FILES, Threshold
 from ipinsights.model import artifact
+from ipinsights.model.history_member import history_options
 from ipinsights.model.model_reference import ModelReference
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from ipinsights.data.frames import Rows
     from ipinsights.data.pairs import Pairs
     from ipinsights.inference.explain import Explanation
+    from ipinsights.inference.history_explanation import HistoryExplanation
+    from ipinsights.inference.predictor import Predictor
+    from ipinsights.inference.scorers import Scorer
     from ipinsights.model.artifact import Artifact
 
 __all__ = ["SIZES", "Detector"]
@@ -70,16 +75,28 @@ class Detector(BaseEstimator):
     offset_: float
     threshold_: Threshold | None
     _model: Artifact | None
-    _predictor: Predictor
+    _scorer: Scorer
     _reference: ModelReference | None
     _train: Pairs | None
     _records: list[Mapping[str, float]]
 
     @property
     def predictor_(self) -> Predictor:
-        """Predictor of the fitted model."""
+        """The network of the fitted model."""
+        return self.scorer_.predictor if isinstance(self.scorer_, HistoryScorer) else self.scorer_
+
+    @property
+    def scorer_(self) -> Scorer:
+        """Scorer of the fitted model: the network, or the history."""
         check_is_fitted(self)
-        return self._predictor
+        return self._scorer
+
+    @property
+    def artifact_(self) -> Artifact:
+        """The fitted model as it is saved."""
+        check_is_fitted(self)
+        assert self._model is not None
+        return self._model
 
     @property
     def history_(self) -> pd.DataFrame:
@@ -100,7 +117,7 @@ class Detector(BaseEstimator):
         Returns
         -------
         array or Series
-            Dot product of the embeddings of entity and address, float32, shape (n,).
+            Dot product of the embeddings of entity and address, or the score by the history, float32, shape (n,).
 
         Raises
         ------
@@ -127,29 +144,31 @@ class Detector(BaseEstimator):
         rows = self._read(X)
         is_normal = self._score(rows).astype(np.float64) >= self.offset_
         if self.threshold_ is not None:
-            is_normal |= self.threshold_.allow.contain(rows.pairs.ips)
+            is_normal |= self.threshold_.allows(rows.pairs)
         return rows.like_source(np.where(is_normal, 1, -1), "prediction")
 
     def entity_known(self, X: Any) -> Any:
         """Return whether training saw the entity of each row, shape (n,).
 
-        About 1 in 400 unknown entities seems known, because the model keeps a filter of entities and no list.
+        About 1 in 400 unknown entities seems known, because the network keeps a filter of entities and no list. The
+        scorer ``history`` answers exactly, for the history.
 
         Parameters
         ----------
         X
             Entities, or pairs as for :meth:`score_samples`.
         """
-        predictor, entities = self.predictor_, read_entities(X)
-        return entities.like_source(predictor.entity_known(entities.numbers), "entity_known")
+        scorer = self.scorer_
+        entities = read_entities(X, ipv6=accepts_ipv6(scorer))
+        return entities.like_source(scorer.entity_known(entities.numbers), "entity_known")
 
     def entity_embeddings(self, X: Any) -> Any:
         """Return the embeddings of entities, or of those of pairs, (n, vector_dim)."""
-        predictor, entities = self.predictor_, read_entities(X)
+        predictor, entities = self.predictor_, read_entities(X, ipv6=accepts_ipv6(self.scorer_))
         return entities.like_source(predictor.entity_embeddings(entities.numbers), "dim")
 
     def ip_embeddings(self, X: Any) -> Any:
-        """Return the embeddings of addresses, or of those of pairs, (n, vector_dim)."""
+        """Return the embeddings of IPv4 addresses, or of those of pairs, (n, vector_dim)."""
         predictor, ips = self.predictor_, read_ips(X)
         return ips.like_source(predictor.ip_embeddings(ips.numbers), "dim")
 
@@ -160,7 +179,7 @@ class Detector(BaseEstimator):
         ----------
         X
             Normal pairs that the model was not trained on, as for :meth:`score_samples`. Those of unknown entities are
-            set aside.
+            set aside. Data that are part of a history are refused by the scorer ``history``.
         fpr
             False positive rate, in (0, 1).
         allow
@@ -169,57 +188,60 @@ class Detector(BaseEstimator):
         Raises
         ------
         ClientError
-            The rate or a network is invalid, or there are too few pairs.
+            The rate or a network is invalid, there are too few pairs, or they are part of the history.
         """
         self.threshold_ = Threshold.calibrate(self, self._read(X), fpr=fpr, allow=allow)
         self.offset_ = self.threshold_.score
         return self
 
-    def explain(self, entity: str, ip: str, *, train: Any = None) -> Explanation:
-        """Explain the score of a pair by the networks in the training data.
+    def explain(self, entity: str, ip: str, *, train: Any = None) -> Explanation | HistoryExplanation:
+        """Explain the score of a pair by the networks in the training data, or in the history.
 
         Parameters
         ----------
         entity, ip
             The pair.
         train
-            Training data of the model. A model that was loaded or unpickled needs them, a fitted one has them.
+            Training data of the model. A model that was loaded or unpickled needs them, a fitted one has them. The
+            scorer ``history`` needs none.
 
         Raises
         ------
         InvalidValueError
             The address is invalid, or ``train`` is missing.
         """
-        predictor, train = self.predictor_, self._train if train is None else train
-        if train is None:
+        scorer, train = self.scorer_, self._train if train is None else train
+        if train is None and not isinstance(scorer, HistoryScorer):
             raise InvalidValueError("The model was loaded without its training data. Pass them as train.")
-        return explain(predictor, train, str(entity), str(ip), threshold=self.threshold_)
+        return explain(scorer, train, str(entity), str(ip), threshold=self.threshold_)
 
     def save(self, path: str | Path) -> Path:
         """Write the model and its threshold into a directory, and return the file.
 
-        The file has the same bytes as that of ``ipinsights train`` with the same settings, data and seed.
+        The file has the same bytes as that of ``ipinsights train`` with the same settings, data and seed. With
+        ``keep_history`` it holds the pairs of the training data, which are personal data.
 
         Raises
         ------
         ClientError
             The directory cannot be written, or the disk is full.
         """
-        check_is_fitted(self)
-        directory = Path(path)
-        assert self._model is not None
-        file = artifact.write(directory, self._model)
+        model, directory = self.artifact_, Path(path)
+        file = artifact.write(directory, model)
         # A threshold of the model that was there before would be refused.
-        if self.threshold_ is None:
-            (directory / THRESHOLD_FILE).unlink(missing_ok=True)
-        else:
-            self.threshold_.save(directory / THRESHOLD_FILE)
+        for name, threshold_file in THRESHOLD_FILES.items():
+            if name == scorer_name(self.scorer_) or not _is_threshold_of(self.scorer_, directory / threshold_file):
+                (directory / threshold_file).unlink(missing_ok=True)
+        if self.threshold_ is not None:
+            self.threshold_.save(directory / THRESHOLD_FILES[self.threshold_.scorer])
         self._reference = ModelReference.of(file)
         return file
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickle, with a reference to the model's file."""
-        state = {**super().__getstate__(), "_train": None, "_predictor": None}
+        state = {**super().__getstate__(), "_train": None}
+        if "_scorer" in state:
+            state["_scorer"] = scorer_name(state["_scorer"])
         if "_model" in state and state["_reference"] is not None and state["_reference"].is_current():
             state["_model"] = None
         return state
@@ -231,44 +253,53 @@ class Detector(BaseEstimator):
             if model is None:
                 assert self._reference is not None
                 model = self._reference.load()
-            self._model, self._predictor = model, Predictor(model)
+            self._model, self._scorer = model, make_scorer(model, state["_scorer"])
 
     def _read(self, data: Any) -> Rows:
         # A detector that is not fitted says so, whatever the data are.
-        _ = self.predictor_
-        return read_rows(data)
+        return read_rows(data, ipv6=accepts_ipv6(self.scorer_))
 
     def _score(self, rows: Rows) -> np.ndarray[Any, np.dtype[np.float32]]:
-        return self.predictor_.score(rows.pairs.entities, rows.pairs.ips)
+        return score_rows(self.scorer_, rows.pairs)
 
     def _adopt(
         self,
         model: Artifact,
+        scorer: str,
         *,
         train: Pairs | None = None,
         records: Sequence[Mapping[str, float]] = (),
         reference: ModelReference | None = None,
     ) -> None:
-        """Take over a model, as a fit does."""
-        hyperparameters = model.hyperparameters
+        """Take over a model and score by one of its scorers, as a fit does."""
+        made, hyperparameters = make_scorer(model, scorer), model.hyperparameters
         for name in SIZES:
             setattr(self, f"{name}_", getattr(hyperparameters, name))
-        self.hyperparameters_ = hyperparameters.to_strings()
+        of_history = {f"_{name}": str(value).lower() for name, value in history_options(model.meta).items()}
+        self.hyperparameters_ = {**hyperparameters.to_strings(), **of_history}
         self.n_features_in_ = 2
         self.seed_ = model.meta["training"].get("seed", 0)
         self.offset_, self.threshold_ = 0.0, None
-        self._model, self._predictor, self._reference = model, Predictor(model), reference
+        self._model, self._scorer, self._reference = model, made, reference
         self._train, self._records = train, list(records)
 
     def _find_threshold(self, directory: Path) -> None:
         """Use the threshold in a model directory if there is one."""
-        path = directory / THRESHOLD_FILE
+        path = directory / THRESHOLD_FILES[scorer_name(self._scorer)]
         if not path.is_file():
             return
         threshold = Threshold.load(path)
-        if threshold.fits(self._predictor):
+        if threshold.fits(self._scorer):
             self.threshold_, self.offset_ = threshold, threshold.score
         else:
             warnings.warn(
                 f"{path} was made for another model, and is not used. Call calibrate for a new threshold.", stacklevel=3
             )
+
+
+def _is_threshold_of(scorer: Scorer, path: Path) -> bool:
+    """Return whether a file holds a threshold that was made for the model of a scorer."""
+    try:
+        return Threshold.load(path).fits(scorer)
+    except ClientError:
+        return False

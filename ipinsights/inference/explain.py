@@ -18,7 +18,9 @@ from ipinsights.data.ipv4 import BLANKS, explain_ip
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import InvalidValueError
 from ipinsights.inference.conformal import odds_text
-from ipinsights.inference.predictor import as_predictor
+from ipinsights.inference.history_explanation import explain_by_history
+from ipinsights.inference.history_scorer import HistoryScorer
+from ipinsights.inference.scorers import as_scorer
 from ipinsights.reporting.plain_text import preformatted
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ipinsights.inference.history_explanation import HistoryExplanation
     from ipinsights.inference.predictor import Predictor
     from ipinsights.inference.threshold import Threshold
 
@@ -160,7 +163,7 @@ class Explanation:
 
 def explain(
     model: Any, train: Any, entity: str, ip: str, *, threshold: Threshold | None = None, progress: bool = False
-) -> Explanation:
+) -> Explanation | HistoryExplanation:
     """Explain how a model scores an event.
 
     Parameters
@@ -168,7 +171,8 @@ def explain(
     model
         A fitted :class:`~ipinsights.IPInsights`, or the path of a model.
     train
-        Training data of the model: a DataFrame, an array, a list of pairs or a path.
+        Training data of the model: a DataFrame, an array, a list of pairs or a path. None for a model that scores by
+        its history, which needs no data.
     entity, ip
         The event.
     threshold
@@ -180,6 +184,8 @@ def explain(
     -------
     Explanation
         The usual networks of the entity, the nearest of them, and the others on the network of the address.
+    HistoryExplanation
+        The parts of the score instead, if the model scores by its history.
 
     Raises
     ------
@@ -195,8 +201,10 @@ def explain(
     >>> explanation.num_events, explanation.nearest.network
     (2, '203.0.113.0/24')
     """
-    train = read_rows(train, name="train", progress=progress).pairs
-    predictor = as_predictor(model)
+    scorer = as_scorer(model)
+    if isinstance(scorer, HistoryScorer):
+        return explain_by_history(scorer, entity, ip, threshold=threshold)
+    predictor, train = scorer, read_rows(train, name="train", progress=progress).pairs
     reason = explain_ip(ip)
     if reason is not None:
         raise InvalidValueError(f"'{ip}' is no IPv4 address: {reason}.")

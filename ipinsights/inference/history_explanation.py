@@ -12,7 +12,7 @@ from ipinsights.data.ip_networks import network_text, special_purpose
 from ipinsights.data.ipv4 import BLANKS, explain_ip
 from ipinsights.data.ipv6 import explain_address, format_ipv6, parse_address
 from ipinsights.data.pairs import Pairs
-from ipinsights.errors import ClientError
+from ipinsights.errors import InvalidValueError
 from ipinsights.inference.conformal import odds_text
 from ipinsights.inference.scorers import score_rows
 from ipinsights.model.history_settings import NETWORK_WEIGHT
@@ -80,6 +80,14 @@ class HistoryExplanation:
         As :class:`ipinsights.inference.threshold.Threshold` has them; None without a threshold.
     flags
         What else to keep in mind, in sentences.
+
+    Examples
+    --------
+    >>> import ipinsights
+    >>> logins = [("alice", "203.0.113.7"), ("alice", "203.0.113.9"), ("bob", "198.51.100.4")]
+    >>> model = ipinsights.IPInsights(vector_dim=8, epochs=1, progress=False, keep_history=True, scorer="history")
+    >>> model.fit(logins).explain("alice", "203.0.113.200").deepest_known.network
+    '203.0.113.0/24'
     """
 
     entity: str
@@ -198,7 +206,7 @@ def _event(scorer: HistoryScorer, entity: str, ip: str) -> Pairs:
     reason = explain_address(ip) if scorer.accepts_ipv6 else explain_ip(ip)
     if reason is not None:
         kind = "not an address that can be used" if scorer.accepts_ipv6 else "no IPv4 address"
-        raise ClientError(f"'{ip}' is {kind}: {reason}.")
+        raise InvalidValueError(f"'{ip}' is {kind}: {reason}.")
     addresses = parse_address(ip.strip(BLANKS))
     return Pairs(hash_entities([entity]), addresses.ips, addresses)
 

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow.compute as pc
 
 from ipinsights.data.arrow import mask
+from ipinsights.data.both_families import by_family, in_order, split
 from ipinsights.data.channels import channel_files
 from ipinsights.data.entity_hash import hash_entities
-from ipinsights.data.ipv6 import Addresses
-from ipinsights.data.pairs import Pairs, read_blocks
+from ipinsights.data.pairs import read_blocks
 from ipinsights.errors import ClientError
 from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.scorers import HISTORY, score_rows
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.data.pairs import Block
+    from ipinsights.data.pairs import Block, Pairs
     from ipinsights.model.artifact import Artifact
 
 __all__ = ["Updated", "strip_history", "update_history"]
@@ -175,9 +175,8 @@ def _read(source: Path, *, ipv6: bool) -> _Events:
     files = channel_files(source)
     blocks = [block for file in files for block in read_blocks(file, num_columns=None, progress=True, ipv6=ipv6)]
     days = sorted(day for block in blocks for day in _days(block, source))
-    parts = [Pairs(block.entities, block.ips, block.addresses) for block in blocks]
     span = f"{days[0]} to {days[-1]}" if days else None
-    return _Events(_joined(parts), span)
+    return _Events(by_family(in_order(blocks)), span)
 
 
 def _days(block: Block, source: Path) -> tuple[str, ...]:
@@ -188,19 +187,6 @@ def _days(block: Block, source: Path) -> tuple[str, ...]:
     if len(block.columns) > 3 or not mask(pc.match_substring_regex(times, _TIME)).all():  # noqa: PLR2004
         raise ClientError(f"{source} must have the columns entity,ip or entity,ip,time, with times as 2026-01-31.")
     return tuple(pc.min_max(times)[end].as_py()[:_DAY_CHARACTERS] for end in ("min", "max"))
-
-
-def _joined(parts: Sequence[Pairs]) -> Pairs:
-    """Return the rows of all parts, IPv4 first, as a channel that is read for a scorer."""
-    entities, ips = (np.concatenate([getattr(part, name) for part in parts]) for name in ("entities", "ips"))
-    found = [part.addresses for part in parts if part.addresses is not None]
-    if not found:
-        return Pairs(entities, ips)
-    addresses = Addresses.joined(found)
-    if not addresses.is_ipv6.any():
-        return Pairs(entities, ips)
-    order = np.argsort(addresses.is_ipv6, kind="stable")
-    return Pairs(entities[order], ips[order], addresses[order])
 
 
 def _check_not_merged(events: _Events, record: HistoryRecord, source: Path, *, force: bool) -> None:
@@ -227,11 +213,8 @@ def _built(pairs: Pairs, history: PairHistory) -> PairHistory:
     """Return the history of new events, of the same address families as another."""
     if history.ipv6 is None:
         return PairHistory.from_pairs(pairs.entities, pairs.ips)
-    is_ipv6 = np.zeros(len(pairs), dtype=bool) if pairs.addresses is None else pairs.addresses.is_ipv6
-    upper = np.zeros(len(pairs), dtype=np.uint64) if pairs.addresses is None else pairs.addresses.upper
-    return PairHistory.from_pairs(
-        pairs.entities[~is_ipv6], pairs.ips[~is_ipv6], (pairs.entities[is_ipv6], upper[is_ipv6])
-    )
+    ipv4, ipv6 = split(pairs)
+    return PairHistory.from_pairs(ipv4.entities, ipv4.ips, (ipv6.entities, ipv6.upper))
 
 
 def _with_source(record: HistoryRecord, events: _Events, *, num_merged: int) -> HistoryRecord:

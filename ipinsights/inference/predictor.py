@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ipinsights.model.artifact import Artifact
 
-__all__ = ["Predictor", "as_predictor"]
+__all__ = ["Predictor"]
 
 # Pairs scored at a time: their embeddings stay in the processor's cache.
 _BATCH = 1024
@@ -111,23 +111,3 @@ class Predictor:
     @cached_property
     def _octet_tables(self) -> NDArray[np.float32]:
         return self._encoder.octet_tables()
-
-
-def as_predictor(model: Any) -> Predictor:
-    """Return the predictor of a model.
-
-    Parameters
-    ----------
-    model
-        A predictor, an estimator with a ``predictor_``, or the path of a model.
-
-    Raises
-    ------
-    ClientError
-        There is no model at the path.
-    """
-    if isinstance(model, (str, Path)):
-        return Predictor.load(model)
-    if not hasattr(type(model), "predictor_"):
-        return model  # type: ignore[no-any-return]
-    return model.predictor_  # type: ignore[no-any-return]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
-from ipinsights.errors import ClientError
+from ipinsights.errors import InvalidValueError
 from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.predictor import Predictor
 from ipinsights.model import artifact
@@ -26,6 +26,8 @@ __all__ = [
     "Rows",
     "Scorer",
     "accepts_ipv6",
+    "as_scorer",
+    "check_scorer",
     "load_scorer",
     "make_scorer",
     "score_rows",
@@ -68,6 +70,36 @@ def load_scorer(path: Path, name: str = DOT_PRODUCT) -> Scorer:
     return make_scorer(artifact.load(Path(path)), name)
 
 
+def as_scorer(model: Any) -> Scorer:
+    """Return the scorer of a model.
+
+    Parameters
+    ----------
+    model
+        A scorer, an estimator with a ``scorer_``, or the path of a model, which is scored by the dot product.
+
+    Raises
+    ------
+    ClientError
+        There is no model at the path.
+    """
+    if isinstance(model, (str, Path)):
+        return load_scorer(Path(model))
+    return model.scorer_ if hasattr(type(model), "scorer_") else model  # type: ignore[no-any-return]
+
+
+def check_scorer(name: str) -> None:
+    """Raise an error if there is no scorer of a name.
+
+    Raises
+    ------
+    InvalidValueError
+        The name is neither ``dot_product`` nor ``history``.
+    """
+    if name not in SCORERS:
+        raise InvalidValueError(f"The scorer must be 'dot_product' or 'history'. Got '{name}'.")
+
+
 def make_scorer(model: Artifact, name: str) -> Scorer:
     """Return the scorer of a model by name.
 
@@ -76,8 +108,7 @@ def make_scorer(model: Artifact, name: str) -> Scorer:
     ClientError
         There is no scorer of this name, or the model has no history and the scorer needs one.
     """
-    if name not in SCORERS:
-        raise ClientError(f"The scorer must be 'dot_product' or 'history'. Got '{name}'.")
+    check_scorer(name)
     return HistoryScorer(model) if name == HISTORY else Predictor(model)
 
 

@@ -13,15 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ipinsights.data.both_families import by_family
 from ipinsights.data.files import open_output
 from ipinsights.data.frames import read_rows
 from ipinsights.data.ip_networks import Networks
-from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.inference.conformal import kept_steps, promised_rank, rate_interval
 from ipinsights.inference.history_scorer import HistoryScorer
-from ipinsights.inference.predictor import as_predictor
-from ipinsights.inference.scorers import DOT_PRODUCT, HISTORY, SCORERS, accepts_ipv6, score_rows, scorer_name
+from ipinsights.inference.scorers import (
+    DOT_PRODUCT,
+    HISTORY,
+    SCORERS,
+    accepts_ipv6,
+    as_scorer,
+    score_rows,
+    scorer_name,
+)
 from ipinsights.reporting.plain_text import preformatted
 
 if TYPE_CHECKING:
@@ -29,6 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ipinsights.data.pairs import Pairs
     from ipinsights.inference.scorers import Rows, Scorer
 
 __all__ = [
@@ -36,6 +44,7 @@ __all__ = [
     "NORMAL",
     "SUSPICIOUS",
     "THRESHOLD_FILE",
+    "THRESHOLD_FILES",
     "UNKNOWN_ENTITY",
     "Threshold",
     "default_path",
@@ -110,7 +119,8 @@ class Threshold:
         Parameters
         ----------
         model
-            A fitted :class:`~ipinsights.IPInsights`, the path of a model, or a scorer of a model.
+            A fitted :class:`~ipinsights.IPInsights`, whose scorer is calibrated, or the path of a model, of which the
+            dot product is calibrated.
         calibration
             Ordinary events, later than those of training and earlier than those to be judged: a DataFrame, an array,
             a list of pairs or a path. Events that repeat a pair of a history are ordinary, but a file that was merged
@@ -127,13 +137,13 @@ class Threshold:
         ClientError
             The rate is not in (0, 1), a network is invalid, there are too few events, or they are part of the history.
         """
-        scorer: Scorer = as_predictor(model)
-        is_read = isinstance(calibration, Pairs)
-        pairs = calibration if is_read else read_rows(calibration, name="calibration", progress=progress).pairs
+        scorer = as_scorer(model)
+        ipv6 = accepts_ipv6(scorer)
+        pairs = read_rows(calibration, name="calibration", progress=progress, ipv6=ipv6).pairs
         if not 0 < fpr < 1:
             raise InvalidValueError(f"The false positive rate must be more than 0 and less than 1. Got {fpr:g}.")
         _check_new(scorer, pairs)
-        networks = Networks(allow, ipv6=accepts_ipv6(scorer))
+        networks = Networks(allow, ipv6=ipv6)
         allowed = _contain(networks, pairs)
         known = scorer.entity_known(pairs.entities) & ~allowed
         scores = np.sort(score_rows(scorer, pairs[known]))
@@ -252,6 +262,10 @@ class Threshold:
         verdicts[_contain(self.allow, events)] = ALLOWED
         return verdicts
 
+    def allows(self, events: Rows) -> NDArray[np.bool_]:
+        """Return which events (n,) come from a network that is never suspicious; shape (n,)."""
+        return _contain(self.allow, events)
+
     def _repr_html_(self) -> str:
         return preformatted(self.describe())
 
@@ -356,7 +370,7 @@ def _contain(networks: Networks, events: NDArray[np.uint32] | Rows) -> NDArray[n
 
 def _check_new(scorer: Scorer, pairs: Pairs) -> None:
     """Raise an error if a calibration file is part of the history, where it would look more normal than new events."""
-    if isinstance(scorer, HistoryScorer) and pairs.fingerprint in scorer.source_fingerprints:
+    if isinstance(scorer, HistoryScorer) and by_family(pairs).fingerprint in scorer.source_fingerprints:
         raise ClientError(
             "The calibration events were merged into the history of this model, so their scores are too high. "
             "Calibrate with events that came later."

@@ -28,6 +28,7 @@ __all__ = [
     "HistoryRecord",
     "check_version",
     "history_columns",
+    "history_options",
     "map_history",
     "sizes",
     "with_history",
@@ -90,6 +91,21 @@ def with_history(meta: Mapping[str, Any], history: PairHistory | None, record: H
         "sources": [dict(source) for source in record.sources],
     }
     return {**rest, "format_version": HISTORY_FORMAT_VERSION, HISTORY: described}
+
+
+def history_options(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the hyperparameters that a model's history was built with, by name. Empty if there is no history.
+
+    Parameters
+    ----------
+    meta
+        Meta data of the model.
+    """
+    if HISTORY not in meta:
+        return {}
+    limit = meta[HISTORY].get("rows_per_entity")
+    bound = {} if limit is None else {"history_rows_per_entity": limit}
+    return {"keep_history": True, **bound, "ipv6": meta[HISTORY]["has_ipv6"]}
 
 
 def sizes(history: PairHistory) -> dict[str, int]:

@@ -57,7 +57,7 @@ def choose_sizes(
     Parameters
     ----------
     entities
-        Hashed entities of the training rows, shape (n,), at least one.
+        Hashed entities of the training rows, shape (n,). Without any, sizes are those of one.
     records_per_row
         Records that a row becomes with its negatives: K = 1 + R + S.
     num_entity_vectors
@@ -75,8 +75,9 @@ def choose_sizes(
     >>> choose_sizes(np.arange(5, dtype=np.uint64), records_per_row=3)
     Sizes(num_entity_vectors=10, vector_dim=128, mini_batch_size=32, epochs=100)
     """
-    batch = mini_batch_size or min(max(len(entities) // _BATCHES_PER_EPOCH, _SMALLEST_BATCH), _LARGEST_BATCH)
-    steps_per_epoch = math.ceil(len(entities) / batch) * records_per_row
+    num_rows = max(len(entities), 1)
+    batch = mini_batch_size or min(max(num_rows // _BATCHES_PER_EPOCH, _SMALLEST_BATCH), _LARGEST_BATCH)
+    steps_per_epoch = math.ceil(num_rows / batch) * records_per_row
     return Sizes(
         num_entity_vectors=num_entity_vectors or _table_rows(entities),
         vector_dim=vector_dim or VECTOR_DIM,
@@ -89,7 +90,7 @@ def _table_rows(entities: NDArray[np.uint64]) -> int:
     """Return twice the number of entities, or more where they often collide."""
     import pandas as pd  # unique by hashing, not by sorting
 
-    distinct = pd.unique(entities)
+    distinct = pd.unique(entities) if len(entities) else np.zeros(1, dtype=np.uint64)
     rows = _ROWS_PER_ENTITY * len(distinct)
     most_rows = _LARGEST_GROWTH * rows
     while 2 * rows <= most_rows and _share_colliding(distinct, rows) > _most_colliding(2 * rows):

@@ -95,6 +95,7 @@ def trained_model(
     host: SingleHost | None = None,
     initial: Artifact | None = None,
     ipv6: Ipv6Pairs | None = None,
+    whole_fingerprint: str | None = None,
 ) -> Artifact:
     """Return the model of a trainer after training.
 
@@ -114,6 +115,8 @@ def trained_model(
         Model of a warm start.
     ipv6
         IPv6 rows of this host for the history. None for a model of IPv4 only.
+    whole_fingerprint
+        Fingerprint of the rows of all hosts, where each host reads all of them.
     """
     host = host or SingleHost()
     hyperparameters = trainer.hyperparameters
@@ -125,7 +128,10 @@ def trained_model(
     known = BloomFilter(trainer.group.any_of(known.bits))
     # The first host alone has all parameters, and saves them.
     params, symbol = (trainer.learner.parameters(), trainer.learner.symbol()) if host.is_first else ({}, None)
-    kept = KeptHistory.gather(hyperparameters, trainer.group, train, ipv6, num_seen=num_rows_seen, initial=initial)
+    kept = KeptHistory.gather(
+        hyperparameters, trainer.group, train, ipv6, num_seen=num_rows_seen, initial=initial,
+        whole_fingerprint=whole_fingerprint,
+    )  # fmt: skip
     meta = with_history(meta_data(hyperparameters, _facts(trainer, train, seed, host)), kept.history, kept.record)
     return Artifact(hyperparameters, params, known, meta, symbol, kept.history)
 

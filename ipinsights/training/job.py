@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ipinsights.data.both_families import read_families
+from ipinsights.data.both_families import read_families, rows_fingerprint
 from ipinsights.data.pairs import fingerprint
 from ipinsights.log_format import set_up_logging
 from ipinsights.model import artifact
@@ -91,12 +91,13 @@ class Job:
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What a host trains on."""
+    """What a host trains on. The fingerprint is that of all hosts' rows, where a history needs it."""
 
     train: Pairs
     ipv6: Ipv6Pairs | None
     validation: Pairs | None
     initial: Artifact | None
+    whole_fingerprint: str | None
 
 
 def run(job: Job, *, quiet: bool = False, host: SingleHost | None = None) -> Path | None:
@@ -168,10 +169,12 @@ def _read(job: Job, host: SingleHost) -> _Inputs:
     initial = load_initial_model(job.initial_model, job.hyperparameters) if job.initial_model else None
     accepts_ipv6 = job.hyperparameters.ipv6
     pairs, ipv6 = read_families(job.train, ipv6=accepts_ipv6)
+    is_divided = job.hyperparameters.keep_history and host.size > 1 and not job.is_sharded
+    whole_fingerprint = rows_fingerprint(pairs, ipv6) if is_divided else None
     train = host.share(pairs, is_sharded=job.is_sharded)
     ipv6 = None if ipv6 is None else host.share_ipv6(ipv6, is_sharded=job.is_sharded)
     validation = read_families(job.validation, ipv6=accepts_ipv6)[0] if job.validation and host.is_first else None
-    return _Inputs(train, ipv6, validation, initial)
+    return _Inputs(train, ipv6, validation, initial, whole_fingerprint)
 
 
 def _build_trainer(
@@ -257,7 +260,10 @@ def _save(job: Job, trainer: Trainer, inputs: _Inputs, log: JobLog, host: Single
         _logger.warning("The job was stopped before its first batch: there is no model to save.")
         return None
     start = time.perf_counter()
-    model = trained_model(trainer, inputs.train, seed=job.seed, host=host, initial=inputs.initial, ipv6=inputs.ipv6)
+    model = trained_model(
+        trainer, inputs.train, seed=job.seed, host=host, initial=inputs.initial, ipv6=inputs.ipv6,
+        whole_fingerprint=inputs.whole_fingerprint,
+    )  # fmt: skip
     if not host.is_first:
         log.training_ended()
         return None

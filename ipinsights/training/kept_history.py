@@ -11,6 +11,8 @@ from ipinsights.model.history_member import HistoryRecord
 from ipinsights.model.pair_history import PairHistory
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.data.ipv6 import Ipv6Pairs
     from ipinsights.data.pairs import Pairs
@@ -47,6 +49,7 @@ class KeptHistory:
         *,
         num_seen: int,
         initial: Artifact | None = None,
+        whole_fingerprint: str | None = None,
     ) -> KeptHistory:
         """Build the history of a job from the rows of all its hosts. Every host calls this at the same place.
 
@@ -62,6 +65,8 @@ class KeptHistory:
             Number of IPv4 rows that training has seen.
         initial
             Model of a warm start. Its history is kept, too.
+        whole_fingerprint
+            Fingerprint of the rows of all hosts, where each host reads all of them. None if each host reads its own.
         """
         if not hyperparameters.keep_history:
             _warn_of_lost(initial)
@@ -74,10 +79,21 @@ class KeptHistory:
             "num_entities": len(own.entities),
             "fingerprint": rows_fingerprint(train, ipv6),
         }
-        sources = [{"kind": "training", **gathered} for gathered in group.gather(facts)]
-        history, sources = _after(initial, _across(group, own), sources)
+        gathered, history = group.gather(facts), _across(group, own)
+        sources = [{"kind": "training", **each} for each in _joined(gathered, history, whole_fingerprint)]
+        history, sources = _after(initial, history, sources)
         limit = hyperparameters.history_rows_per_entity
         return cls(history if limit is None else history.bounded(limit), HistoryRecord(sources, limit))
+
+
+def _joined(
+    gathered: Sequence[Mapping[str, Any]], history: PairHistory, whole_fingerprint: str | None
+) -> Sequence[Mapping[str, Any]]:
+    """Return the facts of the hosts as those of one source, if the fingerprint of all their rows is known."""
+    if whole_fingerprint is None or len(gathered) == 1:
+        return gathered
+    num_rows = sum(facts["num_rows"] for facts in gathered)
+    return [{"num_rows": num_rows, "num_entities": len(history.entities), "fingerprint": whole_fingerprint}]
 
 
 def _across(group: ProcessGroup, own: PairHistory) -> PairHistory:

@@ -51,3 +51,9 @@ def test_a_table_grows_where_the_hash_collides_often() -> None:
     """Hashes that are all even fill half of an even number of rows: they get more rows."""
     odd_luck = np.arange(0, 4000 * 2000, 4000, dtype=np.uint64)
     assert choose_sizes(odd_luck, records_per_row=3).num_entity_vectors == 32_000
+
+
+def test_no_rows_have_the_sizes_of_one() -> None:
+    """A model of IPv6 rows alone has a network that is not trained."""
+    none, one = (choose_sizes(np.zeros(num_rows, dtype=np.uint64), records_per_row=3) for num_rows in (0, 1))
+    assert none == one

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ipinsights import IPInsights
+from ipinsights import HistoryExplanation, IPInsights, explain
 from ipinsights.data.ipv4 import format_ips
 from ipinsights.errors import ClientError, InvalidValueError
+from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.predictor import Predictor
 from ipinsights.testing import PlantedNetworks
 
@@ -197,3 +198,128 @@ class TestPickles:
         with get_context("spawn").Pool(1) as pool:
             (scores,) = pool.map(model.score_samples, [LATER])
         assert scores.equals(model.score_samples(LATER))
+
+
+@pytest.fixture(scope="module")
+def kept() -> IPInsights:
+    """Return a model with a history of both families that scores by it."""
+    rows = pd.concat([TRAIN, pd.DataFrame({"user": ["user_0"] * 3, "address": ["2a00::1", "2a00::2", "2a00::3"]})])
+    return IPInsights(
+        vector_dim=8, epochs=1, progress=False, keep_history=True, ipv6=True, scorer="history"
+    ).fit(rows)  # fmt: skip
+
+
+@pytest.fixture
+def historian(kept: IPInsights) -> IPInsights:
+    """Return a copy for a test of its own."""
+    return copy.deepcopy(kept)
+
+
+class TestHistory:
+    """Detectors that score by the history."""
+
+    def test_scores_are_the_scorer_s(self, historian: IPInsights, tmp_path: Path) -> None:
+        """Of both families in their order, from a DataFrame and from a file, before and after loading."""
+        historian.save(tmp_path)
+        rows = LATER.copy()
+        rows.loc[rows.index[::7], "address"] = "2a00::5"
+        scores = historian.score_samples(rows)
+        assert (scores.dtype, scores.name) == (np.float32, "score")
+        assert scores.index.equals(rows.index)
+        rows.to_csv(tmp_path / "rows.csv", header=False, index=False)
+        loaded = IPInsights.load(tmp_path, scorer="history")
+        assert np.array_equal(loaded.score_samples(tmp_path / "rows.csv"), scores.to_numpy())
+        is_ipv6 = rows["address"].str.contains(":")
+        direct = HistoryScorer.load(tmp_path).score(*_hashed(rows[~is_ipv6]))
+        assert np.array_equal(direct, scores[~is_ipv6].to_numpy())
+        assert np.array_equal(
+            IPInsights.load(tmp_path).score_samples(rows[~is_ipv6]), loaded.predictor_.score(*_hashed(rows[~is_ipv6]))
+        )
+
+    def test_calibration_and_predictions(self, historian: IPInsights) -> None:
+        """The threshold is the scorer's, its networks may be IPv6, and the data of the history are refused."""
+        rows = pd.concat([LATER, pd.DataFrame({"user": ["user_0"], "address": ["2b00::1"]}, index=[0])])
+        assert (historian.predict(rows) == np.where(historian.score_samples(rows) >= 0, 1, -1)).all()
+        historian.calibrate(LATER, fpr=0.1, allow=["2b00::/16"])
+        assert historian.threshold_ is not None
+        assert (historian.threshold_.scorer, historian.threshold_.num_rows) == ("history", 150)
+        historian.offset_ = 1e9
+        assert historian.predict(rows).tolist() == [-1] * 150 + [1]
+        kept = IPInsights(vector_dim=8, epochs=1, progress=False, keep_history=True, scorer="history").fit(TRAIN)
+        with pytest.raises(ClientError) as caught:
+            kept.calibrate(TRAIN)
+        assert str(caught.value) == (
+            "The calibration events were merged into the history of this model, so their scores are too high. "
+            "Calibrate with events that came later."
+        )
+
+    def test_rows_of_both_families_are_recognised(self, historian: IPInsights, tmp_path: Path) -> None:
+        """Rows that are part of the history are refused whatever the order of the families, also from a file."""
+        rows = pd.concat([TRAIN, pd.DataFrame({"user": ["user_0"] * 3, "address": ["2a00::1", "2a00::2", "2a00::3"]})])
+        mixed = pd.concat([rows.iloc[:100], rows.iloc[-3:], rows.iloc[100:-3]])
+        mixed.to_csv(tmp_path / "mixed.csv", header=False, index=False)
+        for data in (mixed, tmp_path / "mixed.csv"):
+            with pytest.raises(ClientError, match=r"^The calibration events were merged into the history "):
+                historian.calibrate(data)
+
+    def test_known_entities_are_exact(self, historian: IPInsights) -> None:
+        """None of 20,000 strangers seems known, and entities of IPv6 rows are."""
+        strangers = [f"stranger {number}" for number in range(20_000)]
+        assert not historian.entity_known(strangers).any()
+        assert historian.entity_known([("user_0", "2a00::1"), ("nobody", "2a00::1")]).tolist() == [True, False]
+
+    def test_explanations_need_no_data(self, historian: IPInsights, tmp_path: Path) -> None:
+        """The parts of the score add up, in a loaded model too, and the threshold judges."""
+        historian.calibrate(LATER, fpr=0.1).save(tmp_path)
+        loaded = IPInsights.load(tmp_path, scorer="history")
+        found = loaded.explain("user_0", "2a00::9")
+        assert found == explain(loaded, None, "user_0", "2a00::9", threshold=loaded.threshold_)
+        assert isinstance(found, HistoryExplanation)
+        assert found.score == pytest.approx(found.log_entity - found.log_attack + found.network_share, abs=1e-4)
+        assert found.score == pytest.approx(float(loaded.score_samples([("user_0", "2a00::9")])[0]), abs=1e-5)
+        assert found.threshold == loaded.offset_
+        with pytest.raises(ValueError, match=r"^'x' is not an address that can be used: "):
+            loaded.explain("user_0", "x")
+
+    def test_each_scorer_has_a_threshold_on_disk(self, historian: IPInsights, tmp_path: Path) -> None:
+        """Saving with one scorer keeps the threshold of the other, unless it was made for another model."""
+        historian.calibrate(LATER, fpr=0.1).save(tmp_path)
+        network = IPInsights.load(tmp_path)
+        assert network.offset_ == 0
+        network.calibrate(LATER, fpr=0.05).save(tmp_path)
+        for scorer, fpr in (("history", 0.1), ("dot_product", 0.05)):
+            threshold = IPInsights.load(tmp_path, scorer=scorer).threshold_
+            assert threshold is not None
+            assert (threshold.scorer, threshold.fpr) == (scorer, fpr)
+        IPInsights(vector_dim=8, epochs=1, random_state=9, progress=False).fit(TRAIN).save(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["model_algo-1"]
+
+    @pytest.mark.parametrize("is_saved", [True, False])
+    def test_pickles_keep_the_scorer(self, historian: IPInsights, tmp_path: Path, *, is_saved: bool) -> None:
+        """With a reference to the file, or with the pairs themselves, and the threshold."""
+        historian.calibrate(LATER, fpr=0.1)
+        if is_saved:
+            historian.save(tmp_path)
+        content = pickle.dumps(historian)
+        copied = pickle.loads(content)  # noqa: S301 - our own
+        assert np.array_equal(copied.decision_function(LATER), historian.decision_function(LATER))
+        assert (copied.scorer, copied.keep_history, copied.ipv6) == ("history", True, True)
+        history = historian.artifact_.history
+        assert history is not None
+        assert (history.ipv4.addresses.tobytes() in content) is not is_saved
+
+    def test_embeddings_of_rows_with_ipv6(self, historian: IPInsights) -> None:
+        """Entities have some, and the network refuses the addresses."""
+        rows = [("user_0", "2a00::1"), ("user_1", "192.0.2.1")]
+        assert historian.entity_embeddings(rows).shape == (2, 8)
+        with pytest.raises(ValueError, match=r"^row 0 of X: '2a00::1' is no IPv4 address: "):
+            historian.ip_embeddings(rows)
+
+    def test_a_model_without_a_history(self, model: IPInsights, tmp_path: Path) -> None:
+        """It cannot be loaded for the scorer, and one sentence says why."""
+        model.save(tmp_path)
+        with pytest.raises(ClientError) as caught:
+            IPInsights.load(tmp_path, scorer="history")
+        assert str(caught.value) == (
+            "This model has no history. Train it with keep_history to use the scorer 'history'."
+        )

@@ -20,10 +20,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
 
-from ipinsights import Callback, InvalidValueError, IPInsights
+from ipinsights import Callback, InvalidValueError, IPInsights, RowsError
 from ipinsights.config.hyperparameter_table import TABLE
 from ipinsights.data.ipv4 import format_ips
-from ipinsights.testing import PlantedNetworks
+from ipinsights.testing import PlantedNetworks, run_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -288,3 +288,101 @@ class TestWithScikitLearn:
         assert "IPInsights" in IPInsights()._repr_html_()
         assert repr(IPInsights(vector_dim=8)) == "IPInsights(vector_dim=8)"
         assert sklearn.__version__
+
+
+def both_families(num_rows: int) -> pd.DataFrame:
+    """Return normal rows, every tenth of them with an IPv6 address of its entity."""
+    rows = frame(num_rows)
+    sixth = rows.iloc[::10]
+    addresses = [f"2a00:{int(user.removeprefix('user_')) + 16:x}::{at:x}" for at, user in enumerate(sixth["user"])]
+    rows.loc[sixth.index, "address"] = addresses
+    return rows
+
+
+class TestHistory:
+    """Estimators that keep the pairs of their training data."""
+
+    def test_the_bytes_are_those_of_the_command(self, tmp_path: Path) -> None:
+        """With a bound and IPv6 rows, whatever kind of data the rows come in."""
+        rows, file = both_families(300), tmp_path / "train.csv"
+        rows.to_csv(file, header=False, index=False)
+        options = {"keep_history": True, "ipv6": True, "history_rows_per_entity": 20}
+        models = [IPInsights(**QUICK, **options).fit(data) for data in (rows, rows.to_numpy(), file)]
+        contents = {model.save(tmp_path / str(at)).read_bytes() for at, model in enumerate(models)}
+        assert run_command(
+            "train", "--train", file, "--model-dir", tmp_path / "cli", "--quiet", "--keep-history", "--ipv6",
+            "--history-rows-per-entity", 20, *(f"-H{name}={value}" for name, value in models[0].hyperparameters_.items()
+            if not name.startswith("_")),
+        ).returncode == 0  # fmt: skip
+        assert contents == {(tmp_path / "cli" / "model_algo-1").read_bytes()}
+
+    def test_what_a_model_reports_repeats_it(self, tmp_path: Path) -> None:
+        """Its map of strings has the hyperparameters of the history, and no others without one."""
+        model = IPInsights(**QUICK, keep_history=True, history_rows_per_entity=9).fit(TRAIN)
+        found = {name: value for name, value in model.hyperparameters_.items() if name.startswith("_")}
+        assert found == {"_keep_history": "true", "_history_rows_per_entity": "9", "_ipv6": "false"}
+        again = IPInsights.from_sagemaker(model.hyperparameters_, random_state=0, progress=False)
+        assert (again.keep_history, again.history_rows_per_entity, again.ipv6) == (True, 9, False)
+        first = model.save(tmp_path / "a").read_bytes()
+        assert again.fit(TRAIN).save(tmp_path / "b").read_bytes() == first
+        loaded = IPInsights.load(tmp_path / "a")
+        assert (loaded.keep_history, loaded.history_rows_per_entity, loaded.ipv6) == (True, 9, False)
+        assert not [name for name in IPInsights(**QUICK).fit(TRAIN).hyperparameters_ if name.startswith("_")]
+
+    def test_a_history_changes_no_score_of_the_network(self) -> None:
+        """The default scorer is the dot product, with or without a history."""
+        plain, kept = (IPInsights(**QUICK, keep_history=keep).fit(TRAIN) for keep in (False, True))
+        assert np.array_equal(plain.score_samples(TRAIN), kept.score_samples(TRAIN))
+        assert kept.artifact_.history is not None
+
+    def test_validation_is_measured_on_ipv4(self) -> None:
+        """IPv6 rows of validation data are accepted and left out."""
+        rows = both_families(100)
+        options = {**QUICK, "keep_history": True, "ipv6": True}
+        only_ipv4 = rows[~rows["address"].str.contains(":")]
+        both, ipv4 = (IPInsights(**options).fit(TRAIN, validation=data).history_ for data in (rows, only_ipv4))
+        assert both["validation_auc"].tolist() == ipv4["validation_auc"].tolist()
+
+    def test_rows_of_ipv6_alone(self) -> None:
+        """The network is not trained, and the history scores."""
+        rows = [("a", "2a00::1"), ("a", "2a00::2"), ("b", "2a00:1::1")]
+        model = IPInsights(**QUICK, keep_history=True, ipv6=True, scorer="history").fit(rows)
+        scores = model.score_samples([("a", "2a00::3"), ("a", "2a00:1::3")])
+        assert scores[0] > scores[1]
+
+    @pytest.mark.parametrize(
+        ("parameters", "message"),
+        [
+            ({"scorer": "counting"}, "The scorer must be 'dot_product' or 'history'. Got 'counting'."),
+            ({"scorer": "history"}, "scorer 'history' needs a history: set keep_history to True, or leave it out."),
+            ({"ipv6": True}, "ipv6 needs a history: set keep_history to True, or leave it out."),
+            (
+                {"history_rows_per_entity": 5},
+                "history_rows_per_entity needs a history: set keep_history to True, or leave it out.",
+            ),
+            ({"keep_history": "true"}, "keep_history must be True or False. Got 'true'."),
+            (
+                {"keep_history": True, "history_rows_per_entity": 0},
+                "history_rows_per_entity must be a positive integer or None. Got 0.",
+            ),
+        ],
+    )
+    def test_invalid_parameters(self, parameters: dict[str, Any], message: str) -> None:
+        """Refused before anything is trained."""
+        with pytest.raises(InvalidValueError) as caught:
+            IPInsights(**QUICK, **parameters).fit(TRAIN)
+        assert str(caught.value) == message
+
+    def test_ipv6_rows_without_the_parameter(self) -> None:
+        """Refused with their place, as ever, and so are addresses that say nothing of a place."""
+        with pytest.raises(RowsError) as caught:
+            IPInsights(**QUICK, keep_history=True).fit([("a", "2a00::1")])
+        assert str(caught.value) == (
+            "row 0 of X: '2a00::1' is no IPv4 address: it looks like IPv6; leave such rows out."
+        )
+        with pytest.raises(RowsError) as caught:
+            IPInsights(**QUICK, keep_history=True, ipv6=True).fit([("a", "fe80::1")])
+        assert str(caught.value) == (
+            "row 0 of X: 'fe80::1' is not an address that can be used: it is link-local, and other networks have the "
+            "same address."
+        )

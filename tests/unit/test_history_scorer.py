@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from ipinsights.errors import ClientError
 from ipinsights.inference.history_density import steps
 from ipinsights.inference.history_scorer import HistoryScorer, HistoryTables
-from ipinsights.inference.scorers import load_scorer, make_scorer
 from ipinsights.model import artifact
 from ipinsights.model.history_member import HistoryRecord
 from ipinsights.model.pair_history import PairHistory
@@ -244,21 +243,6 @@ class TestScorer:
         with pytest.raises(ClientError) as refused:
             scorer.score_ipv6(np.array([3], dtype=np.uint64), np.array([1], dtype=np.uint64))
         assert str(refused.value) == "This model was trained without IPv6. Train it with ipv6 to score IPv6 addresses."
-
-    def test_a_model_without_a_history(self, tmp_path: Path) -> None:
-        """The message says what to do."""
-        save_random_model(tmp_path, num_entities=16, vector_dim=4, rng=np.random.default_rng(0))
-        with pytest.raises(ClientError) as refused:
-            load_scorer(tmp_path, "history")
-        assert (
-            str(refused.value) == "This model has no history. Train it with keep_history to use the scorer 'history'."
-        )
-
-    def test_an_unknown_scorer(self, model: Path) -> None:
-        """There are two scorers."""
-        with pytest.raises(ClientError) as refused:
-            make_scorer(artifact.load(model), "counting")
-        assert str(refused.value) == "The scorer must be 'dot_product' or 'history'. Got 'counting'."
 
     def test_memory_of_a_pair(self, model: Path) -> None:
         """The tables of many pairs take less than 120 bytes each, the mapped history included."""

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.data.both_families import joined, rows_fingerprint
 from ipinsights.data.ip_networks import Networks
 from ipinsights.data.ipv6 import (
     Addresses,
-    Ipv6Rows,
     explain_address,
     format_ipv6,
     is_address,
     parse_address,
     parse_addresses,
 )
-from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
 
 
@@ -93,21 +89,6 @@ def test_a_column_is_parsed_like_each_text(texts: list[str]) -> None:
     found = parse_addresses(pa.array(texts, pa.string()))
     for name, values in vars(found).items():
         assert values.tolist() == [getattr(parse_address(text), name)[0] for text in texts]
-
-
-def test_rows_of_both_families() -> None:
-    """IPv6 rows are collected apart, and joined behind the IPv4 rows."""
-    rows = Ipv6Rows()
-    entities = np.array([1, 2, 3], dtype=np.uint64)
-    rows.append(entities, parse_addresses(pa.array(["10.0.0.1", "2a00::1", "2a00::2"])))
-    ipv4 = Pairs(entities[:1], np.array([0x0A000001], dtype=np.uint32))
-    both = joined(ipv4, rows.pairs())
-    assert both.addresses is not None
-    assert both.addresses.is_ipv6.tolist() == [False, True, True]
-    assert both.addresses.lower.tolist() == [0, 1, 2]
-    assert both[1:].entities.tolist() == [2, 3]
-    assert rows_fingerprint(ipv4, Ipv6Rows().pairs()) == rows_fingerprint(ipv4, None) == ipv4.fingerprint
-    assert rows_fingerprint(ipv4, rows.pairs()) == both.fingerprint != ipv4.fingerprint
 
 
 class TestNetworks:

@@ -31,22 +31,6 @@ TESTED_WITH_OTHERS = {
     "csv_dialect": "unit/test_tabular.py",
     "field_values": "unit/test_pipeline.py",
     "numeric_times": "unit/test_timestamps.py",
-    # a history is a part of an artifact, and its formulas are those of a scorer
-    "artifact_meta": "unit/test_artifact.py",
-    "artifact_text": "unit/test_artifact.py",
-    "both_families": "unit/test_ipv6.py",
-    "history_counts": "unit/test_prefix_tables.py",
-    "history_density": "unit/test_history_scorer.py",
-    "history_member": "unit/test_artifact.py",
-    "history_settings": "unit/test_history_scorer.py",
-    "pair_counting": "unit/test_pair_history.py",
-    "scorers": "unit/test_history_scorer.py",
-    # commands of a model with a history
-    "history_explanation": "integration/test_history_commands.py",
-    "history_update": "integration/test_history_commands.py",
-    "ipv6_attackers": "integration/test_history_commands.py",
-    "ipv6_protocol": "integration/test_history_commands.py",
-    "kept_history": "integration/test_history_commands.py",
 }
 
 

@@ -3,26 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from ipinsights.inference.history_counts import OwnCounts
 from ipinsights.inference.prefix_tables import CrowdTable, OwnTable, RowsByAddress
 from ipinsights.inference.prefix_trie import IPV4
 from ipinsights.model.pair_history import PairHistory
-
-
-@pytest.mark.parametrize(
-    ("count", "tenths", "escape", "kept"),
-    [(0, 0, 1.0, 0.0), (1, 6, 0.7 / 3, 0.4), (2, 4, 0.5 / 4, 1.6), (3, 1, 0.2 / 5, 2.9), (2, 12, 1.3 / 4, 1.6)],
-)
-def test_own_counts(count: int, tenths: int, escape: float, kept: float) -> None:
-    """Escape, rate and discounted count follow from the number of events and what is discounted inside."""
-    found = OwnCounts.of(np.array([count]), np.array([tenths]), np.array([1]))
-    assert found.escape[0] == pytest.approx(escape)
-    assert found.kept[0] == pytest.approx(kept)
-    assert found.count[0] == count
-    if count:
-        assert found.rate[0] == pytest.approx((1 - escape) / (count - tenths / 10))
 
 
 def test_rows_by_address() -> None:

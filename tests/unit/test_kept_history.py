@@ -1,0 +1,198 @@
+"""The history of a job: on one host, on several, and after a model."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ipinsights.config.hyperparameters import Hyperparameters
+from ipinsights.data.both_families import rows_fingerprint
+from ipinsights.data.ipv6 import Ipv6Pairs
+from ipinsights.data.pairs import Pairs
+from ipinsights.model.artifact import Artifact
+from ipinsights.model.artifact_meta import meta_data
+from ipinsights.model.bloom import BloomFilter
+from ipinsights.model.history_member import with_history
+from ipinsights.training.collectives import ProcessGroup
+from ipinsights.training.kept_history import KeptHistory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pytest
+    from numpy.typing import NDArray
+
+PLAIN = Hyperparameters(num_entity_vectors=10, vector_dim=4)
+KEEPING = Hyperparameters(num_entity_vectors=10, vector_dim=4, keep_history=True)
+
+
+class _Exchange:
+    """What the threads of a group show each other."""
+
+    def __init__(self, size: int) -> None:
+        self._barrier = threading.Barrier(size)
+        self._shown: list[Any] = [None] * size
+
+    def all(self, rank: int, value: Any) -> list[Any]:
+        """Show a value, and return those of all ranks."""
+        self._shown[rank] = value
+        self._barrier.wait(timeout=30)
+        found = list(self._shown)
+        self._barrier.wait(timeout=30)
+        return found
+
+
+@dataclass(frozen=True)
+class _Threads(ProcessGroup):
+    """Hosts of a job that are threads of this process."""
+
+    exchange: _Exchange | None = None
+
+    def gather(self, facts: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """Return the facts of all threads."""
+        assert self.exchange is not None
+        return self.exchange.all(self.rank, facts)
+
+    def all_parts(self, part: NDArray[Any]) -> list[NDArray[Any]]:
+        """Return the arrays of all threads."""
+        assert self.exchange is not None
+        return self.exchange.all(self.rank, part)
+
+
+def rows(seed: int, size: int = 60) -> Pairs:
+    """Draw rows of few entities and addresses."""
+    rng = np.random.default_rng(seed)
+    return Pairs(rng.integers(5, size=size).astype(np.uint64), rng.integers(9, size=size).astype(np.uint32))
+
+
+def gathered(train: Pairs, ipv6: Ipv6Pairs | None = None, **given: Any) -> KeptHistory:
+    """Return the history of a job on one host."""
+    values = {"hyperparameters": KEEPING, "group": ProcessGroup(), "num_seen": len(train), **given}
+    return KeptHistory.gather(train=train, ipv6=ipv6, **values)
+
+
+def on_hosts(parts: list[tuple[Pairs, Ipv6Pairs | None]], **given: Any) -> list[KeptHistory]:
+    """Return the history of a job by host."""
+    exchange = _Exchange(len(parts))
+    with ThreadPoolExecutor(len(parts)) as pool:
+        jobs = [
+            pool.submit(gathered, *part, group=_Threads(rank, len(parts), exchange=exchange), **given)
+            for rank, part in enumerate(parts)
+        ]
+        return [job.result() for job in jobs]
+
+
+def content(kept: KeptHistory) -> dict[str, bytes]:
+    """Return the bytes of a history."""
+    assert kept.history is not None
+    return {name: array.tobytes() for name, array in kept.history.arrays.items()}
+
+
+def sources(kept: KeptHistory) -> list[dict[str, Any]]:
+    """Return what is recorded of each source."""
+    assert kept.record is not None
+    return [dict(source) for source in kept.record.sources]
+
+
+def model_of(kept: KeptHistory) -> Artifact:
+    """Return a model that keeps a history."""
+    meta = with_history(meta_data(PLAIN, {}), kept.history, kept.record)
+    return Artifact(PLAIN, {}, BloomFilter(np.zeros(10, dtype=np.uint8)), meta, history=kept.history)
+
+
+def test_nothing_is_kept_unless_it_is_asked_for() -> None:
+    """A job without the hyperparameter has neither history nor record."""
+    assert gathered(rows(1), hyperparameters=PLAIN) == KeptHistory(None, None)
+
+
+def test_one_host() -> None:
+    """All rows are counted, and the record says what they were."""
+    train = rows(1)
+    kept = gathered(train)
+    assert kept.history is not None
+    assert kept.history.num_events == 60
+    assert sources(kept) == [
+        {"kind": "training", "num_rows": 60, "num_entities": 5, "fingerprint": rows_fingerprint(train, None)}
+    ]
+
+
+def test_rows_that_training_has_not_seen_are_left_out() -> None:
+    """A job that was stopped in its first epoch keeps the rows until then."""
+    assert content(gathered(rows(1), num_seen=10)) == content(gathered(rows(1)[:10]))
+
+
+def test_a_bound() -> None:
+    """It is that of the hyperparameter, and recorded."""
+    kept = gathered(rows(1), hyperparameters=Hyperparameters(10, 4, keep_history=True, history_rows_per_entity=2))
+    assert kept.history is not None
+    assert kept.record is not None
+    assert np.bincount(kept.history.ipv4.owners).tolist() == [2] * 5
+    assert kept.record.rows_per_entity == 2
+
+
+class TestSeveralHosts:
+    """Every host has the history of all."""
+
+    whole = rows(2, size=61)
+    ipv6 = Ipv6Pairs(*(np.arange(7, dtype=np.uint64) << np.uint64(shift) for shift in (0, 40, 0)))
+
+    def parts(self) -> list[tuple[Pairs, Ipv6Pairs | None]]:
+        """Return the rows of three hosts, as a job divides them."""
+        return [
+            (
+                Pairs(self.whole.entities[rank::3].copy(), self.whole.ips[rank::3].copy()),
+                Ipv6Pairs(*(column[rank::3].copy() for column in vars(self.ipv6).values())),
+            )
+            for rank in range(3)
+        ]
+
+    def test_a_channel_that_all_hosts_read(self) -> None:
+        """History and record are those of one host, so that the file is recognised whoever trained."""
+        alone = gathered(self.whole, self.ipv6)
+        for kept in on_hosts(self.parts(), whole_fingerprint=rows_fingerprint(self.whole, self.ipv6)):
+            assert content(kept) == content(alone)
+            assert sources(kept) == sources(alone)
+
+    def test_files_of_their_own(self) -> None:
+        """Each host's rows are a source, because no host knows the order of all."""
+        for kept in on_hosts(self.parts()):
+            assert content(kept) == content(gathered(self.whole, self.ipv6))
+            assert [source["num_rows"] for source in sources(kept)] == [24, 22, 22]
+            assert [source["fingerprint"] for source in sources(kept)] == [
+                rows_fingerprint(*part) for part in self.parts()
+            ]
+
+
+class TestWarmStart:
+    """Jobs that begin with a model."""
+
+    def test_new_rows_are_added(self) -> None:
+        """The history is that of both, and so is the record."""
+        first, both = gathered(rows(1)), Pairs(*(np.concatenate(columns) for columns in zip(
+            *((part.entities, part.ips) for part in (rows(1), rows(2))), strict=True)))  # fmt: skip
+        kept = gathered(rows(2), initial=model_of(first))
+        assert content(kept) == content(gathered(both))
+        assert sources(kept) == sources(first) + sources(gathered(rows(2)))
+
+    def test_the_same_rows_are_not_added(self) -> None:
+        """Whether one host trains on them again or several do."""
+        train = rows(1)
+        initial = model_of(gathered(train))
+        parts = [(Pairs(train.entities[rank::2].copy(), train.ips[rank::2].copy()), None) for rank in range(2)]
+        again = on_hosts(parts, initial=initial, whole_fingerprint=rows_fingerprint(train, None))
+        for kept in (gathered(train, initial=initial), *again):
+            assert content(kept) == content(gathered(train))
+            assert sources(kept) == sources(gathered(train))
+
+    def test_a_lost_history_is_reported(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A job that keeps none says so, once."""
+        caplog.set_level(logging.WARNING, logger="ipinsights")
+        gathered(rows(2), hyperparameters=PLAIN, initial=model_of(gathered(rows(1))))
+        assert [record.getMessage() for record in caplog.records] == [
+            "The history of the initial model is not kept: set _keep_history to true to keep it."
+        ]
