@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ipinsights.inference.threshold import Threshold
     from ipinsights.synthetic.login_frames import SimulatedLogins, simulate_logins
     from ipinsights.training.callbacks import Callback
+    from ipinsights.training.mlflow_tracking import MLflowCallback
 
 __version__ = "0.1.0"
 
@@ -34,6 +35,7 @@ __all__ = [
     "IPInsights",
     "IPInsightsError",
     "InvalidValueError",
+    "MLflowCallback",
     "RowsError",
     "SimulatedLogins",
     "Threshold",
@@ -52,6 +54,7 @@ _MODULES = {
     "IPInsights": "estimator",
     "IPInsightsError": "errors",
     "InvalidValueError": "errors",
+    "MLflowCallback": "training.mlflow_tracking",
     "RowsError": "errors",
     "SimulatedLogins": "synthetic.login_frames",
     "Threshold": "inference.threshold",
