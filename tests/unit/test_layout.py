@@ -41,6 +41,8 @@ TESTED_WITH_OTHERS = {
     "history_settings": "unit/test_history_scorer.py",
     "pair_counting": "unit/test_pair_history.py",
     "scorers": "unit/test_history_scorer.py",
+    # a view is seen on a terminal
+    "job_view": "integration/test_training_view.py",
     # commands of a model with a history
     "history_explanation": "integration/test_history_commands.py",
     "history_update": "integration/test_history_commands.py",
