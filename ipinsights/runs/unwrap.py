@@ -95,7 +95,10 @@ def read_lines(path: Path) -> Iterator[LogLine]:
         The file cannot be read, or is damaged.
     """
     with opened(path) as stream:
-        buffered = cast("io.BufferedReader", stream)
+        # Standard input comes as a raw stream, whose first bytes cannot be looked at.
+        buffered = cast(
+            "io.BufferedReader", stream if hasattr(stream, "peek") else io.BufferedReader(cast("Any", stream))
+        )
         head = buffered.peek(_CHUNK)[:_CHUNK].decode("utf-8", "replace").lstrip("\ufeff")
         text = _text(buffered)  # kept to the end, or it would close the file
         for number, name, message in _events(buffered, text, head.lstrip(), path):
