@@ -31,7 +31,9 @@ def update(
     forget: tuple[str, ...],
     force: bool,  # noqa: FBT001
 ) -> None:
-    """Merge new events into the history of a model, without training.
+    """Merge new events into the history of a model.
+
+    Nothing is trained.
 
     NEW.csv is a file or a folder of entity,ip or entity,ip,time. Merge events that were judged normal only: an attack
     that is merged makes its network known. A running endpoint loads the model as it loads any new one.
