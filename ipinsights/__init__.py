@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ipinsights.inference.threshold import Threshold
     from ipinsights.synthetic.login_frames import SimulatedLogins, simulate_logins
     from ipinsights.training.callbacks import Callback
+    from ipinsights.training.mlflow_tracking import MLflowCallback
 
 __version__ = "0.1.0"
 
@@ -36,6 +37,7 @@ __all__ = [
     "IPInsights",
     "IPInsightsError",
     "InvalidValueError",
+    "MLflowCallback",
     "RowsError",
     "SimulatedLogins",
     "Threshold",
@@ -55,6 +57,7 @@ _MODULES = {
     "IPInsights": "estimator",
     "IPInsightsError": "errors",
     "InvalidValueError": "errors",
+    "MLflowCallback": "training.mlflow_tracking",
     "RowsError": "errors",
     "SimulatedLogins": "synthetic.login_frames",
     "Threshold": "inference.threshold",

@@ -12,12 +12,14 @@ from typing import IO, TYPE_CHECKING
 from tqdm import tqdm
 
 from ipinsights.data.files import drop_unwritten
+from ipinsights.errors import ClientError
 from ipinsights.reporting.plain_text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
-__all__ = ["ContainerFormatter", "ContainerHandler", "bare", "emit_metrics", "set_up_logging"]
+__all__ = ["ContainerFormatter", "ContainerHandler", "bare", "emit_metrics", "logging_to", "set_up_logging"]
 
 _logger = logging.getLogger(__name__)
 
@@ -70,6 +72,61 @@ def set_up_logging(level: str = "info", stream: IO[str] | None = None) -> None:
     logger.handlers = [handler]
     logger.setLevel(level.upper())
     logger.propagate = False
+
+
+@contextlib.contextmanager
+def logging_to(
+    log_file: Path | None, level: str = "info", *, quiet: bool = False, shows_log: bool = True
+) -> Iterator[None]:
+    """Send this package's log to standard output, to a file, or to both.
+
+    Parameters
+    ----------
+    log_file
+        File that is written anew. None for no file.
+    level
+        Least serious level that is logged.
+    quiet
+        Whether standard output gets errors only.
+    shows_log
+        Whether standard output gets the log. If not, standard error gets the warnings in plain words.
+
+    Raises
+    ------
+    ClientError
+        The file cannot be written.
+    """
+    set_up_logging("error" if quiet and log_file is None else level)
+    logger = logging.getLogger("ipinsights")
+    if not shows_log:
+        logger.handlers = [_PlainHandler()]
+    if quiet:
+        logger.handlers[0].setLevel("ERROR")
+    with contextlib.ExitStack() as stack:
+        if log_file is not None:
+            logger.addHandler(ContainerHandler(stack.enter_context(_opened(log_file))))
+        yield
+    del logger.handlers[1:]
+
+
+class _PlainHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no parameter before Python 3.11
+    """Handler that shows warnings on a terminal, but for those that the original's log has in every job."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self.setLevel("WARNING")
+        self.addFilter(lambda record: not getattr(record, "is_copied", False))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError), tqdm.external_write_mode(file=sys.stderr):
+            sys.stderr.write(printable(f"{record.levelname.lower()}: {record.getMessage()}\n"))
+
+
+def _opened(path: Path) -> IO[str]:
+    try:
+        return path.open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
+    except OSError as error:
+        raise ClientError(f"The log file {path} cannot be written: {error.strerror}.") from None
 
 
 def bare(line: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ipinsights.cli.help_text import CommandWithExamples
 from ipinsights.cli.options import (
     ENTITY,
     FILE,
@@ -20,8 +21,9 @@ from ipinsights.cli.options import (
     SEED,
     THRESHOLD,
     pairs_of,
+    renamed_option,
 )
-from ipinsights.cli.output import echo
+from ipinsights.cli.output import echo, terminal_width
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS"]
 
 
-@click.command()
+@click.command(cls=CommandWithExamples)
 @click.argument("logs", nargs=-1, required=True, type=INPUT)
 @click.option(
     "--tolerance",
@@ -44,19 +46,22 @@ __all__ = ["COMMANDS"]
 )
 @click.option("--ignore", "ignored", multiple=True, metavar="METRIC", help="Show a metric and do not judge it.")
 @click.option("--markdown", type=FILE, help="Write the report as Markdown too.")
-@click.option("--json", type=FILE, help="Write everything as JSON too.")
+@click.option("--json-file", type=FILE, help="Write everything as JSON too.")
+@click.option("--json", "old_json", type=FILE, hidden=True)
 @click.option("--plot", type=FILE, help="Draw the metrics as PNG; needs the extra `report`.")
-def compare(logs: tuple[Path, ...], **options: Any) -> None:
-    """Compare two training logs, ours or SageMaker's, or list a folder of them.
+def compare(logs: tuple[Path, ...], json_file: Path | None, old_json: Path | None, **options: Any) -> None:
+    """Compare training logs, ours or SageMaker's.
 
     The second log is judged by the first: exit code 0 if it is not worse, 1 if it is, 2 if there is nothing to judge.
+    Given a folder, its runs are listed.
     """
     from ipinsights.runs.compare import compare_logs
 
-    sys.exit(1 if compare_logs(logs, **options, echo=echo) else 0)
+    content_file = renamed_option("--json", "--json-file", old_json, json_file)
+    sys.exit(1 if compare_logs(logs, json=content_file, **options, width=terminal_width(), echo=echo) else 0)
 
 
-@click.command()
+@click.command(cls=CommandWithExamples)
 @MODEL_DIR
 @click.option("--train", required=True, type=PATH, help="What the model was trained on: CSV or folder.")
 @click.option("--test", required=True, type=PATH, help="Later events; a third column may say 1 for an attack, or when.")
@@ -69,15 +74,18 @@ def compare(logs: tuple[Path, ...], **options: Any) -> None:
 @IP
 @SEED
 def evaluate(entity_names: tuple[str, ...], ip_names: tuple[str, ...], **options: Any) -> None:
-    """Judge a model: attacks caught, beside what counting would catch, with intervals."""
+    """Measure how many attacks a model catches, next to counting.
+
+    Attacks are simulated, or come from the third column of the test. Values have 95 % intervals.
+    """
     from ipinsights.evaluation.evaluate import evaluate_model
 
     given = ("train", "test", "calibration")
     with pairs_of(*(options[name] for name in given), entity=entity_names, ip=ip_names) as paths:
-        evaluate_model(**options | dict(zip(given, paths, strict=True)), echo=echo)
+        evaluate_model(**options | dict(zip(given, paths, strict=True)), width=terminal_width(), echo=echo)
 
 
-@click.command()
+@click.command(cls=CommandWithExamples)
 @MODEL_DIR
 @click.option("--calibration", required=True, type=PATH, help="Ordinary events after those of training: CSV or folder.")
 @click.option("--fpr", required=True, type=float, help="Share of ordinary events that may be flagged, such as 0.01.")
@@ -96,7 +104,10 @@ def threshold(
     entity_names: tuple[str, ...],
     ip_names: tuple[str, ...],
 ) -> None:
-    """Choose the score below which an event is suspicious, with a guarantee, and store it."""
+    """Choose the score below which an event is suspicious.
+
+    The threshold comes with a guarantee and is stored next to the model.
+    """
     from ipinsights.data.both_families import read_events
     from ipinsights.inference.scorers import accepts_ipv6, load_scorer
     from ipinsights.inference.threshold import Threshold, default_path
@@ -109,14 +120,14 @@ def threshold(
     echo(f"{chosen.describe()}\nStored in {path}.")
 
 
-@click.command()
+@click.command(cls=CommandWithExamples)
 @click.argument("entity")
 @click.argument("ip", metavar="IP")
 @MODEL_DIR
 @click.option("--train", type=PATH, help="What the model was trained on: CSV or folder. Not with --scorer history.")
 @THRESHOLD
 @SCORER
-@click.option("--json", "as_json", is_flag=True, help="All of it as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(
     entity: str,
     ip: str,
@@ -126,8 +137,9 @@ def explain(
     scorer: str,
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """Explain why an event is odd: usual networks, the nearest of them, and who else is there.
+    """Explain why an event is unusual for its entity.
 
+    Shown are the usual networks, the nearest of them, and who else uses the address.
     With --scorer history, which needs no --train: what the score is made of, and which attacker explains the event.
     """
     if (train is None) == (scorer == "dot_product"):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ipinsights.cli.help_text import CommandWithExamples
 from ipinsights.cli.options import FILE, MODEL_DIR, PATH
 from ipinsights.cli.output import echo
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS"]
 
 
-@click.command()
+@click.command(cls=CommandWithExamples)
 @click.argument("source", metavar="[NEW.csv]", required=False, type=PATH)
 @MODEL_DIR
 @click.option("--normal-only", is_flag=True, help="Reject rows that the threshold of the scorer history finds odd.")
@@ -30,7 +31,9 @@ def update(
     forget: tuple[str, ...],
     force: bool,  # noqa: FBT001
 ) -> None:
-    """Merge new events into the history of a model, without training.
+    """Merge new events into the history of a model.
+
+    Nothing is trained.
 
     NEW.csv is a file or a folder of entity,ip or entity,ip,time. Merge events that were judged normal only: an attack
     that is merged makes its network known. A running endpoint loads the model as it loads any new one.
@@ -47,10 +50,13 @@ def update(
     echo(updated.text())
 
 
-@click.command()
+@click.command(cls=CommandWithExamples)
 @MODEL_DIR
 def strip(model_dir: Path) -> None:
-    """Remove the history, which is personal data, from a model. The rest stays as it is, to the byte."""
+    """Remove the history, which is personal data, from a model.
+
+    The rest stays as it is, to the byte.
+    """
     from ipinsights.inference.history_update import strip_history
 
     echo(f"Removed: a history of {strip_history(model_dir):,} pairs.")

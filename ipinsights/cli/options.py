@@ -29,7 +29,10 @@ __all__ = [
     "pairs_of",
     "parse_assignments",
     "parse_every",
+    "renamed_option",
 ]
+
+_REMOVED_IN = "0.2"
 
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -116,3 +119,19 @@ def parse_every(_ctx: click.Context, _param: click.Parameter, value: str) -> tup
         raise click.BadParameter(f"'{value}' is neither a number of batches (500) nor a time (90s, 10m).")
     number, unit = int(found[1]), found[2]
     return (None, number * {"s": 1.0, "m": 60.0}[unit]) if unit else (number, None)
+
+
+def renamed_option(old_name: str, name: str, old_value: Path | None, value: Path | None) -> Path | None:
+    """Return the value of an option that was renamed, with a warning if the old name was used.
+
+    Parameters
+    ----------
+    old_name, name
+        Names of the option.
+    old_value, value
+        Values under these names, None where not given.
+    """
+    if old_value is None:
+        return value
+    echo_error(f"warning: {old_name} is now {name}. The old name is removed in version {_REMOVED_IN}.")
+    return value or old_value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 import click
@@ -9,7 +10,7 @@ import click
 from ipinsights.data.files import open_output
 from ipinsights.reporting.plain_text import printable
 
-__all__ = ["echo", "echo_error"]
+__all__ = ["echo", "echo_error", "terminal_width"]
 
 
 def echo(text: str) -> None:
@@ -27,3 +28,8 @@ def echo(text: str) -> None:
 def echo_error(text: str) -> None:
     """Write a text and the end of a line to standard error, with control characters as escapes."""
     click.echo(printable(text), err=True)
+
+
+def terminal_width() -> int | None:
+    """Return the columns of the terminal on standard output, None if there is no terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

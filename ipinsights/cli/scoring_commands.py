@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from typing import TYPE_CHECKING
 
 import click
 
+from ipinsights.cli.help_text import CommandWithExamples
 from ipinsights.cli.options import ENTITY, FILE, INPUT, IP, MODEL_DIR, SCORER, THRESHOLD, pairs_of
+from ipinsights.errors import ClientError, RowsError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = ["COMMANDS"]
 
+_TOO_MANY_COLUMNS = re.compile(r"a row must have 2 columns \(entity,ip\), this one has (?!1 )")
 
-@click.command()
+
+@click.command(cls=CommandWithExamples)
 @click.argument("source", metavar="INPUT", type=INPUT)
 @MODEL_DIR
 @click.option("-o", "--output", type=FILE, help="Where the scores go; standard output when not given.")
@@ -39,9 +46,10 @@ def score(
     entity_names: tuple[str, ...],
     ip_names: tuple[str, ...],
 ) -> None:
-    """Score each pair of a CSV: entity,ip,dot_product, a line per input line in the same order.
+    """Score pairs of a CSV file, a folder or standard input.
 
-    With --scorer history the column is named history.
+    The output is entity,ip,dot_product, a line per input line in the same order. With --scorer history the column is
+    named history.
 
     INPUT is a file, a folder of files, or - for standard input, whose rows are scored as they come.
 
@@ -57,7 +65,7 @@ def score(
     threshold = find_threshold(model_dir, threshold_file, scorer) if is_extended else None
     if only_suspicious and threshold is None:
         raise click.UsageError("--only-suspicious needs a threshold: make one with `ipinsights threshold`.")
-    with pairs_of(source, entity=entity_names, ip=ip_names) as (pairs,):
+    with pairs_of(source, entity=entity_names, ip=ip_names) as (pairs,), _columns_explained(keep_columns=keep_columns):
         score_file(
             loaded,
             pairs or source,
@@ -70,13 +78,27 @@ def score(
         )
 
 
-@click.command()
+@contextlib.contextmanager
+def _columns_explained(*, keep_columns: bool) -> Iterator[None]:
+    """Name the option that accepts further columns in the error about them."""
+    try:
+        yield
+    except RowsError as error:
+        if keep_columns or not _TOO_MANY_COLUMNS.search(str(error)):
+            raise
+        raise ClientError(f"{error}\nWith --keep-columns further columns are accepted and copied.") from None
+
+
+@click.command(cls=CommandWithExamples)
 @MODEL_DIR
 @click.option("--entities", type=FILE, help="A text file with an entity on each line.")
 @click.option("--ips", type=FILE, help="A text file with an address on each line.")
 @click.option("-o", "--output", type=FILE, required=True, help="Ends in .csv, .npz or .parquet.")
 def embeddings(model_dir: Path, entities: Path | None, ips: Path | None, output: Path) -> None:
-    """Write the embeddings of a list of entities or addresses; a score is the dot product of one of each."""
+    """Write the embeddings of entities or addresses.
+
+    A score is the dot product of one embedding of each.
+    """
     from ipinsights.inference.export_embeddings import export_embeddings
     from ipinsights.inference.predictor import Predictor
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ipinsights.cli.failures import container_words
+from ipinsights.cli.help_text import CommandWithExamples
 from ipinsights.cli.options import FOLDER, MODEL_DIR, PATH, SCORER
 from ipinsights.cli.output import echo_error
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS"]
 
 
-@click.command()
+@click.command(cls=CommandWithExamples)
 @click.option("--model-dir", type=PATH, help="Model directory, model_algo-1 or model.tar.gz.")
 @click.option("--base-dir", type=FOLDER, help="A container's tree (/opt/ml): its model, and all addresses as host.")
 @click.option("--host", help="Address to listen at; 127.0.0.1, and 0.0.0.0 with --base-dir, when not given.")
@@ -38,22 +41,26 @@ __all__ = ["COMMANDS"]
 @click.option("--access-log", type=PATH, help="File for a JSON line about each request. SIGUSR1 reopens it.")
 @SCORER
 def serve(model_dir: Path | None, base_dir: Path | None, host: str | None, workers: int | None, **options: Any) -> None:
-    """Answer requests over HTTP as SageMaker's endpoint does: POST /invocations, GET /ping."""
+    """Answer requests over HTTP as SageMaker's endpoint does.
+
+    The routes are POST /invocations and GET /ping.
+    """
     from ipinsights._system import available_cpus
     from ipinsights.serving.server import Server
 
     model_path = base_dir / "model" if base_dir else model_dir
     if model_path is None or (model_dir and base_dir):
         raise click.UsageError("Give --model-dir, or --base-dir for a container's tree.")
-    Server(
-        model_path=model_path,
-        host=host or ("0.0.0.0" if base_dir else "127.0.0.1"),  # noqa: S104 - a container is reached from outside
-        num_workers=workers or available_cpus(),
-        **options,
-    ).run()
+    with container_words() if base_dir else nullcontext():
+        Server(
+            model_path=model_path,
+            host=host or ("0.0.0.0" if base_dir else "127.0.0.1"),  # noqa: S104 - a container is reached from outside
+            num_workers=workers or available_cpus(),
+            **options,
+        ).run()
 
 
-@click.command()
+@click.command(cls=CommandWithExamples)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=PATH)
 @MODEL_DIR
 @click.option("--output-dir", required=True, type=FOLDER, help="Where INPUT.out goes; one that is there is kept.")
@@ -63,7 +70,10 @@ def serve(model_dir: Path | None, base_dir: Path | None, host: str | None, worke
 @SCORER
 @click.option("--concurrency", type=click.IntRange(1), help="Requests at a time; one for each CPU when not given.")
 def transform(inputs: tuple[Path, ...], model_dir: Path, concurrency: int | None, **options: Any) -> None:
-    """Score whole files or folders, and leave what SageMaker's batch transform would: INPUT.out for each."""
+    """Score whole files as SageMaker's batch transform does.
+
+    The output of INPUT is INPUT.out.
+    """
     from ipinsights._system import available_cpus
     from ipinsights.sagemaker.batch_transform import Transform
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
 
+from ipinsights.cli.help_text import CommandWithExamples
 from ipinsights.cli.option_names import with_option_names
 from ipinsights.cli.options import FILE, FOLDER, INPUT, PATH, SEED
 from ipinsights.cli.output import echo_error
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS"]
 
 
-@click.command()
+@click.command(cls=CommandWithExamples)
 @click.option("--users", default=10_000, show_default=True, help="Users to simulate, at least 2.")
 @click.option("--days", default=10, show_default=True, help="Days to simulate, at least 3.")
 @click.option("-o", "--output-dir", required=True, type=FOLDER, help="Where the files go.")
@@ -24,7 +26,9 @@ __all__ = ["COMMANDS"]
 @click.option("--access-log/--no-access-log", default=True, show_default=True, help="Write an Apache access log too.")
 @SEED
 def simulate(users: int, days: int, output_dir: Path, asn_table: Path | None, access_log: bool, seed: int) -> None:  # noqa: FBT001
-    """Simulate log-ins of users with a home and a work network, as the AWS tutorial does.
+    """Simulate logins of users with a home and a work network.
+
+    The recipe is the AWS tutorial's.
 
     Writes train.csv, validation.csv (entity,ip), test.csv (entity,ip,label; 1 is an attack) and access.log.
     """
@@ -54,7 +58,7 @@ _FORMATS = [
 _ROWS_SHOWN = 5
 
 
-@click.command()
+@click.command(cls=CommandWithExamples)
 @click.argument("sources", nargs=-1, required=True, metavar="LOG...", type=INPUT)
 @click.option("--format", "log_format", required=True, type=click.Choice(_FORMATS), help="What wrote the logs.")
 @click.option("-o", "--output", type=FILE, help="Where the rows go; standard output when not given.")
@@ -104,7 +108,9 @@ def extract(
     dry_run: bool,  # noqa: FBT001
     year: int | None,
 ) -> None:
-    """Turn log files into rows of entity,ip,timestamp, and say what was skipped and why.
+    """Turn log files into rows of entity,ip,timestamp.
+
+    What was skipped is reported with the reason.
 
     LOG is a file or a folder, packed or not, or - for standard input. The rows have no header; times are in UTC.
 
@@ -146,9 +152,16 @@ def extract(
         echo_error(with_option_names(str(error.summary)))
         raise
     echo_error(with_option_names(str(summary)))
+    if output and not dry_run:
+        rows = shlex.quote(str(output))
+        echo_error(
+            f"Next: ipinsights train --train {rows} --model-dir model"
+            if no_timestamps
+            else f"Next: ipinsights split {rows} --fraction 0.7 0.1 0.2 -o data"
+        )
 
 
-@click.command()
+@click.command(cls=CommandWithExamples)
 @click.argument("source", metavar="INPUT", type=PATH)
 @click.option("-o", "--output-dir", required=True, type=FOLDER, help="Where train.csv, test.csv, ... go.")
 @click.option("--at", "test_from", metavar="TIME", help="Test from this date or time (UTC) on; train before it.")
@@ -165,7 +178,9 @@ def split(
     keep_timestamps: bool,  # noqa: FBT001
     seed: int,
 ) -> None:
-    """Split rows of entity,ip,timestamp by time into train.csv, calibration.csv and test.csv (entity,ip).
+    """Split rows by time into training, calibration and test.
+
+    The output is train.csv, calibration.csv and test.csv with rows of entity,ip.
 
     INPUT is what extract writes, or a folder of such files. Rows to train on are mixed, others in the order of time.
     """
@@ -182,7 +197,8 @@ def split(
         parts = splitting.parts_by_time(events, test_from=str(test_from), calibration_from=calibration_from)
     rng = np.random.default_rng(seed)
     splitting.write_parts(output_dir, events, parts, rng=rng, keep_timestamps=keep_timestamps)
-    echo_error("\n".join(map(str, parts)))
+    echo_error(splitting.describe_parts(events, parts))
+    echo_error(f"Next: ipinsights train --train {shlex.quote(str(output_dir / 'train.csv'))} --model-dir model")
 
 
 COMMANDS = (simulate, extract, split)

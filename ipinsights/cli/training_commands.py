@@ -5,14 +5,17 @@ from __future__ import annotations
 import atexit
 import json
 import signal
-from contextlib import nullcontext
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ipinsights.cli.failures import container_words
+from ipinsights.cli.help_text import CommandWithExamples
 from ipinsights.cli.options import (
     ENTITY,
+    FILE,
     FOLDER,
     IP,
     PATH,
@@ -22,16 +25,18 @@ from ipinsights.cli.options import (
     parse_assignments,
     parse_every,
 )
-from ipinsights.cli.output import echo
+from ipinsights.cli.output import echo, echo_error
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ipinsights.training.job import Job
     from ipinsights.training.limits import Limits
 
 __all__ = ["COMMANDS"]
 
 
-@click.command()
+@click.command(cls=CommandWithExamples)
 @click.option("--train", "train_path", type=PATH, help="Training CSV (entity,ip; no header), or a folder of them.")
 @click.option("--validation", type=PATH, help="Validation CSV or folder; measured after each epoch.")
 @ENTITY
@@ -90,11 +95,15 @@ __all__ = ["COMMANDS"]
     type=click.IntRange(min=1),
     help="Threads on one CPU; all available cores by default. The model does not depend on it.",
 )
-@click.option("--quiet", is_flag=True, help="No log, only the progress bar.")
+@click.option("--log-file", type=FILE, help="File for SageMaker's log. It also goes to standard output off a terminal.")
+@click.option("--metrics-file", type=FILE, help="File for a JSON line of metrics after each epoch.")
+@click.option("--quiet", is_flag=True, help="No log, warnings or summary, only the progress bar.")
+@click.option("--no-progress", is_flag=True, help="No progress bar.")
 @SEED
 def train(
     seed: int,
     quiet: bool,  # noqa: FBT001
+    no_progress: bool,  # noqa: FBT001
     hosts: int,
     base_dir: Path | None,
     checkpoint_every: tuple[int | None, float | None],
@@ -105,15 +114,19 @@ def train(
     num_threads: int | None,
     **options: Any,
 ) -> None:
-    """Train a model as SageMaker does, on files or on a container's tree."""
+    """Train a model on files, or as SageMaker's container does.
+
+    Without sizes (num_entity_vectors, vector_dim) all sizes that are not given are chosen from the data.
+    """
+    from ipinsights.cli.training_view import TrainingView
     from ipinsights.distributed import launcher
     from ipinsights.sagemaker.container import failure_reported, train_in_container
     from ipinsights.sagemaker.environment import Environment
     from ipinsights.training.limits import Limits
 
     limits = Limits(*checkpoint_every, keep_checkpoints, early_stopping_patience, max_seconds)
-    with failure_reported(base_dir) if base_dir else nullcontext():
-        if base_dir:
+    if base_dir:
+        with container_words(), failure_reported(base_dir):
             _refuse_beside_base_dir({**options, "hosts": hosts > 1})
             train_in_container(
                 Environment.read(base_dir),
@@ -123,33 +136,45 @@ def train(
                 num_threads=num_threads,
                 quiet=quiet,
             )
-        else:
-            named = {"entity": options.pop("entity_names"), "ip": options.pop("ip_names")}
-            with pairs_of(options["train_path"], options["validation"], **named) as (data, held_out):
-                options.update(train_path=data, validation=held_out)
-                job = _local_job(
-                    num_hosts=hosts, seed=seed, limits=limits, engine=engine, num_threads=num_threads, **options
-                )
-                launcher.train(job, num_hosts=hosts, quiet=quiet)
+    else:
+        named = {"entity": options.pop("entity_names"), "ip": options.pop("ip_names")}
+        with (
+            pairs_of(options["train_path"], options["validation"], **named) as (data, held_out),
+            closing(TrainingView(quiet=quiet, progress=not no_progress)) as view,
+        ):
+            options.update(train_path=data, validation=held_out)
+            job = _local_job(
+                num_hosts=hosts,
+                seed=seed,
+                limits=limits,
+                engine=engine,
+                num_threads=num_threads,
+                quiet=quiet,
+                **options,
+            )
+            launcher.train(job, num_hosts=hosts, quiet=quiet, view=view)
     # Leaving takes the engine a moment, in which there is nothing left to stop.
     atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
 
 
-@click.command()
+@click.command(cls=CommandWithExamples)
 @click.argument("model", type=PATH)
-@click.option("--json", "as_json", is_flag=True, help="The whole of it as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(model: Path, as_json: bool) -> None:  # noqa: FBT001
-    """Show what a model artifact holds: a directory, a model_algo-1 file or a model.tar.gz."""
+    """Show what a model artifact holds.
+
+    MODEL is a directory, a model_algo-1 file or a model.tar.gz.
+    """
     from ipinsights.model import artifact
 
     found = artifact.load(model)
     echo(json.dumps(found.summary(), indent=2) if as_json else found.describe())
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="In the shape of SageMaker's DescribeAlgorithm.")
+@click.command(cls=CommandWithExamples)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, in the shape of SageMaker's DescribeAlgorithm.")
 def hyperparameters(as_json: bool) -> None:  # noqa: FBT001
-    """Show every hyperparameter with its range, default and tuning range."""
+    """Show every hyperparameter, its range and its default."""
     from ipinsights.config.hyperparameters import describe, specification
 
     echo(json.dumps(specification(), indent=2) if as_json else describe())
@@ -168,20 +193,35 @@ def _local_job(
     num_hosts: int,
     seed: int,
     limits: Limits,
+    quiet: bool,
     checkpoint_dir: Path | None,
     initial_model: Path | None,
     engine: str,
     num_threads: int | None,
+    log_file: Path | None,
+    metrics_file: Path | None,
     **history: Any,
 ) -> Job:
     from ipinsights.config.hyperparameters import Hyperparameters
+    from ipinsights.data.both_families import joined, read_families
+    from ipinsights.distributed.launcher import has_several_processes
     from ipinsights.training.job import Job
+    from ipinsights.training.size_choice import SizeChoice
 
     if train_path is None or model_dir is None:
         raise click.UsageError("Give --train and --model-dir, or --base-dir for a container's tree.")
-    given, source = _read_map(hyperparameters) if hyperparameters else ({}, "the command line")
-    provided = {**given, **parse_assignments(assignments), **history_hyperparameters(**history)}
-    return Job(
+    given, source = _read_map(hyperparameters) if hyperparameters else (None, "the command line")
+    choice = SizeChoice.of({**parse_assignments(assignments), **history_hyperparameters(**history)}, given)
+    checked = choice.check(any_size=num_hosts > 1)
+    provided: Mapping[str, Any] = choice.given
+    rows = None
+    if choice.chosen:
+        rows = read_families(train_path, ipv6=checked.ipv6)
+        train = joined(*rows)
+        provided = choice.complete(train)
+        if not quiet:
+            echo_error(choice.describe(provided, len(train)))
+    job = Job(
         hyperparameters=Hyperparameters.parse(provided, any_size=num_hosts > 1),
         provided=provided,
         source=source,
@@ -194,7 +234,13 @@ def _local_job(
         limits=limits,
         engine=engine,
         num_threads=num_threads,
+        rows=rows,
+        log_file=log_file,
+        metrics_file=metrics_file,
     )
+    if log_file and has_several_processes(job, num_hosts):
+        raise click.UsageError("--log-file is for training in one process. Redirect standard output instead.")
+    return job
 
 
 def _read_map(file_or_map: str) -> tuple[dict[str, Any], str]:

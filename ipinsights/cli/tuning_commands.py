@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ipinsights.cli.help_text import CommandWithExamples
 from ipinsights.cli.options import FILE, PATH, SEED, parse_assignments
 from ipinsights.cli.output import echo_error
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS"]
 
 
-@click.command()
+@click.command(cls=CommandWithExamples)
 @click.option("--train", "train_path", required=True, type=PATH, help="Training CSV (entity,ip), or a folder of them.")
 @click.option("--validation", required=True, type=PATH, help="Rows whose AUC is maximised: CSV or folder.")
 @click.option(
@@ -49,7 +50,9 @@ def tune(
     plot: Path | None,
     seed: int,
 ) -> None:
-    """Search the hyperparameters with the highest validation AUC (validation:discriminator_auc).
+    """Search the hyperparameters with the highest validation AUC.
+
+    The metric is validation:discriminator_auc.
 
     The best map is for train --hyperparameters. Needs the extra 'tune'.
     """

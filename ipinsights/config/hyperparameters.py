@@ -7,6 +7,7 @@ taken minutes to start; the table also gives the defaults, the command line's li
 from __future__ import annotations
 
 import json
+import textwrap
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ __all__ = [
 # One MXNet array holds fewer than 2^31 elements: the original's documented 8 GB of float32.
 _MAX_ELEMENTS = 2**31 - 1
 _LONGEST_SHOWN = 60
+_TERMINAL_WIDTH = 80
 
 _ROWS = {row.name: row for row in (*TABLE, *EXTENSIONS)}
 
@@ -132,16 +134,17 @@ def final_configuration(provided: Mapping[str, Any]) -> dict[str, str]:
 
 
 def describe() -> str:
-    """Give the table of documented hyperparameters as text for a terminal."""
-    lines = [("name", "value", "default", "tuning range")]
-    for row in TABLE:
-        if row.is_documented:
-            default = "required" if row.default is None else row.default
-            lines.append((row.name, str(row.domain), default, str(row.tuning or "-")))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    """Return the documented hyperparameters, with their meaning, as text for a terminal of 80 columns."""
+    blocks = ["\n".join(_described(row)) for row in TABLE if row.is_documented]
     together = "random_negative_sampling_rate + shuffled_negative_sampling_rate must be from 1 to 500."
-    return "\n".join([*table, "", together])
+    return "\n\n".join([*blocks, together])
+
+
+def _described(row: Hyperparameter) -> list[str]:
+    default = "required" if row.default is None else f"default {row.default}"
+    tuning = f" Tuning range: {row.tuning}." if row.tuning else ""
+    meaning = textwrap.wrap(row.help, _TERMINAL_WIDTH, initial_indent="    ", subsequent_indent="    ")
+    return [f"{row.name}: {default}", *meaning, f"    Values: {row.domain}.{tuning}"]
 
 
 def specification() -> list[dict[str, Any]]:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
     from pathlib import Path
 
-__all__ = ["require_mxnet", "train"]
+    from ipinsights.training.job_view import JobView
+
+__all__ = ["has_several_processes", "require_mxnet", "train"]
 
 _SPAWN = multiprocessing.get_context("spawn")
 # Ports that a host with one server uses, from the scheduler's on.
@@ -32,7 +34,7 @@ _NUM_PORTS = 4
 _END_SECONDS = 30.0
 
 
-def train(job: Job, *, num_hosts: int = 1, quiet: bool = False) -> Path | None:
+def train(job: Job, *, num_hosts: int = 1, quiet: bool = False, view: JobView | None = None) -> Path | None:
     """Train on this machine, which plays as many hosts as it is told; each has an address of the loopback.
 
     A single host is this process itself, unless ``_kvstore`` asks for a parameter server.
@@ -42,10 +44,15 @@ def train(job: Job, *, num_hosts: int = 1, quiet: bool = False) -> Path | None:
     IPInsightsError
         As :func:`ipinsights.training.job.run` and :meth:`ipinsights.distributed.supervisor.Supervisor.run`.
     """
-    if num_hosts > 1 or job.hyperparameters.kvstore.startswith("dist"):
+    if has_several_processes(job, num_hosts):
         require_mxnet()
-        return _play_hosts(job, num_hosts, quiet=quiet)
-    return run(job, quiet=quiet)
+        return _play_hosts(replace(job, rows=None), num_hosts, quiet=quiet)
+    return run(job, quiet=quiet, view=view)
+
+
+def has_several_processes(job: Job, num_hosts: int) -> bool:
+    """Return whether a job runs in processes of its own, which ``view`` does not show."""
+    return num_hosts > 1 or job.hyperparameters.kvstore.startswith("dist")
 
 
 def require_mxnet() -> None:

@@ -168,7 +168,9 @@ def _usable_lines(records: LogRecords, filters: Filters, summary: Summary, name:
     summary.keep_examples(reasons, name, records.shown)
     summary.num_escaped += int(np.count_nonzero(is_escaped & used))
     summary.known_fields = records.known_fields
-    fields = [quoted(entity.filter(pa.array(used))), ip.filter(pa.array(used))]
+    written = entity.filter(pa.array(used))
+    summary.count_entities(written)
+    fields = [quoted(written), ip.filter(pa.array(used))]
     return csv_lines([*fields, format_times(times)] if with_times else fields)
 
 

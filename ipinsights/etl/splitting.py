@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ipinsights.data.channels import channel_files
 from ipinsights.data.csv_writer import csv_lines, quoted
@@ -21,6 +22,7 @@ from ipinsights.data.ipv4 import format_ips
 from ipinsights.data.pairs import read_blocks
 from ipinsights.data.timestamps import TimeColumn, format_times, parse_times
 from ipinsights.errors import ClientError
+from ipinsights.etl.summary import num_days
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from ipinsights.data.pairs import Block
 
-__all__ = ["Part", "TimedRows", "parts_by_fraction", "parts_by_time", "read_events", "write_parts"]
+__all__ = ["Part", "TimedRows", "describe_parts", "parts_by_fraction", "parts_by_time", "read_events", "write_parts"]
 
 # Rows enough for Arrow to run at full speed, and few enough to stay far below its 2 GB of text per array.
 _ROWS_PER_CHUNK = 500_000
@@ -81,6 +83,17 @@ class Part:
         """Say it in a line for people."""
         size = self.rows.stop - self.rows.start
         return f"{self.name}.csv: {size:,} {'row' if size == 1 else 'rows'} from {self.first} to {self.last}"
+
+
+def describe_parts(events: TimedRows, parts: Sequence[Part]) -> str:
+    """Return a line for each part, with its entities and days, for people."""
+    return "\n".join(f"{part}, {_extent(events, part.rows)}" for part in parts)
+
+
+def _extent(events: TimedRows, rows: slice) -> str:
+    num_entities = pc.count_distinct(events.entities.indices.slice(rows.start, rows.stop - rows.start)).as_py()
+    first, last = events.times[[rows.start, rows.stop - 1]].tolist()
+    return f"{num_entities:,} {'entity' if num_entities == 1 else 'entities'}, {num_days(first, last)}"
 
 
 def read_events(path: Path) -> TimedRows:

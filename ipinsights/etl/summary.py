@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow.compute as pc
 
+from ipinsights.data.entity_hash import hash_entity_column
 from ipinsights.data.timestamps import format_times
 from ipinsights.errors import ClientError
 from ipinsights.etl.records import Reason
@@ -16,9 +18,10 @@ from ipinsights.etl.records import Reason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["NothingUsableError", "Summary"]
+__all__ = ["NothingUsableError", "Summary", "num_days"]
 
 _LABELS = {
     Reason.BLANK: "blank",
@@ -38,6 +41,9 @@ _ADDRESS_REASONS = {Reason.NO_ADDRESS, Reason.PORT, Reason.SEVERAL, Reason.HOST_
 # Records that ought to be usable. Others are left out of every log.
 _FAULTS = {Reason.MALFORMED, Reason.NO_TIME, *_ADDRESS_REASONS}
 _LONGEST_EXAMPLE = 200
+_DAY = 86_400_000_000
+# Some 70 MB of hashes.
+_MOST_ENTITIES = 1_000_000
 
 
 class NothingUsableError(ClientError):
@@ -72,6 +78,8 @@ class Summary:
         Sentence that names the fields of the last records.
     first, last
         Earliest and latest time written, in microseconds since 1970.
+    entities
+        Hashes of the entities written. Counting ends at a million.
     """
 
     num_files: int = 0
@@ -83,6 +91,12 @@ class Summary:
     known_fields: str = ""
     first: int | None = None
     last: int | None = None
+    entities: set[int] = field(default_factory=set, repr=False)
+
+    def count_entities(self, written: pa.StringArray) -> None:
+        """Add the entities of some rows that are written."""
+        if len(written) and len(self.entities) < _MOST_ENTITIES:
+            self.entities.update(hash_entity_column(pc.unique(written)).tolist())
 
     def count(self, reasons: NDArray[np.uint8], times: NDArray[np.int64]) -> None:
         """Add some records, given the reasons of all, shape (n,), and the times of those written, if they have any."""
@@ -151,10 +165,30 @@ class Summary:
         return warnings
 
     def _period(self) -> list[str]:
-        if self.first is None:
+        if not self.num_written:
             return []
+        more = "more than " if len(self.entities) >= _MOST_ENTITIES else ""
+        what = f"{_number(self.num_written, 'row')} of {more}{_number(len(self.entities), 'entity', 'entities')}"
+        if self.first is None or self.last is None:
+            return [f"Written: {what}."]
         first, last = format_times(np.array([self.first, self.last])).to_pylist()
-        return [f"Written: from {first} to {last}."]
+        return [f"Written: {what} on {num_days(self.first, self.last)}, from {first} to {last}."]
+
+
+def num_days(first: int, last: int) -> str:
+    """Return the number of days (UTC) from one time to another in words, both included.
+
+    Parameters
+    ----------
+    first, last
+        Times in microseconds since 1970.
+
+    Examples
+    --------
+    >>> num_days(0, 86_400_000_000)
+    '2 days'
+    """
+    return _number(last // _DAY - first // _DAY + 1, "day")
 
 
 _WHY = {

@@ -42,6 +42,7 @@ def evaluate_model(
     report_dir: Path | None = None,
     seed: int = 0,
     scorer: str = DOT_PRODUCT,
+    width: int | None = None,
     echo: Callable[[str], object] = print,
 ) -> None:
     """Judge a model, show how it does, and write the report where one is wanted.
@@ -58,7 +59,7 @@ def evaluate_model(
     data = _read(train, test, calibration, ipv6=history is not None and history.accepts_ipv6)
     evaluations = list(_evaluations(model, history, data, asn_table=asn_table, seed=seed, scorer=scorer))
     for evaluation in evaluations:
-        echo(report(evaluation).text())
+        echo(report(evaluation).text(width))
     if report_dir is not None:
         write_pages(report_dir, evaluations, model=model, train=data.train, training=training)
         echo(f"Written: {report_dir / 'report.html'}, report.json and model_card.md.")

@@ -15,11 +15,13 @@ from ipinsights.reporting.report import Report, Section
 if TYPE_CHECKING:
     from ipinsights.evaluation.results import Evaluation
 
-__all__ = ["full_sections", "headline", "report"]
+__all__ = ["finding", "full_sections", "headline", "report"]
 
 _UNMATCHED = (GIVEN_ATTACKS, AWS_RECIPE)
 _HEADLINE_ATTACKER = {"IPv4": "other entities' networks", "IPv6": "other entities' addresses"}
 _NOTHING = "-"
+# Alerts this many times as frequent as promised, and this many standard deviations above, are no accident.
+_FAR_ABOVE, _DEVIATIONS = 2, 4
 
 _FLATTERY = (
     "The recipe draws victims uniformly over entities, but most ordinary events are of busy ones: so a score that "
@@ -30,9 +32,11 @@ _FLATTERY = (
 
 
 def report(evaluation: Evaluation) -> Report:
-    """Give what a terminal shows."""
+    """Return what a terminal shows: the user's own attacks first, where the test has labels."""
     newest = "new /24" if evaluation.family == "IPv4" else "new /64"
     sections = (
+        *_own_attacks(evaluation),
+        *_hint(evaluation),
         _data(evaluation),
         _by_attacker(
             evaluation, "all", "Attacks caught at 1 false alarm in 100 ordinary events (TPR at FPR 1 %, in %)"
@@ -46,27 +50,59 @@ def report(evaluation: Evaluation) -> Report:
         *_unmatched(evaluation),
         *_families(evaluation),
     )
-    return Report(headline(evaluation), sections)
+    return Report(headline(evaluation), sections, finding(evaluation))
+
+
+def finding(evaluation: Evaluation) -> str:
+    """Return the main result in one plain sentence."""
+    found = _main_difference(evaluation)
+    if found is None:
+        return ""
+    of_scorer, of_baseline, _, low, high = found
+    attacks = "your labelled attacks" if _has_labels(evaluation) else "simulated attacks"
+    verdict = "the difference could be chance"
+    if not low <= 0 <= high:
+        verdict = f"the {evaluation.main_scorer} is better" if of_scorer > of_baseline else "counting is better"
+    return (
+        f"The {evaluation.main_scorer} catches {100 * of_scorer:.0f} % of {attacks} and the best count "
+        f"{100 * of_baseline:.0f} %: {verdict}."
+    )
 
 
 def headline(evaluation: Evaluation) -> str:
-    """Say in a sentence how the model does, against attackers who know where others come from."""
-    table = evaluation.differences
-    attacker = _HEADLINE_ATTACKER[evaluation.family]
-    found = table[(table.attacker == attacker) & (table.slice == "all")]
-    if found.empty:
+    """Return the main result with its numbers."""
+    found = _main_difference(evaluation)
+    if found is None:
         return "Nothing to tell: no attack could be drawn."
-    best, difference, low, high = found.iloc[0][["best_baseline", "difference", "low", "high"]]
+    of_scorer, of_baseline, best, low, high = found
     scorer = evaluation.main_scorer
-    ours = evaluation.value(HEADLINE_METRIC, attacker=attacker, scorer=scorer)
+    attacks = "your labelled attacks"
+    if not _has_labels(evaluation):
+        attacks = f"attacks from {_HEADLINE_ATTACKER[evaluation.family]}"
     verdict = "the difference could be chance"
     if not low <= 0 <= high:
-        verdict = f"the {scorer} is {100 * abs(difference):.1f} points {'better' if difference > 0 else 'worse'}"
+        difference = 100 * (of_scorer - of_baseline)
+        verdict = f"the {scorer} is {abs(difference):.1f} points {'better' if difference > 0 else 'worse'}"
     return (
-        f"At 1 false alarm in 100 the {scorer} catches {100 * ours:.1f} % of attacks from {attacker}; "
-        f"the best baseline, {best}, {100 * (ours - difference):.1f} %: {verdict} "
-        f"[{100 * low:+.1f}, {100 * high:+.1f}]."
+        f"At 1 false alarm in 100 the {scorer} catches {100 * of_scorer:.1f} % of {attacks}; the best baseline, "
+        f"{best}, {100 * of_baseline:.1f} %: {verdict} [{100 * low:+.1f}, {100 * high:+.1f}]."
     )
+
+
+def _has_labels(evaluation: Evaluation) -> bool:
+    return GIVEN_ATTACKS in set(evaluation.detection.attacker)
+
+
+def _main_difference(evaluation: Evaluation) -> tuple[float, float, str, float, float] | None:
+    """Return the share of attacks that scorer and best baseline catch, the baseline's name and the interval."""
+    attacker = GIVEN_ATTACKS if _has_labels(evaluation) else _HEADLINE_ATTACKER[evaluation.family]
+    table = evaluation.differences
+    found = table[(table.attacker == attacker) & (table.slice == "all")]
+    if found.empty:
+        return None
+    best, difference, low, high = found.iloc[0][["best_baseline", "difference", "low", "high"]]
+    of_scorer = evaluation.value(HEADLINE_METRIC, attacker=attacker, scorer=evaluation.main_scorer)
+    return of_scorer, of_scorer - difference, best, low, high
 
 
 def full_sections(evaluation: Evaluation) -> list[Section]:
@@ -89,6 +125,43 @@ def _data(evaluation: Evaluation) -> Section:
         "In brackets: 95 % intervals, resampled over entities.",
     ]
     return Section("Data", None, tuple(remarks))
+
+
+def _own_attacks(evaluation: Evaluation) -> list[Section]:
+    """Return the table of the attacks that the test labels, if there are any."""
+    if not _has_labels(evaluation):
+        return []
+    rows = [
+        [
+            scorer,
+            _percent(evaluation, HEADLINE_METRIC, GIVEN_ATTACKS, "all", scorer),
+            _fraction(evaluation, AUC, GIVEN_ATTACKS, "all", scorer),
+        ]
+        for scorer in evaluation.scorers
+    ]
+    columns = ["score", "caught at 1 false alarm in 100, in %", "AUC"]
+    remark = "Attacks on entities that training never saw are left out."
+    return [Section("Your labelled attacks", pd.DataFrame(rows, columns=columns), (remark,))]
+
+
+def _hint(evaluation: Evaluation) -> list[Section]:
+    """Return a hint if far more ordinary events are flagged than the calibration promised."""
+    if evaluation.alerts.empty:
+        return []
+    alerts, num_events = evaluation.alerts, evaluation.slices["all"]
+    flagged = alerts[(alerts.scorer == evaluation.main_scorer) & (alerts.slice == "all")]
+    for asked, number in zip(flagged.fpr.tolist(), flagged.alerts_per_1000.tolist(), strict=True):
+        share = number / 1000
+        noise = math.sqrt(asked * (1 - asked) / num_events)
+        if share > _FAR_ABOVE * asked and share > asked + _DEVIATIONS * noise:
+            remark = (
+                f"Of 1,000 ordinary events the {evaluation.main_scorer} flags {1000 * share:.1f} "
+                f"where {1000 * asked:g} were asked for. "
+                "Some may be attacks without a label, which count as false alarms and make it look worse than it is. "
+                "Or behaviour has changed since the calibration. Look at the lowest scores of the test."
+            )
+            return [Section("Hint: unlabelled attacks?", None, (remark,))]
+    return []
 
 
 def _foreign(num_unknown: int) -> list[str]:
@@ -161,18 +234,18 @@ def _families(evaluation: Evaluation) -> list[Section]:
 
 
 def _unmatched(evaluation: Evaluation) -> list[Section]:
-    attackers = [name for name in _UNMATCHED if name in set(evaluation.detection.attacker)]
-    if not attackers:
+    if AWS_RECIPE not in set(evaluation.detection.attacker):
         return []
     rows = [
-        [scorer]
-        + [_fraction(evaluation, AUC, attacker, "all", scorer) for attacker in attackers]
-        + [_percent(evaluation, HEADLINE_METRIC, attacker, "all", scorer) for attacker in attackers]
+        [
+            scorer,
+            _fraction(evaluation, AUC, AWS_RECIPE, "all", scorer),
+            _percent(evaluation, HEADLINE_METRIC, AWS_RECIPE, "all", scorer),
+        ]
         for scorer in evaluation.scorers
     ]
-    columns = ["score", *(f"{name}: {what}" for what in ("AUC", "TPR at 1 %") for name in attackers)]
     title = f"Victims not matched, for comparison with published figures only: {AWS_RECIPE}"
-    return [Section(title, pd.DataFrame(rows, columns=columns), (_FLATTERY,))]
+    return [Section(title, pd.DataFrame(rows, columns=["score", "AUC", "TPR at 1 %"]), (_FLATTERY,))]
 
 
 def _metrics(evaluation: Evaluation, attacker: str, slice_name: str) -> pd.DataFrame:

@@ -69,6 +69,8 @@ _TAR_FILE = "model.tar.gz"
 _SYMBOL_FILE = "symbol.json"
 
 _MAX_META_BYTES = 2**20
+_ZIP_MAGIC = b"PK"
+_FOREIGN = "A model that AWS's container trained cannot be read: train one with ipinsights, on the same data."
 
 
 @dataclass(frozen=True)
@@ -270,7 +272,7 @@ def _load_from_tar(path: Path) -> Artifact:
         copy = Path(folder) / MODEL_FILE
         try:
             if not copy_member(path, MODEL_FILE, copy):
-                raise ClientError(f"{path} holds no {MODEL_FILE}: it is not a model of IP Insights.")
+                raise ClientError(f"{path} holds no {MODEL_FILE}: it is not a model of ipinsights. {_FOREIGN}")
         except ARCHIVE_DAMAGE as error:
             raise ClientError(f"{path} cannot be unpacked: {error}.") from None
         # The memory maps keep the file's content alive after the folder is gone.
@@ -294,7 +296,8 @@ def _load_file(path: Path, shown_as: Path) -> Artifact:
         if ndarray_archive.is_unreadable(error):
             reason = getattr(error, "strerror", None) or error
             raise ClientError(f"{shown_as} cannot be read: {reason}.") from None
-        raise ClientError(f"{shown_as} is not a whole model of IP Insights: {error}.") from None
+        advice = f" {_FOREIGN}" if _is_foreign(path) else ""
+        raise ClientError(f"{shown_as} is not a whole model of ipinsights: {error}.{advice}") from None
     expected = parameter_shapes(hyperparameters)
     found = {name: array.shape for name, array in params.items()}
     if found != expected:
@@ -302,6 +305,16 @@ def _load_file(path: Path, shown_as: Path) -> Artifact:
     _check_encoder(params, shown_as)
     text = None if symbol is None else symbol.decode(errors="replace")
     return Artifact(hyperparameters, params, BloomFilter(known), meta, text, history)
+
+
+def _is_foreign(path: Path) -> bool:
+    """Return whether another program wrote a file: neither a damaged zip nor one with our meta data."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "meta.json" not in archive.namelist()
+    except ndarray_archive.DAMAGE:
+        with path.open("rb") as stream:
+            return stream.read(len(_ZIP_MAGIC)) not in (_ZIP_MAGIC, b"")
 
 
 def _check_encoder(params: Mapping[str, NDArray[np.float32]], shown_as: Path) -> None:

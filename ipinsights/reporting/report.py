@@ -13,7 +13,7 @@ from ipinsights.reporting.plain_text import markdown_text
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Report", "Section", "json_text", "number", "signed"]
+__all__ = ["Report", "Section", "json_text", "number", "section_markdown", "signed"]
 
 _NOTHING = "-"
 # Wider tables break their headings, and remarks their lines: a terminal is rarely wider.
@@ -31,46 +31,88 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """A headline, which is the verdict where there is one, and sections."""
+    """A report for a terminal, and as Markdown.
+
+    Attributes
+    ----------
+    headline
+        The verdict where there is one, with its numbers.
+    sections
+        Titled tables and remarks.
+    finding
+        The verdict in one plain sentence. Empty where the headline is enough.
+    """
 
     headline: str
     sections: tuple[Section, ...]
+    finding: str = ""
 
-    def text(self) -> str:
-        """Give it for a terminal: the headline last, where the eye is."""
-        parts = [_section_text(section) for section in self.sections]
-        return "\n\n".join([*parts, self.headline])
+    def text(self, width: int | None = None) -> str:
+        """Return the report for a terminal: the finding first, and the headline last, next to the prompt.
+
+        Parameters
+        ----------
+        width
+            Columns of the terminal, where wider tables are split. None for no terminal.
+        """
+        parts = [_section_text(section, width) for section in self.sections]
+        first = ["\n".join(textwrap.wrap(self.finding, width or _WIDTH))] if self.finding else []
+        return "\n\n".join([*first, *parts, self.headline])
 
     def markdown(self) -> str:
         """Give it as Markdown: the headline first."""
-        parts = [_section_markdown(section) for section in self.sections]
+        parts = [section_markdown(section) for section in self.sections]
         return "\n\n".join([f"# {self.headline}", *parts]) + "\n"
 
 
-def _section_text(section: Section) -> str:
-    lines = [section.title, "-" * len(section.title)]
+def _section_text(section: Section, width: int | None) -> str:
+    limit = width or _WIDTH
+    title = textwrap.wrap(section.title, limit)
+    lines = [*title, "-" * max(map(len, title))]
     if section.table is not None:
-        lines += _aligned(section.table)
+        lines += _aligned(section.table, width)
     for remark in section.remarks:
         indent = remark[: len(remark) - len(remark.lstrip())]
-        lines += textwrap.wrap(remark.strip(), _WIDTH, initial_indent=indent, subsequent_indent=indent) or [""]
+        lines += textwrap.wrap(remark.strip(), limit, initial_indent=indent, subsequent_indent=indent) or [""]
     return "\n".join(lines)
 
 
-def _aligned(table: pd.DataFrame) -> list[str]:
-    """Give the lines of a table: first column to the left, others to the right."""
-    head, rows = [list(map(str, table.columns))], table.astype(str).to_numpy().tolist()
-    if _width(head + rows) > _WIDTH:
-        head = _broken(head[0], [max(map(len, column)) for column in zip(*rows, strict=True)])
-    widths = [max(map(len, column)) for column in zip(*head, *rows, strict=True)]
+def _aligned(table: pd.DataFrame, width: int | None) -> list[str]:
+    """Return the lines of a table, in several pieces below each other where it is wider than the terminal."""
+    head, rows = list(map(str, table.columns)), table.astype(str).to_numpy().tolist()
+    lines = _piece_lines([head], rows)
+    if max(map(len, lines)) <= (width or _WIDTH):
+        return lines
+    columns = list(zip(*rows, strict=True)) or [()] * len(head)
+    broken = _broken(head, [max(map(len, column), default=1) for column in columns])
+    pieces = _pieces([*broken, *rows], width) if width else [list(range(len(head)))]
+    parts = [
+        _piece_lines([[row[at] for at in piece] for row in broken], [[row[at] for at in piece] for row in rows])
+        for piece in pieces
+    ]
+    return [line for number, part in enumerate(parts) for line in ([""] if number else []) + part]
+
+
+def _pieces(rows: list[list[str]], width: int) -> list[list[int]]:
+    """Return the columns of each piece of a table. The first column is in every piece."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    pieces = [[0]]
+    for column in range(1, len(widths)):
+        used = sum(2 + widths[at] for at in pieces[-1]) - 2
+        if len(pieces[-1]) > 1 and used + 2 + widths[column] > width:
+            pieces.append([0])
+        pieces[-1].append(column)
+    return pieces
+
+
+def _piece_lines(head: list[list[str]], rows: list[list[str]]) -> list[str]:
+    """Return the lines of a table: first column to the left, others to the right."""
+    shown = [row for row in head if any(row)] + rows
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     return [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
-        for row in head + rows
+        for row in shown
     ]  # fmt: skip
-
-
-def _width(rows: list[list[str]]) -> int:
-    return sum(2 + max(map(len, column)) for column in zip(*rows, strict=True)) - 2
 
 
 def _broken(head: list[str], widths: list[int]) -> list[list[str]]:
@@ -82,7 +124,8 @@ def _broken(head: list[str], widths: list[int]) -> list[list[str]]:
     return [list(line) for line in zip(*([""] * (height - len(lines)) + lines for lines in columns), strict=True)]
 
 
-def _section_markdown(section: Section) -> str:
+def section_markdown(section: Section) -> str:
+    """Return a section as Markdown."""
     lines = [f"## {section.title}", ""]
     if section.table is not None:
         aligned = ["---", *["---:"] * (section.table.shape[1] - 1)]

@@ -32,6 +32,7 @@ def compare_logs(
     markdown: Path | None = None,
     json: Path | None = None,
     plot: Path | None = None,
+    width: int | None = None,
     echo: Callable[[str], object] = print,
 ) -> bool:
     """Show two logs side by side, or many as a table, and write what is wanted.
@@ -52,7 +53,7 @@ def compare_logs(
         outcome = _judge_two(paths[0], paths[1], allowed, ignored)
     else:
         outcome = _list_many(paths)
-    echo(outcome.report.text())
+    echo(outcome.report.text(width))
     if markdown:
         write_file(markdown, outcome.report.markdown())
     if json:

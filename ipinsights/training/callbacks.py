@@ -11,7 +11,6 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
 from ipinsights.training.checkpoint import BEST_PREFIX, Checkpoint
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from ipinsights.training.train_state import TrainState
     from ipinsights.training.trainer import Trainer
 
-__all__ = ["Callback", "Checkpointer", "Deadline", "EarlyStopping", "ProgressBar", "Speedometer"]
+__all__ = ["Callback", "Checkpointer", "Deadline", "EarlyStopping", "Speedometer"]
 
 _logger = logging.getLogger(__name__)
 
@@ -103,26 +102,6 @@ class Speedometer(Callback):
         values = "".join(f"\t{name}={value:f}" for name, value in metrics.items())
         _logger.info("Epoch[%d] Batch [%d]\tSpeed: %.2f samples/sec%s",
                      trainer.state.epoch, trainer.state.batch, speed, values)  # fmt: skip
-
-
-class ProgressBar(Callback):
-    """Progress bar of an epoch on standard error, shown on a terminal only."""
-
-    def on_epoch_begin(self, trainer: Trainer) -> None:
-        """Draw the bar."""
-        name = f"epoch {trainer.state.epoch + 1}/{trainer.hyperparameters.epochs}"
-        done = trainer.state.epoch_batches
-        self._bar = tqdm(total=trainer.batches_per_epoch, initial=done, desc=name, unit="batch", disable=None)
-
-    def on_batch_end(self, trainer: Trainer) -> None:  # noqa: ARG002
-        """Advance the bar by a batch."""
-        self._bar.update()
-
-    def on_epoch_trained(self, trainer: Trainer) -> None:
-        """Close the bar with the metrics of the epoch next to it."""
-        values = trainer.metrics.get().values()
-        self._bar.set_postfix_str("accuracy {:.4f}, cross-entropy {:.4f}".format(*values))
-        self._bar.close()
 
 
 class Deadline(Callback):

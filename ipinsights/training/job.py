@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from ipinsights.data.both_families import read_families, rows_fingerprint
 from ipinsights.data.pairs import fingerprint
-from ipinsights.log_format import set_up_logging
+from ipinsights.log_format import logging_to
 from ipinsights.model import artifact
-from ipinsights.training.callbacks import Checkpointer, Deadline, EarlyStopping, ProgressBar, Speedometer
+from ipinsights.training.callbacks import Checkpointer, Deadline, EarlyStopping, Speedometer
 from ipinsights.training.checkpoint import CheckpointDirectory
 from ipinsights.training.collectives import SingleHost
 from ipinsights.training.in_memory import missing_memory_reported, trained_model
 from ipinsights.training.job_log import JobLog
+from ipinsights.training.job_view import JobView
 from ipinsights.training.limits import Limits
 from ipinsights.training.memory_check import check_memory, is_large
+from ipinsights.training.metrics_file import MetricsFile
 from ipinsights.training.resume import resume
 from ipinsights.training.run_identity import RunIdentity
 from ipinsights.training.signals import StopSignal
@@ -71,6 +73,12 @@ class Job:
         Engine of the steps on one CPU: ``auto`` for compiled kernels, ``gluon`` for MXNet.
     num_threads
         Threads of the steps on one CPU. None for the cores available to the process.
+    rows
+        IPv4 and IPv6 rows of ``train`` that were read before. None to read them.
+    log_file
+        File that the log is written to as well. None for no file.
+    metrics_file
+        File for the metrics of each epoch as JSON lines. None for no file.
     """
 
     hyperparameters: Hyperparameters
@@ -87,6 +95,9 @@ class Job:
     limits: Limits = field(default_factory=Limits)
     engine: str = "auto"
     num_threads: int | None = None
+    rows: tuple[Pairs, Ipv6Pairs | None] | None = field(default=None, repr=False, compare=False)
+    log_file: Path | None = None
+    metrics_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +111,7 @@ class _Inputs:
     whole_fingerprint: str | None
 
 
-def run(job: Job, *, quiet: bool = False, host: SingleHost | None = None) -> Path | None:
+def run(job: Job, *, quiet: bool = False, host: SingleHost | None = None, view: JobView | None = None) -> Path | None:
     """Train and save a model, and write the original's log.
 
     SIGTERM ends training after the current base batch, or within the current validation, and saves what is trained so
@@ -111,9 +122,11 @@ def run(job: Job, *, quiet: bool = False, host: SingleHost | None = None) -> Pat
     job
         Job to run.
     quiet
-        Whether only errors are logged. Progress bars are shown on a terminal in any case.
+        Whether only errors are logged to standard output.
     host
         This host in a job on several hosts.
+    view
+        View that shows the job to a person. None for the log alone.
 
     Returns
     -------
@@ -125,25 +138,33 @@ def run(job: Job, *, quiet: bool = False, host: SingleHost | None = None) -> Pat
     ClientError
         Data or paths are at fault, or training diverged.
     """
-    set_up_logging("error" if quiet else job.hyperparameters.log_level)
-    with StopSignal() as stop, missing_memory_reported(job.hyperparameters):
-        return _run(job, host or SingleHost(), stop)
+    view = view or JobView()
+    with (
+        logging_to(job.log_file, job.hyperparameters.log_level, quiet=quiet, shows_log=view.shows_log),
+        StopSignal() as stop,
+        missing_memory_reported(job.hyperparameters),
+    ):
+        return _run(job, host or SingleHost(), stop, view)
 
 
-def _run(job: Job, host: SingleHost, stop: StopSignal) -> Path | None:
+def _run(job: Job, host: SingleHost, stop: StopSignal, view: JobView) -> Path | None:
     log = _begin_log(job)
     if host.is_first:
         artifact.prepare(job.model_dir)
     job.limits.check_validation(job.validation)
     with _checkpoint_directory(job, host) as prepared:
         inputs = _read(job, host)
-        trainer, directory = _build_trainer(job, log, host, inputs, prepared)
+        view.on_data_read(job.hyperparameters, inputs.train)
+        trainer, directory = _build_trainer(job, (log, view), host, inputs, prepared)
         early_stopping = _apply_limits(job, trainer, inputs, directory)
         stop.when_received(trainer)
         trainer.fit(inputs.train, inputs.validation)
         if early_stopping:
             early_stopping.keep_best(trainer)
-        return _save(job, trainer, inputs, log, host)
+        path = _save(job, trainer, inputs, log, host)
+    if path is not None:
+        view.on_model_saved(path)
+    return path
 
 
 def _begin_log(job: Job) -> JobLog:
@@ -168,7 +189,7 @@ def _read(job: Job, host: SingleHost) -> _Inputs:
     """Read the initial model and this host's part of the data. Only the first host validates."""
     initial = load_initial_model(job.initial_model, job.hyperparameters) if job.initial_model else None
     accepts_ipv6 = job.hyperparameters.ipv6
-    pairs, ipv6 = read_families(job.train, ipv6=accepts_ipv6)
+    pairs, ipv6 = job.rows or read_families(job.train, ipv6=accepts_ipv6)
     is_divided = job.hyperparameters.keep_history and host.size > 1 and not job.is_sharded
     whole_fingerprint = rows_fingerprint(pairs, ipv6) if is_divided else None
     train = host.share(pairs, is_sharded=job.is_sharded)
@@ -178,7 +199,11 @@ def _read(job: Job, host: SingleHost) -> _Inputs:
 
 
 def _build_trainer(
-    job: Job, log: JobLog, host: SingleHost, inputs: _Inputs, directory: CheckpointDirectory | None
+    job: Job,
+    watchers: tuple[JobLog, JobView],
+    host: SingleHost,
+    inputs: _Inputs,
+    directory: CheckpointDirectory | None,
 ) -> tuple[Trainer, CheckpointDirectory | None]:
     """Return a trainer on the devices of this host, and the directory if checkpoints can be written there."""
     # Imported here because MXNet takes a second to load: bad hyperparameters and bad data are reported sooner.
@@ -188,7 +213,7 @@ def _build_trainer(
     hyperparameters, num_rows = job.hyperparameters, len(inputs.train)
     gpus = choose_gpus(hyperparameters.num_gpus)
     store = store_type(hyperparameters.kvstore, num_hosts=host.size, num_gpus=len(gpus))
-    with log.initialization(len(gpus), store):
+    with watchers[0].initialization(len(gpus), store):
         job.limits.check_store(store)
         directory = _unless_asynchronous(directory, store)
         if not gpus and not host.has_servers:
@@ -197,8 +222,8 @@ def _build_trainer(
             hyperparameters, gpus=gpus, store=store, seed=job.seed, num_rows=num_rows, terms=_terms(inputs, directory),
             engine=job.engine, num_threads=job.num_threads,
         )  # fmt: skip
-        bars = (ProgressBar(),) if host.is_first else ()
-        callbacks = (Speedometer(hyperparameters.batch_metrics_publish_interval), log, *bars)
+        metrics = (MetricsFile(job.metrics_file),) if job.metrics_file and host.is_first else ()
+        callbacks = (Speedometer(hyperparameters.batch_metrics_publish_interval), *watchers, *metrics)
         trainer = Trainer(
             hyperparameters, seed=job.seed, callbacks=callbacks, learner=learner, group=group,
             num_threads=job.num_threads,

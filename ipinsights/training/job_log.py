@@ -129,7 +129,10 @@ class JobLog(Callback):
     def model_saved(self, path: Path, seconds: float) -> None:
         """Log where the model lies, how long saving took, and how long the whole job: the last lines of all."""
         if not self._store.startswith("dist"):
-            _logger.warning("wait_for_all_workers will not sync workers since the kv store is not running distributed")
+            _logger.warning(
+                "wait_for_all_workers will not sync workers since the kv store is not running distributed",
+                extra={"is_copied": True},
+            )
         self._emit({"finalize.time": 1000 * seconds}, start=time.time() - seconds)
         _logger.info('Saved checkpoint to "%s"', path)
         self.training_ended()

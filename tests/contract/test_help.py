@@ -18,6 +18,8 @@ COMMANDS = (
     "simulate", "split", "strip", "threshold", "train", "transform", "tune", "update",
 )  # fmt: skip
 
+WORKFLOW = ("Prepare data", "Train", "Judge", "Score", "Keep a history", "Run as SageMaker does")
+
 
 def section(text: str, name: str) -> list[str]:
     """Return the first column of a section of a help text, without the prose beside it."""
@@ -41,7 +43,8 @@ def help_of(build: Build, command: str) -> str:
 
 def test_the_commands_are_these(head: Build) -> None:
     """The list of commands is complete, and nothing is added to it."""
-    assert tuple(section(help_of(head, ""), "Commands")) == COMMANDS
+    text = help_of(head, "")
+    assert tuple(sorted(name for title in WORKFLOW for name in section(text, title))) == COMMANDS
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

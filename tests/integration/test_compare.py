@@ -102,7 +102,7 @@ class TestCompareCommand:
 
     def test_a_run_that_learned_less_is_a_regression(self, trained: Path, tmp_path: Path) -> None:
         """Exit code 1, and everything that was asked for is written."""
-        done = compare("good.log", "slow.log", "--markdown", tmp_path / "x.md", "--json", tmp_path / "x.json",
+        done = compare("good.log", "slow.log", "--markdown", tmp_path / "x.md", "--json-file", tmp_path / "x.json",
                        "--plot", tmp_path / "x.png", folder=trained)  # fmt: skip
         assert (done.returncode, done.stderr) == (1, "")
         verdict = done.stdout.splitlines()[-1]

@@ -240,10 +240,27 @@ class TestEvaluate:
         assert [ET.fromstring(drawing).get("aria-label") for drawing in drawings] == titles  # noqa: S314 - our own
         assert [title for title in page.titles if title in titles] == titles
 
+    def test_the_page_begins_with_one_plain_sentence(self, shown: tuple[str, Path]) -> None:
+        """The sentence is that of the terminal, above the numbers."""
+        text = (shown[1] / "report.html").read_text(encoding="utf-8")
+        sentence = shown[0].splitlines()[0]
+        assert re.fullmatch(r"The model catches \d+ % of simulated attacks and the best count \d+ %: .*\.", sentence)
+        assert f'<p class="finding">{sentence}</p>\n<p class="headline">At 1 false alarm' in text
+
+    def test_the_page_has_a_dark_a_narrow_and_a_printed_form(self, shown: tuple[str, Path]) -> None:
+        """Styles for each, and colours that are defined in light, in the dark and on paper."""
+        style = (shown[1] / "report.html").read_text(encoding="utf-8").partition("<style>")[2].partition("</style>")[0]
+        for medium in ("(prefers-color-scheme: dark)", "(max-width: 40rem)", "print"):
+            assert f"@media {medium} {{" in style
+        for name in set(re.findall(r"var\((--\w+)\)", style)):
+            assert style.count(f"{name}:") == 3
+
     def test_the_card_tells_what_the_model_is(self, files: Files, shown: tuple[str, Path]) -> None:
         """Hyperparameters, what it was trained on, what it cannot do, and how well it does."""
         card = (shown[1] / "model_card.md").read_text(encoding="utf-8")
-        assert card.startswith("# Model card: IP Insights\n\nAt 1 false alarm in 100 the model catches ")
+        assert card.startswith("# Model card: IP Insights\n\nThe model catches ")
+        assert "\n\nAt 1 false alarm in 100 the model catches " in card
+        assert "\n### Area under the ROC curve\n" in card
         assert "| vector_dim | 64 |" in card
         assert "20000" in card.partition("Training:")[2].partition("## What it is for")[0]
         headings = [line for line in card.splitlines() if line.startswith("## ")]
@@ -283,7 +300,12 @@ class TestEvaluate:
         )
         timed.write_text("".join(f"{row},2018-11-12T00:00:00Z\n" for row in rows), encoding="utf-8")
         arguments = "evaluate", "--model-dir", files.model, "--train", files.train, "--test"
-        assert "  attacks of" in run(*arguments, labelled)[0]
+        found = run(*arguments, labelled)[0].splitlines()
+        assert re.fullmatch(
+            r"The model catches \d+ % of your labelled attacks and the best count \d+ %: .*\.", found[0]
+        )
+        assert found[2] == "Your labelled attacks"
+        assert found[-1].startswith("At 1 false alarm in 100 the model catches ")
         shown, _ = run(*arguments, timed)
         assert "tested on 300 ordinary events." in shown
-        assert "  attacks of" not in shown
+        assert "labelled attacks" not in shown

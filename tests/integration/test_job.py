@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import json
-import os
-import pty
 import re
 import resource
-import struct
 import subprocess
 import sys
-import termios
 from typing import TYPE_CHECKING
 
 import pytest
@@ -243,38 +238,3 @@ class TestHyperparameters:
             "num_entity_vectors x vector_dim must be below 2^31 (8 GB of float32, the most that one array holds); it "
             "is 20000000 x 128. The largest num_entity_vectors for vector_dim 128 is 16777215."
         )
-
-
-class TestProgress:
-    """Bars are for people."""
-
-    def test_a_terminal_sees_bars_even_when_quiet(self, tmp_path: Path) -> None:
-        """--quiet leaves the bars alone and prints nothing else."""
-        (tmp_path / "rows.csv").write_text(ROWS)
-        parent, terminal = pty.openpty()
-        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 120, 0, 0))  # without a width there is no bar
-        command = [*IPINSIGHTS, "train", "--train", "rows.csv", "--model-dir", "model", *given(SMALL), "--quiet"]
-        done = subprocess.run(command, cwd=tmp_path, stderr=terminal, stdout=subprocess.PIPE, check=False)
-        os.close(terminal)
-        shown = read_all(parent)
-        assert (done.returncode, done.stdout) == (0, b"")
-        assert "epoch 1/2: 100%|" in shown
-        assert "epoch 2/2: 100%|" in shown
-
-    def test_a_file_sees_none(self, tmp_path: Path) -> None:
-        """Where nobody looks on, standard error is free of bars."""
-        assert "epoch 1/2" not in train_on(tmp_path).stderr
-
-
-def read_all(terminal: int) -> str:
-    """Give what was written to a terminal whose other end is closed."""
-    parts = []
-    while True:
-        try:
-            part = os.read(terminal, 2**16)
-        except OSError:  # Linux's way to say that the other end is closed
-            part = b""
-        if not part:
-            os.close(terminal)
-            return b"".join(parts).decode()
-        parts.append(part)

@@ -119,5 +119,9 @@ def test_the_first_page_of_all_does_what_it_says(tmp_path: Path, rng: np.random.
     score, shown = score.removeprefix("$ ").split("\n", 1)
     typed = [Command(text, "") for text in (extract, train, score)]
     extracted, _, scored = type_all(typed, tmp_path)
-    assert extracted == "3,002 records in 1 file: 3,001 written, 1 skipped.\n               1  IPv6, set aside\n"
+    assert extracted == (
+        "3,002 records in 1 file: 3,001 written, 1 skipped.\n"
+        "               1  IPv6, set aside\n"
+        "Written: 3,001 rows of 51 entities.\n"
+    )
     assert re.sub(r"-?\d+\.[\d.e-]+", "#", scored) == re.sub(r"-?\d+\.[\d.e-]+", "#", shown)

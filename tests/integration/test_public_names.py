@@ -17,6 +17,7 @@ MODULES = (
     "ipinsights.cli.option_names",
     "ipinsights.data.frames",
     "ipinsights.estimator",
+    "ipinsights.etl.summary",
     "ipinsights.errors",
     "ipinsights.evaluation.evaluate_rows",
     "ipinsights.evaluation.results",
@@ -27,6 +28,8 @@ MODULES = (
     "ipinsights.synthetic.login_frames",
     "ipinsights.training.automatic_sizes",
     "ipinsights.training.callbacks",
+    "ipinsights.training.mlflow_tracking",
+    "ipinsights.training.size_choice",
 )
 
 

@@ -81,7 +81,8 @@ class TestScore:
         """Further columns are refused, or copied with --keep-columns."""
         text = "user_1,10.0.0.1,x\n"
         assert refusal_of(run_command("score", "-", "--model-dir", model, stdin=text)) == (
-            "standard input:1: a row must have 2 columns (entity,ip), this one has 3 columns." + CLEANING
+            "standard input:1: a row must have 2 columns (entity,ip), this one has 3 columns.\n"
+            "With --keep-columns further columns are accepted and copied."
         )
         kept = run_command("score", "-", "--model-dir", model, "--keep-columns", stdin=text)
         assert re.fullmatch(r"entity,ip,dot_product,column_3\nuser_1,10\.0\.0\.1,-?\d[\d.]*,x\n", kept.stdout)

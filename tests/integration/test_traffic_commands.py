@@ -30,16 +30,17 @@ def test_from_standard_input_to_files_to_train_on(tmp_path: Path) -> None:
     assert extracted.stderr.decode() == (
         "100 records in 1 file: 50 written, 50 skipped.\n"
         "              50  filtered out\n"
-        "Written: from 2018-11-04T12:00:00Z to 2018-11-13T12:00:00Z.\n"
+        "Written: 50 rows of 7 entities on 10 days, from 2018-11-04T12:00:00Z to 2018-11-13T12:00:00Z.\n"
     )
     rows = tmp_path / "rows.csv"
     rows.write_bytes(extracted.stdout)
     split = run_command("split", rows, "-o", tmp_path, "--at", "2018-11-12", "--calibration-at", "2018-11-11")
     assert (split.returncode, split.stderr) == (
         0,
-        "train.csv: 35 rows from 2018-11-04T12:00:00Z to 2018-11-10T12:00:00Z\n"
-        "calibration.csv: 5 rows from 2018-11-11T12:00:00Z to 2018-11-11T12:00:00Z\n"
-        "test.csv: 10 rows from 2018-11-12T12:00:00Z to 2018-11-13T12:00:00Z\n",
+        "train.csv: 35 rows from 2018-11-04T12:00:00Z to 2018-11-10T12:00:00Z, 7 entities, 7 days\n"
+        "calibration.csv: 5 rows from 2018-11-11T12:00:00Z to 2018-11-11T12:00:00Z, 5 entities, 1 day\n"
+        "test.csv: 10 rows from 2018-11-12T12:00:00Z to 2018-11-13T12:00:00Z, 7 entities, 2 days\n"
+        f"Next: ipinsights train --train {tmp_path}/train.csv --model-dir model\n",
     )
     assert [len(read_pairs(tmp_path / f"{part}.csv")) for part in ("train", "calibration", "test")] == [35, 5, 10]
 
@@ -102,3 +103,15 @@ def test_the_benchmark_reads_every_format() -> None:
     rows = dict(re.findall(r"^(\w+) +([\d,]+) ", done.stdout, flags=re.MULTILINE))
     assert list(rows) == ["apache", "sshd", "cloudtrail", "vpcflow", "csv", "jsonl"]
     assert all(int(speed.replace(",", "")) > 0 for speed in rows.values())
+
+
+def test_extract_names_the_next_command(tmp_path: Path) -> None:
+    """Rows with times are to be split, rows without to be trained on, each by the name of their file."""
+    (tmp_path / "a.log").write_text(LOG)
+    rows = tmp_path / "my rows.csv"
+    timed = run_command("extract", "--format", "nginx", tmp_path / "a.log", "-o", rows)
+    assert timed.stderr.endswith(f"\nNext: ipinsights split '{rows}' --fraction 0.7 0.1 0.2 -o data\n")
+    untimed = run_command("extract", "--format", "nginx", "--no-timestamps", tmp_path / "a.log", "-o", rows)
+    assert untimed.stderr.endswith(
+        f"Written: 100 rows of 7 entities.\nNext: ipinsights train --train '{rows}' --model-dir model\n"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -132,5 +133,5 @@ class TestHyperparameters:
         """For people, and in SageMaker's shape for programs; neither waits for the engine."""
         names = [entry["Name"] for entry in json.loads(run_command("hyperparameters", "--json").stdout)]
         assert len(names) == 10
-        listed = [line.split()[0] for line in run_command("hyperparameters").stdout.splitlines()[1:11]]
+        listed = re.findall(r"^(\w+): (?:required|default)", run_command("hyperparameters").stdout, re.MULTILINE)
         assert listed == names

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 NUM_ROWS = 10
 KNOWN = np.array([2**40 + 7, 2**33, 2**63 + 12345], dtype=np.uint64)
 
+FOREIGN = "A model that AWS's container trained cannot be read: train one with ipinsights, on the same data."
+
 
 def saved(
     folder: Path, *, seed: int = 0, num_layers: int = 2, symbol: str | None = "{}", **facts: Any
@@ -205,7 +207,7 @@ class TestLoad:
         path = tmp_path / "model.tar.gz"
         with tarfile.open(path, "w:gz") as tar:
             tar.addfile(tarfile.TarInfo("xgboost-model"), io.BytesIO())
-        assert refusal_of(path) == f"{path} holds no model_algo-1: it is not a model of IP Insights."
+        assert refusal_of(path) == f"{path} holds no model_algo-1: it is not a model of ipinsights. {FOREIGN}"
 
     def test_half_an_archive_is_told(self, tmp_path: Path) -> None:
         """A download that broke off."""
@@ -216,11 +218,21 @@ class TestLoad:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         assert refusal_of(path).startswith(f"{path} cannot be unpacked: ")
 
+    def test_a_model_of_the_original_is_told(self, tmp_path: Path) -> None:
+        """A zip of a symbol and parameters, as siblings' models are, is not ours and is no accident."""
+        path = tmp_path / "model_algo-1"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("symbol.json", "{}")
+        assert refusal_of(path) == (
+            f"{path} is not a whole model of ipinsights: it has no meta.json. A model that AWS's container trained "
+            "cannot be read: train one with ipinsights, on the same data."
+        )
+
     @pytest.mark.parametrize(
         ("damage", "reason"),
         [
-            (lambda path: path.write_bytes(b"no zip"), "File is not a zip file"),
-            (lambda path: path.write_bytes(gzip.compress(b"")), "File is not a zip file"),
+            (lambda path: path.write_bytes(b"no zip"), f"File is not a zip file. {FOREIGN[:-1]}"),
+            (lambda path: path.write_bytes(gzip.compress(b"")), f"File is not a zip file. {FOREIGN[:-1]}"),
             (lambda path: path.write_bytes(path.read_bytes()[:-100]), "File is not a zip file"),
             (
                 lambda path: path.write_bytes(path.read_bytes().replace(b"entity_weight", b"entity_eights", 1)),
@@ -258,7 +270,7 @@ class TestLoad:
         """One sentence names the file and what is wrong with it."""
         _, path = saved(tmp_path)
         damage(path)
-        assert refusal_of(path) == f"{path} is not a whole model of IP Insights: {reason}."
+        assert refusal_of(path) == f"{path} is not a whole model of ipinsights: {reason}."
 
     def test_a_compressed_model_is_refused(self, tmp_path: Path) -> None:
         """Parameters are mapped, not read, so they must lie there as they are."""
@@ -267,7 +279,7 @@ class TestLoad:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in members.items():
                 archive.writestr(name, content)
-        assert refusal_of(path) == f"{path} is not a whole model of IP Insights: its member meta.json is compressed."
+        assert refusal_of(path) == f"{path} is not a whole model of ipinsights: its member meta.json is compressed."
 
     @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
     @pytest.mark.parametrize("name", ["ip_octet_weight", "ip_layer1_bias"])

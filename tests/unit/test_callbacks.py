@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import pytest
 from ipinsights.cli.options import parse_every
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.pairs import Pairs
-from ipinsights.training.callbacks import Checkpointer, ProgressBar, Speedometer
+from ipinsights.training.callbacks import Checkpointer, Speedometer
 from ipinsights.training.checkpoint import CheckpointDirectory
 from ipinsights.training.run_identity import RunIdentity
 from ipinsights.training.trainer import Trainer
@@ -84,37 +83,6 @@ class TestSpeedometer:
         with caplog.at_level(logging.INFO, logger="ipinsights"):
             train(Speedometer(1))
         assert caplog.messages == []
-
-
-class Terminal(io.StringIO):
-    """Standard error of somebody who looks on."""
-
-    def isatty(self) -> bool:
-        """Say yes."""
-        return True
-
-
-class TestProgressBar:
-    """A bar for each epoch."""
-
-    def test_a_terminal_shows_each_epoch_with_its_metrics(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Each bar runs to its end and stays with accuracy and cross-entropy beside it."""
-        terminal = Terminal()
-        monkeypatch.setattr("sys.stderr", terminal)
-        monkeypatch.delenv("COLUMNS", raising=False)  # a narrow terminal would cut the line
-        train(ProgressBar())
-        *bars, end = [line.split("\r")[-1] for line in terminal.getvalue().split("\n")]
-        assert (len(bars), end) == (2, "")
-        for epoch, bar in enumerate(bars, start=1):
-            assert bar.startswith(f"epoch {epoch}/2: 100%|")
-            assert " 6/6 [" in bar
-            assert ", accuracy 0." in bar
-            assert ", cross-entropy 0.6" in bar
-
-    def test_a_file_stays_clean(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """Nothing is drawn where nobody looks on."""
-        train(ProgressBar())
-        assert capsys.readouterr() == ("", "")
 
 
 class TestCheckpointer:

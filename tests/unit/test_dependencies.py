@@ -16,15 +16,15 @@ from ipinsights.model import mxnet_package
 
 ROOT = Path(__file__).parents[2]
 # The first version without the hole, as docs/explanation/security.md tells.
-FIXED_IN = {"gunicorn": "23", "mxnet": "1.9.1", "orjson": "3.9.15", "pyarrow": "14.0.1", "setuptools": "78.1.1",
-            "tqdm": "4.66.3"}  # fmt: skip
+FIXED_IN = {"gunicorn": "23", "jinja2": "3.1.6", "mxnet": "1.9.1", "orjson": "3.9.15", "pyarrow": "14.0.1",
+            "setuptools": "78.1.1", "tqdm": "4.66.3"}  # fmt: skip
 
 
 def requirements() -> dict[str, Requirement]:
     """Return what the package needs to run, with its extra ``mxnet``, by name."""
     parsed = (Requirement(text) for text in metadata.requires("ipinsights") or ())
-    extra = 'extra == "mxnet"'
-    needed = [found for found in parsed if "extra" not in str(found.marker or "") or extra in str(found.marker)]
+    extras = ('extra == "mxnet"', 'extra == "report"')
+    needed = [found for found in parsed if "extra" not in str(found.marker or "") or str(found.marker).endswith(extras)]
     return {found.name: found for found in reversed(needed)}
 
 

@@ -31,6 +31,8 @@ TESTED_WITH_OTHERS = {
     "csv_dialect": "unit/test_tabular.py",
     "field_values": "unit/test_pipeline.py",
     "numeric_times": "unit/test_timestamps.py",
+    # a view is seen on a terminal
+    "job_view": "integration/test_training_view.py",
 }
 
 

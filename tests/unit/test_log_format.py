@@ -6,8 +6,15 @@ import io
 import json
 import logging
 import re
+from typing import TYPE_CHECKING
 
-from ipinsights.log_format import bare, emit_metrics, set_up_logging
+import pytest
+
+from ipinsights.errors import ClientError
+from ipinsights.log_format import bare, emit_metrics, logging_to, set_up_logging
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def logged(level: str = "info") -> io.StringIO:
@@ -56,3 +63,40 @@ def test_metrics_are_json_with_an_empty_line_behind() -> None:
             "update.time": {"sum": 1.5, "count": 1, "min": 1.5, "max": 1.5},
         },
     }
+
+
+class TestLogFile:
+    """The log in a file, next to standard output or in its place."""
+
+    def test_both_have_the_log(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """The same lines go to both, control characters as escapes, and the file is written anew."""
+        path = tmp_path / "train.log"
+        path.write_text("of a run before\n")
+        with logging_to(path):
+            bare("Process 1 is a \x1bworker.")
+        assert path.read_text() == capsys.readouterr().out == "Process 1 is a \\x1bworker.\n"
+
+    def test_quiet_is_about_standard_output(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """The file has all lines, standard output the errors."""
+        path = tmp_path / "train.log"
+        with logging_to(path, quiet=True):
+            bare("Process 1 is a worker.")
+            logging.getLogger("ipinsights.any").error("broken")
+        assert path.read_text().splitlines()[0] == "Process 1 is a worker."
+        assert re.fullmatch(r"\[[^]]+ ERROR \d+\] broken\n", capsys.readouterr().out)
+
+    def test_a_terminal_sees_warnings_in_plain_words(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Warnings go to standard error, but not those that are copied from the original's log."""
+        logger = logging.getLogger("ipinsights.any")
+        with logging_to(None, shows_log=False):
+            bare("Process 1 is a worker.")
+            logger.warning("%g seconds are over: stopping.", 5)
+            logger.warning("wait_for_all_workers", extra={"is_copied": True})
+        assert capsys.readouterr() == ("", "warning: 5 seconds are over: stopping.\n")
+
+    def test_a_file_that_cannot_be_written(self, tmp_path: Path) -> None:
+        """Place and reason are named."""
+        path = tmp_path / "none" / "train.log"
+        with pytest.raises(ClientError) as caught, logging_to(path):
+            pass
+        assert str(caught.value) == f"The log file {path} cannot be written: No such file or directory."

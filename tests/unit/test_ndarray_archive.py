@@ -32,7 +32,7 @@ class TestZip:
         """Meta data that is nested deeper than Python can follow is refused."""
         path = model_file(tmp_path)
         with_member(path, "meta.json", b"[" * 500_000)
-        assert refusal_of(path).startswith(f"{path} is not a whole model of IP Insights: ")
+        assert refusal_of(path).startswith(f"{path} is not a whole model of ipinsights: ")
 
     @pytest.mark.parametrize("bit", [0x1, 0x20], ids=["encrypted", "patched"])
     def test_flags_that_zipfile_does_not_read(self, tmp_path: Path, bit: int) -> None:
@@ -44,7 +44,7 @@ class TestZip:
             while (place := content.find(signature, place + 1)) >= 0:
                 content[place + offset] |= bit
         path.write_bytes(content)
-        assert refusal_of(path).startswith(f"{path} is not a whole model of IP Insights: ")
+        assert refusal_of(path).startswith(f"{path} is not a whole model of ipinsights: ")
 
     def test_unknown_compression(self, tmp_path: Path) -> None:
         """A member that is compressed in a way unknown to Python is refused."""
@@ -54,7 +54,7 @@ class TestZip:
             place = content.rfind(signature)
             content[place + offset] = 99
         path.write_bytes(content)
-        assert refusal_of(path).startswith(f"{path} is not a whole model of IP Insights: ")
+        assert refusal_of(path).startswith(f"{path} is not a whole model of ipinsights: ")
 
     @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
     @pytest.mark.parametrize("name", ["params", "known_entities", "meta.json"])
@@ -66,7 +66,7 @@ class TestZip:
         with zipfile.ZipFile(path, "w") as archive:
             for each, content in members.items():
                 archive.writestr(each, content, compress_type=method if each == name else zipfile.ZIP_STORED)
-        assert refusal_of(path) == f"{path} is not a whole model of IP Insights: its member {name} is compressed."
+        assert refusal_of(path) == f"{path} is not a whole model of ipinsights: its member {name} is compressed."
 
     @pytest.mark.parametrize("length", [2**64 - 1, 2**63, 2**63 - 1, 2**62, 10**9])
     @pytest.mark.parametrize("place", ["number of names", "length of a name"])
@@ -77,7 +77,7 @@ class TestZip:
             content = bytearray(archive.read("params"))
         struct.pack_into("<Q", content, content.find(b"arg:") - (16 if place == "number of names" else 8), length)
         with_member(path, "params", bytes(content))
-        assert refusal_of(path).startswith(f"{path} is not a whole model of IP Insights: ")
+        assert refusal_of(path).startswith(f"{path} is not a whole model of ipinsights: ")
 
     @pytest.mark.parametrize("method", [1, 12, 14, 93])
     def test_a_directory_that_lies_about_compression(self, tmp_path: Path, method: int) -> None:
@@ -86,7 +86,7 @@ class TestZip:
         content = bytearray(path.read_bytes())
         struct.pack_into("<H", content, content.find(b"PK\x01\x02") + 10, method)
         path.write_bytes(content)
-        assert refusal_of(path) == f"{path} is not a whole model of IP Insights: its member params is compressed."
+        assert refusal_of(path) == f"{path} is not a whole model of ipinsights: its member params is compressed."
 
     @pytest.mark.parametrize(
         "change",
@@ -103,7 +103,7 @@ class TestZip:
         with zipfile.ZipFile(path) as archive:
             meta = json.loads(archive.read("meta.json"))
         with_member(path, "meta.json", json.dumps({**meta, **change}).encode())
-        assert refusal_of(path).startswith(f"{path} is not a whole model of IP Insights: ")
+        assert refusal_of(path).startswith(f"{path} is not a whole model of ipinsights: ")
 
     @pytest.mark.parametrize(
         "forge",
@@ -124,4 +124,4 @@ class TestZip:
             content = bytearray(archive.read("params"))
         forge(content)
         with_member(path, "params", bytes(content))
-        assert refusal_of(path).startswith(f"{path} is not a whole model of IP Insights: ")
+        assert refusal_of(path).startswith(f"{path} is not a whole model of ipinsights: ")

@@ -45,6 +45,30 @@ class TestReport:
             "h",
         ]
 
+    def test_a_table_is_split_to_fit_the_terminal(self) -> None:
+        """The first column is repeated in front of those that do not fit, and every line fits."""
+        table = pd.DataFrame({"score": ["model", "count"], "one two": ["1.0", "2"], "three": ["12345", "x"]})
+        assert Report("h", (Section("T", table),)).text(width=13).splitlines() == [
+            "T",
+            "-",
+            "       one",
+            "score  two",
+            "model  1.0",
+            "count    2",
+            "",
+            "score  three",
+            "model  12345",
+            "count      x",
+            "",
+            "h",
+        ]
+
+    def test_the_finding_comes_first(self) -> None:
+        """It is wrapped to the terminal; the headline stays last."""
+        assert Report("h", (Section("T"),), "a plain sentence").text(width=8).splitlines() == [
+            "a plain", "sentence", "", "T", "-", "", "h",
+        ]  # fmt: skip
+
     def test_numbers(self) -> None:
         """Thousands apart, a dash for nothing."""
         assert (number(1234.5, 1), number(None), number(math.nan), signed(0.5, 2), signed(None)) == (

@@ -25,5 +25,5 @@ class TestSummary:
             f"                  for example {path}: 'x\\x1b[2J'\n"
             "               1  no entity\n"
             "Warning: 1 of 5 records (20%) cannot be used.\n"
-            "Written: from 2000-10-10T20:55:36Z to 2001-10-10T20:55:36Z."
+            "Written: 2 rows of 1 entity on 366 days, from 2000-10-10T20:55:36Z to 2001-10-10T20:55:36Z."
         )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MEGABYTE = 2**20
 NUM_ZEROS = 100
 
+FOREIGN = "A model that AWS's container trained cannot be read: train one with ipinsights, on the same data."
+
 
 def gzipped(path: Path, *parts: bytes) -> Path:
     """Write parts, one after the other, compressed."""
@@ -95,13 +97,13 @@ class TestTar:
             member = tarfile.TarInfo("model_algo-1")
             member.type, member.linkname = kind, str(model_file(tmp_path / "secret"))
             tar.addfile(member)
-        assert refusal_of(path) == f"{path} holds no model_algo-1: it is not a model of IP Insights."
+        assert refusal_of(path) == f"{path} holds no model_algo-1: it is not a model of ipinsights. {FOREIGN}"
 
     @pytest.mark.parametrize("kind", [tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE])
     def test_what_is_no_file(self, tmp_path: Path, kind: bytes) -> None:
         """A pipe, a device or a folder of the model's name is not opened."""
         path = gzipped(tmp_path / "model.tar.gz", tar_header("model_algo-1", 0, kind), bytes(1024))
-        assert refusal_of(path) == f"{path} holds no model_algo-1: it is not a model of IP Insights."
+        assert refusal_of(path) == f"{path} holds no model_algo-1: it is not a model of ipinsights. {FOREIGN}"
 
     def test_sparse_file_of_a_terabyte(self, tmp_path: Path) -> None:
         """A sparse member is judged by the size it would have on disk."""

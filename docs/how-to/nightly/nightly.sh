@@ -1,0 +1,39 @@
+#!/bin/bash
+# Train a model on the logins up to a day, and put the model into use unless it is worse than the one in use.
+#
+#   nightly.sh [LOG [DAY]]    by default yesterday's log of nginx
+#
+# Exit code 0: the new model is in use. 1: it is worse, and the old one stays. 2: data or settings are wrong.
+set -euo pipefail
+
+log=${1:-/var/log/nginx/access.log.1}
+day=${2:-$(date --utc --date yesterday +%F)}
+days_kept=${DAYS_KEPT:-30}
+models_kept=${MODELS_KEPT:-7}
+false_alarms=${FALSE_ALARMS:-0.01}
+cd "${IPINSIGHTS_HOME:-/var/lib/ipinsights}"
+
+# One run at a time.
+exec 9> lock
+flock --nonblock 9
+mkdir -p rows runs models
+
+# The logins of the day, next to those of the days before. Older days are removed.
+ipinsights extract --format apache --path '^/login$' --status 200,302 "$log" -o "rows/$day.csv"
+find rows -name '*.csv' | sort | head --lines "-$days_kept" | xargs --no-run-if-empty rm
+
+# The day itself measures the model and sets the threshold. Everything before it is trained on.
+ipinsights split rows --at "$day" -o work
+ipinsights train --train work/train.csv --validation work/test.csv --model-dir "models/$day" > "runs/$day.log"
+ipinsights threshold --model-dir "models/$day" --calibration work/test.csv --fpr "$false_alarms"
+
+# Sizes follow from the data and change with them, so that only the validation AUC can be compared.
+if [[ -e current ]]; then
+    ipinsights compare "runs/$(basename "$(readlink current)").log" "runs/$day.log" \
+        --tolerance "auc=${AUC_TOLERANCE:-0.01}" --ignore accuracy --ignore cross_entropy
+fi
+
+# Model and threshold change together: the endpoint sees the old pair or the new one.
+ln --symbolic --force --no-dereference "models/$day" next
+mv --no-target-directory next current
+find models -mindepth 1 -maxdepth 1 | sort | head --lines "-$models_kept" | xargs --no-run-if-empty rm -r

@@ -1,0 +1,116 @@
+"""Reports of failures: one message on standard error, in the words of the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from ipinsights.cli.option_names import with_option_names
+from ipinsights.cli.output import echo_error
+from ipinsights.errors import AlgorithmError, OutputClosedError, RowsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ipinsights.errors import IPInsightsError
+
+__all__ = ["container_words", "report_bug", "report_failure", "report_usage"]
+
+_logger = logging.getLogger(__name__)
+
+_CLEANING = (
+    "`ipinsights extract --format csv --no-timestamps FILE -o CLEAN.csv` writes the rows that can be used, "
+    "and counts the others."
+)
+# The option that a file after the name of a command is most likely meant for.
+_OPTION_OF_A_FILE = {
+    "train": "--train {} --model-dir model",
+    "tune": "--train {} --validation VALIDATION.csv --study study.db",
+    "evaluate": "--model-dir model --train TRAIN.csv --test {}",
+    "threshold": "--model-dir model --calibration {} --fpr 0.01",
+    "serve": "--model-dir {}",
+}
+_EXTRA_ARGUMENT = "Got unexpected extra argument"
+
+
+class _ContainerState:
+    """Whether failures are reported to SageMaker, by the words of its contract."""
+
+    is_container = False
+
+
+@contextlib.contextmanager
+def container_words() -> Iterator[None]:
+    """Keep the prefix of SageMaker's contract in the report of a failure inside, also on a terminal."""
+    _ContainerState.is_container = True
+    yield
+    # Not after a failure, which is reported later.
+    _ContainerState.is_container = False
+
+
+def report_failure(error: IPInsightsError) -> int:
+    """Print a failure and return its exit code.
+
+    Parameters
+    ----------
+    error
+        An error of this package. A closed output is not reported.
+    """
+    if not isinstance(error, OutputClosedError):
+        echo_error(with_option_names(f"{_prefix(error)}: {error}"))
+    if isinstance(error, RowsError):
+        echo_error(_CLEANING)
+    return error.exit_code
+
+
+def report_usage(error: click.ClickException) -> int:
+    """Print what is wrong with the command line, with what was probably meant, and return the exit code."""
+    shown = io.StringIO()
+    error.show(shown)
+    text = shown.getvalue().rstrip("\n")
+    click.echo(_with_small_prefix(text) if sys.stderr.isatty() else text, err=True)
+    for hint in (_hyperparameter_hint(error), _file_hint(error)):
+        if hint:
+            echo_error(hint)
+    return error.exit_code
+
+
+def report_bug(error: Exception) -> int:
+    """Print an error that no command expects, and return the exit code."""
+    _logger.error("Unexpected failure", exc_info=error)
+    prefix = _prefix(AlgorithmError())
+    echo_error(f"{prefix}: {error!r}. This is a bug in ipinsights; please report it.")
+    return AlgorithmError.exit_code
+
+
+def _prefix(error: IPInsightsError) -> str:
+    return "error" if sys.stderr.isatty() and not _ContainerState.is_container else error.prefix
+
+
+def _with_small_prefix(text: str) -> str:
+    head, found, tail = text.rpartition("Error: ")
+    return f"{head}error: {tail}" if found else text
+
+
+def _hyperparameter_hint(error: click.ClickException) -> str | None:
+    """Return how a hyperparameter is given, if one was taken for an option."""
+    from ipinsights.config.hyperparameter_table import TABLE
+
+    name = error.option_name.lstrip("-").replace("-", "_") if isinstance(error, click.NoSuchOption) else ""
+    is_known = name in {row.name for row in TABLE}
+    return f"Hyperparameters are given with -H: -H {name}=VALUE." if is_known else None
+
+
+def _file_hint(error: click.ClickException) -> str | None:
+    """Return the command with the option of a file, if the file was given without the option."""
+    if not isinstance(error, click.UsageError) or not error.message.startswith(_EXTRA_ARGUMENT):
+        return None
+    name = error.ctx.command.name if error.ctx else None
+    template = _OPTION_OF_A_FILE.get(name or "")
+    file = error.message.partition("(")[2].partition(")")[0].partition(" ")[0]
+    return f"Did you mean: ipinsights {name} {template.format(file)}" if template and file else None

@@ -1,0 +1,73 @@
+"""Tracking of training runs with MLflow."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from ipinsights.errors import ClientError
+from ipinsights.training.epoch_records import EpochRecorder
+
+if TYPE_CHECKING:
+    from ipinsights.training.trainer import Trainer
+
+__all__ = ["MLflowCallback"]
+
+
+class MLflowCallback(EpochRecorder):
+    """Callback that logs hyperparameters and the metrics of each epoch to MLflow.
+
+    The active run of MLflow is used. Without one the callback starts a run and ends it after training. Needs the extra
+    ``mlflow``. Entities and addresses are not logged.
+
+    Parameters
+    ----------
+    run_name
+        Name of a run that the callback starts. None for a name by MLflow.
+
+    Examples
+    --------
+    >>> import ipinsights
+    >>> model = ipinsights.IPInsights(callbacks=[ipinsights.MLflowCallback(run_name="logins")])
+    """
+
+    def __init__(self, *, run_name: str | None = None) -> None:
+        super().__init__()
+        self.run_name = run_name
+        self._is_own_run = False
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        """Start a run if there is none, and log the hyperparameters.
+
+        Raises
+        ------
+        ClientError
+            MLflow is not installed.
+        """
+        mlflow = _import_mlflow()
+        self._is_own_run = mlflow.active_run() is None
+        if self._is_own_run:
+            mlflow.start_run(run_name=self.run_name)
+        mlflow.log_params(trainer.hyperparameters.to_strings())
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        """Log the metrics of the epoch, with its number as the step."""
+        super().on_epoch_end(trainer)
+        record = self.records.pop()
+        step = int(record.pop("epoch"))
+        _import_mlflow().log_metrics(
+            {name: value for name, value in record.items() if not math.isnan(value)}, step=step
+        )
+
+    def on_train_end(self, trainer: Trainer) -> None:  # noqa: ARG002
+        """End the run that the callback started."""
+        if self._is_own_run:
+            _import_mlflow().end_run()
+
+
+def _import_mlflow() -> Any:
+    try:
+        import mlflow
+    except ImportError:
+        raise ClientError("Tracking needs MLflow, which is not installed: pip install mlflow-skinny.") from None
+    return mlflow

@@ -1,0 +1,71 @@
+"""How failures are reported: on a terminal, in files and in containers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ipinsights.testing import run_command
+
+from .terminal import on_terminal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MISSING = ("score", "none.csv", "--model-dir", "model")
+REASON = "There is no model at model: give a model directory, a model_algo-1 file or a model.tar.gz.\n"
+
+
+def test_a_terminal_shows_error(tmp_path: Path) -> None:
+    """On a terminal an error begins with `error:`, elsewhere with the word that says whose fault it is."""
+    shown = on_terminal(*MISSING, folder=tmp_path)
+    assert (shown.code, shown.text) == (2, f"error: {REASON}")
+    done = run_command(*MISSING, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (2, f"ClientError: {REASON}")
+
+
+def test_a_container_keeps_its_words(tmp_path: Path) -> None:
+    """On a terminal, too, a container's job says ClientError, as its failure file does."""
+    shown = on_terminal("train", "--base-dir", "ml", folder=tmp_path)
+    reason = "ClientError: The job has no channel 'train'; it has none at all. Put the data into ml/input/data/train.\n"
+    assert (shown.code, shown.text) == (2, reason)
+    assert (tmp_path / "ml" / "output" / "failure").read_text() == reason
+    served = on_terminal("serve", "--base-dir", "ml", folder=tmp_path)
+    assert served.lines[-2].startswith("ClientError: There is no model at ml/model: ")
+
+
+def test_a_wrong_option_on_a_terminal(tmp_path: Path) -> None:
+    """The usage comes first, then the error."""
+    shown = on_terminal("inspect", "--yaml", "model", folder=tmp_path)
+    assert shown.code == 2
+    assert shown.lines[0].endswith("ipinsights inspect [OPTIONS] MODEL")
+    assert "\n\nerror: No such option" in shown.text
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("train data.csv", "train --train data.csv --model-dir model"),
+        ("train data.csv --model-dir m", "train --train data.csv --model-dir model"),
+        ("train a.csv b.csv", "train --train a.csv --model-dir model"),
+        ("serve model", "serve --model-dir model"),
+    ],
+)
+def test_a_file_without_its_option(given: str, meant: str) -> None:
+    """The command that was probably meant follows the error."""
+    done = run_command(*given.split())
+    assert done.returncode == 2
+    assert "Error: Got unexpected extra argument" in done.stderr
+    assert done.stderr.endswith(f")\nDid you mean: ipinsights {meant}\n")
+
+
+def test_no_command_is_suggested_where_none_fits() -> None:
+    """A command without a known option for a file ends with click's words."""
+    assert run_command("hyperparameters", "data.csv").stderr.endswith("Got unexpected extra argument (data.csv)\n")
+
+
+def test_a_hyperparameter_as_an_option() -> None:
+    """The option that takes hyperparameters is named."""
+    done = run_command("train", "--vector-dim", "8")
+    assert done.stderr.endswith("Hyperparameters are given with -H: -H vector_dim=VALUE.\n")

@@ -1,0 +1,175 @@
+"""The nightly script, run for three simulated days under a running endpoint, and the files that start it."""
+
+from __future__ import annotations
+
+import configparser
+import contextlib
+import http.client
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from ipinsights.model import artifact
+from ipinsights.testing import run_command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FILES = Path(__file__).parents[2] / "docs" / "how-to" / "nightly"
+SCRIPT = FILES / "nightly.sh"
+LOGIN = "user_1,192.0.2.1\n"
+
+
+def night(home: Path, day: int) -> subprocess.CompletedProcess[str]:
+    """Run the script for a day of November 2018."""
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "IPINSIGHTS_HOME": str(home),
+        "MODELS_KEPT": "2",
+    }
+    command = ["bash", SCRIPT, home / "logs" / f"2018-11-{day:02}.log", f"2018-11-{day:02}"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+@contextlib.contextmanager
+def endpoint(model_dir: Path) -> Iterator[int]:
+    """Yield the port of an endpoint that watches its model."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "ipinsights", "serve", "--model-dir", model_dir, "--watch-model", "--workers", "1"]
+    server = subprocess.Popen([*map(str, command), "--port", str(port)], stdout=subprocess.DEVNULL)
+    try:
+        yield port
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def answer(port: int) -> bytes | None:
+    """Return the answer to a login, None while the server does not answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    with contextlib.closing(connection), contextlib.suppress(ConnectionError):
+        headers = {"Content-Type": "text/csv", "Accept": "application/json; extended=True"}
+        connection.request("POST", "/invocations", LOGIN, headers)
+        response = connection.getresponse()
+        assert response.status == 200, response.read()
+        return response.read()
+    return None
+
+
+def answer_other_than(port: int, old: bytes | None) -> bytes:
+    """Return the first answer that differs from an old one."""
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        found = answer(port)
+        if found not in (old, None):
+            return found
+        time.sleep(0.2)
+    raise AssertionError(old)
+
+
+def write_days(home: Path) -> None:
+    """Write a log for each of ten days, and the rows of the first seven."""
+    run_command("simulate", "--users", 60, "--seed", 3, "-o", home / "traffic")
+    lines = (home / "traffic" / "access.log").read_text().splitlines(keepends=True)
+    (home / "logs").mkdir()
+    for day in range(4, 14):
+        of_day = [line for line in lines if f"[{day:02}/Nov/2018:" in line]
+        (home / "logs" / f"2018-11-{day:02}.log").write_text("".join(of_day))
+    (home / "rows").mkdir()
+    for day in range(4, 11):
+        log, rows = home / "logs" / f"2018-11-{day:02}.log", home / "rows" / f"2018-11-{day:02}.csv"
+        done = run_command(
+            "extract", "--format", "apache", "--path", "^/login$", "--status", "200,302", log, "-o", rows
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def give_logins_to_others(log: Path) -> None:
+    """Give each address of a log to another user than the one who came from there."""
+    lines = [line.split(" ") for line in log.read_text().splitlines()]
+    users = [line[2] for line in lines]
+    for number, line in enumerate(lines):
+        line[2] = users[(number + len(users) // 2) % len(users)]
+    log.write_text("".join(" ".join(line) + "\n" for line in lines))
+
+
+@pytest.mark.slow
+def test_three_nights_under_a_running_endpoint(tmp_path: Path) -> None:
+    """The first model is served, the second replaces it, and a worse one does not."""
+    write_days(tmp_path)
+    current = tmp_path / "current"
+    first = night(tmp_path, 11)
+    assert first.returncode == 0, first.stderr
+    assert current.readlink() == Path("models/2018-11-11")
+    with endpoint(current) as port:
+        of_first = answer_other_than(port, None)
+        assert b'"verdict"' in of_first
+        second = night(tmp_path, 12)
+        assert second.returncode == 0, second.stderr
+        assert "OK: runs/2018-11-12.log is not worse than runs/2018-11-11.log." in second.stdout.replace("\n", " ")
+        of_second = answer_other_than(port, of_first)
+        give_logins_to_others(tmp_path / "logs" / "2018-11-13.log")
+        third = night(tmp_path, 13)
+        assert third.returncode == 1, third.stderr
+        assert "REGRESSION" in third.stdout
+        assert current.readlink() == Path("models/2018-11-12")
+        assert answer(port) == of_second
+    assert artifact.load(current).meta["training"]["num_rows"] == sum(
+        len((tmp_path / "rows" / f"2018-11-{day:02}.csv").read_text().splitlines()) for day in range(4, 12)
+    )
+
+
+@pytest.mark.slow
+def test_wrong_data_leaves_the_model_in_use(tmp_path: Path) -> None:
+    """A log without a login ends the night with exit code 2 before anything is written."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "2018-11-11.log").write_text("no log\n")
+    done = night(tmp_path, 11)
+    assert done.returncode == 2
+    assert "ClientError: None of the 1 records is in the format apache." in done.stderr
+    assert list((tmp_path / "rows").iterdir()) == list((tmp_path / "models").iterdir()) == []
+
+
+def test_the_script_is_valid() -> None:
+    """The shell can read it, and it ends at the first failure."""
+    assert subprocess.run(["bash", "-n", SCRIPT], capture_output=True, check=True).stderr == b""
+    assert "set -euo pipefail\n" in SCRIPT.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["ipinsights-train.service", "ipinsights-train.timer"])
+def test_units_are_valid(name: str) -> None:
+    """Each has its sections, and systemd accepts it where there is systemd."""
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(FILES / name, encoding="utf-8")
+    assert unit.sections()[:2] == ["Unit", "Service" if name.endswith("service") else "Timer"]
+    if shutil.which("systemd-analyze") is None:
+        return
+    shown = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", FILES / name], capture_output=True, text=True, check=False
+    )
+    assert [line for line in shown.stderr.splitlines() if "not executable" not in line and name in line] == []
+
+
+def test_the_cron_job_runs_the_script() -> None:
+    """One job at a time, no second try, and a home that is a volume."""
+    job = yaml.safe_load((FILES / "cronjob.yaml").read_text(encoding="utf-8"))
+    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "CronJob")
+    assert job["spec"]["concurrencyPolicy"] == "Forbid"
+    assert job["spec"]["jobTemplate"]["spec"]["backoffLimit"] == 0
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert container["command"] == ["bash", f"{mounted['scripts']}/nightly.sh"]
+    assert {"name": "IPINSIGHTS_HOME", "value": mounted["state"]} in container["env"]
+    assert sorted(mounted) == sorted(volume["name"] for volume in pod["volumes"])
