@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import re
@@ -14,7 +15,7 @@ import pytest
 import ipinsights
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
-from ipinsights.evaluation.evaluation_tables import full_sections, headline, report
+from ipinsights.evaluation.evaluation_tables import finding, full_sections, headline, report
 from ipinsights.evaluation.html_report import make_folder, write_pages
 from ipinsights.evaluation.results import HEADLINE_METRIC
 from ipinsights.model import artifact
@@ -76,10 +77,9 @@ def test_the_page_has_every_section_and_plot(files: Path) -> None:
     titles = [one.title for one in report(evaluation).sections]
     plots = ["Scores", "Attacks caught by false alarms", "Networks"]
     details = [one.title for one in full_sections(evaluation)]
-    found = [title.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").replace("&#x27;", "'")
-             for title in re.findall(r"<h2>(.*?)</h2>", text)]  # fmt: skip
+    found = [html.unescape(title) for title in re.findall(r"<h2>(.*?)</h2>", text)]
     assert found == [*titles, *plots, "Every metric", *details]
-    assert text.endswith(f"<p>Made by ipinsights {ipinsights.__version__}.</p></body></html>\n")
+    assert text.endswith(f"<p>Made by ipinsights {ipinsights.__version__}.</p>\n</body>\n</html>\n")
 
 
 def test_no_text_becomes_markup(files: Path) -> None:
@@ -94,9 +94,11 @@ def test_no_text_becomes_markup(files: Path) -> None:
 def test_the_card_has_what_training_noted(files: Path) -> None:
     """A line for each fact, but for versions, and nothing breaks a list or a table."""
     card = (files / "model_card.md").read_text(encoding="utf-8")
-    assert card.startswith(f"# Model card: IP Insights\n\n{headline(made_up())}\n\n## What it is\n")
+    assert card.startswith(
+        f"# Model card: IP Insights\n\n{finding(made_up())}\n\n{headline(made_up())}\n\n## What it is\n"
+    )
     facts = card.partition("Training:\n\n")[2].partition("\n\n## What it is for")[0]
-    assert facts == "- source: a\\|b\n- num_epochs: 3"
+    assert facts.rstrip("\n") == "- source: a\\|b\n- num_epochs: 3"
     assert "| num_entity_vectors | 10 |" in card
     assert "\n### Data\n" in card
 
@@ -106,7 +108,7 @@ def test_a_model_without_notes(tmp_path: Path, baseline: RunLog) -> None:
     write(tmp_path, {}, training=baseline, alerts=pd.DataFrame())
     assert "Training:\n\n- nothing was noted\n\n" in (tmp_path / "model_card.md").read_text(encoding="utf-8")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "<h2>Training</h2><figure><svg " in text
+    assert "<h2>Training</h2>\n<figure><svg " in text
     assert "<h2>Alerts" not in text
 
 
