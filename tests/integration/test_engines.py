@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -18,10 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SETTINGS = ["-H", "num_entity_vectors=100", "-H", "vector_dim=18", "-H", "mini_batch_size=64", "-H", "epochs=2"]
-NO_NUMBA = (
-    "Numba cannot be imported: import of numba.core halted; None in sys.modules. "
-    "Install it: pip install --upgrade numba."
-)
+# What Python says of the import depends on its version.
+NO_NUMBA = r"Numba cannot be imported: .*numba\.core.*\. Install it: pip install --upgrade numba\."
 
 needs_mxnet = pytest.mark.skipif(not mxnet_package.is_installed(), reason="needs MXNet")
 
@@ -82,7 +81,7 @@ def test_without_numba_gluon_takes_its_place(rows: Path, tmp_path: Path) -> None
     hidden = blocker(tmp_path / "blocker", "numba", "numba.core")
     done = train(rows, tmp_path / "auto", PYTHONPATH=hidden)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count(f"Training with MXNet, which is slower on a CPU. {NO_NUMBA}\n") == 1
+    assert len(re.findall(f"Training with MXNet, which is slower on a CPU. {NO_NUMBA}\n", done.stdout)) == 1
     train(rows, tmp_path / "gluon", "--engine", "gluon")
     assert params_of(tmp_path / "auto") == params_of(tmp_path / "gluon")
 
@@ -95,7 +94,8 @@ def test_without_numba_and_mxnet_the_error_names_the_cure(rows: Path, tmp_path: 
         file.write("\nimport importlib.util as u\nfind = u.find_spec\n"
                    "u.find_spec = lambda name, *a: None if name == 'mxnet' else find(name, *a)\n")  # fmt: skip
     done = train(rows, tmp_path / "model", PYTHONPATH=str(hidden))
-    assert (done.returncode, done.stderr) == (2, f"ClientError: {NO_NUMBA}\n")
+    assert done.returncode == 2
+    assert re.fullmatch(f"ClientError: {NO_NUMBA}", done.stderr.splitlines()[-1])
 
 
 def test_the_number_of_threads_does_not_change_the_model(rows: Path, tmp_path: Path) -> None:

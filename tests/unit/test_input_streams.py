@@ -34,7 +34,8 @@ class TestFiles:
         summary = bench.extract("apache")
         assert [row[0] for row in bench.rows()] == ["ann", "frank"]
         assert str(summary) == (
-            "2 records in 2 files: 2 written, 0 skipped.\nWritten: from 2000-10-10T20:55:36Z to 2000-10-10T20:55:36Z."
+            "2 records in 2 files: 2 written, 0 skipped.\n"
+            "Written: 2 rows of 2 entities on 1 day, from 2000-10-10T20:55:36Z to 2000-10-10T20:55:36Z."
         )
 
     def test_blocks_end_where_lines_do(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,5 +51,5 @@ def test_a_path_that_leads_nowhere(bench: Bench, name: str) -> None:
     with pytest.raises(ClientError) as caught:
         bench.extract("parquet", Columns(name, "src.ip", with_times=False))
     assert str(caught.value) == (
-        f"{path}: There is no column '{name}': name one with --entity. The columns are actor.user.name, src.ip, chain."
+        f"{path}: There is no column '{name}': name one with `entity`. The columns are actor.user.name, src.ip, chain."
     )

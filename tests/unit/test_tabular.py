@@ -102,9 +102,10 @@ class TestTables:
         assert str(summary) == (
             "2 records in 1 file: 2 written, 0 skipped.\n"
             "Warning: 1 entity with bytes that are not UTF-8, written as escapes. "
-            "Name the encoding with `encoding`, for example cp1252."
+            "Name the encoding with `encoding`, for example cp1252.\n"
+            "Written: 2 rows of 2 entities."
         )
-        assert str(bench.extract("csv", Columns(with_times=False, encoding="cp1252"))).count("\n") == 0
+        assert "Warning" not in str(bench.extract("csv", Columns(with_times=False, encoding="cp1252")))
         assert bench.rows()[0][0] == "müller"
         assert path.read_bytes() == content
 

@@ -82,7 +82,8 @@ class TestRunCommand:
         """Output, messages and exit code; files are found in the folder, standard input is read."""
         (tmp_path / "access.csv").write_text("alice,192.0.2.7\n")
         done = run_command("extract", "--format", "csv", "--no-timestamps", "access.csv", folder=tmp_path)
-        assert done == Done(0, "alice,192.0.2.7\n", "1 record in 1 file: 1 written, 0 skipped.\n")
+        message = "1 record in 1 file: 1 written, 0 skipped.\nWritten: 1 row of 1 entity.\n"
+        assert done == Done(0, "alice,192.0.2.7\n", message)
         done = run_command("extract", "--format", "csv", "--no-timestamps", "-", stdin="a,192.0.2.7\n")
         assert done.stdout == "a,192.0.2.7\n"
         done = run_command("score", "none.csv", "--model-dir", "none", folder=tmp_path)

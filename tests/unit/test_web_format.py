@@ -75,7 +75,7 @@ def test_what_is_missing(bench: Bench) -> None:
     with pytest.raises(ClientError) as caught:
         bench.extract("nginx", Columns(line_format="$remote_addr $request"))
     assert str(caught.value) == (
-        f"{path}: The log format has no variable for the entity: name one with --entity. "
+        f"{path}: The log format has no variable for the entity: name one with `entity`. "
         "The variables are remote_addr, request."
     )
     with pytest.raises(ClientError) as caught:
