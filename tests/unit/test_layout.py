@@ -17,8 +17,6 @@ PACKAGES = sorted(path for path in PACKAGE.rglob("__init__.py") if path.parent !
 MOST_AT_THE_TOP = 8
 # Modules that only other programs, processes or whole commands can test, with the file that does.
 TESTED_WITH_OTHERS = {
-    # columns are read as parts of rows
-    "column_texts": "unit/test_frames.py",
     # a store and its optimizer are tested by the steps of whole hosts
     "kvstore_adam": "system/test_parameter_server.py",
     "kvstore_embedding": "unit/test_kvstore.py",
@@ -27,10 +25,6 @@ TESTED_WITH_OTHERS = {
     "gluon": "unit/test_learner.py",
     "hidden_layers": "unit/test_learner.py",
     "octet_layer": "unit/test_learner.py",
-    # these modules are halves of others
-    "csv_dialect": "unit/test_tabular.py",
-    "field_values": "unit/test_pipeline.py",
-    "numeric_times": "unit/test_timestamps.py",
     # a view is seen on a terminal
     "job_view": "integration/test_training_view.py",
 }

@@ -1,0 +1,64 @@
+"""Columns of DataFrames and arrays as texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from ipinsights.data.column_texts import column_texts, is_invalid_entity, is_missing, value_text
+from ipinsights.data.csv_errors import LONGEST_FIELD
+from ipinsights.errors import InvalidValueError
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.Series(["ann", "7"]),
+        pd.Series(["ann", "7"], dtype="category"),
+        np.array(["ann", "7"]),
+        np.array(["ann", 7], dtype=object),
+        pa.array(["ann", "7"]),
+        pa.chunked_array([["ann"], ["7"]]),
+        pa.array(["ann", "7"]).dictionary_encode(),
+    ],
+)
+def test_a_column_of_any_kind_has_the_same_texts(values: Any) -> None:
+    """Objects, categories, arrays and columns of Arrow."""
+    assert column_texts(values, "user").to_pylist() == ["ann", "7"]
+
+
+def test_integers_are_the_texts_of_their_digits() -> None:
+    """As they stand in a CSV file."""
+    assert column_texts(pd.Series([7, 12]), "user").to_pylist() == ["7", "12"]
+
+
+def test_floating_point_numbers_are_refused() -> None:
+    """7 and 7.0 would be two entities."""
+    with pytest.raises(InvalidValueError) as caught:
+        column_texts(pd.Series([7.0, np.nan]), "user")
+    assert str(caught.value) == (
+        "Column 'user' holds floating-point numbers: convert them to text, or to integers, which a column with missing "
+        "values loses."
+    )
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), pd.NA, pd.NaT])
+def test_missing_values_are_null(value: Any) -> None:
+    """None, NaN, NA and NaT."""
+    assert is_missing(value)
+    assert column_texts(np.array(["ann", value], dtype=object), "user").to_pylist() == ["ann", None]
+
+
+def test_bytes_that_are_not_utf_8_keep_their_value() -> None:
+    """As lone surrogates, which an error can show."""
+    assert value_text(b"m\xfcller") == "m\udcfcller"
+
+
+def test_entities_that_cannot_be_used() -> None:
+    """Missing, empty, or longer than a field of CSV."""
+    texts = pa.array(["ann", "", None, "x" * LONGEST_FIELD, "x" * (LONGEST_FIELD + 1)])
+    assert is_invalid_entity(texts).tolist() == [False, True, True, False, True]
