@@ -223,11 +223,18 @@ class CPULearner:
 
     def _share(self, tasks: Sequence[Callable[[], object]]) -> None:
         """Call tasks, on threads if a step is long enough to wake them up."""
+        quiet = [partial(_without_warnings, task) for task in tasks]
         if self._is_shared:
-            self._threads.run(tasks)
+            self._threads.run(quiet)
             return
-        for task in tasks:
+        for task in quiet:
             task()
+
+
+def _without_warnings(task: Callable[[], object]) -> None:
+    """Call a task. The trainer reports numbers that are not finite, and NumPy 2.5 would warn of them in products."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        task()
 
 
 def num_pieces(mini_batch_size: int, vector_dim: int) -> int:
