@@ -39,6 +39,12 @@ TAIL = "\n\r" * 8 + "\n"
 """What both readers put behind a file: blank lines, which count for nothing, unless a quote is open."""
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
+# A part of a column's name that is a word of its own: sourceIPAddress has three.
+_WORD = re.compile(r"IPv|[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_ADDRESS_WORDS = frozenset(
+    ["addr", "address", "addresses", "c", "client", "clientip", "cs", "dst", "forwarded", "from", "host", "id", "internet", "ip", "ipaddr", "ipaddress", "ips", "ipv", "last", "login", "network", "origin", "peer", "remote", "remoteaddr", "s", "source", "sourceip", "src", "srcaddr", "srcip", "v", "value", "visitor", "x"]
+)
+_LONGEST_NAME = 60
 _NUM_SHOWN = 5
 _OTHER_SEPARATORS = {";": "a semicolon", "\t": "a TAB", "|": "a bar", " ": "a space"}
 _LONGEST_SHOWN = 60
@@ -250,10 +256,11 @@ def _third_column_advice(row: list[str], num_columns: int | None) -> str:
 
 
 def _header_advice(row: list[str] | str, num_rows: int) -> str:
-    """Give advice if the first row looks like names of columns: a word, which may hold digits (ipv4), but no host."""
-    if num_rows > 1 or isinstance(row, str) or len(row) < 2 or any(map(is_ip, row)):  # noqa: PLR2004
+    """Return advice if the first row has a name of an address column, such as `ip`, `sourceIPAddress` or `c-ip`."""
+    if num_rows > 1 or isinstance(row, str) or len(row) < 2:  # noqa: PLR2004
         return ""
-    is_name = any(character.isalpha() for character in row[1]) and not any(mark in row[1] for mark in ".:")
+    words = [word.lower() for word in _WORD.findall(row[1][:_LONGEST_NAME])]
+    is_name = words and _ADDRESS_WORDS.issuperset(words)
     return ". It looks like a header: remove it, the file must have none" if is_name else ""
 
 

@@ -73,7 +73,7 @@ class TestFaults:
             (
                 b"a," + b"x" * 100 + b"\nb,1.2.3.4\n",
                 f"x.csv:1: '{'x' * 59}...' is no IPv4 address: it must be four numbers from 0 to 255, separated by "
-                "dots. It looks like a header: remove it, the file must have none.",
+                "dots.",
             ),
             (
                 gzip.compress(b"a,1.2.3.4\n" * 999, mtime=0)[:-9],
@@ -84,6 +84,21 @@ class TestFaults:
     def test_a_fault_is_told(self, content: bytes, message: str) -> None:
         """One fault, one sentence."""
         assert fault_of(content) == message
+
+    @pytest.mark.parametrize(
+        "name",
+        ["ip", "IP", "ip_address", "ipAddress", "sourceIPAddress", "IPv4", "c-ip", "Client IP", "src.ip", "host"],
+    )
+    def test_a_header(self, name: str) -> None:
+        """The name of an address column in the first row has advice to remove the header."""
+        assert fault_of(f"user,{name}\na,1.2.3.4\n".encode()).endswith(
+            " It looks like a header: remove it, the file must have none."
+        )
+
+    @pytest.mark.parametrize("field", ["not-an-ip", "-", "unknown", "localhost", "alice", "1.2.3", "", "laptop7"])
+    def test_a_row_that_is_not_a_header(self, field: str) -> None:
+        """Any other text in the first row is no header."""
+        assert "header" not in fault_of(f"user,{field}\na,1.2.3.4\n".encode())
 
     def test_many_faults_are_counted_and_five_shown(self) -> None:
         """The message stays short however bad the file is."""
