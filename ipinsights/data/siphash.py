@@ -9,6 +9,7 @@ splittable pseudorandom number generators", for the stirring.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,8 @@ import numpy as np
 from ipinsights.data.arrow import text_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
     from numpy.typing import NDArray
 
@@ -56,12 +59,18 @@ def hash_column(texts: pa.StringArray) -> NDArray[np.uint64]:
 
 def hash_objects(texts: NDArray[np.object_]) -> NDArray[np.uint64]:
     """Give the same for texts of any length, by pandas: the steps of its ``hash_array`` without the questions; (n,)."""
-    # A third of a command's start; files are hashed without it.
+    hashes: NDArray[np.uint64] = _pandas_hash()(texts, _KEY, "utf8")
+    if len(hashes) > _FEW:
+        return _stirred(hashes)  # type: ignore[no-any-return]
+    return np.array([_stirred(each) for each in hashes.tolist()], dtype=np.uint64)
+
+
+@cache
+def _pandas_hash() -> Callable[[NDArray[np.object_], str, str], NDArray[np.uint64]]:
+    """Return the function of pandas. Its import takes a third of a command's start, and files are hashed without it."""
     from pandas._libs.hashing import hash_object_array
 
-    hashes: NDArray[np.uint64] = hash_object_array(texts, _KEY, "utf8")
-    stirred = _stirred(hashes) if len(hashes) > _FEW else [_stirred(each) for each in hashes.tolist()]
-    return np.array(stirred, dtype=np.uint64)
+    return hash_object_array  # type: ignore[no-any-return]
 
 
 def _hash(words: NDArray[np.uint64], starts: NDArray[np.intp], lengths: NDArray[np.intp]) -> NDArray[np.uint64]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ipinsights.data.entity_hash import entity_rows
-from ipinsights.errors import AlgorithmError
+from ipinsights.errors import ClientError
 from ipinsights.model import artifact
 from ipinsights.model.ip_encoder import AddressEncoder, allocate_pair, take_rows
 
@@ -72,16 +72,20 @@ class Predictor:
 
         Raises
         ------
-        AlgorithmError
-            A score is no number.
+        ClientError
+            A score is not a number.
         """
-        scores = np.empty(len(ips), dtype=np.float32)
-        for start in range(0, len(ips), _BATCH):
-            part = slice(start, start + _BATCH)
-            scores[part] = self._score(entities[part], ips[part])
+        if len(ips) == 1:
+            scores = self._score_one(entities.item(), ips.item())
+        else:
+            scores = np.empty(len(ips), dtype=np.float32)
+            for start in range(0, len(ips), _BATCH):
+                part = slice(start, start + _BATCH)
+                scores[part] = self._score(entities[part], ips[part])
         if not np.logical_and.reduce(np.isfinite(scores)):
-            raise AlgorithmError(
-                "The model gives scores that are no numbers: train it anew with a lower learning_rate."
+            raise ClientError(
+                "The model gives scores that are not numbers: it is damaged, or its learning_rate was too high. "
+                "Train it again."
             )
         return scores
 
@@ -103,6 +107,13 @@ class Predictor:
         embedded_ips = self._encoder.embed(self._octet_tables, ips, x, y)
         embedded_entities = take_rows(self._params["entity_weight"], self._rows(entities), y)
         scores: NDArray[np.float32] = np.einsum("nd,nd->n", embedded_entities, embedded_ips)
+        return scores
+
+    def _score_one(self, entity: int, ip: int) -> NDArray[np.float32]:
+        """Return the score of one pair as an array (1,). It equals that of `_score`, which takes twice the time."""
+        embedded_ip = self._encoder.embed_one(self._octet_tables, ip)
+        embedded_entity = self._params["entity_weight"][entity % self.hyperparameters.num_entity_vectors]
+        scores: NDArray[np.float32] = np.einsum("nd,nd->n", embedded_entity[np.newaxis], embedded_ip[np.newaxis])
         return scores
 
     def _rows(self, entities: NDArray[np.uint64]) -> NDArray[np.int32]:

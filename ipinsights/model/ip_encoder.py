@@ -150,6 +150,17 @@ class AddressEncoder:
         take_rows(tables[0], octets[0], x)
         for place in (1, 2, 3):
             x += take_rows(tables[place], octets[place], y)
+        return self._deepen(x)
+
+    def embed_one(self, tables: NDArray[np.float32], ip: int) -> NDArray[np.float32]:
+        """Return the embedding (vector_dim,) of one address, as :meth:`embed` does in twice the time."""
+        x = tables[0, ip >> 24] + tables[1, ip >> 16 & 255]
+        x += tables[2, ip >> 8 & 255]
+        x += tables[3, ip & 255]
+        return self._deepen(x[np.newaxis])[0]
+
+    def _deepen(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what the layers behind the first make of the sums (n, vector_dim)."""
         for weight, bias in self.layers:
             x = np.maximum(x, 0) @ weight.T + bias
         return x

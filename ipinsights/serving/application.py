@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ipinsights.errors import AlgorithmError
+from ipinsights.errors import IPInsightsError
 from ipinsights.serving.access_log import OTHER, RequestRecord
 from ipinsights.serving.bodies import BodyReader
 from ipinsights.serving.media_types import JSON, RequestError
@@ -257,7 +257,7 @@ def _refusal(error: Exception, request: Request, route: str) -> Response:
     if isinstance(error, RequestError):
         _logger.warning("Refused a request to %s with %d: %s.", route, error.status, error.reason)
         return refusal(error.status, str(error), error.headers, from_runtime=from_runtime)
-    if isinstance(error, AlgorithmError):
+    if isinstance(error, IPInsightsError):
         message = str(error)
         _logger.error("%s", message)
     else:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers.gasgi import ASGIWorker
 
+from ipinsights.serving.messages import BODY_IS_HERE
+
 if TYPE_CHECKING:
     import socket
     from asyncio import Transport
@@ -126,6 +128,12 @@ class Connection(ASGIProtocol):
         self._served_request = request
         is_kept_alive: bool = await super()._serve_http_request(request, *args)
         return is_kept_alive
+
+    def _build_http_scope(self, *args: Any) -> dict[str, Any]:
+        scope: dict[str, Any] = super()._build_http_scope(*args)
+        if self._body_receiver._complete:  # noqa: SLF001 - gunicorn's own
+            scope["extensions"] = {BODY_IS_HERE: {}}
+        return scope
 
     def _is_websocket_upgrade(self, _request: Any) -> bool:
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 import sys
 
 __all__ = ["LogStream"]
@@ -23,13 +24,15 @@ class LogStream:
 
     def __init__(self, descriptor: int | None = None) -> None:
         self._descriptor = _standard_output() if descriptor is None else descriptor
+        # A file takes every line at once.
+        self._is_file = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLOUT)
 
     def write(self, text: str) -> None:
         """Write text if it can be written at once."""
         try:
-            if self._poll.poll(0):
+            if self._is_file or self._poll.poll(0):
                 os.write(self._descriptor, text.encode())
         except OSError:
             return

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ipinsights.serving.service import Answer
 
 __all__ = [
+    "BODY_IS_HERE",
     "Receive",
     "Request",
     "Response",
@@ -38,6 +39,9 @@ __all__ = [
     "send_small",
     "timeout",
 ]
+
+BODY_IS_HERE = "ipinsights.body_is_here"
+"""Extension of ASGI's scope: the server has the whole body of the request, and nobody waits for it."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -68,6 +72,8 @@ class Request:
         Whether the whole body was received, which is so from the beginning without one.
     bytes_received
         Size of what was received of the body.
+    is_complete
+        Whether the server has the whole body, so that receiving it takes no time.
     """
 
     method: str
@@ -77,6 +83,7 @@ class Request:
     id: str
     is_received: bool
     bytes_received: int = 0
+    is_complete: bool = False
 
     @classmethod
     def parse(cls, scope: Scope) -> Request:
@@ -91,7 +98,8 @@ class Request:
             path = _path_of(path)
         is_named = not headers.keys().isdisjoint(_REQUEST_ID_HEADERS)
         identifier = request_id_of(fields) if is_named else new_request_id()
-        return cls(scope["method"], path, scope["http_version"], headers, identifier, not has_body)
+        is_complete = BODY_IS_HERE in scope.get("extensions", ())
+        return cls(scope["method"], path, scope["http_version"], headers, identifier, not has_body, 0, is_complete)
 
     @property
     def accept(self) -> str:

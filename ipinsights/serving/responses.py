@@ -73,10 +73,12 @@ def encode(
 
     Raises
     ------
-    AlgorithmError
-        A score is no number; raised before the first piece.
+    ClientError
+        A score is not a number; raised before the first piece.
     """
     scores = score_rows(scorer, pairs)
+    if len(scores) <= _FEW_NUMBERS and not (wanted.verbose or wanted.extended):
+        return iter([_few_scores(scorer_name(scorer), scores, _STYLES[wanted.media_type])])
     step = max(1, _BLOCK_NUMBERS // (scorer.hyperparameters.vector_dim if wanted.verbose else 1))
     parts = (slice(start, start + step) for start in range(0, len(pairs), step))
     blocks = (_columns(scorer, pairs[part], scores[part], wanted, threshold) for part in parts)
@@ -125,6 +127,12 @@ def _columns(
             columns["p_value"][~known] = None
             columns["verdict"] = verdicts
     return columns
+
+
+def _few_scores(key: str, scores: NDArray[np.float32], style: _Style) -> bytes:
+    """Return the body that holds scores (n,) and nothing else, as the original writes it."""
+    records = style.between.join([f'{{"{key}"{style.colon}{score!r}}}' for score in scores.tolist()])
+    return f"{style.head}{records}{style.tail}".encode()
 
 
 def _few_records(columns: Mapping[str, NDArray[Any]], style: _Style) -> bytes:

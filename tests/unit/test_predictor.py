@@ -9,7 +9,7 @@ import pytest
 
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.entity_hash import entity_rows, hash_entities
-from ipinsights.errors import AlgorithmError
+from ipinsights.errors import ClientError
 from ipinsights.inference.predictor import Predictor
 from ipinsights.model._mxnet import mx
 from ipinsights.model.artifact import Artifact, save
@@ -69,6 +69,22 @@ class TestScore:
             assert (found.dtype, found.shape) == (np.float32, (50, vector_dim))
             assert np.abs(found - wanted).max() < 1e-5 * np.abs(wanted).max()
 
+    @pytest.mark.parametrize("num_layers", [0, 1, 3])
+    @pytest.mark.parametrize("vector_dim", [4, 5, 128, 677])
+    def test_a_single_pair_scores_as_among_others(
+        self, vector_dim: int, num_layers: int, rng: np.random.Generator
+    ) -> None:
+        """A pair alone has the score that it has in a batch: to the bit, or to rounding where BLAS adds layers."""
+        predictor = predictor_of(network(vector_dim, num_layers, rng=rng))
+        entities, ips = random_pairs(40, rng=rng)
+        entities[:2], ips[:2] = (0, 2**64 - 1), (0, 2**32 - 1)
+        alone = [predictor.score(entities[row : row + 1], ips[row : row + 1]) for row in range(40)]
+        tolerance = 0 if num_layers <= 1 else 1e-5
+        np.testing.assert_allclose(
+            np.concatenate(alone), predictor.score(entities, ips), rtol=tolerance, atol=tolerance
+        )
+        assert {scores.dtype for scores in alone} == {np.dtype(np.float32)}
+
     def test_it_is_the_dot_product_of_the_embeddings(self, rng: np.random.Generator) -> None:
         """No bias, no scale; more pairs than are scored at a time change nothing."""
         predictor = predictor_of(network(12, 1, rng=rng))
@@ -92,10 +108,11 @@ class TestScore:
         """They are the model's fault, told instead of them."""
         predictor = predictor_of(network(4, 1, rng=rng))
         predictor._params = {**predictor._params, "entity_weight": np.full((NUM_ENTITIES, 4), np.nan, np.float32)}
-        with pytest.raises(AlgorithmError) as caught:
+        with pytest.raises(ClientError) as caught:
             predictor.score(*random_pairs(3, rng=rng))
         assert str(caught.value) == (
-            "The model gives scores that are no numbers: train it anew with a lower learning_rate."
+            "The model gives scores that are not numbers: it is damaged, or its learning_rate was too high. "
+            "Train it again."
         )
 
 

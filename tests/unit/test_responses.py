@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.pairs import Pairs
-from ipinsights.errors import AlgorithmError
+from ipinsights.errors import ClientError
 from ipinsights.inference.predictor import Predictor
 from ipinsights.inference.threshold import Threshold
 from ipinsights.serving import responses
@@ -144,8 +144,9 @@ class TestAnswer:
     def test_scores_that_are_no_numbers(self, predictor: Predictor, pairs: Pairs) -> None:
         """They are the model's fault, told before anything is sent."""
         predictor._params = {**predictor._params, "entity_weight": np.full((50, 8), np.nan, dtype=np.float32)}
-        with pytest.raises(AlgorithmError) as caught:
+        with pytest.raises(ClientError) as caught:
             encode(predictor, pairs, ResponseFormat(JSON))
         assert str(caught.value) == (
-            "The model gives scores that are no numbers: train it anew with a lower learning_rate."
+            "The model gives scores that are not numbers: it is damaged, or its learning_rate was too high. "
+            "Train it again."
         )

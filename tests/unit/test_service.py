@@ -37,7 +37,10 @@ class TestModelAtFault:
         predictor = copy.copy(model.predictor)
         predictor._params = {**predictor._params, "entity_weight": rows}
         post = poster(InferenceModel(predictor, None))
-        message = b"The model gives scores that are no numbers: train it anew with a lower learning_rate.\n"
+        message = (
+            b"The model gives scores that are not numbers: it is damaged, or its learning_rate was too high. "
+            b"Train it again.\n"
+        )
         assert post(b"user_1,192.168.1.2", CSV) == (500, message)
         assert post(b"user_2,192.168.1.2", CSV)[0] == 200
 
