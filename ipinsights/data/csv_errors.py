@@ -41,9 +41,11 @@ TAIL = "\n\r" * 8 + "\n"
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 # A part of a column's name that is a word of its own: sourceIPAddress has three.
 _WORD = re.compile(r"IPv|[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-_ADDRESS_WORDS = frozenset(
-    ["addr", "address", "addresses", "c", "client", "clientip", "cs", "dst", "forwarded", "from", "host", "id", "internet", "ip", "ipaddr", "ipaddress", "ips", "ipv", "last", "login", "network", "origin", "peer", "remote", "remoteaddr", "s", "source", "sourceip", "src", "srcaddr", "srcip", "v", "value", "visitor", "x"]
+_WORDS = (
+    "addr address addresses c client clientip cs dst forwarded from host id internet ip ipaddr ipaddress ips ipv last "
+    "login network origin peer remote remoteaddr s source sourceip src srcaddr srcip v value visitor x"
 )
+_ADDRESS_WORDS = frozenset(_WORDS.split(" "))
 _LONGEST_NAME = 60
 _NUM_SHOWN = 5
 _OTHER_SEPARATORS = {";": "a semicolon", "\t": "a TAB", "|": "a bar", " ": "a space"}
