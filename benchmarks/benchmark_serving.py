@@ -44,6 +44,8 @@ BIN = Path(sys.executable).parent
 SIZE = {"num_entities": 20_000, "vector_dim": 128}
 ROUNDS = 5
 WARM_UP_SECONDS = 10
+# With two, both may come to one worker, and the other has nothing to do.
+BULK_CONNECTIONS = 8
 # What was tried, as code that runs before the server.
 VARIANTS = {
     "ipinsights serve": "",
@@ -151,7 +153,7 @@ def measure_speed(folder: Path, seconds: int) -> None:
         for url in (ours, theirs):  # MXNet is loaded by the first requests
             load(url, one, 8, WARM_UP_SECONDS)
         rounds = [(load(ours, one, 8, seconds), load(theirs, one, 8, seconds)) for _ in range(ROUNDS)]
-        bulk = [load(ours, many, 2, seconds) for _ in range(ROUNDS)]
+        bulk = [load(ours, many, BULK_CONNECTIONS, seconds) for _ in range(ROUNDS)]
     for label, index in (("ipinsights serve", 0), ("Flask + gunicorn + MXNet", 1)):
         results = [each[index] for each in rounds]
         numbers = {key: statistics.median(result[key] for result in results) for key in ("rate", "p50", "p99")}
@@ -177,7 +179,7 @@ def measure_servers(folder: Path, earlier: Path | None, seconds: int) -> None:
         "new connections": lambda url: load(url, one, 8, seconds, keeps=False),
         "next to large bodies": lambda url: load_mixed(url, one, large, seconds, keeps=True),
         "next to large bodies, new connections": lambda url: load_mixed(url, one, large, seconds, keeps=False),
-        "bodies of 100,000 rows": lambda url: load(url, many, 2, seconds),
+        "bodies of 100,000 rows": lambda url: load(url, many, BULK_CONNECTIONS, seconds),
     }
     with contextlib.ExitStack() as stack:
         servers = {"ipinsights serve": stack.enter_context(endpoint(serve_command(model, 2), folder / "ours"))}

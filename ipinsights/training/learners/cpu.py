@@ -43,8 +43,8 @@ _KINDS = ("", "mean:", "variance:")
 _BETA1, _BETA2 = 0.9, 0.999
 # Numbers of a batch's embeddings in a piece, some 2 milliseconds of work, and the most pieces.
 _PIECE_NUMBERS, _MAX_PIECES = 2**19, 8
-# Numbers from which a step is long enough to wake up a thread for it.
-_SHARED_NUMBERS = 2**16
+# Numbers of a batch's layers from which a step is long enough, a millisecond, to wake up a thread for it.
+_SHARED_NUMBERS = 2**17
 
 
 class CPULearner:
@@ -81,7 +81,7 @@ class CPULearner:
         self._threads = TaskThreads(num_threads)
         size, dim = hyperparameters.mini_batch_size, hyperparameters.vector_dim
         num_layers = hyperparameters.num_ip_encoder_layers
-        self._is_shared = size * dim >= _SHARED_NUMBERS
+        self._is_shared = size * dim * max(1, num_layers) >= _SHARED_NUMBERS
         self._encoder = AddressEncoder(self.parameters(), dim, num_layers)
         self._octet_layer = OctetLayer(
             *(self._arrays.get(name) for name in (_OCTETS, _FIRST, "ip_layer0_bias")),  # type: ignore[arg-type]
@@ -103,7 +103,10 @@ class CPULearner:
         with one_blas_thread():
             for start in range(0, len(records), size):
                 batch = records[start : start + size]
-                yield batch.labels, self._step(batch)
+                # The trainer reports numbers that are not finite, and NumPy 2.5 would warn of them in products.
+                with np.errstate(invalid="ignore", over="ignore"):
+                    scores = self._step(batch)
+                yield batch.labels, scores
 
     def step(self, batch: Records) -> NDArray[np.float32]:
         """Take one step on a batch of at most ``mini_batch_size``, and return the scores (batch,) before the step."""
@@ -223,18 +226,11 @@ class CPULearner:
 
     def _share(self, tasks: Sequence[Callable[[], object]]) -> None:
         """Call tasks, on threads if a step is long enough to wake them up."""
-        quiet = [partial(_without_warnings, task) for task in tasks]
         if self._is_shared:
-            self._threads.run(quiet)
+            self._threads.run(tasks)
             return
-        for task in quiet:
+        for task in tasks:
             task()
-
-
-def _without_warnings(task: Callable[[], object]) -> None:
-    """Call a task. The trainer reports numbers that are not finite, and NumPy 2.5 would warn of them in products."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        task()
 
 
 def num_pieces(mini_batch_size: int, vector_dim: int) -> int:

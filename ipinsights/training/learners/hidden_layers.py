@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HiddenLayers", "split"]
 
-# Layers of fewer columns than this are not worth a second product.
-_COLUMNS = 64
+# Columns in a product of a gradient: a product of fewer takes as long for each, so narrow layers have one.
+_COLUMNS = 512
 
 
 class HiddenLayers:

@@ -193,15 +193,17 @@ def learn(
             score = _ZERO
             for j in range(dim):
                 x[j] = table[a, j] + table[b, j] + table[p, j] + table[q, j]
-            for j in range(dim):
                 score += x[j] * vector[j]
             scores[i] = score
             error = share * _error(score, labels[i])
             for j in range(dim):
                 gradient[j] += error * x[j]
-            for row in (a, b, p, q):
-                for j in range(dim):
-                    table_gradient[row, j] += error * vector[j]
+            for j in range(dim):
+                change = error * vector[j]
+                table_gradient[a, j] += change
+                table_gradient[b, j] += change
+                table_gradient[p, j] += change
+                table_gradient[q, j] += change
         _adam(vector, entity[1], entity[2], gradient, rate, _ZERO)
         gradient[:] = _ZERO
 

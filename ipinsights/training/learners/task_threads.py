@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from ipinsights._system import available_cpus
@@ -62,9 +63,16 @@ class TaskThreads:
 
     def _helpers(self) -> ThreadPoolExecutor:
         if self._pool is None or self._process != os.getpid():
-            self._pool = ThreadPoolExecutor(self.num_threads - 1, thread_name_prefix="learner")
+            self._pool = ThreadPoolExecutor(
+                self.num_threads - 1, thread_name_prefix="learner", initializer=_ignore_numbers_that_are_not_finite
+            )
             self._process = os.getpid()
         return self._pool
+
+
+def _ignore_numbers_that_are_not_finite() -> None:
+    """Let NumPy not warn in this thread. The trainer reports a run that diverges."""
+    np.seterr(invalid="ignore", over="ignore")
 
 
 def _work_off(tasks: deque[Callable[[], object]]) -> None:
