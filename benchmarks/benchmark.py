@@ -41,7 +41,18 @@ GROWTH = {
 # Entity vectors and rows of whole jobs.
 JOBS = [(20_000, 1_000_000), (1_000_000, 1_000_000), (5_000_000, 1_000_000), (2_000_000, 10_000_000)]
 PARTS = ("peers", "growth", "files", "jobs")
-STEP = str(Path(__file__).with_name("benchmark_step.py"))
+STEP = Path(__file__).with_name("benchmark_step.py")
+# What is compared with an earlier commit.
+COMPARED = {
+    "tutorial": TUTORIAL,
+    "defaults": DEFAULTS,
+    "tutorial, 32 dimensions": {**TUTORIAL, "vector_dim": 32},
+    "tutorial, 512 dimensions": {**TUTORIAL, "vector_dim": 512},
+    "tutorial, 3 layers": {**TUTORIAL, "num_ip_encoder_layers": 3},
+    "tutorial, batches of 100": {**TUTORIAL, "mini_batch_size": 100},
+    "tutorial, 1,000,000 entity vectors": {**TUTORIAL, "num_entity_vectors": 1_000_000},
+    "defaults, 1,000,000 entity vectors": {**DEFAULTS, "num_entity_vectors": 1_000_000},
+}
 # Variable that carries the option of this name to each measurement.
 QUANTILE = "IPINSIGHTS_BENCHMARK_QUANTILE"
 # Larger numbers are shown without decimals.
@@ -72,8 +83,17 @@ PEERS = [
 )
 @click.option("--quantile", help="Quantile of the times of base batches, instead of their mean, on a busy machine.")
 @click.option("--part", "parts", type=click.Choice(PARTS), multiple=True, default=PARTS, help="What to measure.")
+@click.option(
+    "--earlier", type=click.Path(path_type=Path), help="Checkout of an earlier commit, measured next to ours."
+)
 def main(
-    output_dir: Path, rounds: int, rows: int, names: tuple[str, ...], parts: tuple[str, ...], quantile: str | None
+    output_dir: Path,
+    rounds: int,
+    rows: int,
+    names: tuple[str, ...],
+    parts: tuple[str, ...],
+    quantile: str | None,
+    earlier: Path | None,
 ) -> None:
     """Measure everything, or some parts, and write results.md, results.json and, with matplotlib, growth.svg."""
     measured_parts = {
@@ -91,6 +111,8 @@ def main(
     results["machine"] = f"{available_cpus()} cores, {platform.processor() or platform.machine()}"
     for part in parts:
         results.update(measured_parts[part](rounds))
+    if earlier:
+        results.update(beside_earlier(earlier, rounds))
     path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     (output_dir / "results.md").write_text(markdown(results), encoding="utf-8")
     print(markdown(results))
@@ -127,6 +149,19 @@ def beside_peers(settings: dict[str, Any], rounds: int) -> dict[str, list[float]
     return interleaved({name: lambda k=kind, e=env: measured(k, settings, e) for name, kind, env in peers}, rounds)
 
 
+def beside_earlier(folder: Path, rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Return the records a second of an earlier checkout and of this one, by settings and round."""
+    step = folder / "benchmarks" / STEP.name
+    found = {}
+    for name, settings in COMPARED.items():
+        runs = {
+            "earlier": lambda s=settings: measured("cpu", s, {"PYTHONPATH": str(folder)}, step=step),
+            "now": lambda s=settings: measured("cpu", s, {}),
+        }
+        found[f"beside an earlier commit: {name}"] = interleaved(runs, rounds)
+    return found
+
+
 def growth(name: str, values: list[int], rounds: int, *, around: dict[str, Any] = TUTORIAL) -> dict[str, list[float]]:
     """Give records a second for each value of a hyperparameter, in each round."""
     return interleaved({str(v): lambda v=v: measured("cpu", {**around, name: v}, {}) for v in values}, rounds)
@@ -143,12 +178,17 @@ def interleaved(measurements: dict[str, Callable[[], float]], rounds: int) -> di
 
 
 def measured(
-    kind: str, settings: dict[str, Any], environment: dict[str, str], *, num_cores: int | None = None
+    kind: str,
+    settings: dict[str, Any],
+    environment: dict[str, str],
+    *,
+    num_cores: int | None = None,
+    step: Path = STEP,
 ) -> float:
     """Measure in a process of its own, on all cores or the first few."""
     pinned = ["taskset", "--cpu-list", f"0-{num_cores - 1}"] if num_cores else []
     quantile = [os.environ[QUANTILE]] if QUANTILE in os.environ else []
-    command = [*pinned, sys.executable, STEP, kind, json.dumps(settings), *quantile]
+    command = [*pinned, sys.executable, str(step), kind, json.dumps(settings), *quantile]
     done = subprocess.run(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, check=True)  # noqa: S603
     return float(done.stdout)
 
