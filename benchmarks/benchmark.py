@@ -41,6 +41,7 @@ GROWTH = {
 # Entity vectors and rows of whole jobs.
 JOBS = [(20_000, 1_000_000), (1_000_000, 1_000_000), (5_000_000, 1_000_000), (2_000_000, 10_000_000)]
 PARTS = ("peers", "growth", "files", "jobs")
+EARLIER = "earlier"
 STEP = Path(__file__).with_name("benchmark_step.py")
 # What is compared with an earlier commit.
 COMPARED = {
@@ -82,10 +83,10 @@ PEERS = [
     help="What to vary for the growth.",
 )
 @click.option("--quantile", help="Quantile of the times of base batches, instead of their mean, on a busy machine.")
-@click.option("--part", "parts", type=click.Choice(PARTS), multiple=True, default=PARTS, help="What to measure.")
 @click.option(
-    "--earlier", type=click.Path(path_type=Path), help="Checkout of an earlier commit, measured next to ours."
+    "--part", "parts", type=click.Choice([*PARTS, EARLIER]), multiple=True, default=PARTS, help="What to measure."
 )
+@click.option("--earlier", type=click.Path(path_type=Path), help="Checkout of an earlier commit, for --part earlier.")
 def main(
     output_dir: Path,
     rounds: int,
@@ -101,7 +102,10 @@ def main(
         "growth": lambda rounds: all_growth(names, rounds),
         "files": lambda rounds: {"files": files(rows, rounds)},
         "jobs": jobs,
+        EARLIER: lambda rounds: beside_earlier(earlier, rounds),
     }
+    if EARLIER in parts and earlier is None:
+        raise click.UsageError("--part earlier needs --earlier FOLDER, a checkout of an earlier commit.")
     if quantile:
         os.environ[QUANTILE] = quantile
     output_dir.mkdir(parents=True, exist_ok=True)
@@ -111,8 +115,6 @@ def main(
     results["machine"] = f"{available_cpus()} cores, {platform.processor() or platform.machine()}"
     for part in parts:
         results.update(measured_parts[part](rounds))
-    if earlier:
-        results.update(beside_earlier(earlier, rounds))
     path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     (output_dir / "results.md").write_text(markdown(results), encoding="utf-8")
     print(markdown(results))
@@ -149,8 +151,9 @@ def beside_peers(settings: dict[str, Any], rounds: int) -> dict[str, list[float]
     return interleaved({name: lambda k=kind, e=env: measured(k, settings, e) for name, kind, env in peers}, rounds)
 
 
-def beside_earlier(folder: Path, rounds: int) -> dict[str, dict[str, list[float]]]:
+def beside_earlier(folder: Path | None, rounds: int) -> dict[str, dict[str, list[float]]]:
     """Return the records a second of an earlier checkout and of this one, by settings and round."""
+    assert folder
     step = folder / "benchmarks" / STEP.name
     found = {}
     for name, settings in COMPARED.items():
