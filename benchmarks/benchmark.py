@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ import numpy as np
 from ipinsights._system import available_cpus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 TUTORIAL = {"num_entity_vectors": 20_000, "vector_dim": 128, "mini_batch_size": 1000, "learning_rate": 0.01,
             "random_negative_sampling_rate": 5}  # fmt: skip
@@ -44,7 +45,7 @@ PARTS = ("peers", "growth", "files", "jobs")
 EARLIER = "earlier"
 STEP = Path(__file__).with_name("benchmark_step.py")
 # What is compared with an earlier commit.
-COMPARED = {
+COMPARED: dict[str, dict[str, Any]] = {
     "tutorial": TUTORIAL,
     "defaults": DEFAULTS,
     "tutorial, 32 dimensions": {**TUTORIAL, "vector_dim": 32},
@@ -97,7 +98,7 @@ def main(
     earlier: Path | None,
 ) -> None:
     """Measure everything, or some parts, and write results.md, results.json and, with matplotlib, growth.svg."""
-    measured_parts = {
+    measured_parts: dict[str, Callable[[int], dict[str, dict[str, list[float]]]]] = {
         "peers": peers,
         "growth": lambda rounds: all_growth(names, rounds),
         "files": lambda rounds: {"files": files(rows, rounds)},
@@ -140,7 +141,7 @@ def all_growth(names: tuple[str, ...], rounds: int) -> dict[str, dict[str, list[
             "num_entity_vectors", GROWTH["num_entity_vectors"], rounds, around=DEFAULTS
         )
     if "cores" in names:
-        cores = {str(n): lambda n=n: measured("cpu", TUTORIAL, {}, num_cores=n) for n in (1, 2)}
+        cores = {str(n): partial(measured, "cpu", TUTORIAL, {}, num_cores=n) for n in (1, 2)}
         found["growth with cores"] = interleaved(cores, rounds)
     return found
 
@@ -148,7 +149,7 @@ def all_growth(names: tuple[str, ...], rounds: int) -> dict[str, dict[str, list[
 def beside_peers(settings: dict[str, Any], rounds: int) -> dict[str, list[float]]:
     """Give records a second of each peer in each round."""
     peers = [peer for peer in PEERS if not peer[1].startswith("torch") or find_spec("torch")]
-    return interleaved({name: lambda k=kind, e=env: measured(k, settings, e) for name, kind, env in peers}, rounds)
+    return interleaved({name: partial(measured, kind, settings, env) for name, kind, env in peers}, rounds)
 
 
 def beside_earlier(folder: Path | None, rounds: int) -> dict[str, dict[str, list[float]]]:
@@ -158,8 +159,8 @@ def beside_earlier(folder: Path | None, rounds: int) -> dict[str, dict[str, list
     found = {}
     for name, settings in COMPARED.items():
         runs = {
-            "earlier": lambda s=settings: measured("cpu", s, {"PYTHONPATH": str(folder)}, step=step),
-            "now": lambda s=settings: measured("cpu", s, {}),
+            "earlier": partial(measured, "cpu", settings, {"PYTHONPATH": str(folder)}, step=step),
+            "now": partial(measured, "cpu", settings, {}),
         }
         found[f"beside an earlier commit: {name}"] = interleaved(runs, rounds)
     return found
@@ -167,10 +168,10 @@ def beside_earlier(folder: Path | None, rounds: int) -> dict[str, dict[str, list
 
 def growth(name: str, values: list[int], rounds: int, *, around: dict[str, Any] = TUTORIAL) -> dict[str, list[float]]:
     """Give records a second for each value of a hyperparameter, in each round."""
-    return interleaved({str(v): lambda v=v: measured("cpu", {**around, name: v}, {}) for v in values}, rounds)
+    return interleaved({str(v): partial(measured, "cpu", {**around, name: v}, {}) for v in values}, rounds)
 
 
-def interleaved(measurements: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+def interleaved(measurements: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
     """Run all measurements once a round."""
     found: dict[str, list[float]] = {name: [] for name in measurements}
     for _ in range(rounds):
@@ -236,7 +237,7 @@ def jobs(rounds: int) -> dict[str, dict[str, list[float]]]:
 
         names = {f"{num_entities:,} entity vectors, {num_rows:,} rows": (num_entities, num_rows)
                  for num_entities, num_rows in JOBS}  # fmt: skip
-        speeds = interleaved({name: lambda n=name, s=sizes: run(n, *s) for name, sizes in names.items()}, rounds)
+        speeds = interleaved({name: partial(run, name, *sizes) for name, sizes in names.items()}, rounds)
     return {"whole jobs, records a second": speeds, "whole jobs, seconds": seconds}
 
 

@@ -38,7 +38,7 @@ from ipinsights.model.bloom import BloomFilter
 from ipinsights.testing import csv_text, save_random_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 BIN = Path(sys.executable).parent
 SIZE = {"num_entities": 20_000, "vector_dim": 128}
@@ -148,7 +148,9 @@ def measure_speed(folder: Path, seconds: int) -> None:
     model = save_random_model(folder / "model", **SIZE, rng=rng)
     one, many = folder / "one.csv", folder / "many.csv"
     one.write_text("user_1,192.168.1.2\n")
-    many.write_text(csv_text([f"user_{row}" for row in range(100_000)], rng.integers(2**32, size=100_000)))
+    many.write_text(
+        csv_text([f"user_{row}" for row in range(100_000)], rng.integers(2**32, size=100_000, dtype=np.uint32))
+    )
     with endpoint(serve_command(model, 2), folder / "ours") as ours, obvious(folder) as theirs:
         for url in (ours, theirs):  # MXNet is loaded by the first requests
             load(url, one, 8, WARM_UP_SECONDS)
@@ -173,8 +175,10 @@ def measure_servers(folder: Path, earlier: Path | None, seconds: int) -> None:
     one, large, many = folder / "one.csv", folder / "large.csv", folder / "many.csv"
     one.write_text("user_1,192.168.1.2\n")
     for file, rows in ((large, 20_000), (many, 100_000)):
-        file.write_text(csv_text([f"user_{row}" for row in range(rows)], rng.integers(2**32, size=rows)))
-    loads = {
+        file.write_text(
+            csv_text([f"user_{row}" for row in range(rows)], rng.integers(2**32, size=rows, dtype=np.uint32))
+        )
+    loads: dict[str, Callable[[str], dict[str, float]]] = {
         "kept connections": lambda url: load(url, one, 8, seconds),
         "new connections": lambda url: load(url, one, 8, seconds, keeps=False),
         "next to large bodies": lambda url: load_mixed(url, one, large, seconds, keeps=True),
@@ -332,7 +336,17 @@ def load(url: str, body: Path, connections: int, seconds: int, *, keeps: bool = 
     """Send a body for some seconds; give rate, latencies in milliseconds, and errors."""
     script = body.with_suffix(".lua" if keeps else ".close.lua")
     script.write_text(REPORT % body + ("" if keeps else 'wrk.headers["Connection"] = "close"\n'))
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--timeout", "30", "-s", script, f"{url}/invocations"]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds}",
+        "--timeout",
+        "30",
+        "-s",
+        str(script),
+        f"{url}/invocations",
+    ]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 - our own
     result: dict[str, float] = json.loads(printed.splitlines()[-1])
     return {**result, "rate": result["requests"] / result["seconds"]}

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -56,7 +56,7 @@ def _grid(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("users", type=int)
 @click.argument("days", type=int)
 @_grid
-def logins(users: int, days: int, seed: int, **grid: object) -> None:
+def logins(users: int, days: int, seed: int, **grid: Any) -> None:
     """Simulate logins of users over days, and hold out three more days."""
     rng = np.random.default_rng(seed)
     events = simulate(num_users=users, num_days=days + 3, ranges=synthetic_ranges(rng), rng=rng)
@@ -71,7 +71,7 @@ def logins(users: int, days: int, seed: int, **grid: object) -> None:
 @click.argument("train", type=click.Path(path_type=Path))
 @click.argument("test", type=click.Path(path_type=Path))
 @_grid
-def files(train: Path, test: Path, seed: int, **grid: object) -> None:
+def files(train: Path, test: Path, seed: int, **grid: Any) -> None:
     """Train on one file and judge by the other."""
     _measure(read_pairs(train), read_pairs(test), seed, **grid)
 

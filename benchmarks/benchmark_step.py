@@ -67,7 +67,8 @@ def our_step(kind: str, settings: dict[str, Any]) -> Callable[[Records], None]:
     from ipinsights.training.learners.gluon import GluonLearner
     from ipinsights.training.metrics import RunningClassification
 
-    learner = {"cpu": CPULearner, "gluon": GluonLearner}[kind](Hyperparameters(**settings))
+    values = Hyperparameters(**settings)
+    learner = CPULearner(values) if kind == "cpu" else GluonLearner(values)
     metrics = RunningClassification()
 
     def train(records: Records) -> None:

@@ -76,7 +76,8 @@ def draw(normal: NDArray[np.float64], attacks: NDArray[np.float64], path: Path) 
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    bins = np.linspace(*np.quantile(np.concatenate([normal, attacks]), [0.001, 0.999]), 80)
+    least, most = np.quantile(np.concatenate([normal, attacks]), [0.001, 0.999])
+    bins = np.linspace(least, most, 80)
     axes.hist(normal, bins, alpha=0.7, label="normal logins", color="#0072B2")
     axes.hist(attacks, bins, alpha=0.7, label="attacks", color="#D55E00")
     axes.axvline(0, color="black", linewidth=1, linestyle="--")

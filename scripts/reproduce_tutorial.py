@@ -20,7 +20,8 @@ from ipinsights.data.pairs import Pairs, read_blocks, read_pairs
 from ipinsights.synthetic import logins
 from ipinsights.synthetic.ip_ranges import load_ranges, synthetic_ranges
 from ipinsights.synthetic.traffic_files import write_traffic
-from ipinsights.training.callbacks import Callback, ProgressBar
+from ipinsights.training.callbacks import Callback
+from ipinsights.training.epoch_records import RunBar
 from ipinsights.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def main(output: Path | None, epochs: int, seed: int, **source: Any) -> None:
     train, validation, test = prepare_data(seed=seed, **source)
     record = Record()
     hyperparameters = Hyperparameters.parse({**TUTORIAL, "epochs": str(epochs)})
-    trainer = Trainer(hyperparameters, seed=seed, callbacks=[record, ProgressBar()])
+    trainer = Trainer(hyperparameters, seed=seed, callbacks=[record, RunBar()])
     start = time.perf_counter()
     trainer.fit(read_pairs(train), read_pairs(validation))
     record.seconds = time.perf_counter() - start

@@ -157,7 +157,8 @@ class AddressEncoder:
         x = tables[0, ip >> 24] + tables[1, ip >> 16 & 255]
         x += tables[2, ip >> 8 & 255]
         x += tables[3, ip & 255]
-        return self._deepen(x[np.newaxis])[0]
+        embedding: NDArray[np.float32] = self._deepen(x[np.newaxis])[0]
+        return embedding
 
     def _deepen(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return what the layers behind the first make of the sums (n, vector_dim)."""
