@@ -51,6 +51,7 @@ lint: $(INSTALLED) ## Look for mistakes, missing docstrings and imports that poi
 	$(BIN)/ruff format --check .
 	$(BIN)/interrogate --quiet ipinsights benchmarks scripts tests docs
 	$(BIN)/lint-imports
+	$(BIN)/codespell ipinsights tests docs scripts benchmarks *.md
 
 types: $(INSTALLED) ## Check the types
 	$(BIN)/mypy
