@@ -168,6 +168,7 @@ def extract(
 @click.option("--calibration-at", "calibration_from", metavar="TIME", help="Calibrate from here on to --at.")
 @click.option("--fraction", nargs=3, type=float, metavar="TRAIN CALIBRATION TEST", help="Shares, instead of --at.")
 @click.option("--keep-timestamps", is_flag=True, help="A third column in test.csv, for score --keep-columns.")
+@click.option("--ipv6", is_flag=True, help="Accept IPv6 rows, for train --keep-history --ipv6.")
 @SEED
 def split(
     source: Path,
@@ -176,6 +177,7 @@ def split(
     calibration_from: str | None,
     fraction: tuple[float, float, float] | None,
     keep_timestamps: bool,  # noqa: FBT001
+    ipv6: bool,  # noqa: FBT001
     seed: int,
 ) -> None:
     """Split rows by time into training, calibration and test.
@@ -190,7 +192,7 @@ def split(
 
     from ipinsights.etl import splitting
 
-    events = splitting.read_events(source)
+    events = splitting.read_events(source, ipv6=ipv6)
     if fraction:
         parts = splitting.parts_by_fraction(events, fraction)
     else:

@@ -19,6 +19,7 @@ from ipinsights.data.channels import channel_files
 from ipinsights.data.csv_writer import csv_lines, quoted
 from ipinsights.data.files import open_output
 from ipinsights.data.ipv4 import format_ips
+from ipinsights.data.ipv6 import Addresses, format_ipv6
 from ipinsights.data.pairs import read_blocks
 from ipinsights.data.timestamps import TimeColumn, format_times, parse_times
 from ipinsights.errors import ClientError
@@ -50,11 +51,14 @@ class TimedRows:
         Addresses, shape (n,).
     times
         Microseconds since 1970 in UTC, shape (n,), never falling.
+    addresses
+        Addresses of both families, (n,). None if all are IPv4.
     """
 
     entities: pa.DictionaryArray
     ips: NDArray[np.uint32]
     times: NDArray[np.int64]
+    addresses: Addresses | None = None
 
     def __len__(self) -> int:
         return len(self.times)
@@ -96,26 +100,40 @@ def _extent(events: TimedRows, rows: slice) -> str:
     return f"{num_entities:,} {'entity' if num_entities == 1 else 'entities'}, {num_days(first, last)}"
 
 
-def read_events(path: Path) -> TimedRows:
-    """Read rows of ``entity,ip,timestamp`` without a header, from a file or all files of a folder, in any order.
+def read_events(path: Path, *, ipv6: bool = False) -> TimedRows:
+    """Read rows of ``entity,ip,timestamp`` without a header, in any order.
+
+    Parameters
+    ----------
+    path
+        A file, or a folder of which all files are read.
+    ipv6
+        Whether IPv6 addresses are accepted.
 
     Raises
     ------
     ClientError
-        A row is none, or its time cannot be read; names the place.
+        A row or its time is invalid. The message names the place.
     """
-    columns = [columns for file in channel_files(path) for columns in _columns(file)]
-    entities, ips, times = zip(*columns, strict=True)
-    time = np.concatenate(times)
+    parts = [part for file in channel_files(path) for part in _read_file(file, ipv6=ipv6)]
+    time = np.concatenate([part.times for part in parts])
     order = np.argsort(time, kind="stable")
-    entity = pa.chunked_array(entities).unify_dictionaries().combine_chunks()
-    return TimedRows(entity.take(pa.array(order)), np.concatenate(ips)[order], time[order])
+    entities = pa.chunked_array([part.entities for part in parts]).unify_dictionaries().combine_chunks()
+    addresses = [part.addresses for part in parts if part.addresses is not None]
+    return TimedRows(
+        entities.take(pa.array(order)),
+        np.concatenate([part.ips for part in parts])[order],
+        time[order],
+        Addresses.joined(addresses)[order] if addresses else None,
+    )
 
 
-def _columns(file: Path) -> Iterator[tuple[pa.DictionaryArray, NDArray[np.uint32], NDArray[np.int64]]]:
+def _read_file(file: Path, *, ipv6: bool) -> Iterator[TimedRows]:
+    """Yield the rows of a file, block by block in their order."""
     num_rows, column = 0, TimeColumn()
-    for block in read_blocks(file, num_columns=3, progress=True):
-        yield block.columns[0].dictionary_encode(), block.ips, _times(block, column, file, num_rows)
+    for block in read_blocks(file, num_columns=3, progress=True, ipv6=ipv6):
+        times = _times(block, column, file, num_rows)
+        yield TimedRows(block.columns[0].dictionary_encode(), block.ips, times, block.addresses)
         num_rows += len(block)
 
 
@@ -240,5 +258,16 @@ def write_parts(
 def _lines(events: TimedRows, texts: pa.StringArray, rows: NDArray[np.int64], *, timed: bool) -> Iterator[memoryview]:
     for start in range(0, len(rows), _ROWS_PER_CHUNK):
         chunk = rows[start : start + _ROWS_PER_CHUNK]
-        columns = [texts.take(events.entities.indices.take(pa.array(chunk))), format_ips(events.ips[chunk])]
+        columns = [texts.take(events.entities.indices.take(pa.array(chunk))), _address_texts(events, chunk)]
         yield csv_lines([*columns, format_times(events.times[chunk])] if timed else columns)
+
+
+def _address_texts(events: TimedRows, rows: NDArray[np.int64]) -> pa.StringArray:
+    """Return the addresses of some rows as texts, (n,)."""
+    texts = format_ips(events.ips[rows])
+    if events.addresses is None:
+        return texts
+    chosen = events.addresses[rows]
+    halves = zip(chosen.upper[chosen.is_ipv6].tolist(), chosen.lower[chosen.is_ipv6].tolist(), strict=True)
+    ipv6 = pa.array([format_ipv6(upper, lower) for upper, lower in halves], pa.string())
+    return pc.replace_with_mask(texts, pa.array(chosen.is_ipv6), ipv6)

@@ -67,6 +67,36 @@ class TestReadEvents:
         )
 
 
+class TestIPv6:
+    """Rows of both address families."""
+
+    def test_they_are_split_by_time_like_others(self, tmp_path: Path, rng: np.random.Generator) -> None:
+        """IPv6 rows go to the part of their time, in their shortest form and next to IPv4 rows."""
+        path = tmp_path / "rows.csv"
+        path.write_text(
+            "d,2606:4700::0:2,2018-11-14\nc,192.0.2.9,2018-11-13\nb,2606:4700:0:0:1::AB,2018-11-12\na,192.0.2.1,2018-11-11\n"
+        )
+        events = read_events(path, ipv6=True)
+        parts = parts_by_time(events, test_from="2018-11-13", calibration_from="2018-11-12")
+        write_parts(tmp_path, events, parts, rng=rng)
+        found = {part.name: (tmp_path / f"{part.name}.csv").read_text() for part in parts}
+        assert found == {
+            "train": "a,192.0.2.1\n",
+            "calibration": "b,2606:4700::1:0:0:ab\n",
+            "test": "c,192.0.2.9\nd,2606:4700::2\n",
+        }
+
+    def test_without_the_option_they_are_refused(self, tmp_path: Path) -> None:
+        """An IPv6 row is invalid where nobody asked for IPv6."""
+        path = tmp_path / "rows.csv"
+        path.write_text("b,2001:db8::1,2018-11-12\n")
+        with pytest.raises(ClientError) as caught:
+            read_events(path)
+        assert str(caught.value) == (
+            f"{path}:1: '2001:db8::1' is no IPv4 address: it looks like IPv6; leave such rows out."
+        )
+
+
 class TestPartsByTime:
     """Parts that begin at given times."""
 
