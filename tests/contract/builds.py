@@ -8,16 +8,15 @@ import hashlib
 import io
 import os
 import pickle
+import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import zipfile
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,21 +151,17 @@ class Build:
     def serving(self, *options: str, **environment: str) -> Iterator[Server]:
         """Yield a server of this build that answers, and stop it afterwards."""
         folder = self.new_folder()
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
         log = folder / "stdout"
         with log.open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
             process = subprocess.Popen(
-                self.command("serve", "--port", str(port), *options),
+                self.command("serve", "--port", "0", *options),
                 cwd=folder,
                 env={**self.environment, **environment},
                 stdout=stdout,
                 stderr=stderr,
             )
-        server = Server(port, process, log)
         try:
-            server.wait()
-            yield server
+            yield Server(_port(process, log), process, log)
         finally:
             process.terminate()
             process.wait(timeout=20)
@@ -180,17 +175,17 @@ class Server:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def wait(self) -> None:
-        """Wait until the server answers."""
-        deadline = time.monotonic() + _STARTUP_SECONDS
-        while time.monotonic() < deadline and self.process.poll() is None:
-            connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
-            with contextlib.suppress(OSError, HTTPException), contextlib.closing(connection):
-                connection.request("GET", "/ping")
-                connection.getresponse().read()
-                return
-            time.sleep(0.05)
-        raise AssertionError((self.log.parent / "stderr").read_text(encoding="utf-8"))
+
+def _port(process: subprocess.Popen[bytes], log: Path) -> int:
+    """Wait until a server listens, and return its port."""
+    deadline = time.monotonic() + _STARTUP_SECONDS
+    errors = log.with_name("stderr")
+    while time.monotonic() < deadline and process.poll() is None:
+        written = log.read_text(encoding="utf-8") + errors.read_text(encoding="utf-8")
+        if found := re.search(r"Listening at: http://[\d.]+:(\d+)", written):
+            return int(found[1])
+        time.sleep(0.05)
+    raise AssertionError(errors.read_text(encoding="utf-8"))
 
 
 def build_of_head(folder: Path) -> Build:
