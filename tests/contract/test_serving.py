@@ -238,13 +238,7 @@ def test_answers_are_close_to_the_golden_file_s(request_: Request, server: Serve
     golden.check(f"serve/{request_}", asked(server, request_).text(), close=True)
 
 
-# The message of the base commit ends with advice that does not fit this row.
-SINCE_THE_BASE = ("runtime-refusal",)
-
-
-@pytest.mark.parametrize(
-    "request_", [request for request in (*REQUESTS, *BROKEN_JSON) if request.name not in SINCE_THE_BASE], ids=str
-)
+@pytest.mark.parametrize("request_", [*REQUESTS, *BROKEN_JSON], ids=str)
 def test_answers_are_the_base_s(request_: Request, server: Server, base_server: Server) -> None:
     """A request gets the bytes that the base commit answers."""
     assert asked(server, request_) == asked(base_server, request_)
