@@ -50,8 +50,8 @@ class Rough:
         return abs(printed - shown) <= self.difference
 
 
-# Between builds and processors with and without AVX, scores of single pairs differed by up to 3.2, thresholds by 0.1, AUC
-# by 0.0013 and shares of attacks by 0.5 points. Every number that is not listed must be equal.
+# Between builds, and between processors with and without AVX, scores of single pairs differed by up to 3.2, thresholds
+# by 0.1, AUC by 0.0013 and shares of attacks by 0.5 points. Every number that is not listed must be equal.
 _ROUGH = (
     Rough(r"<score>=(0\.\d+)", difference=0.005),
     Rough(r"(?:score <|threshold) (-?\d+\.\d+)", difference=0.5),
