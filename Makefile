@@ -20,8 +20,8 @@ ifeq ($(origin PYTHON),command line)
     REPLACED := --clear $(shell rm -f $(DEMO) $(INSTALLED))
   endif
 endif
-# A process for each CPU; a file's tests stay together, for what they share.
-PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
+# A process for each CPU; a file's tests stay together, for what they share, and files begin in the order of conftest.py.
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 WHEEL := build/wheel
 ON_WHEEL = bin/python -m coverage run --rcfile $(CURDIR)/pyproject.toml \
 	-m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR)

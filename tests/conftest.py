@@ -38,6 +38,22 @@ collect_ignore = [] if mxnet_package.is_installed() else [
 ]  # fmt: skip
 
 
+# From files that take minutes to files that take seconds.
+_FOLDERS = ("system", "integration", "contract", "unit")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, so that no process works on one when all others are done."""
+
+    def rank(item: pytest.Item) -> int:
+        """Return the position of the folder of a test."""
+        folder = item.path.parent.name
+        return _FOLDERS.index(folder) if folder in _FOLDERS else len(_FOLDERS)
+
+    items.sort(key=rank)
+
+
 @pytest.fixture
 def mx() -> Any:
     """Return MXNet; without it the test is skipped."""

@@ -56,12 +56,18 @@ class Connection(ASGIProtocol):
     _head_bytes = 0
     _is_counted = False
     _is_answered = False
+    _is_end_announced = False
     _is_last = False
 
     @property
     def is_busy(self) -> bool:
         """Whether a whole request is being answered."""
         return self._current_request is not None and self._body_receiver._complete  # noqa: SLF001 - gunicorn's own
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing of a request has arrived."""
+        return self._current_request is None and not self._head_bytes
 
     def connection_made(self, transport: Transport) -> None:
         """Begin to wait for a request."""
@@ -135,6 +141,12 @@ class Connection(ASGIProtocol):
             scope["extensions"] = {BODY_IS_HERE: {}}
         return scope
 
+    def _will_close(self, *args: Any) -> bool:
+        """Return whether the connection ends with this response, as its head announces."""
+        if not self._is_answered:
+            self._is_end_announced = self.worker.stop_requested.is_set() or super()._will_close(*args)
+        return self._is_end_announced
+
     def _is_websocket_upgrade(self, _request: Any) -> bool:
         return False
 
@@ -206,8 +218,6 @@ class Worker(ASGIWorker):
     second. If it was replaced, by one with a new model, it answers a last request on each of its connections.
     """
 
-    alive: bool
-
     def init_process(self) -> None:
         """Prepare the process, then serve."""
         if hasattr(sys, "set_int_max_str_digits"):
@@ -219,7 +229,7 @@ class Worker(ASGIWorker):
 
     def run(self) -> None:
         """Serve until told to stop."""
-        self._stop_requested = asyncio.Event()
+        self.stop_requested = asyncio.Event()
         self._opening: set[asyncio.Task[Any]] = set()
         self.loop.set_exception_handler(_log_unexpected)
         try:
@@ -228,14 +238,13 @@ class Worker(ASGIWorker):
             self._cleanup()
 
     def handle_exit_signal(self) -> None:
-        """Begin to stop."""
-        super().handle_exit_signal()
-        self._stop_requested.set()
+        """Begin to stop. Gunicorn's own handler ends connections that are to be kept."""
+        self.stop_requested.set()
 
     def handle_quit_signal(self) -> None:
         """Stop at once."""
         super().handle_quit_signal()
-        self._stop_requested.set()
+        self.stop_requested.set()
 
     def handle_usr1_signal(self) -> None:
         """Reopen log files."""
@@ -247,10 +256,10 @@ class Worker(ASGIWorker):
         for listener in self.sockets:
             self.loop.add_reader(listener.sock, self._accept, listener.sock)
         # A signal that comes before this process handles signals is lost.
-        while self.alive and not self.app.is_stopping and self.ppid == os.getppid():
+        while not self.stop_requested.is_set() and not self.app.is_stopping and self.ppid == os.getppid():
             self.notify()
             await self._sleep(_HEARTBEAT_SECONDS)
-        self.alive = False
+        self.stop_requested.set()
         for listener in self.sockets:
             self.loop.remove_reader(listener.sock)
         await self._drain()
@@ -268,7 +277,7 @@ class Worker(ASGIWorker):
     async def _sleep(self, seconds: float) -> None:
         """Wait, or until the worker is told to stop."""
         try:
-            await asyncio.wait_for(self._stop_requested.wait(), seconds)
+            await asyncio.wait_for(self.stop_requested.wait(), seconds)
         except asyncio.TimeoutError:
             return
 
@@ -281,7 +290,8 @@ class Worker(ASGIWorker):
             patience = _LAST_REQUESTS_SECONDS if self.app.is_stopping else self.cfg.keepalive
             if self.loop.time() > begun + patience:
                 for connection in list(self.connections):
-                    connection.close_idle()
+                    if connection.is_idle or self.app.is_stopping:
+                        connection.close_idle()
             await asyncio.sleep(_LAST_REQUESTS_SECONDS / 20)
 
 

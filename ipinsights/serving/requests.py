@@ -108,8 +108,8 @@ def _decode_csv(body: bytes, name: str, first_line: int, ipv6: bool) -> Pairs:  
 
 
 def _split_plain_csv(body: bytes, *, ipv6: bool) -> Pairs | None:
-    """Give the pairs of CSV without quotes and carriage returns; None if it is not that simple, or has a fault."""
-    if b'"' in body or b"\r" in body or b"\0" in body:
+    """Return the pairs of plain CSV, or None for quotes, a second mark or a fault."""
+    if b'"' in body or b"\r" in body or b"\0" in body or body.startswith(2 * codecs.BOM_UTF8):
         return None
     try:
         rows = [line.split(",") for line in body.removeprefix(codecs.BOM_UTF8).decode().split("\n") if line]

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import hashlib
 import io
 import os
+import pickle
+import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
-from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .inputs import lay_out
+from .warm import NotStartedError, WarmCommands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,7 +34,6 @@ ROOT = Path(__file__).parents[2]
 # Variables that change what a command does, or measure it.
 _SET_ASIDE = ("SAGEMAKER_", "SM_", "DMLC_", "PS_", "TRAINING_JOB_", "COLUMNS", "PYTHONPATH")
 _STARTUP_SECONDS = 60
-_COMMAND_SECONDS = 300
 
 
 class BaseUnavailableError(Exception):
@@ -91,41 +94,53 @@ class Outcome:
         return path.read_bytes() if path.is_file() else None
 
 
-@dataclass
 class Build:
-    """A build of `ipinsights` that runs cases, each once, in a folder of its own below `folder`."""
+    """A build of `ipinsights` that runs cases, each once, in a folder of its own below `folder`.
 
-    folder: Path
-    environment: Mapping[str, str]
-    _outcomes: dict[Case, Outcome] = field(default_factory=dict)
-    _num_folders: int = 0
+    Parameters
+    ----------
+    folder
+        Folder of the cases. Several processes of tests may share it, and then each case is run by one of them.
+    environment
+        Environment of the commands.
+
+    Raises
+    ------
+    NotStartedError
+        The package cannot be imported.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.environment = environment
+        self._warm = WarmCommands(environment, folder)
+
+    def close(self) -> None:
+        """End the process that runs the commands."""
+        self._warm.close()
 
     def run(self, case: Case) -> Outcome:
-        """Run the commands of a case, and return their results."""
-        if case not in self._outcomes:
-            folder = self.new_folder()
-            self._outcomes[case] = Outcome(case, self.run_in(folder, *case.commands, stdin=case.stdin), folder)
-        return self._outcomes[case]
+        """Run the commands of a case, unless that was done before, and return their results."""
+        stored = self.folder / hashlib.sha256(repr(case).encode()).hexdigest()[:16]
+        with locked(stored.with_suffix(".lock")):
+            if not stored.exists():
+                folder = self.new_folder()
+                outcome = Outcome(case, self.run_in(folder, *case.commands, stdin=case.stdin), folder)
+                stored.write_bytes(pickle.dumps(outcome))
+        outcome = pickle.loads(stored.read_bytes())  # noqa: S301 - written above
+        assert isinstance(outcome, Outcome)
+        return outcome
 
     def new_folder(self) -> Path:
         """Return a new folder that holds the inputs."""
-        self._num_folders += 1
-        return lay_out(self.folder / str(self._num_folders))
+        return lay_out(Path(tempfile.mkdtemp(dir=self.folder)) / "inputs")
 
     def run_in(self, folder: Path, *commands: str, stdin: bytes = b"") -> tuple[Done, ...]:
         """Run commands in a folder that is there, one after the other."""
         return tuple(self._run(folder, command, stdin) for command in commands)
 
     def _run(self, folder: Path, command: str, stdin: bytes) -> Done:
-        done = subprocess.run(
-            self.command(*shlex.split(command)),
-            cwd=folder,
-            env=dict(self.environment),
-            input=stdin,
-            capture_output=True,
-            check=False,
-            timeout=_COMMAND_SECONDS,
-        )
+        done = self._warm.run(shlex.split(command), folder, self.environment, stdin)
         return Done(command, done.returncode, done.stdout, done.stderr)
 
     def command(self, *arguments: str) -> list[str]:
@@ -136,21 +151,17 @@ class Build:
     def serving(self, *options: str, **environment: str) -> Iterator[Server]:
         """Yield a server of this build that answers, and stop it afterwards."""
         folder = self.new_folder()
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
         log = folder / "stdout"
         with log.open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
             process = subprocess.Popen(
-                self.command("serve", "--port", str(port), *options),
+                self.command("serve", "--port", "0", *options),
                 cwd=folder,
                 env={**self.environment, **environment},
                 stdout=stdout,
                 stderr=stderr,
             )
-        server = Server(port, process, log)
         try:
-            server.wait()
-            yield server
+            yield Server(_port(process, log), process, log)
         finally:
             process.terminate()
             process.wait(timeout=20)
@@ -164,22 +175,23 @@ class Server:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def wait(self) -> None:
-        """Wait until the server answers."""
-        deadline = time.monotonic() + _STARTUP_SECONDS
-        while time.monotonic() < deadline and self.process.poll() is None:
-            connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
-            with contextlib.suppress(OSError, HTTPException), contextlib.closing(connection):
-                connection.request("GET", "/ping")
-                connection.getresponse().read()
-                return
-            time.sleep(0.05)
-        raise AssertionError((self.log.parent / "stderr").read_text(encoding="utf-8"))
+
+def _port(process: subprocess.Popen[bytes], log: Path) -> int:
+    """Wait until a server listens, and return its port."""
+    deadline = time.monotonic() + _STARTUP_SECONDS
+    errors = log.with_name("stderr")
+    while time.monotonic() < deadline and process.poll() is None:
+        written = log.read_text(encoding="utf-8") + errors.read_text(encoding="utf-8")
+        if found := re.search(r"Listening at: http://[\d.]+:(\d+)", written):
+            return int(found[1])
+        time.sleep(0.05)
+    raise AssertionError(errors.read_text(encoding="utf-8"))
 
 
 def build_of_head(folder: Path) -> Build:
-    """Return the build that is installed."""
-    return Build(folder, _environment())
+    """Return the build that the other tests import."""
+    path = {name: value for name, value in os.environ.items() if name == "PYTHONPATH"}
+    return Build(folder, {**_environment(), **path})
 
 
 def build_of_base(folder: Path) -> Build:
@@ -191,6 +203,20 @@ def build_of_base(folder: Path) -> Build:
         The history does not hold the commit, or the commit does not run with this interpreter.
     """
     source = folder / "source"
+    environment = {name: value for name, value in _environment().items() if not name.startswith("COVERAGE_")}
+    with locked(folder / "source.lock"):
+        if not source.exists():
+            _unpack_base(source)
+        # The kernels are compiled once, so that no log has the line about it.
+        try:
+            build = Build(folder, {**environment, "PYTHONPATH": str(source)})
+        except NotStartedError as error:
+            raise BaseUnavailableError(f"{BASE} does not run here: {error}") from None
+    assert build.run(case("version", "--version")).done[0].code == 0
+    return build
+
+
+def _unpack_base(source: Path) -> None:
     if shutil.which("git") is None:
         raise BaseUnavailableError("There is no git.")
     packed = subprocess.run(
@@ -200,25 +226,14 @@ def build_of_base(folder: Path) -> Build:
         raise BaseUnavailableError(f"The history of {ROOT} does not hold {BASE}.")
     with zipfile.ZipFile(io.BytesIO(packed.stdout)) as archive:
         archive.extractall(source)
-    environment = {name: value for name, value in _environment().items() if not name.startswith("COVERAGE_")}
-    build = Build(folder, {**environment, "PYTHONPATH": str(source)})
-    # The kernels are compiled now, so that no log has the line about it.
-    code = (
-        "import ipinsights.__main__; from ipinsights.training.learners.compilation import load_kernels; load_kernels();"
-        " print(ipinsights.__file__)"
-    )
-    place = subprocess.run(
-        [sys.executable, "-c", code],
-        env=build.environment,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if place.returncode != 0:
-        raise BaseUnavailableError(f"{BASE} does not run here: {place.stderr}")
-    assert place.stdout.startswith(str(source)), place.stdout
-    return build
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock among the processes of the tests until the end of the block."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _environment() -> dict[str, str]:

@@ -23,6 +23,8 @@ kept, pictures and HTML pages, and how requests are answered that are to be answ
 
 from __future__ import annotations
 
+import contextlib
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,6 +34,7 @@ from .golden import Golden
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from .builds import Server
 
@@ -48,19 +51,30 @@ def golden(pytestconfig: pytest.Config) -> Golden:
     return Golden(update=pytestconfig.getoption("--update-golden", default=False))
 
 
-@pytest.fixture(scope="session")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Return the build under test."""
-    return build_of_head(tmp_path_factory.mktemp("head"))
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, name: str) -> Path:
+    """Return a folder that all processes of this run of the tests share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"contract-{name}"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Return the build of the base commit."""
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
+    """Yield the build under test."""
+    with contextlib.closing(build_of_head(shared_folder(tmp_path_factory, "head"))) as build:
+        yield build
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
+    """Yield the build of the base commit."""
     try:
-        return build_of_base(tmp_path_factory.mktemp("base"))
+        build = build_of_base(shared_folder(tmp_path_factory, "base"))
     except BaseUnavailableError as error:
         pytest.skip(str(error))
+    with contextlib.closing(build):
+        yield build
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ class Counting:
 
     def send(self, line: str) -> int:
         """Send a line, and return the process id of the worker that answered."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as client:
             client.sendall(line.encode())
             return int(client.recv(20))
 
@@ -47,7 +47,7 @@ class Counting:
 
     def until(self, is_reached: Callable[[dict[str, float]], bool]) -> dict[str, float]:
         """Scrape until a condition holds, and return the samples."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not is_reached(samples := self.scrape()):
             assert time.monotonic() < deadline, samples
             time.sleep(0.02)
@@ -56,7 +56,7 @@ class Counting:
 
 def scrape(port: int) -> dict[str, float]:
     """Return all samples that are exported at a port, by their names with labels."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as response:
         text = response.read().decode()
     return {
         sample.name + "".join(f" {name}={value}" for name, value in sorted(sample.labels.items())): sample.value
@@ -67,7 +67,7 @@ def scrape(port: int) -> dict[str, float]:
 
 def is_true_soon(condition: Callable[[], bool]) -> bool:
     """Return whether a condition becomes true within some seconds."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not (found := condition()) and time.monotonic() < deadline:
         time.sleep(0.02)
     return found

@@ -43,8 +43,8 @@ def expected_lines(model: Path, source: Path) -> list[str]:
 
 
 def wait_until(condition: Callable[[], bool]) -> bool:
-    """Wait for a condition for up to twenty seconds; give whether it came true."""
-    deadline = time.monotonic() + 20
+    """Wait for a condition for up to a minute; give whether it came true."""
+    deadline = time.monotonic() + 60
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
     return condition()

@@ -63,6 +63,7 @@ def blocker(folder: Path, *names: str) -> str:
     return str(folder)
 
 
+@pytest.mark.slow
 @needs_mxnet
 def test_gluon_is_an_engine_of_its_own(rows: Path, tmp_path: Path) -> None:
     """It needs no Numba, and its model is that of the compiled kernels to rounding."""
@@ -102,6 +103,7 @@ def test_without_numba_and_mxnet_the_error_names_the_cure(rows: Path, tmp_path: 
     assert re.fullmatch(f"{re.escape(FEW_STEPS)}ClientError: {NO_NUMBA}\n", done.stderr)
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_does_not_change_the_model(rows: Path, tmp_path: Path) -> None:
     """Also on one core, where the process may use no more."""
     options = ("-H", "vector_dim=256", "-H", "mini_batch_size=512")

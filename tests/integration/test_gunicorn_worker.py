@@ -9,7 +9,6 @@ import importlib.util
 import os
 import signal
 import socket
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +38,7 @@ class TestMalformedRequests:
         ("data", "status"),
         [
             (b"GET /ping HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
-            (b"GET /ping HTTP/1.1\r\n\r\n", 400),
+            (b"GET /ping HTTP/1.1\r\nConnection: close\r\n\r\n", 400),
             (b"GET /ping HTTP/2.0\r\n\r\n", 400),
             (b"GET /ping HTTP/1.1\nHost: a\n\n", 400),
             (POST + b"Secret : a\r\n\r\n", 400),
@@ -85,30 +84,26 @@ class TestLoad:
     @pytest.mark.parametrize("keeps", [True, False])
     def test_nothing_is_lost_next_to_large_bodies(self, server: Running, model: Path, keeps: bool) -> None:  # noqa: FBT001
         """Four small and two large clients, on kept and on new connections, get every answer."""
-        stop, expected = threading.Event(), answer_of(model)
+        expected = answer_of(model)
 
-        def client(rows: int) -> int:
-            connection, count = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30), 0
+        def client(rows: int) -> None:
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
             with contextlib.closing(connection):
-                while not stop.is_set():
+                for _ in range(100 if rows == 1 else 10):
                     connection.request("POST", "/invocations", PAIR * rows, {"Content-Type": "text/csv"})
                     response = connection.getresponse()
                     text = response.read().decode()
                     assert response.status == 200
                     assert rows > 1 or text == expected
-                    count += 1
                     if not keeps:
                         connection.close()
-            return count
 
         with concurrent.futures.ThreadPoolExecutor(6) as pool:
-            futures = [pool.submit(client, rows) for rows in (1, 1, 1, 1, 20_000, 20_000)]
-            time.sleep(2)
-            stop.set()
-            assert all(future.result() for future in futures)
+            for _ in pool.map(client, (1, 1, 1, 1, 20_000, 20_000)):
+                pass
 
     def test_idle_connections_push_nobody_out(self, model: Path, tmp_path: Path) -> None:
-        """A client that needs a second for its request is answered next to 200 idle connections."""
+        """A client that is slow to send its request is answered next to 200 idle connections."""
         request = POST + b"Connection: close\r\nContent-Length: 19\r\n\r\n" + PAIR
         with running(model, tmp_path / "log", "--workers", "1") as server, contextlib.ExitStack() as stack:
             slow = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
@@ -116,7 +111,6 @@ class TestLoad:
             for _ in range(200):
                 stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
             assert server.ping()[0] == 200
-            time.sleep(1)
             slow.sendall(request[40:])
             received = b""
             while piece := slow.recv(2**16):
@@ -146,7 +140,7 @@ class TestSignals:
             began = time.monotonic()
             server.process.terminate()
             assert server.process.wait(timeout=30) == 0
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 7  # the grace of requests in flight is 8 seconds
             connection.close()
 
     def test_uvloop_is_used(self, server: Running) -> None:

@@ -73,6 +73,7 @@ def test_the_commands_print_what_is_shown(folder: Path) -> None:
     assert artifact.load(folder / "model").history is None
 
 
+@pytest.mark.slow
 def test_the_programs_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In Python the page does the same: the model is that of the command, and its scores are those of the file."""
     train, score = (command for command, _ in typed()[:2])

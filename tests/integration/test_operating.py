@@ -56,7 +56,7 @@ class Server:
 
     def scrape(self) -> dict[str, float]:
         """Return all exported samples, by their names with labels."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=10) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=60) as response:
             families = text_string_to_metric_families(response.read().decode())
         return {
             sample.name + "".join(f" {name}={value}" for name, value in sorted(sample.labels.items())): sample.value
@@ -79,8 +79,8 @@ class Server:
 
 
 def is_true_soon(condition: Callable[[], bool]) -> bool:
-    """Return whether a condition becomes true within some seconds."""
-    deadline = time.monotonic() + 20
+    """Return whether a condition becomes true in time."""
+    deadline = time.monotonic() + 60
     while not (found := condition()) and time.monotonic() < deadline:
         time.sleep(0.02)
     return found
@@ -105,7 +105,7 @@ def running(tmp_path: Path) -> Iterator[Server]:
         yield Server(process, log, tmp_path / "access.log", *ports)
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +169,7 @@ class TestMetrics:
         """A head that the parser refuses is counted once, and logged without what was sent."""
         name = f"ipinsights_requests_total route=other status={status}"
         before, num_lines = shared.scrape().get(name, 0), len(shared.lines())
-        with socket.create_connection(("127.0.0.1", shared.port), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", shared.port), timeout=60) as client:
             client.sendall(sent)
             assert client.recv(1000).startswith(f"HTTP/1.1 {status} ".encode())
         assert is_true_soon(lambda: shared.scrape().get(name, 0) == before + 1)
@@ -182,7 +182,7 @@ class TestMetrics:
         name = "ipinsights_requests_total route=/invocations status=400"
         before, total = shared.scrape().get(name, 0), sum(shared.requests().values())
         head = b"POST /invocations HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"
-        with socket.create_connection(("127.0.0.1", shared.port), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", shared.port), timeout=60) as client:
             client.sendall(head)
             assert client.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
             client.sendall(b"no size\r\n")
@@ -248,7 +248,7 @@ class TestMetrics:
         (folder,) = [Path(word) for words in commands for word in words if "ipinsights-metrics-" in word]
         assert folder.exists()
         server.process.terminate()
-        assert server.process.wait(timeout=20) == 0
+        assert server.process.wait(timeout=60) == 0
         assert is_true_soon(lambda: not folder.exists())
 
 
@@ -309,7 +309,7 @@ class TestAccessLog:
         command = ["logrotate", "--force", "--state", tmp_path / "state", tmp_path / "logrotate.conf"]
         subprocess.run(command, check=True, env={**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin"})
         assert is_true_soon(server.access_log.exists)
-        time.sleep(0.5)  # by now both workers have reopened the file
+        assert is_true_soon(lambda: all(str(server.access_log) in open_files(pid) for pid in server.workers()))
         for _ in range(20):
             server.request("GET", "/ping")
         server.process.send_signal(signal.SIGHUP)
@@ -394,6 +394,15 @@ class TestFiles:
             for option in re.findall(r"--[a-z-]+", text.partition("ExecStart=")[2])
             if option != "--"
         )
+
+
+def open_files(pid: int) -> set[str]:
+    """Return the paths of the files that a process has open."""
+    paths = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            paths.add(str(descriptor.readlink()))
+    return paths
 
 
 def unique_keys(node: yaml.Node) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import shutil
@@ -66,6 +67,37 @@ class TestNewModel:
             assert is_true_soon(lambda: ask() == answer_of(other))
             assert before != answer_of(other)
             connection.close()
+
+    def test_kept_connections_of_a_replaced_worker(self, model: Path, tmp_path: Path) -> None:
+        """The old worker ends only connections that it announced to end, also amid a response or a request."""
+        with running(model, tmp_path / "log", "--workers", "1") as server, contextlib.ExitStack() as stack:
+
+            def connect() -> http.client.HTTPConnection:
+                connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+                connection.connect()
+                return stack.enter_context(contextlib.closing(connection))
+
+            def ask(connection: http.client.HTTPConnection) -> tuple[str, str | None]:
+                connection.request("POST", "/invocations", PAIR, {"Content-Type": "text/csv"})
+                response = connection.getresponse()
+                return response.read().decode(), response.getheader("Connection")
+
+            expected, reading, sending, asking = answer_of(model), connect(), connect(), connect()
+            verbose = {"Content-Type": "text/csv", "Accept": "application/json; verbose=True"}
+            reading.request("POST", "/invocations", PAIR * 40_000, verbose)
+            response = reading.getresponse()
+            assert response.getheader("Connection") is None
+            sending.putrequest("POST", "/invocations")
+            sending.putheader("Content-Length", str(len(PAIR)))
+            sending.endheaders()
+            assert ask(asking) == (expected, None)
+            server.process.send_signal(signal.SIGHUP)
+            assert is_true_soon(lambda: ask(asking) == (expected, "close"))
+            sending.send(PAIR)
+            last = sending.getresponse()
+            assert (last.read().decode(), last.getheader("Connection")) == (expected, "close")
+            assert response.read().count(b"dot_product") == 40_000
+            assert ask(reading) == (expected, "close")
 
     @pytest.mark.parametrize("change", ["overwrite", "truncate"])
     def test_changed_in_place(self, changing: Path, tmp_path: Path, change: str) -> None:

@@ -78,6 +78,7 @@ def test_the_artifact_is_the_same_but_for_the_symbol(rows: Path, tmp_path: Path,
     assert without == {name: with_mxnet[name] for name in without}
 
 
+@pytest.mark.slow
 def test_a_cpu_does_not_need_an_mxnet_that_cannot_be_loaded(rows: Path, tmp_path: Path) -> None:
     """As on Linux for aarch64, where the wheel needs Arm's libraries: the log says why, and the model is trained."""
     folder = tmp_path / "broken"
@@ -90,6 +91,7 @@ def test_a_cpu_does_not_need_an_mxnet_that_cannot_be_loaded(rows: Path, tmp_path
     assert "symbol.json" not in members_of(tmp_path / "model")
 
 
+@pytest.mark.slow
 def test_its_model_scores_and_is_inspected(rows: Path, tmp_path: Path, blocker: Path) -> None:
     """By either: equal text comes of the model of the other."""
     train(rows, tmp_path / "without", blocker=blocker)

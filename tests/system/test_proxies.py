@@ -216,7 +216,7 @@ def proxy(request: pytest.FixtureRequest, backend: Backend, certificate: Path, t
     if not shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin"):
         pytest.skip(f"{name} is not installed")
     with request.param(backend, certificate, tmp_path) as started:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             with contextlib.suppress(OSError):
                 if started.request("GET", "/ping", password=None)[0] == 200:

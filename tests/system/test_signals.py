@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 from ipinsights.model import artifact
 from ipinsights.testing import PlantedNetworks, csv_text, make_container_tree
@@ -90,6 +91,7 @@ def test_a_stopped_job_saves_what_is_trained_so_far(tmp_path: Path) -> None:
     assert not (base / "output" / "failure").exists()
 
 
+@pytest.mark.slow
 def test_a_second_signal_changes_nothing(tmp_path: Path) -> None:
     """Whoever is impatient and stops a job twice gets its model all the same."""
     base = make_container_tree(tmp_path, hyperparameters=LONG, channels={"train": ROWS})
@@ -109,6 +111,7 @@ def test_a_job_stopped_before_it_trains_leaves_nothing(tmp_path: Path) -> None:
     assert not (base / "output" / "failure").exists()
 
 
+@pytest.mark.slow
 def test_a_validation_is_broken_off_and_done_again(tmp_path: Path, rng: np.random.Generator) -> None:
     """Its epoch is saved as trained and not yet over; the same command validates it, and ends with the same model."""
     networks = PlantedNetworks.draw(50, rng=rng)
@@ -131,6 +134,7 @@ def test_a_validation_is_broken_off_and_done_again(tmp_path: Path, rng: np.rando
     assert ours == theirs
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_being_written_is_finished(tmp_path: Path) -> None:
     """And the job ends after it, with a model of the same moment."""
     values = {**LONG, "mini_batch_size": "10000"}
@@ -145,6 +149,7 @@ def test_a_checkpoint_that_is_being_written_is_finished(tmp_path: Path) -> None:
     assert artifact.load(base / "model").meta["training"]["num_batches"] == newest[1].counters["num_batches"]
 
 
+@pytest.mark.slow
 def test_a_model_that_is_being_written_is_finished(tmp_path: Path) -> None:
     """Training was over: the signal has come too late to change anything."""
     base = make_container_tree(tmp_path, hyperparameters={**LONG, "epochs": "1"}, channels={"train": ROWS})

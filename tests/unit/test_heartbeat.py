@@ -64,7 +64,7 @@ def test_a_stopped_process_is_seen() -> None:
                           stdin=subprocess.PIPE) as process:  # fmt: skip
         assert not is_paused(process.pid)
         os.kill(process.pid, signal.SIGSTOP)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not is_paused(process.pid) and time.monotonic() < deadline:
             time.sleep(0.01)
         assert is_paused(process.pid)

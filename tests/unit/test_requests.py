@@ -250,6 +250,7 @@ class TestReadersAgree:
         mark=st.sampled_from([b"", b"", b"\xef\xbb\xbf"]),
         num_good=st.sampled_from([0, 0, 0, 25, 1630, 1640]),
     )
+    @hypothesis.example(rows=[(b"\xef\xbb\xbfu,1.1.1.1", b"\n")], mark=b"\xef\xbb\xbf", num_good=0)
     def test_any_body(self, rows: list[tuple[bytes, bytes]], mark: bytes, num_good: int) -> None:
         """A body of any size has the pairs, or the refusal, that the general reader gives."""
         body = mark + b"u,1.1.1.1\n" * num_good + b"".join(row + end for row, end in rows)
