@@ -12,10 +12,11 @@ from ipinsights.cli.help_text import CommandWithExamples
 from ipinsights.cli.options import (
     ENTITY,
     FILE,
-    FOLDER,
     INPUT,
     IP,
     MODEL_DIR,
+    OUTPUT_FILE,
+    OUTPUT_FOLDER,
     PATH,
     SCORER,
     SEED,
@@ -45,10 +46,10 @@ __all__ = ["COMMANDS"]
     help="How much worse is not worse yet: an amount (auc=0.005) or a share (throughput=20%); repeatable.",
 )
 @click.option("--ignore", "ignored", multiple=True, metavar="METRIC", help="Show a metric and do not judge it.")
-@click.option("--markdown", type=FILE, help="Write the report as Markdown too.")
-@click.option("--json-file", type=FILE, help="Write everything as JSON too.")
-@click.option("--json", "old_json", type=FILE, hidden=True)
-@click.option("--plot", type=FILE, help="Draw the metrics as PNG; needs the extra `report`.")
+@click.option("--markdown", type=OUTPUT_FILE, help="Write the report as Markdown too.")
+@click.option("--json-file", type=OUTPUT_FILE, help="Write everything as JSON too.")
+@click.option("--json", "old_json", type=OUTPUT_FILE, hidden=True)
+@click.option("--plot", type=OUTPUT_FILE, help="Draw the metrics as PNG; needs the extra `report`.")
 def compare(logs: tuple[Path, ...], json_file: Path | None, old_json: Path | None, **options: Any) -> None:
     """Compare training logs, ours or SageMaker's.
 
@@ -68,7 +69,7 @@ def compare(logs: tuple[Path, ...], json_file: Path | None, old_json: Path | Non
 @click.option("--calibration", type=PATH, help="Ordinary events between the two, for thresholds and their alerts.")
 @click.option("--asn-table", type=FILE, help="Announced ranges (iptoasn.com), for attackers who come from them.")
 @click.option("--log", type=FILE, help="What training logged (ours or SageMaker's), for the report's curves.")
-@click.option("--report", "report_dir", type=FOLDER, help="Where report.html, report.json and model_card.md go.")
+@click.option("--report", "report_dir", type=OUTPUT_FOLDER, help="Where report.html, report.json and model_card.md go.")
 @SCORER
 @ENTITY
 @IP
@@ -91,7 +92,7 @@ def evaluate(entity_names: tuple[str, ...], ip_names: tuple[str, ...], **options
 @click.option("--fpr", required=True, type=float, help="Share of ordinary events that may be flagged, such as 0.01.")
 @click.option("--allow", multiple=True, metavar="NETWORK", help="Never flag this network (10.0.0.0/8); repeatable.")
 @SCORER
-@click.option("-o", "--output", type=FILE, help="Where it is stored; MODEL_DIR/threshold.json when not given.")
+@click.option("-o", "--output", type=OUTPUT_FILE, help="Where it is stored; MODEL_DIR/threshold.json when not given.")
 @ENTITY
 @IP
 def threshold(

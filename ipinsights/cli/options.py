@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ipinsights.cli.data_paths import DataPath
 from ipinsights.cli.output import echo_error
 
 if TYPE_CHECKING:
@@ -17,10 +18,15 @@ if TYPE_CHECKING:
 __all__ = [
     "ENTITY",
     "FILE",
-    "FOLDER",
     "INPUT",
     "IP",
+    "LOCAL_FILE",
+    "LOCAL_FOLDER",
+    "LOCAL_PATH",
+    "MODEL",
     "MODEL_DIR",
+    "OUTPUT_FILE",
+    "OUTPUT_FOLDER",
     "PATH",
     "SCORER",
     "SEED",
@@ -34,13 +40,20 @@ __all__ = [
 
 _REMOVED_IN = "0.2"
 
-PATH = click.Path(path_type=Path)
-FILE = click.Path(path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
-INPUT = click.Path(path_type=Path, allow_dash=True)
+PATH = DataPath(path_type=Path)
+FILE = DataPath(path_type=Path, dir_okay=False)
+INPUT = DataPath(path_type=Path, allow_dash=True)
+MODEL = DataPath("model", path_type=Path)
+OUTPUT_FILE = DataPath("output", path_type=Path, dir_okay=False)
+OUTPUT_FOLDER = DataPath("output", path_type=Path, file_okay=False)
+LOCAL_FILE = DataPath(None, path_type=Path, dir_okay=False)
+LOCAL_FOLDER = DataPath(None, path_type=Path, file_okay=False)
+LOCAL_PATH = DataPath(None, path_type=Path)
 
 SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of every random draw.")
-MODEL_DIR = click.option("--model-dir", required=True, type=PATH, help="Model directory, model_algo-1 or model.tar.gz.")
+MODEL_DIR = click.option(
+    "--model-dir", required=True, type=MODEL, help="Model directory, model_algo-1 or model.tar.gz."
+)
 THRESHOLD = click.option(
     "--threshold", "threshold_file", type=FILE, help="Judge by it; MODEL_DIR/threshold.json when not given."
 )
