@@ -79,11 +79,16 @@ def evaluate(entity_names: tuple[str, ...], ip_names: tuple[str, ...], **options
 
     Attacks are simulated, or come from the third column of the test. Values have 95 % intervals.
     """
+    from ipinsights.etl.kept_fields import KeptFields
     from ipinsights.evaluation.evaluate import evaluate_model
 
-    given = ("train", "test", "calibration")
-    with pairs_of(*(options[name] for name in given), entity=entity_names, ip=ip_names) as paths:
-        evaluate_model(**options | dict(zip(given, paths, strict=True)), width=terminal_width(), echo=echo)
+    given, label = ("train", "calibration"), KeptFields(("label",))
+    with (
+        pairs_of(*(options[name] for name in given), entity=entity_names, ip=ip_names) as paths,
+        pairs_of(options["test"], entity=entity_names, ip=ip_names, kept=label) as (test,),
+    ):
+        paths_by_name = {**dict(zip(given, paths, strict=True)), "test": test}
+        evaluate_model(**options | paths_by_name, width=terminal_width(), echo=echo)
 
 
 @click.command(cls=CommandWithExamples)

@@ -15,6 +15,8 @@ from ipinsights.cli.output import echo_error
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ipinsights.etl.kept_fields import KeptFields
+
 __all__ = [
     "ENTITY",
     "FILE",
@@ -77,8 +79,13 @@ IP = click.option("--ip", "ip_names", metavar="COLUMN", multiple=True, help="Col
 
 
 @contextlib.contextmanager
-def pairs_of(*sources: Path | None, entity: tuple[str, ...], ip: tuple[str, ...]) -> Iterator[tuple[Path | None, ...]]:
-    """Yield files of pairs for sources with named columns, or the sources if no column is named."""
+def pairs_of(
+    *sources: Path | None, entity: tuple[str, ...], ip: tuple[str, ...], kept: KeptFields | None = None
+) -> Iterator[tuple[Path | None, ...]]:
+    """Yield files of pairs for sources with named columns, or the sources if no column is named.
+
+    Columns in ``kept`` stand behind the pairs, but for those of entities and addresses.
+    """
     if not entity and not ip:
         yield sources
         return
@@ -86,13 +93,16 @@ def pairs_of(*sources: Path | None, entity: tuple[str, ...], ip: tuple[str, ...]
     from ipinsights.etl.summary import NothingUsableError
 
     paths: list[Path | None] = []
+    entity, ip = entity or ("entity",), ip or ("ip",)
+    if kept is not None:
+        kept.without = (*entity, *ip)
     with contextlib.ExitStack() as stack:
         for source in sources:
             if source is None:
                 paths.append(None)
                 continue
             try:
-                path, summary = stack.enter_context(named_pairs(source, entity=entity or ("entity",), ip=ip or ("ip",)))
+                path, summary = stack.enter_context(named_pairs(source, entity=entity, ip=ip, kept=kept))
             except NothingUsableError as error:
                 echo_error(str(error.summary))
                 raise

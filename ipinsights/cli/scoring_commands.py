@@ -57,6 +57,7 @@ def score(
     the score) and, if `ipinsights threshold` stored one, p_value (share of ordinary events that look this odd) and
     verdict (normal, suspicious, unknown_entity or allowed). --threshold means --extended.
     """
+    from ipinsights.etl.kept_fields import KeptFields
     from ipinsights.inference.score_file import score_file
     from ipinsights.inference.scorers import load_scorer
     from ipinsights.inference.threshold import find_threshold
@@ -65,7 +66,11 @@ def score(
     threshold = find_threshold(model_dir, threshold_file, scorer) if is_extended else None
     if only_suspicious and threshold is None:
         raise click.UsageError("--only-suspicious needs a threshold: make one with `ipinsights threshold`.")
-    with pairs_of(source, entity=entity_names, ip=ip_names) as (pairs,), _columns_explained(keep_columns=keep_columns):
+    kept = KeptFields() if keep_columns else None
+    with (
+        pairs_of(source, entity=entity_names, ip=ip_names, kept=kept) as (pairs,),
+        _columns_explained(keep_columns=keep_columns),
+    ):
         score_file(
             loaded,
             pairs or source,
@@ -75,6 +80,7 @@ def score(
             keep_columns=keep_columns,
             json_lines=json_lines,
             only_suspicious=only_suspicious,
+            kept_names=(kept and kept.names) or (),
         )
 
 
