@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -117,3 +119,16 @@ def test_a_verdict_of_worse_still_writes_the_report(store: Any) -> None:
     done = run_command("compare", "memory://b/good.log", "memory://b/bad.log", "--json-file", "memory://b/runs.json")
     assert done.returncode == 1, done.stderr
     assert json.loads(store.cat_file("/b/runs.json"))
+
+
+def test_local_files_import_nothing_for_remote_ones(store: Any, tmp_path: Path) -> None:
+    """Commands on local files start as fast as ever."""
+    assert store.exists("/b/model")
+    (tmp_path / "rows.csv").write_bytes(ROWS)
+    code = (
+        "import sys; from ipinsights.testing import run_command; "
+        "done = run_command('score', 'rows.csv', '--model-dir', 'model'); "
+        "print(done.returncode, {'fsspec', 'aiohttp', 's3fs'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "0 set()\n", done.stderr
