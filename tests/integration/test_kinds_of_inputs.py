@@ -119,7 +119,8 @@ CASES = [
     Case("O: an index in front", CSV, lambda of: f",user,ip,at\n0,{of.user},{of.ip},{ISO}"),
     Case("O: Windows-1252", f"{CSV} --encoding cp1252",
          lambda of: f"user,ip,at\n{of.user},{of.ip},{ISO}".encode("cp1252")),
-    Case("Q: a flow log in another format", "--format vpcflow --fields 'instance-id srcaddr start action' --entity instance-id",
+    Case("Q: a flow log in another format",
+         "--format vpcflow --fields 'instance-id srcaddr start action' --entity instance-id",
          lambda of: f"{of.user.replace(' ', '')} {of.ip} 1706843045 ACCEPT"),
     Case("R: IAM Identity Center", "--format cloudtrail", lambda of: {"Records": [
         {**TRAIL, "userIdentity": {"onBehalfOf": {"userId": of.user}}, "sourceIPAddress": of.ip}]}),
