@@ -169,7 +169,8 @@ class TestSshd:
         """Method, name and identity are the client's. The row has the client's address, or there is none."""
         more, name, shown = baits
         user = "alice" if is_known else f"invalid user {name}"
-        shown = f": {shown}" if shown else ""
+        # only a method that exists, and knows identities, shows one
+        shown = f": {shown}" if shown and method == "publickey" and not more else ""
         message = f"Failed {method}{more} for {user} from {address} port 50022 ssh2{shown}{suffix}"
         bench.put(f"2018-10-09T08:15:01Z gate sshd[1]: {message}\n{SSHD}\n")
         bench.extract("sshd", Columns(year=2018))
