@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,8 @@ from sklearn.utils import check_random_state
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.both_families import split
 from ipinsights.data.frames import read_rows
+from ipinsights.data.remote import staged
+from ipinsights.data.remote_names import is_remote
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.inference.detector import SIZES, Detector
 from ipinsights.inference.scorers import HISTORY, check_scorer
@@ -25,6 +26,7 @@ from ipinsights.training.signals import stopped_by_interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from typing_extensions import Self
 
@@ -197,8 +199,8 @@ class IPInsights(OutlierMixin, Detector):
         Parameters
         ----------
         path
-            Model directory, ``model_algo-1`` file or ``model.tar.gz``. Its tables are memory-mapped. A threshold in
-            the directory sets ``offset_``.
+            Model directory, ``model_algo-1`` file or ``model.tar.gz``, or the URL of one, which is downloaded. Its
+            tables are memory-mapped. A threshold in the directory sets ``offset_``.
         scorer
             Scorer of the model: ``dot_product``, or ``history`` if it keeps one.
 
@@ -207,8 +209,12 @@ class IPInsights(OutlierMixin, Detector):
         ClientError
             There is no model at the path, the file is damaged, or it has no history and the scorer needs one.
         """
-        path = Path(path)
-        model, reference = artifact.load(path), ModelReference.of(path)
+        with staged(path, "model") as local:
+            return cls._load(local, scorer, is_copy=is_remote(path))
+
+    @classmethod
+    def _load(cls, path: Path, scorer: str, *, is_copy: bool) -> Self:
+        model, reference = artifact.load(path), None if is_copy else ModelReference.of(path)
         values = {name: getattr(model.hyperparameters, name) for name in _HYPERPARAMETERS}
         values |= history_options(model.meta)
         estimator = cls(**values, scorer=scorer, random_state=model.meta["training"].get("seed", 0))

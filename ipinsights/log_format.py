@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 from tqdm import tqdm
 
 from ipinsights.data.files import drop_unwritten
+from ipinsights.data.remote_names import as_given
 from ipinsights.errors import ClientError
 from ipinsights.reporting.plain_text import printable
 
@@ -32,7 +33,8 @@ class ContainerFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record, with control characters as escapes."""
-        return printable(record.getMessage() if getattr(record, "bare", False) else super().format(record))
+        text = record.getMessage() if getattr(record, "bare", False) else super().format(record)
+        return printable(as_given(text))
 
 
 class ContainerHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no parameter before Python 3.11
@@ -119,7 +121,7 @@ class _PlainHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no para
 
     def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(OSError), tqdm.external_write_mode(file=sys.stderr):
-            sys.stderr.write(printable(f"{record.levelname.lower()}: {record.getMessage()}\n"))
+            sys.stderr.write(printable(as_given(f"{record.levelname.lower()}: {record.getMessage()}\n")))
 
 
 def _opened(path: Path) -> IO[str]:

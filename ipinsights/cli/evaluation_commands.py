@@ -12,10 +12,11 @@ from ipinsights.cli.help_text import CommandWithExamples
 from ipinsights.cli.options import (
     ENTITY,
     FILE,
-    FOLDER,
     INPUT,
     IP,
     MODEL_DIR,
+    OUTPUT_FILE,
+    OUTPUT_FOLDER,
     PATH,
     SCORER,
     SEED,
@@ -45,10 +46,10 @@ __all__ = ["COMMANDS"]
     help="How much worse is not worse yet: an amount (auc=0.005) or a share (throughput=20%); repeatable.",
 )
 @click.option("--ignore", "ignored", multiple=True, metavar="METRIC", help="Show a metric and do not judge it.")
-@click.option("--markdown", type=FILE, help="Write the report as Markdown too.")
-@click.option("--json-file", type=FILE, help="Write everything as JSON too.")
-@click.option("--json", "old_json", type=FILE, hidden=True)
-@click.option("--plot", type=FILE, help="Draw the metrics as PNG; needs the extra `report`.")
+@click.option("--markdown", type=OUTPUT_FILE, help="Write the report as Markdown too.")
+@click.option("--json-file", type=OUTPUT_FILE, help="Write everything as JSON too.")
+@click.option("--json", "old_json", type=OUTPUT_FILE, hidden=True)
+@click.option("--plot", type=OUTPUT_FILE, help="Draw the metrics as PNG; needs the extra `report`.")
 def compare(logs: tuple[Path, ...], json_file: Path | None, old_json: Path | None, **options: Any) -> None:
     """Compare training logs, ours or SageMaker's.
 
@@ -68,7 +69,7 @@ def compare(logs: tuple[Path, ...], json_file: Path | None, old_json: Path | Non
 @click.option("--calibration", type=PATH, help="Ordinary events between the two, for thresholds and their alerts.")
 @click.option("--asn-table", type=FILE, help="Announced ranges (iptoasn.com), for attackers who come from them.")
 @click.option("--log", type=FILE, help="What training logged (ours or SageMaker's), for the report's curves.")
-@click.option("--report", "report_dir", type=FOLDER, help="Where report.html, report.json and model_card.md go.")
+@click.option("--report", "report_dir", type=OUTPUT_FOLDER, help="Where report.html, report.json and model_card.md go.")
 @SCORER
 @ENTITY
 @IP
@@ -78,11 +79,16 @@ def evaluate(entity_names: tuple[str, ...], ip_names: tuple[str, ...], **options
 
     Attacks are simulated, or come from the third column of the test. Values have 95 % intervals.
     """
+    from ipinsights.etl.kept_fields import KeptFields
     from ipinsights.evaluation.evaluate import evaluate_model
 
-    given = ("train", "test", "calibration")
-    with pairs_of(*(options[name] for name in given), entity=entity_names, ip=ip_names) as paths:
-        evaluate_model(**options | dict(zip(given, paths, strict=True)), width=terminal_width(), echo=echo)
+    given, label = ("train", "calibration"), KeptFields(("label",))
+    with (
+        pairs_of(*(options[name] for name in given), entity=entity_names, ip=ip_names) as paths,
+        pairs_of(options["test"], entity=entity_names, ip=ip_names, kept=label) as (test,),
+    ):
+        paths_by_name = {**dict(zip(given, paths, strict=True)), "test": test}
+        evaluate_model(**options | paths_by_name, width=terminal_width(), echo=echo)
 
 
 @click.command(cls=CommandWithExamples)
@@ -91,7 +97,7 @@ def evaluate(entity_names: tuple[str, ...], ip_names: tuple[str, ...], **options
 @click.option("--fpr", required=True, type=float, help="Share of ordinary events that may be flagged, such as 0.01.")
 @click.option("--allow", multiple=True, metavar="NETWORK", help="Never flag this network (10.0.0.0/8); repeatable.")
 @SCORER
-@click.option("-o", "--output", type=FILE, help="Where it is stored; MODEL_DIR/threshold.json when not given.")
+@click.option("-o", "--output", type=OUTPUT_FILE, help="Where it is stored; MODEL_DIR/threshold.json when not given.")
 @ENTITY
 @IP
 def threshold(

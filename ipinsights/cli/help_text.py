@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ipinsights.cli.data_paths import invoke_on_copies
 from ipinsights.cli.examples import EXAMPLES
 
 if TYPE_CHECKING:
@@ -33,7 +34,11 @@ _LONGEST_SUMMARY = 100
 
 
 class CommandWithExamples(click.Command):
-    """Command whose help ends with examples."""
+    """Command whose help ends with examples, and which works on local copies of URLs."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, see :func:`ipinsights.cli.data_paths.invoke_on_copies`."""
+        return invoke_on_copies(super().invoke, ctx)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the examples, each on lines of its own."""

@@ -9,18 +9,26 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ipinsights.cli.data_paths import DataPath
 from ipinsights.cli.output import echo_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ipinsights.etl.kept_fields import KeptFields
+
 __all__ = [
     "ENTITY",
     "FILE",
-    "FOLDER",
     "INPUT",
     "IP",
+    "LOCAL_FILE",
+    "LOCAL_FOLDER",
+    "LOCAL_PATH",
+    "MODEL",
     "MODEL_DIR",
+    "OUTPUT_FILE",
+    "OUTPUT_FOLDER",
     "PATH",
     "SCORER",
     "SEED",
@@ -34,13 +42,20 @@ __all__ = [
 
 _REMOVED_IN = "0.2"
 
-PATH = click.Path(path_type=Path)
-FILE = click.Path(path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
-INPUT = click.Path(path_type=Path, allow_dash=True)
+PATH = DataPath(path_type=Path)
+FILE = DataPath(path_type=Path, dir_okay=False)
+INPUT = DataPath(path_type=Path, allow_dash=True)
+MODEL = DataPath("model", path_type=Path)
+OUTPUT_FILE = DataPath("output", path_type=Path, dir_okay=False)
+OUTPUT_FOLDER = DataPath("output", path_type=Path, file_okay=False)
+LOCAL_FILE = DataPath(None, path_type=Path, dir_okay=False)
+LOCAL_FOLDER = DataPath(None, path_type=Path, file_okay=False)
+LOCAL_PATH = DataPath(None, path_type=Path)
 
 SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of every random draw.")
-MODEL_DIR = click.option("--model-dir", required=True, type=PATH, help="Model directory, model_algo-1 or model.tar.gz.")
+MODEL_DIR = click.option(
+    "--model-dir", required=True, type=MODEL, help="Model directory, model_algo-1 or model.tar.gz."
+)
 THRESHOLD = click.option(
     "--threshold", "threshold_file", type=FILE, help="Judge by it; MODEL_DIR/threshold.json when not given."
 )
@@ -64,8 +79,13 @@ IP = click.option("--ip", "ip_names", metavar="COLUMN", multiple=True, help="Col
 
 
 @contextlib.contextmanager
-def pairs_of(*sources: Path | None, entity: tuple[str, ...], ip: tuple[str, ...]) -> Iterator[tuple[Path | None, ...]]:
-    """Yield files of pairs for sources with named columns, or the sources if no column is named."""
+def pairs_of(
+    *sources: Path | None, entity: tuple[str, ...], ip: tuple[str, ...], kept: KeptFields | None = None
+) -> Iterator[tuple[Path | None, ...]]:
+    """Yield files of pairs for sources with named columns, or the sources if no column is named.
+
+    Columns in ``kept`` stand behind the pairs, but for those of entities and addresses.
+    """
     if not entity and not ip:
         yield sources
         return
@@ -73,13 +93,16 @@ def pairs_of(*sources: Path | None, entity: tuple[str, ...], ip: tuple[str, ...]
     from ipinsights.etl.summary import NothingUsableError
 
     paths: list[Path | None] = []
+    entity, ip = entity or ("entity",), ip or ("ip",)
+    if kept is not None:
+        kept.without = (*entity, *ip)
     with contextlib.ExitStack() as stack:
         for source in sources:
             if source is None:
                 paths.append(None)
                 continue
             try:
-                path, summary = stack.enter_context(named_pairs(source, entity=entity or ("entity",), ip=ip or ("ip",)))
+                path, summary = stack.enter_context(named_pairs(source, entity=entity, ip=ip, kept=kept))
             except NothingUsableError as error:
                 echo_error(str(error.summary))
                 raise

@@ -8,6 +8,7 @@ import sys
 import click
 
 from ipinsights.data.files import open_output
+from ipinsights.data.remote_names import as_given
 from ipinsights.reporting.plain_text import printable
 
 __all__ = ["echo", "echo_error", "terminal_width"]
@@ -22,12 +23,12 @@ def echo(text: str) -> None:
         As :func:`ipinsights.data.files.open_output`.
     """
     with open_output(None) as stream:
-        stream.write(f"{printable(text)}\n".encode(sys.stdout.encoding or "utf-8", "backslashreplace"))
+        stream.write(f"{printable(as_given(text))}\n".encode(sys.stdout.encoding or "utf-8", "backslashreplace"))
 
 
 def echo_error(text: str) -> None:
     """Write a text and the end of a line to standard error, with control characters as escapes."""
-    click.echo(printable(text), err=True)
+    click.echo(printable(as_given(text)), err=True)
 
 
 def terminal_width() -> int | None:

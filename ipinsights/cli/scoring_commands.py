@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ipinsights.cli.help_text import CommandWithExamples
-from ipinsights.cli.options import ENTITY, FILE, INPUT, IP, MODEL_DIR, SCORER, THRESHOLD, pairs_of
+from ipinsights.cli.options import ENTITY, FILE, INPUT, IP, MODEL_DIR, OUTPUT_FILE, SCORER, THRESHOLD, pairs_of
 from ipinsights.errors import ClientError, RowsError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _TOO_MANY_COLUMNS = re.compile(r"a row must have 2 columns \(entity,ip\), this o
 @click.command(cls=CommandWithExamples)
 @click.argument("source", metavar="INPUT", type=INPUT)
 @MODEL_DIR
-@click.option("-o", "--output", type=FILE, help="Where the scores go; standard output when not given.")
+@click.option("-o", "--output", type=OUTPUT_FILE, help="Where the scores go; standard output when not given.")
 @click.option("--extended", is_flag=True, help="Add entity_known, probability and, with a threshold, p_value, verdict.")
 @THRESHOLD
 @SCORER
@@ -57,6 +57,7 @@ def score(
     the score) and, if `ipinsights threshold` stored one, p_value (share of ordinary events that look this odd) and
     verdict (normal, suspicious, unknown_entity or allowed). --threshold means --extended.
     """
+    from ipinsights.etl.kept_fields import KeptFields
     from ipinsights.inference.score_file import score_file
     from ipinsights.inference.scorers import load_scorer
     from ipinsights.inference.threshold import find_threshold
@@ -65,7 +66,11 @@ def score(
     threshold = find_threshold(model_dir, threshold_file, scorer) if is_extended else None
     if only_suspicious and threshold is None:
         raise click.UsageError("--only-suspicious needs a threshold: make one with `ipinsights threshold`.")
-    with pairs_of(source, entity=entity_names, ip=ip_names) as (pairs,), _columns_explained(keep_columns=keep_columns):
+    kept = KeptFields() if keep_columns else None
+    with (
+        pairs_of(source, entity=entity_names, ip=ip_names, kept=kept) as (pairs,),
+        _columns_explained(keep_columns=keep_columns),
+    ):
         score_file(
             loaded,
             pairs or source,
@@ -75,6 +80,7 @@ def score(
             keep_columns=keep_columns,
             json_lines=json_lines,
             only_suspicious=only_suspicious,
+            kept_names=(kept and kept.names) or (),
         )
 
 
@@ -93,7 +99,7 @@ def _columns_explained(*, keep_columns: bool) -> Iterator[None]:
 @MODEL_DIR
 @click.option("--entities", type=FILE, help="A text file with an entity on each line.")
 @click.option("--ips", type=FILE, help="A text file with an address on each line.")
-@click.option("-o", "--output", type=FILE, required=True, help="Ends in .csv, .npz or .parquet.")
+@click.option("-o", "--output", type=OUTPUT_FILE, required=True, help="Ends in .csv, .npz or .parquet.")
 def embeddings(model_dir: Path, entities: Path | None, ips: Path | None, output: Path) -> None:
     """Write the embeddings of entities or addresses.
 

@@ -9,7 +9,7 @@ import click
 
 from ipinsights.cli.failures import container_words
 from ipinsights.cli.help_text import CommandWithExamples
-from ipinsights.cli.options import FOLDER, MODEL_DIR, PATH, SCORER
+from ipinsights.cli.options import LOCAL_FOLDER, LOCAL_PATH, MODEL, MODEL_DIR, OUTPUT_FOLDER, PATH, SCORER
 from ipinsights.cli.output import echo_error
 
 if TYPE_CHECKING:
@@ -19,8 +19,10 @@ __all__ = ["COMMANDS"]
 
 
 @click.command(cls=CommandWithExamples)
-@click.option("--model-dir", type=PATH, help="Model directory, model_algo-1 or model.tar.gz.")
-@click.option("--base-dir", type=FOLDER, help="A container's tree (/opt/ml): its model, and all addresses as host.")
+@click.option("--model-dir", type=MODEL, help="Model directory, model_algo-1 or model.tar.gz.")
+@click.option(
+    "--base-dir", type=LOCAL_FOLDER, help="A container's tree (/opt/ml): its model, and all addresses as host."
+)
 @click.option("--host", help="Address to listen at; 127.0.0.1, and 0.0.0.0 with --base-dir, when not given.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 is any free port.")
 @click.option("--workers", type=click.IntRange(1), help="Processes; one for each CPU when not given.")
@@ -38,7 +40,7 @@ __all__ = ["COMMANDS"]
 )
 @click.option("--watch-model", is_flag=True, help="Load a model file that was replaced. Without it, SIGHUP does that.")
 @click.option("--metrics-port", type=click.IntRange(0, 65535), help="Port of Prometheus metrics. 0 is any free port.")
-@click.option("--access-log", type=PATH, help="File for a JSON line about each request. SIGUSR1 reopens it.")
+@click.option("--access-log", type=LOCAL_PATH, help="File for a JSON line about each request. SIGUSR1 reopens it.")
 @SCORER
 def serve(model_dir: Path | None, base_dir: Path | None, host: str | None, workers: int | None, **options: Any) -> None:
     """Answer requests over HTTP as SageMaker's endpoint does.
@@ -63,7 +65,9 @@ def serve(model_dir: Path | None, base_dir: Path | None, host: str | None, worke
 @click.command(cls=CommandWithExamples)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=PATH)
 @MODEL_DIR
-@click.option("--output-dir", required=True, type=FOLDER, help="Where INPUT.out goes; one that is there is kept.")
+@click.option(
+    "--output-dir", required=True, type=OUTPUT_FOLDER, help="Where INPUT.out goes; one that is there is kept."
+)
 @click.option("--content-type", default="text/csv", show_default=True, help="What the inputs are.")
 @click.option("--accept", default="application/jsonlines", show_default=True, help="What the outputs shall be.")
 @click.option("--max-payload-mb", type=click.IntRange(1, 100), default=6, show_default=True, help="Size of a request.")

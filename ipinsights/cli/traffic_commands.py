@@ -9,7 +9,7 @@ import click
 
 from ipinsights.cli.help_text import CommandWithExamples
 from ipinsights.cli.option_names import with_option_names
-from ipinsights.cli.options import FILE, FOLDER, INPUT, PATH, SEED
+from ipinsights.cli.options import FILE, INPUT, OUTPUT_FILE, OUTPUT_FOLDER, PATH, SEED
 from ipinsights.cli.output import echo_error
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ __all__ = ["COMMANDS"]
 @click.command(cls=CommandWithExamples)
 @click.option("--users", default=10_000, show_default=True, help="Users to simulate, at least 2.")
 @click.option("--days", default=10, show_default=True, help="Days to simulate, at least 3.")
-@click.option("-o", "--output-dir", required=True, type=FOLDER, help="Where the files go.")
+@click.option("-o", "--output-dir", required=True, type=OUTPUT_FOLDER, help="Where the files go.")
 @click.option("--asn-table", type=FILE, help="Real IP ranges in iptoasn.com's format; synthetic ones when not given.")
 @click.option("--access-log/--no-access-log", default=True, show_default=True, help="Write an Apache access log too.")
 @SEED
@@ -61,7 +61,7 @@ _ROWS_SHOWN = 5
 @click.command(cls=CommandWithExamples)
 @click.argument("sources", nargs=-1, required=True, metavar="LOG...", type=INPUT)
 @click.option("--format", "log_format", required=True, type=click.Choice(_FORMATS), help="What wrote the logs.")
-@click.option("-o", "--output", type=FILE, help="Where the rows go; standard output when not given.")
+@click.option("-o", "--output", type=OUTPUT_FILE, help="Where the rows go; standard output when not given.")
 @click.option("--path", metavar="REGEX", help="Only requests whose path, without its query, has this in it.")
 @click.option("--status", metavar="CODE,...", default="", help="Only responses of these status codes.")
 @click.option("--where", metavar="FIELD=VALUE", multiple=True, help="Only records with this value; all must hold.")
@@ -163,7 +163,7 @@ def extract(
 
 @click.command(cls=CommandWithExamples)
 @click.argument("source", metavar="INPUT", type=PATH)
-@click.option("-o", "--output-dir", required=True, type=FOLDER, help="Where train.csv, test.csv, ... go.")
+@click.option("-o", "--output-dir", required=True, type=OUTPUT_FOLDER, help="Where train.csv, test.csv, ... go.")
 @click.option("--at", "test_from", metavar="TIME", help="Test from this date or time (UTC) on; train before it.")
 @click.option("--calibration-at", "calibration_from", metavar="TIME", help="Calibrate from here on to --at.")
 @click.option("--fraction", nargs=3, type=float, metavar="TRAIN CALIBRATION TEST", help="Shares, instead of --at.")

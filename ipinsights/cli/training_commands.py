@@ -15,9 +15,11 @@ from ipinsights.cli.failures import container_words
 from ipinsights.cli.help_text import CommandWithExamples
 from ipinsights.cli.options import (
     ENTITY,
-    FILE,
-    FOLDER,
     IP,
+    LOCAL_FILE,
+    LOCAL_FOLDER,
+    MODEL,
+    OUTPUT_FOLDER,
     PATH,
     SEED,
     history_hyperparameters,
@@ -41,19 +43,21 @@ __all__ = ["COMMANDS"]
 @click.option("--validation", type=PATH, help="Validation CSV or folder; measured after each epoch.")
 @ENTITY
 @IP
-@click.option("--model-dir", type=FOLDER, help="Where the model is written.")
+@click.option("--model-dir", type=OUTPUT_FOLDER, help="Where the model is written.")
 @click.option("-H", "assignments", multiple=True, metavar="NAME=VALUE", help="A hyperparameter; repeat as needed.")
 @click.option(
     "--hyperparameters",
     metavar="FILE|MAP",
     help="JSON file with a map of hyperparameters, or the map itself; -H goes before it.",
 )
-@click.option("--base-dir", type=FOLDER, help="A container's tree (/opt/ml): everything is read from there.")
+@click.option("--base-dir", type=LOCAL_FOLDER, help="A container's tree (/opt/ml): everything is read from there.")
 @click.option(
     "--hosts", type=click.IntRange(min=1), default=1, show_default=True, help="Hosts that this machine plays."
 )
 @click.option(
-    "--checkpoint-dir", type=FOLDER, help="Where checkpoints are written; if there are some, the job goes on from them."
+    "--checkpoint-dir",
+    type=LOCAL_FOLDER,
+    help="Where checkpoints are written; if there are some, the job goes on from them.",
 )
 @click.option(
     "--checkpoint-every",
@@ -64,7 +68,7 @@ __all__ = ["COMMANDS"]
     help="Batches (500) or time (90s, 10m) between checkpoints; one more at each epoch's end.",
 )
 @click.option("--keep-checkpoints", type=click.IntRange(min=1), default=2, show_default=True, help="How many are kept.")
-@click.option("--initial-model", type=PATH, help="Model to begin with; of the same shape.")
+@click.option("--initial-model", type=MODEL, help="Model to begin with; of the same shape.")
 @click.option(
     "--early-stopping-patience",
     type=click.IntRange(min=1),
@@ -95,8 +99,10 @@ __all__ = ["COMMANDS"]
     type=click.IntRange(min=1),
     help="Threads on one CPU; all available cores by default. The model does not depend on it.",
 )
-@click.option("--log-file", type=FILE, help="File for SageMaker's log. It also goes to standard output off a terminal.")
-@click.option("--metrics-file", type=FILE, help="File for a JSON line of metrics after each epoch.")
+@click.option(
+    "--log-file", type=LOCAL_FILE, help="File for SageMaker's log. It also goes to standard output off a terminal."
+)
+@click.option("--metrics-file", type=LOCAL_FILE, help="File for a JSON line of metrics after each epoch.")
 @click.option("--quiet", is_flag=True, help="No log, warnings or summary, only the progress bar.")
 @click.option("--no-progress", is_flag=True, help="No progress bar.")
 @SEED
@@ -158,7 +164,7 @@ def train(
 
 
 @click.command(cls=CommandWithExamples)
-@click.argument("model", type=PATH)
+@click.argument("model", type=MODEL)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(model: Path, as_json: bool) -> None:  # noqa: FBT001
     """Show what a model artifact holds.

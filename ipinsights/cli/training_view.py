@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ipinsights.cli.option_names import with_option_names
 from ipinsights.cli.output import echo_error
+from ipinsights.data.remote_names import as_given
 from ipinsights.reporting.plain_text import printable
 from ipinsights.training.advice import ValidationWatch, advice_on_data, advice_on_steps
 from ipinsights.training.job_view import JobView
@@ -101,7 +102,7 @@ class TrainingView(JobView):
         if self._quiet or self.shows_log:
             return
         console = _console()
-        for name, value in [*self._facts, ("Model", printable(str(path)))]:
+        for name, value in [*self._facts, ("Model", printable(as_given(str(path))))]:
             console.print(
                 f"{name:<12}{value}", markup=False, highlight=False, style="bold" if name == "Model" else None
             )
@@ -150,5 +151,5 @@ def _progress_bar() -> Progress:
 
 
 def _next_command(path: Path) -> str:
-    folder = shlex.quote(printable(str(path.parent)))
+    folder = shlex.quote(printable(as_given(str(path.parent))))
     return f"ipinsights threshold --model-dir {folder} --calibration FILE --fpr 0.01"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ipinsights.cli.help_text import CommandWithExamples
-from ipinsights.cli.options import FILE, PATH, SEED, parse_assignments
+from ipinsights.cli.options import LOCAL_FILE, OUTPUT_FILE, PATH, SEED, parse_assignments
 from ipinsights.cli.output import echo_error
 
 if TYPE_CHECKING:
@@ -32,10 +32,14 @@ __all__ = ["COMMANDS"]
 @click.option("-H", "assignments", multiple=True, metavar="NAME=VALUE", help="The same in all trials; repeatable.")
 @click.option("--keep-history", is_flag=True, help="The best map makes train keep a history (personal data).")
 @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Of the study in all.")
-@click.option("--study", type=FILE, required=True, help="SQLite file of the trials; run again, it goes on from there.")
+@click.option(
+    "--study", type=LOCAL_FILE, required=True, help="SQLite file of the trials; run again, it goes on from there."
+)
 @click.option("--stop-early", is_flag=True, help="End trials that are behind the median of those before.")
-@click.option("-o", "--output", type=FILE, help="Where the best map goes as JSON; standard output when not given.")
-@click.option("--plot", type=FILE, help="Draw the trials as PNG; needs the extra 'report'.")
+@click.option(
+    "-o", "--output", type=OUTPUT_FILE, help="Where the best map goes as JSON; standard output when not given."
+)
+@click.option("--plot", type=OUTPUT_FILE, help="Draw the trials as PNG; needs the extra 'report'.")
 @SEED
 def tune(
     train_path: Path,

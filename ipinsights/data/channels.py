@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ipinsights.data.file_kinds import GZIP_MAGIC
+from ipinsights.data.remote_names import as_given
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def check_filled(files: Sequence[Path], skipped: Mapping[str, Sequence[Path]], r
 def log_skipped(groups: Mapping[str, Sequence[Path]], root: Path) -> None:
     """Log the files that are skipped in a folder, by the reasons in words, if there are any."""
     if listed := _listed(groups, root):
-        _logger.warning("Skipped in the folder %s: %s.", root, listed)
+        _logger.warning("Skipped in the folder %s: %s.", as_given(str(root)), listed)
 
 
 def read_channel(path: Path) -> Channel:

@@ -9,7 +9,6 @@ import os
 import sys
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from ipinsights.data.entity_hash import hash_entity_column
 from ipinsights.data.ipv4 import parse_ips
 from ipinsights.data.ipv6 import Addresses, parse_addresses
 from ipinsights.data.pairs import Pairs, read_pairs
+from ipinsights.data.remote import staged
 from ipinsights.errors import InvalidValueError, RowsError
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ def read_rows(
     if isinstance(data, Pairs):
         return Rows(data)
     if isinstance(data, (str, os.PathLike)):
-        return Rows((read_in_order if ipv6 else read_pairs)(Path(data), progress=progress))
+        with staged(data) as path:
+            return Rows((read_in_order if ipv6 else read_pairs)(path, progress=progress))
     columns, index = _two_columns(data, name)
     if len(columns[0]) == 0 and not can_be_empty:
         raise InvalidValueError(f"{name} is empty: 0 sample(s), and at least one row of entity and ip is required.")

@@ -17,6 +17,7 @@ from ipinsights.data.bounded_lines import LONGEST_LINE, whole_lines
 from ipinsights.data.decoding import decoded_stream
 from ipinsights.data.files import beginning, read_errors
 from ipinsights.data.live_input import LiveInput
+from ipinsights.data.remote_names import as_given
 from ipinsights.reporting.plain_text import one_line
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _watched(raw: IO[bytes], path: Path) -> contextlib.AbstractContextManager[IO
         raw,
         "read",
         total=None if path == STANDARD_INPUT else path.stat().st_size,
-        desc=f"reading {one_line(path)}",
+        desc=f"reading {one_line(as_given(str(path)))}",
         unit="B",
         unit_scale=True,
         leave=False,
@@ -90,7 +91,7 @@ def warning_of(stream: IO[bytes], *, longest: int = LONGEST_LINE) -> Callable[[i
 
     def warn_once(number: int) -> None:
         if not warned:
-            name = one_line(getattr(stream, "name", "standard input"))
+            name = one_line(as_given(str(getattr(stream, "name", "standard input"))))
             _logger.warning("%s:%d: the line is longer than %s bytes, and is not read.", name, number, f"{longest:,}")
         warned.append(number)
 

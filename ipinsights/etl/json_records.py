@@ -105,6 +105,7 @@ def records_of(
         _known_fields(records),
         field,
         _shown(records),
+        tuple(_field_names(_first_object(records))),
     )
 
 
@@ -150,10 +151,14 @@ def _address_text(value: Any) -> str | None:
 
 def _known_fields(records: list[Any]) -> str:
     """Return a sentence that names the fields of the first record."""
-    first = next((record for record in records if isinstance(record, dict)), {})
-    names = list(itertools.islice(_field_names(first), _MOST_FIELDS_SHOWN + 1))
+    found = itertools.islice(_field_names(_first_object(records)), _MOST_FIELDS_SHOWN + 1)
+    names = [ascii(name)[1:-1] for name in found]
     shown = [*names[:_MOST_FIELDS_SHOWN], *(["..."] if len(names) > _MOST_FIELDS_SHOWN else [])]
     return f"The fields are {', '.join(shown)}." if shown else ""
+
+
+def _first_object(records: list[Any]) -> dict[str, Any]:
+    return next((record for record in records if isinstance(record, dict)), {})
 
 
 def _field_names(record: dict[str, Any], prefix: str = "") -> Iterator[str]:
@@ -161,7 +166,7 @@ def _field_names(record: dict[str, Any], prefix: str = "") -> Iterator[str]:
         if isinstance(value, dict) and value and prefix.count(".") < _DEEPEST_SHOWN:
             yield from _field_names(value, f"{prefix}{name}.")
         else:
-            yield ascii(f"{prefix}{name}")[1:-1]
+            yield f"{prefix}{name}"
 
 
 def _shown(records: list[Any]) -> Callable[[int], str]:

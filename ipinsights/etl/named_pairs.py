@@ -16,6 +16,7 @@ from ipinsights.etl.records import Columns
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ipinsights.etl.kept_fields import KeptFields
     from ipinsights.etl.summary import Summary
 
 __all__ = ["named_pairs"]
@@ -24,7 +25,9 @@ _PARQUET_MAGIC = b"PAR1"
 
 
 @contextlib.contextmanager
-def named_pairs(source: Path, *, entity: tuple[str, ...], ip: tuple[str, ...]) -> Iterator[tuple[Path, Summary]]:
+def named_pairs(
+    source: Path, *, entity: tuple[str, ...], ip: tuple[str, ...], kept: KeptFields | None = None
+) -> Iterator[tuple[Path, Summary]]:
     """Write the pairs of a table to a temporary file, headerless CSV, and yield its path and what was left out.
 
     Parameters
@@ -33,6 +36,8 @@ def named_pairs(source: Path, *, entity: tuple[str, ...], ip: tuple[str, ...]) -
         CSV with a header, JSON or Parquet: a file, a folder, or ``-`` for standard input, which is CSV or JSON.
     entity, ip
         Names of the columns, or paths to them; each is for rows without those before it.
+    kept
+        Further columns to write, None for no such columns.
 
     Raises
     ------
@@ -44,7 +49,8 @@ def named_pairs(source: Path, *, entity: tuple[str, ...], ip: tuple[str, ...]) -
     columns = Columns(entity, ip, with_times=False)
     with tempfile.TemporaryDirectory(prefix="ipinsights-") as folder:
         pairs = Path(folder) / "pairs.csv"
-        yield pairs, extract([source], pairs, log_format=_format_of(source), columns=columns, filters=Filters())
+        log_format = _format_of(source)
+        yield pairs, extract([source], pairs, log_format=log_format, columns=columns, filters=Filters(), kept=kept)
 
 
 def _format_of(source: Path) -> str:

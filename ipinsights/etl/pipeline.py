@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipinsights.etl.filters import Filters
+    from ipinsights.etl.kept_fields import KeptFields
     from ipinsights.etl.records import Columns, LogRecords
 
 __all__ = ["FORMATS", "extract"]
@@ -69,6 +70,7 @@ def extract(
     columns: Columns,
     filters: Filters,
     num_shown: int | None = None,
+    kept: KeptFields | None = None,
 ) -> Summary:
     """Write ``entity,ip,timestamp`` (no header; ISO 8601 in UTC) for the records of log files, in bounded memory.
 
@@ -86,6 +88,8 @@ def extract(
         What to take, and from which records.
     num_shown
         Number of rows to write, though all are counted; None for all.
+    kept
+        Further fields to write behind the others, None for no such fields.
 
     Raises
     ------
@@ -108,7 +112,7 @@ def extract(
         for file in _files(sources):
             summary.num_files += 1
             for records in _records(file, log_format, columns):
-                lines = _usable_lines(records, filters, summary, str(file), columns)
+                lines = _usable_lines(records, filters, summary, str(file), columns, kept)
                 num_left -= _write(out, lines, num_left)
                 if file == STANDARD_INPUT:  # somebody may be waiting behind a pipe
                     out.flush()
@@ -150,7 +154,9 @@ def _files(sources: Sequence[Path]) -> Iterator[Path]:
         yield from [source] if source == STANDARD_INPUT else channel_files(source)
 
 
-def _usable_lines(records: LogRecords, filters: Filters, summary: Summary, name: str, columns: Columns) -> memoryview:
+def _usable_lines(
+    records: LogRecords, filters: Filters, summary: Summary, name: str, columns: Columns, kept: KeptFields | None
+) -> memoryview:
     """Return the lines of the records that can be used, and count what becomes of each."""
     entity, is_escaped = decoded(records.entity)
     with_times = columns.with_times
@@ -171,7 +177,9 @@ def _usable_lines(records: LogRecords, filters: Filters, summary: Summary, name:
     written = entity.filter(pa.array(used))
     summary.count_entities(written)
     fields = [quoted(written), ip.filter(pa.array(used))]
-    return csv_lines([*fields, format_times(times)] if with_times else fields)
+    fields += [format_times(times)] if with_times else []
+    others = [] if kept is None else kept.columns(records)
+    return csv_lines([*fields, *(quoted(column.filter(pa.array(used))) for column in others)])
 
 
 def _addresses(texts: pa.StringArray, *, ipv6: bool) -> tuple[pa.StringArray, NDArray[np.bool_]]:

@@ -63,6 +63,8 @@ class LogRecords:
         field in this format.
     shown
         Returns a record as people know it, by its place.
+    names
+        Names of the fields that a user may want to keep: all columns of a table, or all of the first object.
     """
 
     entity: pa.StringArray | pa.BinaryArray
@@ -73,6 +75,7 @@ class LogRecords:
     known_fields: str
     field: Callable[[str], pa.StringArray | None]
     shown: Callable[[int], str]
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.reasons)

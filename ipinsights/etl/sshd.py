@@ -48,13 +48,23 @@ _BARE = (
 )
 _PROGRAM = r"^(?:sshd|sshd-session|sshd-auth|sshd?(?:@.*)?\.service)$"
 # The server writes " from ADDRESS port N ssh2" behind the name, and then nothing, or a colon and what the client showed
-# (a key, the identity in a certificate). Both the name of an unknown user and what was shown are the client's, and may
-# hold such words again. So the server's own are the first that end as the server ends them.
+# (a key, the identity in a certificate). What was shown may hold such words again, so the server's own are the first of
+# a log-in that succeeded: its method and its user exist. See `_refused_or_last` for the others.
+_FRONT = r"^(?:\[ID [0-9]+ [a-z0-9.]+\] )?(?:message repeated [0-9]+ times: \[ )?"
+_ADDRESS = r" from (?P<ip>[^ ]+) port [0-9]+(?: ssh2)?"
+_END = r"(?: \[preauth\])?\]?$"
 _RESULT = (
-    r"^(?:\[ID [0-9]+ [a-z0-9.]+\] )?(?:message repeated [0-9]+ times: \[ )?"
-    r"(?P<event>Accepted|Failed) (?P<method>[^ ]+) for (?P<invalid>invalid user )?"
-    r"(?P<user>.*?) from (?P<ip>[^ ]+) port [0-9]+(?: ssh2)?(?:: .*)?(?: \[preauth\])?\]?$"
+    rf"{_FRONT}(?P<event>Accepted|Failed) (?P<method>[^ ]+) for (?P<invalid>invalid user )?"
+    rf"(?P<user>.*?){_ADDRESS}(?:: .*)?{_END}"
 )
+# Nothing that a client shows follows the address for these methods.
+_LAST = (
+    rf"{_FRONT}Failed (?:password|none|keyboard-interactive(?:/[a-z]+)?) for invalid user "
+    rf"(?P<user>.*){_ADDRESS}{_END}"
+)
+_ANY_ADDRESS = r" from [^ ]+ port [0-9]+"
+# sshd cuts a message at 1023 bytes, syslog perhaps a line at 1024: the server's own address may be missing.
+_LONGEST_FAILURE = 900
 _FIELDS = ("event", "method", "host", "invalid_user")
 # A result in a line whose front is not known, which must not be lost among the lines about something else.
 _MISSED = r" sshd[^ ]*: (?:.* )?(?:Accepted|Failed) [^ ]+ for .* from [^ ]+ port [0-9]+"
@@ -83,8 +93,11 @@ def _records(lines: pa.BinaryArray, clock: _Clock) -> LogRecords:
         is_ours, line_is_null = pc.or_(is_ours, is_bare), pc.and_(line.is_null(), pc.invert(is_bare))
     else:
         line_is_null = line.is_null()
-    event, method, invalid, user, ip = pc.extract_regex(pc.if_else(is_ours, message, b""), _RESULT).flatten()
+    message = pc.if_else(is_ours, message, b"")
+    event, method, invalid, user, ip = pc.extract_regex(message, _RESULT).flatten()
+    user, ip, is_refused = _refused_or_last(message, event, user, ip)
     reasons = blank_or_none(lines)
+    reasons[is_refused] = Reason.MALFORMED
     reasons[(reasons == Reason.NONE) & mask(line_is_null)] = Reason.MALFORMED
     reasons[(reasons == Reason.NONE) & mask(event.is_null())] = Reason.OTHER
     is_missed = pc.match_substring_regex(lines.filter(pa.array(reasons == Reason.OTHER)), _MISSED)
@@ -94,6 +107,30 @@ def _records(lines: pa.BinaryArray, clock: _Clock) -> LogRecords:
     return LogRecords(
         user, as_text(ip), *clock.read(as_text(time)), reasons, _KNOWN_FIELDS, fields.get, line_text(lines)
     )
+
+
+def _refused_or_last(
+    message: pa.BinaryArray, event: pa.BinaryArray, user: pa.BinaryArray, ip: pa.BinaryArray
+) -> tuple[pa.BinaryArray, pa.BinaryArray, NDArray[np.bool_]]:
+    """Return users and addresses of results, and which results are refused because the address may be a client's.
+
+    Of an attempt that failed, the method, the name of an unknown user and the identity in a certificate are whatever
+    the client sends. Of several addresses, the last is the server's if nothing of the client's can follow.
+    """
+    is_failed = pc.equal(event, b"Failed").fill_null(False)
+    is_long = pc.greater(pc.binary_length(message), _LONGEST_FAILURE)
+    is_odd = pc.and_(is_failed, pc.or_(is_long, pc.greater(pc.count_substring(message, " from "), 1)))
+    if not mask(is_odd).any():
+        return user, ip, mask(is_odd)
+    odd = message.filter(is_odd)
+    last_user, last_ip = pc.extract_regex(odd, _LAST).flatten()
+    is_single = pc.equal(pc.count_substring_regex(odd, _ANY_ADDRESS), 1)
+    is_read = pc.and_(pc.or_(is_single, last_ip.is_valid()), pc.invert(is_long.filter(is_odd)))
+    user = pc.replace_with_mask(user, is_odd, pc.if_else(is_single, user.filter(is_odd), last_user))
+    ip = pc.replace_with_mask(ip, is_odd, pc.if_else(is_single, ip.filter(is_odd), last_ip))
+    is_refused = mask(is_odd)
+    is_refused[is_refused] = ~mask(is_read)
+    return user, ip, is_refused
 
 
 def _scattered(values: pa.Array, is_there: pa.BooleanArray) -> pa.Array:

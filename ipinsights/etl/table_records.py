@@ -87,7 +87,7 @@ def table_records(
         times, timed = timeless(len(reasons))
     entity = first_values([values if pa.types.is_binary(values.type) else as_text(values) for values in entities])
     ip = first_addresses(list(map(as_text, ips)))
-    return LogRecords(entity, ip, times, timed, reasons, known_fields, field, shown)
+    return LogRecords(entity, ip, times, timed, reasons, known_fields, field, shown, tuple(names))
 
 
 def _times(column: pa.Array, zone: str, time: TimeColumn) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

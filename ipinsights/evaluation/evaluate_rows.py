@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipinsights.data.both_families import split
 from ipinsights.data.frames import read_rows
+from ipinsights.data.remote import staged
 from ipinsights.errors import InvalidValueError
 from ipinsights.evaluation import protocol
 from ipinsights.evaluation.ipv6_protocol import evaluate_ipv6
@@ -116,7 +117,8 @@ def _read(data: Any, name: str, *, progress: bool, ipv6: bool) -> tuple[Pairs, I
 def _opened(model: Any) -> tuple[Predictor, HistoryScorer | None, str]:
     """Return the network, the history if the model has one, and the scorer that the headline is about."""
     if isinstance(model, (str, Path)):
-        loaded = artifact.load(Path(model))
+        with staged(model, "model") as path:
+            loaded = artifact.load(path)
         return Predictor(loaded), None if loaded.history is None else HistoryScorer(loaded), MODEL
     scorer = as_scorer(model)
     if isinstance(scorer, HistoryScorer):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +15,13 @@ from ipinsights.data.channels import channel_files
 from ipinsights.data.frames import read_rows
 from ipinsights.data.ipv6 import Addresses
 from ipinsights.data.pairs import Pairs, read_blocks
+from ipinsights.data.remote import staged
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.evaluation.results import TestSet
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from ipinsights.data.pairs import Block
@@ -50,7 +52,8 @@ def as_test_set(test: Any, *, ipv6: bool = False) -> TestSet:
     if isinstance(test, TestSet):
         return test
     if isinstance(test, (str, os.PathLike)):
-        return read_test(Path(test), ipv6=ipv6)
+        with staged(test) as path:
+            return read_test(path, ipv6=ipv6)
     rows, labels = _split_labels(test)
     pairs = read_rows(rows, name="test", ipv6=ipv6).pairs
     if labels is None:

@@ -11,6 +11,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ipinsights.data.frames import read_entities, read_ips, read_rows
+from ipinsights.data.remote import staged
+from ipinsights.data.remote_names import is_remote
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.inference.explain import explain
 from ipinsights.inference.history_scorer import HistoryScorer
@@ -215,8 +217,8 @@ class Detector(BaseEstimator):
             raise InvalidValueError("The model was loaded without its training data. Pass them as train.")
         return explain(scorer, train, str(entity), str(ip), threshold=self.threshold_)
 
-    def save(self, path: str | Path) -> Path:
-        """Write the model and its threshold into a directory, and return the file.
+    def save(self, path: str | Path) -> Path | str:
+        """Write the model and its threshold into a directory or a URL, and return the file.
 
         The file has the same bytes as that of ``ipinsights train`` with the same settings, data and seed. With
         ``keep_history`` it holds the pairs of the training data, which are personal data.
@@ -226,7 +228,15 @@ class Detector(BaseEstimator):
         ClientError
             The directory cannot be written, or the disk is full.
         """
-        model, directory = self.artifact_, Path(path)
+        model = self.artifact_
+        if is_remote(path):
+            with staged(path, "output") as local:
+                return f"{str(path).rstrip('/')}/{self._save(model, local).name}"
+        file = self._save(model, Path(path))
+        self._reference = ModelReference.of(file)
+        return file
+
+    def _save(self, model: Artifact, directory: Path) -> Path:
         file = artifact.write(directory, model)
         # A threshold of the model that was there before would be refused.
         for name, threshold_file in THRESHOLD_FILES.items():
@@ -234,7 +244,6 @@ class Detector(BaseEstimator):
                 (directory / threshold_file).unlink(missing_ok=True)
         if self.threshold_ is not None:
             self.threshold_.save(directory / THRESHOLD_FILES[self.threshold_.scorer])
-        self._reference = ModelReference.of(file)
         return file
 
     def __getstate__(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import shutil
 import sys
@@ -30,7 +31,7 @@ from ipinsights.errors import ClientError
 from ipinsights.inference.scorers import accepts_ipv6, score_rows, scorer_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -53,6 +54,7 @@ def score_file(
     keep_columns: bool = False,
     json_lines: bool = False,
     only_suspicious: bool = False,
+    kept_names: Sequence[str] = (),
 ) -> int:
     """Write entity, address and score of every row of a CSV file, in its order.
 
@@ -75,6 +77,8 @@ def score_file(
         Write a JSON object a line instead of CSV.
     only_suspicious
         Write only rows whose verdict is ``suspicious``; needs ``threshold``.
+    kept_names
+        Names of the further columns. Those without a name are ``column_3`` and so on.
 
     Returns
     -------
@@ -92,7 +96,7 @@ def score_file(
     num_rows = 0
     with _opened_input(source) as given, open_output(output) as stream:
         blocks = _blocks(given, num_columns=None if keep_columns else 2, ipv6=accepts_ipv6(scorer))
-        layout = _Layout(json_lines=json_lines, only_suspicious=only_suspicious)
+        layout = _Layout(json_lines=json_lines, only_suspicious=only_suspicious, kept_names=kept_names)
         # Blocks of a live input come one by one: none waits for the next.
         ordered = map if isinstance(given, LiveInput) else in_order
         for part in ordered(lambda block: _scored(scorer, block, threshold, layout, extended=extended), blocks):
@@ -161,6 +165,17 @@ class _Layout:
 
     json_lines: bool = False
     only_suspicious: bool = False
+    kept_names: Sequence[str] = ()
+
+    def further(self, columns: Mapping[str, object], block: Block) -> dict[str, pa.StringArray]:
+        """Return the further columns of a block by name. Names that are taken get an underscore at the end."""
+        found: dict[str, pa.StringArray] = {}
+        for place, column in enumerate(block.columns[2:]):
+            name = self.kept_names[place] if place < len(self.kept_names) else f"column_{3 + place}"
+            while name in columns or name in found:
+                name += "_"
+            found[name] = column
+        return found
 
 
 def _scored(scorer: Scorer, block: Block, threshold: Threshold | None, layout: _Layout, *, extended: bool) -> _Part:
@@ -174,13 +189,14 @@ def _scored(scorer: Scorer, block: Block, threshold: Threshold | None, layout: _
         columns.update(_extended(scorer, block, scores, threshold))
     if layout.json_lines or layout.only_suspicious:
         return _selected(columns, block, layout)
-    kept = [quoted(column) for column in block.columns[2:]]
-    return _Part(_header(list(columns), num_kept=len(kept)), csv_lines([*columns.values(), *kept]), len(block))
+    kept = layout.further(columns, block)
+    lines = csv_lines([*columns.values(), *map(quoted, kept.values())])
+    return _Part(_header([*columns, *kept]), lines, len(block))
 
 
 def _selected(columns: dict[str, pa.StringArray], block: Block, layout: _Layout) -> _Part:
     """Return the lines of the rows that are wanted."""
-    kept = {f"column_{3 + place}": column for place, column in enumerate(block.columns[2:])}
+    kept = layout.further(columns, block)
     texts = {**columns, **kept}
     if layout.json_lines:
         texts["entity"] = block.columns[0]
@@ -190,7 +206,7 @@ def _selected(columns: dict[str, pa.StringArray], block: Block, layout: _Layout)
         is_suspicious = pc.equal(texts["verdict"], "suspicious")
         texts = {name: column.filter(is_suspicious) for name, column in texts.items()}
     lines = _json_lines(texts) if layout.json_lines else csv_lines([*texts.values()])
-    return _Part(_header(list(columns), num_kept=len(kept)), lines, len(block))
+    return _Part(_header([*columns, *kept]), lines, len(block))
 
 
 def _json_lines(texts: dict[str, pa.StringArray]) -> memoryview:
@@ -224,8 +240,10 @@ def _extended(
     return columns
 
 
-def _header(names: Sequence[str], *, num_kept: int) -> bytes:
-    return ",".join([*names, *(f"column_{3 + kept}" for kept in range(num_kept))]).encode() + b"\n"
+def _header(names: Sequence[str]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(names)  # an array of Arrow would load pandas
+    return line.getvalue().encode()
 
 
 @contextlib.contextmanager

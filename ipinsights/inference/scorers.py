@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
+from ipinsights.data.remote import staged
 from ipinsights.errors import InvalidValueError
 from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.predictor import Predictor
@@ -59,7 +60,7 @@ class Rows(Protocol):
         """Addresses of both families, (n,). None if all are IPv4."""
 
 
-def load_scorer(path: Path, name: str = DOT_PRODUCT) -> Scorer:
+def load_scorer(path: str | Path, name: str = DOT_PRODUCT) -> Scorer:
     """Open a model for one of the scorers.
 
     Raises
@@ -67,7 +68,8 @@ def load_scorer(path: Path, name: str = DOT_PRODUCT) -> Scorer:
     ClientError
         There is no model, the model is damaged, or it has no history and the scorer needs one.
     """
-    return make_scorer(artifact.load(Path(path)), name)
+    with staged(path, "model") as local:
+        return make_scorer(artifact.load(local), name)
 
 
 def as_scorer(model: Any) -> Scorer:
@@ -84,7 +86,7 @@ def as_scorer(model: Any) -> Scorer:
         There is no model at the path.
     """
     if isinstance(model, (str, Path)):
-        return load_scorer(Path(model))
+        return load_scorer(model)
     return model.scorer_ if hasattr(type(model), "scorer_") else model  # type: ignore[no-any-return]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from ipinsights.data.both_families import by_family
 from ipinsights.data.files import open_output
 from ipinsights.data.frames import read_rows
 from ipinsights.data.ip_networks import Networks
+from ipinsights.data.remote import staged
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.inference.conformal import kept_steps, promised_rank, rate_interval
 from ipinsights.inference.history_scorer import HistoryScorer
@@ -33,6 +33,7 @@ from ipinsights.reporting.plain_text import preformatted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -173,7 +174,8 @@ class Threshold:
             There is no file, or it is no threshold.
         """
         try:
-            content = json.loads(Path(path).read_bytes())
+            with staged(path) as local:
+                content = json.loads(local.read_bytes())
             return cls._from_json(content)
         except OSError as error:
             raise ClientError(f"The threshold cannot be read from {path}: {error.strerror}.") from None
@@ -188,7 +190,7 @@ class Threshold:
         ClientError
             The file cannot be written.
         """
-        with open_output(Path(path)) as stream:
+        with staged(path, "output") as local, open_output(local) as stream:
             stream.write((json.dumps(self._to_json(), indent=1) + "\n").encode())
 
     def fits(self, scorer: Scorer) -> bool:

@@ -1,9 +1,10 @@
 """Log files to the lines a container wrote: without compression, JSON, CSV, timestamps, stream names and colours.
 
-Read are plain text and gzip of it; what ``aws logs`` prints as text, with or without times and stream names;
-CloudWatch's CSV download; JSON dumps of events (``{"events": [...]}``, results of a query, a list, or one event a line,
-Docker's too); notebooks with their saved output, and web pages of them; ``docker compose`` with its service names. In a
-notebook or a terminal SageMaker's own status texts share lines with the container's: these are taken apart.
+Read are plain text and what packs it (a zip download, too); what ``aws logs`` prints as text, with or without times and
+stream names; CloudWatch's CSV download; JSON dumps of events (``{"events": [...]}``, results of a query, a list, or one
+event a line, Docker's too); tables of Logs Insights, copied as Markdown, as text or from the page; notebooks with their
+saved output, and web pages of them; ``docker compose`` with its service names. In a notebook or a terminal SageMaker's
+own status texts share lines with the container's: these are taken apart.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ _PREFIXES = tuple(
     for pattern in (
         r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?(?:Z|[+-]\d\d:?\d\d))?(?:[ \t,]|$)",
         r"\d{13}(?:[ \t,]|$)",
+        r"\d{1,5}\t(?=\d{4}-\d\d-\d\dT)",
         r"/aws/sagemaker/\w+(?:[ \t:]|$)",
         r"(?P<stream>[\w./-]+/algo-\d+-\d{9,11})(?:[ \t:,]|$)",
         r"(?=[\w.-]*?\balgo-\d)(?P<stream>[\w.-]+) *\| ?",
@@ -65,6 +67,7 @@ _DUMP = re.compile(r'\{\s*"(?:events|results|queryLanguage|next\w*Token|searched
 _NOTEBOOK_KEY = re.compile(r'"(?:cells|nbformat)"\s*:')
 _PAGE = re.compile(r"<(?:!doctype\s+html|html|head|body|div|pre|\?xml|!--)", re.IGNORECASE)
 _TAG = re.compile("<[^<>]*>")
+_RULE = re.compile(r"[-|: ]*")
 _BETWEEN_ITEMS = re.compile(r"[ \t\r\n,]*")
 
 
@@ -142,6 +145,8 @@ def _events(stream: IO[bytes], text: IO[str], head: str, path: Path) -> Iterator
         return _notebook(text, path)
     if _DUMP.match(head):
         return _json_dump(text)
+    if "@message" in (names := _table_names(head)):
+        return _copied_table(stream, names)
     if _PAGE.match(head):
         return ((number, name, _page_text(line)) for number, name, line in _plain(stream))
     columns = next(csv.reader(head.replace("\0", "\ufffd").splitlines()[:1]), [])
@@ -159,6 +164,30 @@ def _plain(stream: IO[bytes]) -> Iterator[tuple[int, str | None, str]]:
         line = given if given.strip() != _LONG_LINE else LONG_LINE_SHOWN
         event = _json_event(line)
         yield (number, None, line) if event is None else (number, *event)
+
+
+def _table_names(head: str) -> list[str]:
+    """Return the names in the header of a table between bars, with a rule above it or without."""
+    lines = head.split("\n", 2)
+    line = lines[1 if lines[0].strip("-\r") == "" and len(lines) > 1 else 0].strip()
+    return [name.strip() for name in line[1:-1].split("|")] if line.startswith("|") else []
+
+
+def _copied_table(stream: IO[bytes], columns: list[str]) -> Iterator[tuple[int, str | None, str]]:
+    """Yield the rows of a table of Logs Insights. Only the message may have bars in it, escaped or not."""
+    before = columns.index("@message")
+    after = len(columns) - before - 1
+    for number, line in enumerate(_text(WholeLines(stream)), 1):
+        row = line.strip().removeprefix("|").removesuffix("|")
+        cells = row.split("|", before)
+        if len(cells) <= before or _RULE.fullmatch(row):
+            continue
+        cells[before:] = cells[before].rsplit("|", after) if after else cells[before:]
+        event = _message(
+            dict(zip(columns, (cell.removeprefix(" ").rstrip().replace("\\|", "|") for cell in cells), strict=False))
+        )
+        if event and event[1] != "@message":
+            yield (number, *event)
 
 
 def _page_text(line: str) -> str:

@@ -69,6 +69,22 @@ def shown(files: Files, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, 
     return text, folder
 
 
+def test_labels_of_a_table_are_used(files: Files, tmp_path: Path) -> None:
+    """With ``--entity`` and ``--ip`` the column ``label`` says which events are attacks, as a third column does."""
+    rows = [line.split(",") for line in files.test.read_text(encoding="utf-8").splitlines()]
+    labels = [int(number % 50 == 0) for number in range(len(rows))]
+    third = "".join(f"{entity},{ip},{label}\n" for (entity, ip), label in zip(rows, labels, strict=True))
+    (tmp_path / "third.csv").write_text(third, encoding="utf-8")
+    named = "".join(f"{ip};x;{label};{entity}\n" for (entity, ip), label in zip(rows, labels, strict=True))
+    (tmp_path / "named.csv").write_text(f"from;other;label;user\n{named}", encoding="utf-8")
+    (tmp_path / "train.csv").write_text(f"user,from\n{files.train.read_text(encoding='utf-8')}", encoding="utf-8")
+    expected, _ = run("evaluate", "--model-dir", files.model, "--train", files.train, "--test", tmp_path / "third.csv")
+    found, _ = run("evaluate", "--model-dir", files.model, "--train", tmp_path / "train.csv", "--test",
+                   tmp_path / "named.csv", "--entity", "user", "--ip", "from")  # fmt: skip
+    assert "Your labelled attacks" in found
+    assert found == expected
+
+
 class TestThreshold:
     """What is promised on one day holds on the next."""
 

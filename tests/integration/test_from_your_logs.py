@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -76,5 +80,52 @@ def test_lines(tmp_path: Path, source: str, line: str) -> None:
     words = [sys.executable, "-m", *shlex.split(line)]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     name = "eni-0a1b" if source == "VPC flow logs" else "ann"
-    time = "2024-05-01T08:15:00Z" if "spreadsheet" in source else TIME
-    assert done.stdout == f"{name},192.0.2.7,{time}\n", done.stderr
+    moment = "2024-05-01T08:15:00Z" if "spreadsheet" in source else TIME
+    assert done.stdout == f"{name},192.0.2.7,{moment}\n", done.stderr
+
+
+PIPE = re.search(r"^tail -F .*$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("has_gap", [False, True])
+def test_a_log_that_is_rotated_is_followed(tmp_path: Path, model: Path, has_gap: bool) -> None:  # noqa: FBT001
+    """The page's pipe goes on with the new file, whether it is there at once or later."""
+    if PIPE is None or not shutil.which("tail"):
+        pytest.skip("needs tail")
+    log, scores = tmp_path / "access.log", tmp_path / "scores.csv"
+    log.write_text(_request("user_1"), encoding="utf-8")
+    command = PIPE[0].replace("ipinsights", f"{shlex.quote(sys.executable)} -m ipinsights")
+    command = command.replace("tail -F", "tail -F -n +1").replace("--model-dir model", f"--model-dir {model}")
+    with scores.open("wb") as output, (tmp_path / "errors").open("wb") as errors:
+        process = subprocess.Popen(["sh", "-c", command], cwd=tmp_path, stdout=output, stderr=errors,
+                                   start_new_session=True)  # fmt: skip
+        try:
+            _wait_for(scores, "user_1")
+            with log.open("a", encoding="utf-8") as old:
+                old.write(_request("user_2"))
+            _wait_for(scores, "user_2")
+            log.rename(tmp_path / "access.log.1")
+            if has_gap:
+                time.sleep(1.5)  # tail looks once a second
+            log.write_text(_request("user_3"), encoding="utf-8")
+            _wait_for(scores, "user_3")
+            with log.open("a", encoding="utf-8") as new:
+                new.write(_request("user_4"))
+            _wait_for(scores, "user_4")
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(timeout=60)
+    rows = [line.split(",") for line in scores.read_text(encoding="utf-8").splitlines()[1:]]
+    assert [(row[0], row[1], row[3]) for row in rows] == [(f"user_{n}", "192.0.2.7", TIME) for n in (1, 2, 3, 4)]
+
+
+def _request(user: str) -> str:
+    return f'192.0.2.7 - {user} {CLF} "GET / HTTP/1.1" 200 2 "-" "x"\n'
+
+
+def _wait_for(path: Path, text: str) -> None:
+    """Wait until a file has a text in it. A busy machine takes its time to start."""
+    end = time.monotonic() + 60
+    while text not in path.read_text(encoding="utf-8"):
+        assert time.monotonic() < end, f"{text} did not arrive"
+        time.sleep(0.05)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import subprocess
 import sys
@@ -86,6 +87,23 @@ class TestScore:
         )
         kept = run_command("score", "-", "--model-dir", model, "--keep-columns", stdin=text)
         assert re.fullmatch(r"entity,ip,dot_product,column_3\nuser_1,10\.0\.0\.1,-?\d[\d.]*,x\n", kept.stdout)
+
+    @pytest.mark.parametrize("content", [
+        'when,user,from,"no, te",ip\n1,user_1,10.0.0.1,"a, b",x\n2,-,10.0.0.1,c,y\n',
+        '{"when":1,"user":"user_1","from":"10.0.0.1","no, te":"a, b","ip":"x"}\n',
+    ])  # fmt: skip
+    def test_further_columns_of_a_table(self, model: Path, tmp_path: Path, content: str) -> None:
+        """They keep their names and stay in the rows of their pairs; a name that is taken gets an underscore."""
+        (tmp_path / "table").write_text(content)
+        given = ("score", tmp_path / "table", "--model-dir", model, "--entity", "user", "--ip", "from")
+        kept = run_command(*given, "--keep-columns")
+        assert re.fullmatch(
+            r'entity,ip,dot_product,when,"no, te",ip_\nuser_1,10\.0\.0\.1,-?[\de.-]+,1,"a, b",x\n', kept.stdout
+        )
+        row = json.loads(run_command(*given, "--keep-columns", "--json-lines").stdout)
+        assert {**row, "dot_product": 0} == {"entity": "user_1", "ip": "10.0.0.1", "dot_product": 0, "when": "1",
+                                            "no, te": "a, b", "ip_": "x"}  # fmt: skip
+        assert run_command(*given).stdout.startswith("entity,ip,dot_product\nuser_1,10.0.0.1,")
 
 
 class TestEmbeddings:

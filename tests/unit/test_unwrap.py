@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,6 +67,26 @@ def as_query_results() -> str:
     return json.dumps({"queryLanguage": "CWLI", "results": rows, "statistics": {"bytesScanned": 1.0}}, indent=4)
 
 
+def as_table(*, stream: str | None = None, escape: str = "", rule: str = "") -> str:
+    """Return a table of Logs Insights as it is copied: Markdown, or text with a rule above and below."""
+    names = ["@timestamp", "@message", *(["@logStream"] if stream else [])]
+    width = max(map(len, LINES)) if rule else 0
+    rows = [["2022-03-04 05:06:07.000", line.replace("|", f"{escape}|").ljust(width), *([stream] if stream else [])]
+            for line in LINES]  # fmt: skip
+    lines = [f"| {' | '.join(row)} |" for row in (names, ["---"] * len(names), *rows)]
+    return "\n".join([*([rule] if rule else []), *lines, rule])
+
+
+def as_zip(**files: str) -> bytes:
+    """Return a zip download, with what macOS adds when it packs one again."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(f"logs/{name}.log", text)
+        archive.writestr("__MACOSX/logs/._a.log", "no log")
+    return packed.getvalue()
+
+
 EVENTS = [{"timestamp": 1646370367000, "message": line, "ingestionTime": 1646370399000} for line in LINES]
 
 WRAPPINGS: dict[str, Callable[[], str | bytes]] = {
@@ -105,6 +126,15 @@ WRAPPINGS: dict[str, Callable[[], str | bytes]] = {
     "query results in a line": lambda: json.dumps(json.loads(as_query_results())),
     "JSON list of texts": lambda: json.dumps(LINES, indent=4),
     "JSON list of texts in a line": lambda: json.dumps(LINES),
+    "copied Markdown": lambda: as_table(escape="\\"),
+    "copied Markdown, with streams": lambda: as_table(stream=STREAM, escape="\\"),
+    "copied text": lambda: as_table(rule="-" * 50),
+    "copied rows of the page": lambda: "\n".join(
+        f"{number}\t2022-03-04T05:06:07.000Z\t{line}" for number, line in enumerate(LINES, 1)
+    ),
+    "zip": lambda: as_zip(a=TEXT),
+    "zip of a CSV download": lambda: as_zip(a=as_csv(columns=("timestamp", "message"), stream=None)),
+    "zip of two pieces": lambda: as_zip(a="\n".join(LINES[:60]), b="\n".join(LINES[60:])),
     "UTF-16": lambda: TEXT.encode("utf-16"),
     "UTF-16 without a mark": lambda: TEXT.replace("\n", "\r\n").encode("utf-16-le"),
     "UTF-16, packed": lambda: gzip.compress(json.dumps({"events": EVENTS}, indent=2).encode("utf-16-be")),
