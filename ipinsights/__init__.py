@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ipinsights.inference.explain import Explanation, explain
     from ipinsights.inference.history import History
     from ipinsights.inference.history_explanation import HistoryExplanation
+    from ipinsights.inference.mlflow_model import log_mlflow_model, save_mlflow_model
     from ipinsights.inference.score_arrow import score_arrow
     from ipinsights.inference.threshold import Threshold
     from ipinsights.synthetic.login_frames import SimulatedLogins, simulate_logins
@@ -50,6 +51,8 @@ __all__ = [
     "evaluate",
     "explain",
     "extract_batches",
+    "log_mlflow_model",
+    "save_mlflow_model",
     "score_arrow",
     "simulate_logins",
 ]
@@ -74,6 +77,8 @@ _MODULES = {
     "evaluate": "evaluation.evaluate_rows",
     "explain": "inference.explain",
     "extract_batches": "etl.record_batches",
+    "log_mlflow_model": "inference.mlflow_model",
+    "save_mlflow_model": "inference.mlflow_model",
     "score_arrow": "inference.score_arrow",
     "simulate_logins": "synthetic.login_frames",
 }
