@@ -81,7 +81,7 @@ def _settings(model: Path, scorer: str) -> dict[str, Any]:
     loaded.scorer(scorer)
     signature, schema = _import_mlflow().models.ModelSignature, _import_mlflow().types
     columns = schema.Schema([schema.ColSpec("string", name, required=False) for name in ("entity", "ip")])
-    scores = schema.Schema([schema.ColSpec("float", required=False)])
+    scores = schema.Schema([schema.ColSpec("float")])
     return {
         "loader_module": __name__,
         "data_path": str(loaded.reference.path),

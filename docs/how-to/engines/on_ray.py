@@ -66,9 +66,11 @@ def prepare(rows: str, until: str, train: str) -> None:
     def before(block: pa.Table) -> pa.Table:
         return block.filter(pc.less(block["time"], pa.scalar(end, pa.timestamp("us", "UTC")))).select(["entity", "ip"])
 
+    def without_header() -> dict[str, Any]:
+        return {"write_options": pyarrow.csv.WriteOptions(include_header=False)}
+
     events = ray.data.read_parquet(rows).map_batches(before, batch_format="pyarrow").random_shuffle()
-    without_header = {"write_options": pyarrow.csv.WriteOptions(include_header=False)}
-    events.write_csv(train, mode="overwrite", arrow_csv_args_fn=lambda: without_header)
+    events.write_csv(train, mode="overwrite", arrow_csv_args_fn=without_header)
 
 
 def count(rows: str, model: str) -> None:
