@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,14 +21,15 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "how-to" / "engines" / "on_mlflow.py"
 UV = [sys.executable, "-m", "uv", "--quiet", "--no-config"]
 # MLflow's server needs gunicorn below 27, our endpoint 27. Neither is used here.
-INSTALLED = ["mlflow==3.17.2", "orjson", "tqdm"]
+INSTALLED = ["mlflow==3.17.2", "pyspark==4.3.0", "orjson", "tqdm"]
 
 
 def run(*command: str | Path, cwd: Path) -> None:
     """Run a command in a folder."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
-    registry = {"MLFLOW_TRACKING_URI": "sqlite:///runs.db"}
-    done = subprocess.run(command, cwd=cwd, env={**kept, **registry}, capture_output=True, text=True, check=False)
+    registry = {"MLFLOW_TRACKING_URI": "sqlite:///runs.db", "SPARK_LOCAL_IP": "127.0.0.1"}
+    kept = {**kept, **registry, "PYSPARK_PYTHON": str(cwd / "env" / "bin" / "python")}
+    done = subprocess.run(command, cwd=cwd, env=kept, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -43,10 +45,12 @@ def test_a_registered_model_scores_alike(tmp_path: Path) -> None:
     pairs = pd.DataFrame({"entity": ["ann", None, "bob", ""] * 9, "ip": ["10.0.0.1", "10.0.0.1", "1", "10.0.0.1"] * 9})
     pairs.to_parquet(tmp_path / "pairs.parquet")
     run(python, EXAMPLE, "register", model, "logins", cwd=tmp_path)
-    run(python, EXAMPLE, "score", "logins", "pairs.parquet", "scores.parquet", cwd=tmp_path)
-    scores = pd.read_parquet(tmp_path / "scores.parquet")["dot_product"].to_numpy(np.float32)
     expected = score_arrow(model, pairs["entity"], pairs["ip"], errors="null").to_numpy(zero_copy_only=False)
-    assert np.array_equal(scores, expected, equal_nan=True)
+    # Without Java there is no Spark.
+    for command in ("score", "score_in_spark") if shutil.which("java") else ("score",):
+        run(python, EXAMPLE, command, "logins", "pairs.parquet", f"{command}.parquet", cwd=tmp_path)
+        scores = pd.read_parquet(tmp_path / f"{command}.parquet")["dot_product"].to_numpy(np.float32)
+        assert np.array_equal(scores, expected, equal_nan=True)
 
 
 @pytest.mark.parametrize("write", [save_mlflow_model, log_mlflow_model])

@@ -77,7 +77,11 @@ class Engine:
         return done.stdout
 
 
-@pytest.fixture(scope="module", params=sorted(PINS))
+# Ray and Spark take minutes to install and to start.
+_LONG = [pytest.param(name, marks=pytest.mark.long) for name in ("ray", "spark")]
+
+
+@pytest.fixture(scope="module", params=["dask", "duckdb", *_LONG])
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Engine:
     """Return an engine that is installed with the package."""
     name = request.param
