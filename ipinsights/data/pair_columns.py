@@ -37,10 +37,10 @@ __all__ = [
     "why_invalid_values",
 ]
 
-# Texts of so many rows are in memory at a time. An entity is hashed once for each block.
+# Rows whose texts are in memory at a time. An entity is hashed once for each block.
 _BLOCK_ROWS = 2**17
-# Intermediate arrays of so many addresses stay below 128 KiB. glibc maps and unmaps larger ones each time where the
-# environment fixes its thresholds, as Dask does.
+# Rows whose addresses are parsed at a time. Their arrays stay below about 128 KiB. glibc maps and unmaps larger ones
+# each time where the environment fixes its thresholds, as Dask does.
 _PARSED_ROWS = 2**12
 _NUM_SHOWN = 5
 _EMPTY = text_scalar("")
