@@ -16,10 +16,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ipinsights.errors import AlgorithmError, ClientError, InvalidValueError, IPInsightsError, RowsError
     from ipinsights.estimator import IPInsights
+    from ipinsights.etl.record_batches import extract_batches
+    from ipinsights.etl.summary import Summary
     from ipinsights.evaluation.evaluate_rows import evaluate
     from ipinsights.evaluation.results import Evaluation
     from ipinsights.inference.explain import Explanation, explain
+    from ipinsights.inference.history import History
     from ipinsights.inference.history_explanation import HistoryExplanation
+    from ipinsights.inference.mlflow_model import log_mlflow_model, save_mlflow_model
+    from ipinsights.inference.score_arrow import score_arrow
     from ipinsights.inference.threshold import Threshold
     from ipinsights.synthetic.login_frames import SimulatedLogins, simulate_logins
     from ipinsights.training.callbacks import Callback
@@ -33,6 +38,7 @@ __all__ = [
     "ClientError",
     "Evaluation",
     "Explanation",
+    "History",
     "HistoryExplanation",
     "IPInsights",
     "IPInsightsError",
@@ -40,9 +46,14 @@ __all__ = [
     "MLflowCallback",
     "RowsError",
     "SimulatedLogins",
+    "Summary",
     "Threshold",
     "evaluate",
     "explain",
+    "extract_batches",
+    "log_mlflow_model",
+    "save_mlflow_model",
+    "score_arrow",
     "simulate_logins",
 ]
 
@@ -53,6 +64,7 @@ _MODULES = {
     "ClientError": "errors",
     "Evaluation": "evaluation.results",
     "Explanation": "inference.explain",
+    "History": "inference.history",
     "HistoryExplanation": "inference.history_explanation",
     "IPInsights": "estimator",
     "IPInsightsError": "errors",
@@ -60,9 +72,14 @@ _MODULES = {
     "MLflowCallback": "training.mlflow_tracking",
     "RowsError": "errors",
     "SimulatedLogins": "synthetic.login_frames",
+    "Summary": "etl.summary",
     "Threshold": "inference.threshold",
     "evaluate": "evaluation.evaluate_rows",
     "explain": "inference.explain",
+    "extract_batches": "etl.record_batches",
+    "log_mlflow_model": "inference.mlflow_model",
+    "save_mlflow_model": "inference.mlflow_model",
+    "score_arrow": "inference.score_arrow",
     "simulate_logins": "synthetic.login_frames",
 }
 

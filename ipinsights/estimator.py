@@ -15,10 +15,10 @@ from ipinsights.data.remote import staged
 from ipinsights.data.remote_names import is_remote
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.inference.detector import SIZES, Detector
-from ipinsights.inference.scorers import HISTORY, check_scorer
+from ipinsights.inference.loaded_models import load_model
+from ipinsights.inference.scorers import HISTORY, check_scorer, make_scorer
 from ipinsights.model import artifact
 from ipinsights.model.history_member import history_options
-from ipinsights.model.model_reference import ModelReference
 from ipinsights.training.automatic_sizes import choose_sizes
 from ipinsights.training.epoch_records import EpochRecorder, RunBar
 from ipinsights.training.in_memory import train_in_memory
@@ -196,6 +196,8 @@ class IPInsights(OutlierMixin, Detector):
     def load(cls, path: str | Path, *, scorer: str = "dot_product") -> Self:
         """Return the estimator of a model on disk, whoever trained it.
 
+        Estimators of the same file share its tables. A process keeps the last four models that it loaded.
+
         Parameters
         ----------
         path
@@ -214,11 +216,16 @@ class IPInsights(OutlierMixin, Detector):
 
     @classmethod
     def _load(cls, path: Path, scorer: str, *, is_copy: bool) -> Self:
-        model, reference = artifact.load(path), None if is_copy else ModelReference.of(path)
+        # A downloaded copy is removed, and neither kept nor referred to.
+        loaded = None if is_copy else load_model(path, scorer)
+        model = artifact.load(path) if loaded is None else loaded.model
         values = {name: getattr(model.hyperparameters, name) for name in _HYPERPARAMETERS}
         values |= history_options(model.meta)
         estimator = cls(**values, scorer=scorer, random_state=model.meta["training"].get("seed", 0))
-        estimator._adopt(model, scorer, reference=reference)
+        if loaded is None:
+            estimator._adopt(model, make_scorer(model, scorer))
+        else:
+            estimator._adopt(model, loaded.scorer(scorer), reference=loaded.reference)
         estimator._find_threshold(path)
         return estimator
 
@@ -256,7 +263,7 @@ class IPInsights(OutlierMixin, Detector):
             stopped_by=stopped_by_interrupt,
             ipv6=ipv6 if self.ipv6 else None,
         )
-        self._adopt(model, self.scorer, train=train, records=recorder.records)
+        self._adopt(model, make_scorer(model, self.scorer), train=train, records=recorder.records)
         return self
 
     def clone(self) -> Self:

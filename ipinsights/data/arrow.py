@@ -13,7 +13,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["as_text", "contain_any", "decoded", "mask", "number_texts", "text_bytes"]
+__all__ = [
+    "as_text",
+    "contain_any",
+    "decoded",
+    "float_column",
+    "mask",
+    "number_texts",
+    "packed",
+    "text_bytes",
+    "text_scalar",
+]
 
 _COMMA = ord(",")
 
@@ -59,9 +69,40 @@ def as_text(column: pa.Array) -> pa.StringArray:
 
 
 def mask(values: pa.BooleanArray) -> NDArray[np.bool_]:
-    """Give a column of truths as an array, shape (n,); null is false."""
-    array: NDArray[np.bool_] = values.fill_null(False).to_numpy(zero_copy_only=False)
-    return array
+    """Return a column of truths as an array, shape (n,); null is false. Pandas is not loaded, as `to_numpy` does."""
+    if not len(values):
+        return np.empty(0, dtype=bool)
+    validity, bits = (None if part is None else _unpacked(part, values) for part in values.buffers())
+    assert bits is not None
+    return bits if validity is None else bits & validity
+
+
+def packed(truths: NDArray[np.bool_]) -> pa.BooleanArray:
+    """Return an array of truths (n,) as a column, without loading pandas as ``pa.array`` does."""
+    return pa.BooleanArray.from_buffers(pa.bool_(), len(truths), [None, _bits(truths)])
+
+
+def float_column(values: NDArray[np.float32], is_valid: NDArray[np.bool_]) -> pa.FloatArray:
+    """Return numbers (n,) as a column, null where they are not valid, without a copy and without loading pandas."""
+    validity = None if is_valid.all() else _bits(is_valid)
+    return pa.FloatArray.from_buffers(pa.float32(), len(values), [validity, pa.py_buffer(values)])
+
+
+def text_scalar(text: str) -> pa.StringScalar:
+    """Return a text as a scalar, without loading pandas as ``pa.scalar`` does."""
+    content = text.encode()
+    offsets = np.array([0, len(content)], dtype=np.int32)
+    return pa.StringArray.from_buffers(1, pa.py_buffer(offsets), pa.py_buffer(content))[0]
+
+
+def _unpacked(bits: pa.Buffer, column: pa.Array) -> NDArray[np.bool_]:
+    """Return the bits of a column's rows, shape (n,)."""
+    unpacked = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), bitorder="little")
+    return unpacked[column.offset : column.offset + len(column)].view(bool)
+
+
+def _bits(truths: NDArray[np.bool_]) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(truths, bitorder="little"))
 
 
 def decoded(column: pa.Array) -> tuple[pa.StringArray, NDArray[np.bool_]]:

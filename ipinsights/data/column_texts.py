@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ipinsights.data.arrow import mask, text_bytes
 from ipinsights.data.csv_errors import LONGEST_FIELD
 from ipinsights.errors import InvalidValueError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["column_texts", "is_invalid_entity", "is_missing", "value_text"]
@@ -56,6 +57,7 @@ def column_texts(values: Any, name: str) -> pa.StringArray:
 
 
 def _object_texts(values: Any) -> pa.StringArray:
+    values = values.to_pylist() if isinstance(values, (pa.ChunkedArray, pa.Array)) else values
     return pa.array([value_text(value) if _is_text(value) else None for value in values], pa.string())
 
 
@@ -79,13 +81,13 @@ def value_text(value: Any) -> str:
     """Return a value as text, with lone surrogates for invalid UTF-8."""
     if isinstance(value, bytes):
         return value.decode(errors="surrogateescape")
-    return value.as_py() if isinstance(value, pa.StringScalar) else str(value)
+    return str(value)
 
 
 def is_invalid_entity(texts: pa.StringArray) -> NDArray[np.bool_]:
     """Return which texts (n,) are missing, empty, or longer than a field."""
-    lengths = pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False)
-    unfit: NDArray[np.bool_] = (lengths == 0) | (lengths > 4 * LONGEST_FIELD)
+    lengths = np.diff(text_bytes(texts)[0])
+    unfit: NDArray[np.bool_] = (lengths == 0) | (lengths > 4 * LONGEST_FIELD) | ~mask(texts.is_valid())
     if (lengths > LONGEST_FIELD).any():
         unfit |= pc.fill_null(pc.utf8_length(texts), 0).to_numpy(zero_copy_only=False) > LONGEST_FIELD
     return unfit

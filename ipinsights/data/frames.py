@@ -6,9 +6,7 @@ Values mean what they mean in a CSV file: an entity is a text, and an integer is
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,26 +14,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ipinsights.data.both_families import read_in_order
-from ipinsights.data.column_texts import column_texts, is_invalid_entity, is_missing, value_text
-from ipinsights.data.csv_errors import LONGEST_FIELD, rows_message, why_invalid
+from ipinsights.data.column_texts import column_texts, is_invalid_entity
 from ipinsights.data.entity_hash import hash_entity_column
 from ipinsights.data.ipv4 import parse_ips
-from ipinsights.data.ipv6 import Addresses, parse_addresses
+from ipinsights.data.pair_columns import is_pandas, pairs_of_columns, place_of, refuse, scalar, why_invalid_values
 from ipinsights.data.pairs import Pairs, read_pairs
 from ipinsights.data.remote import staged
-from ipinsights.errors import InvalidValueError, RowsError
+from ipinsights.errors import InvalidValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
 __all__ = ["Rows", "Values", "read_entities", "read_ips", "read_rows"]
 
 _COLUMNS = ("entity", "ip")
-# Texts of so many rows are in memory at a time.
-_BLOCK_ROWS = 2**18
-_NUM_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -125,7 +119,7 @@ def read_rows(
     columns, index = _two_columns(data, name)
     if len(columns[0]) == 0 and not can_be_empty:
         raise InvalidValueError(f"{name} is empty: 0 sample(s), and at least one row of entity and ip is required.")
-    return Rows(_pairs(columns, index, name, ipv6=ipv6), index)
+    return Rows(pairs_of_columns(columns, index, name, ipv6=ipv6), index)
 
 
 def read_entities(data: Any, *, name: str = "X", ipv6: bool = False) -> Values:
@@ -138,7 +132,9 @@ def read_entities(data: Any, *, name: str = "X", ipv6: bool = False) -> Values:
     index = getattr(values, "index", None)
     faulty = np.flatnonzero(is_invalid_entity(texts))
     if len(faulty):
-        _refuse((_place(at, index, name), _why(_scalar(values, at), "192.0.2.1")) for at in faulty.tolist())
+        refuse(
+            (place_of(at, index, name), why_invalid_values(scalar(values, at), "192.0.2.1")) for at in faulty.tolist()
+        )
     return Values(hash_entity_column(texts) if len(texts) else np.empty(0, dtype=np.uint64), index)
 
 
@@ -152,7 +148,7 @@ def read_ips(data: Any, *, name: str = "X") -> Values:
     ips, valid = parse_ips(pc.fill_null(column_texts(values, "ip"), ""))
     faulty = np.flatnonzero(~valid)
     if len(faulty):
-        _refuse((_place(at, index, name), _why("entity", _scalar(values, at))) for at in faulty.tolist())
+        refuse((place_of(at, index, name), why_invalid_values("entity", scalar(values, at))) for at in faulty.tolist())
     return Values(ips, index)
 
 
@@ -160,7 +156,7 @@ def _two_columns(data: Any, name: str) -> tuple[tuple[Any, Any], Any]:
     """Return entities, addresses, and the index of a pandas DataFrame or None."""
     if hasattr(data, "toarray"):
         raise InvalidValueError(f"{name} is a sparse matrix, and must be a dense array of entities and addresses.")
-    if _is_pandas(data, "DataFrame"):
+    if is_pandas(data, "DataFrame"):
         return _named_columns(data, list(data.columns), name), data.index
     if isinstance(data, pa.Table) or (hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns")):
         table = pa.table(data)
@@ -188,7 +184,7 @@ def _named_columns(table: Any, names: Sequence[Any], parameter: str) -> tuple[An
 
 def _array_columns(data: Any, name: str) -> tuple[Any, Any]:
     is_array = isinstance(data, np.ndarray) or hasattr(data, "__array__")
-    if _is_pandas(data, "Series") or isinstance(data, bytes) or not (is_array or hasattr(data, "__iter__")):
+    if is_pandas(data, "Series") or isinstance(data, bytes) or not (is_array or hasattr(data, "__iter__")):
         raise InvalidValueError(f"{name} must be a DataFrame, an array, a list of pairs or a path. Got {type(data)}.")
     if not is_array:
         return _list_columns(list(data), name)
@@ -216,7 +212,7 @@ def _list_columns(rows: list[Any], name: str) -> tuple[NDArray[np.object_], NDAr
         return _named_columns(frame, list(frame.columns), name)
     faulty = [at for at, row in enumerate(rows) if isinstance(row, (str, bytes)) or _length(row) != 2]  # noqa: PLR2004
     if faulty:
-        _refuse((f"row {at} of {name}", _wrong_length(rows[at])) for at in faulty)
+        refuse((f"row {at} of {name}", _wrong_length(rows[at])) for at in faulty)
     columns = np.empty((2, len(rows)), dtype=object)
     for at, row in enumerate(rows):
         columns[:, at] = list(row)
@@ -232,17 +228,11 @@ def _wrong_length(row: Any) -> str:
     return f"a row must have 2 columns (entity,ip), this one has {number}"
 
 
-def _is_pandas(data: Any, kind: str) -> bool:
-    # Without pandas loaded, nothing is an object of pandas. Loading it takes most of a second.
-    pandas = sys.modules.get("pandas")
-    return pandas is not None and isinstance(data, getattr(pandas, kind))
-
-
 def _one_column(data: Any, name: str) -> Any:
     """Return data of one dimension as a column, None for others."""
     if isinstance(data, str):
         raise InvalidValueError(f"{name} must be a list, an array or a Series. Got the text {data!r}.")
-    if _is_pandas(data, "Series") or isinstance(data, (pa.ChunkedArray, pa.Array)):
+    if is_pandas(data, "Series") or isinstance(data, (pa.ChunkedArray, pa.Array)):
         return data
     if isinstance(data, np.ndarray):
         return data if data.ndim == 1 and data.dtype.names is None else None
@@ -260,61 +250,3 @@ def _objects(data: Any) -> NDArray[np.object_]:
     column = np.empty(len(data), dtype=object)
     column[:] = list(data)
     return column
-
-
-def _pairs(columns: tuple[Any, Any], index: Any, name: str, *, ipv6: bool) -> Pairs:
-    size = len(columns[0])
-    entities, ips = np.empty(size, dtype=np.uint64), np.empty(size, dtype=np.uint32)
-    faulty: list[int] = []
-    both: list[Addresses] = []
-    for start in range(0, size, _BLOCK_ROWS):
-        part = slice(start, start + _BLOCK_ROWS)
-        texts = column_texts(_cut(columns[0], part), "entity")
-        address_texts = pc.fill_null(column_texts(_cut(columns[1], part), "ip"), "")
-        if ipv6:
-            both.append(parse_addresses(address_texts))
-            addresses, valid = both[-1].ips, both[-1].is_valid
-        else:
-            addresses, valid = parse_ips(address_texts)
-        faulty += (start + np.flatnonzero(is_invalid_entity(texts) | ~valid)).tolist()
-        if not faulty:
-            entities[part], ips[part] = hash_entity_column(texts), addresses
-    if faulty:
-        values = ((at, _scalar(columns[0], at), _scalar(columns[1], at)) for at in faulty)
-        reasons = ((_place(at, index, name), _why(entity, ip, ipv6=ipv6)) for at, entity, ip in values)
-        _refuse(reasons, num_faulty=len(faulty))
-    return Pairs(entities, ips, Addresses.joined(both) if both else None)
-
-
-def _refuse(faults: Iterator[tuple[str, str]], num_faulty: int | None = None) -> None:
-    shown = [f"{place}: {reason}." for place, reason in islice(faults, _NUM_SHOWN)]
-    num_more = sum(1 for _ in faults) if num_faulty is None else num_faulty - len(shown)
-    raise RowsError(rows_message(shown, num_more))
-
-
-def _place(at: int, index: Any, name: str) -> str:
-    if index is None or index[at] == at:
-        return f"row {at} of {name}"
-    return f"row {at} of {name} (index {index[at]!r})"
-
-
-def _why(entity: Any, ip: Any, *, ipv6: bool = False) -> str:
-    """Return why a row is invalid, in the words for files."""
-    for value, what in ((entity, "entity"), (ip, "address")):
-        if is_missing(value):
-            return f"the {what} is missing"
-        if isinstance(value, float):
-            return f"the {what} {value!r} is a floating-point number: convert it to text"
-    texts = [value_text(entity), value_text(ip)]
-    if len(texts[0]) > LONGEST_FIELD:
-        return f"a field is longer than {LONGEST_FIELD} characters"
-    return why_invalid(texts, 2, ipv6=ipv6) or "it is not UTF-8 text"
-
-
-def _cut(column: Any, part: slice) -> Any:
-    return column.iloc[part] if _is_pandas(column, "Series") else column[part]
-
-
-def _scalar(column: Any, at: int) -> Any:
-    value = column.iloc[at] if _is_pandas(column, "Series") else column[at]
-    return value.as_py() if isinstance(value, pa.Scalar) else value

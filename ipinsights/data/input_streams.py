@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import io
     from collections.abc import Callable, Iterator
 
-__all__ = ["STANDARD_INPUT", "line_blocks", "opened", "warning_of"]
+__all__ = ["STANDARD_INPUT", "line_blocks", "opened", "opened_stream", "warning_of"]
 
 STANDARD_INPUT = Path("-")
 
@@ -54,6 +54,31 @@ def opened(path: Path, *, parquet: bool = False, encoding: str | None = None) ->
         head, restored = beginning(raw)
         with _watched(restored, path) as watched:
             yield decoded_stream(watched, head, name, parquet=parquet, encoding=encoding)
+
+
+@contextlib.contextmanager
+def opened_stream(
+    stream: IO[bytes], name: str, *, parquet: bool = False, encoding: str | None = None
+) -> Iterator[IO[bytes]]:
+    """Yield the content of a stream as :func:`opened` does for that of a file. The stream stays open.
+
+    Parameters
+    ----------
+    stream
+        Stream of bytes, packed or encoded in any way.
+    name
+        Name of the stream for messages.
+    parquet, encoding
+        As in :func:`opened`.
+
+    Raises
+    ------
+    ClientError
+        The stream cannot be read, is damaged, or is not text.
+    """
+    with read_errors(name):
+        head, restored = beginning(stream)
+        yield decoded_stream(restored, head, name, parquet=parquet, encoding=encoding)
 
 
 def _raw(path: Path) -> contextlib.AbstractContextManager[io.BufferedReader]:

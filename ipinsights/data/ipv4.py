@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ipinsights.data.arrow import contain_any, text_bytes
+from ipinsights.data.arrow import contain_any, mask, text_bytes, text_scalar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +25,7 @@ _match = re.compile(_IPV4).fullmatch
 # Four numbers of so many digits: who sends more of them need not read them again.
 _LONGEST_QUAD = 39
 _DOT, _ZERO = ord("."), ord("0")
+_ZEROS = text_scalar("0.0.0.0")  # noqa: S104 - no address of ours
 
 
 def parse_ips(texts: pa.StringArray) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
@@ -47,9 +48,9 @@ def parse_ips(texts: pa.StringArray) -> tuple[NDArray[np.uint32], NDArray[np.boo
     if ips is not None:
         return ips, np.ones(len(ips), dtype=bool)
     matches = pc.match_substring_regex(trimmed, f"^{_IPV4}$")
-    parsed = _parse_if_all_valid(pc.if_else(matches, trimmed, "0.0.0.0"))  # noqa: S104 - no address of ours
+    parsed = _parse_if_all_valid(pc.if_else(matches, trimmed, _ZEROS))
     assert parsed is not None
-    return parsed, matches.to_numpy(zero_copy_only=False)
+    return parsed, mask(matches)
 
 
 def trim(texts: pa.StringArray) -> pa.StringArray:

@@ -7,30 +7,22 @@ from dataclasses import replace
 from datetime import date
 from typing import IO, TYPE_CHECKING
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from ipinsights.data.arrow import decoded
+from ipinsights.data.arrow import packed
 from ipinsights.data.channels import channel_files
 from ipinsights.data.csv_writer import csv_lines, quoted
 from ipinsights.data.decoding import check_encoding
 from ipinsights.data.files import open_output
 from ipinsights.data.input_streams import STANDARD_INPUT, opened
-from ipinsights.data.ipv4 import format_ips, parse_ips
-from ipinsights.data.ipv6 import format_ipv6, parse_addresses
-from ipinsights.data.numeric_times import are_plausible
 from ipinsights.data.timestamps import check_zone, format_times
-from ipinsights.errors import ClientError
-from ipinsights.etl.field_values import address_reasons, bare_addresses, stand_for_nothing
+from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.etl.json_records import read_cloudtrail, read_jsonl
 from ipinsights.etl.key_values import read_logfmt
 from ipinsights.etl.parquet_records import read_parquet
 from ipinsights.etl.presets import PRESETS
-from ipinsights.etl.records import Reason
 from ipinsights.etl.sshd import read_sshd
 from ipinsights.etl.summary import Summary
 from ipinsights.etl.tabular import read_csv
+from ipinsights.etl.usable_rows import usable_rows
 from ipinsights.etl.vpcflow import read_vpcflow
 from ipinsights.etl.web import read_web
 
@@ -38,13 +30,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    import pyarrow as pa
 
     from ipinsights.etl.filters import Filters
     from ipinsights.etl.kept_fields import KeptFields
     from ipinsights.etl.records import Columns, LogRecords
+    from ipinsights.etl.usable_rows import UsableRows
 
-__all__ = ["FORMATS", "extract"]
+__all__ = ["FORMATS", "extract", "read_records", "resolved"]
 
 FORMATS = {
     "apache": read_web,
@@ -98,26 +91,70 @@ def extract(
     NothingUsableError
         There is no row to write.
     """
-    check_zone(columns.zone)
-    if columns.encoding is not None:
-        check_encoding(columns.encoding)
-    if log_format in PRESETS:
-        columns, log_format = PRESETS[log_format].applied(columns), PRESETS[log_format].reader
-    is_fixed = log_format in _FIXED and columns.line_format is None
-    if is_fixed:
-        _refuse_names(columns, log_format)
+    log_format, columns = resolved(log_format, columns)
     summary = Summary()
     num_left = sys.maxsize if num_shown is None else num_shown
     with open_output(output) as out:
         for file in _files(sources):
             summary.num_files += 1
             for records in _records(file, log_format, columns):
-                lines = _usable_lines(records, filters, summary, str(file), columns, kept)
-                num_left -= _write(out, lines, num_left)
+                rows = usable_rows(records, filters, summary, str(file), columns)
+                num_left -= _write(out, _lines(rows, [] if kept is None else kept.columns(records)), num_left)
                 if file == STANDARD_INPUT:  # somebody may be waiting behind a pipe
                     out.flush()
-        summary.check(log_format, is_fixed=is_fixed)
+        summary.check(log_format, is_fixed=_is_fixed(log_format, columns))
     return summary
+
+
+def resolved(log_format: str, columns: Columns) -> tuple[str, Columns]:
+    """Return the format whose reader reads a log, and the columns for the reader, after a check of both.
+
+    Parameters
+    ----------
+    log_format
+        One of :data:`FORMATS` or of :data:`ipinsights.etl.presets.PRESETS`.
+    columns
+        What to take.
+
+    Raises
+    ------
+    ClientError
+        There is no such format, time zone or encoding, or a field cannot be chosen.
+    """
+    check_zone(columns.zone)
+    if columns.encoding is not None:
+        check_encoding(columns.encoding)
+    if log_format in PRESETS:
+        columns, log_format = PRESETS[log_format].applied(columns), PRESETS[log_format].reader
+    if log_format not in FORMATS:
+        known = ", ".join(sorted({*FORMATS, *PRESETS}))
+        raise InvalidValueError(f"`log_format` must be one of {known}. Got {log_format!r}.")
+    if _is_fixed(log_format, columns):
+        _refuse_names(columns, log_format)
+    return log_format, columns
+
+
+def read_records(stream: IO[bytes], name: str, log_format: str, columns: Columns) -> Iterator[LogRecords]:
+    """Yield the records of a log.
+
+    Parameters
+    ----------
+    stream
+        Text in UTF-8, or Parquet.
+    name
+        Name of the log for messages.
+    log_format, columns
+        Results of :func:`resolved`.
+
+    Raises
+    ------
+    ClientError
+        The log cannot be read, or has no such fields.
+    """
+    try:
+        yield from FORMATS[log_format](stream, columns)
+    except ClientError as error:
+        raise ClientError(f"{name}: {error}") from None
 
 
 def _write(out: IO[bytes], lines: memoryview, num_left: int) -> int:
@@ -137,12 +174,13 @@ def _refuse_names(columns: Columns, log_format: str) -> None:
         raise ClientError(f"`{given[0]}` cannot be used with {log_format}: its lines have fixed places for it.")
 
 
+def _is_fixed(log_format: str, columns: Columns) -> bool:
+    return log_format in _FIXED and columns.line_format is None
+
+
 def _records(file: Path, log_format: str, columns: Columns) -> Iterator[LogRecords]:
     with opened(file, parquet=log_format == "parquet", encoding=columns.encoding) as stream:
-        try:
-            yield from FORMATS[log_format](stream, replace(columns, written=_written(file)))
-        except ClientError as error:
-            raise ClientError(f"{file}: {error}") from None
+        yield from read_records(stream, str(file), log_format, replace(columns, written=_written(file)))
 
 
 def _written(file: Path) -> date:
@@ -154,41 +192,7 @@ def _files(sources: Sequence[Path]) -> Iterator[Path]:
         yield from [source] if source == STANDARD_INPUT else channel_files(source)
 
 
-def _usable_lines(
-    records: LogRecords, filters: Filters, summary: Summary, name: str, columns: Columns, kept: KeptFields | None
-) -> memoryview:
-    """Return the lines of the records that can be used, and count what becomes of each."""
-    entity, is_escaped = decoded(records.entity)
-    with_times = columns.with_times
-    ip, is_parsed = _addresses(records.ip, ipv6=columns.ipv6)
-    reasons = records.reasons.copy()
-    reasons[(reasons == Reason.NONE) & ~filters.hold(records)] = Reason.FILTERED
-    reasons[(reasons == Reason.NONE) & stand_for_nothing(entity)] = Reason.NO_USER
-    not_parsed = (reasons == Reason.NONE) & ~is_parsed
-    reasons[not_parsed] = address_reasons(ip.filter(pa.array(not_parsed)))
-    # A null of a database, such as 1601-01-01 or 9999-12-31, is not a time.
-    reasons[(reasons == Reason.NONE) & with_times & ~(records.timed & are_plausible(records.times))] = Reason.NO_TIME
-    used = reasons == Reason.NONE
-    times = records.times[used & with_times]
-    summary.count(reasons, times)
-    summary.keep_examples(reasons, name, records.shown)
-    summary.num_escaped += int(np.count_nonzero(is_escaped & used))
-    summary.known_fields = records.known_fields
-    written = entity.filter(pa.array(used))
-    summary.count_entities(written)
-    fields = [quoted(written), ip.filter(pa.array(used))]
-    fields += [format_times(times)] if with_times else []
-    others = [] if kept is None else kept.columns(records)
-    return csv_lines([*fields, *(quoted(column.filter(pa.array(used))) for column in others)])
-
-
-def _addresses(texts: pa.StringArray, *, ipv6: bool) -> tuple[pa.StringArray, NDArray[np.bool_]]:
-    """Return the texts of addresses, (n,), and which of them can be used, (n,)."""
-    ip = bare_addresses(texts)
-    if not ipv6:
-        return ip, parse_ips(ip)[1]
-    found = parse_addresses(ip)
-    written = [format_ipv6(*halves) for halves in zip(found.upper.tolist(), found.lower.tolist(), strict=True)]
-    is_mapped = found.is_valid & ~found.is_ipv6
-    texts = pc.if_else(pa.array(is_mapped), format_ips(found.ips), ip)
-    return pc.if_else(pa.array(found.is_ipv6), pa.array(written, pa.string()), texts), found.is_valid
+def _lines(rows: UsableRows, further: Sequence[pa.StringArray]) -> memoryview:
+    """Return rows as lines of CSV, given further fields of all records."""
+    fields = [quoted(rows.entity), rows.ip, *([] if rows.times is None else [format_times(rows.times)])]
+    return csv_lines([*fields, *(quoted(column.filter(packed(rows.is_used))) for column in further)])

@@ -62,7 +62,7 @@ class NothingUsableError(ClientError):
 
 @dataclass
 class Summary:
-    """What became of all records.
+    r"""What became of the records of log files. Summaries of parts add up with ``+``.
 
     Attributes
     ----------
@@ -80,6 +80,21 @@ class Summary:
         Earliest and latest time written, in microseconds since 1970.
     entities
         Hashes of the entities written. Counting ends at a million.
+
+    Examples
+    --------
+    >>> import io
+    >>> from ipinsights import Summary, extract_batches
+    >>> log = io.BytesIO(b"entity,ip\nalice,192.0.2.1\nbob,-\n")
+    >>> parts = [summary for _, summary in extract_batches(log, "csv", no_timestamps=True)]
+    >>> print(sum(parts, Summary()))
+    2 records in 1 file: 1 written, 1 skipped.
+                   1  no address: the field is empty or missing
+                      for example stream: 'bob,-'
+    Warning: 1 of 2 records (50%) cannot be used.
+    Written: 1 row of 1 entity.
+    >>> sum(parts, Summary()).counts
+    {'written': 1, 'no_address': 1}
     """
 
     num_files: int = 0
@@ -92,6 +107,30 @@ class Summary:
     first: int | None = None
     last: int | None = None
     entities: set[int] = field(default_factory=set, repr=False)
+
+    def __add__(self, other: Summary) -> Summary:
+        """Return the summary of the records of both."""
+        firsts = [value for value in (self.first, other.first) if value is not None]
+        lasts = [value for value in (self.last, other.last) if value is not None]
+        is_full = len(self.entities) >= _MOST_ENTITIES
+        return Summary(
+            self.num_files + other.num_files,
+            self.num_records + other.num_records,
+            self.num_written + other.num_written,
+            self.skipped + other.skipped,
+            {**other.examples, **self.examples},
+            self.num_escaped + other.num_escaped,
+            other.known_fields or self.known_fields,
+            min(firsts, default=None),
+            max(lasts, default=None),
+            self.entities if is_full else self.entities | other.entities,
+        )
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of records by what became of them: ``written``, or the name of the reason."""
+        skipped = {reason.name.lower(): number for reason, number in sorted(self.skipped.items()) if number}
+        return {"written": self.num_written, **skipped}
 
     def count_entities(self, written: pa.StringArray) -> None:
         """Add the entities of some rows that are written."""

@@ -16,6 +16,8 @@ from ipinsights.data.remote_names import is_remote
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.inference.explain import explain
 from ipinsights.inference.history_scorer import HistoryScorer
+from ipinsights.inference.loaded_models import aligned, load_referenced
+from ipinsights.inference.score_arrow import score_arrow
 from ipinsights.inference.scorers import accepts_ipv6, make_scorer, score_rows, scorer_name
 from ipinsights.inference.threshold import THRESHOLD_FILES, Threshold
 from ipinsights.model import artifact
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
+    import pyarrow as pa
     from typing_extensions import Self
 
     from ipinsights.data.frames import Rows
@@ -128,6 +131,23 @@ class Detector(BaseEstimator):
         """
         rows = self._read(X)
         return rows.like_source(self._score(rows), "score")
+
+    def score_arrow(self, entities: Any, ips: Any, errors: str = "raise") -> pa.FloatArray:
+        """Return the score of each pair of two columns as a column of Arrow, see :func:`ipinsights.score_arrow`.
+
+        Parameters
+        ----------
+        entities, ips
+            Columns of Arrow, Series or arrays, shape (n,).
+        errors
+            ``raise`` refuses invalid rows. ``null`` scores them as null.
+
+        Raises
+        ------
+        InvalidValueError
+            The columns do not fit together, ``errors`` is unknown, or rows are invalid and are to be refused.
+        """
+        return score_arrow(self, entities, ips, errors=errors)
 
     def decision_function(self, X: Any) -> Any:
         """Return the score of each pair less ``offset_``, shape (n,).
@@ -258,11 +278,13 @@ class Detector(BaseEstimator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if self.__sklearn_is_fitted__():
-            model = self._model
-            if model is None:
+            if self._model is None:
                 assert self._reference is not None
-                model = self._reference.load()
-            self._model, self._scorer = model, make_scorer(model, state["_scorer"])
+                loaded = load_referenced(self._reference)
+                self._model, self._scorer = loaded.model, loaded.scorer(state["_scorer"])
+            else:
+                self._model = aligned(self._model)
+                self._scorer = make_scorer(self._model, state["_scorer"])
 
     def _read(self, data: Any) -> Rows:
         # A detector that is not fitted says so, whatever the data are.
@@ -274,14 +296,14 @@ class Detector(BaseEstimator):
     def _adopt(
         self,
         model: Artifact,
-        scorer: str,
+        scorer: Scorer,
         *,
         train: Pairs | None = None,
         records: Sequence[Mapping[str, float]] = (),
         reference: ModelReference | None = None,
     ) -> None:
         """Take over a model and score by one of its scorers, as a fit does."""
-        made, hyperparameters = make_scorer(model, scorer), model.hyperparameters
+        hyperparameters = model.hyperparameters
         for name in SIZES:
             setattr(self, f"{name}_", getattr(hyperparameters, name))
         of_history = {f"_{name}": str(value).lower() for name, value in history_options(model.meta).items()}
@@ -289,7 +311,7 @@ class Detector(BaseEstimator):
         self.n_features_in_ = 2
         self.seed_ = model.meta["training"].get("seed", 0)
         self.offset_, self.threshold_ = 0.0, None
-        self._model, self._scorer, self._reference = model, made, reference
+        self._model, self._scorer, self._reference = model, scorer, reference
         self._train, self._records = train, list(records)
 
     def _find_threshold(self, directory: Path) -> None:

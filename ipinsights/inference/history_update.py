@@ -16,7 +16,7 @@ from ipinsights.data.arrow import mask
 from ipinsights.data.both_families import by_family, in_order, split
 from ipinsights.data.channels import channel_files
 from ipinsights.data.entity_hash import hash_entities
-from ipinsights.data.pairs import read_blocks
+from ipinsights.data.pairs import fingerprint, read_blocks
 from ipinsights.errors import ClientError
 from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.scorers import HISTORY, score_rows
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ipinsights.data.pairs import Block, Pairs
     from ipinsights.model.artifact import Artifact
 
-__all__ = ["Updated", "strip_history", "update_history"]
+__all__ = ["Updated", "merge_history", "strip_history", "update_history"]
 
 _TIME = r"^\d{4}-\d{2}-\d{2}(?:[T ]\S*)?$"
 _DAY_CHARACTERS = 10
@@ -119,12 +119,13 @@ def update_history(
         num_merged = num_rejected = 0
         if source is not None:
             events = _read(source, ipv6=history.ipv6 is not None)
-            _check_not_merged(events, record, source, force=force)
+            _check_not_merged(events.pairs.fingerprint, record, str(source), force=force)
             normal = _normal(model, path, events.pairs, threshold_file) if normal_only else np.ones(0, dtype=bool)
             pairs = events.pairs[normal] if normal_only else events.pairs
             num_merged, num_rejected = len(pairs), len(events.pairs) - len(pairs)
             history = history.merge(_built(pairs, history))
-            record = _with_source(record, events, num_merged=num_merged)
+            num_entities = len(np.unique(events.pairs.entities))
+            record = _with_source(record, events.pairs.fingerprint, num_merged, num_entities, events.days)
         forgotten = {entity: history.num_rows_of(_hash(entity)) for entity in forget}
         for entity in forget:
             history = _without(history, entity)
@@ -133,6 +134,41 @@ def update_history(
             history = history.bounded(record.rows_per_entity)
         artifact.replace_history(path, model, history, record)
     return Updated(num_merged, num_rejected, forgotten, history.num_rows, len(history.entities))
+
+
+def merge_history(path: Path, new: PairHistory, *, force: bool = False) -> Updated:
+    """Merge a history that was built elsewhere into that of a model. The network stays as it is.
+
+    Parameters
+    ----------
+    path
+        Model directory or ``model_algo-1`` file, written as by :func:`update_history`.
+    new
+        History of the new events.
+    force
+        Whether a history that was merged before is merged again.
+
+    Raises
+    ------
+    ClientError
+        The model has no history, or cannot be read or written; the history was merged before, or has IPv6 rows, which
+        the model does not accept.
+    """
+    with _locked(artifact.find(path)):
+        model = artifact.load(path)
+        history, record = _history_of(model), HistoryRecord.read(model.meta)
+        if history.ipv6 is None and new.ipv6 is not None:
+            if len(new.ipv6):
+                raise ClientError("The history has IPv6 rows, and the model was trained without ipv6. Leave them out.")
+            new = PairHistory.from_counts(new.counted(new.ipv4))
+        digest = fingerprint(*new.arrays.values())
+        _check_not_merged(digest, record, "The history", force=force)
+        history = history.merge(new)
+        record = _with_source(record, digest, new.num_events, len(new.entities))
+        if record.rows_per_entity is not None:
+            history = history.bounded(record.rows_per_entity)
+        artifact.replace_history(path, model, history, record)
+    return Updated(new.num_events, 0, {}, history.num_rows, len(history.entities))
 
 
 def strip_history(path: Path) -> int:
@@ -189,8 +225,8 @@ def _days(block: Block, source: Path) -> tuple[str, ...]:
     return tuple(pc.min_max(times)[end].as_py()[:_DAY_CHARACTERS] for end in ("min", "max"))
 
 
-def _check_not_merged(events: _Events, record: HistoryRecord, source: Path, *, force: bool) -> None:
-    if not force and events.pairs.fingerprint in record.fingerprints:
+def _check_not_merged(fingerprint: str, record: HistoryRecord, source: str, *, force: bool) -> None:
+    if not force and fingerprint in record.fingerprints:
         raise ClientError(f"{source} was merged into this history before. Merge it again only with force.")
 
 
@@ -217,14 +253,16 @@ def _built(pairs: Pairs, history: PairHistory) -> PairHistory:
     return PairHistory.from_pairs(ipv4.entities, ipv4.ips, (ipv6.entities, ipv6.upper))
 
 
-def _with_source(record: HistoryRecord, events: _Events, *, num_merged: int) -> HistoryRecord:
+def _with_source(
+    record: HistoryRecord, fingerprint: str, num_merged: int, num_entities: int, days: str | None = None
+) -> HistoryRecord:
     source: dict[str, Any] = {
         "kind": "update",
         "num_rows": num_merged,
-        "num_entities": len(np.unique(events.pairs.entities)),
-        "fingerprint": events.pairs.fingerprint,
+        "num_entities": num_entities,
+        "fingerprint": fingerprint,
         "merged_on": dt.datetime.now(dt.timezone.utc).date().isoformat(),
-        "days": events.days,
+        "days": days,
     }
     return HistoryRecord([*record.sources, source], record.rows_per_entity)
 

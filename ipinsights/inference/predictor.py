@@ -79,9 +79,12 @@ class Predictor:
             scores = self._score_one(entities.item(), ips.item())
         else:
             scores = np.empty(len(ips), dtype=np.float32)
+            # Made once: to get memory anew for each batch costs page faults where freed memory is not kept.
+            x, y = allocate_pair(min(len(ips), _BATCH), self.hyperparameters.vector_dim)
             for start in range(0, len(ips), _BATCH):
                 part = slice(start, start + _BATCH)
-                scores[part] = self._score(entities[part], ips[part])
+                size = len(ips[part])
+                scores[part] = self._score(entities[part], ips[part], x[:size], y[:size])
         if not np.logical_and.reduce(np.isfinite(scores)):
             raise ClientError(
                 "The model gives scores that are not numbers: it is damaged, or its learning_rate was too high. "
@@ -102,8 +105,10 @@ class Predictor:
         """Tell for hashed entities (n,) whether training saw them; of strangers a few seem known, see ``bloom``."""
         return self._known_entities.contain(entities)
 
-    def _score(self, entities: NDArray[np.uint64], ips: NDArray[np.uint32]) -> NDArray[np.float32]:
-        x, y = allocate_pair(len(ips), self.hyperparameters.vector_dim)
+    def _score(
+        self, entities: NDArray[np.uint64], ips: NDArray[np.uint32], x: NDArray[np.float32], y: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return the score of each pair of a batch (n,), given memory of shape (n, vector_dim) to work on."""
         embedded_ips = self._encoder.embed(self._octet_tables, ips, x, y)
         embedded_entities = take_rows(self._params["entity_weight"], self._rows(entities), y)
         scores: NDArray[np.float32] = np.einsum("nd,nd->n", embedded_entities, embedded_ips)

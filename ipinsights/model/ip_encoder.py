@@ -144,26 +144,27 @@ class AddressEncoder:
         ips
             Addresses, shape (n,).
         x, y
-            Memory to work on, see :func:`allocate_pair`. With at most one layer the result is in `x`.
+            Memory to work on, see :func:`allocate_pair`. The result is in `x`.
         """
         octets = ips.astype(">u4").view(np.uint8).reshape(-1, 4).T.astype(np.intp, order="C")
         take_rows(tables[0], octets[0], x)
         for place in (1, 2, 3):
             x += take_rows(tables[place], octets[place], y)
-        return self._deepen(x)
+        return self._deepen(x, y)
 
     def embed_one(self, tables: NDArray[np.float32], ip: int) -> NDArray[np.float32]:
         """Return the embedding (vector_dim,) of one address, as :meth:`embed` does in twice the time."""
         x = tables[0, ip >> 24] + tables[1, ip >> 16 & 255]
         x += tables[2, ip >> 8 & 255]
         x += tables[3, ip & 255]
-        embedding: NDArray[np.float32] = self._deepen(x[np.newaxis])[0]
-        return embedding
+        embedded: NDArray[np.float32] = self._deepen(x[np.newaxis], np.empty((1, len(x)), dtype=np.float32))[0]
+        return embedded
 
-    def _deepen(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what the layers behind the first make of the sums (n, vector_dim)."""
+    def _deepen(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Replace the sums in `x`, (n, vector_dim), by what the layers behind the first make of them; return `x`."""
         for weight, bias in self.layers:
-            x = np.maximum(x, 0) @ weight.T + bias
+            np.matmul(np.maximum(x, 0, out=y), weight.T, out=x)
+            x += bias
         return x
 
 

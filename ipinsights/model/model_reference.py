@@ -14,8 +14,6 @@ from ipinsights.model.untar import is_tar
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ipinsights.model.artifact import Artifact
-
 __all__ = ["ModelReference"]
 
 _CHUNK_BYTES = 2**20
@@ -57,22 +55,6 @@ class ModelReference:
             return _fingerprint(self.path) == self.fingerprint
         except (OSError, zipfile.BadZipFile):
             return False
-
-    def load(self) -> Artifact:
-        """Open the model.
-
-        Raises
-        ------
-        ClientError
-            The file is missing, or it is another model now.
-        """
-        model = artifact.load(self.path)
-        if not self.is_current():
-            raise ClientError(
-                f"{self.path} has changed since the object that refers to it was pickled. Load the model again with "
-                "IPInsights.load."
-            )
-        return model
 
 
 def _fingerprint(file: Path) -> str:

@@ -203,15 +203,16 @@ class PairHistory:
             return 0
         return sum(int(family.starts[number + 1]) - int(family.starts[number]) for family in self._families)
 
-    def merge(self, other: PairHistory) -> PairHistory:
-        """Return the history of the rows of both: as if it had been built from all of them at once."""
-        ipv6 = [
-            history._counted(history.ipv6)  # noqa: SLF001 - another one of this class
-            for history in (self, other)
-            if history.ipv6 is not None
-        ]
-        ipv4 = [history._counted(history.ipv4) for history in (self, other)]  # noqa: SLF001 - the same
+    def merge(self, *others: PairHistory) -> PairHistory:
+        """Return the history of the rows of all: as if it had been built from all of them at once."""
+        histories = (self, *others)
+        ipv6 = [history.counted(history.ipv6) for history in histories if history.ipv6 is not None]
+        ipv4 = [history.counted(history.ipv4) for history in histories]
         return PairHistory.from_counts(concatenate(ipv4), concatenate(ipv6) if ipv6 else None)
+
+    def counted(self, rows: FamilyRows) -> CountedPairs:
+        """Return the entity hashes, addresses and counts of the rows of a family, (n,) each."""
+        return self.entities[rows.owners], rows.addresses, rows.counts
 
     def empty(self) -> PairHistory:
         """Return a history of the same address families without any rows."""
@@ -220,7 +221,7 @@ class PairHistory:
 
     def forget(self, entity: int) -> PairHistory:
         """Return the history without an entity, given its hash: its rows, its counts and the hash are gone."""
-        return PairHistory.from_counts(*(without(self._counted(family), entity) for family in self._families))
+        return PairHistory.from_counts(*(without(self.counted(family), entity) for family in self._families))
 
     def bounded(self, rows_per_entity: int) -> PairHistory:
         """Return the history with the most frequent rows of each entity only, by address family.
@@ -239,9 +240,6 @@ class PairHistory:
     @property
     def _families(self) -> tuple[FamilyRows, ...]:
         return (self.ipv4,) if self.ipv6 is None else (self.ipv4, self.ipv6)
-
-    def _counted(self, rows: FamilyRows) -> CountedPairs:
-        return self.entities[rows.owners], rows.addresses, rows.counts
 
     def _most_frequent(self, rows: FamilyRows, rows_per_entity: int) -> CountedPairs:
         owners = rows.owners

@@ -62,3 +62,11 @@ def test_entities_that_cannot_be_used() -> None:
     """Missing, empty, or longer than a field of CSV."""
     texts = pa.array(["ann", "", None, "x" * LONGEST_FIELD, "x" * (LONGEST_FIELD + 1)])
     assert is_invalid_entity(texts).tolist() == [False, True, True, False, True]
+
+
+def test_columns_of_bytes_are_texts() -> None:
+    """Bytes that are not UTF-8 are no text, and null is null."""
+    column = pa.array([b"ann", b"caf\xe9", None])
+    assert column_texts(column, "user").to_pylist() == ["ann", None, None]
+    assert column_texts(pa.chunked_array([column]), "user").to_pylist() == ["ann", None, None]
+    assert column_texts(pa.array([True, None]), "user").to_pylist() == ["True", None]

@@ -173,6 +173,30 @@ class TestPickles:
         assert (model._model.params["entity_weight"].tobytes() in content) is not is_saved
         assert table > 0
 
+    def test_a_loaded_model_is_a_small_pickle_and_shares_tables(self, model: IPInsights, tmp_path: Path) -> None:
+        """Less than 2 KB. Copies and estimators of the same file have the arrays of one map, which are aligned."""
+        model.save(tmp_path)
+        loaded = IPInsights.load(tmp_path)
+        content = pickle.dumps(loaded)
+        assert len(content) < 2000
+        copied = pickle.loads(content)  # noqa: S301 - our own
+        table = copied.artifact_.params["entity_weight"]
+        assert table.flags.aligned
+        assert table is loaded.artifact_.params["entity_weight"]
+        assert IPInsights.load(tmp_path).predictor_ is loaded.predictor_ is copied.predictor_
+        copied.calibrate(LATER, fpr=0.5)
+        assert copied.offset_ != loaded.offset_ == 0
+
+    def test_unpickled_arrays_are_aligned(self, historian: IPInsights) -> None:
+        """Also if their bytes come at odd addresses, as those that Dask sends may."""
+        buffers: list[pickle.PickleBuffer] = []
+        content = pickle.dumps(historian, protocol=5, buffer_callback=buffers.append)
+        odd = [memoryview(b"x" + buffer.raw())[1:] for buffer in buffers]
+        copied = pickle.loads(content, buffers=odd)  # noqa: S301 - our own
+        history = copied.artifact_.history
+        assert all(array.flags.aligned for array in [*copied.artifact_.params.values(), *history.arrays.values()])
+        assert np.array_equal(copied.score_samples(LATER), historian.score_samples(LATER))
+
     def test_a_model_whose_file_is_gone_carries_its_tables(self, model: IPInsights, tmp_path: Path) -> None:
         """A pickle that could not be loaded is not written."""
         model.save(tmp_path)
@@ -323,3 +347,9 @@ class TestHistory:
         assert str(caught.value) == (
             "This model has no history. Train it with keep_history to use the scorer 'history'."
         )
+
+
+def test_columns_are_scored(model: IPInsights) -> None:
+    """Of Arrow or of a DataFrame, to a column of Arrow with the same scores."""
+    scores = model.score_arrow(LATER["user"], LATER["address"])
+    assert np.array_equal(scores.to_numpy(), model.score_samples(LATER).to_numpy())

@@ -7,9 +7,7 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 
-from ipinsights.errors import ClientError
 from ipinsights.model.model_reference import ModelReference
 from ipinsights.testing import save_random_model
 
@@ -31,26 +29,16 @@ def test_a_reference_leads_to_its_model(tmp_path: Path) -> None:
     shutil.copy(model / "model_algo-1", tmp_path / "copy")
     shutil.copy(tmp_path / "copy", model / "model_algo-1")
     assert reference.is_current()
-    assert reference.load().params["entity_weight"].shape[0] > 0
     with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
         archive.add(model / "model_algo-1", "model_algo-1")
     packed = ModelReference.of(tmp_path / "model.tar.gz")
     assert packed.is_current()
-    assert np.array_equal(packed.load().params["entity_weight"], reference.load().params["entity_weight"])
 
 
-def test_another_model_or_none_is_refused(tmp_path: Path) -> None:
+def test_another_model_or_none_is_noticed(tmp_path: Path) -> None:
     """What lies at the path now is not what the reference was made of."""
     reference = ModelReference.of(save(tmp_path / "model", 1))
     save(tmp_path / "model", 2)
     assert not reference.is_current()
-    with pytest.raises(ClientError) as caught:
-        reference.load()
-    assert str(caught.value) == (
-        f"{reference.path} has changed since the object that refers to it was pickled. Load the model again with "
-        "IPInsights.load."
-    )
     reference.path.unlink()
     assert not reference.is_current()
-    with pytest.raises(ClientError, match=r"^There is no model at "):
-        reference.load()

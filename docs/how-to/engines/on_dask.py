@@ -1,0 +1,93 @@
+"""Score, extract, prepare and count with Dask.
+
+    python on_dask.py score MODEL PAIRS SCORES
+    python on_dask.py extract LOGS ROWS FORMAT
+    python on_dask.py prepare ROWS UNTIL TRAIN
+    python on_dask.py count ROWS MODEL
+
+MODEL is a folder that all workers see. PAIRS, SCORES and ROWS are folders of Parquet, LOGS and TRAIN of logs and CSV.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dask.bag as db
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from dask.distributed import Client
+
+from ipinsights import History, extract_batches, score_arrow
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+SCHEMA = pa.schema({"entity": pa.string(), "ip": pa.string(), "time": pa.timestamp("us", "UTC")})
+
+
+def score(model: str, pairs: str, scores: str) -> None:
+    """Score the partitions of a data set. The path goes to the workers, and never the model."""
+
+    def score_part(part: DataFrame) -> DataFrame:
+        column = score_arrow(model, part["entity"], part["ip"], errors="null")
+        return part.assign(dot_product=column.to_numpy(zero_copy_only=False))
+
+    rows = dd.read_parquet(pairs)
+    meta = rows._meta.assign(dot_product=np.empty(0, dtype=np.float32))
+    rows.map_partitions(score_part, meta=meta).to_parquet(scores, overwrite=True)
+
+
+def extract(logs: str, rows: str, log_format: str) -> None:
+    """Write the rows of log files, a file for each, and print what became of their records."""
+
+    def extract_file(path: Path) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        with path.open("rb") as stream, pq.ParquetWriter(Path(rows) / f"{path.name}.parquet", SCHEMA) as output:
+            for batch, summary in extract_batches(stream, log_format, name=str(path)):
+                output.write_batch(batch)
+                counts.update(summary.counts)
+        return counts
+
+    Path(rows).mkdir(parents=True, exist_ok=True)
+    files = db.from_sequence(sorted(Path(logs).iterdir()), partition_size=1)
+    print(dict(sum(files.map(extract_file).compute(), Counter())))
+
+
+def prepare(rows: str, until: str, train: str) -> None:
+    """Write the rows before a time in random order, for `ipinsights train`."""
+
+    def draw(part: DataFrame) -> DataFrame:
+        return part.assign(place=np.random.default_rng().permutation(len(part)))
+
+    def mixed(part: DataFrame) -> DataFrame:
+        return part[["entity", "ip"]].sample(frac=1)
+
+    events = dd.read_parquet(rows)
+    before = events[events["time"] < pd.Timestamp(until, tz="UTC")][["entity", "ip"]]
+    before.map_partitions(draw).shuffle("place").map_partitions(mixed).to_csv(
+        f"{train}/part-*.csv", header=False, index=False
+    )
+
+
+def count(rows: str, model: str) -> None:
+    """Count the pairs of each file, merge the counts in a tree, and add them to the history of a model."""
+
+    def count_file(path: Path) -> History:
+        table = pq.read_table(path, columns=["entity", "ip"])
+        return History.from_pairs(table["entity"], table["ip"], errors="skip")
+
+    files = db.from_sequence(sorted(Path(rows).glob("*.parquet")), partition_size=1)
+    history = files.map(count_file).reduction(History.merge, History.merge, split_every=4).compute()
+    print(history.add_to(model))
+
+
+if __name__ == "__main__":
+    commands: dict[str, Any] = {f.__name__: f for f in (score, extract, prepare, count)}
+    with Client(n_workers=2, threads_per_worker=1, dashboard_address=None):
+        commands[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,120 @@
+"""Models in MLflow: a pyfunc that scores, for its registry, its `spark_udf` and its deployment tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ipinsights.errors import ClientError
+from ipinsights.inference.loaded_models import load_model
+from ipinsights.inference.score_arrow import score_arrow
+from ipinsights.inference.scorers import DOT_PRODUCT
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["log_mlflow_model", "save_mlflow_model"]
+
+_SCORER_KEY = "scorer"
+
+
+def save_mlflow_model(model: str | Path, path: str | Path, *, scorer: str = DOT_PRODUCT, **options: Any) -> None:
+    """Write a model as a model of MLflow, which scores DataFrames with columns ``entity`` and ``ip``.
+
+    ``mlflow.pyfunc.load_model`` and ``spark_udf`` load it. The scores of invalid rows are NaN. Needs the extra
+    ``mlflow``.
+
+    Parameters
+    ----------
+    model
+        Folder or file of a model. It is copied.
+    path
+        Folder that is written, which must not exist.
+    scorer
+        Scorer of the model: ``dot_product`` or ``history``.
+    options
+        Further options of ``mlflow.pyfunc.save_model``, such as ``pip_requirements``.
+
+    Raises
+    ------
+    ClientError
+        MLflow is not installed, there is no model, or the model does not have this scorer.
+
+    Examples
+    --------
+    >>> import ipinsights
+    >>> ipinsights.save_mlflow_model("model", "mlflow-model", pip_requirements=["ipinsights"])  # doctest: +SKIP
+    """
+    _import_mlflow().pyfunc.save_model(path=str(path), **_settings(Path(model), scorer), **options)
+
+
+def log_mlflow_model(model: str | Path, name: str, *, scorer: str = DOT_PRODUCT, **options: Any) -> Any:
+    """Log a model to the active run of MLflow, as :func:`save_mlflow_model` writes it, and return MLflow's record.
+
+    Parameters
+    ----------
+    model
+        Folder or file of a model. It is copied.
+    name
+        Name of the logged model.
+    scorer
+        Scorer of the model: ``dot_product`` or ``history``.
+    options
+        Further options of ``mlflow.pyfunc.log_model``, such as ``registered_model_name``.
+
+    Raises
+    ------
+    ClientError
+        MLflow is not installed, there is no model, or the model does not have this scorer.
+
+    Examples
+    --------
+    >>> import ipinsights
+    >>> ipinsights.log_mlflow_model("model", "logins", registered_model_name="logins")  # doctest: +SKIP
+    """
+    return _import_mlflow().pyfunc.log_model(name=name, **_settings(Path(model), scorer), **options)
+
+
+def _settings(model: Path, scorer: str) -> dict[str, Any]:
+    """Return the options of MLflow for a model that has the scorer."""
+    loaded = load_model(model, scorer)
+    loaded.scorer(scorer)
+    signature, schema = _import_mlflow().models.ModelSignature, _import_mlflow().types
+    columns = schema.Schema([schema.ColSpec("string", name, required=False) for name in ("entity", "ip")])
+    scores = schema.Schema([schema.ColSpec("float")])
+    return {
+        "loader_module": __name__,
+        "data_path": str(loaded.reference.path),
+        "model_config": {_SCORER_KEY: scorer},
+        "signature": signature(inputs=columns, outputs=scores),
+    }
+
+
+class _Scorer:
+    """The model that MLflow calls."""
+
+    def __init__(self, path: str, scorer: str) -> None:
+        self._path = path
+        self._scorer = scorer
+
+    def predict(self, frame: pd.DataFrame, params: Any = None) -> pd.Series:  # noqa: ARG002 - MLflow's name
+        """Return the score of each row, NaN for invalid rows."""
+        import pandas as pd
+
+        scores = score_arrow(self._path, frame["entity"], frame["ip"], errors="null", scorer=self._scorer)
+        return pd.Series(scores.to_numpy(zero_copy_only=False), index=frame.index)
+
+
+def _load_pyfunc(path: str, model_config: dict[str, Any] | None = None) -> _Scorer:
+    """Return the model at a path, as MLflow calls it."""
+    return _Scorer(path, (model_config or {}).get(_SCORER_KEY, DOT_PRODUCT))
+
+
+def _import_mlflow() -> Any:
+    try:
+        import mlflow.models
+        import mlflow.pyfunc
+        import mlflow.types
+    except ImportError:
+        raise ClientError("Models of MLflow need MLflow, which is not installed: pip install mlflow-skinny.") from None
+    return mlflow
