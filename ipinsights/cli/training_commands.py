@@ -211,6 +211,7 @@ def _local_job(
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.data.both_families import joined, read_families
     from ipinsights.distributed.launcher import has_several_processes
+    from ipinsights.distributed.mpi_collectives import num_mpi_processes
     from ipinsights.training.job import Job
     from ipinsights.training.size_choice import SizeChoice
 
@@ -218,7 +219,8 @@ def _local_job(
         raise click.UsageError("Give --train and --model-dir, or --base-dir for a container's tree.")
     given, source = _read_map(hyperparameters) if hyperparameters else (None, "the command line")
     choice = SizeChoice.of({**parse_assignments(assignments), **history_hyperparameters(**history)}, given)
-    checked = choice.check(any_size=num_hosts > 1)
+    any_size = num_hosts > 1 or num_mpi_processes() > 1
+    checked = choice.check(any_size=any_size)
     provided: Mapping[str, Any] = choice.given
     rows = None
     if choice.chosen:
@@ -228,7 +230,7 @@ def _local_job(
         if not quiet:
             echo_error(choice.describe(provided, len(train)))
     job = Job(
-        hyperparameters=Hyperparameters.parse(provided, any_size=num_hosts > 1),
+        hyperparameters=Hyperparameters.parse(provided, any_size=any_size),
         provided=provided,
         source=source,
         train=train_path,

@@ -77,4 +77,6 @@ class Cluster:
             # Without these two MXNet would take any interface, and any port.
             "DMLC_NODE_HOST": self.own_address,
             "PORT": str(port),
+            # Numbers from which on an array is spread over all servers; MXNet's own bound is a million.
+            "MXNET_KVSTORE_BIGARRAY_BOUND": "4096",
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import signal
 import socket
@@ -11,8 +12,9 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 from ipinsights.distributed.cluster import Cluster
+from ipinsights.distributed.mpi_collectives import MPIHost, num_mpi_processes
 from ipinsights.distributed.supervisor import Supervisor, die_with_parent, end_of
-from ipinsights.errors import AlgorithmError, IPInsightsError
+from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
 from ipinsights.model import mxnet_package
 from ipinsights.training.job import Job, run
 from ipinsights.training.signals import held_back
@@ -37,13 +39,20 @@ _END_SECONDS = 30.0
 def train(job: Job, *, num_hosts: int = 1, quiet: bool = False, view: JobView | None = None) -> Path | None:
     """Train on this machine, which plays as many hosts as it is told; each has an address of the loopback.
 
-    A single host is this process itself, unless ``_kvstore`` asks for a parameter server.
+    A single host is this process itself, unless ``_kvstore`` asks for a distributed store. A process that MPI has
+    started is one host of the job.
 
     Raises
     ------
     IPInsightsError
         As :func:`ipinsights.training.job.run` and :meth:`ipinsights.distributed.supervisor.Supervisor.run`.
     """
+    if num_mpi_processes() > 1:
+        if num_hosts > 1:
+            raise ClientError(
+                "`num_hosts` is for one machine, and MPI has started a process for each host. Leave it out."
+            )
+        return _train_by_mpi(job, quiet=quiet)
     if has_several_processes(job, num_hosts):
         require_mxnet()
         return _play_hosts(replace(job, rows=None), num_hosts, quiet=quiet)
@@ -52,13 +61,25 @@ def train(job: Job, *, num_hosts: int = 1, quiet: bool = False, view: JobView | 
 
 def has_several_processes(job: Job, num_hosts: int) -> bool:
     """Return whether a job runs in processes of its own, which ``view`` does not show."""
-    return num_hosts > 1 or job.hyperparameters.kvstore.startswith("dist")
+    return num_hosts > 1 or num_mpi_processes() > 1 or job.hyperparameters.kvstore.startswith("dist")
 
 
 def require_mxnet() -> None:
     """Raise the error that names how to install MXNet, if MXNet is missing. An installed one is not loaded."""
     if not mxnet_package.is_installed():
         import ipinsights.model._mxnet  # noqa: F401
+
+
+def _train_by_mpi(job: Job, *, quiet: bool) -> Path | None:
+    """Be one host of an MPI job."""
+    host = MPIHost()
+    try:
+        return run(replace(job, host_name=f"algo-{host.rank + 1}"), quiet=quiet, host=host)
+    except BaseException as error:
+        code = int(error.code or 0) if isinstance(error, SystemExit) else getattr(error, "exit_code", 1)
+        # The other processes wait for this one. They are ended when this one has reported its error.
+        atexit.register(host.abort, code)
+        raise
 
 
 def _play_hosts(job: Job, num_hosts: int, *, quiet: bool) -> Path | None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from ipinsights.distributed.cluster import Cluster
 
-__all__ = ["Link", "Rendezvous"]
+__all__ = ["Link", "Rendezvous", "check_alike"]
 
 # Seconds that the first host waits for the last one. Containers start minutes apart.
 _JOIN_SECONDS = 300.0
@@ -154,14 +154,12 @@ class Rendezvous(socketserver.ThreadingTCPServer):
 
     def _compare(self) -> None:
         """Start all hosts if their settings agree, otherwise end the job."""
-        first = self._hosts[0]
-        for host in self._hosts[1:]:
-            differences = _differences(self._facts[first]["agreed"], self._facts[host]["agreed"])
-            if differences:
-                message = f"Hosts '{first}' and '{host}' were given different jobs: {differences}. Give all the same."
-                self._end({"failed": {"host": "", "message": message, "exit_code": ClientError.exit_code}})
-                return
-        self._send({"everybody": [self._facts[host] for host in self._hosts]})
+        try:
+            check_alike({host: self._facts[host]["agreed"] for host in self._hosts})
+        except ClientError as error:
+            self._end({"failed": {"host": "", "message": str(error), "exit_code": error.exit_code}})
+        else:
+            self._send({"everybody": [self._facts[host] for host in self._hosts]})
 
     def _lose(self, host: str, reason: str) -> None:
         error = _lost(host, reason)
@@ -295,9 +293,19 @@ def _failure(host: str, message: str, exit_code: int) -> IPInsightsError:
     return error(f"Host '{host}' failed: {message}" if host else message)
 
 
-def _differences(one: Mapping[str, str], other: Mapping[str, str]) -> str:
-    names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
-    return "; ".join(f"{name} is {one.get(name, 'not given')} and {other.get(name, 'not given')}" for name in names)
+def check_alike(agreed: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise an error that names the differences between the first host's settings and another's, by their names."""
+    (first, one), *others = agreed.items()
+    for host, other in others:
+        differences = [
+            f"{name} is {one.get(name, 'not given')} and {other.get(name, 'not given')}"
+            for name in {**one, **other}
+            if one.get(name) != other.get(name)
+        ]
+        if differences:
+            raise ClientError(
+                f"Hosts '{first}' and '{host}' were given different jobs: {'; '.join(differences)}. Give all the same."
+            )
 
 
 def _connect(cluster: Cluster, join_seconds: float) -> socket.socket:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
-    from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.distributed.cluster import Cluster
 
 __all__ = ["Supervisor", "die_with_parent", "end_of"]
@@ -155,7 +154,7 @@ class Supervisor:
         for environment in self._roles[:-1]:
             role = environment["DMLC_ROLE"]
             _logger.info("Launching parameter server for role %s", role)
-            process = self._start(role, _serve, environment, self._hyperparameters)
+            process = self._start(role, _serve, environment)
             bare(f"Process {process.pid} is a shell:{role}.")
 
     def _start(self, role: str, target: Any, *arguments: Any) -> SpawnProcess:
@@ -263,11 +262,11 @@ def _work(
     os._exit(0)
 
 
-def _serve(environment: Mapping[str, str], hyperparameters: Hyperparameters) -> None:
+def _serve(environment: Mapping[str, str]) -> None:
     """Run the scheduler or a server. The supervisor handles a terminal's interrupt."""
     die_with_parent()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     from ipinsights.distributed.kvstore_roles import serve
 
-    serve(environment, hyperparameters)
+    serve(environment)

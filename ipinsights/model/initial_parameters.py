@@ -25,7 +25,7 @@ BLOCK_ROWS = 4096
 _SCALE = np.float32(0.07)
 
 
-def fill(params: Mapping[str, Any], *, seed: int) -> None:
+def fill(params: Mapping[str, Any], *, seed: int, first_row: int = 0) -> None:
     """Write the initial values of every parameter.
 
     Parameters
@@ -34,11 +34,14 @@ def fill(params: Mapping[str, Any], *, seed: int) -> None:
         Float32 arrays of NumPy or MXNet by their names in the artifact, written in place.
     seed
         Seed of the model, not negative.
+    first_row
+        Row of the whole entity table that is the first of the given one.
     """
     for name, array in params.items():
+        first = first_row if name == "entity_weight" else 0
         for start in range(0, len(array), BLOCK_ROWS):
             stop = min(start + BLOCK_ROWS, len(array))
-            array[start:stop] = draw_rows(name, array.shape[1:], start, stop, seed=seed)
+            array[start:stop] = draw_rows(name, array.shape[1:], first + start, first + stop, seed=seed)
 
 
 def draw_rows(name: str, row_shape: tuple[int, ...], start: int, stop: int, *, seed: int) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from ipinsights.model.ip_encoder import NUM_OCTET_ROWS, octet_rows, place_column
 if TYPE_CHECKING:
     from ipinsights.config.hyperparameters import Hyperparameters
 
-__all__ = ["IPEncoder", "IPInsightsNet", "octet_rows", "pair_scores"]
+__all__ = ["IPEncoder", "IPInsightsNet", "octet_rows"]
 
 
 class IPEncoder(mx.gluon.HybridBlock):
@@ -114,11 +114,7 @@ class IPInsightsNet(mx.gluon.HybridBlock):
 
     def hybrid_forward(self, F: Any, entity_rows: Any, octet_rows: Any) -> Any:
         """Score a batch of pairs."""
-        return pair_scores(F, self.entities(entity_rows), self.ip_encoder(octet_rows))
-
-
-def pair_scores(F: Any, entities: Any, ips: Any) -> Any:
-    """Give the score (batch,) of embeddings of entities and of addresses, (batch, vector_dim) each: dot products."""
-    # (batch, 1, vector_dim) and (batch, vector_dim, 1): a row-wise sum is five times slower in MXNet
-    products = F.batch_dot(F.expand_dims(entities, axis=1), F.expand_dims(ips, axis=2))
-    return F.reshape(products, (-1,))
+        entities, ips = self.entities(entity_rows), self.ip_encoder(octet_rows)
+        # (batch, 1, vector_dim) and (batch, vector_dim, 1): a row-wise sum is five times slower in MXNet
+        products = F.batch_dot(F.expand_dims(entities, axis=1), F.expand_dims(ips, axis=2))
+        return F.reshape(products, (-1,))

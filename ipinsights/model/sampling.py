@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-__all__ = ["Records", "expand", "random_ips"]
+__all__ = ["Records", "expand", "mix", "random_ips"]
 
 
 @dataclass(frozen=True)
@@ -75,15 +77,34 @@ def expand(
     Records
         ``(1 + R + S) * batch`` records in random order.
     """
+    shuffled = [ips[rng.permutation(len(ips))] for _ in range(num_shuffled)]
+    return mix(entity_rows, ips, shuffled, num_random=num_random, rng=rng)
+
+
+def mix(
+    entity_rows: NDArray[np.int32],
+    ips: NDArray[np.uint32],
+    shuffled: Sequence[NDArray[np.uint32]],
+    *,
+    num_random: int,
+    rng: np.random.Generator,
+) -> Records:
+    """Return the rows as positives together with random negatives and given ones, mixed.
+
+    Parameters
+    ----------
+    entity_rows, ips, num_random, rng
+        As in :func:`expand`.
+    shuffled
+        Addresses of further negatives, (batch,) each.
+    """
     batch = len(ips)
-    records_per_row = 1 + num_random + num_shuffled
-    shuffled = [ips[rng.permutation(batch)] for _ in range(num_shuffled)]
     # (records_per_row * batch,): positives, then random negatives, then shuffled ones
     all_ips = np.concatenate([ips, random_ips(num_random * batch, rng=rng), *shuffled])
     labels = np.zeros(len(all_ips), dtype=np.float32)
     labels[:batch] = 1
     order = rng.permutation(len(all_ips))
-    return Records(np.tile(entity_rows, records_per_row)[order], all_ips[order], labels[order])
+    return Records(np.tile(entity_rows, 1 + num_random + len(shuffled))[order], all_ips[order], labels[order])
 
 
 def random_ips(size: int, *, rng: np.random.Generator) -> NDArray[np.uint32]:

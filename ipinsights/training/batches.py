@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipinsights.model.sampling import expand
-from ipinsights.training.collectives import ProcessGroup
+from ipinsights.model.sampling import expand, mix
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -22,8 +21,9 @@ if TYPE_CHECKING:
 
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.model.sampling import Records
+    from ipinsights.training.entity_partition import EntityPartition
 
-__all__ = ["BaseBatch", "BaseBatches"]
+__all__ = ["BaseBatch", "BaseBatches", "PartitionedBatches"]
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,14 @@ class BaseBatch:
     records
         The B rows and their negatives, mixed: K * B records.
     num_rows
-        Rows that are not padding, 1 to B; 0, and no records, where other hosts still have rows and this one has not.
+        Rows that are not padding. On several hosts they may be 0.
+    num_all
+        Rows of all hosts. None on one host, where each step has B records.
     """
 
     records: Records
     num_rows: int
+    num_all: int | None = None
 
 
 class BaseBatches:
@@ -55,8 +58,6 @@ class BaseBatches:
         Of them ``mini_batch_size`` B and the two negative sampling rates.
     seed
         Of every random draw.
-    group
-        The hosts that train together; each draws what no other one draws. A host alone when not given.
     """
 
     def __init__(
@@ -66,37 +67,64 @@ class BaseBatches:
         hyperparameters: Hyperparameters,
         *,
         seed: int,
-        group: ProcessGroup | None = None,
     ) -> None:
         self._entity_rows = entity_rows
         self._ips = ips
         self._hyperparameters = hyperparameters
         self._seed = seed
-        self._group = group or ProcessGroup()
 
     def __len__(self) -> int:
         """Give the number of base batches that have rows."""
         return math.ceil(len(self._ips) / self._hyperparameters.mini_batch_size)
 
     def epoch(self, epoch: int, *, first: int = 0) -> Generator[BaseBatch, None, None]:
-        """Yield the base batches of an epoch, from 0, beginning with the one of index ``first``.
-
-        Behind a host's own come empty ones, until the host of the group that has most has had all of its own.
-        """
-        end = self._group.num_base_batches or len(self)
-        return (self._batch(epoch, index) for index in range(first, end))
+        """Yield the base batches of an epoch, from 0, beginning with the one of index ``first``."""
+        return (self._batch(epoch, index) for index in range(first, len(self)))
 
     def _batch(self, epoch: int, index: int) -> BaseBatch:
         size = self._hyperparameters.mini_batch_size
-        num_rows = max(0, min(size, len(self._ips) - index * size))
         # (size,)
-        chosen = np.arange(index * size, (index + bool(num_rows)) * size) % len(self._ips)
-        draw = index * self._group.size + self._group.rank
+        chosen = np.arange(index * size, (index + 1) * size) % len(self._ips)
         records = expand(
             self._entity_rows[chosen],
             self._ips[chosen],
             num_random=self._hyperparameters.random_negative_sampling_rate,
             num_shuffled=self._hyperparameters.shuffled_negative_sampling_rate,
-            rng=np.random.default_rng([self._seed, epoch, draw]),
+            rng=np.random.default_rng([self._seed, epoch, index]),
         )
-        return BaseBatch(records, num_rows)
+        return BaseBatch(records, min(size, len(self._ips) - index * size))
+
+
+class PartitionedBatches(BaseBatches):
+    """The parts of all base batches that one of several hosts has, in proportion to its pairs and without padding.
+
+    Parameters
+    ----------
+    partition
+        The ranges of all hosts.
+    entity_rows, ips, hyperparameters, seed
+        As in :class:`BaseBatches`, of this host's rows.
+    """
+
+    def __init__(self, partition: EntityPartition, *args: Any, seed: int) -> None:
+        super().__init__(*args, seed=seed)
+        self._partition = partition
+
+    def __len__(self) -> int:
+        """Return the number of base batches, which is the same on all hosts."""
+        return len(self._partition.spans) - 1
+
+    def _batch(self, epoch: int, index: int) -> BaseBatch:
+        rank = self._partition.group.rank
+        begin, end = self._partition.spans[index : index + 2, rank]
+        draw = [self._seed, epoch, index]
+        shuffled = self._partition.shuffled_ips(
+            index, self._hyperparameters.shuffled_negative_sampling_rate, rng=np.random.default_rng(draw)
+        )
+        records = mix(
+            self._entity_rows[begin:end], self._ips[begin:end], shuffled,
+            num_random=self._hyperparameters.random_negative_sampling_rate,
+            rng=np.random.default_rng([*draw, rank + 1]),
+        )  # fmt: skip
+        num_all = int(np.diff(self._partition.spans[index : index + 2].sum(axis=1))[0])
+        return BaseBatch(records, int(end - begin), num_all)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipinsights.training.checkpoint import BEST_PREFIX, Checkpoint
+from ipinsights.training.collectives import SAVE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -117,8 +118,8 @@ class Deadline(Callback):
         self._max_seconds = max_seconds
         self._end = time.monotonic() + max_seconds
 
-    def on_base_batch_end(self, trainer: Trainer) -> None:
-        """Stop the run if its time is up."""
+    def on_batch_end(self, trainer: Trainer) -> None:
+        """Stop the run after the base batch in progress if its time is up."""
         if time.monotonic() >= self._end and not trainer.state.stop:
             _logger.warning("%g seconds are over: stopping.", self._max_seconds)
             trainer.state.stop = True
@@ -188,10 +189,12 @@ class EarlyStopping(Callback):
 class Checkpointer(Callback):
     """Write checkpoints within an epoch, at the end of each epoch and at the end of the run.
 
+    Each of several hosts writes its own part: its rows of the entity table, its counters and the address encoder.
+
     Parameters
     ----------
     directory
-        Directory of checkpoints, prepared on the first host.
+        Directory of this host's checkpoints, prepared.
     identity
         Identity of the run across its hosts.
     every_batches, every_seconds
@@ -220,15 +223,18 @@ class Checkpointer(Callback):
         """Start the clock. The state at the beginning is saved already, or has no step yet."""
         self._remember(trainer.state)
 
+    def on_batch_end(self, trainer: Trainer) -> None:
+        """Vote for a checkpoint after enough seconds, which the next step carries to all hosts."""
+        self._vote(trainer)
+
     def on_base_batch_end(self, trainer: Trainer) -> None:
         """Save if a checkpoint is due."""
-        base_batches, seconds = trainer.state.num_base_batches - self._saved[1], time.monotonic() - self._time
+        base_batches = trainer.state.num_base_batches - self._saved[1]
         batches = base_batches * trainer.hyperparameters.records_per_row
-        is_due = bool(self._every_batches and batches >= self._every_batches) or bool(
-            self._every_seconds and seconds >= self._every_seconds
-        )
-        if trainer.group.agree_to_save(is_due):
+        is_due = bool(self._every_batches and batches >= self._every_batches)
+        if is_due or trainer.group.has_agreed(SAVE):
             self._save(trainer, trainer.state, trainer.metrics.sums())
+            self._vote(trainer)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Save the run in its state before the next epoch."""
@@ -242,32 +248,31 @@ class Checkpointer(Callback):
             self._save(trainer, trainer.state, trainer.metrics.sums())
 
     def _save(self, trainer: Trainer, state: TrainState, metric_sums: tuple[int, int, int, float]) -> None:
-        """Write one checkpoint of all hosts on the first one. Every host calls this at the same step."""
+        """Write this host's part of a checkpoint. Every host calls this at the same step."""
         start = time.monotonic()
-        own = {
-            "counters": {name: value for name, value in asdict(state).items() if name != "stop"},
-            "metric_sums": metric_sums,
-        }
-        has_diverged = trainer.metrics.first_bad_batch is not None
-        parts = trainer.group.gather({} if has_diverged else own)
-        if {} in parts:
+        if trainer.group.agree_to_stop(trainer.metrics.first_bad_batch is not None):
             return  # The trainer is about to report that the run has diverged.
         arrays = trainer.learner.state_dict(self._identity.rows)
-        if trainer.group.rank == 0:
-            path = self._directory.save(self._checkpoint(own, parts[1:], arrays))
-            _logger.info('Wrote checkpoint "%s" in %.3f seconds.', path, time.monotonic() - start)
+        path = self._directory.save(self._checkpoint(state, metric_sums, arrays))
+        # Older checkpoints are removed once all hosts have written this one.
+        trainer.group.wait()
+        self._directory.prune(path)
+        _logger.info('Wrote checkpoint "%s" in %.3f seconds.', path, time.monotonic() - start)
         self._remember(state)
 
+    def _vote(self, trainer: Trainer) -> None:
+        is_time = self._every_seconds is not None and time.monotonic() - self._time >= self._every_seconds
+        trainer.group.votes[SAVE] = is_time
+
     def _checkpoint(
-        self, own: Mapping[str, Any], others: Sequence[Mapping[str, Any]], arrays: Mapping[str, Any]
+        self, state: TrainState, metric_sums: tuple[int, int, int, float], arrays: Mapping[str, Any]
     ) -> Checkpoint:
         best = self._early_stopping.best_parameters if self._early_stopping else {}
         return Checkpoint(
             identity=self._identity.entries,
-            counters=own["counters"],
-            metric_sums=own["metric_sums"],
+            counters={name: value for name, value in asdict(state).items() if name != "stop"},
+            metric_sums=metric_sums,
             best=self._early_stopping.best if self._early_stopping else None,
-            others=others,
             arrays={**arrays, **{f"{BEST_PREFIX}{name}": best[name] for name in best}},
         )
 

@@ -5,6 +5,9 @@ A checkpoint is an uncompressed zip (:mod:`ipinsights.model.ndarray_archive`) of
 - ``params``: parameters and Adam's moments. Of the entity table only the rows in the data: no other row changes.
 - ``meta.json``: format version, identity of the run, its counters and running totals of its metrics.
 
+Each of several hosts has a checkpoint of its own range, ``checkpoint-<batch>.<host>-of-<hosts>``. The files of all
+hosts may lie in one folder.
+
 The sampler has no state: each draw follows from the seed, the epoch and the index of the base batch.
 """
 
@@ -14,6 +17,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import tempfile
 import zipfile
 from dataclasses import dataclass, field
@@ -23,7 +27,7 @@ from ipinsights.errors import ClientError
 from ipinsights.model import ndarray_archive
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 __all__ = ["BEST_PREFIX", "FORMAT_VERSION", "Checkpoint", "CheckpointDirectory"]
@@ -35,6 +39,7 @@ BEST_PREFIX = "best:"
 _PREFIX = "checkpoint-"
 _LOCK_FILE = ".checkpoints.lock"
 _MAX_META_BYTES = 2**20
+_NAME = re.compile(rf"{_PREFIX}\d+(?:\.\d+-of-(\d+))?")
 
 _logger = logging.getLogger(__name__)
 
@@ -53,8 +58,6 @@ class Checkpoint:
         Result of :meth:`ipinsights.training.metrics.RunningClassification.sums`.
     best
         Epoch and validation AUC of the best model so far. None without early stopping.
-    others
-        ``counters`` and ``metric_sums`` of each further host of the job.
     arrays
         Float32 arrays by name, or objects that return an array for a slice. They are read when the checkpoint is saved.
     """
@@ -63,7 +66,6 @@ class Checkpoint:
     counters: Mapping[str, Any]
     metric_sums: tuple[int, int, int, float]
     best: tuple[int, float] | None = None
-    others: Sequence[Mapping[str, Any]] = ()
     arrays: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -102,11 +104,16 @@ class CheckpointDirectory:
         Path of the directory.
     keep
         Number of checkpoints that are kept, at least 1.
+    rank, num_hosts
+        Which of the job's hosts writes here, from 0, and how many there are.
     """
 
-    def __init__(self, path: Path, *, keep: int) -> None:
+    def __init__(self, path: Path, *, keep: int, rank: int = 0, num_hosts: int = 1) -> None:
         self.path = path
         self._keep = keep
+        self._suffix = f".{rank + 1}-of-{num_hosts}" if num_hosts > 1 else ""
+        # A job on one host and the first of several hosts exclude each other.
+        self._lock_file = path / (_LOCK_FILE + (self._suffix if rank else ""))
         self._lock: int | None = None
 
     def prepare(self) -> None:
@@ -121,10 +128,11 @@ class CheckpointDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self.path).close()
             if self._lock is None:
-                self._lock = os.open(self.path / _LOCK_FILE, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                self._lock = os.open(self._lock_file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
                 self._refuse_if_in_use(self._lock)
             for leftover in self.path.glob(f".{_PREFIX}*"):
-                leftover.unlink()
+                if self._suffix in leftover.name:
+                    leftover.unlink()
         except OSError as error:
             raise self._unwritable(error) from None
 
@@ -135,7 +143,7 @@ class CheckpointDirectory:
             self._lock = None
 
     def save(self, checkpoint: Checkpoint) -> Path:
-        """Write a checkpoint, and remove the oldest ones.
+        """Write a checkpoint.
 
         Raises
         ------
@@ -143,34 +151,60 @@ class CheckpointDirectory:
             The disk is full, or the directory is not writable any more. Earlier checkpoints are unchanged.
         """
         # Numbers of one width, so that the order of the names is the order in time.
-        target = self.path / f"{_PREFIX}{checkpoint.counters['num_batches']:012d}"
+        target = self.path / f"{_PREFIX}{checkpoint.counters['num_batches']:012d}{self._suffix}"
         try:
             ndarray_archive.write(target, checkpoint.arrays, {"meta.json": json.dumps(_meta(checkpoint)).encode()})
-            self._prune(target)
         except OSError as error:
             raise self._unwritable(error) from None
         return target
 
-    def load_newest(self) -> tuple[Path, Checkpoint] | None:
-        """Return the newest whole checkpoint with its path, or None. Log a warning for each damaged one.
+    def prune(self, newest: Path) -> None:
+        """Keep the newest `keep` checkpoints up to this one.
+
+        Any newer file is corrupt, otherwise the run would have resumed from it.
 
         Raises
         ------
         ClientError
-            A checkpoint cannot be read at the moment. It may be whole.
+            A file cannot be removed.
+        """
+        try:
+            kept = [path for path in self._paths() if path <= newest][-self._keep :]
+            for path in self._paths():
+                if path not in kept:
+                    path.unlink()
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def whole(self) -> Iterator[tuple[Path, Checkpoint]]:
+        """Yield the whole checkpoints with their paths, the newest first. Log a warning for each damaged one.
+
+        Raises
+        ------
+        ClientError
+            A checkpoint cannot be read at the moment, and may be whole. Or all are of another number of hosts.
         """
         try:
             paths = self._paths()
+            foreign = [] if paths else sorted(path.name for path in self.path.iterdir() if self._is_foreign(path.name))
         except OSError as error:
             raise self._unreadable(self.path, error) from None
+        if foreign:
+            raise ClientError(
+                f"The checkpoints in {self.path}, such as {foreign[0]}, are of another number of hosts. Begin with the "
+                "saved model, or give this run a checkpoint directory of its own."
+            )
         for path in reversed(paths):
             try:
-                return path, _read(path)
+                yield path, _read(path)
             except (*ndarray_archive.DAMAGE, KeyError) as error:
                 if ndarray_archive.is_unreadable(error):
                     raise self._unreadable(path, error) from None
                 _logger.warning("Checkpoint %s is damaged and passed over for the one before: %s.", path, error)
-        return None
+
+    def load_newest(self) -> tuple[Path, Checkpoint] | None:
+        """Return the newest whole checkpoint with its path, or None, as :meth:`whole` yields it."""
+        return next(self.whole(), None)
 
     def _refuse_if_in_use(self, lock: int) -> None:
         try:
@@ -189,17 +223,13 @@ class CheckpointDirectory:
 
     def _paths(self) -> list[Path]:
         # `glob` returns nothing for a folder that cannot be listed, instead of an error.
-        return sorted(path for path in self.path.iterdir() if path.name.startswith(_PREFIX))
+        found = sorted(path for path in self.path.iterdir() if path.name.startswith(_PREFIX))
+        return [path for path in found if path.name.partition(".")[2] == self._suffix[1:]]
 
-    def _prune(self, newest: Path) -> None:
-        """Keep the newest `keep` checkpoints up to this one.
-
-        Any newer file is corrupt, otherwise the run would have resumed from it.
-        """
-        kept = [path for path in self._paths() if path <= newest][-self._keep :]
-        for path in self._paths():
-            if path not in kept:
-                path.unlink()
+    def _is_foreign(self, name: str) -> bool:
+        """Check whether a file is a checkpoint of another number of hosts."""
+        found = _NAME.fullmatch(name)
+        return found is not None and (found[1] or "") != self._suffix.partition("-of-")[2]
 
     def _unreadable(self, path: Path, error: BaseException) -> ClientError:
         reason = getattr(error, "strerror", None) or error
@@ -218,7 +248,6 @@ def _meta(checkpoint: Checkpoint) -> dict[str, Any]:
         "counters": dict(checkpoint.counters),
         "metric_sums": checkpoint.metric_sums,
         "best": checkpoint.best,
-        "others": list(checkpoint.others),
     }
 
 
@@ -236,6 +265,5 @@ def _read(path: Path) -> Checkpoint:
         counters=meta["counters"],
         metric_sums=(batches, records, correct, loss),
         best=(best[0], best[1]) if best else None,
-        others=meta["others"],
         arrays=arrays,
     )

@@ -1,65 +1,124 @@
-"""The hosts that train one model together: collectives for the training loop, and the context of this host."""
+"""The hosts that train one model together: collectives for the training loop, and the context of this host.
+
+Every collective follows from one operation, the sum of float32 numbers over all hosts. Integers travel as halves of 16
+bits, which float32 holds exactly, and each half is zero on all hosts but one.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
-    from ipinsights.config.hyperparameters import Hyperparameters
-    from ipinsights.data.ipv6 import Ipv6Pairs
-    from ipinsights.data.pairs import Pairs
-    from ipinsights.model._mxnet import mx
-    from ipinsights.training.learners.learner import Learner
+__all__ = ["SAVE", "STOP", "ProcessGroup", "SingleHost"]
 
-__all__ = ["ProcessGroup", "SingleHost"]
+STOP, SAVE = range(2)
+"""What a host votes for: to stop the run, and to save a checkpoint."""
+
+# Numbers that are summed at a time where many are: 4 MB.
+_PIECE = 2**20
+# Shorter messages are padded to this number of halves, so that few lengths occur.
+_SHORTEST = 64
 
 
-@dataclass(frozen=True)
 class ProcessGroup:
     """The collectives of a job's hosts. This base class is a group of one host.
 
-    Attributes
+    Every host calls a collective at the same place. Subclasses replace :meth:`allreduce`.
+
+    Parameters
     ----------
     rank
         Rank of this host, from 0.
     size
         Number of hosts.
-    num_base_batches
-        Number of base batches in an epoch of the host that has most, so that epochs end together. None for one host.
+
+    Attributes
+    ----------
+    votes
+        What this host votes for in the next sum of a step, 0 or 1 at ``STOP`` and ``SAVE``.
+
+    Examples
+    --------
+    >>> group = ProcessGroup()
+    >>> group.gather({"rows": 3})
+    [{'rows': 3}]
+    >>> group.agree_to_stop(True)
+    True
     """
 
-    rank: int = 0
-    size: int = 1
-    num_base_batches: int | None = None
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        self.rank = rank
+        self.size = size
+        self.votes = np.zeros(2, dtype=np.float32)
+        self._counted: NDArray[np.float32] | None = None
+
+    def allreduce(self, values: NDArray[np.float32]) -> None:
+        """Replace numbers (n,) by their sums over all hosts, which have the same bits on each."""
+
+    def exchange(self, parts: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """Send one array (n,) to each host, all of one type, and return what each host sent to this one, by rank."""
+        received: list[NDArray[Any]] = []
+        for host, part in enumerate(parts):
+            sent = self.all_parts(part)
+            if host == self.rank:
+                received = sent
+        return received
+
+    def reduce_step(self, buffer: NDArray[np.float32]) -> None:
+        """Replace numbers (n,) by their sums over all hosts, where the last two carry the votes."""
+        buffer[-len(self.votes) :] = self.votes
+        self.allreduce(buffer)
+        self._counted = buffer[-len(self.votes) :].copy()
+
+    def has_agreed(self, vote: int) -> bool:
+        """Return whether any host has voted for ``STOP`` or ``SAVE``, as of the last step."""
+        return bool((self.votes if self._counted is None else self._counted)[vote] > 0)
 
     def agree_to_stop(self, wanted: bool) -> bool:  # noqa: FBT001
-        """Return whether any host wants to stop. Every host calls this at the same places."""
-        return wanted
-
-    def agree_to_save(self, wanted: bool) -> bool:  # noqa: FBT001
-        """Return whether any host wants to save now. Every host calls this at the same places."""
-        return wanted
+        """Return whether any host wants to stop, outside of a step."""
+        votes = np.full(1, wanted, dtype=np.float32)
+        self.allreduce(votes)
+        return bool(votes[0] > 0)
 
     def gather(self, facts: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-        """Return the facts of each host by rank: small mappings that JSON can hold."""
-        return [facts]
+        """Return the facts of each host by rank: mappings that JSON can hold."""
+        parts = self.all_parts(np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8))
+        return [json.loads(part.tobytes()) for part in parts]
 
     def any_of(self, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the bitwise or over all hosts of packed bits, (n,). Every host calls this."""
-        return bits
+        """Return the bitwise or over all hosts of packed bits, (n,)."""
+        pieces = [self.all_parts(bits[start : start + _PIECE]) for start in range(0, len(bits), _PIECE)]
+        return np.concatenate([np.bitwise_or.reduce(parts) for parts in pieces])
 
     def all_parts(self, part: NDArray[Any]) -> list[NDArray[Any]]:
-        """Return the parts of all hosts by rank, (n,) each of one type. Every host calls this at the same places."""
-        return [part]
+        """Return the parts of all hosts by rank, (n,) each of one type."""
+        sizes = np.zeros(self.size, dtype=np.int64)
+        sizes[self.rank] = len(part)
+        ends = np.cumsum(self._joined(sizes))
+        content = np.zeros(int(ends[-1]), dtype=part.dtype)
+        content[ends[self.rank] - len(part) : ends[self.rank]] = part
+        return np.split(self._joined(content), ends[:-1])
 
     def wait(self) -> None:
         """Wait at a barrier until every host has called this."""
+        self.allreduce(np.zeros(1, dtype=np.float32))
+
+    def _joined(self, content: NDArray[Any]) -> NDArray[Any]:
+        """Return an array (n,) of which each byte is zero on all hosts but one, joined."""
+        halves = _as_halves(content)
+        for start in range(0, len(halves), _PIECE):
+            piece = halves[start : start + _PIECE]
+            numbers = piece.astype(np.float32)
+            self.allreduce(numbers)
+            piece[:] = numbers
+        return halves.view(np.uint8)[: content.nbytes].view(content.dtype)
 
 
 class SingleHost:
@@ -67,52 +126,36 @@ class SingleHost:
 
     Attributes
     ----------
-    is_first
-        Whether this host validates and saves.
-    size
-        Number of hosts.
-    has_servers
-        Whether parameters are on servers, which split an entity table of any size.
+    rank, size
+        Rank of this host, from 0, and number of hosts.
+    is_distributed
+        Whether the entity table is divided between the hosts of a group.
     """
 
-    is_first = True
+    rank = 0
     size = 1
-    has_servers = False
+    is_distributed = False
 
-    def share(self, pairs: Pairs, *, is_sharded: bool) -> Pairs:  # noqa: ARG002
-        """Return this host's part of a channel."""
-        return pairs
+    @property
+    def is_first(self) -> bool:
+        """Whether this host saves the model."""
+        return self.rank == 0
 
-    def share_ipv6(self, rows: Ipv6Pairs, *, is_sharded: bool) -> Ipv6Pairs:  # noqa: ARG002
-        """Return this host's part of the IPv6 rows of a channel."""
-        return rows
-
-    def build_learner(
-        self,
-        hyperparameters: Hyperparameters,
-        *,
-        gpus: Sequence[mx.Context],
-        store: str,
-        seed: int,
-        num_rows: int,  # noqa: ARG002
-        terms: Mapping[str, str],  # noqa: ARG002
-        engine: str = "auto",
-        num_threads: int | None = None,
-    ) -> tuple[Learner, ProcessGroup]:
-        """Return a learner, and the group of hosts that it trains with.
+    def join(self, terms: Mapping[str, str]) -> ProcessGroup:  # noqa: ARG002
+        """Return the group of hosts that train together, once all of them are there.
 
         Parameters
         ----------
-        hyperparameters, gpus, store, seed, engine, num_threads
-            As in :func:`ipinsights.training.learners.devices.build_learner`.
-        num_rows
-            Number of training rows of this host.
         terms
-            Further settings that all hosts must have alike, by their names in messages.
+            Settings that all hosts must have alike, by their names in messages.
         """
-        from ipinsights.training.learners.devices import build_learner
+        return ProcessGroup()
 
-        learner = build_learner(
-            hyperparameters, gpus=gpus, store=store, seed=seed, engine=engine, num_threads=num_threads
-        )
-        return learner, ProcessGroup()
+
+def _as_halves(content: NDArray[Any]) -> NDArray[np.uint16]:
+    """Return a copy of an array's bytes as numbers of 16 bits, padded with zeros to one of few lengths."""
+    needed = -(-content.nbytes // 2)
+    length = max(_SHORTEST, 1 << max(needed - 1, 0).bit_length()) if needed <= _PIECE else -(-needed // _PIECE) * _PIECE
+    halves = np.zeros(length, dtype=np.uint16)
+    halves.view(np.uint8)[: content.nbytes] = np.ascontiguousarray(content).view(np.uint8)
+    return halves

@@ -16,7 +16,7 @@ from ipinsights.errors import ClientError
 from ipinsights.model.artifact import Artifact, meta_data
 from ipinsights.model.bloom import BloomFilter
 from ipinsights.model.history_member import with_history
-from ipinsights.training.collectives import SingleHost
+from ipinsights.training.entity_partition import StreamedTable
 from ipinsights.training.kept_history import KeptHistory
 from ipinsights.training.memory_check import check_memory
 
@@ -92,7 +92,6 @@ def trained_model(
     train: Pairs,
     *,
     seed: int,
-    host: SingleHost | None = None,
     initial: Artifact | None = None,
     ipv6: Ipv6Pairs | None = None,
     whole_fingerprint: str | None = None,
@@ -109,8 +108,6 @@ def trained_model(
         Training rows of this host.
     seed
         Seed of the run.
-    host
-        This host in a job on several hosts.
     initial
         Model of a warm start.
     ipv6
@@ -118,7 +115,6 @@ def trained_model(
     whole_fingerprint
         Fingerprint of the rows of all hosts, where each host reads all of them.
     """
-    host = host or SingleHost()
     hyperparameters = trainer.hyperparameters
     # A job that was stopped in its first epoch has not seen the last rows.
     num_rows_seen = trainer.state.num_records // hyperparameters.records_per_row
@@ -126,14 +122,25 @@ def trained_model(
     if initial:
         known |= initial.known_entities
     known = BloomFilter(trainer.group.any_of(known.bits))
-    # The first host alone has all parameters, and saves them.
-    params, symbol = (trainer.learner.parameters(), trainer.learner.symbol()) if host.is_first else ({}, None)
+    # The first host reads the entity table from all hosts while it saves it.
+    params = dict(trainer.learner.parameters())
+    if trainer.partition:
+        params["entity_weight"] = StreamedTable(trainer.partition, trainer.learner)
     kept = KeptHistory.gather(
         hyperparameters, trainer.group, train, ipv6, num_seen=num_rows_seen, initial=initial,
         whole_fingerprint=whole_fingerprint,
     )  # fmt: skip
-    meta = with_history(meta_data(hyperparameters, _facts(trainer, train, seed, host)), kept.history, kept.record)
-    return Artifact(hyperparameters, params, known, meta, symbol, kept.history)
+    meta = with_history(meta_data(hyperparameters, _facts(trainer, train, seed)), kept.history, kept.record)
+    return Artifact(hyperparameters, params, known, meta, _symbol(hyperparameters), kept.history)
+
+
+def _symbol(hyperparameters: Hyperparameters) -> str | None:
+    """Return the network as MXNet symbol JSON, None without MXNet."""
+    try:
+        from ipinsights.model.network import IPInsightsNet
+    except ClientError:
+        return None
+    return IPInsightsNet.of(hyperparameters).symbol()
 
 
 @contextlib.contextmanager
@@ -165,19 +172,15 @@ def _build_trainer(
     num_threads: int | None,
 ) -> Trainer:
     # Imported here because MXNet takes a second to load.
-    from ipinsights.training.learners.devices import choose_gpus, store_type
+    from ipinsights.training.learners.devices import build_learner, choose_gpus, store_type
     from ipinsights.training.trainer import Trainer
 
     gpus = choose_gpus(hyperparameters.num_gpus)
     store = store_type(hyperparameters.kvstore, num_hosts=1, num_gpus=len(gpus))
     if not gpus:
         check_memory(hyperparameters, num_rows=num_rows)
-    learner, group = SingleHost().build_learner(
-        hyperparameters, gpus=gpus, store=store, seed=seed, num_rows=num_rows, terms={}, num_threads=num_threads
-    )
-    return Trainer(
-        hyperparameters, seed=seed, callbacks=callbacks, learner=learner, group=group, num_threads=num_threads
-    )
+    learner = build_learner(hyperparameters, gpus=gpus, store=store, seed=seed, num_threads=num_threads)
+    return Trainer(hyperparameters, seed=seed, callbacks=callbacks, learner=learner, num_threads=num_threads)
 
 
 def _with_own_arrays(model: Artifact) -> Artifact:
@@ -192,11 +195,11 @@ def _copied(array: Any) -> NDArray[np.float32]:
     return np.array(array, order="C") if isinstance(array, np.ndarray) else array.asnumpy()
 
 
-def _facts(trainer: Trainer, train: Pairs, seed: int, host: SingleHost) -> dict[str, Any]:
+def _facts(trainer: Trainer, train: Pairs, seed: int) -> dict[str, Any]:
     """Return what the artifact records of the run on this host."""
     return {
         "seed": seed,
-        **({"num_hosts": host.size} if host.has_servers else {}),
+        **({"num_hosts": trainer.group.size} if trainer.partition else {}),
         "num_rows": len(train),
         "data_fingerprint": fingerprint(train.entities, train.ips),
         "num_epochs": trainer.state.epoch,

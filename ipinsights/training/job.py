@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+import ipinsights
 from ipinsights.data.both_families import read_families, rows_fingerprint
 from ipinsights.data.pairs import fingerprint
 from ipinsights.log_format import logging_to
@@ -15,6 +18,7 @@ from ipinsights.model import artifact
 from ipinsights.training.callbacks import Checkpointer, Deadline, EarlyStopping, Speedometer
 from ipinsights.training.checkpoint import CheckpointDirectory
 from ipinsights.training.collectives import SingleHost
+from ipinsights.training.entity_partition import EntityPartition, StreamedTable
 from ipinsights.training.in_memory import missing_memory_reported, trained_model
 from ipinsights.training.job_log import JobLog
 from ipinsights.training.job_view import JobView
@@ -152,10 +156,10 @@ def _run(job: Job, host: SingleHost, stop: StopSignal, view: JobView) -> Path | 
     if host.is_first:
         artifact.prepare(job.model_dir)
     job.limits.check_validation(job.validation)
-    with _checkpoint_directory(job, host) as prepared:
+    with _checkpoint_directory(job, host) as directory:
         inputs = _read(job, host)
         view.on_data_read(job.hyperparameters, inputs.train)
-        trainer, directory = _build_trainer(job, (log, view), host, inputs, prepared)
+        trainer, inputs = _build_trainer(job, (log, view), host, inputs, has_checkpoints=directory is not None)
         early_stopping = _apply_limits(job, trainer, inputs, directory)
         stop.when_received(trainer)
         trainer.fit(inputs.train, inputs.validation)
@@ -176,26 +180,27 @@ def _begin_log(job: Job) -> JobLog:
 
 
 def _checkpoint_directory(job: Job, host: SingleHost) -> contextlib.AbstractContextManager[CheckpointDirectory | None]:
-    """Return the directory of checkpoints, which only the first host makes and locks."""
+    """Return this host's checkpoints, whose directory is made and locked."""
     if job.checkpoint_dir is None:
         return contextlib.nullcontext()
-    directory = CheckpointDirectory(job.checkpoint_dir, keep=job.limits.keep_checkpoints)
-    if host.is_first:
-        directory.prepare()
+    directory = CheckpointDirectory(
+        job.checkpoint_dir, keep=job.limits.keep_checkpoints, rank=host.rank, num_hosts=host.size
+    )
+    directory.prepare()
     return contextlib.closing(directory)
 
 
 def _read(job: Job, host: SingleHost) -> _Inputs:
-    """Read the initial model and this host's part of the data. Only the first host validates."""
+    """Read the initial model and the data. The first host reads the validation data for all."""
     initial = load_initial_model(job.initial_model, job.hyperparameters) if job.initial_model else None
     accepts_ipv6 = job.hyperparameters.ipv6
     pairs, ipv6 = job.rows or read_families(job.train, ipv6=accepts_ipv6)
     is_divided = job.hyperparameters.keep_history and host.size > 1 and not job.is_sharded
     whole_fingerprint = rows_fingerprint(pairs, ipv6) if is_divided else None
-    train = host.share(pairs, is_sharded=job.is_sharded)
-    ipv6 = None if ipv6 is None else host.share_ipv6(ipv6, is_sharded=job.is_sharded)
+    if ipv6 is not None and not job.is_sharded:
+        ipv6 = ipv6[host.rank :: host.size]
     validation = read_families(job.validation, ipv6=accepts_ipv6)[0] if job.validation and host.is_first else None
-    return _Inputs(train, ipv6, validation, initial, whole_fingerprint)
+    return _Inputs(pairs, ipv6, validation, initial, whole_fingerprint)
 
 
 def _build_trainer(
@@ -203,50 +208,56 @@ def _build_trainer(
     watchers: tuple[JobLog, JobView],
     host: SingleHost,
     inputs: _Inputs,
-    directory: CheckpointDirectory | None,
-) -> tuple[Trainer, CheckpointDirectory | None]:
-    """Return a trainer on the devices of this host, and the directory if checkpoints can be written there."""
+    *,
+    has_checkpoints: bool,
+) -> tuple[Trainer, _Inputs]:
+    """Return a trainer on the devices of this host, and what this host trains on of what it has read."""
     # Imported here because MXNet takes a second to load: bad hyperparameters and bad data are reported sooner.
-    from ipinsights.training.learners.devices import choose_gpus, store_type
+    from ipinsights.training.learners.devices import build_learner, choose_gpus, engine_name, store_type
     from ipinsights.training.trainer import Trainer
 
-    hyperparameters, num_rows = job.hyperparameters, len(inputs.train)
+    hyperparameters = job.hyperparameters
     gpus = choose_gpus(hyperparameters.num_gpus)
     store = store_type(hyperparameters.kvstore, num_hosts=host.size, num_gpus=len(gpus))
     with watchers[0].initialization(len(gpus), store):
-        job.limits.check_store(store)
-        directory = _unless_asynchronous(directory, store)
-        if not gpus and not host.has_servers:
-            check_memory(hyperparameters, num_rows=num_rows)
-        learner, group = host.build_learner(
-            hyperparameters, gpus=gpus, store=store, seed=job.seed, num_rows=num_rows, terms=_terms(inputs, directory),
-            engine=job.engine, num_threads=job.num_threads,
+        partition, engine, own, first_row = None, job.engine, hyperparameters, 0
+        if host.is_distributed:
+            if "async" in store:
+                _logger.warning("Hosts keep step with _kvstore '%s', too: it is taken for 'dist_sync'.", store)
+            engine = "gluon" if engine_name(gpus, job.engine) == "MXNet" else "auto"
+            terms = _terms(job, inputs, store, engine, has_checkpoints=has_checkpoints)
+            group = host.join(terms)
+            partition, train = EntityPartition.divide(group, inputs.train, hyperparameters, is_sharded=job.is_sharded)
+            inputs = replace(inputs, train=train, validation=partition.from_first(inputs.validation))
+            own, first_row = partition.local_hyperparameters(hyperparameters), partition.first
+        if not gpus:
+            check_memory(own, num_rows=len(inputs.train))
+        learner = build_learner(
+            own, gpus=gpus, store=store, seed=job.seed, engine=engine, num_threads=job.num_threads,
+            group=partition.group if partition else None, first_row=first_row,
         )  # fmt: skip
         metrics = (MetricsFile(job.metrics_file),) if job.metrics_file and host.is_first else ()
         callbacks = (Speedometer(hyperparameters.batch_metrics_publish_interval), *watchers, *metrics)
         trainer = Trainer(
-            hyperparameters, seed=job.seed, callbacks=callbacks, learner=learner, group=group,
+            hyperparameters, seed=job.seed, callbacks=callbacks, learner=learner, partition=partition,
             num_threads=job.num_threads,
         )  # fmt: skip
     if inputs.initial:
-        trainer.learner.set_parameters(inputs.initial.params)
-    return trainer, directory
+        table = inputs.initial.params["entity_weight"][first_row : first_row + own.num_entity_vectors]
+        trainer.learner.set_parameters({**inputs.initial.params, "entity_weight": table})
+    return trainer, inputs
 
 
-def _unless_asynchronous(directory: CheckpointDirectory | None, store: str) -> CheckpointDirectory | None:
-    """Return the directory, or None where no step is the same on all hosts and can be saved."""
-    if directory is None or "async" not in store:
-        return directory
-    _logger.warning("With _kvstore '%s' hosts do not keep step, and there is no moment to save: no checkpoints.", store)
-    directory.close()
-    return None
-
-
-def _terms(inputs: _Inputs, directory: CheckpointDirectory | None) -> dict[str, str]:
+def _terms(job: Job, inputs: _Inputs, store: str, engine: str, *, has_checkpoints: bool) -> dict[str, str]:
     """Return what all hosts of the job must have alike, by its names in messages."""
     initial = inputs.initial
     return {
-        "the checkpoint directory": "given" if directory else "not given",
+        **{name: f"'{value}'" for name, value in job.hyperparameters.to_strings().items()},
+        "the version of ipinsights": ipinsights.__version__,
+        "_kvstore": store,
+        "the seed": str(job.seed),
+        "the engine": "MXNet" if engine == "gluon" else "compiled kernels",
+        "the checkpoint directory": "given" if has_checkpoints else "not given",
         "the initial model": fingerprint(*initial.params.values()) if initial else "not given",
     }
 
@@ -260,9 +271,11 @@ def _apply_limits(
         trainer.callbacks += (Deadline(limits.max_seconds),)
     if directory is None and limits.early_stopping_patience is None:
         return None
+    rows = None if trainer.partition is None else np.unique(trainer.partition.local_rows(inputs.train.entities))
     identity = RunIdentity.of(
-        hyperparameters, seed=job.seed, train=inputs.train, validation=inputs.validation, initial=inputs.initial
-    ).across(trainer.group, num_entity_vectors=hyperparameters.num_entity_vectors)
+        hyperparameters, seed=job.seed, train=inputs.train, rows=rows, validation=inputs.validation,
+        initial=inputs.initial,
+    ).across(trainer.group)  # fmt: skip
     early_stopping = None
     if limits.early_stopping_patience is not None:
         early_stopping = EarlyStopping(limits.early_stopping_patience, identity.rows)
@@ -281,19 +294,23 @@ def _apply_limits(
 
 
 def _save(job: Job, trainer: Trainer, inputs: _Inputs, log: JobLog, host: SingleHost) -> Path | None:
-    if trainer.state.num_batches == 0 and len(inputs.train):
+    if trainer.state.num_batches == 0 and trainer.batches_per_epoch:
         _logger.warning("The job was stopped before its first batch: there is no model to save.")
         return None
     start = time.perf_counter()
     model = trained_model(
-        trainer, inputs.train, seed=job.seed, host=host, initial=inputs.initial, ipv6=inputs.ipv6,
+        trainer, inputs.train, seed=job.seed, initial=inputs.initial, ipv6=inputs.ipv6,
         whole_fingerprint=inputs.whole_fingerprint,
     )  # fmt: skip
-    if not host.is_first:
+    table: object = model.params["entity_weight"]
+    if isinstance(table, StreamedTable) and not host.is_first:
+        table.serve()
         log.training_ended()
         return None
     if is_large(trainer.hyperparameters):
         _logger.info("Saving the model to %s.", job.model_dir)
     path = artifact.write(job.model_dir, model)
+    if isinstance(table, StreamedTable):
+        table.close()
     log.model_saved(path, time.perf_counter() - start)
     return path

@@ -55,22 +55,3 @@ class Limits:
                 "`early_stopping_patience` waits for a better validation AUC, and there is no validation data. Give "
                 "the job some (`validation`, or the channel 'validation'), or leave the option out."
             )
-
-    def check_store(self, store: str) -> None:
-        """Check that all hosts are at the same step when the best model is copied.
-
-        Parameters
-        ----------
-        store
-            Type of MXNet's KVStore.
-
-        Raises
-        ------
-        ClientError
-            Patience is given, and the hosts do not keep step.
-        """
-        if self.early_stopping_patience is not None and "async" in store:
-            raise ClientError(
-                f"`early_stopping_patience` is for hosts that keep step, and with _kvstore '{store}' they do not. Set "
-                "it to 'dist_sync', or leave the option out."
-            )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ipinsights.training.train_state import TrainState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from ipinsights.training.callbacks import EarlyStopping
@@ -29,17 +28,14 @@ def resume(
     *,
     early_stopping: EarlyStopping | None = None,
 ) -> None:
-    """Restore a new trainer from the newest checkpoint, if there is one. Every host calls this.
-
-    Only the first host reads checkpoints. A checkpoint has the parameters of the whole job and the counters of each
-    host.
+    """Restore a new trainer from the newest checkpoint that all hosts have, if there is one. Every host calls this.
 
     Parameters
     ----------
     trainer
         Trainer that has taken no step.
     directory
-        Directory of checkpoints, prepared on the first host.
+        Directory of this host's checkpoints, prepared.
     identity
         Identity of the job across its hosts.
     early_stopping
@@ -50,49 +46,32 @@ def resume(
     ClientError
         The checkpoint is of a run with another identity, or cannot be read at the moment.
     """
-    path, checkpoint = _newest(directory, identity) if trainer.group.rank == 0 else (None, None)
-    # The other hosts have no checkpoint, and learn from the first one whether there is any.
-    shared_path = trainer.group.gather({"path": str(path) if path else None})[0]["path"]
-    if shared_path is None:
+    path, checkpoint = _newest(directory, trainer.group)
+    if path is None or checkpoint is None:
         return
-    own = _own_part(checkpoint, trainer.group)
-    _restore_trainer(trainer, own, checkpoint, identity)
+    checkpoint.check_identity(identity.entries, path)
+    _restore_trainer(trainer, checkpoint, identity)
     if early_stopping:
-        best = (own["best"][0], own["best"][1]) if own["best"] else None
-        early_stopping.resume_from(best, checkpoint.best_parameters if checkpoint else {})
+        early_stopping.resume_from(checkpoint.best, checkpoint.best_parameters)
     _warn_of_fewer_epochs(trainer)
     _logger.info('Resuming from checkpoint "%s": epoch %d, after batch %d.',
-                 shared_path, trainer.state.epoch, trainer.state.batch)  # fmt: skip
+                 path, trainer.state.epoch, trainer.state.batch)  # fmt: skip
 
 
-def _newest(directory: CheckpointDirectory, identity: RunIdentity) -> tuple[Path | None, Checkpoint | None]:
-    found = directory.load_newest()
-    if found is None:
-        return None, None
-    path, checkpoint = found
-    checkpoint.check_identity(identity.entries, path)
-    return path, checkpoint
+def _newest(directory: CheckpointDirectory, group: ProcessGroup) -> tuple[Path | None, Checkpoint | None]:
+    """Return the newest checkpoint that is whole on every host."""
+    if group.size == 1:
+        return directory.load_newest() or (None, None)
+    own = {checkpoint.counters["num_batches"]: (path, checkpoint) for path, checkpoint in directory.whole()}
+    common = set.intersection(*(set(facts["whole"]) for facts in group.gather({"whole": list(own)})))
+    return own[max(common)] if common else (None, None)
 
 
-def _own_part(checkpoint: Checkpoint | None, group: ProcessGroup) -> Mapping[str, Any]:
-    """Return this host's part of the first host's checkpoint: its counters, its metrics and the best AUC."""
-    parts: list[Mapping[str, Any]] = [{} for _ in range(group.size)]
-    if checkpoint:
-        first = {"counters": checkpoint.counters, "metric_sums": checkpoint.metric_sums}
-        parts = [{**part, "best": checkpoint.best} for part in (first, *checkpoint.others)]
-    # `gather` is the only collective for facts, so the first host sends the parts one after another to everybody.
-    return [group.gather(part)[0] for part in parts][group.rank]
-
-
-def _restore_trainer(
-    trainer: Trainer, own: Mapping[str, Any], checkpoint: Checkpoint | None, identity: RunIdentity
-) -> None:
-    state = TrainState(**own["counters"])
+def _restore_trainer(trainer: Trainer, checkpoint: Checkpoint, identity: RunIdentity) -> None:
+    state = TrainState(**checkpoint.counters)
     num_steps = state.num_base_batches * trainer.hyperparameters.records_per_row
-    arrays = checkpoint.arrays if checkpoint else {}
-    trainer.learner.load_state_dict(arrays, identity.rows, num_steps=num_steps)
-    batches, records, correct, loss = own["metric_sums"]
-    trainer.resume_from(state, (batches, records, correct, loss))
+    trainer.learner.load_state_dict(checkpoint.arrays, identity.rows, num_steps=num_steps)
+    trainer.resume_from(state, checkpoint.metric_sums)
 
 
 def _warn_of_fewer_epochs(trainer: Trainer) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 import ipinsights
 from ipinsights.data.entity_hash import distinct_entity_rows
 from ipinsights.data.pairs import fingerprint
@@ -14,6 +12,7 @@ from ipinsights.data.pairs import fingerprint
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from ipinsights.config.hyperparameters import Hyperparameters
@@ -39,7 +38,7 @@ class RunIdentity:
     entries
         Hyperparameters, seed, version and fingerprints of the data, by their names in messages.
     rows
-        Ascending rows of the entity table that occur in the training data, (n,). No other row ever changes.
+        Ascending rows of the learner's entity table that occur in the training data, (n,). No other row ever changes.
     """
 
     entries: Mapping[str, str]
@@ -52,6 +51,7 @@ class RunIdentity:
         *,
         seed: int,
         train: Pairs,
+        rows: NDArray[np.int32] | None = None,
         validation: Pairs | None = None,
         initial: Artifact | None = None,
     ) -> RunIdentity:
@@ -64,7 +64,9 @@ class RunIdentity:
         seed
             Seed of every random draw.
         train, validation
-            Data of this host. ``validation`` is None on all hosts but the first.
+            Rows that this host trains, and validation data.
+        rows
+            Ascending rows of ``train`` in the learner's entity table. None where the learner has the whole table.
         initial
             Model of a warm start.
         """
@@ -79,29 +81,21 @@ class RunIdentity:
             entries["the validation data"] = _described(validation)
         if initial is not None:
             entries["the initial model"] = fingerprint(*initial.params.values())
-        return cls(entries, distinct_entity_rows(train.entities, hyperparameters.num_entity_vectors))
+        if rows is None:
+            rows = distinct_entity_rows(train.entities, hyperparameters.num_entity_vectors)
+        return cls(entries, rows)
 
-    def across(self, group: ProcessGroup, *, num_entity_vectors: int) -> RunIdentity:
-        """Return the identity of the whole job. Every host calls this at the same place.
+    def across(self, group: ProcessGroup) -> RunIdentity:
+        """Return the identity of the whole job, with an entry for the training data of each host.
 
-        The training data becomes one entry per host, and ``rows`` the union over all hosts.
-
-        Parameters
-        ----------
-        group
-            The hosts.
-        num_entity_vectors
-            Number of rows of the entity table.
+        Every host calls this at the same place.
         """
         if group.size == 1:
             return self
         gathered = [facts["data"] for facts in group.gather({"data": self.entries[_TRAINING_DATA]})]
         common = {name: value for name, value in self.entries.items() if name != _TRAINING_DATA}
         data = {f"{_TRAINING_DATA} of host {number}": value for number, value in enumerate(gathered, start=1)}
-        occurs = np.zeros(num_entity_vectors, dtype=bool)
-        occurs[self.rows] = True
-        occurs_anywhere = np.unpackbits(group.any_of(np.packbits(occurs)), count=num_entity_vectors)
-        return RunIdentity({**common, **data}, np.flatnonzero(occurs_anywhere).astype(np.int32))
+        return RunIdentity({**common, **data}, self.rows)
 
 
 def _described(pairs: Pairs) -> str:

@@ -8,6 +8,7 @@ batch is padded to B, and the padding counts in the metrics but not among the re
 from __future__ import annotations
 
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +17,8 @@ from ipinsights._system import available_cpus, one_ahead
 from ipinsights.data.entity_hash import entity_rows
 from ipinsights.errors import ClientError
 from ipinsights.model.sampling import random_ips
-from ipinsights.training.batches import BaseBatches
-from ipinsights.training.collectives import ProcessGroup
+from ipinsights.training.batches import BaseBatches, PartitionedBatches
+from ipinsights.training.collectives import STOP, ProcessGroup
 from ipinsights.training.learners.devices import build_learner
 from ipinsights.training.learners.learner import SCORING_BATCH
 from ipinsights.training.metrics import RunningClassification, discriminator_auc
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ipinsights.data.pairs import Pairs
     from ipinsights.training.batches import BaseBatch
     from ipinsights.training.callbacks import Callback
+    from ipinsights.training.entity_partition import EntityPartition
     from ipinsights.training.learners.learner import Learner
 
 __all__ = ["Trainer"]
@@ -41,7 +43,7 @@ _VALIDATION_PIECE = 10 * SCORING_BATCH
 
 
 class Trainer:
-    """Trainer of one model on one machine.
+    """Trainer of one model on this host.
 
     Parameters
     ----------
@@ -53,8 +55,8 @@ class Trainer:
         Callbacks, called in this order.
     learner
         Network and optimizer. Defaults to a learner on the CPU.
-    group
-        The hosts that train together. Defaults to a group of one.
+    partition
+        The ranges of the entity table that several hosts own. None if this host has all of it.
     num_threads
         Threads of this process, the cores available to it when not given. With more than one, each base batch is made
         while the one before is learned.
@@ -80,7 +82,7 @@ class Trainer:
         seed: int = 0,
         callbacks: Sequence[Callback] = (),
         learner: Learner | None = None,
-        group: ProcessGroup | None = None,
+        partition: EntityPartition | None = None,
         num_threads: int | None = None,
     ) -> None:
         self.hyperparameters = hyperparameters
@@ -88,7 +90,8 @@ class Trainer:
         self.learner: Learner = learner or build_learner(
             hyperparameters, gpus=[], store="local", seed=seed, num_threads=num_threads
         )
-        self.group = group or ProcessGroup()
+        self.partition = partition
+        self.group = partition.group if partition else ProcessGroup()
         self.state = TrainState()
         self.metrics = RunningClassification()
         self.batches_per_epoch = 0
@@ -116,17 +119,16 @@ class Trainer:
         Parameters
         ----------
         train
-            Training rows. Their order is kept in every epoch.
+            Training rows of this host. Their order is kept in every epoch.
         validation
-            Rows to measure ``validation_auc`` on after each epoch.
+            Rows, the same on all hosts, to measure ``validation_auc`` on after each epoch.
 
         Raises
         ------
         ClientError
             The loss is not finite any more: the run has diverged.
         """
-        rows = entity_rows(train.entities, self.hyperparameters.num_entity_vectors)
-        batches = BaseBatches(rows, train.ips, self.hyperparameters, seed=self._seed, group=self.group)
+        batches = self._batches(train)
         self.batches_per_epoch = len(batches) * self.hyperparameters.records_per_row
         self._notify("on_train_begin")
         stopped = self._stops()
@@ -142,18 +144,28 @@ class Trainer:
         """
         return discriminator_auc(*np.concatenate(list(self._validation_scores(pairs)), axis=1))
 
+    def _batches(self, train: Pairs) -> BaseBatches:
+        if self.partition:
+            rows = self.partition.local_rows(train.entities)
+            return PartitionedBatches(self.partition, rows, train.ips, self.hyperparameters, seed=self._seed)
+        rows = entity_rows(train.entities, self.hyperparameters.num_entity_vectors)
+        return BaseBatches(rows, train.ips, self.hyperparameters, seed=self._seed)
+
     def _run_epoch(self, batches: BaseBatches, validation: Pairs | None) -> bool:
         """Train for an epoch. Return whether the run stops after it."""
         if not self._is_within_epoch:
             self.state.begin_epoch()
             self.metrics.reset()
         self._is_within_epoch = False
+        if self.partition:
+            num_steps = self.state.num_base_batches * self.hyperparameters.records_per_row
+            self.partition.align_encoders(self.learner, num_steps=num_steps)
         self._notify("on_epoch_begin")
         own = batches.epoch(self.state.epoch, first=self.state.epoch_base_batches)
         with closing(one_ahead(own) if self._num_threads > 1 else own) as made:
             for batch in made:
                 self._train_on(batch)
-                if self._stops():
+                if self.group.has_agreed(STOP):
                     return True
         self.metrics.get()
         self._check_divergence()
@@ -167,36 +179,42 @@ class Trainer:
         return self._stops()
 
     def _validate(self, pairs: Pairs) -> float | None:
-        """Return the AUC, or None as soon as the run is to stop: no platform waits for millions of pairs."""
+        """Return the AUC on the first host.
+
+        None on the others, and as soon as the run is to stop: no platform waits for millions of pairs.
+        """
         scores = []
         for piece in self._validation_scores(pairs):
-            if self.state.stop:
+            if self._stops():
                 return None
             scores.append(piece)
-        return discriminator_auc(*np.concatenate(scores, axis=1))
+        return discriminator_auc(*np.concatenate(scores, axis=1)) if self.group.rank == 0 else None
 
     def _validation_scores(self, pairs: Pairs) -> Iterator[NDArray[np.float32]]:
         """Yield scores of pairs and of their entities at random addresses, (2, n), piece by piece."""
         rng = np.random.default_rng([self._seed, len(pairs)])
         rows = entity_rows(pairs.entities, self.hyperparameters.num_entity_vectors)
         negatives = random_ips(len(pairs), rng=rng)
+        score = partial(self.partition.score, self.learner) if self.partition else self.learner.score
         for start in range(0, len(pairs), _VALIDATION_PIECE):
             part = slice(start, start + _VALIDATION_PIECE)
-            yield np.stack([self.learner.score(rows[part], ips[part]) for ips in (pairs.ips, negatives)])
+            yield np.stack([score(rows[part], ips[part]) for ips in (pairs.ips, negatives)])
 
     def _stops(self) -> bool:
         """Return whether the run stops on all hosts. ``state.stop`` may change at any time, on one host only."""
         return self.group.agree_to_stop(self.state.stop)
 
     def _train_on(self, batch: BaseBatch) -> None:
-        for labels, scores in self.learner.learn(batch.records):
+        for labels, scores in self.learner.learn(batch.records, num_all=batch.num_all):
             self.metrics.update(labels, scores)
             self.state.count_batch()
             self._notify("on_batch_end")
+            self.group.votes[STOP] = self.state.stop
         self.state.count_base_batch(batch.num_rows * self.hyperparameters.records_per_row)
         self.metrics.read_computed()
         self._check_divergence()
         self._notify("on_base_batch_end")
+        self.group.votes[STOP] = self.state.stop
 
     def _check_divergence(self) -> None:
         """Raise an error if a loss was not finite. The metrics read losses a few batches late."""

@@ -1,4 +1,4 @@
-"""The processes of a parameter server on this machine: scheduler, servers and workers."""
+"""The processes of a distributed store on this machine: scheduler, servers and workers."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import multiprocessing
 import socket
 from typing import Any
 
-from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.distributed.cluster import Cluster
-
-VALUES = Hyperparameters(num_entity_vectors=30, vector_dim=8, mini_batch_size=10, learning_rate=0.01)
 
 
 def serve(environment: dict[str, str]) -> None:
     """Be the scheduler or a server."""
     from ipinsights.distributed.kvstore_roles import serve
 
-    serve(environment, VALUES)
+    serve(environment)
 
 
 def run(num_hosts: int, num_servers: int, work: Any, *arguments: Any) -> None:

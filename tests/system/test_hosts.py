@@ -233,9 +233,9 @@ class TestTraining:
         assert expected > 0.95
         assert auc(first) == pytest.approx(expected, abs=0.002)
         assert "discriminator_auc" not in second.text()
-        # Three records a row, in ten epochs.
-        assert [host.metrics("Total Records Seen")[-1] for host in network.hosts] == [120_000, 60_000]
-        assert [host.metrics("Total Batches Seen")[-1] for host in network.hosts] == [1200, 600]
+        # Three records a row, in ten epochs: each host has those of its entities, in as many steps as the other.
+        assert sum(host.metrics("Total Records Seen")[-1] for host in network.hosts) == 180_000
+        assert [host.metrics("Total Batches Seen")[-1] for host in network.hosts] == [900, 900]
         assert "host=algo-1, epoch=9, train" in first.text()
         assert "host=algo-2, epoch=9, train" in second.text()
         assert not list((second.tree / "model").iterdir())
@@ -247,7 +247,7 @@ class TestTraining:
     def test_three_hosts_divide_a_replicated_channel(
         self, network: Network, kvstore: str, num_servers: str, rng: np.random.Generator
     ) -> None:
-        """One pass over 1,000 rows: 334, 333 and 333 of them, whether hosts keep step or not."""
+        """One pass over 1,000 rows, each on one of them; also if an asynchronous store is asked for."""
         rows, validation = planted(1000, rng=rng)
         values = {**HYPERPARAMETERS, "epochs": "2", "_kvstore": kvstore, "_num_kv_servers": num_servers}
         network.start(
@@ -255,27 +255,40 @@ class TestTraining:
         )
         hosts = network.wait()
         assert [host.returncode for host in hosts] == [0, 0, 0], "".join(host.text() for host in hosts)
-        assert [host.metrics("Total Records Seen")[-1] for host in hosts] == [2004, 1998, 1998]
+        assert sum(host.metrics("Total Records Seen")[-1] for host in hosts) == 6000
+        assert min(host.metrics("Total Records Seen")[-1] for host in hosts) > 1500
         assert sum(host.text().count("is a shell:server.") for host in hosts) == int(num_servers)
         assert auc(hosts[0]) > 0.5
 
-    def test_the_wire_carries_at_most_twice_what_rows_need(self, network: Network, rng: np.random.Generator) -> None:
-        """By the counters of both interfaces: the table once when it is filled and once when it is saved, then rows."""
-        num_batches, batch, dim, rows = 20, 1000, 128, 50_000
-        names = [f"user_{number}" for number in range(2 * num_batches * batch)]
+    def test_the_wire_carries_the_encoder_and_no_rows(self, tmp_path: Path, rng: np.random.Generator) -> None:
+        """By the counters of both interfaces: a step sends 1.05 times the buffer to the other host at most."""
+        names = [f"user_{number}" for number in range(6000)]
         lines = csv_text(names, rng.integers(2**32, size=len(names), dtype=np.uint32)).splitlines(keepends=True)
-        values = {"num_entity_vectors": str(rows), "vector_dim": str(dim), "mini_batch_size": str(batch), "epochs": "2"}
-        network.start(["".join(lines[0::2]), "".join(lines[1::2])], hyperparameters=values)
+        values = {"num_entity_vectors": "10000", "vector_dim": "128", "mini_batch_size": "1000"}
+        sent = []
+        for epochs in (2, 12):
+            network = Network(tmp_path / str(epochs))
+            try:
+                given = {**values, "epochs": str(epochs)}
+                network.start(["".join(lines[0::2]), "".join(lines[1::2])], hyperparameters=given)
+                hosts = network.wait()
+                assert [host.returncode for host in hosts] == [0, 0], "".join(host.text() for host in hosts)
+                sent.append(sum(host.sent_bytes() for host in hosts))
+            finally:
+                network.remove()
+        # Octet table, layer and bias of the encoder, and two votes; half of it goes to the other host's server, and
+        # half of the sum comes from there. An epoch has three base batches of both hosts.
+        buffer = 4 * (1024 * 32 + 128 * 128 + 128 + 2)
+        num_steps = 10 * 3 * 3
+        assert buffer < (sent[1] - sent[0]) / (2 * num_steps) < 1.05 * buffer
+
+    def test_a_host_without_rows_takes_part(self, network: Network, rng: np.random.Generator) -> None:
+        """One row of a replicated channel is on one of two hosts, and both end well."""
+        rows, validation = planted(1, rng=rng)
+        network.start(["".join(rows)] * 2, validation=validation, distribution="FullyReplicated")
         hosts = network.wait()
         assert [host.returncode for host in hosts] == [0, 0], "".join(host.text() for host in hosts)
-        # three steps share the rows of a base batch, each of which is in it three times
-        places = rng.permuted(np.repeat(np.arange(batch), 3)).reshape(3, batch)
-        distinct = sum(len(np.unique(step)) for step in places)
-        row_bytes, table_bytes = 4 * dim, 4 * dim * rows
-        # of what a host pulls and pushes one half is on its own server
-        needed = 2 * num_batches * distinct * row_bytes * 2
-        carried = sum(host.sent_bytes() for host in hosts) - table_bytes / 2 - table_bytes / 2
-        assert needed < carried < 2 * needed
+        assert sorted(host.metrics("Total Records Seen")[-1] for host in hosts) == [0, 12]
 
     @pytest.mark.parametrize("stopped", [[0, 1], [1]])
     def test_sigterm_stops_all_hosts_and_saves(
@@ -341,10 +354,10 @@ class TestLoss:
         assert network.hosts[host].returncode == -signal.SIGKILL
 
     def test_a_cut_cable_is_noticed(self, network: Network, rng: np.random.Generator) -> None:
-        """Nothing closes a connection whose host has vanished; both sides end within a minute all the same."""
+        """Nothing closes a connection whose host has vanished; both sides end within 15 seconds all the same."""
         start_endless(network, rng)
         ip("-n", network.prefix, "link", "set", "port2", "down")
-        first, second = network.wait(60)
+        first, second = network.wait(20)  # a busy machine takes its time to end them
         advice = "Training cannot go on without it; start the job again."
         assert first.failure == (
             f"AlgorithmError: Host 'algo-2' was lost: its connection to the first host has ended. {advice}"
@@ -353,9 +366,9 @@ class TestLoss:
         assert (first.returncode, second.returncode) == (1, 1)
 
     def kill_and_wait(self, network: Network, host: int, role: str) -> None:
-        """Kill a process in the middle of training; all hosts end within 60 seconds, and leave nothing running."""
+        """Kill a process in the middle of training; all hosts end within 10 seconds, and leave nothing running."""
         os.kill(network.hosts[host].pid_of(role), signal.SIGKILL)
-        network.wait(60)
+        network.wait(10)
         assert network.is_empty()
         assert not list((network.hosts[0].tree / "model").iterdir())
 
@@ -366,7 +379,7 @@ class TestGoingOn:
     def test_hosts_that_are_killed_go_on_to_the_bit(
         self, network: Network, tmp_path: Path, rng: np.random.Generator
     ) -> None:
-        """Twice, both of them, at random moments: only the first one has checkpoints, and the model is the same."""
+        """Twice, both of them, at random moments: each has its part of the checkpoints, and the model is the same."""
         text = "".join(planted(301, rng=rng)[0])
         values = {**HYPERPARAMETERS, "epochs": "40"}
         network.start([text] * 2, hyperparameters=values, distribution="FullyReplicated", has_checkpoints=True)
@@ -377,8 +390,8 @@ class TestGoingOn:
         first, second = network.wait()
         assert (first.returncode, second.returncode) == (0, 0), first.text() + second.text()
         assert [host.text().count("Resuming from checkpoint") for host in network.hosts] == [1, 1]
-        assert list(folders[0].iterdir())
-        assert not list(folders[1].iterdir())
+        for number, folder in enumerate(folders, start=1):
+            assert {path.suffix for path in folder.glob("checkpoint-*")} == {f".{number}-of-2"}
         (tmp_path / "train.csv").write_text(text)
         given = [f"-H{name}={value}" for name, value in values.items()]
         whole = [sys.executable, "-m", "ipinsights", "train", "--train", tmp_path / "train.csv", "--model-dir",
@@ -441,23 +454,6 @@ class TestFaults:
             "Give all the same."
         )
         assert [host.failure for host in hosts] == [sentence, sentence]
-
-    def test_fewer_rows_than_hosts(self, network: Network, rng: np.random.Generator) -> None:
-        """A replicated channel of one row cannot be divided by two."""
-        rows, _ = planted(1, rng=rng)
-        network.start(["".join(rows)] * 2, distribution="FullyReplicated")
-        hosts = network.wait()
-        assert [host.returncode for host in hosts] == [2, 2]
-        found = sorted(host.failure for host in hosts)
-        sentence = (
-            "The training data has 1 rows for 2 hosts: host '{}' or a later one would have none. Use fewer hosts."
-        )
-        # which of the two is told of by both depends on who was first
-        others = [sentence.format(f"algo-{number}") for number in (1, 2)]
-        assert found in [
-            sorted([f"ClientError: {one}", f"ClientError: Host 'algo-{number}' failed: {one}"])
-            for number, one in enumerate(others, start=1)
-        ] + [[f"ClientError: {one}" for one in others]]
 
 
 def newest_name(folder: Path) -> str:

@@ -1,56 +1,70 @@
-"""What two hosts agree on through a store, over real sockets."""
+"""Collectives of several hosts through a store, over real sockets."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import pickle
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from . import sums
 from .kvstore_processes import run
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.slow
 
-# Which of the two hosts want to stop, and to save, each time they are asked.
-STOPS = [[False, False], [False, True], [False, False]]
-SAVES = [[True, False], [False, False], [True, True], [False, False]]
-FACTS = [{"rows": 7, "name": "Zoë"}, {"rows": 2**40, "name": "x" * 900}]
-# 30 bytes each, of which no byte is equal.
-BITS = [np.arange(30, dtype=np.uint8), np.arange(30, dtype=np.uint8) * 8]
+
+class Exploit:
+    """What runs code when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self._path,)
 
 
-def agree(environment: dict[str, str], folder: Path, rank: int) -> None:
-    """Be a worker of two, and write down what was agreed on."""
-    from ipinsights.distributed import kvstore_collectives
+def send_pickle(environment: dict[str, str], path: Path) -> None:
+    """Be a worker that sends what MXNet's own servers unpickle."""
+    from ipinsights.distributed.kvstore_roles import connect
+
+    store = connect(environment)
+    store._send_command_to_servers(0, pickle.dumps(Exploit(path), 0).decode())
+
+
+def work(environment: dict[str, str], folder: Path, rank: int, num_hosts: int) -> None:
+    """Be a worker that uses every collective, trains, and writes down what it found."""
     from ipinsights.distributed.kvstore_collectives import KVStoreGroup
     from ipinsights.distributed.kvstore_roles import connect
-    from ipinsights.training.learners.kvstore_adam import command_servers
 
-    kvstore_collectives._PART_BYTES = 8  # bits of real jobs are cut into parts as well
-    store = connect(environment, "dist_sync")
-    command_servers(store, "nothing")  # as a learner does, and servers act on pushes from then on
-    group = KVStoreGroup(rank, 2, 3, store)
-    found: dict[str, Any] = {
-        "stops": [group.agree_to_stop(wanted[rank]) for wanted in STOPS],
-        "saves": [group.agree_to_save(wanted[rank]) for wanted in SAVES],
-        "facts": [group.gather(FACTS[rank]), group.gather({"rank": rank})],
-        "bits": [group.any_of(BITS[rank]).tolist(), group.any_of(BITS[1 - rank][:5]).tolist()],
-    }
-    group.wait()
+    group = KVStoreGroup(rank, num_hosts, connect(environment))
+    found = {"collectives": sums.use_collectives(group), "training": sums.train(group)}
     (folder / f"{rank}.json").write_text(json.dumps(found), encoding="utf-8")
+    group.wait()
 
 
-def test_two_hosts_agree(tmp_path: Path) -> None:
-    """Both have the same answers: a stop lasts, a save does not, facts are in order, and bits are or-ed."""
-    run(2, 2, agree, tmp_path, ...)
-    first, second = (json.loads((tmp_path / f"{rank}.json").read_text(encoding="utf-8")) for rank in range(2))
-    assert first == second
-    assert first["stops"] == [False, True, True]
-    assert first["saves"] == [True, False, True, False]
-    assert first["facts"] == [FACTS, [{"rank": 0}, {"rank": 1}]]
-    both = (BITS[0] | BITS[1]).tolist()
-    assert first["bits"] == [both, both[:5]]
+@pytest.mark.parametrize(("num_hosts", "num_servers"), [(1, 1), (2, 2), (3, 1), (4, 3)])
+def test_hosts_agree_and_train_together(tmp_path: Path, num_hosts: int, num_servers: int) -> None:
+    """Every collective has its result on each host, and all have one encoder after training."""
+    run(num_hosts, num_servers, work, tmp_path, ..., num_hosts)
+    found = [json.loads((tmp_path / f"{rank}.json").read_text(encoding="utf-8")) for rank in range(num_hosts)]
+    assert [each["collectives"] for each in found] == [sums.expected_of(num_hosts, rank) for rank in range(num_hosts)]
+    check_training([each["training"] for each in found])
+
+
+def check_training(found: list[dict[str, Any]]) -> None:
+    """Check that all hosts have one encoder, and together the whole table and all rows."""
+    assert len({each["encoder"] for each in found}) == 1
+    assert sum(each["num_rows"] for each in found) == 300
+    assert [each["first"] for each in found] == np.cumsum([0, *(len(each["table"]) for each in found)])[:-1].tolist()
+    assert sum(len(each["table"]) for each in found) == 40
+
+
+def test_a_pickle_is_not_unpickled(tmp_path: Path) -> None:
+    """A server that is sent what MXNet calls an optimizer does not run it."""
+    run(1, 1, send_pickle, tmp_path / "exploited")
+    assert not (tmp_path / "exploited").exists()
+    pickle.loads(pickle.dumps(Exploit(tmp_path / "exploited"), 0))  # noqa: S301 - our own, to see that it would have
+    assert (tmp_path / "exploited").exists()

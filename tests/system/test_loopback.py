@@ -92,6 +92,7 @@ class TestTraining:
         done = train(tmp_path, 1, _kvstore="dist_async")
         assert "Launching parameter server for role scheduler" in done.stdout
         assert "Create Store: dist_async" in done.stdout
+        assert done.stdout.count("Hosts keep step with _kvstore 'dist_async', too: it is taken for 'dist_sync'.") == 1
         assert artifact.load(tmp_path / "model").meta["training"]["num_records"] == 4 * 3 * 401
 
     @pytest.mark.long
@@ -132,15 +133,18 @@ class TestGoingOn:
     """Hosts that go on from a checkpoint."""
 
     def test_two_go_on_to_the_bit(self, tmp_path: Path) -> None:
-        """Stopped in the second epoch, after a host has run out of rows: the model of hosts that were not."""
+        """Stopped in the second epoch: the model of hosts that were not."""
         train(tmp_path, 2)
         options = ("--checkpoint-dir", str(tmp_path / "ck"), "--checkpoint-every", "3", "--keep-checkpoints", "99")
         train(tmp_path, 2, *options, model="saved")
-        checkpoints = sorted((tmp_path / "ck").glob("*checkpoint-*"))
-        for path in checkpoints[4:]:
-            path.unlink()
+        # The second host has written one more than the first: what both have counts.
+        for path in [*(tmp_path / "ck").glob("*.1-of-2"), *(tmp_path / "ck").glob("*.2-of-2")]:
+            if path.stem > ("checkpoint-000000000012" if path.suffix == ".1-of-2" else "checkpoint-000000000015"):
+                path.unlink()
         resumed = train(tmp_path, 2, *options, model="resumed")
-        assert resumed.stdout.count(f'Resuming from checkpoint "{checkpoints[3]}": epoch 1, ') == 2
+        for part in ("1-of-2", "2-of-2"):
+            line = f'Resuming from checkpoint "{tmp_path}/ck/checkpoint-000000000012.{part}": epoch 1, '
+            assert resumed.stdout.count(line) == 1
         assert parameters(tmp_path, "resumed") == parameters(tmp_path)
         ours, theirs = (artifact.load(tmp_path / name).meta["training"] for name in ("resumed", "model"))
         assert ours == theirs
@@ -153,25 +157,26 @@ class TestGoingOn:
         assert stopped.stdout.count("0.0001 seconds are over: stopping.") == 3
         assert artifact.load(tmp_path / "other").meta["training"]["num_batches"] == 3
         resumed = train(tmp_path, 3, *options, model="other")
-        assert resumed.stdout.count(f'Resuming from checkpoint "{tmp_path}/ck/checkpoint-000000000003": epoch 0, ') == 3
+        assert resumed.stdout.count(f'Resuming from checkpoint "{tmp_path}/ck/checkpoint-000000000003.') == 3
         found, expected = artifact.load(tmp_path / "other"), artifact.load(tmp_path / "model")
         for name, array in found.params.items():
             assert np.abs(array - expected.params[name]).max() < 1e-3, name
         assert found.meta["training"] == expected.meta["training"]
 
-    def test_other_data_on_one_host_is_refused_by_its_number(self, tmp_path: Path) -> None:
-        """Every second row is the second host's: its rows alone are others."""
+    def test_other_data_is_refused(self, tmp_path: Path) -> None:
+        """The message names the hosts whose rows are others, by their numbers."""
         options = ("--checkpoint-dir", str(tmp_path / "ck"))
         train(tmp_path, 2, *options, epochs="1")
         lines = (tmp_path / "train.csv").read_text().splitlines(keepends=True)
-        (tmp_path / "train.csv").write_text("".join([lines[0], "somebody,1.2.3.4\n", *lines[2:]]))
+        (tmp_path / "train.csv").write_text("".join([*lines[:-1], f"{lines[-1].split(',')[0]},1.2.3.4\n"]))
         done = subprocess.run(command(tmp_path, 2, *options, epochs="1"), capture_output=True, text=True, check=False)
         assert done.returncode == 2
-        message = re.sub(r"fingerprint \w{32}", "fingerprint #", failure(done.stderr))
+        message = re.sub(r"host \d was \d+ rows with fingerprint \w{32} and is \d+ rows with fingerprint \w{32}",
+                         "host # was # and is #", failure(done.stderr).replace(".1-of-2", ".2-of-2"))  # fmt: skip
         assert message == (
-            f"ClientError: The checkpoint in {tmp_path}/ck/checkpoint-000000000009 is of another run: the training "
-            "data of host 2 was 200 rows with fingerprint # and is 200 rows with fingerprint #. Go on with what it was "
-            "begun with, or give this run a checkpoint directory of its own."
+            f"ClientError: The checkpoint in {tmp_path}/ck/checkpoint-000000000009.2-of-2 is of another run: the "
+            "training data of host # was # and is #. Go on with what it was begun with, or give this run a checkpoint "
+            "directory of its own."
         )
 
 
@@ -240,7 +245,7 @@ class TestFailing:
     @pytest.mark.usefixtures("rows")
     @pytest.mark.long
     def test_a_full_disk_ends_all(self, tmp_path: Path) -> None:
-        """The first host writes the checkpoints, and the other one hears why there is no going on."""
+        """A host that cannot write its part says so for all."""
         (tmp_path / "ck").mkdir()
         mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "none", tmp_path / "ck"]
         mounted = subprocess.run(mount, check=False, capture_output=True, text=True)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+import pytest
 
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.training.batches import BaseBatches
-from ipinsights.training.collectives import ProcessGroup
+from ipinsights.data.pairs import Pairs
+from ipinsights.training.batches import BaseBatch, BaseBatches, PartitionedBatches
+from ipinsights.training.entity_partition import EntityPartition
+
+from .thread_group import on_hosts
+
+if TYPE_CHECKING:
+    from ipinsights.training.collectives import ProcessGroup
 
 
-def numbered(num_rows: int, *, seed: int = 0, group: ProcessGroup | None = None) -> BaseBatches:
+def numbered(num_rows: int, *, seed: int = 0) -> BaseBatches:
     """Give batches of ten rows that can be told apart: entity i at address 1000 + i."""
     values = Hyperparameters(num_entity_vectors=40, vector_dim=8, mini_batch_size=10)
     rows = np.arange(num_rows)
-    return BaseBatches(rows.astype(np.int32), (1000 + rows).astype(np.uint32), values, seed=seed, group=group)
+    return BaseBatches(rows.astype(np.int32), (1000 + rows).astype(np.uint32), values, seed=seed)
 
 
 def test_rows_keep_their_order_and_the_last_batch_is_padded_with_the_first_rows() -> None:
@@ -52,21 +61,45 @@ def test_an_epoch_can_begin_anywhere() -> None:
     assert [batch.records.labels.tolist() for batch in rest] == [batch.records.labels.tolist() for batch in whole[2:]]
 
 
-class TestTeam:
+class TestPartitioned:
     """Hosts that train together."""
 
-    def test_a_host_without_rows_left_has_empty_batches_until_the_last_host_is_done(self) -> None:
-        """The host counts its own two; the group has five in an epoch."""
-        batches = numbered(13, group=ProcessGroup(rank=1, size=2, num_base_batches=5))
-        assert len(batches) == 2
-        given = list(batches.epoch(0))
-        assert [(batch.num_rows, len(batch.records)) for batch in given] == [(10, 30), (3, 30), (0, 0), (0, 0), (0, 0)]
+    values = Hyperparameters(num_entity_vectors=40, vector_dim=8, mini_batch_size=10)
 
-    def test_hosts_draw_what_no_other_host_draws(self) -> None:
-        """The same rows on three hosts get different negatives in each base batch."""
-        drawn = [
-            batch.records.ips.tolist()
-            for rank in range(3)
-            for batch in numbered(20, group=ProcessGroup(rank=rank, size=3, num_base_batches=2)).epoch(0)
-        ]
-        assert len({tuple(ips) for ips in drawn}) == 6
+    def parts(self, num_hosts: int) -> list[list[BaseBatch]]:
+        """Return the base batches of each host on 63 rows of entities, of which the first has half."""
+        rng = np.random.default_rng(1)
+        entities = np.concatenate([np.zeros(31), rng.integers(40, size=32)]).astype(np.uint64)
+        whole = Pairs(entities, np.arange(63, dtype=np.uint32))
+
+        def batches(group: ProcessGroup) -> list[BaseBatch]:
+            partition, own = EntityPartition.divide(group, whole, self.values, is_sharded=False)
+            made = PartitionedBatches(partition, partition.local_rows(own.entities), own.ips, self.values, seed=3)
+            found = list(made.epoch(1))
+            assert len(found) == len(made)
+            last = next(made.epoch(1, first=len(made) - 1))
+            assert found[-1].records.ips.tolist() == last.records.ips.tolist()
+            return found
+
+        return on_hosts(num_hosts, batches)
+
+    @pytest.mark.parametrize("num_hosts", [1, 2, 3, 4])
+    def test_all_hosts_have_as_many_and_every_row_is_in_one(self, num_hosts: int) -> None:
+        """In proportion to their rows; a batch of all hosts has their numbers together, and no row is padding."""
+        parts = self.parts(num_hosts)
+        assert {len(part) for part in parts} == {-(-63 // (10 * num_hosts))}
+        for together in zip(*parts, strict=True):
+            assert {batch.num_all for batch in together} == {sum(batch.num_rows for batch in together)}
+            assert [len(batch.records) for batch in together] == [3 * batch.num_rows for batch in together]
+        positives = np.concatenate([batch.records.ips[batch.records.labels == 1] for part in parts for batch in part])
+        assert np.sort(positives).tolist() == list(range(63))
+
+    def test_shuffled_addresses_come_from_all_hosts(self) -> None:
+        """Each address of a batch of all hosts is a shuffled negative once, on whichever host; random ones differ."""
+        for together in zip(*self.parts(3), strict=True):
+            negatives = [batch.records.ips[batch.records.labels == 0] for batch in together]
+            shuffled = np.concatenate([ips[ips < 63] for ips in negatives])
+            positives = np.concatenate([batch.records.ips[batch.records.labels == 1] for batch in together])
+            assert np.sort(shuffled).tolist() == np.sort(positives).tolist()
+            drawn = np.concatenate([ips[ips >= 63] for ips in negatives])
+            assert len(np.unique(drawn)) == len(drawn) == len(positives)

@@ -40,7 +40,7 @@ def saved(folder: Path, *numbers: int, keep: int = 2) -> CheckpointDirectory:
     directory = CheckpointDirectory(folder, keep=keep)
     directory.prepare()
     for number in numbers:
-        directory.save(checkpoint(number))
+        directory.prune(directory.save(checkpoint(number)))
     directory.close()
     return directory
 
@@ -113,7 +113,7 @@ class TestSaving:
     def test_later_ones_that_were_not_gone_on_with_go(self, tmp_path: Path) -> None:
         """They were damaged; keeping them would push out the good ones."""
         directory = saved(tmp_path, 10, 20, keep=1)
-        directory.save(checkpoint(15))
+        directory.prune(directory.save(checkpoint(15)))
         assert names_in(tmp_path) == ["checkpoint-000000000015"]
 
 

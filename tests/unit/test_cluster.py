@@ -37,5 +37,6 @@ class TestRoles:
             "DMLC_NUM_WORKER": "2",
             "DMLC_NODE_HOST": "127.0.0.1",
             "PORT": "9003",
+            "MXNET_KVSTORE_BIGARRAY_BOUND": "4096",
         }
         assert {role["DMLC_NODE_HOST"] for role in Cluster.loopback(2, 1, 9000).roles(2)} == {"127.0.0.2"}

@@ -9,7 +9,7 @@ import pytest
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.errors import ClientError
 from ipinsights.training.learners.cpu import CPULearner
-from ipinsights.training.learners.devices import build_learner, choose_gpus, store_type
+from ipinsights.training.learners.devices import build_learner, choose_gpus, engine_name, store_type
 
 
 class TestChooseGpus:
@@ -75,14 +75,20 @@ class TestBuildLearner:
         given = Hyperparameters(num_entity_vectors=4, vector_dim=4)
         assert isinstance(build_learner(given, gpus=[], store="device"), CPULearner)
 
-    def test_one_device_needs_no_store_and_two_share_one(self, mx: Any) -> None:
-        """MXNet's learner for one, the parallel one for more; CPU devices stand in for GPUs."""
+    def test_gpus_have_mxnet_s_learner(self, mx: Any) -> None:
+        """On one as on several; CPU devices stand in for GPUs."""
         from ipinsights.training.learners.gluon import GluonLearner
-        from ipinsights.training.learners.kvstore import ParallelLearner
 
         given = Hyperparameters(num_entity_vectors=4, vector_dim=4)
-        assert isinstance(build_learner(given, gpus=[mx.cpu()], store="local"), GluonLearner)
-        assert isinstance(build_learner(given, gpus=[mx.cpu(0), mx.cpu(1)], store="local"), ParallelLearner)
+        for devices in ([mx.cpu()], [mx.cpu(0), mx.cpu(1)]):
+            learner = build_learner(given, gpus=devices, store="dist_device_sync")
+            assert isinstance(learner, GluonLearner)
+            assert learner._devices == devices
+
+    def test_a_host_s_engine_has_a_name(self, mx: Any) -> None:
+        """Hosts must have the same, because they sum the same buffer."""
+        assert engine_name([], "auto") == "compiled kernels"
+        assert engine_name([], "gluon") == engine_name([mx.cpu()], "auto") == "MXNet"
 
     def test_gluon_can_be_chosen_on_a_cpu(self, mx: Any) -> None:  # noqa: ARG002
         """For users who want the original's engine itself."""

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,47 +18,13 @@ from ipinsights.model.history_member import with_history
 from ipinsights.training.collectives import ProcessGroup
 from ipinsights.training.kept_history import KeptHistory
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from .thread_group import on_hosts as together
 
+if TYPE_CHECKING:
     import pytest
-    from numpy.typing import NDArray
 
 PLAIN = Hyperparameters(num_entity_vectors=10, vector_dim=4)
 KEEPING = Hyperparameters(num_entity_vectors=10, vector_dim=4, keep_history=True)
-
-
-class _Exchange:
-    """What the threads of a group show each other."""
-
-    def __init__(self, size: int) -> None:
-        self._barrier = threading.Barrier(size)
-        self._shown: list[Any] = [None] * size
-
-    def all(self, rank: int, value: Any) -> list[Any]:
-        """Show a value, and return those of all ranks."""
-        self._shown[rank] = value
-        self._barrier.wait(timeout=30)
-        found = list(self._shown)
-        self._barrier.wait(timeout=30)
-        return found
-
-
-@dataclass(frozen=True)
-class _Threads(ProcessGroup):
-    """Hosts of a job that are threads of this process."""
-
-    exchange: _Exchange | None = None
-
-    def gather(self, facts: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-        """Return the facts of all threads."""
-        assert self.exchange is not None
-        return self.exchange.all(self.rank, facts)
-
-    def all_parts(self, part: NDArray[Any]) -> list[NDArray[Any]]:
-        """Return the arrays of all threads."""
-        assert self.exchange is not None
-        return self.exchange.all(self.rank, part)
 
 
 def rows(seed: int, size: int = 60) -> Pairs:
@@ -78,13 +41,7 @@ def gathered(train: Pairs, ipv6: Ipv6Pairs | None = None, **given: Any) -> KeptH
 
 def on_hosts(parts: list[tuple[Pairs, Ipv6Pairs | None]], **given: Any) -> list[KeptHistory]:
     """Return the history of a job by host."""
-    exchange = _Exchange(len(parts))
-    with ThreadPoolExecutor(len(parts)) as pool:
-        jobs = [
-            pool.submit(gathered, *part, group=_Threads(rank, len(parts), exchange=exchange), **given)
-            for rank, part in enumerate(parts)
-        ]
-        return [job.result() for job in jobs]
+    return together(len(parts), lambda group: gathered(*parts[group.rank], group=group, **given))
 
 
 def content(kept: KeptHistory) -> dict[str, bytes]:

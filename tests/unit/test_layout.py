@@ -17,12 +17,8 @@ PACKAGES = sorted(path for path in PACKAGE.rglob("__init__.py") if path.parent !
 MOST_AT_THE_TOP = 8
 # Modules that only other programs, processes or whole commands can test, with the file that does.
 TESTED_WITH_OTHERS = {
-    # a store and its optimizer are tested by the steps of whole hosts
-    "kvstore_adam": "system/test_parameter_server.py",
-    "kvstore_embedding": "unit/test_kvstore.py",
     # learners take the same steps
     "cpu": "unit/test_learner.py",
-    "gluon": "unit/test_learner.py",
     "hidden_layers": "unit/test_learner.py",
     "octet_layer": "unit/test_learner.py",
     # a view is seen on a terminal

@@ -228,10 +228,6 @@ class TestManySteps:
         assert (np.abs(arrays(learner)["ip_octet_weight"][256:, 1]) < np.abs(unused)).mean() > 0.9
         assert largest_difference(learner, adam) < 1e-6
 
-    def test_its_symbol_is_the_gluon_network_s(self, mx: Any) -> None:  # noqa: ARG002
-        """The artifact holds the same symbol, whoever trained."""
-        assert CPULearner(values()).symbol() == GluonLearner(values()).symbol()
-
 
 @pytest.mark.parametrize("kind", KINDS)
 class TestScore:

@@ -20,25 +20,12 @@ def test_patience_needs_validation_data() -> None:
     )
 
 
-def test_patience_needs_hosts_that_keep_step() -> None:
-    """The best model of hosts at different steps does not exist."""
-    with pytest.raises(ClientError) as caught:
-        Limits(early_stopping_patience=2).check_store("dist_async")
-    assert str(caught.value) == (
-        "`early_stopping_patience` is for hosts that keep step, and with _kvstore 'dist_async' they do not. Set it to "
-        "'dist_sync', or leave the option out."
-    )
-
-
 @pytest.mark.parametrize("limits", [Limits(), Limits(every_batches=5, max_seconds=1.0)])
 def test_other_limits_need_nothing(limits: Limits) -> None:
-    """Checkpoints and a time limit work without validation and on hosts that do not keep step."""
+    """Checkpoints and a time limit work without validation."""
     limits.check_validation(None)
-    limits.check_store("dist_async")
 
 
-def test_patience_with_validation_on_hosts_that_keep_step_is_allowed() -> None:
-    """Both checks pass."""
-    limits = Limits(early_stopping_patience=1)
-    limits.check_validation(Path("validation.csv"))
-    limits.check_store("dist_sync")
+def test_patience_with_validation_is_allowed() -> None:
+    """The check passes."""
+    Limits(early_stopping_patience=1).check_validation(Path("validation.csv"))

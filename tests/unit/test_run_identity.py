@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 import pytest
 
@@ -15,29 +12,9 @@ from ipinsights.data.pairs import Pairs
 from ipinsights.training.collectives import ProcessGroup
 from ipinsights.training.run_identity import RunIdentity
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
+from .thread_group import on_hosts
 
 BASE = {"num_entity_vectors": "50", "vector_dim": "8"}
-
-
-@dataclass(frozen=True)
-class TwoHosts(ProcessGroup):
-    """The first of two hosts, where the second one's facts and bits are given."""
-
-    size: int = 2
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    bits: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
-
-    def gather(self, facts: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-        """Return the facts of both hosts."""
-        return [facts, self.facts]
-
-    def any_of(self, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the bitwise or with the second host's bits."""
-        return bits | self.bits
 
 
 def pairs(*entities: str) -> Pairs:
@@ -92,18 +69,21 @@ def test_more_epochs_are_the_same_run() -> None:
 def test_one_host_keeps_its_identity() -> None:
     """Nothing is gathered."""
     own = identity()
-    assert own.across(ProcessGroup(), num_entity_vectors=50) is own
+    assert own.across(ProcessGroup()) is own
 
 
-def test_hosts_share_an_entry_per_host_and_all_rows() -> None:
-    """The data of each host is an entry of its own, and the rows are the union."""
-    own = identity()
-    theirs = np.zeros(50, bool)
-    theirs[[0, 49]] = True
-    group = TwoHosts(facts={"data": "7 rows with fingerprint 0"}, bits=np.packbits(theirs))
-    shared = own.across(group, num_entity_vectors=50)
-    assert shared.entries["the training data of host 1"] == own.entries["the training data"]
-    assert shared.entries["the training data of host 2"] == "7 rows with fingerprint 0"
-    assert "the training data" not in shared.entries
-    assert shared.rows.tolist() == sorted({0, 49, *own.rows.tolist()})
-    assert shared.rows.dtype == np.int32
+def test_hosts_share_an_entry_per_host_and_keep_their_rows() -> None:
+    """The data of each host is an entry of its own, and the rows are those that the host trains."""
+    own = [identity(train=pairs("a", "b")), identity(train=pairs("c"))]
+    shared = on_hosts(2, lambda group: own[group.rank].across(group))
+    assert shared[0].entries == shared[1].entries
+    for number, each in enumerate(own, start=1):
+        assert shared[0].entries[f"the training data of host {number}"] == each.entries["the training data"]
+    assert "the training data" not in shared[0].entries
+    assert [each.rows.tolist() for each in shared] == [each.rows.tolist() for each in own]
+
+
+def test_the_rows_of_a_host_may_be_given() -> None:
+    """A host of several reads other rows than those that it trains."""
+    given = RunIdentity.of(Hyperparameters.parse(BASE), seed=0, train=pairs("a"), rows=np.array([3, 5], np.int32))
+    assert given.rows.tolist() == [3, 5]

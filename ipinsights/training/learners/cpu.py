@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipinsights.errors import ClientError
 from ipinsights.model.artifact import parameter_shapes
 from ipinsights.model.initial_parameters import fill
 from ipinsights.model.ip_encoder import AddressEncoder, allocate_pair
 from ipinsights.training.learners.compilation import load_kernels
+from ipinsights.training.learners.gradient_sum import GradientSum
 from ipinsights.training.learners.hidden_layers import HiddenLayers, split
-from ipinsights.training.learners.learner import SCORING_BATCH, view_rows, write_rows
+from ipinsights.training.learners.learner import SCORING_BATCH, steps_of, view_rows, write_rows
 from ipinsights.training.learners.octet_layer import OctetLayer
 from ipinsights.training.learners.task_threads import TaskThreads, one_blas_thread
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.model.sampling import Records
+    from ipinsights.training.collectives import ProcessGroup
 
 __all__ = ["CPULearner", "num_pieces"]
 
@@ -60,6 +61,10 @@ class CPULearner:
         Seed of the initial parameters.
     num_threads
         Threads of a step, the cores available to this process when not given.
+    group
+        Hosts with which the gradients of the address encoder are summed. None for one host.
+    first_row
+        Row of the whole entity table that is this learner's first.
 
     Attributes
     ----------
@@ -72,11 +77,19 @@ class CPULearner:
         Numba cannot be imported.
     """
 
-    def __init__(self, hyperparameters: Hyperparameters, *, seed: int = 0, num_threads: int | None = None) -> None:
+    def __init__(
+        self,
+        hyperparameters: Hyperparameters,
+        *,
+        seed: int = 0,
+        num_threads: int | None = None,
+        group: ProcessGroup | None = None,
+        first_row: int = 0,
+    ) -> None:
         self._kernels = load_kernels()
         self.hyperparameters = hyperparameters
         self._arrays = _allocate(hyperparameters)
-        fill(self.parameters(), seed=seed)
+        fill(self.parameters(), seed=seed, first_row=first_row)
         self._num_steps = 0
         self._threads = TaskThreads(num_threads)
         size, dim = hyperparameters.mini_batch_size, hyperparameters.vector_dim
@@ -91,21 +104,23 @@ class CPULearner:
             (self._arrays[f"ip_layer{n}_weight"], self._arrays[f"ip_layer{n}_bias"]) for n in range(1, num_layers)
         ]
         self._hidden_layers = HiddenLayers(layers, num_pieces=num_pieces(size, dim), share=self._share)
+        encoder = {name: array.shape[1:] for name, array in self._arrays.items() if name != _TABLE}
+        self._sum = None if group is None else GradientSum(group, encoder)
         # Records of a step by entity, see kernels.group
         self._numbers = np.full(hyperparameters.num_entity_vectors, -1, dtype=np.int32)
         self._order, self._distinct = np.empty(size, dtype=np.int32), np.empty(size, dtype=np.int32)
         self._starts, self._bounds = np.empty(size + 1, dtype=np.int32), np.empty(num_pieces(size, dim) + 1, np.int32)
 
-    def learn(self, records: Records) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """Take a step for each ``mini_batch_size`` of records, and yield labels and scores (mini_batch_size,)."""
-        size = self.hyperparameters.mini_batch_size
+    def learn(
+        self, records: Records, *, num_all: int | None = None
+    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Take the steps of a base batch, and yield labels and scores of each, (batch,)."""
         # The products of a step are too small to be shared: threads would wait for each other longer than they work.
         with one_blas_thread():
-            for start in range(0, len(records), size):
-                batch = records[start : start + size]
+            for batch in steps_of(records, self.hyperparameters, num_all=num_all):
                 # The trainer reports numbers that are not finite, and NumPy 2.5 would warn of them in products.
                 with np.errstate(invalid="ignore", over="ignore"):
-                    scores = self._step(batch)
+                    scores = self._step(batch, _padded(batch.labels, num_all))
                 yield batch.labels, scores
 
     def step(self, batch: Records) -> NDArray[np.float32]:
@@ -151,14 +166,6 @@ class CPULearner:
         write_rows(self._state(), state, rows)
         self._num_steps = num_steps
 
-    def symbol(self) -> str | None:
-        """Return the network as MXNet symbol JSON, None without MXNet."""
-        try:
-            from ipinsights.model.network import IPInsightsNet
-        except ClientError:
-            return None
-        return IPInsightsNet.of(self.hyperparameters).symbol()
-
     def _state(self) -> dict[str, NDArray[np.float32]]:
         return {name: view for kind in _KINDS for name, view in self._views(kind).items()}
 
@@ -168,7 +175,8 @@ class CPULearner:
         own = {name: array[:, at] if name == _TABLE else array[at] for name, array in self._arrays.items()}
         return {f"{kind}{name}": view.T if name == _FIRST else view for name, view in own.items()}
 
-    def _step(self, batch: Records) -> NDArray[np.float32]:
+    def _step(self, batch: Records, labels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take a step. There are as many labels as the step has records on all hosts, by which the kernels divide."""
         self._num_steps += 1
         correction = math.sqrt(1 - _BETA2**self._num_steps) / (1 - _BETA1**self._num_steps)
         rate = np.float32(self.hyperparameters.learning_rate * correction)
@@ -177,11 +185,27 @@ class CPULearner:
         layer.begin(batch.ips)
         self._share([self._group(batch), *(partial(layer.tabulate, place) for place in range(4))])
         if self.hyperparameters.num_ip_encoder_layers > 1:
-            self._learn_embeddings(batch, rate, decay, scores)
+            self._learn_embeddings(batch, labels, rate, decay, scores)
         else:
-            self._learn_sums(batch, rate, scores)
-        self._share([partial(layer.update, place, rate, decay) for place in range(4)])
+            self._learn_sums(batch, labels, rate, scores)
+        if self._sum is None:
+            self._share([partial(layer.update, place, rate, decay) for place in range(4)])
+        else:
+            self._update_encoder(self._sum, rate, decay)
         return scores
+
+    def _update_encoder(self, total: GradientSum, rate: np.float32, decay: np.float32) -> None:
+        """Sum the gradients of the encoder over all hosts, and take the step of Adam that all of them take."""
+        self._share([partial(self._octet_layer.write_gradients, place, total.gradients) for place in range(4)])
+        total.reduce()
+        for name, gradient in total.gradients.items():
+            self._kernels.adam(*(part.ravel() for part in self._arrays[name]), gradient.ravel(), rate, decay)
+
+    def _write_layer(self, index: int, *of_layer: NDArray[np.float32]) -> None:
+        """Write the gradients of weight and bias of a layer behind the first, to be summed over all hosts."""
+        assert self._sum is not None
+        for kind, gradient in zip(("weight", "bias"), of_layer, strict=True):
+            self._sum.gradients[f"ip_layer{index + 1}_{kind}"][:] = gradient
 
     def _group(self, batch: Records) -> Callable[[], object]:
         """Return the task that orders the records of a batch by entity."""
@@ -190,22 +214,24 @@ class CPULearner:
             batch.entity_rows, self._numbers, self._order, self._distinct, self._starts, self._bounds,
         )  # fmt: skip
 
-    def _learn_sums(self, batch: Records, rate: np.float32, scores: NDArray[np.float32]) -> None:
+    def _learn_sums(
+        self, batch: Records, labels: NDArray[np.float32], rate: np.float32, scores: NDArray[np.float32]
+    ) -> None:
         """Update the entities, where embeddings of addresses are sums of rows of the table."""
         layer, groups = self._octet_layer, (self._order, self._distinct, self._starts)
         num_rows = layer.num_rows()
         self._share([
             partial(
-                self._kernels.learn, first, last, *groups, batch.ips, batch.labels, layer.index, layer.table,
+                self._kernels.learn, first, last, *groups, batch.ips, labels, layer.index, layer.table,
                 self._arrays[_TABLE], rate, gradient[:num_rows], scores,
             )
             for first, last, gradient in zip(self._bounds[:-1], self._bounds[1:], layer.gradients, strict=True)
         ])  # fmt: skip
 
     def _learn_embeddings(
-        self, batch: Records, rate: np.float32, decay: np.float32, scores: NDArray[np.float32]
+        self, batch: Records, labels: NDArray[np.float32], rate: np.float32, decay: np.float32, scores: Any
     ) -> None:
-        """Update the entities and the layers behind the first."""
+        """Update the entities and the layers behind the first, on several hosts only the entities."""
         layer, groups, kernels = self._octet_layer, (self._order, self._distinct, self._starts), self._kernels
         num_rows = layer.num_rows()
         x = np.empty((len(batch), self.hyperparameters.vector_dim), dtype=np.float32)
@@ -214,11 +240,12 @@ class CPULearner:
         x = self._hidden_layers.forward(x)
         self._share([
             partial(
-                kernels.learn_embedded, first, last, *groups, batch.labels, x, self._arrays[_TABLE], rate, scores
+                kernels.learn_embedded, first, last, *groups, labels, x, self._arrays[_TABLE], rate, scores
             )
             for first, last in zip(self._bounds[:-1], self._bounds[1:], strict=True)
         ])  # fmt: skip
-        x = self._hidden_layers.backward(x, rate, decay)
+        update = partial(self._hidden_layers.update, rate, decay)
+        x = self._hidden_layers.backward(x, self._write_layer if self._sum else update)
         self._share([
             partial(kernels.spread, batch.ips[part], layer.index, x[part], gradient[:num_rows])
             for part, gradient in zip(rows, layer.gradients, strict=True)
@@ -231,6 +258,15 @@ class CPULearner:
             return
         for task in tasks:
             task()
+
+
+def _padded(labels: NDArray[np.float32], num_all: int | None) -> NDArray[np.float32]:
+    """Return labels followed by so many numbers that nobody reads that there are ``num_all``."""
+    if num_all is None:
+        return labels
+    padded = np.empty(num_all, dtype=np.float32)
+    padded[: len(labels)] = labels
+    return padded
 
 
 def num_pieces(mini_batch_size: int, vector_dim: int) -> int:

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.model._mxnet import mx
+    from ipinsights.training.collectives import ProcessGroup
     from ipinsights.training.learners.learner import Learner
 
-__all__ = ["build_learner", "choose_gpus", "store_type"]
+__all__ = ["build_learner", "choose_gpus", "engine_name", "store_type"]
 
 _logger = logging.getLogger(__name__)
 
@@ -83,6 +84,8 @@ def build_learner(
     seed: int = 0,
     engine: str = "auto",
     num_threads: int | None = None,
+    group: ProcessGroup | None = None,
+    first_row: int = 0,
 ) -> Learner:
     """Return a learner for the devices of one host.
 
@@ -100,24 +103,35 @@ def build_learner(
         ``auto`` takes compiled kernels on a CPU, and MXNet where Numba cannot be imported. ``gluon`` takes MXNet.
     num_threads
         Threads of a step with compiled kernels, the cores available to this process when not given.
+    group, first_row
+        As in :class:`~ipinsights.training.learners.cpu.CPULearner`.
 
     Raises
     ------
     ClientError
         The engine cannot be imported.
     """
-    if not gpus and (engine == "gluon" or not _has_kernels()):
-        return _gluon_learner(hyperparameters, seed=seed)
-    if not gpus:
-        from ipinsights.training.learners.cpu import CPULearner
+    if engine_name(gpus, engine) == "MXNet":
+        from ipinsights.training.learners.gluon import GluonLearner
 
-        return CPULearner(hyperparameters, seed=seed, num_threads=num_threads)
-    if len(gpus) == 1:
-        return _gluon_learner(hyperparameters, seed=seed, ctx=gpus[0])
-    from ipinsights.model._mxnet import mx
-    from ipinsights.training.learners.kvstore import ParallelLearner
+        of_devices = "device" if "device" in store else "local"
+        return GluonLearner(
+            hyperparameters, seed=seed, devices=gpus, store=of_devices, group=group, first_row=first_row
+        )
+    from ipinsights.training.learners.cpu import CPULearner
 
-    return ParallelLearner(hyperparameters, devices=gpus, store=mx.kv.create(store), seed=seed)
+    return CPULearner(hyperparameters, seed=seed, num_threads=num_threads, group=group, first_row=first_row)
+
+
+def engine_name(gpus: Sequence[mx.Context], engine: str) -> str:
+    """Return the name of what takes the steps of this host: MXNet or compiled kernels.
+
+    Raises
+    ------
+    ClientError
+        Neither can be used.
+    """
+    return "MXNet" if gpus or engine == "gluon" or not _has_kernels() else "compiled kernels"
 
 
 def _has_kernels() -> bool:
@@ -136,9 +150,3 @@ def _has_kernels() -> bool:
         _logger.info("Training with MXNet, which is slower on a CPU. %s", error)
         return False
     return True
-
-
-def _gluon_learner(hyperparameters: Hyperparameters, *, seed: int, ctx: mx.Context | None = None) -> Learner:
-    from ipinsights.training.learners.gluon import GluonLearner
-
-    return GluonLearner(hyperparameters, seed=seed, ctx=ctx)

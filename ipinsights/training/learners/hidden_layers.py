@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Share = Callable[[Sequence[Callable[[], object]]], None]
+    UseGradients = Callable[[int, NDArray[np.float32], NDArray[np.float32]], None]
 
 __all__ = ["HiddenLayers", "split"]
 
@@ -55,9 +56,18 @@ class HiddenLayers:
             x = outputs
         return x
 
-    def backward(self, gradient: NDArray[np.float32], rate: np.float32, decay: np.float32) -> NDArray[np.float32]:
-        """Take Adam's step on all layers, and return the gradient of the first inputs, in front of the relu."""
-        for (weight, bias), inputs in zip(reversed(self._layers), reversed(self._inputs), strict=True):
+    def backward(self, gradient: NDArray[np.float32], use: UseGradients) -> NDArray[np.float32]:
+        """Call a function for each layer from the last to the first, and return the gradient of the first inputs.
+
+        Parameters
+        ----------
+        gradient
+            Gradient of the outputs, (batch, dim).
+        use
+            Function of the layer's index and the gradients of its weight and bias, such as :meth:`update`.
+        """
+        for index in reversed(range(len(self._layers))):
+            (weight, _), inputs = self._layers[index], self._inputs[index]
             weight_gradient, before = np.empty_like(weight[0]), np.empty_like(gradient)
             self._share(
                 [
@@ -67,19 +77,18 @@ class HiddenLayers:
                       for columns in split(len(weight_gradient), max(1, len(weight_gradient) // _COLUMNS))),
                 ]
             )  # fmt: skip
-            self._adam(weight, weight_gradient, rate, decay)
-            self._adam(bias, gradient.sum(axis=0), rate, decay)
+            use(index, weight_gradient, gradient.sum(axis=0))
             gradient = before
         self._inputs = []
         return gradient
 
+    def update(self, rate: np.float32, decay: np.float32, index: int, *gradients: NDArray[np.float32]) -> None:
+        """Take Adam's step on weight and bias of a layer."""
+        for state, gradient in zip(self._layers[index], gradients, strict=True):
+            self._kernels.adam(*(part.ravel() for part in state), gradient.ravel(), rate, decay)
+
     def _rows(self, x: NDArray[np.float32]) -> list[slice]:
         return split(len(x), self._num_pieces)
-
-    def _adam(
-        self, state: NDArray[np.float32], gradient: NDArray[np.float32], rate: np.float32, decay: np.float32
-    ) -> None:
-        self._kernels.adam(*(part.ravel() for part in state), gradient.ravel(), rate, decay)
 
 
 def split(size: int, num_pieces: int) -> list[slice]:

@@ -1,9 +1,9 @@
 """The protocol of learners, which take the steps of a training run and score with the model as it is.
 
-There are three. :class:`~ipinsights.training.learners.cpu.CPULearner` has compiled kernels for one CPU.
-:class:`~ipinsights.training.learners.gluon.GluonLearner` leaves everything to MXNet, on one GPU or one CPU.
-:class:`~ipinsights.training.learners.kvstore.ParallelLearner` is for several devices or hosts. From one seed they begin
-with one model, and they take the same steps to rounding.
+There are two. :class:`~ipinsights.training.learners.cpu.CPULearner` has compiled kernels for one CPU.
+:class:`~ipinsights.training.learners.gluon.GluonLearner` leaves everything to MXNet, on GPUs or one CPU. From one seed
+they begin with one model, and they take the same steps to rounding. On several hosts each has a learner of its own rows
+of the entity table, and the learners sum the gradients of the address encoder in every step.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.model.sampling import Records
 
-__all__ = ["SCORING_BATCH", "Learner", "RowView", "view_rows", "write_rows"]
+__all__ = ["SCORING_BATCH", "Learner", "RowView", "steps_of", "view_rows", "write_rows"]
 
 SCORING_BATCH = 10_000
 """Pairs scored at a time where the batch size is ours to choose."""
@@ -36,8 +36,16 @@ class Learner(Protocol):
 
     hyperparameters: Hyperparameters
 
-    def learn(self, records: Records) -> Iterator[tuple[NDArray[np.float32], Any]]:
-        """Take a step for each ``mini_batch_size`` of records.
+    def learn(self, records: Records, *, num_all: int | None = None) -> Iterator[tuple[NDArray[np.float32], Any]]:
+        """Take the steps of a base batch.
+
+        Parameters
+        ----------
+        records
+            Records of this host.
+        num_all
+            Records of a step on all hosts, which take K steps. None on one host, which takes a step for each
+            ``mini_batch_size``.
 
         Yields
         ------
@@ -86,7 +94,7 @@ class Learner(Protocol):
         dict
             Parameters by their names in the artifact, and Adam's running means of their gradients, ``mean:NAME``, and
             of their squares, ``variance:NAME``. Each has a ``shape``, and a slice of it is a float32 array. They are
-            read before the next step. On several hosts only the first one gets them.
+            read before the next step.
         """
 
     def load_state_dict(
@@ -94,11 +102,8 @@ class Learner(Protocol):
     ) -> None:
         """Continue from what :meth:`state_dict` returned for these rows after ``num_steps`` steps.
 
-        The learner has taken no step itself. On several hosts every one calls this, and the first one has the state.
+        The learner has taken no step itself.
         """
-
-    def symbol(self) -> str | None:
-        """Return the network as MXNet symbol JSON, None without MXNet."""
 
 
 class RowView:
@@ -126,6 +131,16 @@ class RowView:
         """Return a slice of the rows."""
         taken: NDArray[np.float32] = self._array[self._rows[part]]
         return taken
+
+
+def steps_of(records: Records, hyperparameters: Hyperparameters, *, num_all: int | None) -> Iterator[Records]:
+    """Yield the records of each step of a base batch, see :meth:`Learner.learn`."""
+    size, length = hyperparameters.mini_batch_size, len(records)
+    if num_all is not None:
+        size = length // hyperparameters.records_per_row
+        length = hyperparameters.records_per_row * max(1, size)
+    for start in range(0, length, max(1, size)):
+        yield records[start : start + size]
 
 
 def view_rows(arrays: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int32]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from ipinsights.model.ip_encoder import NUM_OCTET_ROWS, place_columns
 from ipinsights.training.learners.compilation import load_kernels
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 __all__ = ["OctetLayer"]
@@ -88,21 +90,42 @@ class OctetLayer:
 
     def update(self, place: int, rate: np.float32, decay: np.float32) -> None:
         """Take Adam's step on the parameters of a place, from the sum of the gradients."""
+        of_octets, of_weight, of_bias = self._gradients(place)
+        if of_weight is not None and self._weight is not None:
+            self._adam(self._weight[:, self._columns[place]], of_weight, rate, decay)
+        self._update_octets(place, of_octets, rate, decay)
+        if of_bias is not None and self._bias is not None:
+            self._adam(self._bias, of_bias, rate, decay)
+
+    def write_gradients(self, place: int, out: Mapping[str, NDArray[np.float32]]) -> None:
+        """Write the gradients of the parameters of a place into arrays of their shapes, by their names."""
+        of_octets, of_weight, of_bias = self._gradients(place)
+        rows, width, begin = self._rows(place), of_octets.shape[1], _VALUES * place
+        if of_weight is not None:
+            of_octets[self._inputs[rows, :width] <= 0] = 0
+            out["ip_layer0_weight"][self._columns[place]] = of_weight
+        out["ip_octet_weight"][begin : begin + _VALUES] = 0
+        out["ip_octet_weight"][self._used[rows], :width] = of_octets
+        if of_bias is not None:
+            out["ip_layer0_bias"][:] = of_bias
+
+    def _gradients(
+        self, place: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32] | None]:
+        """Return the gradients of what :func:`find_octets` took out, of the place's weights, and of the bias.
+
+        The first place alone has the bias.
+        """
         rows, columns = self._rows(place), self._columns[place]
         gradient = self.gradients[0, rows]
         for other in self.gradients[1:]:
             gradient += other[rows]
-        if self._weight is None or self._bias is None:
-            self._update_octets(place, np.ascontiguousarray(gradient[:, columns]), rate, decay)
-            return
+        if self._weight is None:
+            return np.ascontiguousarray(gradient[:, columns]), None, None
         inputs = self._inputs[rows, : columns.stop - columns.start]
-        weight_gradient = np.dot(inputs.T, gradient)
-        products = np.dot(gradient, self._weight[0, columns].T)
-        self._adam(self._weight[:, columns], weight_gradient, rate, decay)
-        self._update_octets(place, products, rate, decay)
-        if place == 0:
-            # Every address has one octet at the first place.
-            self._adam(self._bias, gradient.sum(axis=0), rate, decay)
+        # Every address has one octet at the first place.
+        of_bias = gradient.sum(axis=0) if place == 0 else None
+        return np.dot(gradient, self._weight[0, columns].T), np.dot(inputs.T, gradient), of_bias
 
     def _rows(self, place: int) -> slice:
         return slice(int(self._bounds[place]), int(self._bounds[place + 1]))
