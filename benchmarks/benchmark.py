@@ -1,4 +1,6 @@
-"""Measure ipinsights beside its peers and how its cost grows: records a second, rows a second, microseconds.
+"""Measure ipinsights and its peers, and the growth of its cost with its parameters.
+
+Units are records per second, rows per second and microseconds.
 
 Run by ``make bench``. Every measurement is a process of its own; rounds are interleaved, so that what else the machine
 does falls on all alike. Compare the ratios: they hold on other machines. PyTorch is measured where it is installed.
@@ -97,7 +99,10 @@ def main(
     quantile: str | None,
     earlier: Path | None,
 ) -> None:
-    """Measure everything, or some parts, and write results.md, results.json and, with matplotlib, growth.svg."""
+    """Measure all or some parts, and write results.md, results.json and growth.svg.
+
+    The plot needs matplotlib.
+    """
     measured_parts: dict[str, Callable[[int], dict[str, dict[str, list[float]]]]] = {
         "peers": peers,
         "growth": lambda rounds: all_growth(names, rounds),
@@ -134,7 +139,7 @@ def peers(rounds: int) -> dict[str, dict[str, list[float]]]:
 
 
 def all_growth(names: tuple[str, ...], rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Measure what each hyperparameter, and a second core, does to the speed; of entity vectors at the defaults too."""
+    """Measure the speed by each hyperparameter and by cores, also at the defaults."""
     found = {f"growth with {name}": growth(name, values, rounds) for name, values in GROWTH.items() if name in names}
     if "num_entity_vectors" in names:
         found["growth with num_entity_vectors at the defaults"] = growth(
@@ -147,7 +152,7 @@ def all_growth(names: tuple[str, ...], rounds: int) -> dict[str, dict[str, list[
 
 
 def beside_peers(settings: dict[str, Any], rounds: int) -> dict[str, list[float]]:
-    """Give records a second of each peer in each round."""
+    """Return records per second of each peer in each round."""
     peers = [peer for peer in PEERS if not peer[1].startswith("torch") or find_spec("torch")]
     return interleaved({name: partial(measured, kind, settings, env) for name, kind, env in peers}, rounds)
 
@@ -167,7 +172,7 @@ def beside_earlier(folder: Path | None, rounds: int) -> dict[str, dict[str, list
 
 
 def growth(name: str, values: list[int], rounds: int, *, around: dict[str, Any] = TUTORIAL) -> dict[str, list[float]]:
-    """Give records a second for each value of a hyperparameter, in each round."""
+    """Return records per second for each value of a hyperparameter, in each round."""
     return interleaved({str(v): partial(measured, "cpu", {**around, name: v}, {}) for v in values}, rounds)
 
 
@@ -221,7 +226,10 @@ def files(num_rows: int, rounds: int) -> dict[str, list[float]]:
 
 
 def jobs(rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Measure whole jobs at the defaults, from CSV to a saved model: an epoch's records a second, seconds in all."""
+    """Measure whole jobs at the defaults, from CSV to a saved model.
+
+    The results are an epoch's records per second and the total seconds.
+    """
     import benchmark_scale as scale
 
     seconds: dict[str, list[float]] = {}
@@ -251,7 +259,7 @@ def write_rows(path: Path, num_rows: int) -> None:
 
 
 def reading(path: Path) -> float:
-    """Give the seconds of reading a file into arrays."""
+    """Return the seconds of reading a file into arrays."""
     from ipinsights.data.pairs import read_pairs
 
     start = time.perf_counter()
@@ -260,7 +268,7 @@ def reading(path: Path) -> float:
 
 
 def ipinsights(*arguments: str) -> float:
-    """Give the seconds of a command, from start to end."""
+    """Return the seconds of a command, from start to end."""
     start = time.perf_counter()
     command = [sys.executable, "-m", "ipinsights", *arguments]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
@@ -268,13 +276,13 @@ def ipinsights(*arguments: str) -> float:
 
 
 def transforming(data: Path, model: Path) -> float:
-    """Give the seconds of a batch transform into a folder of its own."""
+    """Return the seconds of a batch transform into a temporary folder."""
     with tempfile.TemporaryDirectory(dir=data.parent) as folder:
         return ipinsights("transform", str(data), "--model-dir", str(model), "--output-dir", folder)
 
 
 def single_pair(model: Path) -> float:
-    """Give the microseconds of scoring one pair with a loaded model."""
+    """Return the microseconds of scoring one pair with a loaded model."""
     from ipinsights.inference.predictor import Predictor
 
     predictor = Predictor.load(model)
@@ -287,7 +295,7 @@ def single_pair(model: Path) -> float:
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """Give the results as tables: median, smallest and largest of the rounds, and the ratio to the first row."""
+    """Return tables of median, smallest and largest round, and the ratio to the first row."""
     lines = [results["machine"]]
     for title, rows in results.items():
         if title == "machine":

@@ -1,4 +1,4 @@
-"""How fast `ipinsights extract` reads each format, and how much memory it takes, beside a known parser if installed.
+"""Measure speed and memory of `ipinsights extract` for each format, and of a peer.
 
 Each format is written to a temporary file, in which every line differs, and read by the command in a process of its
 own, in turns. Shown are medians, and the highest peak of memory. For the peer: pip install apachelogs
@@ -33,12 +33,12 @@ with open(sys.argv[1], encoding="utf-8") as lines, open(sys.argv[2], "w", encodi
 
 
 def address(number: int) -> str:
-    """Give one of many addresses."""
+    """Return one of many addresses."""
     return f"{11 + number % 80}.{number // 80 % 250}.{number // 20_000 % 250}.{number % 250}"
 
 
 def clock(number: int) -> str:
-    """Give a time of day."""
+    """Return a time of day."""
     return f"{number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}"
 
 

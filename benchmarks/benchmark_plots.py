@@ -56,7 +56,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def draw_growth(measured: dict[str, dict[str, list[float]]]) -> Figure:
-    """Draw records a second over each thing that was varied: medians, and the range of all rounds."""
+    """Draw records per second over each varied parameter, as medians and ranges of all rounds."""
     figure = new_figure(figsize=(12, 5.5))
     all_axes = figure.subplots(2, 4).flat
     for axes in all_axes[len(measured) :]:
@@ -77,7 +77,7 @@ def draw_growth(measured: dict[str, dict[str, list[float]]]) -> Figure:
 
 
 def draw_scale(jobs: list[dict[str, Any]]) -> Figure:
-    """Draw the seconds of whole jobs over their rows, and their memory over the entity vectors beside the formula."""
+    """Draw seconds of whole jobs over rows, and memory over entity vectors with the formula."""
     figure = new_figure(figsize=(10, 3.8))
     left, right = figure.subplots(1, 2)
     of_rows = sorted((job for job in jobs if job["kind"] == "rows"), key=lambda job: int(job["settings"]["rows"]))
@@ -101,12 +101,12 @@ def draw_scale(jobs: list[dict[str, Any]]) -> Figure:
 
 
 def short(value: float) -> str:
-    """Give a number as a tick's label."""
+    """Return a number as the label of a tick."""
     return f"{value / _MILLION:g} M" if value >= _MILLION else f"{value:,.0f}"
 
 
 def finish(axes: Axes, x_label: str, y_label: str, *, is_logarithmic: bool) -> None:
-    """Give axes their labels, their scale and a quiet look."""
+    """Set labels, scale and style of axes."""
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     if is_logarithmic:

@@ -1,4 +1,4 @@
-"""Measure whole jobs, as users run them: how time and memory grow with rows and entities, up to what fits the machine.
+"""Measure time and memory of whole jobs by rows and entities, up to the machine's limit.
 
 Every job is ``ipinsights train`` on a file that is made here, in a process of its own, with its peak memory as the
 kernel counted it. ``largest`` trains, saves, loads and scores the largest model that is not refused.
@@ -103,7 +103,7 @@ def write_rows(path: Path, count: int, users: int) -> None:
 
 
 def job(data: Path, hyperparameters: dict[str, Any], model: Path | None = None) -> dict[str, float]:
-    """Train, and give seconds to the first batch, of the epoch and of the whole job, and bytes at the peak."""
+    """Train, and return seconds to first batch, of epoch and job, and peak bytes."""
     marks: dict[str, float] = {}
 
     def note(line: str, seconds: float) -> None:
@@ -119,7 +119,10 @@ def job(data: Path, hyperparameters: dict[str, Any], model: Path | None = None) 
 
 
 def run(*arguments: Any, look_on: Callable[[str, float], None] | None = None) -> tuple[float, int, int]:
-    """Run a command; give its seconds, its peak memory in bytes and the records that its log tells of."""
+    """Run a command.
+
+    Return its seconds, its peak memory in bytes and the records in its log.
+    """
     start, records = time.perf_counter(), 0
     command = [*IPINSIGHTS, *map(str, arguments)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:  # noqa: S603
@@ -135,13 +138,13 @@ def run(*arguments: Any, look_on: Callable[[str, float], None] | None = None) ->
 
 
 def counted(line: str) -> Iterator[int]:
-    """Give the records that a line of the log counts, if it does."""
+    """Yield the records that a line of the log counts, if any."""
     if line.startswith("#metrics ") and "Total Records Seen" in line:
         yield int(json.loads(line.removeprefix("#metrics "))["Metrics"]["Total Records Seen"]["sum"])
 
 
 def tell(kind: str, settings: dict[str, Any], found: dict[str, float], *, num_rows: int) -> None:
-    """Say what a job took, and add it to the file of results."""
+    """Print the cost of a job, and append it to the file of results."""
     hyperparameters = Hyperparameters.parse({name: value for name, value in settings.items() if name != "rows"})
     formula = training_bytes(hyperparameters, num_rows=num_rows)
     given = ", ".join(f"{name}={value}" for name, value in settings.items() if name != "epochs")

@@ -1,4 +1,4 @@
-"""Measure the endpoint with wrk, beside the obvious build of one: Flask, gunicorn, MXNet's network for each request.
+"""Measure the endpoint with wrk, and a simple endpoint of Flask, gunicorn and MXNet.
 
 Needs Debian's package wrk, and Flask (`pip install flask`). For example:
 
@@ -86,7 +86,7 @@ end
 
 
 def obvious_app() -> Any:
-    """Give the endpoint that one writes in ten minutes: a row to the network, its score to JSON."""
+    """Return a simple endpoint: a row to the network, its score to JSON."""
     from flask import Flask, jsonify, request
 
     app = Flask(__name__)
@@ -169,7 +169,7 @@ def measure_speed(folder: Path, seconds: int) -> None:
 
 
 def measure_servers(folder: Path, earlier: Path | None, seconds: int) -> None:
-    """Print what each server answers: on kept connections, on new ones, and of small requests next to large ones."""
+    """Print the speed of each server on kept connections, new ones, and with large requests."""
     rng = np.random.default_rng(0)
     model = save_random_model(folder / "model", **SIZE, rng=rng)
     one, large, many = folder / "one.csv", folder / "large.csv", folder / "many.csv"
@@ -199,7 +199,7 @@ def measure_servers(folder: Path, earlier: Path | None, seconds: int) -> None:
 
 
 def print_rounds(what: str, rounds: list[dict[str, dict[str, float]]]) -> None:
-    """Print the medians of some rounds, and how each server compares with ours in the same round."""
+    """Print the medians of rounds, and each server's ratio to ours in the same round."""
     for name in rounds[0]:
         numbers = {key: statistics.median(each[name][key] for each in rounds) for key in ("rate", "p50", "p99")}
         ours, theirs = ([each[which]["rate"] for each in rounds] for which in ("ipinsights serve", name))
@@ -212,7 +212,10 @@ def print_rounds(what: str, rounds: list[dict[str, dict[str, float]]]) -> None:
 
 
 def load_mixed(url: str, small: Path, large: Path, seconds: int, *, keeps: bool) -> dict[str, float]:
-    """Send a small body on eight connections and a large one on two, and return the figures of the small one."""
+    """Send a small body on eight connections and a large body on two.
+
+    Return the figures of the small body.
+    """
     with ThreadPoolExecutor(1) as pool:
         background = pool.submit(load, url, large, 2, seconds, keeps=keeps)
         result = load(url, small, 8, seconds, keeps=keeps)
@@ -247,7 +250,7 @@ def peer(template: str, model: Path, log: Path) -> Iterator[str]:
 
 
 def measure_cpu(folder: Path, seconds: int) -> None:
-    """Print the processor time that a request of one row takes of a worker: ours, as it is and changed, and theirs."""
+    """Print a worker's processor time for a request of one row, for several servers."""
     model = save_random_model(folder / "model", **SIZE, rng=np.random.default_rng(0))
     one = folder / "one.csv"
     one.write_text("user_1,192.168.1.2\n")
@@ -269,7 +272,7 @@ def measure_cpu(folder: Path, seconds: int) -> None:
 
 
 def cost(url: str, body: Path, log: Path, seconds: int) -> float:
-    """Give the microseconds of processor time that a server's one worker takes for a request."""
+    """Return the microseconds of processor time of a server's only worker for a request."""
     (pid,) = re.findall(r"Booting worker with pid: (\d+)", log.read_text())
     before = processor_time(int(pid))
     result = load(url, body, 8, seconds)
@@ -277,7 +280,7 @@ def cost(url: str, body: Path, log: Path, seconds: int) -> float:
 
 
 def processor_time(pid: int) -> float:
-    """Give the seconds that a process has run, in itself and for itself in the kernel."""
+    """Return the processor time of a process in seconds, in user mode and kernel mode."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -306,7 +309,7 @@ def measure_memory(folder: Path) -> None:
 
 
 def serve_command(model: Path, workers: int) -> list[str]:
-    """Give the command that serves a model."""
+    """Return the command that serves a model."""
     return [f"{BIN}/ipinsights", "serve", "--model-dir", str(model), "--port", "0", "--workers", str(workers)]
 
 
@@ -353,7 +356,10 @@ def load(url: str, body: Path, connections: int, seconds: int, *, keeps: bool = 
 
 
 def proportional_size(pid: int) -> int:
-    """Give a process's share of memory in bytes: a page that n processes share counts as one n-th of it."""
+    """Return the proportional set size of a process in bytes.
+
+    A page that n processes share counts as one n-th.
+    """
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     found = re.search(r"^Pss: +(\d+) kB", text, re.MULTILINE)
     assert found

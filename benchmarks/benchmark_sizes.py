@@ -1,4 +1,4 @@
-"""Measure the rule that chooses sizes from the data: how well models of other sizes detect, and how long they train.
+"""Measure detection and training time of models of other sizes than the automatic ones.
 
 Small and medium data are simulated logins. Large data are files of the caller's, such as the AWS tutorial's 2.3 million
 rows. A model is judged by the discriminator AUC of held-out rows against the same entities at addresses of other rows

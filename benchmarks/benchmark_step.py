@@ -1,4 +1,4 @@
-"""Measure how fast one kind of training step is, ours or a peer's: the records of a second, printed.
+"""Measure and print the records per second of one kind of training step.
 
 ``benchmark.py`` runs this once for each measurement: KIND of step, and hyperparameters as JSON.
 """
@@ -23,7 +23,9 @@ SECONDS = 3.0
 
 
 def records_per_second(kind: str, settings: dict[str, Any], quantile: float | None = None) -> float:
-    """Train on random rows for some seconds after a warm-up of one base batch; negatives count, as in the log.
+    """Return the speed of training on random rows, after a warm-up of one base batch.
+
+    Negatives count, as in the log.
 
     With a quantile, the speed is that of a base batch at this quantile of their times. A small one leaves out what
     other processes do to the machine.
@@ -46,7 +48,10 @@ def records_per_second(kind: str, settings: dict[str, Any], quantile: float | No
 
 
 def base_batches(settings: dict[str, Any]) -> Iterator[Records]:
-    """Give base batches of random rows without end; making them is part of what is measured."""
+    """Yield base batches of random rows without end.
+
+    Their creation is part of the measurement.
+    """
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.training.batches import BaseBatches
 
@@ -61,7 +66,7 @@ def base_batches(settings: dict[str, Any]) -> Iterator[Records]:
 
 
 def our_step(kind: str, settings: dict[str, Any]) -> Callable[[Records], None]:
-    """Give what trains on a base batch with one of our learners."""
+    """Return a function that trains on a base batch with one of our learners."""
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.training.learners.cpu import CPULearner
     from ipinsights.training.learners.gluon import GluonLearner
@@ -80,7 +85,10 @@ def our_step(kind: str, settings: dict[str, Any]) -> Callable[[Records], None]:
 
 
 def gluon_step(_: str, settings: dict[str, Any]) -> Callable[[Records], None]:
-    """Give what trains on a base batch as one would write it down in Gluon: the same network, metrics after a step."""
+    """Return a function that trains on a base batch in plain Gluon, with the same network.
+
+    Metrics are computed after each step.
+    """
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.model._mxnet import mx
     from ipinsights.model.ip_encoder import octet_rows
@@ -118,7 +126,10 @@ def gluon_step(_: str, settings: dict[str, Any]) -> Callable[[Records], None]:
 
 
 def torch_step(kind: str, settings: dict[str, Any]) -> Callable[[Records], None]:
-    """Give what trains on a base batch with PyTorch: the same network, lazy (sparse) or fused dense Adam."""
+    """Return a function that trains on a base batch in PyTorch, with the same network.
+
+    The optimizer is lazy (sparse) or fused dense Adam.
+    """
     import torch
     from torch.nn import functional
 

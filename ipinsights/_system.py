@@ -1,4 +1,4 @@
-"""What the package asks of the system: processors, threads that keep an order, and memory hints."""
+"""System functions: number of processors, ordered map over threads, and memory hints."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def group_folders(root: Path, hierarchy: str, controller: str) -> set[Path]:
     hierarchy
         Where the hierarchy is mounted, such as ``sys/fs/cgroup``.
     controller
-        Controller of the hierarchy, such as ``memory``; empty in version 2 of control groups.
+        Controller of the hierarchy, such as ``memory``, empty in version 2 of control groups.
     """
     mounted = root / hierarchy
     folders = {mounted}
@@ -82,7 +82,7 @@ def _cpu_quotas(root: Path) -> Iterator[float]:
 
 
 def in_order(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator[Result]:
-    """Yield the result of each piece, in the order of the pieces, while the next ones are worked on.
+    """Yield the result of each piece in order, while the next pieces are processed.
 
     Parameters
     ----------
@@ -119,7 +119,10 @@ def one_ahead(items: Iterator[Result]) -> Generator[Result, None, None]:
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep what is freed: to get it back costs a page fault every 4 kB, a third of a large step."""
+    """Configure the C library to keep freed memory.
+
+    Allocating it again costs a page fault every 4 kB, which is a third of the time of a large step.
+    """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):  # musl and macOS have none
         libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)

@@ -71,7 +71,7 @@ class ClientError(IPInsightsError):
 
 
 class InvalidValueError(ClientError, ValueError):
-    """A parameter or an argument has an invalid value. Python code may catch it as a ``ValueError``.
+    """Invalid value of a parameter or an argument, which is also a ``ValueError``.
 
     Examples
     --------
@@ -95,6 +95,6 @@ class RowsError(InvalidValueError):
 
 
 class OutputClosedError(IPInsightsError):
-    """The reader of the output has gone (``| head``): the command ends quietly, as other tools do."""
+    """Output closed by its reader (``| head``), after which the command ends quietly."""
 
     exit_code = 141  # what a shell shows for the end by SIGPIPE

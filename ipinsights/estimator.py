@@ -45,7 +45,9 @@ _LARGEST_SEED = 2**31 - 1
 
 
 class IPInsights(OutlierMixin, Detector):
-    """Detector of unusual pairs of an entity and an IPv4 address, or an IPv6 address if it keeps a history.
+    """Detector of unusual pairs of an entity and an IP address.
+
+    IPv6 addresses require a model that keeps a history.
 
     It learns which addresses are normal for an entity, such as a user, and scores pairs that it never saw. Data are
     DataFrames with two columns, or with columns ``entity`` and ``ip`` among others, arrays of shape (n, 2), lists of
@@ -194,7 +196,7 @@ class IPInsights(OutlierMixin, Detector):
 
     @classmethod
     def load(cls, path: str | Path, *, scorer: str = "dot_product") -> Self:
-        """Return the estimator of a model on disk, whoever trained it.
+        """Return the estimator of a model on disk, trained by any front end.
 
         Estimators of the same file share its tables. A process keeps the last four models that it loaded.
 

@@ -26,7 +26,7 @@ _logger = logging.getLogger(__name__)
 
 
 class ContainerFormatter(logging.Formatter):
-    """``[MM/DD/YYYY HH:MM:SS LEVEL thread] message``, and nothing before the lines that are for machines."""
+    """Formatter of ``[MM/DD/YYYY HH:MM:SS LEVEL thread] message``, without prefix for metrics."""
 
     def __init__(self) -> None:
         super().__init__("[%(asctime)s %(levelname)s %(thread)d] %(message)s", datefmt="%m/%d/%Y %H:%M:%S")
@@ -52,7 +52,10 @@ class ContainerHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no p
             super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name that logging calls
-        """Drop a line that cannot be written, and report the first one: the job continues without its log."""
+        """Drop a line that cannot be written, and report the first such line.
+
+        The job continues without its log.
+        """
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             super().handleError(record)
@@ -68,7 +71,7 @@ class ContainerHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no p
 
 
 def set_up_logging(level: str = "info", stream: IO[str] | None = None) -> None:
-    """Send this package's log to a stream, standard output by default, in the container's format."""
+    """Send the package's log to a stream, by default standard output, in the original's format."""
     handler = ContainerHandler(stream or sys.stdout)
     logger = logging.getLogger("ipinsights")
     logger.handlers = [handler]
@@ -112,7 +115,7 @@ def logging_to(
 
 
 class _PlainHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no parameter before Python 3.11
-    """Handler that shows warnings on a terminal, but for those that the original's log has in every job."""
+    """Handler for warnings on a terminal, except those that the original logs in every job."""
 
     def __init__(self) -> None:
         super().__init__(sys.stderr)
@@ -144,9 +147,9 @@ def emit_metrics(
     Parameters
     ----------
     values
-        Metrics by name; durations in milliseconds.
+        Metrics by name, durations in milliseconds.
     start, end
-        Seconds since the epoch between which they were measured; ``end`` is now when not given.
+        Seconds since the epoch between which they were measured. ``end`` is by default now.
     dimensions
         What they belong to: ``Algorithm``, ``Host``, ``Operation`` and more.
     """

@@ -1,4 +1,4 @@
-"""What tests need, ours and those of users: data with a known answer, a container's tree, commands run in no time."""
+"""Test helpers: data with a known answer, a container's folder tree, in-process commands."""
 
 from __future__ import annotations
 
@@ -56,31 +56,31 @@ class PlantedNetworks:
 
     @classmethod
     def draw(cls, num_entities: int, *, rng: np.random.Generator) -> PlantedNetworks:
-        """Give networks for so many entities, at most 65,536."""
+        """Return networks for ``num_entities`` entities, at most 65,536."""
         return cls(rng.choice(2**16, size=num_entities, replace=False).astype(np.uint32))
 
     def names(self, entities: NDArray[np.int64]) -> list[str]:
-        """Give the names of entities by number."""
+        """Return the names of entities by number."""
         return [f"user_{entity}" for entity in entities.tolist()]
 
     def normal(self, num_rows: int, *, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-        """Give entities, as numbers, at random addresses of their own networks; both (num_rows,)."""
+        """Return entity numbers and random addresses of their own networks, (num_rows,) each."""
         entities = rng.integers(len(self.networks), size=num_rows)
         return entities, self._address(entities, rng)
 
     def odd(self, num_rows: int, *, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-        """Give entities, as numbers, at random addresses of other entities' networks; both (num_rows,)."""
+        """Return entity numbers and random addresses of other entities' networks, (num_rows,) each."""
         entities = rng.integers(len(self.networks), size=num_rows)
         others = (entities + rng.integers(1, len(self.networks), size=num_rows)) % len(self.networks)
         return entities, self._address(others, rng)
 
     def pairs(self, num_rows: int, *, rng: np.random.Generator) -> Pairs:
-        """Give normal rows as the trainer takes them."""
+        """Return normal rows as pairs for the trainer."""
         entities, ips = self.normal(num_rows, rng=rng)
         return Pairs(hash_entities(self.names(entities)), ips)
 
     def csv(self, num_rows: int, *, rng: np.random.Generator) -> str:
-        """Give normal rows as the text of a training file."""
+        """Return normal rows as the text of a training file."""
         entities, ips = self.normal(num_rows, rng=rng)
         return csv_text(self.names(entities), ips)
 
@@ -91,12 +91,15 @@ class PlantedNetworks:
 
 
 def ruler(size: int) -> Ranges:
-    """Give ranges of one address each: a simulated event's address is then the row of the table it came from."""
+    """Return ranges of one address each.
+
+    The address of a simulated event is then its row in the table of ranges.
+    """
     return Ranges(np.arange(size, dtype=np.uint32), np.arange(size, dtype=np.uint32))
 
 
 def csv_text(entities: Sequence[str], ips: NDArray[np.uint32]) -> str:
-    """Give entities (that need no quoting) and addresses, both of the same length, as headerless CSV."""
+    """Return headerless CSV of entities that need no quoting and addresses, of equal length."""
     return "".join(f"{entity},{ipaddress.IPv4Address(ip)}\n" for entity, ip in zip(entities, ips.tolist(), strict=True))
 
 
@@ -121,11 +124,11 @@ def make_container_tree(
     channels
         CSV text by channel name.
     content_type
-        Of every channel; None when the job names none.
+        Content type of every channel, None without one.
     hosts
         All hosts of the job.
     current_host
-        Whose tree it is; the first host's when not given.
+        Host of the tree, by default the first host.
     distribution
         Of every channel: ``FullyReplicated`` or ``ShardedByS3Key``.
 
@@ -157,7 +160,7 @@ def make_container_tree(
 
 
 def save_random_model(directory: Path, *, num_entities: int, vector_dim: int, rng: np.random.Generator) -> Path:
-    """Write a model that nobody trained: scores of about one unit, about every second entity known.
+    """Write a model of random parameters, with scores of about 1 and half the entities known.
 
     Parameters
     ----------
@@ -199,14 +202,14 @@ class Done:
 
 
 def run_command(*arguments: object, folder: Path | None = None, stdin: str = "") -> Done:
-    """Run ``ipinsights`` in this process, which spares a test the seconds that another takes to import the engine.
+    """Run ``ipinsights`` in this process, which saves the time of imports.
 
     Parameters
     ----------
     arguments
         What follows the name of the command.
     folder
-        Where it runs; the present directory when not given.
+        Working directory, by default the current one.
     stdin
         What it reads from standard input.
     """

@@ -62,7 +62,7 @@ def main(
 
 
 def exit_code(results: list[RunComparison | str]) -> int:
-    """Give 2 if a log could not be read, else 1 if a run is worse, else 0."""
+    """Return 2 if a log could not be read, else 1 if a run is worse, else 0."""
     if any(isinstance(result, str) for result in results):
         return 2
     return int(any(result.regressions for result in results if isinstance(result, RunComparison)))

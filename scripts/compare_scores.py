@@ -1,4 +1,4 @@
-"""Compare scores of the same pairs: SageMaker's .out or JSON, or what ``ipinsights score`` writes.
+"""Compare scores of the same pairs from SageMaker's .out, JSON or ``ipinsights score``.
 
 LABELS is a CSV file without header whose last column is 1 for an attack and 0 for a normal event, as
 ``ipinsights simulate`` writes it.

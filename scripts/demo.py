@@ -1,4 +1,4 @@
-"""The whole of ipinsights in a few minutes: simulate traffic, train, validate, score an attack test, draw the scores.
+"""Demonstrate ipinsights in a few minutes: simulate, train, validate, score and plot.
 
 Run by ``make demo``. Every step is a command that is printed before it runs, to be tried again by hand.
 """

@@ -1,4 +1,7 @@
-"""Install MXNet into this environment, where the extra ``mxnet`` leaves it out. ``make`` runs it."""
+"""Install MXNet into this environment if the extra ``mxnet`` leaves it out.
+
+``make`` runs this script.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Date the changelog and tag the version of ``ipinsights/__init__.py``: the part of a release after ``make check``."""
+"""Date the changelog and tag the version of a release, after ``make check``.
+
+The version is that of ``ipinsights/__init__.py``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Write the table of packages into ``CONTRIBUTING.md`` from their docstrings; a test fails when the table is old."""
+"""Write the table of packages into ``CONTRIBUTING.md`` from their docstrings.
+
+A test fails when the table is out of date.
+"""
 
 from __future__ import annotations
 

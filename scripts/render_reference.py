@@ -1,4 +1,7 @@
-"""Write ``docs/reference/hyperparameters.md`` from the table in the code; a test tells when it is out of date."""
+"""Write ``docs/reference/hyperparameters.md`` from the table in the code.
+
+A test fails when the page is out of date.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,7 @@ underscore and the SDK's `feature_dim`.
 
 
 def render() -> str:
-    """Give the page."""
+    """Return the page."""
     documented = (
         f"| `{row.name}` | {row.domain} | {row.default or '**required**'} | {row.tuning or ''} | {row.help} |\n"
         for row in TABLE

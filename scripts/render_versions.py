@@ -1,4 +1,7 @@
-"""Write the table of supported versions into the pages that show it. A test fails when one is out of date."""
+"""Write the table of supported versions into the pages that show it.
+
+A test fails when a page is out of date.
+"""
 
 from __future__ import annotations
 

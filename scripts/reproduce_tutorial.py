@@ -1,4 +1,6 @@
-"""Set a run at the AWS tutorial's settings beside public runs of the original (``reference_runs.json``).
+"""Compare a run at the AWS tutorial's settings with public runs of the original.
+
+The public runs are in ``reference_runs.json``.
 
 Data is given (``--train``, ``--validation``, ``--test`` as ``ipinsights simulate`` writes them) or simulated.
 """
@@ -68,7 +70,7 @@ def main(output: Path | None, epochs: int, seed: int, **source: Any) -> None:
 
 
 def prepare_data(*, seed: int, data_dir: Path, users: int, asn_table: Path | None, **given: Path | None) -> list[Path]:
-    """Give the files of train, validation and test, simulated where none were given."""
+    """Return the train, validation and test files, which are simulated if not given."""
     if all(given.values()):
         return [Path(str(given[name])) for name in ("train", "validation", "test")]
     if any(given.values()):
@@ -82,7 +84,7 @@ def prepare_data(*, seed: int, data_dir: Path, users: int, asn_table: Path | Non
 
 
 def read_labelled(path: Path) -> tuple[Pairs, NDArray[np.bool_]]:
-    """Give the pairs of a labelled file, and which of them are attacks."""
+    """Return the pairs of a labelled file, and a mask of the attacks."""
     blocks = list(read_blocks(path, num_columns=3))
     pairs = Pairs(*(np.concatenate([getattr(block, name) for block in blocks]) for name in ("entities", "ips")))
     labels = np.concatenate([block.columns[2].to_numpy(zero_copy_only=False) for block in blocks])
@@ -90,7 +92,7 @@ def read_labelled(path: Path) -> tuple[Pairs, NDArray[np.bool_]]:
 
 
 class Record(Callback):
-    """What a run showed: (accuracy, cross-entropy) along epoch 0 and of each epoch, and validation AUC."""
+    """Metrics of a run: accuracy and cross-entropy by batch and epoch, and validation AUC."""
 
     def __init__(self) -> None:
         self.curve: dict[int, tuple[float, ...]] = {}
@@ -113,7 +115,7 @@ class Record(Callback):
 
 
 def write_report(trainer: Trainer, record: Record, test: Pairs, attack: NDArray[np.bool_]) -> Iterable[str]:
-    """Give the lines of the report."""
+    """Yield the lines of the report."""
     jobs = json.loads(Path(__file__).with_name("reference_runs.json").read_text(encoding="utf-8"))["jobs"]
     names = ["", "this run", *(job["name"] for job in jobs)]
     yield "## Accuracy / cross-entropy of each epoch\n"
@@ -132,7 +134,7 @@ def write_report(trainer: Trainer, record: Record, test: Pairs, attack: NDArray[
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
-    """Give a Markdown table."""
+    """Yield the lines of a Markdown table."""
     yield "| " + " | ".join(head) + " |"
     yield "|" + " --- |" * len(head)
     for row in rows:
@@ -140,29 +142,29 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
 
 
 def both(values: Sequence[float] | None) -> str:
-    """Give accuracy and cross-entropy, or nothing."""
+    """Return accuracy and cross-entropy as text, empty for None."""
     return f"{values[0]:.4f} / {values[1]:.4f}" if values else ""
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """Give a number, or nothing."""
+    """Return a number as text, empty for None."""
     return "" if value is None else f"{value:.{digits}f}"
 
 
 def epoch_rows(epochs: Sequence[Sequence[float]], jobs: Sequence[dict[str, Any]]) -> Iterable[list[str]]:
-    """Give a row per epoch."""
+    """Yield a row per epoch."""
     for epoch, values in enumerate(epochs):
         yield [f"epoch {epoch}", both(values), *(both(job["epochs"][epoch]) for job in jobs)]
 
 
 def curve_rows(curve: dict[int, tuple[float, ...]], jobs: Sequence[dict[str, Any]]) -> Iterable[list[str]]:
-    """Give a row per point of the learning curve."""
+    """Yield a row per point of the learning curve."""
     for batch, values in curve.items():
         yield [f"batch {batch}", both(values), *(both(job.get("curve", {}).get(str(batch))) for job in jobs)]
 
 
 def auc_rows(aucs: Sequence[float], jobs: Sequence[dict[str, Any]]) -> Iterable[list[str]]:
-    """Give a row per epoch."""
+    """Yield a row per epoch."""
     for epoch, auc in enumerate(aucs):
         known = (job["validation_auc"][epoch] if "validation_auc" in job else None for job in jobs)
         yield [f"epoch {epoch}", number(auc), *map(number, known)]
@@ -171,7 +173,7 @@ def auc_rows(aucs: Sequence[float], jobs: Sequence[dict[str, Any]]) -> Iterable[
 def detection_rows(
     scores: NDArray[np.float32], attack: NDArray[np.bool_], jobs: Sequence[dict[str, Any]]
 ) -> Iterable[list[str]]:
-    """Give AUC, recall and false positive rate at the tutorial's thresholds, and percentiles of the scores."""
+    """Yield AUC, recall and false positive rate at the tutorial's thresholds, and percentiles."""
     ours = {"auc": float(roc_auc_score(attack, -scores))}
     for threshold in (0, 10):
         ours[f"recall_at_{threshold}"] = float((scores[attack] < -threshold).mean())
@@ -186,7 +188,7 @@ def detection_rows(
 
 
 def counter_rows(trainer: Trainer, record: Record, jobs: Sequence[dict[str, Any]]) -> Iterable[list[str]]:
-    """Give rows, records and batches of an epoch, and the speed."""
+    """Yield rows, records and batches of an epoch, and the speed."""
     state, num_epochs = trainer.state, trainer.state.epoch
     size, factor = trainer.hyperparameters.mini_batch_size, trainer.hyperparameters.records_per_row
     rows = state.num_records // num_epochs // factor
@@ -200,7 +202,7 @@ def counter_rows(trainer: Trainer, record: Record, jobs: Sequence[dict[str, Any]
 
 
 def norm_lines(trainer: Trainer, test: Pairs) -> Iterable[str]:
-    """Give the percentiles of the lengths of the embeddings of the test's entities and addresses."""
+    """Yield the percentiles of the embedding norms of the test's entities and addresses."""
     entities, ips = trainer.learner.embeddings(
         entity_rows(test.entities, trainer.hyperparameters.num_entity_vectors), test.ips
     )

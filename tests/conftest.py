@@ -1,4 +1,4 @@
-"""What all tests share: a seed that changes and is printed, and silence restored after commands that log."""
+"""Fixtures of all tests: a random seed that is printed, and logging restored after commands."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ hypothesis.settings.load_profile("ours")
 
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
-    """Give a generator with a new seed each time; a failing test prints it."""
+    """Return a generator with a new seed each time, which a failing test prints."""
     seed = secrets.randbits(32)
     request.node.add_report_section("setup", "seed", f"rng seed {seed}")
     return np.random.default_rng(seed)
@@ -66,7 +66,7 @@ def mx() -> Any:
 
 @pytest.fixture(scope="session", autouse=True)
 def kernels_compiled() -> None:
-    """Fill the cache of compiled kernels, so that no log of a test has the line about a compilation."""
+    """Compile all kernels, so that no log of a test has a line about a compilation."""
     code = "from ipinsights.training.learners.compilation import load_kernels; load_kernels()"
     subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
 

@@ -1,4 +1,4 @@
-"""Formulas as MathML, which browsers draw by themselves: no script, and nothing fetched from elsewhere."""
+"""Formulas as MathML, which browsers draw without scripts or external files."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def visit_block(translator: HTML5Translator, node: nodes.math_block) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Tell Sphinx of the renderer."""
+    """Register the renderer with Sphinx."""
     app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -54,7 +54,7 @@ for _module in (
 
 
 def main() -> None:
-    """Run the command, and turn every failure into one line and the exit code of whose fault it is."""
+    """Run the command, and report any failure as one line and an exit code."""
     try:
         if exit_code := _exit_code():
             sys.exit(exit_code)

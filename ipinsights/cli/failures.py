@@ -46,7 +46,7 @@ class _ContainerState:
 
 @contextlib.contextmanager
 def container_words() -> Iterator[None]:
-    """Keep the prefix of SageMaker's contract in the report of a failure inside, also on a terminal."""
+    """Keep the error prefix of SageMaker's contract in failure reports, also on a terminal."""
     _ContainerState.is_container = True
     yield
     # Not after a failure, which is reported later.
@@ -69,7 +69,7 @@ def report_failure(error: IPInsightsError) -> int:
 
 
 def report_usage(error: click.ClickException) -> int:
-    """Print what is wrong with the command line, with what was probably meant, and return the exit code."""
+    """Print a command line error with a suggestion, and return the exit code."""
     shown = io.StringIO()
     error.show(shown)
     text = shown.getvalue().rstrip("\n")

@@ -113,7 +113,7 @@ def pairs_of(
 
 
 def parse_assignments(assignments: tuple[str, ...]) -> dict[str, str]:
-    """Give the map that the values of ``-H`` stand for."""
+    """Parse the values of ``-H`` to a map."""
     values = {}
     for assignment in assignments:
         name, separator, value = assignment.partition("=")
@@ -136,7 +136,7 @@ def history_hyperparameters(*, keep_history: bool, history_rows_per_entity: int 
 
 
 def parse_every(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[int | None, float | None]:
-    """Give batches and seconds, one of them None, for how often: a number of batches (500) or a time (90s, 10m)."""
+    """Parse an interval to batches and seconds, one of them None, from 500, 90s or 10m."""
     found = re.fullmatch(r"([1-9]\d{0,8})([sm]?)", value.strip())
     if not found:
         raise click.BadParameter(f"'{value}' is neither a number of batches (500) nor a time (90s, 10m).")

@@ -30,7 +30,7 @@ def simulate(users: int, days: int, output_dir: Path, asn_table: Path | None, ac
 
     The recipe is the AWS tutorial's.
 
-    Writes train.csv, validation.csv (entity,ip), test.csv (entity,ip,label; 1 is an attack) and access.log.
+    Writes train.csv, validation.csv (entity,ip), test.csv (entity,ip,label with 1 for an attack) and access.log.
     """
     import numpy as np
 
@@ -112,7 +112,7 @@ def extract(
 
     What was skipped is reported with the reason.
 
-    LOG is a file or a folder, packed or not, or - for standard input. The rows have no header; times are in UTC.
+    LOG is a file or a folder, packed or not, or - for standard input. The rows have no header. Times are in UTC.
 
     CSV may come from a spreadsheet: with a header or without, in UTF-8 or UTF-16, with commas, semicolons or TABs.
     """

@@ -72,7 +72,7 @@ __all__ = ["COMMANDS"]
 @click.option(
     "--early-stopping-patience",
     type=click.IntRange(min=1),
-    help="End, with the best model, after so many epochs without a better validation AUC.",
+    help="Stop, with the best model, after N epochs without a better validation AUC.",
 )
 @click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), help="End training after so long.")
 @click.option(
@@ -252,7 +252,7 @@ def _local_job(
 
 
 def _read_map(file_or_map: str) -> tuple[dict[str, Any], str]:
-    """Give a map of hyperparameters, and what the log calls the place it comes from."""
+    """Return a map of hyperparameters and the name of its source for the log."""
     from ipinsights.sagemaker.environment import parse_json_object, read_json_object
 
     if file_or_map.lstrip().startswith("{"):

@@ -1,4 +1,4 @@
-"""What a person sees of a training job on a terminal: warnings, a progress bar and a summary."""
+"""Terminal output of a training job: warnings, a progress bar and a summary."""
 
 from __future__ import annotations
 

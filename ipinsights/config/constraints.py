@@ -1,4 +1,4 @@
-"""Domains: the values that a hyperparameter may have; each says itself in words and parses texts."""
+"""Domains: sets of values of a hyperparameter, with a description and a parser of texts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Number:
         return f"{name} from {self.low} to {self.high}"
 
     def parse(self, text: str) -> float:
-        """Give the value of a text.
+        """Parse a number of this type within the interval.
 
         Raises
         ------
@@ -71,7 +71,10 @@ class AutoOrNumber:
         return f"'auto' or {Number(int, self.low)}"
 
     def parse(self, text: str) -> float | None:
-        """Give the value of a text; raise ValueError for any that is not allowed."""
+        """Parse an integer or "auto", which is None.
+
+        Raise ValueError for any other text.
+        """
         return None if text == "auto" else Number(int, self.low).parse(text)
 
 
@@ -85,7 +88,10 @@ class Choice:
         return "one of " + ", ".join(f"'{word}'" for word in self.words)
 
     def parse(self, text: str) -> str:
-        """Give the text itself; raise ValueError for any that is not among the words."""
+        """Return the text itself.
+
+        Raise ValueError for a text that is not among the words.
+        """
         if text not in self.words:
             raise ValueError(text)
         return text
@@ -99,7 +105,7 @@ class Text:
         return "a text"
 
     def parse(self, text: str) -> str:
-        """Give the text itself."""
+        """Return the text itself."""
         return text
 
 

@@ -31,15 +31,15 @@ class Hyperparameter:
     Attributes
     ----------
     name
-        As SageMaker spells it. A leading underscore marks the original's undocumented ones.
+        Name as in SageMaker. A leading underscore marks the original's undocumented ones.
     domain
         Which values are allowed.
     default
-        As a text; None if the hyperparameter is required.
+        As a text, None if the hyperparameter is required.
     help
         What it does, in a sentence.
     tuning
-        Recommended range for tuning; None if it is not to be tuned.
+        Recommended range for tuning, None if the hyperparameter is not to be tuned.
     source
         Where name, range and default are known from.
     """

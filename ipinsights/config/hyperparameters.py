@@ -1,7 +1,7 @@
 """The hyperparameters of a job, and everything else that derives from their table.
 
 They arrive as a map of strings, as SageMaker sends them. Parsing reports every fault at once, because a job may have
-taken minutes to start; the table also gives the defaults, the command line's listing and the reference page.
+taken minutes to start. The table also gives the defaults, the command line's listing and the reference page.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _default(name: str) -> Any:
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Checked hyperparameters of a job; see ``TABLE`` for meaning and range of each.
+    """Checked hyperparameters of a job, see ``TABLE`` for meaning and range of each.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Hyperparameters:
     keep_history, history_rows_per_entity, ipv6
         Hyperparameters of this project, see ``EXTENSIONS``. None stands for all rows.
     ignored
-        Names that were given, are not ours, and change nothing; platform names are not listed.
+        Names that were given, are not ours, and change nothing. Platform names are not listed.
     """
 
     num_entity_vectors: int
@@ -80,13 +80,13 @@ class Hyperparameters:
 
     @classmethod
     def parse(cls, provided: Mapping[str, Any], *, any_size: bool = False) -> Hyperparameters:
-        """Give the hyperparameters that a map of strings stands for.
+        """Parse hyperparameters from a map of strings.
 
         Parameters
         ----------
         provided
             Values by name. A value may also be a JSON number, or a text in JSON's quotes. Names that start with
-            ``sagemaker_`` are the platform's; others with an underscore, and the SDK's ``feature_dim``, are set aside.
+            ``sagemaker_`` are the platform's. Others with an underscore, and the SDK's ``feature_dim``, are set aside.
         any_size
             Allow entity tables of 2^31 elements and more: several hosts and artifacts can hold them, and a ``_kvstore``
             of parameter servers whatever this says.
@@ -116,25 +116,25 @@ class Hyperparameters:
         return 1 + self.random_negative_sampling_rate + self.shuffled_negative_sampling_rate
 
     def to_strings(self) -> dict[str, str]:
-        """Give the documented ones as the map of strings that parses to the same values."""
+        """Return the documented hyperparameters as a map of strings that parses to equal values."""
         values = asdict(self)
         return {row.name: str(values[row.field_name]) for row in TABLE if row.is_documented}
 
 
 def default_configuration() -> dict[str, str]:
-    """Give every default as a text, in the table's order."""
+    """Return every default as text, in the table's order."""
     return {row.name: row.default for row in TABLE if row.default is not None}
 
 
 def final_configuration(provided: Mapping[str, Any]) -> dict[str, str]:
-    """Give what was provided over the defaults, in the table's order, other names last."""
+    """Return the provided values merged over the defaults, in the table's order, others last."""
     merged = {**default_configuration(), **{name: str(value) for name, value in provided.items()}}
     names = [name for name in _ROWS if name in merged] + [name for name in merged if name not in _ROWS]
     return {name: merged[name] for name in names}
 
 
 def describe() -> str:
-    """Return the documented hyperparameters, with their meaning, as text for a terminal of 80 columns."""
+    """Return the documented hyperparameters and their meaning as text of 80 columns."""
     blocks = ["\n".join(_described(row)) for row in TABLE if row.is_documented]
     together = "random_negative_sampling_rate + shuffled_negative_sampling_rate must be from 1 to 500."
     return "\n\n".join([*blocks, together])
@@ -148,7 +148,10 @@ def _described(row: Hyperparameter) -> list[str]:
 
 
 def specification() -> list[dict[str, Any]]:
-    """Give the documented ones in the shape of SageMaker's DescribeAlgorithm (``SupportedHyperParameters``)."""
+    """Return the documented hyperparameters in the format of SageMaker's DescribeAlgorithm.
+
+    The key of this list is ``SupportedHyperParameters``.
+    """
     return [_specify(row) for row in TABLE if row.is_documented]
 
 
@@ -197,11 +200,11 @@ def _shown(value: Any) -> str:
 
 
 def _as_text(value: Any) -> str:
-    """Give the text of a value, without JSON's quotes if it is in some."""
+    """Return the text of a value, without the quotes of a JSON string."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
-        raise ValueError(value)  # noqa: TRY004 - told like any other bad value
+        raise ValueError(value)  # noqa: TRY004 - reported like any other invalid value
     text = value.strip()
     if text.startswith('"'):
         return str(json.loads(text))
@@ -209,7 +212,7 @@ def _as_text(value: Any) -> str:
 
 
 def _contradictions(values: Mapping[str, Any], *, any_size: bool) -> list[str]:
-    """Tell what pairs of values break, where both of a pair are good by themselves."""
+    """Return messages about pairs of values that are valid separately but not together."""
     faults = []
     num_random = values.get("random_negative_sampling_rate")
     num_shuffled = values.get("shuffled_negative_sampling_rate")

@@ -29,7 +29,7 @@ _COMMA = ord(",")
 
 
 def text_bytes(texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Give where each of some texts (n,) without nulls begins, and where the last ends, (n + 1,), and their bytes.
+    """Return the offsets (n + 1,) and the bytes of texts (n,) without nulls.
 
     The bytes are Arrow's own, and no copy.
     """
@@ -42,15 +42,18 @@ def text_bytes(texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.uin
 
 
 def contain_any(texts: pa.StringArray, characters: bytes) -> bool:
-    """Tell whether some character occurs in any of some texts (n,): a look at all at once, a fifth of asking each."""
+    """Return whether any of the characters occurs in any of the texts (n,).
+
+    A search through all bytes at once takes a fifth of the time of a search through each text.
+    """
     content = text_bytes(texts)[1].tobytes()
     return any(character in content for character in characters)
 
 
 def number_texts(values: NDArray[Any]) -> pa.StringArray:
-    """Give numbers (n,) in the fewest digits that read back to the same value, ``null`` for what is no number.
+    """Return numbers (n,) as the shortest texts that read back the same, NaN as ``null``.
 
-    orjson writes them in a fifth of Arrow's time; and ``pa.array`` would load pandas to see whether they are of its
+    orjson writes them in a fifth of Arrow's time. ``pa.array`` would load pandas to see whether they are of its
     kinds, a third of a command's start.
     """
     content = np.frombuffer(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY), dtype=np.uint8)[1:-1]
@@ -64,7 +67,10 @@ def number_texts(values: NDArray[Any]) -> pa.StringArray:
 
 
 def as_text(column: pa.Array) -> pa.StringArray:
-    r"""Return bytes as text; what is not UTF-8 becomes ``\xff`` and the like, as Apache writes it itself."""
+    r"""Return bytes as text.
+
+    Invalid UTF-8 becomes escapes like ``\xff``, as in Apache logs.
+    """
     return decoded(column)[0]
 
 

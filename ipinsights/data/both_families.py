@@ -1,4 +1,4 @@
-"""Rows of both address families: read together, and told apart by a fingerprint."""
+"""Rows of both address families, which are read together and identified by a fingerprint."""
 
 from __future__ import annotations
 

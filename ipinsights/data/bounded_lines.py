@@ -32,7 +32,7 @@ _BLOCK_BYTES = 4 * 2**20
 def whole_lines(
     stream: IO[bytes], *, longest: int = LONGEST_LINE, when_long: Callable[[int], None] | None = None
 ) -> Iterator[bytes]:
-    """Yield a stream in blocks of whole lines, with their ends, of a few megabytes or ``longest``.
+    """Yield blocks of whole lines, with their ends, of a few megabytes or ``longest`` bytes.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def whole_lines(
 class WholeLines(io.RawIOBase):
     """A stream of :func:`whole_lines`, for Python's readers of text and CSV.
 
-    A row of CSV may go over many lines. Whoever reads rows calls :meth:`begin_row` after each of them, and a row of
+    A row of CSV may go over many lines. A reader of rows calls :meth:`begin_row` after each of them, and a row of
     more than :data:`LONGEST_ROW` bytes ends in ``csv.Error``. Lines of old spreadsheets may end in a carriage return.
 
     Parameters
@@ -75,7 +75,7 @@ class WholeLines(io.RawIOBase):
     stream, longest, when_long
         As for :func:`whole_lines`.
     has_rows
-        Whether rows are counted; if not, :meth:`begin_row` need not be called.
+        Whether rows are counted. Otherwise :meth:`begin_row` need not be called.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class WholeLines(io.RawIOBase):
 
 
 class _WithLineFeeds:
-    """A stream that has line feeds for carriage returns, if it begins with carriage returns alone."""
+    """Stream that replaces carriage returns by line feeds if it begins without line feeds."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream

@@ -79,7 +79,9 @@ def channel_files(path: Path) -> list[Path]:
 
 
 def check_filled(files: Sequence[Path], skipped: Mapping[str, Sequence[Path]], root: Path) -> None:
-    """Raise an error if a folder has no files to work on, given what is skipped by the reasons in words.
+    """Raise an error if a folder has no files with data.
+
+    ``skipped`` holds the skipped files by reason, which the message names.
 
     Raises
     ------
@@ -99,7 +101,9 @@ def log_skipped(groups: Mapping[str, Sequence[Path]], root: Path) -> None:
 
 
 def read_channel(path: Path) -> Channel:
-    """Return the files of a channel, and what is skipped. Linked folders are read, and each file once.
+    """Return the files of a channel and the skipped files.
+
+    Linked folders are read too, and each file is read once.
 
     Raises
     ------
@@ -132,7 +136,10 @@ def is_marker(name: str) -> bool:
 
 
 def _files_below(root: Path, skipped: dict[str, list[Path]]) -> Iterator[Path]:
-    """Yield the files below a folder, each once. Files and folders come before the links to them."""
+    """Yield each file in a folder tree once.
+
+    Files and folders come before links to them.
+    """
     seen: set[str] = set()
     level = [root]
     while level:
@@ -190,14 +197,17 @@ def _is_manifest(file: Path) -> bool:
 
 
 def _is_empty(file: Path) -> bool:
-    """Return whether a file holds nothing but blank lines. Only a file of a few bytes is looked into."""
+    """Return whether a file has only blank lines.
+
+    Only small files are read.
+    """
     if not file.is_file() or file.stat().st_size > _LARGEST_EMPTY:
         return False
     content = _head(file, _LARGEST_EMPTY)
     if content.startswith(GZIP_MAGIC):
         try:
             content = zlib.decompressobj(wbits=31).decompress(content, _LARGEST_EMPTY)
-        except zlib.error:  # whoever reads it reports the damage
+        except zlib.error:  # The reader of the file reports the damage.
             return False
     return not content.removeprefix(codecs.BOM_UTF8).strip()
 

@@ -1,4 +1,4 @@
-"""Columns of DataFrames and arrays as texts, which mean what the same values mean in a CSV file."""
+"""Columns of DataFrames and arrays as texts with the same meaning as in a CSV file."""
 
 from __future__ import annotations
 

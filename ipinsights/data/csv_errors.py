@@ -1,4 +1,4 @@
-"""Where files come from, and what is wrong with those that cannot be used: file, line, reason, cure.
+"""Error reports for files that cannot be used, with source, line, reason and cure.
 
 This is the slow reader: Python's own, exact about lines. It runs only when something is known to be wrong.
 """
@@ -73,12 +73,15 @@ class Source:
 
     @classmethod
     def file(cls, path: Path, name: str | None = None) -> Source:
-        """Give a file as a source."""
+        """Return a file as a source."""
         return cls(name or str(path), lambda: path.open("rb"))
 
     @classmethod
     def stream(cls, stream: IO[bytes], name: str, *, first_line: int = 1) -> Source:
-        """Give an open stream that can seek as a source; it stays open."""
+        """Return an open seekable stream as a source.
+
+        The stream stays open.
+        """
 
         def rewound() -> contextlib.AbstractContextManager[IO[bytes]]:
             if stream.seekable():
@@ -89,7 +92,7 @@ class Source:
 
     @contextlib.contextmanager
     def open(self, *, progress: bool = False) -> Iterator[IO[bytes]]:
-        """Open the source as text in UTF-8, decoded, with a bar over its raw bytes on a terminal if wanted.
+        """Open the source as a stream of UTF-8 text, with an optional progress bar on a terminal.
 
         Raises
         ------
@@ -110,7 +113,7 @@ class Source:
 def fault_report(
     sources: Sequence[Source], *, num_columns: int | None, count_all: bool = True, ipv6: bool = False
 ) -> str | None:
-    """Give one message about every faulty row of some sources: the first five in full, and the number of all.
+    """Return one message about all invalid rows: the first five in full, and the total number.
 
     Parameters
     ----------
@@ -119,7 +122,7 @@ def fault_report(
     num_columns
         Columns that a row must have, None for as many as the first row of its source has.
     count_all
-        Read to the end, however many there are; if not, only until it is known that there are more than five.
+        Whether all rows are read for the total. Otherwise reading stops after more than five invalid rows.
     ipv6
         Whether IPv6 addresses are accepted.
 
@@ -135,7 +138,7 @@ def fault_report(
 
 
 def rows_message(shown: Sequence[str], num_more: int, *, is_counted: bool = True) -> str | None:
-    """Return one message about invalid rows, None if there are none.
+    """Return one message about invalid rows, or None.
 
     Parameters
     ----------
@@ -154,7 +157,7 @@ def rows_message(shown: Sequence[str], num_more: int, *, is_counted: bool = True
 
 
 def _watched(raw: IO[bytes], size: int, name: str, *, progress: bool) -> contextlib.AbstractContextManager[IO[bytes]]:
-    """Give the stream with a bar over its bytes, on a terminal and if wanted."""
+    """Return the stream, with a progress bar if requested and on a terminal."""
     if not progress:
         return contextlib.nullcontext(raw)
     bar = tqdm.wrapattr(
@@ -164,7 +167,7 @@ def _watched(raw: IO[bytes], size: int, name: str, *, progress: bool) -> context
 
 
 def _faults(source: Source, num_columns: int | None, *, ipv6: bool) -> Iterator[tuple[str, str]]:
-    """Give place and reason of every faulty row of a source."""
+    """Yield the position and the reason of every invalid row of a source."""
     with source.open() as stream:
         # Bytes that are no UTF-8 become lone surrogates, which no text has.
         lines = WholeLines(stream)
@@ -183,7 +186,7 @@ def _faults(source: Source, num_columns: int | None, *, ipv6: bool) -> Iterator[
 
 
 def _rows(text: IO[str], lines: WholeLines) -> Iterator[tuple[int, list[str] | str]]:
-    """Give the line where each row begins with its fields, or with what is wrong if it has none."""
+    """Yield the line number of each row with its fields, or with the reason why it has none."""
     # Python before 3.11 knows no NUL in CSV
     reader = csv.reader(line.replace("\0", "\ufffd") for line in itertools.chain(text, TAIL))
     while True:
@@ -205,7 +208,7 @@ def _rows(text: IO[str], lines: WholeLines) -> Iterator[tuple[int, list[str] | s
 
 
 def why_invalid(row: list[str], num_columns: int | None, *, ipv6: bool = False) -> str | None:
-    """Return why the fields of a row are invalid, as the end of a sentence. None if they are valid."""
+    """Return why the fields of a row are invalid, as the end of a sentence, or None."""
     if num_columns not in (None, len(row)) or not 2 <= len(row) <= MAX_COLUMNS:  # noqa: PLR2004
         return _wrong_columns(row, num_columns)
     if not row[0]:
@@ -239,7 +242,7 @@ def _wrong_columns(row: list[str], num_columns: int | None) -> str:
 
 
 def _separator_advice(row: list[str]) -> str:
-    """Give advice if a row of one column is a row of two that something else than a comma separates."""
+    """Return advice if a row of one column has another separator than a comma."""
     for separator, name in _OTHER_SEPARATORS.items():
         if len(row) == 1 and is_ip(row[0].rpartition(separator)[2]):
             return f", because {name} separates them: it must be a comma"
@@ -247,7 +250,7 @@ def _separator_advice(row: list[str]) -> str:
 
 
 def _third_column_advice(row: list[str], num_columns: int | None) -> str:
-    """Return advice if there is a third column that should not be: a time as of ``extract``, or an index in front."""
+    """Return advice if there is an unexpected third column: a time, or an index in front."""
     if num_columns != 2 or len(row) != 3:  # noqa: PLR2004
         return ""
     if _DATE.match(row[2]):
@@ -258,7 +261,7 @@ def _third_column_advice(row: list[str], num_columns: int | None) -> str:
 
 
 def _header_advice(row: list[str] | str, num_rows: int) -> str:
-    """Return advice if the first row has a name of an address column, such as `ip`, `sourceIPAddress` or `c-ip`."""
+    """Return advice if the first row names an address column, such as `ip` or `sourceIPAddress`."""
     if num_rows > 1 or isinstance(row, str) or len(row) < 2:  # noqa: PLR2004
         return ""
     words = [word.lower() for word in _WORD.findall(row[1][:_LONGEST_NAME])]

@@ -1,10 +1,10 @@
-"""Compression and encoding, undone once for every command: whatever is in a file, readers get text in UTF-8.
+"""Decompression and decoding for every command: readers get any file as text in UTF-8.
 
-Recognised by their first bytes: gzip, bzip2, xz, lzma, zstd, zip and tar, also inside of one another; UTF-8 with a byte
+Recognised by their first bytes: gzip, bzip2, xz, lzma, zstd, zip and tar, also nested, as well as UTF-8 with a byte
 order mark, UTF-16 and UTF-32. The files of an archive are read one after another. Everything is read in pieces, and
 nothing is written to disk but a zip archive that comes through a pipe, since its list of files stands at its end.
 
-Sources: the specifications of each format, and Python's modules for them. Python has zstd from 3.14 on; before, the
+Sources: the specifications of each format, and Python's modules for them. Python has zstd from 3.14 on. Before, the
 package ``backports.zstd`` brings the same module.
 """
 
@@ -44,7 +44,7 @@ _WORKBOOK = "[Content_Types].xml"
 def decoded_stream(
     stream: IO[bytes], head: bytes, name: str, *, parquet: bool = False, encoding: str | None = None
 ) -> IO[bytes]:
-    """Return the content of a file: text in UTF-8 without a byte order mark, or Parquet as it is.
+    """Return the content of a file: UTF-8 text without a byte order mark, or Parquet unchanged.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def decoded_stream(
     parquet
         Whether Parquet is what is wanted, instead of text.
     encoding
-        Name of the text's encoding; None for what the first bytes show.
+        Name of the text's encoding, None to detect it from the first bytes.
 
     Raises
     ------
@@ -103,7 +103,10 @@ class _Decoder:
         return stream if self._parquet else self._in_utf8(stream, head)
 
     def _unpacked(self, stream: IO[bytes], head: bytes, layer: int) -> tuple[IO[bytes] | None, str | None]:
-        """Return what is packed and the program, None for an archive; (None, None) if nothing is packed."""
+        """Return the unpacked stream and its program, which is None for an archive.
+
+        (None, None) if the stream is not packed.
+        """
         if head.startswith(GZIP_MAGIC):
             return cast("IO[bytes]", gzip.GzipFile(fileobj=stream)), "gzip"
         if head.startswith(b"PK\x03\x04"):
@@ -200,7 +203,7 @@ def _decompressor(program: str) -> Callable[[], Decompressor] | None:
 
 
 def _zstd() -> Callable[[], Decompressor] | None:
-    """Return what makes a decompressor of zstd; None if neither Python nor a package has one."""
+    """Return a function that makes a decompressor of zstd, or None if it is not available."""
     try:
         from compression import zstd  # type: ignore[import-not-found, unused-ignore]
     except ImportError:

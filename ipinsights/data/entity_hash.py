@@ -22,7 +22,7 @@ _ROWS_AT_A_TIME = 2**20
 
 
 def hash_entities(texts: Sequence[str] | NDArray[np.object_]) -> NDArray[np.uint64]:
-    """Give a stable 64-bit hash (SipHash of the UTF-8 bytes, fixed key) of each entity; shape (n,).
+    """Return a stable 64-bit hash (SipHash of the UTF-8 bytes, fixed key) of each entity, (n,).
 
     Source: ``pandas.util.hash_array``, documented as deterministic. The original's own hash is unknown.
     """
@@ -30,7 +30,10 @@ def hash_entities(texts: Sequence[str] | NDArray[np.object_]) -> NDArray[np.uint
 
 
 def hash_entity_column(texts: pa.StringArray) -> NDArray[np.uint64]:
-    """Give the same for a column of texts (n,) without nulls, each distinct one hashed once; shape (n,)."""
+    """Return the same hashes for a column of texts without nulls, shape (n,).
+
+    Each distinct text is hashed once.
+    """
     encoded = texts.dictionary_encode()
     distinct = encoded.dictionary
     is_short = pc.max(pc.binary_length(distinct)).as_py() <= LONGEST_HASHED
@@ -40,7 +43,7 @@ def hash_entity_column(texts: pa.StringArray) -> NDArray[np.uint64]:
 
 
 def entity_rows(entities: NDArray[np.uint64], num_entity_vectors: int) -> NDArray[np.int32]:
-    """Give the row of the entity table of each hashed entity: the hash modulo the number of rows; shape (n,)."""
+    """Return the row of each hashed entity in the entity table: the hash modulo its size, (n,)."""
     rows = np.empty(len(entities), dtype=np.int32)
     # Straight into the result: the remainders of a hundred million rows would be 0.8 GB by themselves.
     np.remainder(entities, np.uint64(num_entity_vectors), out=rows, dtype=np.uint64, casting="unsafe")
@@ -48,7 +51,7 @@ def entity_rows(entities: NDArray[np.uint64], num_entity_vectors: int) -> NDArra
 
 
 def distinct_entity_rows(entities: NDArray[np.uint64], num_entity_vectors: int) -> NDArray[np.int32]:
-    """Give the rows of the entity table that hashed entities (n,) have, each once and ascending, shape (num_used,)."""
+    """Return the distinct entity table rows of hashed entities (n,), ascending, (num_used,)."""
     used = np.zeros(num_entity_vectors, dtype=bool)
     for start in range(0, len(entities), _ROWS_AT_A_TIME):
         used[entity_rows(entities[start : start + _ROWS_AT_A_TIME], num_entity_vectors)] = True

@@ -86,13 +86,13 @@ _KINDS: dict[bytes, FileKind] = {
 
 
 def kind_of(head: bytes) -> FileKind | None:
-    """Return the kind of a file that is not text, by its first bytes; None for text, gzip, zip and tar."""
+    """Return the kind of a binary file by its first bytes, None for text, gzip, zip and tar."""
     found = next((kind for magic, kind in _KINDS.items() if head.startswith(magic)), None)
     return found if found is not None and _is_certain(head) else None
 
 
 def _is_certain(head: bytes) -> bool:
-    """Return whether a file is binary though the magic is made of letters that a text may begin with."""
+    """Return whether a file is binary even if its magic bytes are letters."""
     if head.startswith(b"BZh"):
         return head[4:10] in (b"1AY&SY", b"\x17rE8P\x90")
     if head.startswith((b"ORC", b"LZIP")):
@@ -123,7 +123,10 @@ def refuse_other_kinds(head: bytes, name: str, *, parquet: bool = False) -> None
 
 
 def text_encoding(head: bytes) -> str | None:
-    """Return the encoding of text in UTF-16 or UTF-32, with a byte order mark or without; None for any other."""
+    """Return the encoding of text in UTF-16 or UTF-32, also without a byte order mark.
+
+    None for any other content.
+    """
     if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         return "utf-32"
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

@@ -1,4 +1,4 @@
-"""Files: the one place that writes output atomically, and the one place that opens and unpacks input.
+"""Files: atomic writing of output, and opening and unpacking of input.
 
 A file is written under a random hidden name in the folder of its target, and renamed when it is complete. So a reader
 never sees half a file, and two writers never share one: the last one to finish wins. A hidden file is locked while it
@@ -140,7 +140,7 @@ def unpacked(stream: IO[bytes], begins: bytes) -> IO[bytes]:
 
 
 def beginning(stream: IO[bytes]) -> tuple[bytes, IO[bytes]]:
-    """Return the first bytes of a stream, enough to recognise it, and a stream that still has them."""
+    """Return the first bytes of a stream for recognition, and a stream that still contains them."""
     if isinstance(stream, io.BufferedReader) and stream.seekable():
         return stream.peek(HEAD_BYTES)[:HEAD_BYTES], stream
     head = stream.read(HEAD_BYTES)  # a peek into a pipe may show a single byte

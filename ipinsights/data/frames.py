@@ -1,4 +1,6 @@
-"""Rows from Python objects: DataFrames, arrays, lists and paths become pairs, and results keep their index.
+"""Conversion of DataFrames, arrays, lists and paths to pairs.
+
+Results keep their index.
 
 Values mean what they mean in a CSV file: an entity is a text, and an integer is the text of its digits.
 """

@@ -1,4 +1,4 @@
-"""Log files as streams of bytes in UTF-8 and blocks of lines, unpacked where needed, in bounded memory."""
+"""Log files as unpacked UTF-8 byte streams and blocks of lines, in bounded memory."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def opened(path: Path, *, parquet: bool = False, encoding: str | None = None) ->
     parquet
         Open a Parquet file as it is instead.
     encoding
-        Name of the text's encoding; None for what the first bytes show.
+        Name of the text's encoding, None to detect it from the first bytes.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def _watched(raw: IO[bytes], path: Path) -> contextlib.AbstractContextManager[IO
 
 
 def line_blocks(stream: IO[bytes], *, longest: int = LONGEST_LINE) -> Iterator[pa.BinaryArray]:
-    """Yield the lines of a stream without their ends (LF or CRLF), shape (number of lines,), a block at a time.
+    """Yield blocks of lines without their ends (LF or CRLF), shape (number of lines,) each.
 
     A line of more than ``longest`` bytes is no record of any format. The first of them is named in a warning.
     """

@@ -1,4 +1,4 @@
-"""Networks: lists of them as people write them, and the ranges that are no place on the public internet."""
+"""Lists of networks in common notations, and the special-purpose address ranges."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Networks:
         self._last = np.array([int(network.broadcast_address) for network in merged], dtype=np.uint32)
 
     def contain(self, ips: NDArray[np.uint32]) -> NDArray[np.bool_]:
-        """Tell which addresses (n,) are in one of the networks; shape (n,)."""
+        """Return a mask of the addresses (n,) that are in one of the networks, shape (n,)."""
         if not len(self._first):
             return np.zeros(len(ips), dtype=bool)
         at = np.searchsorted(self._first, ips, side="right") - 1
@@ -80,7 +80,7 @@ class Networks:
         return inside
 
     def contain_any(self, addresses: Addresses) -> NDArray[np.bool_]:
-        """Return which addresses (n,) of either family are in one of the networks; shape (n,)."""
+        """Return which addresses (n,) of either family are in one of the networks, shape (n,)."""
         inside = self.contain(addresses.ips) & ~addresses.is_ipv6
         for network in self._ipv6:
             same = np.ones(len(inside), dtype=bool)
@@ -93,12 +93,12 @@ class Networks:
 
 
 def network_text(ip: int, length: int) -> str:
-    """Give the network of an address, as in ``198.51.100.0/24``."""
+    """Return the network of an address as text, such as ``198.51.100.0/24``."""
     return str(ipaddress.IPv4Network((ip, length), strict=False))
 
 
 def special_purpose(ip: int) -> str | None:
-    """Give what an address is set aside for, in a few words; None if it is an ordinary public one.
+    """Return the special purpose of an address in a few words, None for a public address.
 
     Source: IANA's IPv4 special-purpose address registry.
     """

@@ -22,16 +22,16 @@ BLANKS = " \t"
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = rf"{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}"
 _match = re.compile(_IPV4).fullmatch
-# Four numbers of so many digits: who sends more of them need not read them again.
+# Longest text for which the message names the invalid number: four numbers of nine digits and three dots.
 _LONGEST_QUAD = 39
 _DOT, _ZERO = ord("."), ord("0")
 _ZEROS = text_scalar("0.0.0.0")  # noqa: S104 - no address of ours
 
 
 def parse_ips(texts: pa.StringArray) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
-    """Give the addresses of a column of texts, and which of the texts are one.
+    """Parse a column of IPv4 addresses.
 
-    An address is four numbers from 0 to 255 without leading zeros, separated by dots; blanks may stand around it.
+    An address is four numbers from 0 to 255 without leading zeros, separated by dots. Blanks may stand around it.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def parse_ips(texts: pa.StringArray) -> tuple[NDArray[np.uint32], NDArray[np.boo
     Returns
     -------
     tuple
-        Addresses, 0 where the text is none, and whether it is one; both (n,).
+        Addresses, 0 for invalid texts, and a mask of the valid texts, shape (n,) each.
     """
     trimmed = trim(texts)
     ips = _parse_if_all_valid(trimmed)
@@ -54,23 +54,26 @@ def parse_ips(texts: pa.StringArray) -> tuple[NDArray[np.uint32], NDArray[np.boo
 
 
 def trim(texts: pa.StringArray) -> pa.StringArray:
-    """Give texts (n,) without the blanks around them."""
+    """Return texts (n,) without leading and trailing blanks."""
     return pc.ascii_trim(texts, characters=BLANKS) if contain_any(texts, BLANKS.encode()) else texts
 
 
 def format_ips(ips: NDArray[np.uint32]) -> pa.StringArray:
-    """Give the dotted quads of addresses (n,) as a column of strings."""
+    """Return the dotted quads of addresses (n,) as a column of strings."""
     octets = pa.array([str(octet) for octet in range(256)])
     return pc.binary_join_element_wise(*(octets.take(pa.array((ips >> s) & 255)) for s in (24, 16, 8, 0)), ".")
 
 
 def is_ip(text: str) -> bool:
-    """Tell whether a text is an address, blanks around it allowed."""
+    """Return whether a text is an IPv4 address.
+
+    Blanks around the address are allowed.
+    """
     return _match(text.strip(BLANKS)) is not None
 
 
 def explain_ip(text: str) -> str | None:
-    """Give the reason why a text is no address, as the end of a sentence; None if it is one."""
+    """Return why a text is not a valid address, as the end of a sentence, None if it is valid."""
     text = text.strip(BLANKS)
     if _match(text):
         return None
@@ -90,7 +93,10 @@ def explain_ip(text: str) -> str | None:
 
 
 def _parse_if_all_valid(texts: pa.StringArray) -> NDArray[np.uint32] | None:
-    """Give the addresses if every text is one: arithmetic on all bytes at once, faster than a regular expression."""
+    """Return the addresses if every text is valid, else None.
+
+    Arithmetic on all bytes at once is faster than a regular expression.
+    """
     offsets, data = text_bytes(texts)
     starts, ends = offsets[:-1], offsets[1:]
     dots = np.flatnonzero(data == _DOT)
@@ -112,7 +118,10 @@ def _parse_if_all_valid(texts: pa.StringArray) -> NDArray[np.uint32] | None:
 
 
 def _values_so_far(data: NDArray[np.uint8], starts: NDArray[np.int64]) -> NDArray[np.uint16] | None:
-    """Give at each byte the value of its octet's digits up to there; None if an octet is not one to three digits."""
+    """Return at each byte the value of its octet's digits up to this byte.
+
+    None if an octet does not have one to three digits.
+    """
     digits = data - np.uint8(_ZERO)
     is_digit = digits <= 9  # noqa: PLR2004
     # whether the byte before belongs to the same octet, and the two before

@@ -46,16 +46,16 @@ _REFUSED = {
 
 @dataclass(frozen=True)
 class Addresses:
-    """A column of addresses of both families; (n,) each.
+    """A column of addresses of both families, (n,) each.
 
     Attributes
     ----------
     ips
-        IPv4 addresses, 0 where there is none.
+        IPv4 addresses, 0 for other texts.
     is_ipv6
         Whether the address is IPv6.
     upper, lower
-        Halves of IPv6 addresses, 0 where there is none.
+        Halves of IPv6 addresses, 0 for other texts.
     is_valid
         Whether the text is an address that is accepted.
     """
@@ -78,7 +78,7 @@ class Addresses:
 
 @dataclass(frozen=True)
 class Ipv6Pairs:
-    """IPv6 rows of data; (n,) each.
+    """IPv6 rows of data, (n,) each.
 
     Attributes
     ----------
@@ -158,7 +158,7 @@ def parse_addresses(texts: pa.StringArray) -> Addresses:
 
 
 def parse_address(text: str) -> Addresses:
-    """Parse one address; shape (1,) each."""
+    """Parse one address, shape (1,) each."""
     return parse_addresses(pa.array([text], pa.string()))
 
 
@@ -177,7 +177,7 @@ def is_address(text: str) -> bool:
 
 
 def explain_address(text: str) -> str | None:
-    """Return why a text is not an address that is accepted, as the end of a sentence. None if it is."""
+    """Return why a text is not an accepted address, as the end of a sentence, or None."""
     if is_ip(text):
         return None
     if ":" not in text or is_ip(text.partition(":")[0]):
@@ -187,7 +187,7 @@ def explain_address(text: str) -> str | None:
 
 
 def _parse(text: str) -> int | str:
-    """Return the number of an IPv6 address, or of an IPv4 address within, or the reason why there is none."""
+    """Return the number of an IPv6 or embedded IPv4 address, or why the text is not valid."""
     text = text.strip(BLANKS)
     if len(text) > _LONGEST:
         return "it is longer than any IPv6 address"
@@ -205,14 +205,17 @@ def _parse(text: str) -> int | str:
 
 
 def _kind(value: int | str) -> int:
-    """Return 6 for the number of an IPv6 address, 4 if it stands for an IPv4 address, 0 for a reason."""
+    """Return 6 for an IPv6 address, 4 for an embedded IPv4 address, and 0 for an invalid text."""
     if isinstance(value, str):
         return 0
     return 4 if value >> 32 in (_MAPPED, _NAT64) else 6
 
 
 def _halves(value: int | str) -> tuple[int, int]:
-    """Return the halves of an address; of one that stands for an IPv4 address, the second half is that."""
+    """Return both 64-bit halves of an IPv6 address.
+
+    For an embedded IPv4 address these are 0 and the IPv4 address, for an invalid text 0 and 0.
+    """
     if isinstance(value, str):
         return 0, 0
     if _kind(value) == 4:  # noqa: PLR2004

@@ -32,7 +32,7 @@ class LiveInput:
 
     @classmethod
     def of(cls, stream: IO[bytes]) -> LiveInput | None:
-        """Return the live input behind a stream, None for a file, or for a stream without a descriptor."""
+        """Return the live input of a stream, None for a regular file or without a file descriptor."""
         try:
             descriptor = stream.fileno()
             mode = os.fstat(descriptor).st_mode
@@ -59,5 +59,5 @@ class LiveInput:
 
 
 def is_live(stream: object) -> bool:
-    """Return whether a short read of a stream means that there is no more for now, instead of the end."""
+    """Return whether a short read of a stream means "nothing more yet" instead of the end."""
     return bool(getattr(stream, "is_live", False))

@@ -1,4 +1,4 @@
-"""Numbers that are times: seconds, milli-, micro- or nanoseconds since 1970, a column at a time.
+"""Times as numbers: seconds, milli-, micro- or nanoseconds since 1970, a column at a time.
 
 A number is a time only if it lies in a year in which logs are written, so its size tells its unit. Other counts
 (Windows file times, ticks of .NET, seconds since 1900, 1904 or 2001) and most numbers that are not times lie elsewhere.
@@ -32,7 +32,7 @@ def latest_time() -> int:
 
 
 def are_plausible(times: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which times (n,), in microseconds since 1970, lie in a year in which logs are written."""
+    """Return a mask of the times (n,), in microseconds since 1970, that are plausible for logs."""
     plausible: NDArray[np.bool_] = (times >= _EARLIEST_SECOND * 1_000_000) & (times <= latest_time() * 1_000_000)
     return plausible
 
@@ -45,7 +45,7 @@ class NumericTimes:
         self._example = ""
 
     def parse(self, texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Return microseconds since 1970, 0 where a text is not a time, and whether it is one, (n,) each.
+        """Return microseconds since 1970, 0 for invalid texts, and a mask of valid texts, (n,) each.
 
         Raises
         ------
@@ -84,7 +84,7 @@ def _remainder(values: NDArray[np.int64], unit: int) -> NDArray[np.int64]:
 
 
 def numbers(digits: Any) -> NDArray[np.int64]:
-    """Return the numbers that texts (n,) spell, 0 for an empty text or null."""
+    """Return the numbers in texts (n,), 0 for an empty text or null."""
     filled = pc.if_else(pc.equal(digits.fill_null(""), ""), "0", digits.fill_null(""))
     values: NDArray[np.int64] = filled.cast("int64", safe=True).to_numpy()
     return values

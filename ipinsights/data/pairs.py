@@ -2,7 +2,7 @@
 
 A file is headerless CSV (RFC 4180) in UTF-8, plain or gzip: an opaque entity, then an IPv4 address. What RFC 4180
 leaves open is read as Python's csv module does, and a quote that nothing closes is a fault. Arrow reads it at
-millions of rows a second; when it stumbles, :mod:`ipinsights.data.csv_errors` reads again, slowly, and says where and
+millions of rows a second. When it stumbles, :mod:`ipinsights.data.csv_errors` reads again, slowly, and says where and
 why.
 """
 
@@ -46,7 +46,7 @@ __all__ = [
 
 # Some hundred thousand rows: few enough for the processor's cache, many enough to hide Python.
 _BLOCK_BYTES = 2 * 2**20
-# Memory taken in advance while rows come in; with 12 bytes a row it stays under 16.
+# Memory taken in advance while rows come in. With 12 bytes a row it stays under 16.
 _GROWTH = 1.125
 _OPTIONS = {
     "read_options": csv.ReadOptions(block_size=_BLOCK_BYTES, autogenerate_column_names=True),
@@ -100,7 +100,7 @@ class Block:
     Attributes
     ----------
     columns
-        The text of each column, quotes removed: entity, address, and further ones if they were asked for; (n,) each.
+        The text of each column, quotes removed: entity, address, and further ones if they were asked for, (n,) each.
     entities, ips
         As in :class:`Pairs`. The ``ips`` of IPv6 rows are 0.
     addresses
@@ -117,7 +117,7 @@ class Block:
 
 
 def fingerprint(*arrays: NDArray[Any]) -> str:
-    """Give a hash of arrays: equal if their bytes are."""
+    """Return a hash of the bytes of arrays."""
     digest = hashlib.blake2b(digest_size=16)
     for array in arrays:
         digest.update(array.data)
@@ -160,16 +160,16 @@ def read_blocks(
     count_faults: bool = True,
     ipv6: bool = False,
 ) -> Iterator[Block]:
-    """Give the rows of one file or stream, block by block, in bounded memory.
+    """Return an iterator over blocks of rows of one file or stream, in bounded memory.
 
     Parameters
     ----------
     source
         A file, a binary stream that can seek, or either with its name.
     name
-        What messages call it; the path when not given.
+        Name in messages, by default the path.
     num_columns
-        Columns that each row must have, the first two being entity and address; None for as many as the first row has.
+        Columns that each row must have, the first two being entity and address. None for those of the first row.
     progress
         Show a bar on a terminal.
     count_faults
@@ -190,7 +190,7 @@ def read_blocks(
 
 
 class _UnreadableError(Exception):
-    """A row, or the whole file, is not what it must be; the slow reader finds out which and why."""
+    """A row, or the whole file, is invalid. The slow reader finds the row and the reason."""
 
 
 def _read(
@@ -218,7 +218,7 @@ def _read_fast(source: Source, *, num_columns: int | None, progress: bool, ipv6:
 
 @contextlib.contextmanager
 def _as_arrow_input(stream: IO[bytes]) -> Iterator[pa.BufferedInputStream]:
-    """Give a stream to Arrow, and take it away again.
+    """Wrap a stream for Arrow, and detach it from Arrow at the end.
 
     Arrow reads ahead, and its threads let go of what they hold whenever they come to it. If that is an object of
     Python's and Python has just ended, the process aborts. So they hold copies, and in the end streams that are closed.
@@ -311,7 +311,7 @@ def _has_long_field(texts: pa.StringArray) -> bool:
 
 
 class _Store:
-    """Rows that come in block by block, in arrays that grow where they are instead of being copied together."""
+    """Growing arrays of rows that are appended block by block, without a final copy."""
 
     def __init__(self) -> None:
         self._entities = np.empty(0, dtype=np.uint64)
@@ -330,7 +330,7 @@ class _Store:
         self._size = end
 
     def pairs(self) -> Pairs:
-        """Give all rows, and the memory back that none needed."""
+        """Return all rows, and release the memory that was allocated but not used."""
         self._resize(self._size)
         return Pairs(self._entities, self._ips)
 

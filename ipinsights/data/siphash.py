@@ -1,10 +1,10 @@
-"""SipHash-2-4 of many texts at once: a word of all of them with each operation of NumPy's, no text becoming an object.
+"""SipHash-2-4 of many texts at once, vectorized with NumPy without Python objects.
 
-It is what ``pandas.util.hash_array`` makes of texts, with the same key and the same stirring behind it; here several
-cores can share the work, and nobody waits for pandas to load.
+The hash is that of ``pandas.util.hash_array`` for texts, with the same key and the same finalizer. Here several
+cores can share the work, and pandas need not be loaded.
 
-Sources: Aumasson and Bernstein (2012), "SipHash: a fast short-input PRF"; Steele, Lea and Flood (2014), "Fast
-splittable pseudorandom number generators", for the stirring.
+Sources: Aumasson and Bernstein (2012), "SipHash: a fast short-input PRF". Steele, Lea and Flood (2014), "Fast
+splittable pseudorandom number generators", for the finalizer.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ _TEXTS_AT_A_TIME = 8192
 
 
 def hash_column(texts: pa.StringArray) -> NDArray[np.uint64]:
-    """Give the hash of the UTF-8 bytes of each text; no nulls, none longer than :data:`LONGEST_HASHED`; (n,)."""
+    """Return the hash of the UTF-8 bytes of each text, shape (n,).
+
+    The texts have no nulls, and none is longer than :data:`LONGEST_HASHED`.
+    """
     starts, content = text_bytes(texts)
     # Words are read whole, also the one in which the last text ends.
     data = np.concatenate([content, np.zeros(_WORD, dtype=np.uint8)])
@@ -58,7 +61,7 @@ def hash_column(texts: pa.StringArray) -> NDArray[np.uint64]:
 
 
 def hash_objects(texts: NDArray[np.object_]) -> NDArray[np.uint64]:
-    """Give the same for texts of any length, by pandas: the steps of its ``hash_array`` without the questions; (n,)."""
+    """Return the same hashes for texts of any length, by the function of pandas, shape (n,)."""
     hashes: NDArray[np.uint64] = _pandas_hash()(texts, _KEY, "utf8")
     if len(hashes) > _FEW:
         return _stirred(hashes)  # type: ignore[no-any-return]
@@ -67,14 +70,20 @@ def hash_objects(texts: NDArray[np.object_]) -> NDArray[np.uint64]:
 
 @cache
 def _pandas_hash() -> Callable[[NDArray[np.object_], str, str], NDArray[np.uint64]]:
-    """Return the function of pandas. Its import takes a third of a command's start, and files are hashed without it."""
+    """Return the hash function of pandas.
+
+    The import takes a third of a command's start time, and hashing of files does not need it.
+    """
     from pandas._libs.hashing import hash_object_array
 
     return hash_object_array  # type: ignore[no-any-return]
 
 
 def _hash(words: NDArray[np.uint64], starts: NDArray[np.intp], lengths: NDArray[np.intp]) -> NDArray[np.uint64]:
-    """Hash texts of any lengths, those with the most whole words first, so that the ones still going on are a slice."""
+    """Return the hashes of texts of any lengths.
+
+    Texts with more whole words come first, so that the texts that still have words are a slice.
+    """
     whole_words = lengths // _WORD
     order = np.argsort(-whole_words, kind="stable")
     starts, lengths, whole_words = starts[order], lengths[order], whole_words[order]
@@ -93,7 +102,7 @@ def _hash(words: NDArray[np.uint64], starts: NDArray[np.intp], lengths: NDArray[
 
 
 def _last_words(words: NDArray[np.uint64], starts: NDArray[np.intp], lengths: NDArray[np.intp]) -> NDArray[np.uint64]:
-    """Give what is left of each text, fewer than eight bytes, with the text's length in the highest byte."""
+    """Return the last bytes of each text, fewer than eight, with its length in the highest byte."""
     bits = (8 * (lengths % _WORD)).astype(np.uint64)
     rest: NDArray[np.uint64] = words[starts] & ((np.uint64(1) << bits) - np.uint64(1))
     rest |= lengths.astype(np.uint64) << np.uint64(56)
@@ -134,7 +143,7 @@ def _rotate(words: NDArray[np.uint64], bits: int) -> None:
 
 
 def _stirred(hashes: Any) -> Any:
-    """Give another number of 64 bits for a number, or for each of an array."""
+    """Return the 64-bit finalizer hash of a number or of each number of an array."""
     hashes = (hashes ^ hashes >> 30) * 0xBF58476D1CE4E5B9 & _ALL_BITS
     hashes = (hashes ^ hashes >> 27) * 0x94D049BB133111EB & _ALL_BITS
     return hashes ^ hashes >> 31

@@ -1,6 +1,6 @@
 """Times as logs write them, a column at a time, to microseconds since 1970 in UTC and back.
 
-Every reader gives the times, shape (n,), 0 where a text is none, and whether it is one, shape (n,).
+Each parser returns ``(times, valid)``, both of shape (n,). ``times`` is 0 where ``valid`` is False.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class TimeColumn:
     zone
         Time zone of clocks that do not state their offset.
     time_format
-        Format as of ``strptime``, which alone is read; None for all formats that are known.
+        Format as of ``strptime``, which alone is read. None for all known formats.
     """
 
     def __init__(self, zone: str = "UTC", time_format: str | None = None) -> None:
@@ -85,12 +85,12 @@ class TimeColumn:
         self._numeric = NumericTimes()
 
     def parse(self, texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Parse ISO 8601 (RFC 3339, with or without time of day), 20231115102233 and numbers since 1970.
+        """Parse ISO 8601 (RFC 3339, with or without time), 20231115102233 and numbers since 1970.
 
         Parameters
         ----------
         texts
-            Strings, null for none.
+            Strings, null if missing.
 
         Raises
         ------
@@ -148,7 +148,10 @@ def _offset_seconds(offsets: pa.StringArray) -> tuple[NDArray[np.int64], NDArray
 
 
 def parse_clf_times(texts: pa.BinaryArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Read the time of the Common Log Format, ``10/Oct/2000:13:55:36 -0700``; each text must have that shape."""
+    """Parse times of the Common Log Format, ``10/Oct/2000:13:55:36 -0700``.
+
+    Each text must have this layout.
+    """
     text = _matrix(texts, 26)
     month, known = _month(text[:, 3:6])
     time, exists = _assembled(
@@ -163,7 +166,9 @@ def parse_clf_times(texts: pa.BinaryArray) -> tuple[NDArray[np.int64], NDArray[n
 def parse_syslog_times(
     texts: pa.BinaryArray, *, year: int, after: int = 0, zone: str = "UTC"
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], int, int]:
-    """Read the time of RFC 3164, ``Oct  9 13:55:36``, which has no year; each text must have that shape.
+    """Parse times of RFC 3164, ``Oct  9 13:55:36``, which have no year.
+
+    Each text must have this layout.
 
     A month that is six or more before the last one begins a year, one that is as much later goes back to the old.
 
@@ -197,10 +202,10 @@ def parse_syslog_times(
 
 
 def format_times(times: NDArray[np.int64]) -> pa.StringArray:
-    """Give times as ``2018-11-11T09:30:00Z``, with six decimals where there is more than whole seconds."""
+    """Return times as ``2018-11-11T09:30:00Z``, with six decimals for fractions of a second."""
     seconds, micros = np.divmod(times, _SECOND)
     days, clock = np.divmod(seconds, _SECONDS_PER_DAY)
-    # Formatting takes long; a log has few days, and a day 86,400 readings of the clock.
+    # Formatting takes long, but a log has few days, and a day has 86,400 seconds.
     distinct, places = np.unique(days, return_inverse=True)
     dates = pc.strftime(pa.array(distinct.astype(np.int32), pa.date32()), "%Y-%m-%dT", locale="C")
     columns = dates.take(pa.array(places)), _clock_readings().take(pa.array(clock))
@@ -216,9 +221,9 @@ def _clock_readings() -> pa.StringArray:
 
 
 def localized(times: NDArray[np.int64], zone: str) -> NDArray[np.int64]:
-    """Give the time at which a zone's clock showed these readings, shape (n,) each.
+    """Return the UTC times of local times in a time zone, shape (n,) each.
 
-    Of two such times it is the first; in an hour that was skipped, its end.
+    An ambiguous time is the first of the two. A time in a skipped hour is the end of this hour.
     """
     if zone == "UTC":
         return times
@@ -236,7 +241,10 @@ def _assembled(
     minute: NDArray[np.int64],
     second: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Give the time of calendar and clock readings, and whether there is such a time; a leap second is the next."""
+    """Return the times of dates and clock times, and a mask of those that exist.
+
+    A leap second becomes the next second.
+    """
     possible = (year > 0) & (year <= _LAST_YEAR) & (month >= 1) & (month <= 12)  # noqa: PLR2004
     months = np.where(possible, (year - 1970) * 12 + month - 1, 0).astype("datetime64[M]")
     days = months.astype("datetime64[D]") + (day - 1)
@@ -251,20 +259,20 @@ def _zero_unless(valid: NDArray[np.bool_], times: NDArray[np.int64]) -> tuple[ND
 
 
 def _matrix(texts: pa.BinaryArray, width: int) -> NDArray[np.uint8]:
-    """Give the bytes of texts of one length as a matrix, shape (n, width)."""
+    """Return the bytes of texts of equal length as a matrix, shape (n, width)."""
     joined = b"".join(texts.cast(pa.binary()).to_pylist())
     return np.frombuffer(joined, dtype=np.uint8).reshape(len(texts), width)
 
 
 def _digits(text: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Give the number that digits spell, shape (n,), from shape (n, number of digits)."""
+    """Return the numbers of decimal digits, shape (n,), from shape (n, number of digits)."""
     powers = 10 ** np.arange(text.shape[1] - 1, -1, -1)
     number: NDArray[np.int64] = (text.astype(np.int64) - ord("0")) @ powers
     return number
 
 
 def _month(text: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Give the month of English abbreviations (n, 3), 1 to 12, and whether it is one."""
+    """Return the months 1 to 12 of English abbreviations (n, 3), and a mask of the valid ones."""
     code = text.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
     matches = code[:, None] == _MONTHS
     return matches.argmax(axis=1) + 1, matches.any(axis=1)

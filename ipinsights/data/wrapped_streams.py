@@ -39,7 +39,7 @@ class Decompressor(Protocol):
         """Data behind the compressed stream."""
 
     def decompress(self, data: bytes, max_length: int = ..., /) -> bytes:
-        """Unpack data, at most so many bytes."""
+        """Unpack data, at most ``max_length`` bytes."""
 
 
 class Inflated(io.RawIOBase):
@@ -137,7 +137,7 @@ class Joined(io.RawIOBase):
 
 
 class Forward:
-    """A stream as ``tarfile`` wants it, which only moves forward, and of which no large piece is read at once."""
+    """Stream for ``tarfile`` that only moves forward and never reads large pieces at once."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream

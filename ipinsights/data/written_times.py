@@ -65,7 +65,7 @@ def parse_written_times(texts: pa.StringArray, *, zone: str, dotnet: Callable[[p
     Returns
     -------
     tuple
-        Microseconds since 1970 in UTC, 0 where a text is not a time, and whether it is one; (n,) each.
+        Microseconds since 1970 in UTC, 0 for invalid texts, and a mask of the valid texts, shape (n,) each.
     """
     times, timed = np.zeros(len(texts), dtype=np.int64), np.zeros(len(texts), dtype=bool)
     number = pc.extract_regex(texts, _DOTNET).field("number") if len(texts) else texts
@@ -82,7 +82,7 @@ def parse_written_times(texts: pa.StringArray, *, zone: str, dotnet: Callable[[p
 
 
 def parse_with_format(texts: pa.StringArray, time_format: str, *, zone: str) -> _Times:
-    """Parse times of one format, as of ``strptime``; see :func:`parse_written_times`."""
+    """Parse times of one format, as of ``strptime``, see :func:`parse_written_times`."""
     times, timed = np.zeros(len(texts), dtype=np.int64), np.zeros(len(texts), dtype=bool)
     local = ZoneInfo(zone)
     for place, text in enumerate(texts.to_pylist()):
@@ -96,7 +96,7 @@ def parse_with_format(texts: pa.StringArray, time_format: str, *, zone: str) -> 
 
 
 def _slashes(texts: pa.StringArray) -> str | None:
-    """Return a pattern that says which number of dates with slashes is the month; None if no date does."""
+    """Return the pattern of dates with slashes that fits the texts, None if no date decides."""
     parts = pc.extract_regex(texts, f"^{_SLASHES}$").drop_null()
     days = [name for name in ("first", "second") if any(int(part) > _NOON for part in parts.field(name).to_pylist())]
     if len(days) != 1:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 __all__ = ["Cluster"]
 
-# The scheduler's port in the logs of the original's siblings; what else is needed follows it.
+# The scheduler's port in the logs of the original's siblings. Further ports follow it.
 _SCHEDULER_PORT = 9000
 
 
@@ -21,7 +21,7 @@ class Cluster:
     rank
         Which of them this one is, from 0.
     first_address, own_address
-        IPv4 addresses of the first host and of this one; nothing listens on any other.
+        IPv4 addresses of the first host and of this one. Nothing listens on any other address.
     port
         Port of the scheduler. The next ports are those of the rendezvous, this host's servers and its worker.
     """
@@ -34,7 +34,7 @@ class Cluster:
 
     @classmethod
     def loopback(cls, num_hosts: int, rank: int, port: int) -> Cluster:
-        """Give a cluster on this machine alone: host algo-N has the address 127.0.0.N."""
+        """Return a cluster on this machine, where host algo-N has the address 127.0.0.N."""
         hosts = tuple(f"algo-{number}" for number in range(1, num_hosts + 1))
         return cls(hosts, rank, "127.0.0.1", f"127.0.0.{rank + 1}", port)
 
@@ -54,12 +54,12 @@ class Cluster:
         return self.port + 1
 
     def roles(self, num_servers: int) -> list[dict[str, str]]:
-        """Give the processes of this host, each as MXNet's environment for it: scheduler, servers, the worker last.
+        """Return MXNet's environment of each process of this host: scheduler, servers, worker.
 
         Parameters
         ----------
         num_servers
-            Servers of the whole job; they go round the hosts.
+            Servers of the whole job, which are assigned to the hosts in turn.
         """
         servers = len(range(self.rank, num_servers, self.size))
         scheduler = [("scheduler", self.port)] if self.rank == 0 else []

@@ -1,4 +1,4 @@
-"""Heartbeats: how a host or a process that is paused is noticed, although its system still acknowledges packets."""
+"""Heartbeats, which detect a paused host or process whose system still acknowledges packets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The roles of a distributed job: MXNet's scheduler, servers and workers (ps-lite), one process each.
+"""The roles of a distributed job, one process each: ps-lite scheduler, servers and workers.
 
 The servers add up what the workers push. MXNet's own would unpickle an optimizer that anybody may send. Ours ignore
 every command.
@@ -18,7 +18,7 @@ __all__ = ["connect", "serve"]
 
 
 def serve(environment: Mapping[str, str]) -> None:
-    """Be the scheduler or a server, as the environment's ``DMLC_ROLE`` says, until the last worker leaves.
+    """Run the scheduler or a server, according to ``DMLC_ROLE``, until the last worker leaves.
 
     Parameters
     ----------

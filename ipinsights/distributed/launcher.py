@@ -37,7 +37,7 @@ _END_SECONDS = 30.0
 
 
 def train(job: Job, *, num_hosts: int = 1, quiet: bool = False, view: JobView | None = None) -> Path | None:
-    """Train on this machine, which plays as many hosts as it is told; each has an address of the loopback.
+    """Train on this machine with ``num_hosts`` simulated hosts, each with a loopback address.
 
     A single host is this process itself, unless ``_kvstore`` asks for a distributed store. A process that MPI has
     started is one host of the job.
@@ -65,7 +65,7 @@ def has_several_processes(job: Job, num_hosts: int) -> bool:
 
 
 def require_mxnet() -> None:
-    """Raise the error that names how to install MXNet, if MXNet is missing. An installed one is not loaded."""
+    """Raise the error on how to install MXNet if MXNet is missing, without importing MXNet."""
     if not mxnet_package.is_installed():
         import ipinsights.model._mxnet  # noqa: F401
 
@@ -83,7 +83,7 @@ def _train_by_mpi(job: Job, *, quiet: bool) -> Path | None:
 
 
 def _play_hosts(job: Job, num_hosts: int, *, quiet: bool) -> Path | None:
-    """Start a process for each host and wait for all; SIGTERM is handed on to each."""
+    """Start a process for each host and wait for all. SIGTERM is passed on to each."""
     port = _free_port()
     hosts: dict[Connection, SpawnProcess] = {}
 
@@ -102,7 +102,7 @@ def _play_hosts(job: Job, num_hosts: int, *, quiet: bool) -> Path | None:
 
 
 def _start_host(job: Job, cluster: Cluster, *, quiet: bool) -> tuple[Connection, SpawnProcess]:
-    """Start a host; gives the pipe on which its result comes."""
+    """Start a host. Return the pipe for its result and the process."""
     ours, theirs = _SPAWN.Pipe(duplex=False)
     arguments = replace(job, host_name=cluster.name), cluster, quiet, theirs
     host = _SPAWN.Process(target=_be_host, args=arguments, name=cluster.name)
@@ -146,7 +146,10 @@ def _obituary(host: SpawnProcess) -> AlgorithmError:
 
 
 def _be_host(job: Job, cluster: Cluster, quiet: bool, parent: Connection) -> None:  # noqa: FBT001
-    """Be one of the hosts that this machine plays; an interrupt from the terminal is the parent's business."""
+    """Run one simulated host.
+
+    The parent handles an interrupt from the terminal.
+    """
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -155,12 +158,12 @@ def _be_host(job: Job, cluster: Cluster, quiet: bool, parent: Connection) -> Non
         parent.send(None)
     except IPInsightsError as error:
         parent.send(error)
-    except Exception as error:  # noqa: BLE001 - told to the parent, which fails with it
+    except Exception as error:  # noqa: BLE001 - sent to the parent, which fails with it
         parent.send(AlgorithmError(repr(error)))
 
 
 def _free_port() -> int:
-    """Give the first of some consecutive ports that nobody uses at the moment."""
+    """Return the first of several consecutive ports that are currently free."""
     while True:
         with ExitStack() as stack:
             first = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]

@@ -1,4 +1,4 @@
-"""Rendezvous: the hosts of a job find each other, compare their settings and notice each other's end.
+"""Rendezvous: hosts of a job connect, compare their settings and detect the end of others.
 
 MXNet's processes wait for ever for a process that has died. Therefore each host keeps one TCP connection to the first
 host. A host is alive while its connection is open and its heartbeats arrive. Messages are lines of JSON:
@@ -48,7 +48,9 @@ _BEAT = {"beat": True}
 
 
 class Rendezvous(socketserver.ThreadingTCPServer):
-    """Server on the first host, to which all hosts connect. A context manager that serves in threads.
+    """Server on the first host for the connections of all hosts, as a context manager.
+
+    The server handles each connection in a thread.
 
     When all hosts are ready with equal settings, each receives the facts of all. The first failure, the loss of a host
     or the success of all hosts is the outcome, which each host receives. A host that sends no heartbeat is lost.

@@ -1,4 +1,6 @@
-"""The supervisor of one host of a distributed job: it watches the host's processes and talks to the other hosts.
+"""The supervisor of one host of a distributed job, which watches the host's processes.
+
+It also exchanges messages with the other hosts.
 
 The supervisor starts a worker, which reads the data. When all hosts are ready it starts the scheduler and the servers,
 and waits. It never loads MXNet, so nothing can block it. When a process of this host ends, or another host does, the
@@ -96,7 +98,7 @@ class Supervisor:
         return self._artifact
 
     def _watch(self, link: Link) -> None:
-        """Handle messages of the worker and of other hosts, and ends of processes, until the job is over."""
+        """Handle messages of worker and hosts, and ends of processes, until the job is over."""
         next_beat = 0.0
         while True:
             pipes = [self._worker] if self._worker else []
@@ -199,7 +201,10 @@ class Supervisor:
             process.join()
 
     def _stop(self, *_: object) -> None:
-        """Pass SIGTERM to the worker, which stops with all others. Exit if the first host is not reached yet."""
+        """Pass SIGTERM to the worker, which stops together with all other workers.
+
+        The process exits at once if the first host is not connected yet.
+        """
         if not self._is_connected and self._cluster.rank > 0:
             _logger.warning(STOPPED_EARLY)
             raise SystemExit(0)

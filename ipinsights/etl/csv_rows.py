@@ -1,4 +1,4 @@
-"""Rows of a CSV file, in bounded memory: each is a row of fields, or says why it cannot be used."""
+"""Rows of a CSV file in bounded memory, each with its fields or the reason for an error."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Lines:
             yield lines[-1]
 
     def sample(self, num_characters: int) -> list[str]:
-        """Return the first lines, some more than a number of characters, or what has come of a live input."""
+        """Return the first lines of at least ``num_characters``, or all lines a live input has."""
         lines: list[str] = []
         length = 0
         for line in self._lines:
@@ -131,7 +131,9 @@ Row = list[str] | MalformedRow
 
 
 class Rows:
-    """Rows of a file, empty ones for blank lines. One that cannot be used comes once for each of its lines.
+    """Rows of a file.
+
+    Blank lines are empty rows, and an invalid row occurs once per line.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Paths to a value inside of a record: names that dots join, with numbers for items of a list."""
+"""Paths to a value in a record: names joined by dots, with indices for items of a list."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Path:
         self._names = _INDEX.sub(lambda found: f".{found[1] or 0}", text).removeprefix(".").split(".")
 
     def value(self, record: Any) -> Any:
-        """Return the value at the path, None if there is none."""
+        """Return the value at the path, or None."""
         if not isinstance(record, dict):
             return None
         if self._text in record:
@@ -38,7 +38,10 @@ class Path:
 
 
 def _inside(value: Any, names: list[str]) -> Any:
-    """Return the value at a path of names, any of which may be joined to those behind it in a key with dots."""
+    """Return the value at a path of names.
+
+    Consecutive names can form a key with dots.
+    """
     if not names:
         return value
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What stands in a field instead of a value: words for nothing, and texts that are not one IPv4 address."""
+"""Field values that stand for missing values, and texts that contain an IPv4 address."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def stand_for_nothing(texts: pa.StringArray) -> NDArray[np.bool_]:
 
 
 def bare_addresses(texts: pa.StringArray) -> pa.StringArray:
-    """Return addresses (n,) without what may stand around them, other texts without blanks around them.
+    """Return addresses (n,) without decoration, and other texts without surrounding blanks.
 
     Around an address may stand quotes, brackets, a port, ``/32``, a zone (``%0``) and ``::ffff:``, which is IPv4 on a
     socket of both versions. Of a list it is the first: proxies append theirs behind the client's.

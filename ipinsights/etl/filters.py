@@ -25,7 +25,7 @@ __all__ = ["Filters"]
 
 @dataclass(frozen=True)
 class Filters:
-    """What records must be like to be used; all must hold.
+    """Filters of records. A record is used only if it passes all of them.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Filters:
 
     @classmethod
     def parse(cls, *, path: str | None, status: str, where: Sequence[str]) -> Filters:
-        """Give filters from the texts of a command's options: ``200,302`` and ``FIELD=VALUE``.
+        """Parse filters from the texts of command options: ``200,302`` and ``FIELD=VALUE``.
 
         Raises
         ------
@@ -66,7 +66,7 @@ class Filters:
         return cls(path, statuses, tuple((name, value) for name, _, value in pairs))
 
     def hold(self, records: LogRecords) -> NDArray[np.bool_]:
-        """Tell for which records all hold, shape (n,).
+        """Return a mask of the records that pass all filters, shape (n,).
 
         Raises
         ------

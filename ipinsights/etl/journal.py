@@ -1,7 +1,7 @@
-"""The journal of systemd and the logs of containers as lines of syslog, whatever printed them.
+"""The systemd journal and container logs as syslog lines, from any output format.
 
 Read are the outputs of ``journalctl`` that are not lines of syslog already: ``json``, ``json-pretty``, ``json-sse``,
-``json-seq``, ``export`` and ``verbose``; and lines of JSON as Docker, Kubernetes and cloud agents write them.
+``json-seq``, ``export`` and ``verbose``, and lines of JSON as Docker, Kubernetes and cloud agents write them.
 Source: "Journal Export Formats" of systemd.
 """
 
@@ -31,7 +31,7 @@ _MICROS = 1_000_000
 
 
 def syslog_blocks(stream: IO[bytes]) -> Iterator[pa.BinaryArray]:
-    """Yield the lines of a log, (n,) a block; records of other layouts as lines of syslog."""
+    """Yield the lines of a log, (n,) a block, with records of other layouts as lines of syslog."""
     blocks = line_blocks(stream)
     first = next(blocks, None)
     if first is None:
@@ -91,7 +91,7 @@ def _first(record: dict[str, Any], names: tuple[str, ...]) -> str:
 
 
 def _clock(micros: str) -> str:
-    """Return microseconds since 1970 as ISO 8601; nothing if they are not a time."""
+    """Return microseconds since 1970 as ISO 8601, nothing if they are not a time."""
     try:
         seconds, rest = divmod(int(micros[:20]), _MICROS)
         time = datetime.fromtimestamp(seconds, timezone.utc)
@@ -101,7 +101,10 @@ def _clock(micros: str) -> str:
 
 
 def _of_fields(blocks: Iterable[pa.BinaryArray]) -> Iterator[pa.BinaryArray]:
-    """Read records of which each field has a line. A blank line, or a line with a time, begins the next."""
+    """Yield lines of records with one field per line.
+
+    A blank line or a line with a time begins the next record.
+    """
     record: dict[str, Any] = {}
     for block in blocks:
         lines = []

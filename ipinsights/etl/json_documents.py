@@ -1,4 +1,4 @@
-"""JSON as people have it: a document a line, documents one after another in any layout, and lists inside of envelopes.
+"""JSON documents, one per line or concatenated in any layout, and lists in envelopes.
 
 A line that is not JSON is tried as the beginning of a document over several lines. Memory is bounded by the largest
 document, and time by the bytes that such attempts may waste.
@@ -54,7 +54,7 @@ class Malformed:
 
 
 def batches_of_records(stream: IO[bytes], names: Sequence[str] = ()) -> Iterator[list[Any]]:
-    """Yield the records of a stream in batches: objects, and what stands for lines that hold none.
+    """Yield the records of a stream in batches: objects, and placeholders for invalid lines.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def batches_of_records(stream: IO[bytes], names: Sequence[str] = ()) -> Iterator
 
 
 def inner_record(record: dict[str, Any]) -> Any:
-    """Return the record that stands inside of another one, as text or as an object, None if there is none."""
+    """Return the record within a record, as text or as an object, or None."""
     for name in _INNER:
         value = record.get(name)
         if isinstance(value, str) and value.lstrip()[:1] == "{":
@@ -86,7 +86,10 @@ def inner_record(record: dict[str, Any]) -> Any:
 
 
 class _Reader:
-    """Reads documents from blocks of lines, one of which may begin in one block and end in another."""
+    """Reader of documents from blocks of lines.
+
+    A document may continue in the next block.
+    """
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._name = getattr(stream, "name", "standard input")
@@ -125,7 +128,10 @@ class _Reader:
             yield lines[self._place]
 
     def _take_documents(self, lines: list[bytes], place: int, found: list[Any]) -> int:
-        """Add the documents that begin in a line, and return the next line: the first line that none of them needs."""
+        """Add the documents that begin in a line.
+
+        Return the index of the next line to read.
+        """
         line = lines[place].lstrip(b"\x1e \t")
         line = line.removeprefix(b"data:").lstrip()
         if line[:1] not in (b"{", b"[") or self._num_wasted > _MOST_WASTE * self._num_bytes:
@@ -162,7 +168,10 @@ class _Reader:
 
 
 def _decode(text: str) -> tuple[list[Any], int, int | None]:
-    """Return the documents that end in the line of the last one, the end of the last one, and the place of an error."""
+    """Return the documents of a text, the end of the last one, and the position of an error.
+
+    Reading stops when a document ends at the end of a line.
+    """
     documents: list[Any] = []
     end = 0
     try:
@@ -185,7 +194,7 @@ def _next_place(text: str, place: int) -> int:
 
 
 def _ends_line(text: str, place: int) -> bool:
-    """Return whether nothing but blanks and commas stands between a place and the end of its line."""
+    """Return whether only blanks and commas follow a position in its line."""
     behind = _next_place(text, place)
     return text[behind : behind + 1] in ("", "\n")
 
@@ -195,7 +204,7 @@ def _malformed(line: bytes) -> Malformed:
 
 
 def _unwrapped(document: Any, paths: Sequence[Path]) -> list[Any]:
-    """Return the records of a document: of a list or an envelope its items, otherwise the document."""
+    """Return the records of a document: the items of a list or envelope, else the document."""
     if isinstance(document, dict):
         for name in _ENVELOPES:
             if name in document or "." in name:

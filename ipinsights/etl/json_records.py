@@ -37,7 +37,10 @@ _CLOUDTRAIL_ENTITIES = (
 
 
 def read_cloudtrail(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
-    """Yield the records of CloudTrail. The entity is the ARN of the caller, or else the most lasting name."""
+    """Yield the records of CloudTrail.
+
+    The entity is the caller's ARN, or else the most permanent name.
+    """
     records_from = functools.partial(
         records_of, columns=columns, entity=_CLOUDTRAIL_ENTITIES, ip=("sourceIPAddress",), timestamp=("eventTime",)
     )
@@ -121,7 +124,10 @@ def _texts(records: list[Any], names: tuple[str, ...]) -> list[str | None]:
 
 
 def _address_texts(records: list[Any], names: tuple[str, ...]) -> list[str | None]:
-    """Return for each record the first value at some paths that holds an address, or a list of them."""
+    """Return the first value of each record, among several paths, that has an address.
+
+    A value can be an address or a list of addresses.
+    """
     first, *others = map(Path, names)
     texts = [_address_text(first.value(record)) for record in records]
     for path in others:

@@ -1,4 +1,4 @@
-"""Lines of ``key=value`` pairs: logfmt, Keycloak's events, and what other servers write behind a time."""
+"""Lines of ``key=value`` pairs: logfmt, Keycloak's events and similar logs with a time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ _LONGEST_SHOWN = 1000
 
 
 def read_logfmt(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
-    """Yield the records of lines of ``key=value`` pairs: entity, ip, and timestamp or the time in front."""
+    """Yield the records of lines of ``key=value`` pairs.
+
+    The fields are entity, ip and timestamp. Without a timestamp, the time at the beginning of the line is used.
+    """
     time = TimeColumn(columns.zone, columns.time_format)
     for block in line_blocks(stream):
         yield records_of(list(map(_record, block.to_pylist())), columns=columns, time=time, timestamp=_TIMES)

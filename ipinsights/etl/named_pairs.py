@@ -28,14 +28,16 @@ _PARQUET_MAGIC = b"PAR1"
 def named_pairs(
     source: Path, *, entity: tuple[str, ...], ip: tuple[str, ...], kept: KeptFields | None = None
 ) -> Iterator[tuple[Path, Summary]]:
-    """Write the pairs of a table to a temporary file, headerless CSV, and yield its path and what was left out.
+    """Write the pairs of a table to a temporary headerless CSV file.
+
+    Yield its path and summary.
 
     Parameters
     ----------
     source
         CSV with a header, JSON or Parquet: a file, a folder, or ``-`` for standard input, which is CSV or JSON.
     entity, ip
-        Names of the columns, or paths to them; each is for rows without those before it.
+        Names of the columns, or paths to them. Each is used for rows without the names before it.
     kept
         Further columns to write, None for no such columns.
 

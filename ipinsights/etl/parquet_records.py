@@ -91,7 +91,7 @@ def _group_reader(file: parquet.ParquetFile, group: int) -> Callable[[str], pa.A
 
 
 def _path(schema: pa.Schema, name: str) -> list[str] | None:
-    """Return the column of a name and the names of fields inside of it, None if there are no such ones."""
+    """Return the path to a column or to a field within a column by its name, or None."""
     if name in schema.names:
         return [name]
     top = max((column for column in schema.names if name.startswith(f"{column}.")), key=len, default=None)
@@ -113,7 +113,7 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def _inside(values: pa.Array, step: str) -> pa.Array:
-    """Return a field of structures, or an item of lists, null where there is none."""
+    """Return a field of structures, or an item of lists, null if missing."""
     if pa.types.is_struct(values.type):
         return pc.struct_field(values, step)
     place = int(step) if step.isdecimal() else 0
@@ -137,7 +137,7 @@ def _leaves(schema: pa.Schema) -> list[str]:
 
 
 def _unchecked_text(values: pa.Array) -> pa.Array:
-    """Return text as bytes, to be read like a log's: Parquet calls them UTF-8 and checks nothing."""
+    """Return text as bytes, because Parquet does not check that its text is UTF-8."""
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if pa.types.is_string(values.type):

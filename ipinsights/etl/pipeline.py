@@ -65,22 +65,24 @@ def extract(
     num_shown: int | None = None,
     kept: KeptFields | None = None,
 ) -> Summary:
-    """Write ``entity,ip,timestamp`` (no header; ISO 8601 in UTC) for the records of log files, in bounded memory.
+    """Write ``entity,ip,timestamp`` rows of the records of log files, in bounded memory.
+
+    Rows have no header and times in ISO 8601 in UTC.
 
     Where ``columns`` wants no times, ``entity,ip``.
 
     Parameters
     ----------
     sources
-        Files, folders or ``-`` for standard input; plain or gzip, which their first bytes tell.
+        Files, folders or ``-`` for standard input, plain or gzip by their first bytes.
     output
-        Written beside and renamed when complete; None is standard output.
+        Replaced when the new file is complete. None is standard output.
     log_format
         One of :data:`FORMATS` or of :data:`ipinsights.etl.presets.PRESETS`.
     columns, filters
         What to take, and from which records.
     num_shown
-        Number of rows to write, though all are counted; None for all.
+        Number of rows to write, though all are counted, or None for all.
     kept
         Further fields to write behind the others, None for no such fields.
 
@@ -158,7 +160,7 @@ def read_records(stream: IO[bytes], name: str, log_format: str, columns: Columns
 
 
 def _write(out: IO[bytes], lines: memoryview, num_left: int) -> int:
-    """Write lines, or the first of them, and return how many they are; 0 if they are all there may be."""
+    """Write lines, at most ``num_left``, and return their number, or 0 if there is no limit."""
     if num_left == sys.maxsize:
         out.write(lines)
         return 0

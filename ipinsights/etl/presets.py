@@ -53,7 +53,7 @@ class Preset:
     line_format: str | None = None
 
     def applied(self, columns: Columns) -> Columns:
-        """Return which columns are wanted; what a user names goes first."""
+        """Return which columns are wanted. Names given by the user take precedence."""
         return replace(
             columns,
             entity=names_or(columns.entity, self.entity) or None,

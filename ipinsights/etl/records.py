@@ -23,7 +23,7 @@ __all__ = ["Columns", "LogRecords", "Reason", "blank_or_none", "line_text", "nam
 
 
 class Reason(enum.IntEnum):
-    """Why a record is not in the output; the first that holds, in this order, is counted."""
+    """Why a record is not in the output. The first reason that holds, in this order, is counted."""
 
     NONE = 0
     BLANK = 1
@@ -47,7 +47,7 @@ class LogRecords:
     Attributes
     ----------
     entity
-        Text or bytes as they stand in the log, null for none, shape (n,).
+        Text or bytes as in the log, null if missing, shape (n,).
     ip
         Text likewise.
     times
@@ -55,11 +55,11 @@ class LogRecords:
     timed
         Whether a record has a time, shape (n,).
     reasons
-        Why a record is none that can be used, as the format has it, shape (n,); :class:`Reason`.
+        Why a record cannot be used, according to its format, shape (n,), see :class:`Reason`.
     known_fields
         Sentence that says which fields there are.
     field
-        Gives a further field as text by its name, shape (n,), null where a record has none; None if there is no such
+        Returns a further field as text by its name, shape (n,), null where a record has none. None if there is no such
         field in this format.
     shown
         Returns a record as people know it, by its place.
@@ -83,7 +83,7 @@ class LogRecords:
 
 @dataclass(frozen=True)
 class Columns:
-    """Where entity, address and time stand, None for the format's own place; and how times without a zone are read.
+    """Fields of entity, address and time, None for the format's default, and how to read times.
 
     Attributes
     ----------
@@ -92,19 +92,19 @@ class Columns:
     zone
         Name of the time zone of times that do not say theirs.
     year
-        Year of a file's first line where times have none; None for the latest that is not after ``written``.
+        Year of a file's first line where times have none. None for the latest that is not after ``written``.
     written
         Day on which the file was last written to.
     with_times
-        Whether times are wanted; a record then needs one.
+        Whether times are wanted. A record then needs one.
     encoding
-        Name of the encoding of text; None for UTF-8, or whatever the first bytes of a file show.
+        Name of the encoding of text, None to detect it from the first bytes of a file.
     has_header
-        Whether the first row of CSV may be a header; one with an address in it never is.
+        Whether the first row of CSV may be a header. A row with an address never is a header.
     ipv6
         Whether records with IPv6 addresses are used, for models whose history knows them.
     time_format
-        Format of times as of Python's ``strptime``; None for the formats that are known.
+        Format of times as of Python's ``strptime``, None for all known formats.
     fields
         Names of the fields of a line, where no header names them.
     line_format
@@ -149,10 +149,10 @@ def line_text(lines: pa.BinaryArray) -> Callable[[int], str]:
 
 
 def blank_or_none(lines: pa.BinaryArray) -> NDArray[np.uint8]:
-    """Give the reason for each line as far as it is known at first sight, shape (n,): it is blank, or there is none."""
+    """Return the reason for each line at first sight, shape (n,): blank or none."""
     return np.where(mask(pc.match_substring_regex(lines, r"^[ \t]*$")), Reason.BLANK, Reason.NONE).astype(np.uint8)
 
 
 def timeless(number: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Give the times of records of which nobody wants to know them, and that none has one, shape (number,) each."""
+    """Return zero times and a mask of False for records whose times are not needed, (n,) each."""
     return np.zeros(number, dtype=np.int64), np.zeros(number, dtype=bool)

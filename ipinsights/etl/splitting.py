@@ -1,6 +1,8 @@
-"""Rows with times into files to train on, to calibrate with and to test on: what comes later is never trained on.
+"""Splits of rows by time into files for training, calibration and test.
 
-All rows are held in memory, 16 bytes each and each distinct entity once; while they are sorted it is some 65 bytes a
+Later rows are never used for training.
+
+All rows are held in memory, 16 bytes each and each distinct entity once. While they are sorted it is some 65 bytes a
 row (measured: 8 million rows in 0.7 GB), so tens of millions fit an ordinary machine.
 """
 
@@ -41,7 +43,9 @@ _ROWS_PER_CHUNK = 500_000
 
 @dataclass(frozen=True)
 class TimedRows:
-    """Rows in the order of their times; rows of one time keep the order that they had in the file.
+    """Rows in order of time.
+
+    Rows with equal times keep their order of the file.
 
     Attributes
     ----------
@@ -84,7 +88,7 @@ class Part:
     last: str
 
     def __str__(self) -> str:
-        """Say it in a line for people."""
+        """Return name, number of rows and period as one line of text."""
         size = self.rows.stop - self.rows.start
         return f"{self.name}.csv: {size:,} {'row' if size == 1 else 'rows'} from {self.first} to {self.last}"
 
@@ -152,7 +156,9 @@ def _times(block: Block, column: TimeColumn, file: Path, num_rows_before: int) -
 
 
 def parts_by_time(events: TimedRows, *, test_from: str, calibration_from: str | None = None) -> list[Part]:
-    """Give the parts that begin at given times (UTC): train before them all, calibration, and test to the end.
+    """Return train, calibration and test parts, split at given times (UTC).
+
+    The train part ends at the first time, and the test part begins at ``test_from``.
 
     Raises
     ------
@@ -182,12 +188,14 @@ def _time(option: str, text: str) -> int:
 
 
 def parts_by_fraction(events: TimedRows, fractions: Sequence[float]) -> list[Part]:
-    """Give the parts that hold given shares of the rows: train, calibration (none if its share is 0) and test.
+    """Return train, calibration and test parts with given shares of the rows.
+
+    There is no calibration part if its share is 0.
 
     Raises
     ------
     ClientError
-        The shares are none, do not add up to 1, or a part is empty.
+        The shares are invalid, do not add up to 1, or a part is empty.
     """
     train, calibration, test = fractions
     usable = train > 0 and calibration >= 0 and test > 0
@@ -221,14 +229,16 @@ def write_parts(
     rng: np.random.Generator,
     keep_timestamps: bool = False,
 ) -> None:
-    """Write each part as a CSV file of ``entity,ip`` without a header; all are renamed into place when complete.
+    """Write each part as a CSV file of ``entity,ip`` rows without a header.
+
+    All files are renamed to their targets when all of them are complete.
 
     Parameters
     ----------
     directory
-        Where the files go; made if it is not there. A file of a part that there is not is left as it is.
+        Folder of the files, made if it does not exist. An existing file of a part that is not written stays.
     events, parts
-        What to write; the rows of ``train`` are mixed, since training keeps the order of the file, and the others are
+        Rows to write. The rows of ``train`` are mixed, since training keeps the order of the file, and the others are
         in the order of time.
     rng
         What mixes them.

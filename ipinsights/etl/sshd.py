@@ -1,8 +1,8 @@
-"""Log-ins in the log of OpenSSH's server: ``auth.log``, ``secure`` or the journal, as any syslog writes it.
+"""Log-ins in the log of OpenSSH's server, such as ``auth.log``, ``secure`` or the journal.
 
 Sources: ``auth_log`` in OpenSSH's auth.c, which writes every result of an authentication (up to 9.7 as sshd, from 9.8
-on as sshd-session); RFC 3164, RFC 5424 and RFC 3339 for what stands in front. rsyslog folds repeated lines into one;
-that is one record.
+on as sshd-session), and RFC 3164, RFC 5424 and RFC 3339 for the prefix. rsyslog folds repeated lines into one line,
+which is one record.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ _KNOWN_FIELDS = f"The fields are {', '.join(_FIELDS)}."
 
 
 def read_sshd(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
-    """Give the records of a log of sshd, one a line."""
+    """Yield the records of a log of sshd, one per line."""
     clock = _Clock(columns)
     for lines in syslog_blocks(stream):
         yield _records(lines, clock)
@@ -150,7 +150,7 @@ class _Clock:
         self._is_guess = False
 
     def read(self, texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Give the times of some lines, null for none, and whether they are some."""
+        """Return the times of texts, where null is missing, and a mask of valid times."""
         texts = texts.fill_null("")
         old = pc.match_substring_regex(texts, f"^{_OLD_TIME}$")
         is_old = mask(old)
@@ -173,7 +173,7 @@ class _Clock:
         return np.where(timed, times + micros, 0), timed
 
     def _first_year(self, clocks: pa.StringArray) -> int:
-        """Return the last year in which the first line can have been written by the day of the file's last.
+        """Return the last year in which the first line can have been written.
 
         If there is a 29th of February, it must exist, too.
         """

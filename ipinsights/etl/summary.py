@@ -67,7 +67,7 @@ class Summary:
     Attributes
     ----------
     num_files, num_records, num_written
-        Counts; every record is either written or counted in ``skipped``.
+        Counts of rows. Every record is either written or counted in ``skipped``.
     skipped
         Number of records by reason.
     examples
@@ -138,7 +138,10 @@ class Summary:
             self.entities.update(hash_entity_column(pc.unique(written)).tolist())
 
     def count(self, reasons: NDArray[np.uint8], times: NDArray[np.int64]) -> None:
-        """Add some records, given the reasons of all, shape (n,), and the times of those written, if they have any."""
+        """Add records to the counts.
+
+        ``reasons`` are those of all records, shape (n,), and ``times`` are those of the written records, if any.
+        """
         self.num_records += len(reasons)
         self.num_written += int(np.count_nonzero(reasons == Reason.NONE))
         for reason, number in enumerate(np.bincount(reasons).tolist()):
@@ -149,7 +152,10 @@ class Summary:
             self.last = max(int(times.max()), self.last if self.last is not None else -sys.maxsize)
 
     def keep_examples(self, reasons: NDArray[np.uint8], name: str, shown: Callable[[int], str]) -> None:
-        """Keep the first record of each reason, given the file's name and a function from a place to its text."""
+        """Keep the first record of each reason as an example.
+
+        ``name`` is the name of the file, and ``shown`` returns the text of a record by index.
+        """
         for reason in map(Reason, np.unique(reasons).tolist()):
             if reason not in (Reason.NONE, Reason.BLANK) and reason not in self.examples:
                 self.examples[reason] = f"{name}: {_escaped(shown(int(np.argmax(reasons == reason))))}"

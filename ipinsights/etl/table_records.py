@@ -42,7 +42,7 @@ def table_records(
     Parameters
     ----------
     column
-        Returns a column by its name, None if there is none.
+        Function that returns a column by its name, or None.
     columns
         Which columns are wanted.
     reasons

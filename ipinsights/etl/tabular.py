@@ -49,7 +49,7 @@ def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     What spreadsheets and Spark write is read, too, see :class:`ipinsights.etl.csv_dialect.Dialect`. So are logs whose
     fields a line ``#Fields:`` names, wherever it stands.
 
-    A record of another width than the first is malformed; it counts as many times as it has lines. Blank rows, and rows
+    A record of another width than the first is malformed. It counts as many times as it has lines. Blank rows, and rows
     that are too long, may stand before the first, and lines that are not of the table before a header that has the
     names that are wanted.
 
@@ -74,7 +74,7 @@ def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
 
 
 def _place_of_header(sample: Sequence[str], columns: Columns) -> int:
-    """Return the place of the first line that has the names that are wanted, 0 if there is none."""
+    """Return the index of the first line that has all wanted names, 0 without such a line."""
     if not columns.has_header or columns.fields:
         return 0
     wanted = names_or(columns.entity, ("entity",)), names_or(columns.ip, ("ip",))
@@ -90,7 +90,7 @@ def _place_of_header(sample: Sequence[str], columns: Columns) -> int:
 
 
 def _named_records(first: str, given: Lines, whole: WholeLines, columns: Columns) -> Iterator[LogRecords]:
-    """Yield the records of a log in which lines ``#Fields:`` name the fields of those behind them."""
+    """Yield the records of a log with ``#Fields:`` lines, which name the fields after them."""
     time = TimeColumn(columns.zone, columns.time_format)
     given.fields = field_names(first)
     while given.fields:
@@ -108,7 +108,7 @@ def _named_records(first: str, given: Lines, whole: WholeLines, columns: Columns
 
 
 def _with_clock(columns: Columns, header: Sequence[str]) -> Columns:
-    """Return which columns are wanted, with the calendar and the clock for a time unless another one is named."""
+    """Return the columns with date and time as the timestamp, unless another one is named."""
     if {_DATE, _TIME} <= set(header) and names_or(columns.timestamp, (_DATE,))[0] in (_DATE, _TIME, "timestamp"):
         return replace(columns, timestamp=f"{_DATE} {_TIME}")
     return columns
@@ -156,7 +156,7 @@ def _csv_records(rows: Rows, columns: Columns, preamble: Sequence[str], sample: 
 
 
 def _has_index(rows: Rows, width: int, sample: Sequence[str]) -> bool:
-    """Return whether every row of a sample has a number more in front than the header has names, as R writes it."""
+    """Return whether every sample row has an extra index in front, as R writes tables."""
     reader = Dialect(rows.separator, 0, has_backslashes=False).reader(sample[1:_MOST_BEFORE_HEADER])
     try:
         found = [row for row in reader if row]
@@ -166,7 +166,10 @@ def _has_index(rows: Rows, width: int, sample: Sequence[str]) -> bool:
 
 
 def _first_row(rows: Rows) -> tuple[list[str], Iterator[Row]]:
-    """Return the first row that can be used, [] for none, and those before it: too long ones, then blank ones."""
+    """Return the first usable row, an empty list without one, and the rows before it.
+
+    Rows that are too long come first, then blank rows.
+    """
     too_long: Row = []
     num_too_long = num_blank = 0
     first: list[str] = []
@@ -199,7 +202,10 @@ def _shown_row(batch: Sequence[Row], rows: Rows, place: int) -> str:
 
 
 def _csv_reasons(rows: Sequence[Row], header: list[str]) -> NDArray[np.uint8]:
-    """Return why rows cannot be used. A comment, and the header of another file behind this one, are not records."""
+    """Return why rows cannot be used, shape (n,).
+
+    A comment and a repeated header are not records.
+    """
 
     def reason(row: Row) -> Reason:
         if row:

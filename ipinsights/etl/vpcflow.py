@@ -1,6 +1,6 @@
-"""Flow logs of Amazon VPC as text: the default fields (version 2), or those that the first line of a file names.
+"""Flow logs of Amazon VPC as text, with default fields (version 2) or fields of a header.
 
-Source: "Flow log records" of the Amazon VPC user guide. Files in S3 begin with a header; CloudWatch's have none, and
+Source: "Flow log records" of the Amazon VPC user guide. Files in S3 begin with a header, those of CloudWatch do not and
 then a line must look like the default fields. A dash is a field that does not apply, and
 NODATA and SKIPDATA tell of no flow.
 """
@@ -34,7 +34,7 @@ _DEFAULT = (
 )  # fmt: skip
 _KNOWN = {*_DEFAULT, "pkt-srcaddr", "pkt-dstaddr", "instance-id"}
 _HEADER = r"^[a-z][a-z-]*[0-9]?(?: [a-z][a-z-]*[0-9]?)*$"
-# What the default fields hold; other fields in these places are another format.
+# What the default fields hold. Other fields in these places are another format.
 _DEFAULT_LINE = (
     r"^[0-9]+ (?:[0-9]+|unknown|-) (?:eni-[0-9a-z]+|-) (?:[^ ]+ ){7}(?:[0-9]+|-) (?:[0-9]+|-) (?:ACCEPT|REJECT|-) "
     "(?:OK|NODATA|SKIPDATA)$"
@@ -42,7 +42,9 @@ _DEFAULT_LINE = (
 
 
 def read_vpcflow(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
-    """Yield the records of a flow log, one a line. The entity is the network interface if it is not named.
+    """Yield the records of a flow log, one per line.
+
+    The default entity is the interface.
 
     A header names the fields of the lines behind it, wherever it stands.
 
@@ -61,7 +63,7 @@ def read_vpcflow(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
 
 
 def _messages(lines: pa.BinaryArray) -> pa.BinaryArray:
-    """Return lines without the JSON that CloudWatch's subscribers put around them: the text of ``message``."""
+    """Return lines without the JSON of CloudWatch subscriptions: the text of ``message``."""
     if not pc.any(pc.starts_with(lines, b"{")).as_py():
         return lines
     return pa.array(map(_message, lines.to_pylist()), pa.binary())
@@ -82,7 +84,7 @@ def _split_by_blanks(lines: pa.BinaryArray) -> pa.BinaryArray:
 
 
 def _segments(lines: pa.BinaryArray, names: Sequence[str]) -> Iterator[tuple[pa.BinaryArray, Sequence[str]]]:
-    """Yield lines with the names of their fields, a segment for each header with other names than before."""
+    """Yield lines with the names of their fields, one segment for each different header."""
     start = 0
     for place in np.flatnonzero(mask(pc.match_substring_regex(lines, _HEADER))).tolist():
         found = lines[place].as_py().decode().split(" ")
@@ -121,7 +123,10 @@ def _records(
 
 
 def _fields(lines: pa.BinaryArray, names: Sequence[str]) -> Callable[[str], pa.StringArray | None]:
-    """Give a function from a field's name to its values, (n,) each, null where a line has not as many as the names."""
+    """Return a function from the name of a field to its values, (n,) each.
+
+    Values are null for lines with a wrong number of fields.
+    """
     parts = pc.split_pattern(lines, b" ")
     fits = pc.equal(pc.list_value_length(parts), len(names))
     # (number of lines that fit · number of fields,), line by line

@@ -1,4 +1,4 @@
-"""Access logs of Apache and nginx: Common and Combined Log Format, with or without the virtual host in front.
+"""Access logs of Apache and nginx: Common and Combined Log Format, also with virtual host.
 
 A line with another field before the time is malformed: where the user stands in it cannot be known.
 Sources: Apache's mod_log_config (``common``, ``combined``, ``vhost_combined``, escapes as of 2.0.46) and nginx's
@@ -33,7 +33,7 @@ _ISO_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,
 _TIME = rf"(?:{_CLF_TIME}|{_ISO_TIME})"
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _REST = rf"(?P<rest>{_QUOTED} [0-9]{{3}}(?s:.*))$"
-# RE2 takes a line in one pass if it never has to choose and keeps four groups at most; this does a million a second.
+# RE2 takes a line in one pass if it never has to choose and keeps four groups at most. This does a million a second.
 _ONE_WORD = r'(?:[^ "\\]|\\[^ ])+|""'
 _USUAL = rf'^(?P<ip>[^ ]+) (?:-|[A-Za-z_][^ ]*) (?P<user>[^ "\\]+) \[(?P<time>{_CLF_TIME})\] {_REST}'
 # HTTP Basic allows blanks in a name, and neither server escapes them. Such a name consists of words. A number, a host,
@@ -84,7 +84,7 @@ def _records(lines: pa.BinaryArray, names: _Names) -> LogRecords:
 
 
 def _times(time: pa.BinaryArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the times of lines, null for none; most have the Common Log Format."""
+    """Return the times of lines, null if missing. Most lines have the Common Log Format."""
     is_iso = pc.match_substring_regex(time, "^[0-9]{4}-").fill_null(False)
     clf = pc.if_else(is_iso, None, time)
     times, timed = parse_clf_times(clf.fill_null(b"01/Jan/1970:00:00:00 +0000"))
@@ -117,7 +117,10 @@ class _Names:
         self._num_of_words = 0
 
     def known(self, found: pa.StructArray, *, num_usual: int) -> pa.BooleanArray:
-        """Return whether the lines that were found have a name, (n,), given the number of other lines with one."""
+        """Return whether the lines that match have a user name, shape (n,).
+
+        ``num_usual`` is the number of other lines with a name.
+        """
         has_blank = pc.match_substring(found.field("user"), " ").fill_null(False)
         self._num_names += num_usual + len(found) - found.null_count
         self._num_of_words += pc.sum(has_blank).as_py() or 0

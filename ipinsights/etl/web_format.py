@@ -1,4 +1,4 @@
-"""Lines of a web server by the format that its configuration names, in the notation of nginx or of Apache.
+"""Web server logs in a format given in the notation of nginx or Apache.
 
 Sources: nginx's ngx_http_log_module (``log_format``), Apache's mod_log_config (``LogFormat``). Both write ``-`` for no
 value. Which variable is the user, the client and the time follows from its name, and another one can be chosen.
@@ -38,7 +38,7 @@ _LONGEST_FORMAT = 10_000
 _CLF = r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4}"
 _ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.,]+(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
-# Values that are known by their name; %t has its brackets.
+# Values that are known by their name. %t has its brackets.
 _VALUES = {
     "time_local": _CLF, "t": _CLF, "time_iso8601": _ISO, "msec": _NUMBER, "{sec}t": "[0-9]+", "{msec}t": "[0-9]+",
     "{usec}t": "[0-9]+",
@@ -99,13 +99,13 @@ class WebFormat:
             )
 
     def name_of(self, wanted: str) -> str | None:
-        """Return the variable that is meant by a name, with or without its sign; None if there is none."""
+        """Return the variable of a name, with or without its sign, or None."""
         bare = wanted.lstrip("$%").strip("<>").lower()
         exact = [name for name in self.names if name.lower() == bare or name.lower() == f"{{{bare}}}i"]
         return exact[0] if exact else None
 
     def first_of(self, names: tuple[str, ...]) -> str | None:
-        """Return the first variable of some names, None if there is none."""
+        """Return the first variable with one of the names, or None."""
         return next((name for name in names if name in self.names), None)
 
     def pattern(self, name: str) -> str:
@@ -175,7 +175,7 @@ def _times_of(web: WebFormat) -> tuple[str, ...]:
 
 
 def _time_format(names: list[str]) -> str | None:
-    """Return the format that a variable of Apache has for its times, None for one that needs none."""
+    """Return the time format of an Apache variable, or None if no format is needed."""
     inside = names[0][1:-2] if names and names[0].endswith("}t") else ""
     return inside.removeprefix("begin:").removeprefix("end:") if "%" in inside else None
 

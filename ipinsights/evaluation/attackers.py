@@ -31,7 +31,7 @@ _LOWER_HALF = np.uint32(0xFFFF)
 
 @dataclass(frozen=True)
 class Pairing:
-    """Entities of training, by number, with addresses; both (n,)."""
+    """Entities of training, by number, with addresses, both (n,)."""
 
     numbers: NDArray[np.int64]
     ips: NDArray[np.uint32]
@@ -40,7 +40,7 @@ class Pairing:
         return len(self.ips)
 
     def __getitem__(self, part: NDArray[np.int64] | NDArray[np.bool_]) -> Pairing:
-        """Give some of the pairs."""
+        """Return the selected pairs."""
         return Pairing(self.numbers[part], self.ips[part])
 
 
@@ -69,7 +69,7 @@ class Attack:
 def draw_attacks(
     history: PrefixCounts, ordinary: Pairing, *, ranges: Ranges | None, rng: np.random.Generator
 ) -> list[Attack]:
-    """Give the attacks of every attacker, the weakest first.
+    """Return the attacks of every attacker, the weakest first.
 
     A pair that occurs in training or among the ordinary events is no attack, and drawn anew.
 
@@ -80,7 +80,7 @@ def draw_attacks(
     ordinary
         Ordinary events of entities that training saw.
     ranges
-        Announced ranges; without them the attacker who needs them stays away.
+        Announced ranges. Without them the attacker who needs them is left out.
     rng
         Source of all randomness.
     """
@@ -110,7 +110,10 @@ class _Draw:
         self._ordinary_keys = np.sort(_keys(ordinary))
 
     def attack(self, name: str, propose: Callable[[Pairing], tuple[NDArray[np.uint32], NDArray[np.bool_]]]) -> Attack:
-        """Give the attacks of an attacker who proposes addresses and tells which of them are worth an attack."""
+        """Return the attacks of an attacker.
+
+        ``propose`` returns an address for each victim and a mask of the addresses that are attacks.
+        """
         ips = np.zeros(len(self._ordinary), dtype=np.uint32)
         missing = np.arange(len(self._ordinary))
         for _ in range(_ROUNDS):
@@ -124,7 +127,10 @@ class _Draw:
         return Attack(name, victims_left, pairs, num_removed=len(missing))
 
     def anywhere(self, victims: Pairing) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
-        """Propose any address of IPv4, as SageMaker's own metric does. An eighth of them nobody can come from."""
+        """Propose random IPv4 addresses, as SageMaker's own metric does.
+
+        An eighth of these addresses cannot be the source of a connection.
+        """
         return random_ips(len(victims), rng=self._rng), _all(victims)
 
     def address_of_another(self, victims: Pairing) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
@@ -133,7 +139,7 @@ class _Draw:
         return ips, numbers != victims.numbers
 
     def network_of_another(self, victims: Pairing) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
-        """Propose a host that nobody was seen at, in the /24 of a random training row of another entity."""
+        """Propose an unseen host in the /24 of a random training row of another entity."""
         numbers, ips = self._history.row(self._rng.integers(len(self._history), size=len(victims)))
         ips = (ips & ~_HOST) | (random_ips(len(victims), rng=self._rng) & _HOST)
         return ips, (numbers != victims.numbers) & (self._history.crowd_counts(ips, 32) == 0)
@@ -145,7 +151,7 @@ class _Draw:
         return ips, self._history.counts(victims.numbers, ips, 24) == 0
 
     def _is_own(self, pairs: Pairing) -> NDArray[np.bool_]:
-        """Tell which pairs occur in training or among the ordinary events."""
+        """Return a mask of the pairs that occur in training or among the ordinary events."""
         keys = _keys(pairs)
         at = np.minimum(np.searchsorted(self._ordinary_keys, keys), len(self._ordinary_keys) - 1)
         own: NDArray[np.bool_] = self._ordinary_keys[at] == keys

@@ -1,4 +1,4 @@
-"""Baselines: what counting alone tells of a pair. A model that does not beat these has learned nothing.
+"""Baselines: scores of a pair from counts alone, which a useful model must beat.
 
 Each gives a score, HIGHER IS MORE NORMAL, as the model does. All look at training rows only.
 """
@@ -35,11 +35,11 @@ class Evidence:
     num_rows
         Rows of each pair's entity, shape (n,).
     counts
-        By prefix length: rows of the entity on the network of the address, each (n,); all its rows at length 0.
+        By prefix length: rows of the entity on the network of the address, each (n,). All its rows at length 0.
     num_children
         By prefix length: how many distinct networks of the next length the entity has in that network, each (n,).
     crowd
-        By prefix length: rows of everybody on the network of the address, each (n,); all rows at length 0.
+        By prefix length: rows of everybody on the network of the address, each (n,). All rows at length 0.
     longest_prefix
         Leading bits shared with the nearest address of the entity, shape (n,).
     """
@@ -52,7 +52,7 @@ class Evidence:
 
     @classmethod
     def look_up(cls, history: PrefixCounts, numbers: NDArray[np.int64], ips: NDArray[np.uint32]) -> Evidence:
-        """Give the evidence on pairs of entities, by number and none unknown, and addresses; both (n,)."""
+        """Return the evidence on pairs of known entities, by number, and addresses, (n,) each."""
         low, high = history.rows_of(numbers)
         return cls(
             num_rows=high - low,
@@ -70,26 +70,26 @@ class Evidence:
 
 
 def baseline_scores(evidence: Evidence) -> dict[str, NDArray[np.float32]]:
-    """Give the scores of every baseline by its name; each (n,)."""
+    """Return the scores of every baseline by name, shape (n,) each."""
     return {name: score(evidence).astype(np.float32) for name, score in BASELINES.items()}
 
 
 def seen_on(length: int) -> Callable[[Evidence], NDArray[np.float64]]:
-    """Give the baseline that asks if the entity was ever seen on the network of this length: 1 or 0."""
+    """Return the baseline that is 1 if the entity was seen on the network, and 0 otherwise."""
     return lambda evidence: (evidence.counts[length] > 0).astype(np.float64)
 
 
 def longest_prefix(evidence: Evidence) -> NDArray[np.float64]:
-    """Give the leading bits shared with the nearest address of the entity, 0 to 32."""
+    """Return the leading bits shared with the nearest address of the entity, 0 to 32."""
     return evidence.longest_prefix.astype(np.float64)
 
 
 def witten_bell(evidence: Evidence) -> NDArray[np.float64]:
-    r"""Give the log density of the address for the entity, relative to the uniform one, by counts along prefixes.
+    r"""Return the log density of the address for the entity, relative to a uniform density.
 
     In each network the next part is one of the t distinct ones seen there, in proportion to their counts c, or with the
     chance t / (c + t) any other: nobody has to choose a weight. From parent l' to network l the density grows by the
-    factor :math:`(2^{l - l'} c_l + t_{l'}) / (c_{l'} + t_{l'})`; in a network never seen it is even.
+    factor :math:`(2^{l - l'} c_l + t_{l'}) / (c_{l'} + t_{l'})`. In a network never seen the density is even.
 
     Source: Witten and Bell, The zero-frequency problem, 1991 (method C).
     """
@@ -103,7 +103,7 @@ def witten_bell(evidence: Evidence) -> NDArray[np.float64]:
 
 
 def freeman(evidence: Evidence) -> NDArray[np.float64]:
-    r"""Give the log likelihood ratio of the address for the entity and for everybody.
+    r"""Return the log likelihood ratio of the address for the entity and for all entities.
 
     Source: Freeman et al., Who Are You? A Statistical Approach to Measuring User Authenticity, 2016, with networks of
     16, 24 and 32 bits in place of country, provider and address. The entity's frequencies are smoothed towards the
@@ -111,7 +111,7 @@ def freeman(evidence: Evidence) -> NDArray[np.float64]:
     """
     ratio = np.zeros(len(evidence.num_rows))
     for parent, length in ((0, 16), (16, 24), (24, 32)):
-        # the crowd's share; where the entity was never seen it does not matter
+        # The crowd's share. Where the entity was never seen it does not matter.
         share = np.maximum(evidence.crowd[length], 1) / np.maximum(evidence.crowd[parent], 1)
         own, of_all = evidence.counts[length] / share, evidence.counts[parent]
         ratio += np.log((own + _PRIOR_ROWS) / (of_all + _PRIOR_ROWS))
@@ -119,12 +119,17 @@ def freeman(evidence: Evidence) -> NDArray[np.float64]:
 
 
 def popularity(evidence: Evidence) -> NDArray[np.float64]:
-    """Give the log number of everybody's rows on the /24; the entity does not matter."""
+    """Return the log number of rows of all entities on the /24.
+
+    The entity does not matter.
+    """
     return np.log1p(evidence.crowd[24])
 
 
 def entity_only(evidence: Evidence) -> NDArray[np.float64]:
-    """Give the log number of the entity's rows; the address does not matter.
+    """Return the log number of the entity's rows.
+
+    The address does not matter.
 
     It must not tell attacks from ordinary events: an AUC other than 0.50 says that the test itself leaks.
     """

@@ -26,7 +26,7 @@ METRICS = (*TPR_FPRS, PARTIAL_AUC, AUC)
 _MAX_FPR = 0.01
 
 _NUM_RESAMPLES = 1000
-# Entities are resampled in so many groups at most; groups of independent entities are independent too.
+# Maximum number of groups that entities are resampled in. Groups of independent entities are independent too.
 _MAX_GROUPS = 4096
 # FPRs at which resampled curves are known: dense where the metrics look.
 _EDGE_FPRS = np.concatenate([np.geomspace(1e-5, 0.1, 100), np.linspace(0.1, 1, 61)[1:]])
@@ -47,7 +47,7 @@ class RocCurve:
 
     @classmethod
     def of(cls, ordinary: NDArray[np.float32], attacks: NDArray[np.float32]) -> RocCurve:
-        """Give the exact curve of scores (n,) and (m,).
+        """Return the exact curve of scores of shape (n,) and (m,).
 
         Parameters
         ----------
@@ -66,16 +66,19 @@ class RocCurve:
         return cls(np.concatenate([[0.0], fpr, [1.0]]), np.concatenate([[0.0], tpr, [1.0]]))
 
     def metrics(self) -> dict[str, NDArray[np.float64]]:
-        """Give every metric by its name, each of shape (...)."""
+        """Return every metric by name, shape (...) each."""
         rates = {name: self.tpr_at(fpr) for name, fpr in TPR_FPRS.items()}
         return {**rates, PARTIAL_AUC: self.partial_auc(_MAX_FPR), AUC: self.auc()}
 
     def auc(self) -> NDArray[np.float64]:
-        """Give the area under the curve: the chance that an attack scores less than an ordinary event; shape (...)."""
+        """Return the area under the curve, shape (...).
+
+        The area is the probability that an attack scores less than an ordinary event.
+        """
         return self._area(1.0)
 
     def partial_auc(self, max_fpr: float) -> NDArray[np.float64]:
-        """Give the area up to an FPR, scaled so that 0.5 is chance and 1 is perfect; shape (...).
+        """Return the area up to an FPR, scaled so that 0.5 is chance and 1 is perfect, shape (...).
 
         Source: McClish, Analyzing a Portion of the ROC Curve, 1989.
         """
@@ -83,8 +86,8 @@ class RocCurve:
         return 0.5 * (1 + (self._area(max_fpr) - least) / (max_fpr - least))
 
     def tpr_at(self, fpr: float) -> NDArray[np.float64]:
-        """Give the TPR at an FPR in [0, 1); shape (...)."""
-        # The last corner that is not beyond; of several above one another, the highest.
+        """Return the TPR at an FPR in [0, 1), shape (...)."""
+        # The last corner that is not beyond the FPR, and of several with this FPR the highest.
         at = np.count_nonzero(self.fpr <= fpr, axis=-1)[..., np.newaxis] - 1
         x0, x1 = (np.take_along_axis(self.fpr, at + step, axis=-1)[..., 0] for step in (0, 1))
         y0, y1 = (np.take_along_axis(self.tpr, at + step, axis=-1)[..., 0] for step in (0, 1))
@@ -119,13 +122,15 @@ class EntityBootstrap:
         # (num_entities,)
         self._groups = rng.permutation(num_entities) % self._num_groups
         drawn = rng.multinomial(self._num_groups, np.full(self._num_groups, 1 / self._num_groups), _NUM_RESAMPLES)
-        # (1 + num_resamples, num_groups): how often each is drawn; the first draws each once
+        # (1 + num_resamples, num_groups): how often each is drawn. The first row draws each once.
         self._weights = np.concatenate([np.ones((1, self._num_groups)), drawn]).astype(np.float32)
 
     def histograms(
         self, numbers: NDArray[np.int64], scores: NDArray[np.float32], edges: NDArray[np.float32]
     ) -> NDArray[np.float64]:
-        """Give cumulated shares of rows, from 0 to 1, in each resample; NaN if it holds none.
+        """Return cumulative shares of rows, from 0 to 1, in each resample.
+
+        Empty resamples are NaN.
 
         Parameters
         ----------
@@ -137,7 +142,7 @@ class EntityBootstrap:
         Returns
         -------
         NDArray[np.float64]
-            Shape (1 + num_resamples, num_bins + 1); the first line is all rows, once.
+            Shape (1 + num_resamples, num_bins + 1). The first line is all rows, once.
         """
         bins = np.searchsorted(edges, scores, side="right")
         cells = self._groups[numbers] * (len(edges) + 1) + bins
@@ -150,19 +155,22 @@ class EntityBootstrap:
         return np.concatenate([np.zeros((len(shares), 1)), shares], axis=1)
 
     def edges(self, ordinary: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Give the scores that bins begin at, of ordinary scores (n,), ascending."""
+        """Return the ascending bin edges for ordinary scores of shape (n,)."""
         ranks = np.minimum((_EDGE_FPRS * len(ordinary)).astype(np.int64), len(ordinary) - 1)
         edges: NDArray[np.float32] = np.unique(ordinary[ranks])
         return edges
 
     def metrics(self, ordinary: NDArray[np.float64], attacks: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
-        """Give each metric less its value without resampling, from what :meth:`histograms` gave; (num_resamples,)."""
+        """Return the deviation of each metric from its value without resampling, (num_resamples,).
+
+        The arguments are results of :meth:`histograms`.
+        """
         resampled = RocCurve(ordinary, attacks).metrics()
         return {name: values[1:] - values[0] for name, values in resampled.items()}
 
 
 def interval(value: float, deviations: NDArray[np.float64]) -> tuple[float, float]:
-    """Give the 95 % interval of a value by how its resamples (num_resamples,) deviate."""
+    """Return the 95 % interval of a value from the deviations of its resamples (num_resamples,)."""
     if np.isnan(deviations).all():
         return float("nan"), float("nan")
     low, high = np.nanpercentile(deviations, [2.5, 97.5])

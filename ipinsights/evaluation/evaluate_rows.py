@@ -1,4 +1,4 @@
-"""Evaluation of a model on rows in memory: an estimator or a path, and the rows of one address family."""
+"""Evaluation of a model, an estimator or a path, on rows in memory of one address family."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _read(data: Any, name: str, *, progress: bool, ipv6: bool) -> tuple[Pairs, I
 
 
 def _opened(model: Any) -> tuple[Predictor, HistoryScorer | None, str]:
-    """Return the network, the history if the model has one, and the scorer that the headline is about."""
+    """Return the predictor, the history scorer or None, and the name of the main scorer."""
     if isinstance(model, (str, Path)):
         with staged(model, "model") as path:
             loaded = artifact.load(path)

@@ -38,7 +38,9 @@ _SAME_IDS: dict[Any, Any] = {"svg.hashsalt": "ipinsights"}
 def draw_all(
     evaluation: Evaluation, *, predictor: Predictor, train: Pairs, training: RunLog | None
 ) -> dict[str, tuple[str, str]]:
-    """Give caption and SVG of every plot by its title; that of training only if its log is there.
+    """Return the caption and the SVG of every plot by title.
+
+    The plot of training is drawn only if the training log is available.
 
     Raises
     ------
@@ -47,7 +49,7 @@ def draw_all(
     """
     figures = {
         "Scores": (
-            "Higher is more normal. What lies under both outlines cannot be told apart by any threshold.",
+            "Higher is more normal. No threshold can distinguish what lies under both outlines.",
             draw_scores(evaluation.densities),
         ),
         "Attacks caught by false alarms": (
@@ -70,7 +72,10 @@ def draw_all(
 
 
 def svg(figure: Figure, title: str) -> str:
-    """Give the figure as an SVG element, the same bytes each time, with a title for who cannot see it."""
+    """Return the figure as an SVG element with an accessible title.
+
+    The same figure always results in the same bytes.
+    """
     import matplotlib as mpl
 
     stream = io.StringIO()
@@ -81,7 +86,7 @@ def svg(figure: Figure, title: str) -> str:
 
 
 def draw_scores(densities: Mapping[str, NDArray[np.float32]]) -> Figure:
-    """Draw how the model scores ordinary events and each attacker's, from quantiles of the scores."""
+    """Draw the score distributions of ordinary events and of each attacker from quantiles."""
     names = [name for name in densities if name not in (GIVEN_ATTACKS, AWS_RECIPE)]
     every = np.concatenate([densities[name] for name in names])
     edges = np.linspace(every.min(), every.max() + 1e-6, _NUM_BINS + 1)
@@ -120,7 +125,7 @@ def draw_rocs(curves: Mapping[str, Mapping[str, tuple[list[float], list[float]]]
 
 
 def draw_embeddings(predictor: Predictor, train: Pairs) -> Figure:
-    """Draw the busiest networks of training, laid out by t-SNE so that neighbours in the embedding are neighbours here.
+    """Draw the busiest networks of training, laid out by t-SNE of their embeddings.
 
     Source: van der Maaten and Hinton, Visualizing Data using t-SNE, 2008.
     """
@@ -143,7 +148,7 @@ def draw_embeddings(predictor: Predictor, train: Pairs) -> Figure:
 
 
 def _network_means(predictor: Predictor, ips: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
-    """Give the busiest networks (m,) as numbers of 16 bits, and the mean embedding of their addresses."""
+    """Return the busiest networks (m,) as 16-bit numbers, and the mean embedding of each."""
     counts = np.bincount(ips >> 16, minlength=2**16)
     networks = np.argsort(-counts, kind="stable")[: min(_NUM_NETWORKS, np.count_nonzero(counts))]
     ordered = np.sort(ips)
@@ -155,7 +160,7 @@ def _network_means(predictor: Predictor, ips: NDArray[np.uint32]) -> tuple[NDArr
 
 
 def _laid_out(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give a place in the plane (m, 2) to each point (m, dim)."""
+    """Return a position in the plane, shape (m, 2), for each point of shape (m, dim)."""
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
@@ -169,7 +174,7 @@ def _laid_out(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _apart(places: NDArray[np.float64]) -> list[int]:
-    """Give some of the first places that are far enough apart for a label each."""
+    """Return the indices of the first positions that are far enough apart for a label each."""
     extent = np.ptp(places, axis=0) + 1e-12
     chosen: list[int] = []
     for place in range(len(places)):

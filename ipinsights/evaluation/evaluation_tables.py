@@ -94,7 +94,11 @@ def _has_labels(evaluation: Evaluation) -> bool:
 
 
 def _main_difference(evaluation: Evaluation) -> tuple[float, float, str, float, float] | None:
-    """Return the share of attacks that scorer and best baseline catch, the baseline's name and the interval."""
+    """Return the main comparison of the scorer with the best baseline, or None.
+
+    The values are the share of attacks that the scorer detects, the share that the baseline detects, the name of
+    the baseline, and both ends of the interval of the difference.
+    """
     attacker = GIVEN_ATTACKS if _has_labels(evaluation) else _HEADLINE_ATTACKER[evaluation.family]
     table = evaluation.differences
     found = table[(table.attacker == attacker) & (table.slice == "all")]
@@ -106,7 +110,7 @@ def _main_difference(evaluation: Evaluation) -> tuple[float, float, str, float, 
 
 
 def full_sections(evaluation: Evaluation) -> list[Section]:
-    """Give a table of every metric for each attacker and slice."""
+    """Return a table of every metric for each attacker and slice."""
     pairs = evaluation.detection[["attacker", "slice"]].drop_duplicates().itertuples(index=False)
     return [Section(f"{attacker}, {name}", _metrics(evaluation, attacker, name)) for attacker, name in pairs]
 

@@ -1,4 +1,4 @@
-"""The pages of an evaluation: report.html, which needs nothing but itself, report.json and model_card.md."""
+"""Files of an evaluation report: self-contained report.html, report.json and model_card.md."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["make_folder", "write_pages"]
 
 
 def make_folder(directory: Path) -> None:
-    """Make the folder of a report if it does not exist, and refuse early what would be refused late.
+    """Create the folder of a report if it does not exist, and check what the report needs.
 
     Raises
     ------
@@ -107,7 +107,10 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
 def _pages(
     first: Evaluation, others: Sequence[Evaluation], model: Artifact, figures: Mapping[str, tuple[str, str]]
 ) -> Iterator[tuple[str, str]]:
-    """Yield name and text of each page that a template makes; of each figure its caption and its SVG by its title."""
+    """Yield the name and the text of each file that is made from a template.
+
+    ``figures`` holds the caption and the SVG of each figure by title.
+    """
     templates, told = _templates(), report(first)
     further = {other.family: report(other) for other in others}
     yield (

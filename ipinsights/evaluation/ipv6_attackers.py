@@ -1,4 +1,6 @@
-"""Attackers from IPv6, of growing strength. Whom they pretend to be is as with IPv4: the entity of an ordinary event.
+"""Attackers from IPv6, of growing strength.
+
+As with IPv4, an attack uses the entity of an ordinary event.
 
 Source of the idea of matched victims: :mod:`ipinsights.evaluation.attackers`.
 """
@@ -30,7 +32,7 @@ _GLOBAL_UNICAST = np.uint64(0x2000000000000000)
 
 @dataclass(frozen=True)
 class Ipv6Pairing(Pairing):
-    """Entities of training, by number, with IPv6 addresses; (n,) each.
+    """Entities of training, by number, with IPv6 addresses, (n,) each.
 
     Attributes
     ----------
@@ -86,7 +88,10 @@ class _Draw:
         self._providers = np.unique(upper >> np.uint64(32)) << np.uint64(32)
 
     def attack(self, name: str, propose: Callable[[Ipv6Pairing], Proposal]) -> Attack:
-        """Return the attacks of an attacker who proposes addresses, and says which of them are an attack."""
+        """Return the attacks of an attacker.
+
+        ``propose`` returns an address for each victim and a mask of the addresses that are attacks.
+        """
         size = len(self._ordinary)
         upper, lower = np.zeros(size, dtype=np.uint64), np.zeros(size, dtype=np.uint64)
         missing = np.arange(size)
@@ -149,7 +154,10 @@ class _Draw:
 
 
 def _keys(numbers: NDArray[np.int64], upper: NDArray[np.uint64], lower: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return a hash of entity and address: two of a billion pairs are equal with a chance of 3 %."""
+    """Return a hash of entity and address.
+
+    Among a billion pairs, two have the same hash with a probability of 3 %.
+    """
     mixed = numbers.astype(np.uint64)
     for part in (upper, lower):
         mixed = (mixed ^ part) + np.uint64(0x9E3779B97F4A7C15)

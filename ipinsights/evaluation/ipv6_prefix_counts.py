@@ -45,26 +45,26 @@ class Ipv6PrefixCounts(PrefixCounts):
         self._ranks = np.sort(ranks)
 
     def row(self, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:  # type: ignore[override]
-        """Return entity and /64 of the rows at some places among all, sorted by entity and then by address."""
+        """Return the entity and the /64 of rows by index, sorted by entity, then by address."""
         keys = self._keys[places]
         return (keys >> _RANK_BITS).astype(np.int64), self._distinct[(keys & _RANK).astype(np.int64)]
 
     def counts(  # type: ignore[override]
         self, numbers: NDArray[np.int64], ips: NDArray[np.uint64], length: int
     ) -> NDArray[np.int64]:
-        """Return the number of rows of each entity on the network of each address; shape (n,)."""
+        """Return the number of rows of each entity on the network of each address, shape (n,)."""
         low, high = self._between(numbers, ips, length)
         return high - low
 
     def crowd_counts(self, ips: NDArray[np.uint64], length: int) -> NDArray[np.int64]:  # type: ignore[override]
-        """Return the number of rows of everybody on the network of each address; shape (n,)."""
+        """Return the number of rows of everybody on the network of each address, shape (n,)."""
         low, high = self._ranks_between(ips, length)
         return np.searchsorted(self._ranks, high) - np.searchsorted(self._ranks, low)
 
     def num_children(  # type: ignore[override]
         self, numbers: NDArray[np.int64], ips: NDArray[np.uint64], length: int, child_length: int
     ) -> NDArray[np.int64]:
-        """Return the number of distinct smaller networks of each entity inside the network of each address."""
+        """Return the number of distinct subnetworks of each entity in the network of each address."""
         low, high = self._between(numbers, ips, length)
         num_before = self._num_networks(child_length)
         return np.where(high > low, num_before[high - 1] - num_before[np.minimum(low, len(self) - 1)] + 1, 0)
@@ -72,7 +72,7 @@ class Ipv6PrefixCounts(PrefixCounts):
     def longest_prefix(  # type: ignore[override]
         self, numbers: NDArray[np.int64], ips: NDArray[np.uint64]
     ) -> NDArray[np.int64]:
-        """Return how many leading bits, 0 to 64, each address shares with the nearest one of its entity; (n,)."""
+        """Return the leading bits, 0 to 64, shared with the entity's nearest address, (n,)."""
         rank = np.searchsorted(self._distinct, ips).astype(np.uint64)
         at = np.searchsorted(self._keys, (numbers.astype(np.uint64) << _RANK_BITS) | rank)
         best = np.zeros(len(ips), dtype=np.int64)

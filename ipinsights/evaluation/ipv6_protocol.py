@@ -1,4 +1,7 @@
-"""The protocol for IPv6: the history and baselines side by side. The network knows IPv4 only and takes no part."""
+"""The protocol for IPv6, which compares the history and the baselines.
+
+The network scores IPv4 addresses only and is left out.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +90,7 @@ class _Ipv6Run(ProtocolRun):
         return evaluation
 
     def across_families(self, ipv4: Pairs, test: Ipv6Pairs) -> Iterator[dict[str, Any]]:
-        """Yield how many attacks are caught that come from IPv6, whatever family the ordinary events are of."""
+        """Yield the shares of attacks from IPv6 detected, with ordinary events of both families."""
         history, scorer = self._history_scorer.history, self._history_scorer
         known_ipv4 = ipv4[scorer.entity_known(ipv4.entities)]
         known_ipv6 = test[scorer.entity_known(test.entities)]

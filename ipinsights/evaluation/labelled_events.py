@@ -1,4 +1,4 @@
-"""Events to test a model on, which may be labelled: 1 for a known attack, 0 for an ordinary event."""
+"""Test events with optional labels: 1 for a known attack, 0 for an ordinary event."""
 
 from __future__ import annotations
 

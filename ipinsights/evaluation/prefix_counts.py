@@ -46,22 +46,22 @@ class PrefixCounts:
         return len(self._keys)
 
     def numbers(self, entities: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Give the numbers of hashed entities (n,), -1 for unknown ones."""
+        """Return the numbers of hashed entities (n,), -1 for unknown entities."""
         at = np.minimum(np.searchsorted(self.entities, entities), len(self.entities) - 1)
         numbers: NDArray[np.int64] = np.where(self.entities[at] == entities, at, -1)
         return numbers
 
     def row(self, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-        """Give entity and address of the rows at some places among all, sorted by entity and then by address."""
+        """Return the entity and the address of rows by index, sorted by entity, then by address."""
         keys = self._keys[places]
         return (keys >> np.uint64(_ADDRESS_BITS)).astype(np.int64), (keys & _ADDRESS).astype(np.uint32)
 
     def rows_of(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Give where the rows of each entity begin and end; both (n,)."""
+        """Return the begin and the end of the rows of each entity, shape (n,) each."""
         return self._starts[numbers], self._starts[numbers + 1]
 
     def counts(self, numbers: NDArray[np.int64], ips: NDArray[np.uint32], length: int) -> NDArray[np.int64]:
-        """Give the number of rows of each entity on the network of each address.
+        """Return the number of rows of each entity on the network of each address.
 
         Parameters
         ----------
@@ -79,7 +79,7 @@ class PrefixCounts:
         return high - low
 
     def crowd_counts(self, ips: NDArray[np.uint32], length: int) -> NDArray[np.int64]:
-        """Give the number of rows of everybody on the network of each address; shape (n,)."""
+        """Return the number of rows of all entities on the network of each address, shape (n,)."""
         # Binary searches in ascending order find what they need in the processor's cache.
         order = np.argsort(ips)
         low, high = _network(self._crowd, ips[order].astype(np.uint64), length)
@@ -90,7 +90,7 @@ class PrefixCounts:
     def num_children(
         self, numbers: NDArray[np.int64], ips: NDArray[np.uint32], length: int, child_length: int
     ) -> NDArray[np.int64]:
-        """Give the number of distinct smaller networks of each entity inside the network of each address.
+        """Return the number of distinct subnetworks of each entity in the network of each address.
 
         Parameters
         ----------
@@ -109,7 +109,7 @@ class PrefixCounts:
         return np.where(high > low, num_before[high - 1] - num_before[np.minimum(low, len(self) - 1)] + 1, 0)
 
     def longest_prefix(self, numbers: NDArray[np.int64], ips: NDArray[np.uint32]) -> NDArray[np.int64]:
-        """Give how many leading bits, 0 to 32, each address has in common with the nearest one of its entity; (n,)."""
+        """Return the leading bits, 0 to 32, shared with the entity's nearest address, (n,)."""
         keys = _keys(numbers, ips)
         at = np.searchsorted(self._keys, keys)
         last = len(self) - 1
@@ -130,7 +130,7 @@ class PrefixCounts:
         return np.searchsorted(self._keys, firsts).astype(np.int64)
 
     def _num_networks(self, length: int) -> NDArray[np.int64]:
-        """Give at each row how many distinct (entity, network) there were before and with it, less one."""
+        """Return the number of distinct (entity, network) pairs up to each row, less 1."""
         if length not in self._network_numbers:
             networks = self._keys >> np.uint64(_ADDRESS_BITS - length)
             begins = networks[1:] != networks[:-1]
@@ -150,7 +150,7 @@ def _keys(numbers: NDArray[np.int64], ips: NDArray[np.uint32]) -> NDArray[np.uin
 def _network(
     keys: NDArray[np.uint64], asked: NDArray[np.uint64], length: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Give where in sorted keys the networks of the keys asked for (n,) begin and end; both (n,)."""
+    """Return the begin and the end, in sorted keys, of the network of each key (n,)."""
     hosts = np.uint64(2 ** (_ADDRESS_BITS - length) - 1)
     low = np.searchsorted(keys, asked & ~hosts, side="left")
     high = np.searchsorted(keys, asked | hosts, side="right")

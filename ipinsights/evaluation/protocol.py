@@ -1,6 +1,6 @@
-"""The protocol: model and baselines side by side, against attackers of growing strength, on ordinary events by slice.
+"""The protocol: compare model and baselines against attackers of growing strength, by slice.
 
-What counts as ordinary are the test's events of entities that training saw; training, calibration and test follow each
+What counts as ordinary are the test's events of entities that training saw. Training, calibration and test follow each
 other in time. Metrics come with 95 % intervals, resampled over entities.
 """
 
@@ -181,7 +181,7 @@ class ProtocolRun:
         )
 
     def _known(self, pairs: Pairs) -> Pairing:
-        """Give the pairs of entities that training saw, in an order that makes looking them up fast."""
+        """Return the pairs of entities that occur in training, sorted for fast look-up."""
         numbers = self._history.numbers(pairs.entities)
         known = numbers >= 0
         numbers, ips = numbers[known], pairs.ips[known]
@@ -238,7 +238,7 @@ class ProtocolRun:
         }
 
     def _unmatched(self, test: TestSet, ranges: Ranges | None, size: int) -> Iterator[tuple[str, Pairing]]:
-        """Give attacks on victims that nobody matched with ordinary events: for comparison only."""
+        """Yield attacks on victims that are not matched with ordinary events, for comparison only."""
         if test.attacks is not None and len(attacks := self._known(test.attacks)):
             yield GIVEN_ATTACKS, attacks
         victims = np.sort(self._rng.integers(len(self._history.entities), size=size))
@@ -279,7 +279,7 @@ class ProtocolRun:
         self._curves.setdefault(attacker, {})[scorer] = _PLOTTED_FPRS.tolist(), tpr.tolist()
 
     def _alerts(self, calibration: Pairing | None, ready: Mapping[str, _Ordinary]) -> Iterator[dict[str, Any]]:
-        """Give how many of 1,000 ordinary events of the test are below the threshold that calibration rows gave."""
+        """Yield the alerts per 1,000 ordinary test events at thresholds from the calibration rows."""
         if calibration is None:
             return
         scores = {name: np.sort(values) for name, values in self._scores(calibration).items()}
@@ -307,7 +307,7 @@ class _Ordinary:
     def deviations(
         self, scorer: str, numbers: NDArray[np.int64], attacks: NDArray[np.float32]
     ) -> Mapping[str, NDArray[np.float64]]:
-        """Give how each metric deviates in the resamples, against attacks on some entities; (num_resamples,) each."""
+        """Return the deviations of each metric in the resamples, (num_resamples,) each."""
         resampled = self._bootstrap.histograms(numbers, attacks, self._edges[scorer])
         return self._bootstrap.metrics(self._histograms[scorer], resampled)
 

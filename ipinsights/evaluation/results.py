@@ -69,7 +69,7 @@ class Evaluation:
         One line per attacker and slice: the main scorer's headline metric less that of the best baseline, by name.
     alerts
         One line per scorer, slice and FPR asked for: alerts per 1,000 ordinary events at the threshold that the
-        calibration rows gave; empty without any.
+        calibration rows gave, empty without any.
     main_scorer
         The scorer that the headline and the differences are about.
     family
@@ -106,18 +106,18 @@ class Evaluation:
 
     @property
     def scorers(self) -> tuple[str, ...]:
-        """Scorers and baselines that were measured, in the order of tables; the control is the last."""
+        """Scorers and baselines that were measured, in the order of tables. The control is the last."""
         return tuple(self.detection.scorer.unique())
 
     def find(
         self, metric: str, *, attacker: str, slice_name: str = "all", scorer: str = MODEL
     ) -> tuple[float, float, float]:
-        """Give a metric and the ends of its interval; NaN if it was not measured."""
+        """Return a metric and the ends of its interval, NaN if the metric was not measured."""
         nothing = (float("nan"),) * 3
         return self._values.get((attacker, slice_name, scorer, metric), nothing)
 
     def value(self, metric: str, *, attacker: str, slice_name: str = "all", scorer: str = MODEL) -> float:
-        """Give a metric; NaN if it was not measured."""
+        """Return a metric, NaN if the metric was not measured."""
         return self.find(metric, attacker=attacker, slice_name=slice_name, scorer=scorer)[0]
 
     @cached_property

@@ -53,7 +53,10 @@ class ScoreComparison:
         return self.first, self.second
 
     def agreement(self) -> dict[str, float]:
-        """Give how alike they are; a rank correlation is NaN where all scores of a file are the same."""
+        """Return measures of agreement.
+
+        A correlation is NaN if all scores of a file are the same.
+        """
         from scipy import stats
 
         first, second = self.first.dot_products, self.second.dot_products
@@ -68,7 +71,7 @@ class ScoreComparison:
         }
 
     def distribution(self) -> pd.DataFrame:
-        """Give mean, standard deviation and quantiles, one row each, one column per file."""
+        """Return mean, standard deviation and quantiles, one row each, one column per file."""
         columns = {}
         for position, scores in enumerate(self.both):
             moments = {"mean": scores.dot_products.mean(), "standard deviation": scores.dot_products.std()}
@@ -77,12 +80,12 @@ class ScoreComparison:
         return pd.DataFrame(columns)
 
     def flagged(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Give which pairs each flags, shape (n,)."""
+        """Return a mask of the flagged pairs for each file, shape (n,)."""
         first, second = self.thresholds
         return self.first.dot_products < first, self.second.dot_products < second
 
     def flags(self) -> dict[str, int]:
-        """Give how many pairs are flagged by both, by one, by none."""
+        """Return the number of pairs that are flagged by both files, by only one, and by none."""
         first, second = self.flagged()
         return {
             "flagged by both": int((first & second).sum()),
@@ -92,7 +95,7 @@ class ScoreComparison:
         }
 
     def detection(self) -> pd.DataFrame | None:
-        """Give how well each finds the attacks, one column per file; None without labels."""
+        """Return the detection metrics, one column per file, None without labels."""
         if self.is_attack is None:
             return None
         pairs = zip(self.both, self.flagged(), strict=True)
@@ -103,7 +106,10 @@ class ScoreComparison:
         return pd.DataFrame(columns)
 
     def disagreements(self, limit: int) -> pd.DataFrame:
-        """Give the pairs that one flags and the other does not, the most different scores first, rows from 1."""
+        """Return the pairs that only one file flags, largest difference of scores first.
+
+        Rows are numbered from 1.
+        """
         first, second = self.flagged()
         rows = np.flatnonzero(first != second)
         gaps = np.abs(self.second.dot_products - self.first.dot_products)[rows]
@@ -117,7 +123,7 @@ class ScoreComparison:
         return pd.DataFrame(columns)
 
     def to_json(self, limit: int) -> dict[str, Any]:
-        """Give all of it, for machines."""
+        """Return all results as values for JSON."""
         detection = self.detection()
         return {
             "first": self.first.name,

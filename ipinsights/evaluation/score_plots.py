@@ -18,7 +18,10 @@ __all__ = ["draw_scores"]
 
 
 def draw_scores(comparison: ScoreComparison) -> Figure:
-    """Draw both distributions, one score against the other, and with labels the ROC curves with logarithmic FPR."""
+    """Draw both distributions, a scatter plot of the scores, and with labels the ROC curves.
+
+    The FPR axis of the ROC curves is logarithmic.
+    """
     is_attack = comparison.is_attack
     num_panels = 2 if is_attack is None else 3
     figure = new_figure(figsize=(5.2 * num_panels, 4.4))

@@ -42,7 +42,7 @@ class Scores:
     dot_products
         Shape (n,), all finite.
     pairs
-        Columns ``entity`` and ``ip`` as text, n rows; None where the file does not hold them.
+        Columns ``entity`` and ``ip`` as text, n rows. None where the file does not hold them.
     """
 
     name: str
@@ -77,7 +77,10 @@ def read_scores(path: Path) -> Scores:
 
 
 def _lines(stream: IO[bytes], path: Path, *, longest: int) -> IO[str]:
-    """Return the text of a stream. Reading raises an error at a line of more than ``longest`` bytes."""
+    """Return the text of a stream.
+
+    A line of more than ``longest`` bytes raises an error.
+    """
 
     def refuse(number: int) -> None:
         raise ClientError(f"{path}:{number}: the line is longer than {longest:,} bytes.")
@@ -100,7 +103,7 @@ def _json_scores(stream: IO[str], path: Path) -> NDArray[np.float64]:
 
 
 def _documents(stream: IO[str], path: Path) -> Iterator[Any]:
-    """Give JSON documents, one a line or one after another in any layout."""
+    """Yield JSON documents, one per line or concatenated in any layout."""
     for line in stream:
         if not line.strip():
             continue
@@ -150,7 +153,9 @@ def _finite(scores: pd.Series[Any], path: Path) -> NDArray[np.float64]:
 
 
 def read_labels(path: Path) -> Labels:
-    """Read a label per row, the last column of a CSV file without header: 1 for an attack, 0 for a normal event.
+    """Read a label per row from the last column of a CSV file without header.
+
+    A label is 1 for an attack and 0 for a normal event.
 
     Raises
     ------

@@ -15,7 +15,10 @@ __all__ = ["score_report"]
 
 
 def score_report(comparison: ScoreComparison, limit: int) -> Report:
-    """Give agreement, distributions, detection, and at most ``limit`` pairs that only one of them flags."""
+    """Return a report of agreement, distributions and detection.
+
+    The report lists at most ``limit`` pairs that only one of the files flags.
+    """
     sections = [
         Section("Agreement", _two_columns(comparison.agreement(), 4)),
         Section("Distribution", _side_by_side(comparison.distribution(), 3)),

@@ -1,4 +1,4 @@
-"""Split-conformal prediction on sorted scores: which rank keeps a promise, and how far the promise can be trusted.
+"""Split-conformal prediction on sorted scores: ranks for guaranteed rates, and intervals.
 
 Of n calibration events and a new one that is exchangeable with them, each is equally likely to score lowest. So the
 chance that the new one is below the k-th lowest calibration score is at most k / (n + 1), whatever the model and
@@ -27,7 +27,7 @@ _STEP = 1.02
 
 
 def odds_text(p_value: float) -> str:
-    """Say a p-value, in (0, 1], so that it is understood: ``1 in 2,000 normal events looks this odd``."""
+    """Return a p-value in (0, 1] as text, such as ``1 in 2,000 normal events looks this odd``."""
     if p_value > 0.1:  # noqa: PLR2004 - "1 in 1" says nothing
         return f"{100 * p_value:.0f} in 100 normal events look this odd"
     odds = 1 / p_value
@@ -37,7 +37,7 @@ def odds_text(p_value: float) -> str:
 
 
 def promised_rank(fpr: float, num_rows: int) -> int:
-    """Give which of the calibration scores, counted from the lowest, is the threshold for a rate in (0, 1).
+    """Return the rank, from the lowest, of the threshold for a false positive rate in (0, 1).
 
     Raises
     ------
@@ -56,7 +56,7 @@ def promised_rank(fpr: float, num_rows: int) -> int:
 
 
 def kept_steps(scores: NDArray[np.float32], rank: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Give the scores to keep of some sorted ones (n,), each once, and how many are less than each."""
+    """Return the distinct scores to store of sorted scores (n,), and the number below each."""
     size = len(scores)
     num_steps = max(0, math.ceil(math.log(size / _NUM_KEPT, _STEP))) + 1
     ranks = np.concatenate([
@@ -69,11 +69,13 @@ def kept_steps(scores: NDArray[np.float32], rank: int) -> tuple[NDArray[np.float
 
 
 def rate_interval(scores: NDArray[np.float32], rank: int) -> tuple[float, float]:
-    """Give the 95 % interval of the rate below the rank-th of n sorted scores: Beta(rank, n + 1 - rank).
+    """Return the 95 % interval of the rate below the rank-th of n sorted scores.
+
+    The rate has the distribution Beta(rank, n + 1 - rank).
 
     Where scores tie with it, the rate may be that of the next lower score, and the interval begins there.
 
-    Source: Vovk, Conditional validity of inductive conformal predictors, 2012; the binomial interval of an order
+    Source: Vovk, Conditional validity of inductive conformal predictors, 2012. The binomial interval of an order
     statistic (Clopper and Pearson, 1934) is the same.
     """
     from scipy.special import betaincinv

@@ -1,6 +1,6 @@
-"""Why an event is odd: where its entity usually comes from, how near this address is to that, and who else is there.
+"""Explanation of an event: the entity's usual networks, their distance, and other entities.
 
-The model cannot be asked for its reasons. What is told instead is what a person would look up next.
+The model has no reasons for its scores. The explanation has the facts that a person would look up next.
 """
 
 from __future__ import annotations
@@ -78,16 +78,16 @@ class Explanation:
     entity, ip
         The event.
     score
-        Of the model; higher is more normal.
+        Score of the model. Higher is more normal.
     p_value, verdict, threshold
-        As :class:`ipinsights.inference.threshold.Threshold` has them; None without a threshold, and no p-value for an
+        As :class:`ipinsights.inference.threshold.Threshold` has them. None without a threshold, and no p-value for an
         unknown entity.
     num_events, num_networks
         Events of the entity in training, and the distinct /24 they came from.
     usual
         The networks it came from most, most used first.
     nearest
-        The network whose addresses have most leading bits in common with this one; None if training never saw the
+        The network whose addresses have most leading bits in common with this one. None if training never saw the
         entity.
     crowd
         Others on the address's /24 and /16.
@@ -117,11 +117,11 @@ class Explanation:
     flags: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as JSON can hold it."""
+        """Return the explanation as values for JSON."""
         return asdict(self)
 
     def text(self) -> str:
-        """Give it for a terminal."""
+        """Return the explanation as text for a terminal."""
         head = f"{self.entity} from {self.ip}: score {self.score:.2f} (higher is more normal)"
         return "\n".join([head, *self._judgement(), "", *self._past(), "", *self._surroundings(), *self._notes()])
 
@@ -240,7 +240,7 @@ def _judge(
 
 
 def _networks(predictor: Predictor, event: Pairs, own: NDArray[np.uint32]) -> list[UsualNetwork]:
-    """Give every network the entity was seen on, most used first."""
+    """Return every network of the entity, the most used first."""
     # (num_addresses,): each address once, the most used first
     ips, counts = np.unique(own, return_counts=True)
     order = np.argsort(-counts, kind="stable")

@@ -36,10 +36,10 @@ def export_embeddings(predictor: Predictor, source: Path, output: Path, *, ips: 
     predictor
         The model.
     source
-        A text file, plain or gzip, with an entity or an address on each line; blank lines count for nothing.
+        A text file, plain or gzip, with an entity or an address on each line. Blank lines are ignored.
     output
         ``.csv`` (a column for each dimension), ``.npz`` or ``.parquet`` (``embedding`` is one array or column of
-        vectors). Entities have ``entity_known`` beside them: did training ever touch their row.
+        vectors). Entities have a column ``entity_known``: whether training updated their row.
     ips
         Whether the lines are addresses.
 
@@ -61,7 +61,7 @@ def export_embeddings(predictor: Predictor, source: Path, output: Path, *, ips: 
 
 
 def _tables(predictor: Predictor, source: Path, lines: IO[bytes], *, ips: bool) -> Iterator[pa.Table]:
-    """Give names and embeddings, block by block."""
+    """Yield tables of names and embeddings, block by block."""
     found = False
     for block in _blocks(source, lines, max(1, _BLOCK_NUMBERS // predictor.hyperparameters.vector_dim)):
         found = True
@@ -72,7 +72,10 @@ def _tables(predictor: Predictor, source: Path, lines: IO[bytes], *, ips: bool) 
 
 
 def _blocks(source: Path, stream: IO[bytes], size: int) -> Iterator[list[tuple[int, bytes]]]:
-    """Yield the lines that are not blank with their numbers, at most so many at a time and a few megabytes of them."""
+    """Yield blocks of non-blank lines with their numbers, at most ``size`` lines each.
+
+    A block has a few megabytes at most.
+    """
 
     def refuse(number: int) -> NoReturn:
         raise ClientError(f"{source}:{number}: the line is longer than {LONGEST_LINE:,} bytes.")

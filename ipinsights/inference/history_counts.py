@@ -22,12 +22,12 @@ _TENTHS = np.array([round(10 * discount) for discount in DISCOUNTS])
 
 @dataclass(frozen=True)
 class OwnCounts:
-    """Counts of an entity's own rows on one prefix of each address; (n,) each.
+    """Counts of an entity's own rows on one prefix of each address, (n,) each.
 
     Attributes
     ----------
     kept
-        Events less their discount. 0 where there are none.
+        Events less their discount, 0 without events.
     rate
         Chance of a discounted event on a prefix of the next level inside.
     escape
@@ -75,7 +75,7 @@ class OwnCounts:
 
 @dataclass(frozen=True)
 class CrowdCounts:
-    """Counts of everybody's rows on one prefix of each address; (n,) each.
+    """Counts of everybody's rows on one prefix of each address, (n,) each.
 
     Attributes
     ----------
@@ -102,5 +102,5 @@ class CrowdCounts:
 
 
 def tenths_of(counts: NDArray[Any]) -> NDArray[np.int64]:
-    """Return ten times what is taken off each count (n,); shape (n,)."""
+    """Return ten times what is taken off each count (n,), shape (n,)."""
     return _TENTHS.take(np.minimum(counts, 3).astype(np.int64))

@@ -1,4 +1,4 @@
-"""Formulas of the history scorer: densities of an address for an entity, for everybody else, and for attackers.
+"""Formulas of the history scorer: address densities of entities, crowd and attackers.
 
 All densities are relative to the uniform one: 1 is as likely as any other address.
 
@@ -77,25 +77,25 @@ class Evidence:
         return self.family.levels.index(length)
 
     def own_events(self, length: int) -> Floats:
-        """Return the entity's own events on the prefix of each address; shape (n,)."""
+        """Return the entity's own events on the prefix of each address, shape (n,)."""
         return self.own[self.level(length)].count
 
     def other_events(self, length: int) -> Floats:
-        """Return the events of other entities on the prefix of each address; shape (n,)."""
+        """Return the events of other entities on the prefix of each address, shape (n,)."""
         return self.crowd[self.level(length)].events - self.own_events(length)
 
     def other_entities(self, length: int) -> Floats:
-        """Return the number of other entities on the prefix of each address; shape (n,)."""
+        """Return the number of other entities on the prefix of each address, shape (n,)."""
         return self.crowd[self.level(length)].entities - (self.own_events(length) > 0)
 
     def own_share(self, length: int) -> Floats:
-        """Return the density of the entity's own prefix, if each of its events is as likely; shape (n,)."""
+        """Return the density of the prefix in the entity's own events, equally weighted, (n,)."""
         scale = self.num_families * 2.0**length
         share: Floats = np.float32(scale) * self.own_events(length) / np.maximum(self.num_own, 1)
         return share
 
     def others_share(self, length: int) -> Floats:
-        """Return the density of other entities' prefix, if each of their events is as likely; shape (n,)."""
+        """Return the density of the prefix in other entities' events, equally weighted, (n,)."""
         scale = self.num_families * 2.0**length
         num_others = np.maximum(np.float32(self.num_events) - self.num_own, 1)
         share: Floats = np.float32(scale) * self.other_events(length) / num_others
@@ -104,7 +104,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Step:
-    """One step along the prefixes of some addresses; (n,) each.
+    """One step along the prefixes of some addresses, (n,) each.
 
     Attributes
     ----------
@@ -159,7 +159,9 @@ def steps(evidence: Evidence) -> list[Step]:
 
 
 def attack_densities(evidence: Evidence, crowd: Floats) -> dict[str, Floats]:
-    """Return the weighted density of each attacker by name, which add up to that of the mixture; (n,) each.
+    """Return the weighted density of each attacker by name, (n,) each.
+
+    The densities add up to the density of the mixture.
 
     Parameters
     ----------

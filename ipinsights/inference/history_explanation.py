@@ -1,4 +1,4 @@
-"""Why an event has its score by the history: the explanation follows from the score itself, without training data."""
+"""Explanations of the history scorer, computed from the score without training data."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class HistoryExplanation:
     family
         ``ipv4`` or ``ipv6``.
     score
-        Score in nats; higher is more normal. The sum of the three next.
+        Score in nats, the sum of the next three. Higher is more normal.
     log_entity, log_attack, network_share
         Logarithm of the density of the address for the entity, minus that for attackers, and the network's share.
     entity_known
@@ -71,13 +71,13 @@ class HistoryExplanation:
     num_events
         Events of the entity in the history, of both families.
     deepest_known
-        The longest network of the address that the entity was on. None if there is none.
+        The longest network of the address that the entity used, or None.
     networks
         The networks of the address, the longest last.
     attackers
         Share of each attacker in the mixture at this address, most likely first.
     p_value, verdict, threshold
-        As :class:`ipinsights.inference.threshold.Threshold` has them; None without a threshold.
+        As :class:`ipinsights.inference.threshold.Threshold` has them. None without a threshold.
     flags
         What else to keep in mind, in sentences.
 

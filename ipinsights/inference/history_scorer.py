@@ -44,7 +44,7 @@ _BATCH = 2**15
 
 @dataclass(frozen=True)
 class Densities:
-    """Densities of some pairs, relative to uniform; (n,) each.
+    """Densities of some pairs, relative to uniform, (n,) each.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class Densities:
 
     @property
     def log_ratio(self) -> NDArray[np.float64]:
-        """Logarithm of the entity's density over the attackers', in nats; shape (n,)."""
+        """Logarithm of the entity's density over the attackers', in nats, shape (n,)."""
         ratio: NDArray[np.float64] = np.log(self.entity / reduce(np.add, self.attackers.values()).astype(np.float64))
         return ratio
 
@@ -198,7 +198,7 @@ class HistoryScorer:
         return scores
 
     def score_ipv6(self, entities: NDArray[np.uint64], upper: NDArray[np.uint64]) -> NDArray[np.float32]:
-        """Return the score of each pair of an entity hash and the upper half of an IPv6 address; (n,) each.
+        """Return the scores of entity hashes and upper halves of IPv6 addresses, (n,) each.
 
         Raises
         ------

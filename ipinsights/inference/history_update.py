@@ -90,7 +90,9 @@ def update_history(
     threshold_file: Path | None = None,
     force: bool = False,
 ) -> Updated:
-    """Merge new events into the history of a model, and forget entities. The network stays as it is.
+    """Merge new events into the history of a model, and delete forgotten entities.
+
+    The network does not change.
 
     Parameters
     ----------
@@ -103,14 +105,14 @@ def update_history(
     normal_only
         Whether suspicious events are rejected. An attack that is accepted makes its network known.
     threshold_file
-        Threshold that ``normal_only`` judges by; that of the model directory when not given.
+        Threshold for ``normal_only``, by default that of the model directory.
     force
         Whether events that were merged before are merged again.
 
     Raises
     ------
     ClientError
-        The model has no history, or cannot be read or written; the events cannot be read, or were merged before; there
+        The model has no history, or cannot be read or written. The events cannot be read, or were merged before. There
         is no threshold to judge by, or no such entity.
     """
     with _locked(artifact.find(path)):
@@ -196,7 +198,7 @@ def _history_of(model: Artifact) -> PairHistory:
 
 @contextlib.contextmanager
 def _locked(file: Path) -> Iterator[None]:
-    """Lock the folder of a model against a second update, which would lose the rows of one of them."""
+    """Lock the folder of a model against a concurrent update, which would lose rows."""
     descriptor = os.open(file.parent, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -231,7 +233,10 @@ def _check_not_merged(fingerprint: str, record: HistoryRecord, source: str, *, f
 
 
 def _normal(model: Artifact, path: Path, pairs: Pairs, threshold_file: Path | None) -> NDArray[np.bool_]:
-    """Return which events (n,) are not suspicious. New entities are not: their history begins somewhere."""
+    """Return a mask of the events (n,) that are not suspicious.
+
+    New entities are accepted.
+    """
     threshold = find_threshold(path, threshold_file, HISTORY)
     if threshold is None:
         raise ClientError(
@@ -278,7 +283,10 @@ def _without(history: PairHistory, entity: str) -> PairHistory:
 
 
 def _without_fingerprints_of_one(record: HistoryRecord) -> HistoryRecord:
-    """Return the record without fingerprints of sources of one entity, which could prove who that was."""
+    """Return the record without fingerprints of single-entity sources.
+
+    Such a fingerprint could prove who the entity was.
+    """
     sources = [
         {**source, "fingerprint": "removed"} if source.get("num_entities") == 1 else source for source in record.sources
     ]

@@ -56,7 +56,7 @@ class Predictor:
         return cls(artifact.load(Path(path)))
 
     def score(self, entities: NDArray[np.uint64], ips: NDArray[np.uint32]) -> NDArray[np.float32]:
-        """Give the dot product (log odds) of each pair.
+        """Return the dot product (log odds) of each pair.
 
         Parameters
         ----------
@@ -93,7 +93,10 @@ class Predictor:
         return scores
 
     def entity_embeddings(self, entities: NDArray[np.uint64]) -> NDArray[np.float32]:
-        """Give the embeddings of hashed entities (n,) as (n, vector_dim); unknown ones have their initial values."""
+        """Return the embeddings of hashed entities (n,), shape (n, vector_dim).
+
+        Unknown entities have their initial embedding.
+        """
         return self._params["entity_weight"].take(self._rows(entities), axis=0)
 
     def ip_embeddings(self, ips: NDArray[np.uint32]) -> NDArray[np.float32]:
@@ -102,7 +105,10 @@ class Predictor:
         return self._encoder.embed(self._octet_tables, ips, *pair)
 
     def entity_known(self, entities: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Tell for hashed entities (n,) whether training saw them; of strangers a few seem known, see ``bloom``."""
+        """Return whether training saw each of the hashed entities (n,).
+
+        A few unknown entities are reported as known, see ``bloom``.
+        """
         return self._known_entities.contain(entities)
 
     def _score(
@@ -115,7 +121,7 @@ class Predictor:
         return scores
 
     def _score_one(self, entity: int, ip: int) -> NDArray[np.float32]:
-        """Return the score of one pair as an array (1,). It equals that of `_score`, which takes twice the time."""
+        """Return the score of one pair as an array (1,), in half the time of `_score`."""
         embedded_ip = self._encoder.embed_one(self._octet_tables, ip)
         embedded_entity = self._params["entity_weight"][entity % self.hyperparameters.num_entity_vectors]
         scores: NDArray[np.float32] = np.einsum("nd,nd->n", embedded_entity[np.newaxis], embedded_ip[np.newaxis])

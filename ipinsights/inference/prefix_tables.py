@@ -161,7 +161,7 @@ class CrowdTable:
         return self.trie.nbytes + self.trie.addresses.nbytes + self._last.nbytes + tables
 
     def ranks(self, addresses: NDArray[Any]) -> NDArray[np.int64]:
-        """Return how many distinct addresses are less than each address (n,); shape (n,)."""
+        """Return how many distinct addresses are less than each address (n,), shape (n,)."""
         # Binary searches in ascending order find what they need in the processor's cache.
         order = np.argsort(addresses)
         ranks = np.empty(len(addresses), dtype=np.int64)

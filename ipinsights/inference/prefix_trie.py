@@ -1,4 +1,4 @@
-"""A trie of address prefixes over sorted rows, which finds all prefixes of an address by one binary search.
+"""Trie of address prefixes over sorted rows, with one binary search per address.
 
 Of all sorted addresses, the one before and the one after an address share the longest prefixes with it. So the nearer
 of the two knows the node of every level that the address can have.
@@ -41,7 +41,7 @@ class AddressFamily:
     levels: tuple[int, ...]
 
     def num_shared(self, difference: Addresses) -> NDArray[np.int8]:
-        """Return how many levels two addresses share, from their exclusive or; both (n,)."""
+        """Return how many levels two addresses share, from their exclusive or, both (n,)."""
         kind = difference.dtype.type
         shared = np.zeros(len(difference), dtype=np.int8)
         for level in self.levels:
@@ -60,7 +60,7 @@ class Found:
     Attributes
     ----------
     rows
-        Row with the longest common prefix, any row if there is none, shape (n,).
+        Row with the longest common prefix, any row if no prefix is shared, shape (n,).
     num_levels
         How many levels the address shares with the row, shape (n,). 0 if the owner has no row.
     """
@@ -71,7 +71,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Branches:
-    """The prefixes of one level that several rows share, and the prefixes of the next level inside them.
+    """Shared prefixes of one level, and the prefixes of the next level inside each of them.
 
     Attributes
     ----------
@@ -192,7 +192,7 @@ class PrefixTrie:
         return Found(rows, np.maximum(shared_before, shared_after))
 
     def nodes_of(self, found: Found) -> NDArray[np.int32]:
-        """Return the node at each level but the last, -1 where there is none; shape (num_levels - 1, n)."""
+        """Return the node at each level but the last, -1 without a node, (num_levels - 1, n)."""
         nodes = np.ascontiguousarray(self.nodes.take(found.rows, axis=0).T)
         levels = np.arange(len(nodes), dtype=np.int8)[:, np.newaxis]
         np.putmask(nodes, levels >= found.num_levels, -1)

@@ -63,9 +63,9 @@ def score_file(
     scorer
         Scorer of a model. Its name is that of the column of scores: ``dot_product`` or ``history``.
     source
-        Headerless CSV, plain or gzip, or a folder of such files; ``-`` is standard input.
+        Headerless CSV, plain or gzip, or a folder of such files. ``-`` is standard input.
     output
-        Written beside and renamed when complete; None is standard output.
+        Replaced when the new file is complete. None is standard output.
     extended
         Add ``entity_known`` (did training ever touch the entity's row: true or false) and ``probability`` (sigmoid of
         the score, 0 to 1).
@@ -76,7 +76,7 @@ def score_file(
     json_lines
         Write a JSON object a line instead of CSV.
     only_suspicious
-        Write only rows whose verdict is ``suspicious``; needs ``threshold``.
+        Write only rows whose verdict is ``suspicious``. This needs ``threshold``.
     kept_names
         Names of the further columns. Those without a name are ``column_3`` and so on.
 
@@ -137,7 +137,7 @@ def _refuse_line(number: int) -> None:
 
 
 def _blocks(given: Path | IO[bytes] | LiveInput, num_columns: int | None, *, ipv6: bool) -> Iterator[Block]:
-    """Yield the rows of a stream, a file, or the files of a folder, which have as many columns as the first one."""
+    """Yield the rows of a stream, a file or a folder, all with as many columns as the first row."""
     if isinstance(given, LiveInput):
         yield from _live_blocks(given, num_columns, ipv6=ipv6)
         return
@@ -248,7 +248,10 @@ def _header(names: Sequence[str]) -> bytes:
 
 @contextlib.contextmanager
 def _opened_input(source: Path) -> Iterator[Path | IO[bytes] | LiveInput]:
-    """Yield what to read. A file as standard input is copied, to be read again if something is wrong."""
+    """Yield the source to read.
+
+    A file as standard input is copied, to be read a second time.
+    """
     if str(source) != "-":
         yield source
         return

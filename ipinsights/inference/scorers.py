@@ -125,7 +125,7 @@ def accepts_ipv6(scorer: Scorer) -> bool:
 
 
 def score_rows(scorer: Scorer, rows: Rows) -> NDArray[np.float32]:
-    """Return the score of each row, of both address families; shape (n,)."""
+    """Return the score of each row, of both address families, shape (n,)."""
     if rows.addresses is None or not isinstance(scorer, HistoryScorer):
         return scorer.score(rows.entities, rows.ips)
     is_ipv6 = rows.addresses.is_ipv6

@@ -1,4 +1,4 @@
-"""Thresholds with a guarantee: which scores are odd, judged by ordinary events the model was not trained on.
+"""Thresholds with a guaranteed false positive rate, calibrated on ordinary events.
 
 Why the guarantee holds is in :mod:`ipinsights.inference.conformal`.
 """
@@ -66,7 +66,7 @@ _PROBE_IPS = np.arange(8, dtype=np.uint32) * np.uint32(0x1F2E3D4C)
 
 @dataclass(frozen=True)
 class Threshold:
-    """A threshold, and what p-values are told by.
+    """A threshold, and the calibration scores for p-values.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Threshold:
     allow
         Networks that are never suspicious.
     scores, num_below
-        Some of the calibration scores, ascending, and how many calibration scores are less than each; both (m,).
+        Some of the calibration scores, ascending, and how many calibration scores are less than each, both (m,).
     probe
         The network's scores of some fixed pairs, shape (8,).
     scorer
@@ -215,9 +215,9 @@ class Threshold:
             raise ClientError("The threshold was made for another model: make a new one with `Threshold.calibrate`.")
 
     def p_values(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Give the share of ordinary events that look at least as odd as each score (n,); shape (n,), in (0, 1].
+        """Return the share of ordinary events as odd as each score (n,) or odder, in (0, 1].
 
-        (1 + number of calibration scores not above it) / (n + 1); up to 2 % too high where not every score is kept,
+        (1 + number of calibration scores not above it) / (n + 1). Up to 2 % too high where not every score is kept,
         never too low.
         """
         num_below = np.append(self.num_below, self.num_rows)
@@ -228,7 +228,9 @@ class Threshold:
     def judge(
         self, scores: NDArray[np.float32], events: NDArray[np.uint32] | Rows, entity_known: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
-        """Give p-value and verdict of each event, all (n,); NaN where the entity is unknown, whose score means nothing.
+        """Return p-value and verdict of each event, (n,) each.
+
+        Unknown entities have NaN.
 
         See :meth:`p_values` and :meth:`verdicts`.
         """
@@ -240,7 +242,7 @@ class Threshold:
         events: NDArray[np.uint32] | Rows,
         entity_known: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.object_]:
-        """Give a word for each event.
+        """Return the verdict of each event.
 
         Parameters
         ----------
@@ -249,13 +251,13 @@ class Threshold:
         events
             IPv4 addresses of the events, or the events themselves, shape (n,).
         entity_known
-            Whether training ever saw its entity, shape (n,); all are taken for known when not given.
+            Whether training ever saw its entity, shape (n,). By default all entities count as known.
 
         Returns
         -------
         NDArray[np.object_]
             ``allowed`` from a network of the allow-list, else ``unknown_entity``, else ``suspicious`` below the
-            threshold, else ``normal``; shape (n,).
+            threshold, else ``normal``, shape (n,).
         """
         verdicts = np.where(np.asarray(scores, dtype=np.float32) < np.float32(self.score), SUSPICIOUS, NORMAL)
         verdicts = verdicts.astype(object)
@@ -265,14 +267,14 @@ class Threshold:
         return verdicts
 
     def allows(self, events: Rows) -> NDArray[np.bool_]:
-        """Return which events (n,) come from a network that is never suspicious; shape (n,)."""
+        """Return which events (n,) come from a network that is never suspicious, shape (n,)."""
         return _contain(self.allow, events)
 
     def _repr_html_(self) -> str:
         return preformatted(self.describe())
 
     def describe(self) -> str:
-        """Say for a terminal what the threshold is, what it promises and what the promise rests on."""
+        """Return a text for a terminal on the threshold, its guarantee and its assumptions."""
         low, high = (f"{100 * rate:.3g} %" for rate in self.interval)
         aside = [
             f"{number:,} {reason}"
@@ -331,7 +333,7 @@ class Threshold:
 
 
 def default_path(model: Path, scorer: str = DOT_PRODUCT) -> Path:
-    """Give where the threshold of a model is stored when nobody says otherwise: in the model directory.
+    """Return the default path of a threshold, which is in the model directory.
 
     Raises
     ------
@@ -344,7 +346,7 @@ def default_path(model: Path, scorer: str = DOT_PRODUCT) -> Path:
 
 
 def find_threshold(model: Path, path: Path | None = None, scorer: str = DOT_PRODUCT) -> Threshold | None:
-    """Give the threshold of a file, or without one that in the model directory; None if there is none.
+    """Return the threshold of a file, or by default of the model directory, or None.
 
     Raises
     ------
@@ -358,20 +360,26 @@ def find_threshold(model: Path, path: Path | None = None, scorer: str = DOT_PROD
 
 
 def _probe(scorer: Scorer) -> NDArray[np.float32]:
-    """Return the network's scores of some pairs. A history may grow under a threshold, the network does not."""
+    """Return the network's scores of fixed pairs, which identify the network.
+
+    A history can grow after its threshold was made, but the network does not change.
+    """
     predictor = scorer.predictor if isinstance(scorer, HistoryScorer) else scorer
     return predictor.score(_PROBE_ENTITIES, _PROBE_IPS)
 
 
 def _contain(networks: Networks, events: NDArray[np.uint32] | Rows) -> NDArray[np.bool_]:
-    """Return which events (n,) come from one of the networks; shape (n,)."""
+    """Return which events (n,) come from one of the networks, shape (n,)."""
     if isinstance(events, np.ndarray):
         return networks.contain(events)
     return networks.contain(events.ips) if events.addresses is None else networks.contain_any(events.addresses)
 
 
 def _check_new(scorer: Scorer, pairs: Pairs) -> None:
-    """Raise an error if a calibration file is part of the history, where it would look more normal than new events."""
+    """Raise an error if the calibration events are already part of the history.
+
+    Such events would look more normal than new events.
+    """
     if isinstance(scorer, HistoryScorer) and by_family(pairs).fingerprint in scorer.source_fingerprints:
         raise ClientError(
             "The calibration events were merged into the history of this model, so their scores are too high. "

@@ -1,4 +1,4 @@
-"""The only module that imports MXNet 1.9.1, because MXNet needs three repairs before it imports today.
+"""The only module that imports MXNet 1.9.1, after three repairs that the import needs.
 
 Every other module writes ``from ipinsights.model._mxnet import mx``.
 """
@@ -18,7 +18,7 @@ from ipinsights.model import mxnet_package
 
 __all__ = ["mx"]
 
-# One core for Python, which makes the batches, and the others for the engine: two threads on two cores beside a busy
+# One core for Python, which makes the batches, and the others for the engine: two threads on two cores next to a busy
 # Python train a quarter slower than one does. MXNet reads the variable when it loads. A value of the user's is kept.
 os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cpus() - 1)))
 

@@ -2,15 +2,15 @@
 
 ``model_algo-1`` is an uncompressed zip, as the siblings of the original write it, of
 
-- ``params``: the parameters as an MXNet NDArray file (``mx.nd.load`` reads it once unzipped);
-- ``symbol.json``: the network as an MXNet symbol, for other programs; missing if training had no MXNet;
-- ``known_entities``: which entities training saw, one byte per row of the entity table (:mod:`ipinsights.model.bloom`);
-- ``meta.json``: format version, hyperparameters, how entities were hashed, what it was trained on and with;
+- ``params``: the parameters as an MXNet NDArray file (``mx.nd.load`` reads it once unzipped).
+- ``symbol.json``: the network as an MXNet symbol, for other programs. Missing if training had no MXNet.
+- ``known_entities``: which entities training saw, one byte per row of the entity table (:mod:`ipinsights.model.bloom`).
+- ``meta.json``: format version, hyperparameters, how entities were hashed, what it was trained on and with.
 - ``history/...``: the pairs of the training data with their counts, only of a model that keeps its history
   (:mod:`ipinsights.model.pair_history`). Such a model has format version 2, which an older ipinsights refuses.
 
 The parameters are read as read-only memory maps, so that several processes share one copy and nothing is loaded before
-it is used; see :mod:`ipinsights.model.ndarray_archive`.
+it is used, see :mod:`ipinsights.model.ndarray_archive`.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Artifact:
     history: PairHistory | None = None
 
     def summary(self) -> dict[str, Any]:
-        """Give all there is to tell of the model, as JSON can hold it: meta data, shapes, the number of entities."""
+        """Return a summary for JSON: meta data, parameter shapes and number of entities."""
         shapes = {name: list(array.shape) for name, array in self.params.items()}
         found = {**self.meta, "parameters": shapes, "num_known_entities": self.known_entities.estimate_count()}
         return found if self.history is None else {**found, HISTORY: {**self.meta[HISTORY], **sizes(self.history)}}
@@ -142,7 +142,7 @@ def save(
     hyperparameters: Hyperparameters,
     training: Mapping[str, Any],
 ) -> Path:
-    """Write a model into a directory, beside the old one first and then in its place.
+    """Write a model into a directory. The old model stays until the new one is complete.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def save(
     params
         MXNet or NumPy float32 arrays by name, exactly those of :func:`parameter_shapes`.
     symbol
-        The network as MXNet symbol JSON; None to leave it out, where there is no MXNet.
+        The network as MXNet symbol JSON, None without MXNet.
     known_entities
         Hashes of the entities that training saw, in ``num_entity_vectors`` bytes.
     hyperparameters
@@ -243,7 +243,7 @@ def find(path: Path) -> Path:
 
 
 def load(path: Path) -> Artifact:
-    """Open a model: its directory, its ``model_algo-1`` file, or the ``model.tar.gz`` SageMaker makes of it.
+    """Open a model directory, its ``model_algo-1`` file, or SageMaker's ``model.tar.gz``.
 
     Raises
     ------
@@ -308,7 +308,10 @@ def _load_file(path: Path, shown_as: Path) -> Artifact:
 
 
 def _is_foreign(path: Path) -> bool:
-    """Return whether another program wrote a file: neither a damaged zip nor one with our meta data."""
+    """Return whether a file was written by another program.
+
+    Such a file is neither a damaged zip archive nor an archive with ``meta.json``.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             return "meta.json" not in archive.namelist()
@@ -321,7 +324,7 @@ def _check_encoder(params: Mapping[str, NDArray[np.float32]], shown_as: Path) ->
     """Refuse an encoder of addresses that gives no numbers.
 
     The table of entities is not looked through: it may have gigabytes, and is read where it is used. A row of it that
-    is no number makes scores that are none, which are refused where they are made.
+    is not a number results in scores that are not numbers, which are refused where they are computed.
     """
     for name, values in params.items():
         if name != "entity_weight" and not np.isfinite(values).all():

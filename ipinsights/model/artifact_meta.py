@@ -15,7 +15,10 @@ __all__ = ["check_meta", "meta_data"]
 
 
 def meta_data(hyperparameters: Hyperparameters, training: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the meta data of a model without a history, from its hyperparameters and facts about its training."""
+    """Return the meta data of a model without history.
+
+    They consist of the hyperparameters and facts about the training.
+    """
     return {
         "format_version": FORMAT_VERSION,
         "algorithm": "ipinsights",

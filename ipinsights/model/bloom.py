@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["BloomFilter"]
 
 _NUM_PROBES = 4
-# The probes of a piece take 60 bytes a hash; of a large file's rows that would be more than the rows.
+# The probes of a piece take 60 bytes a hash. Of a large file's rows that would be more than the rows.
 _HASHES_AT_A_TIME = 2**20
 # Of each byte.
 _NUM_ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, np.newaxis], axis=1).sum(axis=1, dtype=np.uint8)
@@ -24,7 +24,7 @@ _NUM_ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, np.newaxis], axis=1)
 
 @dataclass(frozen=True)
 class BloomFilter:
-    """Bloom filter of 64-bit hashes: what is in it is always found; of what is not, a small share is found, too.
+    """Bloom filter of 64-bit hashes: all members are found, and a small share of other hashes.
 
     With n hashes in b bytes that share is (1 - exp(-n / 2b)) ** 4: 0.2 % at two bytes a hash, 2.4 % at one.
 
@@ -34,14 +34,14 @@ class BloomFilter:
     Attributes
     ----------
     bits
-        Eight bits each, the least significant one first; shape (b,).
+        Eight bits each, the least significant one first, shape (b,).
     """
 
     bits: NDArray[np.uint8]
 
     @classmethod
     def of(cls, hashes: NDArray[np.uint64], num_bytes: int) -> BloomFilter:
-        """Make the filter of some hashes, shape (n,); it is as large as it is said to be, at least one byte."""
+        """Return the filter of hashes (n,) with ``num_bytes`` bytes, at least one."""
         import pandas as pd  # takes long to import, and who scores makes no filter
 
         bits = np.zeros(num_bytes, dtype=np.uint8)
@@ -52,25 +52,28 @@ class BloomFilter:
         return cls(bits)
 
     def contain(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Tell for each hash whether it is in the filter, or seems so; both (n,)."""
+        """Return whether each hash (n,) is in the filter, with false positives, shape (n,)."""
         found = np.ones(len(hashes), dtype=bool)
         for places, masks in _probes(hashes, len(self.bits)):
             found &= (self.bits[places] & masks) != 0
         return found
 
     def __or__(self, other: BloomFilter) -> BloomFilter:
-        """Give the filter of all that is in either; both must be equally large."""
+        """Return the union of two filters of the same size."""
         return BloomFilter(self.bits | other.bits)
 
     def estimate_count(self) -> int:
-        """Estimate how many hashes are in it, from the share of bits that are set; close unless it is nearly full."""
+        """Estimate the number of hashes from the share of bits that are set.
+
+        The estimate is close unless the filter is nearly full.
+        """
         num_bits = 8 * len(self.bits)
         num_clear = max(1, num_bits - int(_NUM_ONES[self.bits].sum(dtype=np.int64)))
         return round(-num_bits / _NUM_PROBES * math.log(num_clear / num_bits))
 
 
 def _probes(hashes: NDArray[np.uint64], num_bytes: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.uint8]]]:
-    """Give the bits of each hash one after another: the bytes they are in, and a mask with the bit set; (n,) each."""
+    """Yield the byte index and the bit mask of each probe of the hashes, (n,) each."""
     # odd, so that it is never zero
     step = hashes >> np.uint64(32) | np.uint64(1)
     for probe in range(_NUM_PROBES):

@@ -1,4 +1,4 @@
-"""The part of an artifact that holds its history: members of the file, and what ``meta.json`` says of them.
+"""The history in an artifact: members of the file, and their meta data in ``meta.json``.
 
 ``meta.json`` has ``history``: the scorer and its constants, whether there are IPv6 rows, the limit of rows per entity,
 and the sources. A source has ``kind`` (``training`` or ``update``), ``num_rows``, ``num_entities``, the ``fingerprint``
@@ -94,7 +94,7 @@ def with_history(meta: Mapping[str, Any], history: PairHistory | None, record: H
 
 
 def history_options(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the hyperparameters that a model's history was built with, by name. Empty if there is no history.
+    """Return the hyperparameters of a model's history, by name, empty without a history.
 
     Parameters
     ----------

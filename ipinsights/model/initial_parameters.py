@@ -1,4 +1,6 @@
-"""Initial parameters: weights uniform in +-0.07, biases zero, the same from one seed on every device and any hosts.
+"""Initial parameters: weights uniform in +-0.07 and zero biases, fixed by the seed.
+
+The same seed results in the same parameters on every device and any number of hosts.
 
 They are drawn by NumPy in blocks of ``BLOCK_ROWS`` consecutive rows. Each block has a generator of its own, seeded with
 a child of the seed that the parameter's name and the block's number choose. So memory stays flat, nothing depends on

@@ -47,7 +47,7 @@ def octet_rows(ips: NDArray[np.uint32]) -> NDArray[np.int32]:
     Returns
     -------
     NDArray[np.int32]
-        Shape (batch, 4); column k lies in ``[256 * k, 256 * (k + 1))``.
+        Shape (batch, 4). Column k lies in ``[256 * k, 256 * (k + 1))``.
 
     Examples
     --------
@@ -153,7 +153,7 @@ class AddressEncoder:
         return self._deepen(x, y)
 
     def embed_one(self, tables: NDArray[np.float32], ip: int) -> NDArray[np.float32]:
-        """Return the embedding (vector_dim,) of one address, as :meth:`embed` does in twice the time."""
+        """Return the embedding (vector_dim,) of one address, in half the time of :meth:`embed`."""
         x = tables[0, ip >> 24] + tables[1, ip >> 16 & 255]
         x += tables[2, ip >> 8 & 255]
         x += tables[3, ip & 255]

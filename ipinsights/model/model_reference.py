@@ -1,4 +1,4 @@
-"""References to model files: a path and a fingerprint, which stand for the model where tables are too large to copy."""
+"""References to model files, by path and fingerprint, where tables are too large to copy."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import numpy as np
 __all__ = ["installation_command", "is_installed", "is_published"]
 
 VERSION = "1.9.1"
-# Where the last release has wheels; the extra ``mxnet`` in pyproject.toml has the same platforms in its marker.
+# Where the last release has wheels. The extra ``mxnet`` in pyproject.toml has the same platforms in its marker.
 _PLATFORMS = {("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "x86_64")}
 
 

@@ -1,6 +1,6 @@
-"""A zip file of float32 arrays, as an MXNet NDArray file, and of small members beside them.
+"""A zip file of float32 arrays, as an MXNet NDArray file, and of small members next to them.
 
-It is written beside and renamed once the disk has it, so that there is never half a file under its name. The arrays are
+The file is written under another name and renamed when it is on disk, so that no partial file has its name. Arrays are
 read as read-only memory maps, nothing is ever unpickled, and shapes are checked against the file's size before they are
 believed.
 """
@@ -46,13 +46,13 @@ _CHUNK_BYTES = 16 * 2**20
 _PIECE_BYTES = 2**18
 # Bytes from a member's header in a zip file to the lengths of its name and its extra field.
 _NAME_LENGTHS_AT = 26
-# Columns begin at multiples of so many bytes, so that processors read their numbers in one piece.
+# Alignment of columns in bytes, so that processors read each number in one access.
 _ALIGNMENT = 64
 # Bytes of a member's header: the fixed part, and the extra field of zip64. A field of zeros follows, under the number
 # that Android's zipalign uses.
 _LOCAL_HEADER_BYTES, _ZIP64_EXTRA_BYTES = 30, 20
 _PADDING_ID = 0xD935
-# A zip file keeps a time for each member; a fixed one makes equal models equal to the byte.
+# A zip file keeps a time for each member. A fixed one makes equal models equal to the byte.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -78,7 +78,7 @@ def write(
     Raises
     ------
     OSError
-        The disk is full, or the directory cannot be written; nothing half-written is left.
+        The disk is full, or the directory cannot be written. No partial file is left.
     """
     with replacing(target, is_durable=True) as file, zipfile.ZipFile(file, "w") as archive:
         # First in the file, because there its numbers begin at a multiple of four bytes.
@@ -93,13 +93,15 @@ def write(
 
 
 def is_unreadable(error: BaseException) -> bool:
-    """Check whether an error is the system's, about a file that may be whole, and not a sign of damage."""
+    """Return whether an error comes from the system, so that the file may be undamaged."""
     # A damaged offset makes the system refuse to seek, with EINVAL.
     return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
 
 
 def read_member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    """Give a member that is no larger than it may be: what a stranger packed small can be huge unpacked.
+    """Return a member if its size is within the limit.
+
+    A small archive from an untrusted source can have huge members.
 
     Raises
     ------
@@ -113,7 +115,7 @@ def read_member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
 
 
 def map_arrays(path: Path, archive: zipfile.ZipFile) -> dict[str, NDArray[np.float32]]:
-    """Map the arrays of an archive, open at this path, into memory after checking their checksum.
+    """Map the arrays of an open archive at this path into memory, and verify their checksum.
 
     Raises
     ------
@@ -174,7 +176,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
 
 
 def _aligned_member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    """Open a member whose content begins at a multiple of the alignment, by a field of zeros in its header."""
+    """Open a member whose content is aligned by padding in its header."""
     info = zipfile.ZipInfo(name, date_time=_NO_TIME)
     begin = archive.start_dir + _LOCAL_HEADER_BYTES + len(name.encode()) + _ZIP64_EXTRA_BYTES
     padding = -(begin + 4) % _ALIGNMENT
@@ -198,7 +200,7 @@ def _write_arrays(stream: IO[bytes], arrays: Mapping[str, Any]) -> None:
 
 
 def _chunks(array: Any) -> Iterator[NDArray[np.float32]]:
-    """Give the rows of an MXNet or NumPy array in pieces, so that no second copy of a large one is made."""
+    """Yield the rows of an MXNet or NumPy array in pieces, without a second copy."""
     row_bytes = 4 * int(np.prod(array.shape[1:]))
     step = max(1, _CHUNK_BYTES // row_bytes)
     for start in range(0, array.shape[0], step):

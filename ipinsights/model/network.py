@@ -1,7 +1,7 @@
 """The network: an entity table, an encoder of IPv4 addresses, and their dot product.
 
 The score is a log odds: sigmoid(score) is the modelled probability that a pair was observed rather than made up. Higher
-is more normal. The original's encoder is unpublished; ``docs/explanation/encoder.md`` has the evidence for this one.
+is more normal. The original's encoder is unpublished. ``docs/explanation/encoder.md`` has the evidence for this one.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ __all__ = ["IPEncoder", "IPInsightsNet", "octet_rows"]
 
 
 class IPEncoder(mx.gluon.HybridBlock):
-    r"""Encoder of IPv4 addresses: one embedding per octet and place, concatenated, then fully connected layers.
+    r"""Encoder of IPv4 addresses: concatenated octet embeddings, then fully connected layers.
+
+    There is one embedding for each octet value and position.
 
     .. math:: x_0 = [T_1[o_1]; T_2[o_2]; T_3[o_3]; T_4[o_4]], \qquad x_l = W_l \, \mathrm{relu}(x_{l-1}) + b_l
 
     With no layer at all the embedding is the concatenation itself. Addresses that share octets share parameters, and
-    every address has an encoding of its own; below some 32 dimensions the first relu blurs this, since octet values
+    every address has an encoding of its own. Below some 32 dimensions the first relu blurs this, since octet values
     whose few numbers are all negative look alike behind it. The last operation is linear, as the original's embeddings
     show.
 
@@ -68,7 +70,7 @@ class IPEncoder(mx.gluon.HybridBlock):
 
 
 class IPInsightsNet(mx.gluon.HybridBlock):
-    """The whole network: score of (entity, address) pairs as the dot product of their embeddings.
+    """The whole network: scores pairs by the dot product of entity and address embeddings.
 
     The entity table has row-sparse gradients: only the entities of a batch are read and updated. It does not decay.
 
@@ -104,7 +106,7 @@ class IPInsightsNet(mx.gluon.HybridBlock):
         return cls(values.num_entity_vectors, values.vector_dim, values.num_ip_encoder_layers)
 
     def symbol(self) -> str:
-        """Give the network as MXNet symbol JSON, with inputs ``entity_rows`` and ``octet_rows``."""
+        """Return the network as MXNet symbol JSON, with inputs ``entity_rows`` and ``octet_rows``."""
         rows = mx.sym.var("entity_rows", dtype="int32")
         octets = mx.sym.var("octet_rows", dtype="int32")
         # Names of operators are numbered from 0, whatever was built before: equal networks give equal text.

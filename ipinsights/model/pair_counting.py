@@ -20,7 +20,10 @@ _UPPER_HALF = np.uint64(32)
 
 
 def numbered(entities: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Return the distinct entities, ascending, and the number of each entity among them; like ``np.unique``."""
+    """Return the distinct entities, ascending, and the index of each entity among them.
+
+    The result is that of ``np.unique`` with ``return_inverse=True``.
+    """
     import pandas as pd  # its hash table is faster than sorting all rows
 
     codes, distinct = pd.factorize(entities)
@@ -33,7 +36,7 @@ def numbered(entities: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[
 def count_rows(
     numbers: NDArray[np.int64], addresses: Addresses, counts: NDArray[Any] | None, num_entities: int
 ) -> tuple[NDArray[np.uint32], Addresses, NDArray[np.uint32]]:
-    """Return starts, addresses and counts of sorted distinct rows. The counts of equal rows are added."""
+    """Return starts, addresses and summed counts of the distinct rows, sorted."""
     keys, distinct = _keys(numbers, addresses)
     keys, sums = _distinct_keys(keys) if counts is None else _summed(keys, counts)
     first_keys = np.arange(num_entities + 1, dtype=np.uint64) << _UPPER_HALF
@@ -67,7 +70,7 @@ def _begins(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
 
 
 def _keys(numbers: NDArray[np.int64], addresses: Addresses) -> tuple[NDArray[np.uint64], NDArray[np.uint64] | None]:
-    """Return numbers that sort like entity and address, and the distinct addresses that they count if those are long.
+    """Return sort keys of entity and address, and the distinct addresses if addresses are long.
 
     An entity and 64 bits of an address do not fit into 64 bits. The rank of the address among the distinct ones does.
     """
@@ -93,7 +96,10 @@ def without(rows: CountedPairs, entity: int) -> CountedPairs:
 
 
 def mix(addresses: Addresses) -> NDArray[np.uint64]:
-    """Return a number for each address that says nothing of its prefix: the finalizer of SplitMix64."""
+    """Return the hash of each address by the finalizer of SplitMix64.
+
+    The hash reveals nothing about the prefix.
+    """
     mixed = addresses.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -190,14 +190,14 @@ class PairHistory:
         return history
 
     def numbers(self, entities: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Return the number of each entity hash, and ``num_entities`` for unknown entities; both (n,)."""
+        """Return the number of each entity hash, ``num_entities`` if unknown, shape (n,)."""
         at = np.searchsorted(self.entities, entities)
         found = self.entities.take(at, mode="clip") == entities if len(self.entities) else np.zeros(len(at), dtype=bool)
         numbers: NDArray[np.int64] = np.where(found, at, len(self.entities))
         return numbers
 
     def num_rows_of(self, entity: int) -> int:
-        """Return the number of distinct pairs of an entity, given its hash; 0 if it is unknown."""
+        """Return the number of distinct pairs of an entity, given its hash, 0 if unknown."""
         number = int(self.numbers(np.array([entity], dtype=np.uint64))[0])
         if number == len(self.entities):
             return 0
@@ -220,7 +220,7 @@ class PairHistory:
         return PairHistory.from_counts(*((self.entities[:0], *columns) for columns in nothing))
 
     def forget(self, entity: int) -> PairHistory:
-        """Return the history without an entity, given its hash: its rows, its counts and the hash are gone."""
+        """Return the history without the rows, the counts and the hash of an entity."""
         return PairHistory.from_counts(*(without(self.counted(family), entity) for family in self._families))
 
     def bounded(self, rows_per_entity: int) -> PairHistory:

@@ -1,7 +1,7 @@
 """Negative sampling: what a row of training data is contrasted with.
 
 A batch of B rows becomes ``(1 + R + S) * B`` labelled records. NumPy in, NumPy out, with the generator passed in, so
-that a draw can be tested, repeated and resumed; MXNet's random state can be neither read nor stored.
+that a draw can be tested, repeated and resumed. MXNet's random state can be neither read nor stored.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Records:
         return len(self.labels)
 
     def __getitem__(self, part: slice) -> Records:
-        """Give the records of a slice; no array is copied."""
+        """Return the records of a slice without copying arrays."""
         return Records(self.entity_rows[part], self.ips[part], self.labels[part])
 
 
@@ -53,7 +53,7 @@ def expand(
     num_shuffled: int,
     rng: np.random.Generator,
 ) -> Records:
-    """Give the rows as positives together with their negatives, mixed.
+    """Return the rows as positives together with their negatives, in random order.
 
     Every row keeps its entity in ``num_random`` negatives with a uniformly random address, and in ``num_shuffled``
     negatives with the address of another (or, as the original allows, the same) row of the batch. The mixing is what
@@ -108,7 +108,9 @@ def mix(
 
 
 def random_ips(size: int, *, rng: np.random.Generator) -> NDArray[np.uint32]:
-    """Give uniformly random IPv4 addresses, reserved ones included: every octet is uniform in 0..255.
+    """Return uniformly random IPv4 addresses, reserved addresses included.
+
+    Every octet is uniform in 0..255.
 
     Source: the AWS tutorial's description of random negatives.
     """

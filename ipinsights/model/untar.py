@@ -1,6 +1,6 @@
 """Copying one file out of a ``model.tar.gz``, which may be a stranger's.
 
-Nothing is written but the file that was asked for, where the caller says; links, devices and the folders of names are
+Nothing is written but the file that was asked for, where the caller says. Links, devices and the folders of names are
 not followed. What unpacks to far more than trained numbers can, is refused before it costs memory or disk.
 """
 
@@ -28,12 +28,12 @@ DAMAGE = (
 # Trained float32 numbers shrink to nine tenths, zeros to a thousandth.
 _MAX_RATIO = 100
 _SLACK_BYTES = 2**20
-# The file is read in pieces of this size; names and extended headers must fit into one.
+# The file is read in pieces of this size. Names and extended headers must fit into one.
 _PIECE_BYTES = 2**20
 
 
 def is_tar(path: Path) -> bool:
-    """Tell whether a file begins as a tar archive does, compressed by gzip or not."""
+    """Return whether a file begins like a tar archive, with or without gzip compression."""
     try:
         with _open(path) as stream:
             tarfile.TarInfo.frombuf(stream.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
@@ -43,7 +43,9 @@ def is_tar(path: Path) -> bool:
 
 
 def copy_member(archive: Path, name: str, target: Path) -> bool:
-    """Copy the first file of a name, in whatever folder of the archive, to a path; tell whether there was one.
+    """Copy the first file with a name, in any folder, to a path.
+
+    Return whether there is one.
 
     Raises
     ------
@@ -80,7 +82,10 @@ def _copy(source: IO[bytes], target: Path) -> None:
 
 
 class _Bounded:
-    """A stream that ends at a limit, and of which no large piece is read at once: ``tarfile`` reads headers whole."""
+    """Stream with a limit, which never reads large pieces at once.
+
+    ``tarfile`` would read a header of any size at once.
+    """
 
     def __init__(self, stream: IO[bytes], limit: int) -> None:
         self._stream = stream

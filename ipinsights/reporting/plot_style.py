@@ -1,4 +1,4 @@
-"""The style of all plots: colours and strokes that can be told apart, figures that need no display."""
+"""Style of all plots: distinguishable colours and strokes, and figures without a display."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 __all__ = ["COLOURS", "MARKERS", "STYLES", "colour", "new_figure", "png", "stroke"]
 
-# Okabe and Ito's palette, which people with any colour vision can tell apart; in grey the line styles can be.
+# Okabe and Ito's palette, for people with any colour vision. In grey the line styles distinguish lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", "-.", ":")
 MARKERS = "os^Dvx+"
 
 
 def new_figure(**options: Any) -> Figure:
-    """Give an empty figure that needs no display.
+    """Return an empty figure that needs no display.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def new_figure(**options: Any) -> Figure:
 
 
 def png(figure: Figure) -> bytes:
-    """Give the figure as a PNG file."""
+    """Return the figure as a PNG file."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=120)
     return stream.getvalue()

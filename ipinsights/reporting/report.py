@@ -48,7 +48,7 @@ class Report:
     finding: str = ""
 
     def text(self, width: int | None = None) -> str:
-        """Return the report for a terminal: the finding first, and the headline last, next to the prompt.
+        """Return the report for a terminal, with the finding first and the headline last.
 
         Parameters
         ----------
@@ -60,7 +60,7 @@ class Report:
         return "\n\n".join([*first, *parts, self.headline])
 
     def markdown(self) -> str:
-        """Give it as Markdown: the headline first."""
+        """Return the report as Markdown, with the headline first."""
         parts = [section_markdown(section) for section in self.sections]
         return "\n\n".join([f"# {self.headline}", *parts]) + "\n"
 
@@ -78,7 +78,7 @@ def _section_text(section: Section, width: int | None) -> str:
 
 
 def _aligned(table: pd.DataFrame, width: int | None) -> list[str]:
-    """Return the lines of a table, in several pieces below each other where it is wider than the terminal."""
+    """Return the lines of a table, split into pieces if wider than the terminal."""
     head, rows = list(map(str, table.columns)), table.astype(str).to_numpy().tolist()
     lines = _piece_lines([head], rows)
     if max(map(len, lines)) <= (width or _WIDTH):
@@ -116,7 +116,7 @@ def _piece_lines(head: list[list[str]], rows: list[list[str]]) -> list[str]:
 
 
 def _broken(head: list[str], widths: list[int]) -> list[list[str]]:
-    """Break headings at blanks so that they are not wider than what is below them, and give them line by line."""
+    """Break headings at blanks to the width of their columns, and return the lines."""
     columns = [
         textwrap.wrap(text, max(width, 1), break_long_words=False) for text, width in zip(head, widths, strict=True)
     ]
@@ -136,17 +136,23 @@ def section_markdown(section: Section) -> str:
 
 
 def number(value: float | None, digits: int = 6) -> str:
-    """Give a number with so many digits after the point, thousands apart; a dash for None and NaN."""
+    """Return a number with ``digits`` decimals and thousands separators.
+
+    None and NaN: a dash.
+    """
     return _NOTHING if value is None or math.isnan(value) else f"{value:,.{digits}f}"
 
 
 def signed(value: float | None, digits: int = 6) -> str:
-    """Give a difference with its sign; a dash for None and NaN."""
+    """Return a difference with its sign, or a dash for None and NaN."""
     return _NOTHING if value is None or math.isnan(value) else f"{value:+,.{digits}f}"
 
 
 def json_text(content: Any) -> str:
-    """Give JSON; NaN and infinity, which JSON does not know, become null."""
+    """Return JSON text.
+
+    NaN and infinity, which JSON does not have, become null.
+    """
     return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
 
 

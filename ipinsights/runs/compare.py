@@ -1,4 +1,4 @@
-"""What ``ipinsights compare`` does: two logs are judged, a folder or any other number of logs is listed."""
+"""The command ``ipinsights compare``: judge two logs, or list a folder or several logs."""
 
 from __future__ import annotations
 

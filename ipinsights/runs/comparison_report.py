@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["comparison_report", "history_report", "summary_report", "verdict_line"]
 
 _DIGITS = {metric.name: metric.digits for metric in METRICS}
-# So many points of a learning curve tell its shape; JSON and the plot have all.
+# Points of a learning curve that show its shape. JSON and the plot have all points.
 _MOST_POINTS = 8
 _MOST_NOTES = 3
 
 
 def verdict_line(comparison: RunComparison) -> str:
-    """Give the verdict in a sentence."""
+    """Return the verdict as a sentence."""
     if not comparison.regressions:
         return f"OK: {comparison.candidate.name} is not worse than {comparison.baseline.name}."
     names = ", ".join(judgement.name for judgement in comparison.regressions)
@@ -35,7 +35,7 @@ def verdict_line(comparison: RunComparison) -> str:
 
 
 def comparison_report(comparison: RunComparison) -> Report:
-    """Give everything that two logs tell, side by side."""
+    """Return a report of two logs, side by side."""
     sections = [
         Section("Judged by the last epoch", _judgement_table(comparison.judgements)),
         _configuration_section(comparison),
@@ -72,7 +72,7 @@ def _configuration_section(comparison: RunComparison) -> Section:
 
 
 def _metric_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Give a line per metric and epoch (and batch) as texts."""
+    """Return a row per metric and epoch, or per metric, epoch and batch, as texts."""
     digits = [_DIGITS[name] for name in rows.index.get_level_values("metric")]
     columns = {
         **{str(level): rows.index.get_level_values(str(level)).astype(str) for level in rows.index.names},
@@ -98,7 +98,10 @@ def _within_section(comparison: RunComparison) -> Section:
 
 
 def _largest_difference(metric: pd.DataFrame) -> str:
-    """Say where two curves are farthest apart; batch 0, which is a batch alone, is the last to be looked at."""
+    """Return the position of the largest difference of two curves as text.
+
+    Batch 0 is used only if there is no other difference, because its metrics are those of a single batch.
+    """
     epochs, batches = (metric.index.get_level_values(level).to_numpy() for level in ("epoch", "batch"))
     differences = metric["difference"].to_numpy()
     place = int(np.argmax(np.abs(differences) * (batches > 0)))
@@ -136,7 +139,7 @@ def _run_notes(runs: Iterable[RunLog]) -> list[str]:
             notes.append(f"{run.name} tells of {run.num_starts} starts; the last one is shown.")
         if run.num_epochs_before:
             notes.append(
-                f"{run.name} goes on from a checkpoint after {run.num_epochs_before} epochs it does not tell of."
+                f"{run.name} resumes from a checkpoint after {run.num_epochs_before} epochs that it does not contain."
             )
         if len(run.hosts) > 1:
             notes.append(f"{run.name} is of {len(run.hosts)} hosts: metrics are averaged, records and speeds added.")
@@ -148,7 +151,7 @@ def _run_notes(runs: Iterable[RunLog]) -> list[str]:
 
 
 def history_report(history: History) -> Report:
-    """Give a row per run."""
+    """Return a report with a row per run."""
     table = history.table().reset_index()
     for name, digits in {**_DIGITS, "seconds": 1}.items():
         table[name] = [number(value, digits) for value in table[name].astype(float)]
@@ -161,7 +164,10 @@ def history_report(history: History) -> Report:
 
 
 def summary_report(baseline: RunLog, results: Mapping[str, RunComparison | str]) -> Report:
-    """Give a row per candidate; a text instead of a comparison is why there is none."""
+    """Return a report with a row per candidate.
+
+    A text in place of a comparison is the reason why the candidate was not compared.
+    """
     sections = [Section("Candidates", pd.DataFrame([_summary_row(name, result) for name, result in results.items()]))]
     unreadable = tuple(result for result in results.values() if isinstance(result, str))
     worse = [result for result in results.values() if isinstance(result, RunComparison) and result.regressions]

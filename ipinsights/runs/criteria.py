@@ -28,7 +28,7 @@ class Tolerance:
     is_share: bool = False
 
     def allowed(self, baseline: float) -> float:
-        """Give the amount for a baseline's value."""
+        """Return the allowed amount for a value of the baseline."""
         return self.amount * abs(baseline) if self.is_share else self.amount
 
 
@@ -43,7 +43,7 @@ class Metric:
     higher_is_better
         The direction.
     tolerance
-        By default; None if it is not judged by default.
+        Default tolerance, None if the metric is not judged by default.
     within_key
         Its key inside epochs, None if it does not exist there.
     digits
@@ -58,12 +58,12 @@ class Metric:
     digits: int = 6
 
     def of(self, run: RunLog) -> float | None:
-        """Give its value for a whole run: that of the last epoch, for throughput the median over epochs."""
+        """Return the metric's value for a run: of the last epoch, or the median throughput."""
         return run.throughput if self.key == THROUGHPUT else run.last(self.key)
 
 
 # Public runs of the original at the same settings on like data end within 0.0004 of accuracy and 0.0014 of
-# cross-entropy of each other; their AUC moves by 0.0001 from epoch to epoch. The defaults are two to three times that.
+# cross-entropy of each other. Their AUC moves by 0.0001 from epoch to epoch. The defaults are two to three times that.
 METRICS = (
     Metric("accuracy", ACCURACY, higher_is_better=True, tolerance=Tolerance(0.001), within_key=ACCURACY),
     Metric("cross_entropy", CROSS_ENTROPY, higher_is_better=False, tolerance=Tolerance(0.003),

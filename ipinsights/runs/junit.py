@@ -18,7 +18,9 @@ _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 
 
 def junit_xml(comparisons: Mapping[str, RunComparison | str]) -> bytes:
-    """Give a suite per candidate and a case per judgement; a text instead of a comparison is why there is none.
+    """Return JUnit XML with a suite per candidate and a case per judgement.
+
+    A text in place of a comparison is the reason why the candidate was not compared.
 
     A regression is a failure, an unreadable log an error, and what is not judged is skipped.
     """

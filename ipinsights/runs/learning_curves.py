@@ -31,7 +31,7 @@ _LABELS = {
 
 
 def draw_runs(runs: Sequence[RunLog], labels: Sequence[str]) -> Figure:
-    """Draw every metric of some runs over epochs: lines inside epochs where logs have them, a marker at each end.
+    """Draw every metric of runs over epochs, with lines within epochs and a marker at each end.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def _draw_run(axes: Axes, run: RunLog, key: str, position: int) -> None:
 
 
 def _inside(run: RunLog, key: str, ends: pd.Series[float]) -> Any:
-    """Give a running metric and its values at the ends by epochs passed, with a gap before each epoch.
+    """Return a running metric by epochs passed, with its epoch ends and a gap before each epoch.
 
     Running metrics begin anew in each epoch, so a line from one to the next would mean nothing.
     """

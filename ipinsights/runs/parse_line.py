@@ -1,7 +1,7 @@
 r"""What one line of a training log is: its kind, and the values in it.
 
-The formats are those of the original's containers (Python 2.7, 3.7 and 3.8) and ours; ``docs/explanation/fidelity.md``
-lists them. A line that is none of these has kind ``Kind.UNKNOWN``: nothing is guessed.
+The formats are those of the original's containers (Python 2.7, 3.7 and 3.8) and ours. ``docs/explanation/fidelity.md``
+lists them. Any other line has kind ``Kind.UNKNOWN``: nothing is guessed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LONGEST_CONFIGURATION = 2**14
 
 
 class Kind(str, enum.Enum):
-    """What a line is about; the value is what people read."""
+    """Kind of a line. The value is the text for users."""
 
     BATCH_METRIC = "metric inside an epoch"
     BLANK = "blank"
@@ -73,7 +73,10 @@ class Line:
 
 
 def parse_line(text: str) -> Line:
-    """Give the kind and values of a line as the container wrote it; never raises."""
+    """Return the kind and the values of a line of the container.
+
+    No line raises an error.
+    """
     if not text.strip():
         return Line(Kind.BLANK)
     if len(text) > _LONGEST_LINE:
@@ -116,14 +119,14 @@ def _convert(name: str, value: str) -> Any:
 
 
 def _configuration(text: str) -> dict[str, str]:
-    """Read Python's repr of a dict; 2.7 wrote u'..' where 3 writes '..'."""
+    """Read Python's repr of a dict. 2.7 wrote u'..' where 3 writes '..'."""
     if len(text) > _LONGEST_CONFIGURATION:
         raise ValueError(text)
     return {str(name): str(value) for name, value in ast.literal_eval(text).items()}
 
 
 def _metrics(text: str) -> tuple[Kind, dict[str, Any]]:
-    """Read the JSON of a ``#metrics`` line; a sum is the value, since all counts are 1."""
+    """Read the JSON of a ``#metrics`` line. A sum is the value, since all counts are 1."""
     content = json.loads(text)
     dimensions = content["Dimensions"]
     if dimensions["Operation"] != "training":
@@ -169,7 +172,7 @@ _CONTAINER = r"(?=\S*algo-\d)\S+"
 _ENVIRONMENT = r"(?:envs=|Environment: )?\{(?=.*'(?:DMLC|SAGEMAKER|PATH|ENVROOT)).*\}$"
 _EPOCH_LINE = r"Epoch\[(?P<epoch>\d{1,9})\] "
 
-# Lines with a prefix; the first that fits counts.
+# Lines with a prefix. The first that fits counts.
 _LOGGED = _grammar(
     (Kind.BATCH_METRIC, rf"#quality_metric: host=(?P<host>\S+), {_EPOCH}, {_BATCH},? {_QUALITY}"),
     (Kind.EPOCH_METRIC, rf"#quality_metric: host=(?P<host>\S+), {_EPOCH}, {_QUALITY}"),

@@ -32,12 +32,12 @@ def read_run(path: Path) -> RunLog:
     """Read the log of a training run, ours or SageMaker's, in whatever it is wrapped.
 
     Memory is bounded by the number of metrics in it. Of a job that was started several times (or of several jobs in
-    one notebook) the last start counts; if it went on from a checkpoint, so does what is told of the time before that.
+    one notebook) the last start counts. If it resumed from a checkpoint, earlier lines up to this point count, too.
 
     Parameters
     ----------
     path
-        A file, plain or gzip; ``-`` is standard input.
+        A file, plain or gzip. ``-`` is standard input.
 
     Raises
     ------
@@ -93,7 +93,7 @@ class _Reader:
         self._started: set[str | None] = set()  # streams with a start whose host is not known yet
         self._num_restarts = 0
         self._earlier: dict[_Who, _Rows] = {}  # rows of the starts before
-        self._resumed: dict[_Who, tuple[int, int]] = {}  # epoch and batch after which each goes on
+        self._resumed: dict[_Who, tuple[int, int]] = {}  # epoch and batch after which each resumes
 
     def take(self, given: LogLine) -> None:
         """Take in the next line."""
@@ -109,7 +109,10 @@ class _Reader:
             self._take_values(line, given)
 
     def _kind_in_place(self, line: Line, given: LogLine) -> Kind:
-        """Give the kind of a line after those before it: tracebacks, errors and warnings go on over several lines."""
+        """Return the kind of a line in its context.
+
+        Tracebacks, errors and warnings can continue over several lines.
+        """
         if line.kind is Kind.BLANK:
             return Kind.BLANK
         expected = self._expected.pop(given.stream, None)
@@ -156,7 +159,10 @@ class _Reader:
         return ("host", host)
 
     def _forget(self, host: str) -> None:
-        """Put aside what an earlier start of a host left, if there is anything. Each row is moved once."""
+        """Move the rows of an earlier start of a host aside.
+
+        Each row is moved once.
+        """
         sources = [who for who in self._rows if self._host_of(who) == host]
         if not sources:
             return
@@ -167,7 +173,7 @@ class _Reader:
         self._timings, self._start, self._is_saved, self._errors = {}, None, False, []
 
     def _all_rows(self) -> dict[_Who, _Rows]:
-        """Return the rows of the last start of each host, and those of earlier ones up to where it resumed."""
+        """Return the rows of each host's last start, and earlier rows up to the resume point."""
         resumed = {self._host_of(who): place for who, place in self._resumed.items()}
         rows: dict[_Who, _Rows] = {}
         for who, earlier in self._earlier.items():
@@ -198,7 +204,7 @@ class _Reader:
         self._configuration[values["role"]] = values["configuration"]
 
     def take_resumption(self, values: _Values, who: _Who) -> None:
-        """Remember after which epoch and batch the run goes on."""
+        """Store the epoch and the batch after which the run resumes."""
         self._resumed[who] = values["epoch"], values["last_batch"]
 
     def take_batch_metric(self, values: _Values, who: _Who) -> None:
@@ -206,7 +212,7 @@ class _Reader:
         self._row(who, values["epoch"], values["batch"])[_name(values)] = values["value"]
 
     def take_speed(self, values: _Values, who: _Who) -> None:
-        """Keep the speed, and the metrics beside it, which are rounded to six digits."""
+        """Keep the speed and the metrics of its line, which are rounded to six digits."""
         row = self._row(who, values["epoch"], values["batch"])
         row.update({f"train:{name}": value for name, value in values["running"].items()})
         row[SPEED] = values["value"]
@@ -236,7 +242,7 @@ class _Reader:
             self._row(who, epoch)[UPDATE_TIME] = sums[UPDATE_TIME]
 
     def run(self, name: str) -> RunLog:
-        """Give what the lines told."""
+        """Return the run that was read from the lines."""
         epochs = self._table("host", "epoch")
         first_epochs = range(max((epoch for epoch, _ in self._resumed.values()), default=0))
         return RunLog(
@@ -271,12 +277,12 @@ class _Reader:
 
 
 def _is_over(place: tuple[int, ...], epoch: int, batch: int) -> bool:
-    """Say whether a run that goes on in an epoch after a batch has an epoch, or a batch of an epoch, behind it."""
+    """Return whether an epoch, or a batch of it, is complete when a run resumes after a batch."""
     return place[0] < epoch or (place[0] == epoch and len(place) > 1 and place[1] <= batch)
 
 
 def _continued(expected: Kind | None, *, is_indented: bool) -> Kind:
-    """Give what a line is that is nothing by itself."""
+    """Return the kind of a line that has no kind of its own."""
     if expected is Kind.TRACEBACK:
         return Kind.TRACEBACK if is_indented else Kind.ERROR
     if expected is Kind.ERROR or (expected is Kind.WARNING and is_indented):

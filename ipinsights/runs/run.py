@@ -37,14 +37,14 @@ COUNTERS = ("Total Records Seen", "Total Batches Seen", "Max Records Seen Betwee
 # More epochs than that have never been trained, and a text of thousands of digits is no number to Python.
 _MOST_DIGITS = 9
 TIMINGS = ("initialize.time", "setuptime", "finalize.time", "totaltime")
-# What several hosts count or do in parallel adds up; what they measure is averaged; the slowest one is waited for.
+# Counts and speeds of several hosts are added, measurements are averaged, and times are those of the slowest host.
 _ADDED = {THROUGHPUT, SPEED, *COUNTERS[:4]}
 _LONGEST_OF_HOSTS = {TIME_COST, UPDATE_TIME}
 
 
 @dataclass(frozen=True)
 class Note:
-    """A line worth showing, with its number in the file; cut to 1000 characters."""
+    """A line worth showing, with its number in the file, cut to 1000 characters."""
 
     number: int
     text: str
@@ -59,24 +59,24 @@ class RunLog:
     name
         Where it was read.
     configuration
-        Hyperparameters as strings: the final ones if the log holds them, else those provided; may be empty.
+        Hyperparameters as strings: the final ones if the log holds them, else those provided. The map may be empty.
     epochs
         Metrics under SageMaker's names, ``time_cost`` in seconds, ``update.time`` in milliseconds and the data
-        iterator's counters, one row per (host, epoch); NaN where the log is silent.
+        iterator's counters, one row per (host, epoch). NaN where the log has no value.
     batches
         Running metrics and speed in records per second, one row per (host, epoch, batch).
     timings
-        Milliseconds: ``initialize.time``, ``setuptime``, ``finalize.time``, ``totaltime``; of the slowest host.
+        Milliseconds: ``initialize.time``, ``setuptime``, ``finalize.time``, ``totaltime``, of the slowest host.
     start
-        First moment told of in a ``#metrics`` line, in seconds since 1970.
+        Earliest time of a ``#metrics`` line, in seconds since 1970.
     num_starts
-        How often the job was started in this log; everything else is about the last time, and of what it went on from.
+        Number of starts of the job in this log. All else is about the last start, and the part it resumed from.
     is_saved
         Does the log tell that a model was saved?
     errors, unknown
         Failures, and lines that are not understood: the first 1000 of each.
     counts
-        Number of lines by kind; nothing is left out.
+        Number of lines by kind, with no line left out.
     num_epochs_before
         Epochs of the run before the checkpoint it went on from, of which this log does not tell.
     """
@@ -112,12 +112,15 @@ class RunLog:
 
     @property
     def is_complete(self) -> bool:
-        """Whether no error is told of and all epochs were trained."""
+        """Whether the log has no error and all epochs were trained."""
         return not self.errors and self.num_epochs >= (self.wanted_epochs or 1)
 
     @property
     def throughput(self) -> float | None:
-        """Median over epochs of records per second, negatives included, so that a slow start counts little."""
+        """Median over epochs of records per second, negatives included.
+
+        The median limits the effect of a slow start.
+        """
         speeds = self.per_epoch().get(THROUGHPUT, pd.Series(dtype=float)).dropna()
         return float(speeds.median()) if len(speeds) else None
 
@@ -128,16 +131,22 @@ class RunLog:
         return sorted(names - {THROUGHPUT, SPEED}) if names.isdisjoint((ACCURACY, CROSS_ENTROPY, AUC)) else []
 
     def per_epoch(self) -> pd.DataFrame:
-        """Give one row per epoch that ended: hosts are averaged, or added where they count."""
+        """Return one row per completed epoch.
+
+        Values of hosts are averaged, and counts are summed.
+        """
         ended = [name for name in (ACCURACY, CROSS_ENTROPY, AUC, THROUGHPUT) if name in self.epochs]
         return _over_hosts(self.epochs.dropna(how="all", subset=ended), ["epoch"])
 
     def within_epochs(self) -> pd.DataFrame:
-        """Give one row per (epoch, batch): hosts are averaged, their speeds added."""
+        """Return one row per (epoch, batch).
+
+        Values of hosts are averaged, and speeds are summed.
+        """
         return _over_hosts(self.batches, ["epoch", "batch"])
 
     def last(self, metric: str) -> float | None:
-        """Give a metric of the last epoch that has it, None if none has."""
+        """Return a metric of the last epoch that has it, or None."""
         values = self.per_epoch().get(metric, pd.Series(dtype=float)).dropna()
         return float(values.iloc[-1]) if len(values) else None
 

@@ -30,7 +30,7 @@ _ROUNDING = 1e-9
 
 
 class Verdict(str, enum.Enum):
-    """What a judgement comes to; the value is what people read."""
+    """Result of a judgement. The value is the text for users."""
 
     BETTER = "better"
     SAME = "not worse"
@@ -88,7 +88,10 @@ class RunComparison:
         return tuple(judgement for judgement in self.judgements if judgement.verdict.is_regression)
 
     def configuration(self) -> pd.DataFrame:
-        """Give the hyperparameters that differ, by name; None where a log does not have one."""
+        """Return the hyperparameters that differ, by name.
+
+        A missing hyperparameter is None.
+        """
         ours, theirs = self.baseline.configuration, self.candidate.configuration
         names = [name for name in sorted({*ours, *theirs}) if not _same_value(ours.get(name), theirs.get(name))]
         return pd.DataFrame(
@@ -98,12 +101,12 @@ class RunComparison:
         )
 
     def epochs(self) -> pd.DataFrame:
-        """Give metrics of all epochs of both, one row per (metric, epoch)."""
+        """Return the metrics of all epochs of both runs, one row per (metric, epoch)."""
         keys = {metric.name: metric.key for metric in METRICS}
         return _side_by_side(self.baseline.per_epoch(), self.candidate.per_epoch(), keys)
 
     def within_epochs(self) -> pd.DataFrame:
-        """Give running metrics at the batches both logs tell of, one row per (metric, epoch, batch).
+        """Return running metrics at common batches, one row per (metric, epoch, batch).
 
         Empty when the batches of the two hold different numbers of records.
         """
@@ -118,7 +121,7 @@ class RunComparison:
         return None in sizes or _same_value(*sizes)
 
     def counters(self) -> pd.DataFrame:
-        """Give the data iterator's counters after the last epoch and the timings in milliseconds, by name."""
+        """Return the last data iterator counters and the timings in milliseconds, by name."""
         columns = {}
         for role, run in (("baseline", self.baseline), ("candidate", self.candidate)):
             counters = {name: run.last(name) for name in COUNTERS}
@@ -126,7 +129,7 @@ class RunComparison:
         return pd.DataFrame(columns, dtype=float).dropna(how="all")
 
     def to_json(self) -> dict[str, Any]:
-        """Give all of it, for machines."""
+        """Return all results as values for JSON."""
         return {
             "is_regression": bool(self.regressions),
             "baseline": self.baseline.name,
@@ -225,7 +228,7 @@ def _same_value(one: str | None, other: str | None) -> bool:
 
 
 def _side_by_side(baseline: pd.DataFrame, candidate: pd.DataFrame, keys: Mapping[str, str]) -> pd.DataFrame:
-    """Give columns baseline, candidate and difference; rows by metric and by the index of both."""
+    """Return columns baseline, candidate and difference, by metric and the index of both."""
     tables = {}
     for name, key in keys.items():
         pair = {"baseline": baseline.get(key), "candidate": candidate.get(key)}

@@ -25,23 +25,26 @@ _SUFFIXES = {".log", ".txt", ".json", ".jsonl", ".csv", ".ipynb", ".gz"}
 
 @dataclass(frozen=True)
 class History:
-    """Runs in the order they were started, and the files that could not be read, with the reason."""
+    """Runs by start time, and the files that could not be read, with the reason."""
 
     runs: tuple[RunLog, ...]
     unreadable: tuple[tuple[str, str], ...]
 
     def table(self) -> pd.DataFrame:
-        """Give a row per run: start (UTC), state, epochs, metrics, total seconds, hyperparameters that differ."""
+        """Return a row per run, with the hyperparameters that differ between the runs.
+
+        Columns are start (UTC), state, epochs, metrics and total seconds.
+        """
         index = pd.Index([run.name for run in self.runs], name="run")
         return pd.DataFrame([_row(run) for run in self.runs], index=index).join(self._differing().reindex(index))
 
     def _differing(self) -> pd.DataFrame:
-        """Give the hyperparameters that are not the same in all runs; the number of epochs is shown anyway."""
+        """Return the hyperparameters that differ between the runs, except the number of epochs."""
         table = pd.DataFrame([run.configuration for run in self.runs], index=[run.name for run in self.runs], dtype=str)
         return table[[name for name in table if name != "epochs" and len(set(table[name])) > 1]]
 
     def to_json(self) -> dict[str, Any]:
-        """Give all of it, for machines."""
+        """Return all runs as values for JSON."""
         return {"runs": self.table().reset_index().to_dict("records"), "unreadable": dict(self.unreadable)}
 
 
@@ -64,12 +67,12 @@ def _state(run: RunLog) -> str:
 
 
 def log_files(path: Path) -> list[Path]:
-    """Give the log files of a folder by name; a file gives itself.
+    """Return the log files of a folder by name, or the file itself.
 
     Raises
     ------
     ClientError
-        There is none, or nothing at all under this name.
+        The folder has no logs, or the path does not exist.
     """
     if not path.is_dir():
         return [path]
@@ -80,7 +83,7 @@ def log_files(path: Path) -> list[Path]:
 
 
 def read_history(paths: Sequence[Path]) -> History:
-    """Read many logs; one that cannot be read does not hide the others.
+    """Read many logs. A log that cannot be read does not hide the others.
 
     Raises
     ------

@@ -1,4 +1,6 @@
-"""Log files to the lines a container wrote: without compression, JSON, CSV, timestamps, stream names and colours.
+"""Extraction of the container's lines from log files in common file formats.
+
+Compression, JSON, CSV, timestamps, stream names and colours are removed.
 
 Read are plain text and what packs it (a zip download, too); what ``aws logs`` prints as text, with or without times and
 stream names; CloudWatch's CSV download; JSON dumps of events (``{"events": [...]}``, results of a query, a list, or one
@@ -39,7 +41,7 @@ _STREAM_FIELDS = ("logStreamName", "@logStream", "stream")
 
 # Every pattern here takes time in proportion to the text, which anybody may have written: `test_linear_time.py`.
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\[\d{1,2}(?:;\d{1,3})*m")
-# SageMaker's own status lines begin like a line with a timestamp, and are none.
+# SageMaker's own status lines begin like a line with a timestamp.
 _STATUS = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]\w+ - ")
 _PREFIXES = tuple(
     re.compile(pattern)
@@ -78,7 +80,7 @@ class LogLine:
     Attributes
     ----------
     number
-        Of the line in its file, or of the event in its dump; from 1.
+        Of the line in its file, or of the event in its dump, from 1.
     stream
         Name of the stream or service it came from, where the wrapping tells.
     text
@@ -91,7 +93,7 @@ class LogLine:
 
 
 def read_lines(path: Path) -> Iterator[LogLine]:
-    """Give the container's lines in a log file (``-``: standard input), in bounded memory.
+    """Yield the container's lines of a log file (``-``: standard input), in bounded memory.
 
     Raises
     ------
@@ -109,7 +111,7 @@ def read_lines(path: Path) -> Iterator[LogLine]:
 
 
 def unwrap(line: str) -> list[tuple[str | None, str]]:
-    """Give the stream's name, where the line tells it, and the text of each of the container's lines in a line."""
+    """Return the container's lines in a line, each with the name of its stream or None."""
     stream, text = None, _COLOUR.sub("", line).rstrip().replace("#011", "\t")
     for _ in range(len(_PREFIXES)):
         inner = _without_prefix(text)
@@ -140,7 +142,7 @@ def _pieces(text: str) -> list[str]:
 
 
 def _events(stream: IO[bytes], text: IO[str], head: str, path: Path) -> Iterator[tuple[int, str | None, str]]:
-    """Give number, stream name and message of each event, by the shape of the file's beginning."""
+    """Return number, stream name and message of each event, by the format of the file."""
     if head.startswith("{") and _NOTEBOOK_KEY.search(head):
         return _notebook(text, path)
     if _DUMP.match(head):
@@ -200,7 +202,7 @@ def _page_text(line: str) -> str:
 
 
 def _json_event(line: str) -> tuple[str | None, str] | None:
-    """Give stream and message if the line is an event in JSON."""
+    """Return stream and message if the line is an event in JSON, or None."""
     if not line.startswith("{"):
         return None
     try:

@@ -1,6 +1,6 @@
-"""Batch transform on files: what SageMaker would leave of them, through the same code as the server.
+"""Batch transform on files, with the same results as SageMaker and the server's code.
 
-Files are cut at line ends into payloads that processes answer side by side; answers are put together in order. Both lie
+Files are cut at line ends into payloads that processes answer side by side. Answers are put together in order. Both lie
 on disk, so that neither files nor answers need fit into memory.
 """
 
@@ -76,7 +76,7 @@ class Transform:
     model_path
         Model directory, ``model_algo-1`` or ``model.tar.gz``.
     output_dir
-        Where ``<input>.out`` goes; one that is there is kept.
+        Folder of the outputs ``<input>.out``. Existing files stay.
     content_type, accept
         Of each request, as headers have them. JSON is sent whole, CSV and JSON Lines are split by line.
     max_payload_mb
@@ -125,7 +125,7 @@ class Transform:
         return len(missing), len(targets) - len(missing)
 
     def _targets(self, inputs: Sequence[Path]) -> tuple[dict[Path, Path], set[Path]]:
-        """Return the output of each file, at its place below the output folder, and the files that are empty."""
+        """Return the output path of each file, with its relative path, and the empty files."""
         targets: dict[Path, Path] = {}
         empty: set[Path] = set()
         for given in inputs:
@@ -143,7 +143,7 @@ class Transform:
         return targets, empty
 
     def _transform(self, targets: dict[Path, Path]) -> dict[Path, str]:
-        """Transform files; give why some could not be."""
+        """Transform files. Return the reasons why some failed."""
         failures: dict[Path, str] = {}
         with self._processes() as (pool, folder), _progress(targets) as bar:
             names = (folder / str(number) for number in count())
@@ -161,7 +161,7 @@ class Transform:
 
     @contextlib.contextmanager
     def _processes(self) -> Iterator[tuple[ProcessPoolExecutor, Path]]:
-        """Give processes that share the model, and a folder for their answers."""
+        """Yield a pool of processes that share the model, and a folder for their answers."""
         global _model  # noqa: PLW0603 - the way to hand forks what they share
         keep_freed_memory()
         _model = InferenceModel.load(self.model_path, self.scorer)
@@ -182,7 +182,7 @@ class Transform:
     def _in_order(
         self, pool: ProcessPoolExecutor, items: Iterator[_Item], names: Iterator[Path]
     ) -> Iterator[tuple[_Item, Future[Path] | ClientError]]:
-        """Give each payload with its answer, some of the next being worked on."""
+        """Yield each payload with its answer, while the next payloads are being processed."""
 
         def submit(item: _Item) -> tuple[_Item, Future[Path] | ClientError]:
             if isinstance(item, _Unreadable):
@@ -195,7 +195,7 @@ class Transform:
             ahead.extend(map(submit, islice(items, 1)))
 
     def _payloads(self, targets: dict[Path, Path], failures: dict[Path, str]) -> Iterator[_Item]:
-        """Cut files into payloads; a file that has failed is not read to its end."""
+        """Cut files into payloads. A file that has failed is not read to its end."""
         for source, target in targets.items():
             try:
                 with Source.file(source).open() as stream:
@@ -227,7 +227,7 @@ class Transform:
 
 @contextlib.contextmanager
 def _answers_folder(output_dir: Path) -> Iterator[Path]:
-    """Give a folder of this run's own, and remove those of runs that were killed: nobody holds their lock any more."""
+    """Yield a private folder, and remove folders of killed runs, whose locks are free."""
     for left in output_dir.glob(f"{_FOLDER_PREFIX}*"):
         with _locked(left) as is_ours:
             if is_ours:
@@ -238,7 +238,7 @@ def _answers_folder(output_dir: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    """Lock a folder if no run that lives has; give whether it could be had."""
+    """Lock a folder if no live run has locked it. Yield whether this succeeded."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:  # its run has just ended
@@ -276,7 +276,7 @@ def _end_with_parent() -> None:
 
 
 def _answer(payload: _Payload, content_type: str, accept: str, path: Path) -> Path:
-    """Answer a payload into a file; runs in a process of the pool."""
+    """Answer a payload into a file, in a process of the pool."""
     assert _model is not None
     try:
         answer = _model.answer(payload.body, content_type=content_type, accept=accept, default=JSON_LINES)
@@ -292,7 +292,7 @@ def _answer(payload: _Payload, content_type: str, accept: str, path: Path) -> Pa
 
 
 def _reason(model: InferenceModel, payload: _Payload, content_type: str, accept: str) -> str:
-    """Return what is wrong with a payload by file and line, empty if it can be read under their name."""
+    """Return the error of a payload with file and line, empty if the payload is valid."""
     try:
         model.decode(payload.body, content_type, accept, name=str(payload.source), first_line=payload.first_line)
     except ClientError as error:

@@ -1,4 +1,4 @@
-"""The container's job: what SageMaker's tree asks for, trained here or with other hosts, and its failure file."""
+"""The container's job: training as SageMaker's folder tree describes, and the failure file."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def train_in_container(
 
 
 def job_from_environment(environment: Environment, *, seed: int = 0, limits: Limits | None = None) -> Job:
-    """Give the job a container was started for.
+    """Return the training job of a container.
 
     Raises
     ------
@@ -89,12 +89,12 @@ def job_from_environment(environment: Environment, *, seed: int = 0, limits: Lim
 
 
 def cluster_from_environment(environment: Environment) -> Cluster:
-    """Give the cluster that ``resourceconfig.json`` describes.
+    """Return the cluster that ``resourceconfig.json`` describes.
 
     Raises
     ------
     ClientError
-        A name does not resolve, this host is none of the job's, or its network interface has no address.
+        A name does not resolve, this host is not in the job, or its network interface has no address.
     """
     hosts = environment.hosts
     if environment.current_host not in hosts:
@@ -111,7 +111,7 @@ def cluster_from_environment(environment: Environment) -> Cluster:
 
 @contextlib.contextmanager
 def failure_reported(base: Path) -> Iterator[None]:
-    """Write what goes wrong inside into the failure file of a base folder, its main sentence first, and raise it on."""
+    """Write any error to the failure file of a base folder, main sentence first, and reraise it."""
     try:
         yield
     except IPInsightsError as error:
@@ -123,7 +123,7 @@ def failure_reported(base: Path) -> Iterator[None]:
 
 
 def _resolve(host: str) -> str:
-    """Give the IPv4 address of a name, which may take a while to be known."""
+    """Return the IPv4 address of a host name, and retry until the name resolves."""
     deadline = time.monotonic() + _RESOLVE_SECONDS
     while True:
         try:
@@ -138,7 +138,10 @@ def _resolve(host: str) -> str:
 
 
 def _interface_address(interface: str) -> str:
-    """Give the IPv4 address of a network interface, asked of the kernel: Python knows no other way."""
+    """Return the IPv4 address of a network interface from the kernel.
+
+    Python's library has no other function for this.
+    """
     request = struct.pack("256s", interface.encode()[:15])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:

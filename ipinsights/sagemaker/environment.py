@@ -34,7 +34,7 @@ class Channel:
     path
         The folder the platform copied the channel's files into.
     content_type
-        As given with the job; empty when none was given, which means CSV.
+        As given with the job, empty when none was given, which means CSV.
     is_sharded
         Whether each host was given files of its own (``ShardedByS3Key``) instead of all files.
     """
@@ -45,7 +45,7 @@ class Channel:
     is_sharded: bool = False
 
     def check(self) -> Channel:
-        """Give the channel itself if this algorithm can read it.
+        """Return the channel itself if this algorithm can read its content type.
 
         Raises
         ------
@@ -76,7 +76,7 @@ class Environment:
     current_host, hosts
         This host and all hosts of the job.
     network_interface
-        Interface the hosts talk over; None when not given, as in SageMaker's local mode.
+        Interface of the hosts, None without one, as in SageMaker's local mode.
     """
 
     base: Path
@@ -114,32 +114,32 @@ class Environment:
 
     @property
     def model_dir(self) -> Path:
-        """Where the model goes; the platform makes ``model.tar.gz`` of it."""
+        """Folder of the model, from which the platform makes ``model.tar.gz``."""
         return self.base / "model"
 
     @property
     def checkpoint_dir(self) -> Path | None:
-        """Where checkpoints go, which the platform makes if the job is to have them; None without."""
+        """Folder of checkpoints, which the platform makes for jobs with checkpoints, or None."""
         path = self.base / "checkpoints"
         return path if path.is_dir() else None
 
     @property
     def failure_file(self) -> Path:
-        """Where the reason of a failure goes; its first 1,024 characters become ``FailureReason``."""
+        """File of the reason of a failure. Its first 1,024 characters become ``FailureReason``."""
         return failure_file(self.base)
 
     def channel(self, name: str) -> Channel | None:
-        """Give a channel by name, checked, or None when the job has none of that name."""
+        """Return a checked channel by name, or None if the job has no such channel."""
         found = self.channels.get(name)
         return found.check() if found else None
 
     def required_channel(self, name: str) -> Channel:
-        """Give a channel by name.
+        """Return a checked channel by name.
 
         Raises
         ------
         ClientError
-            The job has no such channel; the message names those it has.
+            The job has no such channel. The message names those it has.
         """
         found = self.channel(name)
         if found is None:
@@ -157,12 +157,12 @@ class Environment:
 
 
 def failure_file(base: Path) -> Path:
-    """Give the failure file of a base folder, known even when the tree cannot be read."""
+    """Return the failure file of a base folder, even if the folder tree cannot be read."""
     return base / "output" / "failure"
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """Give the JSON object in a file.
+    """Read a JSON object from a file.
 
     Raises
     ------
@@ -179,7 +179,9 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 
 def parse_json_object(text: str, *, name: str) -> dict[str, Any]:
-    """Give the JSON object that a text is; messages call it by the name.
+    """Parse a JSON object from a text.
+
+    Messages use ``name`` for the text.
 
     Raises
     ------

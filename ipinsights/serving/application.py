@@ -76,7 +76,7 @@ class Application:
     log
         Stream for the original's log line of each request. Its ``write`` must neither block nor raise.
     metrics, access_log
-        Observers of each request, None for none.
+        Observers of each request, or None.
     is_stopping
         Whether the server ends. ``/ping`` then returns 503.
     """
@@ -103,7 +103,7 @@ class Application:
 
     @functools.cached_property
     def _thread(self) -> ThreadPoolExecutor:
-        """The thread of large bodies. It is started by the worker process, because threads do not survive a fork."""
+        """Thread for large bodies, started by the worker because threads do not survive a fork."""
         return ThreadPoolExecutor(1, "large-bodies")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -172,7 +172,7 @@ class Application:
             response = _refusal(error, request, route)
         if response.is_small:
             response.bytes_sent = len(response.body)
-            # Whoever has the answer can rely on its count, even if this worker is killed now.
+            # A client that has the answer can rely on its count, even if this worker is killed now.
             if finish is not None:
                 finish(response)
             await send_small(response, request, send)

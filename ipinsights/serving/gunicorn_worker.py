@@ -1,4 +1,4 @@
-"""Gunicorn's ASGI worker, with what it leaves out: limits of time and number for connections, and an end without loss.
+"""Gunicorn's ASGI worker with connection timeouts, connection limits and graceful shutdown.
 
 The parser, the framing of responses and the ASGI interface are gunicorn's.
 """
@@ -107,7 +107,10 @@ class Connection(ASGIProtocol):
             self._start_arrival_timer()
 
     def eof_received(self) -> bool:
-        """Answer the request of a client that sends nothing more. Return whether the connection stays open for that."""
+        """Answer the request of a client that has closed its side of the connection.
+
+        Return whether the connection stays open for the answer.
+        """
         if self._closed:
             return False
         self._is_last = True
@@ -155,11 +158,14 @@ class Connection(ASGIProtocol):
         super()._send_response_start(*args, **options)
 
     def _send_error_response(self, status: int, *_: Any) -> None:
-        """Refuse what gunicorn's parser does not accept. Its own answer would repeat a part of the request."""
+        """Refuse a request that gunicorn's parser does not accept.
+
+        Gunicorn's own answer would repeat a part of the request.
+        """
         self._refuse(status)
 
     def _refuse(self, status: int, reason: str = "") -> None:
-        """Send a refusal, unless an answer has begun, and close the connection when the client has read it."""
+        """Send a refusal unless an answer has begun, and close the connection after it is read."""
         if self._closed:
             return
         if self._current_request is None or not self._is_answered:
@@ -198,7 +204,10 @@ class Connection(ASGIProtocol):
             self._arrival_timer = None
 
     def _arrival_timeout(self) -> None:
-        """Give up a request whose head has not arrived. The application limits the time of bodies."""
+        """Refuse a request whose head has not arrived.
+
+        The application limits the time of bodies.
+        """
         self._arrival_timer = None
         if self._current_request is None and self._head_bytes:
             self._refuse(408)
@@ -206,7 +215,10 @@ class Connection(ASGIProtocol):
             self._close_transport()
 
     def _expire_body(self) -> None:
-        """Tell the application that the rest of the body does not arrive. Its response is still sent."""
+        """Signal the application that the body does not arrive.
+
+        Its response is still sent.
+        """
         self._body_receiver._body_wait_expired = True  # noqa: SLF001 - gunicorn's own
         self._body_receiver._wake_waiter()  # noqa: SLF001 - gunicorn's own
 
@@ -228,7 +240,7 @@ class Worker(ASGIWorker):
         super().init_process()
 
     def run(self) -> None:
-        """Serve until told to stop."""
+        """Serve until a stop is requested."""
         self.stop_requested = asyncio.Event()
         self._opening: set[asyncio.Task[Any]] = set()
         self.loop.set_exception_handler(_log_unexpected)
@@ -265,7 +277,10 @@ class Worker(ASGIWorker):
         await self._drain()
 
     def _accept(self, listener: socket.socket) -> None:
-        """Accept one connection. The event loop's own server would take all that wait, and leave none to others."""
+        """Accept one connection.
+
+        The event loop's own server would accept all waiting connections, and leave none to other workers.
+        """
         try:
             accepted, _ = listener.accept()
         except OSError:  # another worker was faster, or the client has hung up
@@ -275,7 +290,7 @@ class Worker(ASGIWorker):
         opening.add_done_callback(self._opening.discard)
 
     async def _sleep(self, seconds: float) -> None:
-        """Wait, or until the worker is told to stop."""
+        """Wait, at most until the worker is stopped."""
         try:
             await asyncio.wait_for(self.stop_requested.wait(), seconds)
         except asyncio.TimeoutError:

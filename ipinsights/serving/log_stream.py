@@ -1,4 +1,4 @@
-"""Standard output of a server: a line that cannot be written is dropped, and nobody waits for a reader."""
+"""Standard output of a server, which drops lines that cannot be written and never blocks."""
 
 from __future__ import annotations
 
@@ -42,5 +42,5 @@ class LogStream:
 
 
 def _standard_output() -> int:
-    """Return the descriptor of standard output, or of a file that swallows everything if it was closed."""
+    """Return the file descriptor of standard output, or of the null device if it is closed."""
     return sys.stdout.fileno() if sys.stdout else os.open(os.devnull, os.O_WRONLY)

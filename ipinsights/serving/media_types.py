@@ -1,4 +1,4 @@
-"""What a request may be made of and what an answer may look like: media types, and how a client asks for one.
+"""Media types of requests and responses, and content negotiation.
 
 Source: the inference formats of the developer guide, and the loaders and encoders that the original's log names.
 """
@@ -78,12 +78,14 @@ class ResponseFormat:
     @classmethod
     @lru_cache(_HEADERS_KEPT)
     def negotiate(cls, accept: str, *, default: str) -> ResponseFormat:
-        """Choose by an ``Accept`` header (RFC 9110: quality, then the most specific range); its first wish breaks ties.
+        """Return the response format for an ``Accept`` header (RFC 9110).
+
+        Quality decides, then the most specific range, then the order in the header.
 
         Parameters
         ----------
         accept
-            The header; empty if there was none.
+            The header, empty without one.
         default
             Media type for a client that has no wish.
 
@@ -109,7 +111,7 @@ class ResponseFormat:
 
 @lru_cache(_HEADERS_KEPT)
 def request_media_type(content_type: str) -> str:
-    """Give the media type of a request by its ``Content-Type`` header; CSV if there was none.
+    """Return the media type of a request by its ``Content-Type`` header, CSV without a header.
 
     Raises
     ------
@@ -133,7 +135,7 @@ def request_media_type(content_type: str) -> str:
 
 
 def default_media_type(environ: Mapping[str, str]) -> str:
-    """Give the media type for clients without a wish: JSON in real time, JSON Lines in a batch transform.
+    """Return the default media type: JSON in real time, JSON Lines in a batch transform.
 
     SageMaker sets ``SAGEMAKER_BATCH`` to ``true``, its local mode to ``True``.
     """
@@ -197,7 +199,7 @@ def _most_specific(ranges: list[_MediaRange], media_type: str) -> _MediaRange | 
 
 
 def _parse_header(text: str) -> tuple[str, dict[str, str]]:
-    """Take a media type and its parameters apart; names in lower case, values without quotes."""
+    """Return a media type and its parameters, with names in lower case, values without quotes."""
     media_type, *parts = text.split(";")
     pairs = (part.partition("=") for part in parts)
     parameters = {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}

@@ -125,7 +125,7 @@ class Response:
     body
         The body, or its beginning.
     rest
-        Further pieces of the body, None if there are none.
+        Further pieces of the body, or None.
     rows
         Number of scored records.
     bytes_sent
@@ -151,7 +151,10 @@ class Response:
 
     @classmethod
     def begin(cls, answer: Answer) -> Response:
-        """Compute the first pieces of an answer: a block of records and the end, which are all of most answers."""
+        """Compute the first pieces of an answer: a block of records and the end.
+
+        Most answers have no further pieces.
+        """
         first = b"".join(islice(answer.pieces, 2))
         third = next(answer.pieces, None)
         rest = None if third is None else chain([third], answer.pieces)

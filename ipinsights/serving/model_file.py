@@ -64,7 +64,7 @@ class ModelFile:
         return self.identity_at_path() == self._opened
 
     def identity_at_path(self) -> _Identity | None:
-        """Return device, inode, size and time of modification of the file at the path, None without a file."""
+        """Return device, inode, size and modification time of the file at the path, or None."""
         try:
             return _identity(self.path.stat())
         except OSError:

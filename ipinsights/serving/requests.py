@@ -1,4 +1,7 @@
-"""Bodies of requests to pairs: CSV, JSON and JSON Lines. A body is read whole or refused whole."""
+"""Decoding of request bodies, CSV, JSON or JSON Lines, to pairs.
+
+An error refuses the body.
+"""
 
 from __future__ import annotations
 
@@ -60,15 +63,15 @@ class _RecordError(Exception):
 def decode(
     body: bytes, content_type: str, *, name: str = "the payload", first_line: int = 1, ipv6: bool = False
 ) -> Pairs:
-    """Give the pairs of a request's body, in their order.
+    """Return the pairs of a request's body, in their order.
 
     Parameters
     ----------
     body
-        CSV (entity,ip; no header), JSON (``{"instances": [...]}``) or JSON Lines (an instance per line). An instance
+        CSV (entity,ip, no header), JSON (``{"instances": [...]}``) or JSON Lines (an instance per line). An instance
         is ``{"features": [entity, ip]}`` or ``{"data": {"features": {"values": [entity, ip]}}}``.
     content_type
-        The header, parameters and all; empty means CSV.
+        The header with its parameters. Empty means CSV.
     name
         What messages call the body.
     first_line
@@ -79,7 +82,7 @@ def decode(
     Raises
     ------
     RequestError
-        415 for another type; 400 if a record cannot be read (says which and why), or if there is none.
+        415 for another type. 400 if a record is invalid, with its position and the reason, or if there is no record.
     """
     pairs = _DECODERS[request_media_type(content_type)](body, name, first_line, ipv6)
     if len(pairs) == 0:
@@ -167,7 +170,7 @@ def _instance_pairs(instances: Iterable[Any], *, ipv6: bool) -> Pairs:
 
 
 def _features(index: int, instance: Any) -> tuple[str, str]:
-    """Give entity and address of an instance, whichever of its shapes it has."""
+    """Return entity and address of an instance in any accepted JSON format."""
     try:
         features = instance.get("data", instance)["features"]
         entity, ip = _list(features["values"] if isinstance(features, dict) else features)
@@ -182,14 +185,14 @@ def _features(index: int, instance: Any) -> tuple[str, str]:
 
 
 def _list(value: Any) -> list[Any]:
-    """Return a list as it is. A map of two keys and a text of two letters could be unpacked, too."""
+    """Return a list unchanged, and raise an error for other values that could be unpacked."""
     if not isinstance(value, list):
         raise TypeError
     return value
 
 
 def _pairs(entities: Sequence[str], texts: Sequence[str], *, ipv6: bool) -> Pairs:
-    """Give pairs of their texts, both (n,)."""
+    """Return pairs from entity and address texts, (n,) each."""
     if not all(entities):
         raise _RecordError(entities.index(""), "the entity is empty")
     if ipv6 and any(":" in text for text in texts):

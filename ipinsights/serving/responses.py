@@ -1,4 +1,4 @@
-"""Scores to bodies of answers, byte for byte as the original writes them, a column of text at a time.
+"""Encoding of scores to response bodies, byte for byte as the original.
 
 The original's JSON is that of Python's ``json.dumps``: float32 values as doubles, ``", "`` and ``": "`` between them.
 Its JSON Lines are the same without the blanks.
@@ -58,7 +58,7 @@ _STYLES = {
 def encode(
     scorer: Scorer, pairs: Pairs, wanted: ResponseFormat, *, threshold: Threshold | None = None
 ) -> Iterator[bytes]:
-    """Score pairs and give the body of the answer piece by piece, so that a large one is never in memory as a whole.
+    """Score pairs and return the body of the answer in pieces, in bounded memory.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def encode(
     Raises
     ------
     ClientError
-        A score is not a number; raised before the first piece.
+        A score is not a number. The error is raised before the first piece.
     """
     scores = score_rows(scorer, pairs)
     if len(scores) <= _FEW_NUMBERS and not (wanted.verbose or wanted.extended):
@@ -86,7 +86,7 @@ def encode(
 
 
 def encode_columns(blocks: Iterable[Mapping[str, NDArray[Any]]], media_type: str) -> Iterator[bytes]:
-    """Give the body that holds records, block by block.
+    """Yield the body that holds records, block by block.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def _few_scores(key: str, scores: NDArray[np.float32], style: _Style) -> bytes:
 
 
 def _few_records(columns: Mapping[str, NDArray[Any]], style: _Style) -> bytes:
-    """Give records as the original does, one after the other."""
+    """Return records as JSON, one after the other, as the original does."""
     rows = zip(*(values.tolist() for values in columns.values()), strict=True)
     return style.between.join(
         map(style.encoder.encode, (dict(zip(columns, row, strict=True)) for row in rows))
@@ -144,7 +144,7 @@ def _few_records(columns: Mapping[str, NDArray[Any]], style: _Style) -> bytes:
 
 
 def _many_records(columns: Mapping[str, NDArray[Any]], style: _Style) -> bytes:
-    """Give the same, all records at once."""
+    """Return the same bytes for many records, with all records encoded at once."""
     openings = [f'{style.comma}"{key}"{style.colon}'.encode() for key in columns]
     openings[0] = b"{" + openings[0][len(style.comma) :]
     if len(columns) == 1:
@@ -158,7 +158,7 @@ def _many_records(columns: Mapping[str, NDArray[Any]], style: _Style) -> bytes:
 
 
 def _texts(values: NDArray[Any], style: _Style) -> list[bytes]:
-    """Give a column as JSON."""
+    """Return the values of a column as JSON texts."""
     comma = style.comma.encode()
     if values.ndim == 2:  # noqa: PLR2004
         return [b"[%b]" % row for row in _numbers(values, comma)[2:-2].split(b"]%b[" % comma)]
@@ -168,7 +168,7 @@ def _texts(values: NDArray[Any], style: _Style) -> list[bytes]:
 
 
 def _numbers(values: NDArray[Any], comma: bytes) -> bytes:
-    """Give numbers (n,) or (n, d) as JSON, each as Python's ``repr`` does, which is what ``json.dumps`` writes."""
+    """Return numbers (n,) or (n, d) as JSON, with Python's ``repr`` like ``json.dumps``."""
     doubles = values.astype(np.float64, order="C")
     differs = (np.abs(doubles) < _PLAIN_FROM) & (doubles != 0)
     texts = [repr(value).encode() for value in doubles[differs].tolist()]

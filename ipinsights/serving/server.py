@@ -1,4 +1,4 @@
-"""The server: gunicorn, the original's own, with ASGI workers that share one copy of the model in memory."""
+"""The server: gunicorn with ASGI workers that share one copy of the model in memory."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ class Server:
     watch_model
         Whether a model file that was replaced is loaded without SIGHUP.
     metrics_port
-        Port of Prometheus metrics on the same host, None for none. Port 0 is any free port.
+        Port of Prometheus metrics on the same host, None without metrics. Port 0 is any free port.
     access_log
-        File for a JSON line about each request, None for none.
+        File for a JSON line about each request, or None.
     scorer
-        Name of the scorer of requests that ask for none.
+        Name of the scorer of requests that name no scorer.
     """
 
     model_path: Path
@@ -189,7 +189,7 @@ class _Gunicorn(BaseApplication):
         _Arbiter(self).run()
 
     def is_model_replaced(self) -> bool:
-        """Return whether the file at the model's path is another one than before, and rests since the last call."""
+        """Return whether the model file was replaced and has not changed since the last call."""
         before, self._seen = self._seen, self._application.model.identity_at_path()
         return self._server.watch_model and self._seen not in (None, self._tried) and self._seen == before
 
@@ -245,14 +245,17 @@ def _load(path: Path, scorer: str, metrics: ServerMetrics | None) -> InferenceMo
 
 
 def _freeze_memory() -> None:
-    """Exclude what exists from garbage collection, which would copy shared pages into each worker."""
+    """Exclude existing objects from garbage collection, which would copy shared pages."""
     gc.unfreeze()
     gc.collect()
     gc.freeze()
 
 
 def _check_address(host: str, port: int) -> None:
-    """Refuse an address in use at once. Gunicorn would try for five seconds and not say what to do."""
+    """Raise an error if the address is in use.
+
+    Gunicorn would retry for five seconds first.
+    """
     try:
         with socket.create_server((host, port)):
             pass
@@ -265,7 +268,10 @@ def _check_address(host: str, port: int) -> None:
 
 
 def _set_up_logging(stream: LogStream) -> None:
-    """Log in the container's format, without the lock of the progress bars: a worker that is killed would keep it."""
+    """Configure logging in the container's format, without the lock of the progress bars.
+
+    A killed worker would keep this lock.
+    """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(ContainerFormatter())
     logger = logging.getLogger("ipinsights")

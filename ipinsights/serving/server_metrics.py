@@ -43,7 +43,9 @@ _FILE_BYTES = 2**16
 
 
 class ServerMetrics:
-    """Counters of the endpoint. Make one object before the workers are forked, and use it in all of them.
+    """Counters of the endpoint.
+
+    Create one object before the workers are forked.
 
     Attributes
     ----------
@@ -175,7 +177,10 @@ def _multiprocess_client(folder: Path) -> ModuleType:
 
 
 def _reserve_files(folder: Path, pid: str) -> None:
-    """Allocate the files of a process. A write to a mapped page without space behind it would kill the process."""
+    """Allocate the files of a process.
+
+    A write to a mapped page without disk space would kill the process.
+    """
     for kind in _KINDS:
         descriptor = os.open(folder / f"{kind}_{pid}.db", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -187,7 +192,7 @@ def _reserve_files(folder: Path, pid: str) -> None:
 
 
 def _merge_files(folder: Path, pid: int) -> None:
-    """Add the counts of an ended process to the files of all ended processes, and remove its own."""
+    """Add the counts of an ended process to those of all ended processes, and remove its files."""
     from prometheus_client.mmap_dict import MmapedDict
 
     for own in folder.glob(f"*_{pid}.db"):

@@ -1,4 +1,4 @@
-"""A model that answers requests, without HTTP: shared by the endpoint and the batch transform."""
+"""A model that answers requests, without HTTP, for endpoint and batch transform."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "InferenceModel"]
 
-# Bodies of up to so many bytes take less than a millisecond with embeddings of this size.
+# Bodies of up to this size take less than a millisecond with embeddings of this width.
 _SMALL_BYTES, _SMALL_DIM = 16 * 2**10, 128
 _LEAST_SMALL_BYTES = 256
 _DAMAGED = "The model file was changed in use. Rename a whole model to its place, then reload the server with SIGHUP."
@@ -71,7 +71,7 @@ class InferenceModel:
     history_threshold
         Judge of the history's scores, None if the model directory has none.
     scorer
-        Name of the scorer of requests that ask for none.
+        Name of the scorer of requests that name no scorer.
     """
 
     predictor: Predictor
@@ -83,14 +83,14 @@ class InferenceModel:
 
     @classmethod
     def load(cls, path: Path, scorer: str = DOT_PRODUCT) -> InferenceModel:
-        """Open a model and its thresholds, and score once, so that forked processes share everything.
+        """Open a model and its thresholds, and score once, so that forked processes share memory.
 
         Parameters
         ----------
         path
             Model directory, ``model_algo-1`` or ``model.tar.gz``.
         scorer
-            Name of the scorer of requests that ask for none.
+            Name of the scorer of requests that name no scorer.
 
         Raises
         ------
@@ -192,7 +192,7 @@ class InferenceModel:
         return self.history, self.history_threshold
 
     def _checked(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield pieces that need the model file, which is checked before and after each of them is computed."""
+        """Yield pieces, and check the model file before and after each piece is computed."""
         for piece in pieces:
             self.check_usable()
             yield piece
@@ -200,7 +200,7 @@ class InferenceModel:
 
 
 def _check_embeddings(pairs: Pairs, wanted: ResponseFormat) -> None:
-    """Raise an error if embeddings are wanted of IPv6 addresses, which the network does not know."""
+    """Raise an error if embeddings of IPv6 addresses are requested, which do not exist."""
     if wanted.verbose and pairs.addresses is not None and pairs.addresses.is_ipv6.any():
         raise RequestError(
             HTTPStatus.BAD_REQUEST,

@@ -1,4 +1,4 @@
-"""Ranges of routed addresses: read from a table that people publish, or drawn as plausibly as one."""
+"""Ranges of routed addresses, read from a published table or drawn at random."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _RESERVED = (
     "203.0.113.0/24", "224.0.0.0/3",
 )  # fmt: skip
 
-# The share of the blocks of a length that is announced whole; 3 % more lie idle and the rest are halved.
+# The share of the blocks of a length that is announced whole. 3 % more lie idle and the rest are halved.
 # Chosen so that each length is as frequent as in a real table: a million ranges, 62 % of them of 256
 # addresses.
 _SHARE_IDLE = 0.03
@@ -56,19 +56,21 @@ class Ranges:
         return len(self.first)
 
     def draw(self, rows: NDArray[np.int64], *, rng: np.random.Generator) -> NDArray[np.uint32]:
-        """Give an address of each of the ranges asked for, uniform within its range; shape of ``rows``."""
+        """Return a uniformly random address of each of the given ranges, in the shape of ``rows``."""
         low, high = self.first[rows].astype(np.int64), self.last[rows].astype(np.int64)
         return rng.integers(low, high, endpoint=True).astype(np.uint32)
 
     def draw_anywhere(self, size: int, *, rng: np.random.Generator) -> NDArray[np.uint32]:
-        """Give addresses of uniformly random ranges, small ones as often as large ones; shape (size,)."""
+        """Return random addresses of uniformly random ranges of any size, shape (size,)."""
         return self.draw(rng.integers(len(self), size=size), rng=rng)
 
 
 def synthetic_ranges(rng: np.random.Generator) -> Ranges:
-    """Give a plausible allocation of the address space: about a million ranges of lengths /10 to /24.
+    """Return a plausible allocation of the address space with about a million ranges.
 
-    The space is halved again and again; at each length some blocks are announced whole and a few lie idle. So
+    Prefix lengths are /10 to /24.
+
+    The space is halved again and again. At each length some blocks are announced whole and a few lie idle. So
     neighbours tend to be alike in size, as in life, no two ranges overlap, and none is in reserved space.
     """
     shortest = min(_SHARE_ANNOUNCED)

@@ -1,8 +1,8 @@
-"""Traffic to try the algorithm on: users who log in from a home, from work, and now and then from anywhere.
+"""Simulated log-ins of users from home, from work and occasionally from anywhere.
 
 The recipe is the one that the AWS tutorial of IP Insights describes (``ipinsights_login`` in the SageMaker
-examples), so that what is measured here can be set beside published numbers. It is kinder than life: nobody
-moves house, addresses are shared by accident only, and travellers look exactly like attackers.
+examples), so that results can be compared with published numbers. It is simpler than real traffic: no user
+changes the home network, addresses are shared by accident only, and travellers look exactly like attackers.
 """
 
 from __future__ import annotations
@@ -76,12 +76,12 @@ class Events:
 
 
 def midnight(day: date) -> int:
-    """Give the beginning of a day in UTC, in seconds since 1970."""
+    """Return the beginning of a day in UTC, in seconds since 1970."""
     return int(datetime(day.year, day.month, day.day, tzinfo=timezone.utc).timestamp())
 
 
 def split_days(num_days: int) -> tuple[int, int, int]:
-    """Give the numbers of train, validation and test days: 70 % train, the next validates, the rest test."""
+    """Return the numbers of train, validation and test days: 70 %, one day, and the rest."""
     num_train = min(num_days * 7 // 10, num_days - 2)
     return num_train, 1, num_days - num_train - 1
 
@@ -89,13 +89,13 @@ def split_days(num_days: int) -> tuple[int, int, int]:
 def simulate(
     *, num_users: int, num_days: int, ranges: Ranges, rng: np.random.Generator, end: date = date(2018, 11, 14)
 ) -> Events:
-    """Give the log-ins of users with a home and a work network over some days.
+    """Return simulated log-ins of users with a home and a work network.
 
     A user's activity is Pareto (a = 1, scale 50, at most 10,000 log-ins in ten days). The home network is
     anywhere in the table of ranges, the work network at most 50,000 ranges away from it. A log-in is from
     anywhere with the user's P_TRAVEL ~ Beta(1, 30); else from home with the user's P_HOME ~ Beta(3, 5); else
     from work. The range is normal around the home or work network with a deviation of 10 ranges, at the
-    table's end going on at its beginning; the address is uniform in the range, and the time in the period.
+    table's end going on at its beginning. The address is uniform in the range, and the time in the period.
 
     Source: the AWS tutorial's description and, where it leaves something open, data made by its generator.
 
@@ -157,7 +157,7 @@ def _draw_users(num_users: int, num_days: int, num_ranges: int, rng: np.random.G
 def _draw_places(
     users: _Users, user: NDArray[np.int32], num_ranges: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Give the row of the table of ranges that each event comes from, shape (num_events,)."""
+    """Return the row in the table of ranges for each event, shape (num_events,)."""
     size = len(user)
     centre = np.where(rng.random(size) < users.p_home[user], users.home[user], users.work[user])
     near = np.rint(rng.normal(centre, 10)).astype(np.int64) % num_ranges
@@ -193,11 +193,13 @@ def attack_test(
     num_good: int = 100_000,
     victims: Literal["uniform", "matched"] = "uniform",
 ) -> AttackTest:
-    """Give ``num_good`` log-ins of the test days (or all, if fewer) and as many attacks from random ranges.
+    """Return ``num_good`` log-ins of the test days and as many attacks from random ranges.
+
+    All log-ins of the test days are used if there are fewer than ``num_good``.
 
     With ``"uniform"`` victims, the tutorial's recipe, all users are attacked alike while good rows are mostly
     of busy users. That flatters: a score that only knows how busy a user is tells many attacks. With
-    ``"matched"`` victims each good row's user is attacked once, so the user alone tells nothing; ``ipinsights
+    ``"matched"`` victims each good row's user is attacked once, so the user alone tells nothing. ``ipinsights
     evaluate`` matches victims.
 
     Raises

@@ -1,4 +1,4 @@
-"""Simulated traffic as files: rows to train on, to validate and to test with, and an access log to extract from."""
+"""Files of simulated traffic: training, validation and test rows, and an access log."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ROWS_AT_A_TIME = 500_000
 
 @dataclass(frozen=True)
 class TrafficCounts:
-    """Rows written to each file; ``access_log`` is 0 when none was asked for."""
+    """Rows written to each file. ``access_log`` is 0 without an access log."""
 
     access_log: int
     train: int
@@ -44,9 +44,9 @@ def write_traffic(
 ) -> TrafficCounts:
     """Write the traffic as files ready for use, and give their numbers of rows.
 
-    ``train.csv`` and ``validation.csv`` are headerless ``entity,ip``; the train rows are mixed, since
+    ``train.csv`` and ``validation.csv`` are headerless ``entity,ip``. The train rows are mixed, since
     training keeps the order of the file. ``test.csv`` is ``entity,ip,label``, 1 for an attack. ``access.log``
-    holds all events in Apache's combined format. All are written beside, and renamed when all are complete.
+    holds all events in Apache's combined format. All files are renamed to their targets when all are complete.
 
     Raises
     ------
@@ -126,5 +126,5 @@ def _time_texts(seconds: NDArray[np.int64], template: str) -> pa.StringArray:
 
 
 def _join(columns: Sequence[pa.StringArray | str]) -> pa.Buffer:
-    """Give the text of all rows on end; Arrow keeps a column of strings as just that."""
+    """Return the concatenated text of all rows, which is how Arrow stores a string column."""
     return pc.binary_join_element_wise(*columns, "").buffers()[2]

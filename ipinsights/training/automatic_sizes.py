@@ -1,4 +1,4 @@
-"""Sizes of a model and of its training that follow from the data, for those who do not choose them.
+"""Sizes of a model and of its training that are chosen from the data.
 
 The numbers were found with ``benchmarks/benchmark_sizes.py``. What was measured stands in
 ``docs/explanation/automatic-sizes.md``.

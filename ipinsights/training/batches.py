@@ -1,7 +1,7 @@
-"""Base batches: rows of training data in their order, each batch expanded with its negatives.
+"""Base batches: consecutive rows of training data, expanded with negative samples.
 
 Every draw follows from the run's seed, the epoch and the batch's index, and from nothing that was drawn before: so a
-run can go on from any batch, and batches can be made ahead of their use.
+run can resume from any batch, and batches can be made ahead of their use.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class BaseBatch:
 
 
 class BaseBatches:
-    """All base batches of a data set; the short last one is padded with the first rows again.
+    """All base batches of a data set. The last one is padded with the first rows if it is short.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class BaseBatches:
         self._seed = seed
 
     def __len__(self) -> int:
-        """Give the number of base batches that have rows."""
+        """Return the number of base batches that have rows."""
         return math.ceil(len(self._ips) / self._hyperparameters.mini_batch_size)
 
     def epoch(self, epoch: int, *, first: int = 0) -> Generator[BaseBatch, None, None]:

@@ -70,7 +70,7 @@ class Checkpoint:
 
     @property
     def best_parameters(self) -> dict[str, Any]:
-        """Parameters of the best model so far, by their names in the artifact. Empty without early stopping."""
+        """Parameters of the best model so far, by artifact name, empty without early stopping."""
         parts = {name: name.partition(BEST_PREFIX) for name in self.arrays}
         return {rest: self.arrays[name] for name, (before, _, rest) in parts.items() if rest and not before}
 

@@ -1,4 +1,4 @@
-"""The hosts that train one model together: collectives for the training loop, and the context of this host.
+"""Collectives for the training loop of the hosts of one model, and the host's context.
 
 Every collective follows from one operation, the sum of float32 numbers over all hosts. Integers travel as halves of 16
 bits, which float32 holds exactly, and each half is zero on all hosts but one.

@@ -1,4 +1,4 @@
-"""What a caller of training from Python sees of a run: a record of each epoch, and one bar for all epochs."""
+"""Epoch records and one progress bar for training from Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training on rows in memory, and what every training job has in common with it: the model that a trainer leaves."""
+"""Training on rows in memory, and the model that any training job builds from its trainer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One training job, from checked hyperparameters to a model, on the command line as in a container."""
+"""One training job, from checked hyperparameters to a model, for command line and container."""
 
 from __future__ import annotations
 
@@ -106,7 +106,10 @@ class Job:
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What a host trains on. The fingerprint is that of all hosts' rows, where a history needs it."""
+    """Training inputs of a host.
+
+    The fingerprint covers the rows of all hosts, and is None where no history needs it.
+    """
 
     train: Pairs
     ipv6: Ipv6Pairs | None

@@ -1,6 +1,6 @@
-"""The lines the original writes, in its formats: what CloudWatch regexes and people's scripts read.
+"""Log lines in the original's formats, for CloudWatch regular expressions and scripts.
 
-Formats are those of the container's Python 3 generations (2021 to 2025); the fidelity table lists them line by line.
+Formats are those of the container's Python 3 generations (2021 to 2025). The fidelity table lists them line by line.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class JobLog(Callback):
     host
         Name of this host in the lines, ``algo-1`` where there is one.
     interval
-        ``batch_metrics_publish_interval``: quality metrics inside an epoch every so many batches, batch 0 included.
+        ``batch_metrics_publish_interval``: batches between quality metrics inside an epoch, batch 0 included.
     """
 
     def __init__(self, *, host: str, interval: int) -> None:
@@ -127,7 +127,7 @@ class JobLog(Callback):
         _logger.info("#throughput_metric: host=%s, train throughput=%r records/second", self._host, throughput)
 
     def model_saved(self, path: Path, seconds: float) -> None:
-        """Log where the model lies, how long saving took, and how long the whole job: the last lines of all."""
+        """Log the path of the model, the seconds of saving and the end of the job."""
         if not self._store.startswith("dist"):
             _logger.warning(
                 "wait_for_all_workers will not sync workers since the kv store is not running distributed",
@@ -138,7 +138,7 @@ class JobLog(Callback):
         self.training_ended()
 
     def training_ended(self) -> None:
-        """Log how long the whole job took; on hosts that save no model."""
+        """Log how long the whole job took, on hosts that save no model."""
         _logger.info("Test data is not provided.")
         total = self._milliseconds_since(self._job_clock)
         self._emit({"setuptime": self._setup_milliseconds, "totaltime": total})

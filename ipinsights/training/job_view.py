@@ -1,4 +1,4 @@
-"""View of a training job: hooks for whoever shows the job to a person."""
+"""View of a training job: hooks for an object that displays the job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The history that a training job keeps in its model: the pairs of all hosts, and those of the initial model."""
+"""The history in a trained model: the pairs of all hosts and those of the initial model."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ class KeptHistory:
         initial: Artifact | None = None,
         whole_fingerprint: str | None = None,
     ) -> KeptHistory:
-        """Build the history of a job from the rows of all its hosts. Every host calls this at the same place.
+        """Return the history of a job from the rows of all its hosts.
+
+        Every host calls this method at the same step.
 
         Parameters
         ----------
@@ -89,7 +91,7 @@ class KeptHistory:
 def _joined(
     gathered: Sequence[Mapping[str, Any]], history: PairHistory, whole_fingerprint: str | None
 ) -> Sequence[Mapping[str, Any]]:
-    """Return the facts of the hosts as those of one source, if the fingerprint of all their rows is known."""
+    """Return the facts of all hosts as one source if the fingerprint of all rows is known."""
     if whole_fingerprint is None or len(gathered) == 1:
         return gathered
     num_rows = sum(facts["num_rows"] for facts in gathered)
@@ -113,7 +115,10 @@ def _across(group: ProcessGroup, own: PairHistory) -> PairHistory:
 def _after(
     initial: Artifact | None, history: PairHistory, sources: list[dict[str, Any]]
 ) -> tuple[PairHistory, list[dict[str, Any]]]:
-    """Return a history after that of an initial model. Rows that the initial model was trained on are not added."""
+    """Return a history merged into the history of an initial model, and its sources.
+
+    Rows that the initial model was trained on are not added again.
+    """
     if initial is None or initial.history is None:
         return history, sources
     record = HistoryRecord.read(initial.meta)

@@ -1,4 +1,4 @@
-"""The limits of a training job: when it saves checkpoints, and when it ends before its last epoch."""
+"""Limits of a training job: checkpoint intervals and conditions for an early end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Whether a model fits into memory, asked before any of it is taken: the kernel kills without a word."""
+"""Check that a model fits into memory before any memory is allocated for it.
+
+Otherwise the kernel would kill the process without a message.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ _logger = logging.getLogger(__name__)
 
 # From here on a model is large enough for a line in the log.
 _WORTH_TELLING = 10**9
-# Bytes of each entity vector beside its numbers: a note of the learner's, whether data has it, and whether it is known.
+# Bytes of each entity vector besides its numbers: the learner's index, whether data has it, and whether it is known.
 _NOTES_BYTES = 4 + 4 + 1
 # Of the 16 bytes of a row, the ones that are not taken yet when the model is: the row's number of the entity vector.
 _ROW_NUMBER_BYTES = 4
@@ -33,7 +36,7 @@ _RECORD_BYTES = 2 * 12 + 20
 
 @dataclass(frozen=True)
 class _Hierarchy:
-    """One of the two versions of control groups, where it is mounted, and what its files are called."""
+    """Version of control groups: its mount point and the names of its files."""
 
     folder: str
     controller: str
@@ -51,7 +54,7 @@ _HIERARCHIES = (
 
 
 def training_bytes(hyperparameters: Hyperparameters, *, num_rows: int = 0) -> int:
-    """Return the memory that a model and ``num_rows`` rows of data take while it is trained on one CPU, in bytes.
+    """Return the bytes that a model and ``num_rows`` rows take in training on one CPU.
 
     Weights and Adam's two moments are 12 bytes a number, and saving needs no copy of them. Rows are 16 bytes each.
     Python with its libraries (0.3 GB) comes on top.
@@ -68,12 +71,12 @@ def training_bytes(hyperparameters: Hyperparameters, *, num_rows: int = 0) -> in
 
 
 def is_large(hyperparameters: Hyperparameters) -> bool:
-    """Tell whether a model is so large that one wants to be told what takes so long."""
+    """Return whether a model is so large that its memory is worth a log line."""
     return training_bytes(hyperparameters) > _WORTH_TELLING
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:
-    """Give the memory that can still be taken, by the machine and by control groups; None where nothing tells.
+    """Return the available memory in bytes, from machine and control groups, or None if unknown.
 
     Parameters
     ----------
@@ -89,7 +92,7 @@ def available_bytes(root: Path = Path("/")) -> int | None:
 
 
 def check_memory(hyperparameters: Hyperparameters, *, num_rows: int, root: Path = Path("/")) -> None:
-    """Say what training takes if it is much, and refuse what cannot fit.
+    """Log the memory of a large model, and raise an error if the model does not fit.
 
     Parameters
     ----------
@@ -128,11 +131,14 @@ def _of_machine(root: Path) -> int | None:
 
 
 def _of_group(folder: Path, files: _Hierarchy) -> int | None:
-    """Give what a group may still take: files in the page cache count as used, and make room when it is wanted."""
+    """Return the bytes that a group may still allocate, or None without a limit.
+
+    Files in the page cache count as used, but the kernel evicts them when memory is needed.
+    """
     try:
         limit, usage = (int((folder / name).read_text(encoding="ascii")) for name in (files.limit, files.usage))
     except (OSError, ValueError):
-        # there is no such group, or its limit is "max", which is none
+        # There is no such group, or its limit is "max", which means no limit.
         return None
     return max(0, limit - usage + _cached_bytes(folder / "memory.stat", files.cache))
 

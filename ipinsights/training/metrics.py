@@ -1,4 +1,7 @@
-"""Metrics: values with ``update`` and ``get``; when they are looked at is the callbacks' business."""
+"""Training metrics with ``update`` and ``get``.
+
+Callbacks decide when they are read.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ __all__ = ["RunningClassification", "cross_entropy", "discriminator_auc"]
 
 
 def cross_entropy(scores: NDArray[np.float32], labels: NDArray[np.float32]) -> NDArray[np.float32]:
-    r"""Give the binary cross-entropy of each record in nats, stable for any finite score.
+    r"""Return the binary cross-entropy of each record in nats, stable for any finite score.
 
     .. math:: -y \ln \sigma(s) - (1 - y) \ln(1 - \sigma(s)) = \max(s, 0) - s y + \ln(1 + e^{-|s|})
 
@@ -36,11 +39,13 @@ def cross_entropy(scores: NDArray[np.float32], labels: NDArray[np.float32]) -> N
 
 
 def discriminator_auc(positives: NDArray[np.float32], negatives: NDArray[np.float32]) -> float:
-    """Give the area under the ROC curve: the chance that a positive outscores a negative, ties counting half.
+    """Return the area under the ROC curve, in 0..1.
+
+    This is the probability that a positive has a higher score than a negative, where ties count half.
 
     The original's ``validation:discriminator_auc``, in 0..1.
     """
-    # scikit-learn takes half a second to import; only a validation pass needs it.
+    # scikit-learn takes half a second to import. Only a validation pass needs it.
     from sklearn.metrics import roc_auc_score
 
     labels = np.repeat([1, 0], [len(positives), len(negatives)])
@@ -62,7 +67,7 @@ class RunningClassification:
     Attributes
     ----------
     first_bad_batch
-        Index since the last reset of the first batch whose loss was not finite, None while there is none.
+        Index since the last reset of the first batch whose loss was not finite, None while all losses are finite.
     """
 
     def __init__(self, lag: int = 16) -> None:
@@ -90,7 +95,7 @@ class RunningClassification:
             self._read(len(self._pending))
 
     def get(self) -> dict[str, float]:
-        """Give every metric under the original's name, NaN before the first batch."""
+        """Return every metric under the original's name, NaN before the first batch."""
         self._read(len(self._pending))
         count = self._num_records or float("nan")
         return {

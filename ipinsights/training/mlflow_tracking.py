@@ -37,7 +37,7 @@ class MLflowCallback(EpochRecorder):
         self._is_own_run = False
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        """Start a run if there is none, and log the hyperparameters.
+        """Start a run unless one is active, and log the hyperparameters.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Handling of SIGTERM, with which a platform stops a job: it is never lost and never leaves half a file."""
+"""Handling of SIGTERM, with which a platform stops a job, without loss or partial files."""
 
 from __future__ import annotations
 

@@ -66,7 +66,9 @@ class SizeChoice:
         return cls({**others, **given}, tuple(name for name in _SIZES if name in asked))
 
     def check(self, *, any_size: bool = False) -> Hyperparameters:
-        """Return the hyperparameters with the smallest sizes in place of the chosen ones, before any data is read.
+        """Return the hyperparameters with the smallest sizes for the sizes that are to be chosen.
+
+        This check runs before any data is read.
 
         Raises
         ------

@@ -26,7 +26,7 @@ class TrainState:
     epoch_records, epoch_batches, epoch_base_batches
         The same since this epoch's beginning.
     validation_auc
-        Of the last validated epoch; None without a validation channel.
+        Of the last validated epoch. None without a validation channel.
     stop
         Request to stop, set by a callback or a signal at any time. Training ends after the current base batch. A
         validation ends at once and is repeated by the resumed run.

@@ -1,7 +1,7 @@
 """The training loop: epochs over base batches, with validation and callbacks.
 
 The semantics are the original's, as far as its logs prove them (``docs/explanation/fidelity.md``): rows are read in
-their order in base batches of B; each becomes K = 1 + R + S optimizer batches of B mixed records; the short last base
+their order in base batches of B. Each becomes K = 1 + R + S optimizer batches of B mixed records. The short last base
 batch is padded to B, and the padding counts in the metrics but not among the records seen.
 """
 
@@ -100,7 +100,9 @@ class Trainer:
         self._is_within_epoch = False
 
     def resume_from(self, state: TrainState, metric_sums: tuple[int, int, int, float]) -> None:
-        """Restore the counters, so that :meth:`fit` continues after a base batch. The learner is restored separately.
+        """Restore the counters, so that :meth:`fit` continues after a base batch.
+
+        The learner is restored separately.
 
         Parameters
         ----------
@@ -138,7 +140,9 @@ class Trainer:
         self.group.wait()
 
     def evaluate(self, pairs: Pairs) -> float:
-        """Return the ``discriminator_auc`` of each pair against its entity at one random address (R = 1, S = 0).
+        """Return the ``discriminator_auc`` of the pairs.
+
+        Each pair is compared with its entity at one random address (R = 1, S = 0).
 
         The addresses are drawn from the run's seed. They are the same at every call, so that epochs can be compared.
         """
@@ -201,7 +205,10 @@ class Trainer:
             yield np.stack([score(rows[part], ips[part]) for ips in (pairs.ips, negatives)])
 
     def _stops(self) -> bool:
-        """Return whether the run stops on all hosts. ``state.stop`` may change at any time, on one host only."""
+        """Return whether the run stops on all hosts.
+
+        ``state.stop`` can change at any time, on one host only.
+        """
         return self.group.agree_to_stop(self.state.stop)
 
     def _train_on(self, batch: BaseBatch) -> None:

@@ -24,9 +24,9 @@ _PANEL_INCHES = 3.6
 
 
 def draw_search(outcomes: Sequence[Outcome], ranges: Sequence[SearchRange]) -> Figure:
-    """Draw the trials in their order with the best so far, and then over each hyperparameter that was searched.
+    """Draw the trials in their order with the best so far, and over each hyperparameter.
 
-    Trials that failed are left out; those that were stopped early are drawn hollow, at their last epoch's AUC.
+    Trials that failed are left out. Those that were stopped early are drawn hollow, at their last epoch's AUC.
 
     Raises
     ------

@@ -36,7 +36,7 @@ class SearchRange:
 
     @classmethod
     def parse(cls, text: str) -> SearchRange:
-        """Give the range that ``NAME=LOW:HIGH`` stands for, or ``NAME`` for its documented tuning range.
+        """Parse ``NAME=LOW:HIGH``, or ``NAME`` for the documented tuning range.
 
         Raises
         ------
@@ -64,7 +64,7 @@ class SearchRange:
         return isinstance(self.row.domain, Number) and self.row.domain.type is int
 
     def suggest(self, trial: optuna.Trial) -> str:
-        """Give the value of a trial as a text."""
+        """Return the value that a trial suggests, as text."""
         if self.is_integer:
             return str(trial.suggest_int(self.row.name, int(self.low), int(self.high), log=self.is_logarithmic))
         return repr(trial.suggest_float(self.row.name, self.low, self.high, log=self.is_logarithmic))

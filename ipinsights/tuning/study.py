@@ -1,6 +1,6 @@
-"""Tuning: a search for the hyperparameters under which validation goes best, as SageMaker's tuning jobs make one.
+"""Tuning: search for the hyperparameters with the best validation, as SageMaker's jobs do.
 
-The study lives in a file, and goes on from there when it is run again: what a trial draws follows from the seed and
+The study is stored in a file, and resumes when it is run again: what a trial draws follows from the seed and
 from the trials that ended before it, so that a search that was interrupted ends as one that was not.
 """
 
@@ -47,9 +47,9 @@ class Outcome:
     values
         The hyperparameters that were searched, by name.
     auc
-        Validation AUC after the last epoch that was trained; None when there is none.
+        Validation AUC after the last epoch that was trained, or None.
     note
-        Why the trial failed or ended early; empty when it was trained to its end.
+        Why the trial failed or ended early, empty when it was trained to its end.
     """
 
     number: int
@@ -64,7 +64,7 @@ class Tuner:
     Parameters
     ----------
     study
-        SQLite file that holds the trials; made when it does not exist.
+        SQLite file that holds the trials, made when it does not exist.
     ranges
         What is searched.
     fixed
@@ -102,19 +102,19 @@ class Tuner:
         _claim(self._study, self._settings(stop_early=stop_early), study)
 
     def run(self, num_trials: int) -> Iterator[Outcome]:
-        """Give the outcome of each trial as it ends, until the study has so many; those of earlier runs count."""
+        """Yield the outcome of each trial as it ends, up to ``num_trials`` with earlier runs."""
         while (num_finished := len(self.outcomes())) < num_trials:
             self._study.sampler = _sampler(self._seed, num_finished)
             self._try(self._study.ask())
             yield self.outcomes()[-1]
 
     def outcomes(self) -> list[Outcome]:
-        """Give all trials that ended, those of earlier runs too, in their order."""
+        """Return the outcomes of all finished trials, including those of earlier runs, in order."""
         finished = (trial for trial in self._study.trials if trial.state.is_finished())
         return [_outcome(number, trial) for number, trial in enumerate(finished, start=1)]
 
     def best(self) -> dict[str, str]:
-        """Give all hyperparameters of the best trial, as ``ipinsights train --hyperparameters`` takes them.
+        """Return all hyperparameters of the best trial for ``ipinsights train --hyperparameters``.
 
         Raises
         ------
@@ -138,7 +138,7 @@ class Tuner:
         Hyperparameters.parse({**self._fixed, **{bounds.row.name: bounds.high for bounds in self._ranges}})
 
     def _settings(self, *, stop_early: bool) -> dict[str, Any]:
-        """Give what must be the same for the trials of one study to be comparable."""
+        """Return the settings that must be equal for comparable trials of one study."""
         data = [array for pairs in (self._train, self._validation) for array in (pairs.entities, pairs.ips)]
         return {
             "ranges": {bounds.row.name: [bounds.low, bounds.high] for bounds in self._ranges},
@@ -167,7 +167,7 @@ class Tuner:
             self._study.tell(trial, auc)
 
     def _train_with(self, values: Mapping[str, str], trial: optuna.Trial) -> tuple[float, int]:
-        """Train; give the AUC and after how many epochs the trial was stopped, 0 if it was not."""
+        """Train. Return the AUC and the epoch after which the trial was stopped, 0 if it was not."""
         from ipinsights.training.trainer import Trainer
 
         watcher = _MedianWatcher(trial)
@@ -186,7 +186,7 @@ class _MedianWatcher(Callback):
         self.stopped_after = 0
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        """Report an epoch; one that is the last is not stopped any more."""
+        """Report an epoch. The last epoch is not stopped any more."""
         state = trainer.state
         assert state.validation_auc is not None
         self._trial.report(state.validation_auc, state.epoch)

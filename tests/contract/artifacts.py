@@ -40,7 +40,7 @@ def parameters(content: bytes) -> dict[str, np.ndarray[Any, np.dtype[np.float32]
 
 
 def described(content: bytes, *, values: bool) -> str:
-    """Return an artifact as text: names, shapes, meta data and, if wanted, some values of each parameter."""
+    """Return names, shapes, meta data and, if requested, some values of an artifact as text."""
     found = members(content)
     if not values:
         found["meta.json"]["training"]["validation_auc"] = "#"

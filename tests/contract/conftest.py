@@ -1,4 +1,4 @@
-"""The contract: what the command line and the server do, frozen before the package is rearranged.
+"""The contract: behaviour of command line and server, frozen before modules are rearranged.
 
 The tests here know command lines, files and sockets, and never import the package. They hold for every arrangement of
 its modules, and decide whether a change that shall not change behaviour has changed none.

@@ -93,7 +93,7 @@ def _printed(done: Done) -> str:
 
 
 def decoded(content: bytes) -> str:
-    """Return bytes as text that can be stored: what is not UTF-8 is escaped, and so are carriage returns."""
+    """Return bytes as text, with invalid UTF-8 and carriage returns escaped."""
     return content.decode("utf-8", errors="backslashreplace").replace("\r", "\\r")
 
 

@@ -1,4 +1,4 @@
-"""Masks for what differs from run to run in a text: times, speeds, processes, versions, places."""
+"""Masks for parts of a text that differ between runs, such as times, versions and paths."""
 
 from __future__ import annotations
 

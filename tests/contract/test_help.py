@@ -49,7 +49,7 @@ def test_the_commands_are_these(head: Build) -> None:
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_options_and_arguments_are_the_golden_file_s(command: str, head: Build, golden: Golden) -> None:
-    """A command takes the options of these names, with values of these names, and these arguments."""
+    """A command has the options, names of values and arguments of the golden file."""
     text = help_of(head, command)
     golden.check(f"help/{command or 'ipinsights'}", "\n".join([usage(text), *section(text, "Options"), ""]))
 

@@ -171,13 +171,13 @@ def test_text_is_the_golden_file_s(given: Case, head: Build, golden: Golden) -> 
 
 @pytest.mark.parametrize("given", FLOATING, ids=str)
 def test_numbers_are_close_to_the_golden_file_s(given: Case, head: Build, golden: Golden) -> None:
-    """A command that computes prints and writes what it always did, up to the last digits of its numbers."""
+    """The output of a command that computes is the golden file's, up to last digits."""
     golden.check(f"outputs/{given}", transcript(head.run(given)), close=True)
 
 
 @pytest.mark.parametrize("given", [given for given in FLOATING if not given.name.startswith("evaluate")], ids=str)
 def test_bytes_are_the_base_s(given: Case, head: Build, base: Build) -> None:
-    """A command that computes writes the bytes that the base commit writes on the same processor."""
+    """The output of a command that computes is that of the base commit, to the byte."""
     found, expected = head.run(given), base.run(given)
     assert found.done == expected.done
     for name in given.outputs:

@@ -212,7 +212,7 @@ class Answer:
     body: bytes
 
     def text(self) -> str:
-        """Return the answer for a golden file. The length of a body of numbers depends on their digits."""
+        """Return the answer for a golden file, without a length that depends on digits."""
         body = decoded(self.body)
         shown = body if len(body) < 20_000 else f"{body[:1000]}\n(more)"
         framing = [line for line in self.headers if self.status >= 400 or "Content-Length" not in line]
@@ -254,7 +254,7 @@ def test_broken_json_is_refused(request_: Request, server: Server) -> None:
 
 
 def test_a_large_answer_is_chunked(head: Build, base: Build) -> None:
-    """An answer of more than half a million records has no length, and the bytes of the base commit."""
+    """An answer of over half a million records is chunked, with the bytes of the base commit."""
     records = b"u,1.2.3.4\n" * 530_000
     answers = []
     for build in (head, base):
@@ -265,7 +265,7 @@ def test_a_large_answer_is_chunked(head: Build, base: Build) -> None:
 
 
 def test_log_of_a_server_in_a_batch_transform(head: Build, golden: Golden) -> None:
-    """A server prints what it loads and a line for each request, answers JSON Lines if asked to, and ends with 0."""
+    """In a batch transform the server logs each request, prefers JSON Lines, and ends with 0."""
     requests = (in_csv("csv"), in_csv("ipv6", b"secret,::1\n"), get("parameters", "/execution-parameters"))
     with head.serving("--model-dir", "model", "--workers", "2", SAGEMAKER_BATCH="true") as running:
         answers = [asked(running, request).text() for request in requests]

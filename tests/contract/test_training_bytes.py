@@ -1,4 +1,4 @@
-"""Trained parameters, to the bit: against the base commit, against a second run, and against an interrupted run.
+"""Trained parameters, to the bit: of the base commit, a second run and a resumed run.
 
 A change of initial parameters or of the order of floating point operations may change these bytes, and no others. Such
 a change moves `BASE` in `builds.py`, writes the golden files anew, and says so.
@@ -68,7 +68,7 @@ def test_another_seed_is_another_model(head: Build) -> None:
 
 @pytest.mark.parametrize("kept", [1, 4])
 def test_a_resumed_job_is_equal(kept: int, head: Build) -> None:
-    """A job that resumes from an early checkpoint gives the file of one that was never interrupted."""
+    """A job resumed from an early checkpoint has the file of an uninterrupted job."""
     assert resumed(head, head.run(STEPS), kept) == model_of(head.run(STEPS))
 
 
@@ -87,7 +87,7 @@ def test_a_search_is_the_base_s(head: Build, base: Build) -> None:
 
 
 def resumed(build: Build, whole: Outcome, kept: int) -> bytes:
-    """Return the model of a job that finds the oldest checkpoints of another, and resumes from the last of them."""
+    """Return the model of a job that resumes from the last of another job's oldest checkpoints."""
     folder = build.new_folder()
     shutil.copytree(whole.folder / "saved", folder / "saved")
     checkpoints = sorted((folder / "saved").glob("checkpoint-*"))

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 
 def shown(outcome: Outcome) -> str:
-    """Return log, exit code, files and meta data of a job, without what depends on the processor."""
+    """Return log, exit code, files and meta data of a job, independent of the processor."""
     (done,) = outcome.done
     name, *others = outcome.case.outputs
     model = outcome.output(name)
@@ -39,7 +39,7 @@ def shown(outcome: Outcome) -> str:
 
 @pytest.mark.parametrize("given", JOBS, ids=str)
 def test_log_and_meta_data_are_the_golden_file_s(given: Case, head: Build, golden: Golden) -> None:
-    """A job prints the lines it always did, and its model holds the same members, shapes and counts."""
+    """A job prints the lines of the golden file, and its model has the same members and shapes."""
     golden.check(f"train/{given}", shown(head.run(given)))
 
 

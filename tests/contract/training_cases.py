@@ -1,4 +1,4 @@
-"""Small training jobs, which two test files look at: one at the log, one at the bytes of the model."""
+"""Small training jobs for the tests of the log and of the model's bytes."""
 
 from __future__ import annotations
 

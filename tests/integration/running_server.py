@@ -53,7 +53,10 @@ class Running:
         return self.ask("GET", "/ping", None)
 
     def talk(self, data: bytes) -> bytes:
-        """Send any bytes on a new connection, and return everything that comes until the server closes it."""
+        """Send any bytes on a new connection.
+
+        Return all bytes until the server closes it.
+        """
         received = b""
         with socket.create_connection(("127.0.0.1", self.port), timeout=30) as client, contextlib.suppress(OSError):
             client.sendall(data)

@@ -22,7 +22,7 @@ ROWS = PlantedNetworks.draw(20, rng=np.random.default_rng(1)).csv(99, rng=np.ran
 
 
 def given(values: Mapping[str, str]) -> list[str]:
-    """Give hyperparameters as options."""
+    """Return hyperparameters as options."""
     return [word for name, value in values.items() for word in ("-H", f"{name}={value}")]
 
 
@@ -40,7 +40,7 @@ CLEANING = (
 
 
 def refusal_of(done: Done | subprocess.CompletedProcess[str]) -> str:
-    """Give the message of a command that failed by the user's fault, which must be all that it printed."""
+    """Return the message of a command that failed by the user's fault and printed nothing else."""
     assert done.returncode == 2
     assert done.stderr.startswith("ClientError: ")
     assert done.stderr.endswith("\n")

@@ -49,7 +49,7 @@ class Shown:
 def on_terminal(
     *arguments: object, folder: Path, width: int = 80, environment: Mapping[str, str] | None = None, **streams: Any
 ) -> Shown:
-    """Run `ipinsights` with a terminal for standard output and error, or for those that are not given."""
+    """Run `ipinsights` with a terminal for standard output and error unless they are given."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, width, 0, 0))
     process = subprocess.Popen(

@@ -36,7 +36,7 @@ def write_rows(path: Path, num_rows: int, *, rng: np.random.Generator) -> Path:
 
 
 def expected_lines(model: Path, source: Path) -> list[str]:
-    """Give the lines that a file's output must have."""
+    """Return the lines that a file's output must have."""
     pairs = read_pairs(source)
     scores = Predictor.load(model).score(pairs.entities, pairs.ips).tolist()
     return [f'{{"dot_product":{score!r}}}' for score in scores]
@@ -54,7 +54,10 @@ class TestTransform:
     """``ipinsights transform``."""
 
     def test_files_and_folders(self, model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
-        """Each file has its output, in its order, at its place, as JSON Lines; payloads and processes are not seen."""
+        """Each file has its output at its relative path, in order, as JSON Lines.
+
+        Borders of payloads and the number of processes have no effect.
+        """
         (tmp_path / "in" / "deep").mkdir(parents=True)
         sources = [
             write_rows(tmp_path / "in" / "deep" / "large.csv", 120_000, rng=rng),
@@ -88,7 +91,10 @@ class TestTransform:
         assert list(content) == ["dot_product", "ip_embedding", "entity_embedding"]
 
     def test_a_bad_record_fails_its_file_only(self, model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
-        """The record is named by its line in the file, behind payloads that were good; others have their outputs."""
+        """A bad record fails only its file, and the error has the line number in the file.
+
+        Payloads before the record are valid, and other files have their outputs.
+        """
         good, bad = (write_rows(tmp_path / name, 100_000, rng=rng) for name in ("b.csv", "a.csv"))
         with bad.open("a") as stream:
             stream.write("user_1,10.0.0.300\nuser_1,10.0.0.1\n")
@@ -133,7 +139,10 @@ class TestTransform:
         assert shown.endswith(" \rFiles transformed: 1; outputs that were there already: 0.\r\n")
 
     def test_a_killed_run_leaves_nothing_for_long(self, model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
-        """Its processes end with it; the next run removes its folder and spares that of a run that lives."""
+        """Processes of a killed run end, and the next run removes the folder of this run only.
+
+        The folder of a live run stays.
+        """
         source, out = write_rows(tmp_path / "a.csv", 300_000, rng=rng), tmp_path / "out"
         options = ("transform", source, "--model-dir", model, "--output-dir", out, "--max-payload-mb", 1)
         command = [

@@ -1,4 +1,4 @@
-"""The page for users of SageMaker: its commands run, and its programs for AWS are at least valid."""
+"""The page for users of SageMaker: its commands run, and its AWS programs are valid."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def train(folder: Path, name: str, assignments: Sequence[str]) -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder with logs and scores of a run and of one that learns much slower."""
+    """Return a folder with logs and scores of a run and of a much slower one."""
     folder = tmp_path_factory.mktemp("trained")
     train(folder, "good", SETTINGS)
     train(folder, "slow", [*SETTINGS, "learning_rate=0.000001"])
@@ -160,7 +160,7 @@ class TestScripts:
     """The scripts for continuous integration and for scores."""
 
     def test_compare_runs_judges_all(self, trained: Path, tmp_path: Path) -> None:
-        """Exit code 2 because of the one that cannot be read, and the others are judged all the same."""
+        """An unreadable run sets exit code 2, and the other runs are judged all the same."""
         script = ROOT / "scripts" / "compare_runs.py"
         done = run_in(trained, script, "good.log", "good.log", "slow.log", "train.csv", "--markdown", tmp_path / "x.md",
                    "--junit", tmp_path / "x.xml")  # fmt: skip

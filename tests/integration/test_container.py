@@ -1,4 +1,4 @@
-"""What SageMaker does with the container, done to its entry point: outside of Docker, or in an image.
+"""The entry point of the container under SageMaker's conditions, without or in an image.
 
 With ``IPINSIGHTS_CONTAINER`` set to a working container of buildah's, the entry point is started in it instead.
 """
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.slow
 
 
 def command(word: str, base: Path, environment: Mapping[str, str]) -> list[str]:
-    """Give how the platform starts the container with a word, on a tree that it laid out."""
+    """Return the platform's command for a word on a given folder tree."""
     settings = [f"{name}={value}" for name, value in environment.items()]
     if CONTAINER:
         options = [option for setting in settings for option in ("--env", setting)]
@@ -61,7 +61,7 @@ def train(base: Path, **environment: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def planted(rng: np.random.Generator) -> PlantedNetworks:
-    """Give networks to draw channels from."""
+    """Return planted networks for the channels."""
     return PlantedNetworks.draw(20, rng=rng)
 
 
@@ -69,7 +69,7 @@ class TestTrain:
     """Started with ``train``."""
 
     def test_several_channels(self, tmp_path: Path, planted: PlantedNetworks, rng: np.random.Generator) -> None:
-        """A job with three channels ends with 0, one model file, the validation's metric, and no failure file."""
+        """A job with three channels ends with 0, one model, the validation metric and no failure."""
         channels = {name: planted.csv(rows, rng=rng) for name, rows in (("train", 1000), ("validation", 300))}
         base = make_container_tree(tmp_path / "ml", hyperparameters=SMALL, channels={**channels, "test": "a,1.2.3.4\n"})
         done = train(base, TRAINING_JOB_NAME="job-1", AWS_REGION="eu-west-1", DMLC_INTERFACE="eth0")
@@ -80,7 +80,7 @@ class TestTrain:
         assert not (base / "output" / "failure").exists()
 
     def test_local_mode(self, tmp_path: Path, planted: PlantedNetworks, rng: np.random.Generator) -> None:
-        """The SDK's local mode names no network interface and no content type; the job runs all the same."""
+        """In local mode, without network interface and content type, the job runs."""
         channels = {"train": planted.csv(500, rng=rng)}
         base = make_container_tree(tmp_path / "ml", hyperparameters=SMALL, channels=channels, content_type=None)
         resources = {"current_host": "algo-1-x7k2p", "hosts": ["algo-1-x7k2p"]}
@@ -90,7 +90,7 @@ class TestTrain:
         assert "#progress_metric: host=algo-1-x7k2p, completed 100.0 % of epochs" in done.stdout
 
     def test_users_fault(self, tmp_path: Path) -> None:
-        """A bad hyperparameter ends with 2, and the failure file's first sentence is what the log says."""
+        """An invalid hyperparameter ends with 2, and the failure file begins with the log's message."""
         base = make_container_tree(
             tmp_path / "ml", hyperparameters={**SMALL, "epochs": "0"}, channels={"train": "a,1.2.3.4\n"}
         )
@@ -113,7 +113,7 @@ class TestTrain:
         assert (base / "output" / "failure").read_text().startswith("ClientError: The model cannot be written to ")
 
     def test_unwritable_output_folder(self, tmp_path: Path) -> None:
-        """A failure file that cannot be written hides nothing: the log tells the failure, and so does the code."""
+        """If the failure file cannot be written, the log and the exit code still report the failure."""
         base = make_container_tree(tmp_path / "ml", hyperparameters={}, channels={"train": "a,1.2.3.4\n"})
         (base / "output").rmdir()
         (base / "output").write_text("in the way")
@@ -122,7 +122,7 @@ class TestTrain:
         assert "ClientError: 2 hyperparameters are wrong:" in done.stderr
 
     def test_stopped(self, tmp_path: Path, planted: PlantedNetworks, rng: np.random.Generator) -> None:
-        """SIGTERM in the middle of a long job ends it within seconds, with 0 and the model as far as it is trained."""
+        """SIGTERM during a long job ends the job within seconds, with 0 and the current model."""
         base = make_container_tree(
             tmp_path / "ml",
             hyperparameters={**SMALL, "epochs": "1000000", "batch_metrics_publish_interval": "50"},
@@ -157,7 +157,10 @@ class TestServe:
 
     @pytest.mark.parametrize("batch", [None, "true", "True"], ids=str)
     def test_answers_and_stops(self, tmp_path: Path, batch: str | None) -> None:
-        """It answers ping and rows, as a batch transform's container too, and ends with 0 within 30 s of SIGTERM."""
+        """The container answers ping and rows, and ends with 0 within 30 s of SIGTERM.
+
+        This holds for a batch transform, too.
+        """
         wait_for_port()
         (tmp_path / "ml" / "model").mkdir(parents=True)
         shutil.copy(ROOT / "tests" / "data" / "golden" / "model_algo-1", tmp_path / "ml" / "model")
@@ -192,7 +195,7 @@ class TestDockerfile:
     LINES = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8").splitlines()
 
     def test_entry_point_is_in_exec_form(self) -> None:
-        """The entry point is a JSON list with our script, so that arguments reach it and signals too."""
+        """The entry point is a JSON list with our script, so that it gets arguments and signals."""
         entries = [line.partition(" ")[2] for line in self.LINES if line.startswith("ENTRYPOINT")]
         assert [json.loads(entry) for entry in entries] == [["/usr/local/bin/entrypoint"]]
         assert "COPY docker/entrypoint.sh /usr/local/bin/entrypoint" in self.LINES
@@ -207,7 +210,7 @@ class TestDockerfile:
 
 
 def innermost(pid: int) -> int:
-    """Give the program itself: the first process of a chain of single children that is ours, whatever started it."""
+    """Return the first process of ours in a chain of single child processes."""
     if not CONTAINER or b"/opt/ipinsights/bin" in Path(f"/proc/{pid}/cmdline").read_bytes():
         return pid
     # Each thread has a list of the children that it started itself.
@@ -216,7 +219,7 @@ def innermost(pid: int) -> int:
 
 
 def wait_for_port() -> None:
-    """Wait until nobody else on this machine has the platform's port, and give the test up if somebody keeps it."""
+    """Wait until the platform's port is free, and skip the test if it stays in use."""
     for _ in range(60):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -230,7 +233,7 @@ def wait_for_port() -> None:
 
 
 def answer(path: str, process: subprocess.Popen[str], body: bytes | None = None) -> tuple[int, bytes]:
-    """Give status and body of an answer, waiting for the server to listen."""
+    """Return status and body of an answer, after the server listens."""
     request = urllib.request.Request(f"http://127.0.0.1:8080{path}", data=body, headers={"Content-Type": "text/csv"})
     for _ in range(300):
         assert process.poll() is None, process.communicate()

@@ -1,4 +1,4 @@
-"""The engines of `train` on one CPU: compiled kernels, Gluon, and what happens where one of them is missing."""
+"""The engines of `train` on one CPU, compiled kernels and Gluon, and a missing engine."""
 
 from __future__ import annotations
 
@@ -92,7 +92,10 @@ def test_without_numba_gluon_takes_its_place(rows: Path, tmp_path: Path) -> None
 
 
 def test_without_numba_and_mxnet_the_error_names_the_cure(rows: Path, tmp_path: Path) -> None:
-    """One sentence with the reason and one with the command, no traceback, and the user's exit code."""
+    """Without numba and MXNet, the error has the reason and the command, and the exit code 2.
+
+    There is no traceback.
+    """
     hidden = tmp_path / "blocker"
     blocker(hidden, "numba", "numba.core", "mxnet")
     with (hidden / "sitecustomize.py").open("a") as file:

@@ -1,4 +1,4 @@
-"""Judging a model through the real command line: a threshold, its verdicts, an explanation, and an evaluation."""
+"""Commands that judge a model: threshold, verdicts, explanation and evaluation."""
 
 from __future__ import annotations
 
@@ -43,7 +43,10 @@ class Files:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    """Train on 50 entities that each live in a /16 of their own; later 2 % of events are from another's network."""
+    """Return files of a model trained on 50 entities, each in a /16 of its own.
+
+    2 % of the later events are from the network of another entity.
+    """
     folder, rng = tmp_path_factory.mktemp("judging"), np.random.default_rng(7)
     planted = PlantedNetworks(rng.choice(np.arange(0x0B00, 0x6300, dtype=np.uint32), size=50, replace=False))
     for name, size, share in (("train", 20_000, 0), ("calibration", 5000, 0.02), ("test", 5000, 0.02)):
@@ -89,7 +92,7 @@ class TestThreshold:
     """What is promised on one day holds on the next."""
 
     def test_the_promise_holds_on_later_events(self, files: Files, tmp_path: Path) -> None:
-        """Of 5,000 later events 5 % are flagged, give or take what chance allows; ``score`` says which."""
+        """Of 5,000 later events 5 % are flagged, within chance, and ``score`` marks them."""
         stored = tmp_path / "threshold.json"
         text, _ = run("threshold", "--model-dir", files.model, "--calibration", files.calibration, "--fpr", 0.05, "-o",
                       stored)  # fmt: skip
@@ -144,7 +147,7 @@ class TestExplain:
     """Why an event is odd."""
 
     def test_what_a_person_would_look_up(self, files: Files) -> None:
-        """Usual networks with counts, the nearest one, who else is there, and what the address is set aside for."""
+        """The explanation has usual networks with counts, the nearest one, and no verdict."""
         home = int(files.planted.networks[3])
         text, _ = run("explain", "--model-dir", files.model, "--train", files.train, "--json", "user_3",
                       f"{home >> 8}.{home & 255}.7.7")  # fmt: skip
@@ -160,7 +163,7 @@ class TestExplain:
         assert (found["p_value"], found["verdict"], found["threshold"]) == (None, None, None)
 
     def test_an_unknown_entity_from_a_carrier(self, files: Files) -> None:
-        """It says that training never saw the entity, that nobody else was there, and what the range is."""
+        """For an unknown entity the explanation reports no training, no crowd and the range."""
         text, _ = run("explain", "--model-dir", files.model, "--train", files.train, "stranger", "100.64.1.2")
         assert re.fullmatch(
             r"stranger from 100\.64\.1\.2: score -?\d+\.\d\d \(higher is more normal\)\n"
@@ -211,7 +214,10 @@ class TestEvaluate:
     """A model beside counting."""
 
     def test_the_planted_answer_is_found(self, shown: tuple[str, Path]) -> None:
-        """Each entity is always new in its /24 and at home in its /16, so the model sees what the /16 shows."""
+        """The evaluation finds the planted structure.
+
+        Each entity is always new in its /24 and usual in its /16, so the model detects what the /16 shows.
+        """
         found = json.loads((shown[1] / "report.json").read_text(encoding="utf-8"))
         value = {(row["attacker"], row["slice"], row["scorer"], row["metric"]): row["value"]
                  for row in found["detection"]}  # fmt: skip
@@ -245,7 +251,7 @@ class TestEvaluate:
         assert max(map(len, lines)) <= 140
 
     def test_the_page_needs_nothing_but_itself(self, shown: tuple[str, Path]) -> None:
-        """No script, no reference to elsewhere; four plots, each well-formed and named for who cannot see it."""
+        """The page has no script, no external reference and four valid plots with accessible names."""
         text = (shown[1] / "report.html").read_text(encoding="utf-8")
         page = Page()
         page.feed(text)

@@ -74,7 +74,7 @@ class TestEmbeddings:
 
 
 def read_embeddings(path: Path, name: str) -> tuple[list[str], list[bool] | None, np.ndarray]:  # type: ignore[type-arg]
-    """Give names, which are known, and vectors (n, d) of an export."""
+    """Return names, a mask of known names, and vectors (n, d) of an export."""
     if path.suffix == ".parquet":
         table = parquet.read_table(path)
         known = table["entity_known"].to_pylist() if "entity_known" in table.column_names else None

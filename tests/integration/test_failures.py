@@ -18,7 +18,7 @@ REASON = "There is no model at model: give a model directory, a model_algo-1 fil
 
 
 def test_a_terminal_shows_error(tmp_path: Path) -> None:
-    """On a terminal an error begins with `error:`, elsewhere with the word that says whose fault it is."""
+    """An error begins with `error:` on a terminal, and with the responsible party elsewhere."""
     shown = on_terminal(*MISSING, folder=tmp_path)
     assert (shown.code, shown.text) == (2, f"error: {REASON}")
     done = run_command(*MISSING, folder=tmp_path)

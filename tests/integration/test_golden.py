@@ -16,7 +16,10 @@ class TestArtifact:
     """A model of the first version."""
 
     def test_it_scores_as_it_did_when_it_was_made(self, tmp_path: Path) -> None:
-        """To 1e-6, with what else is told of each row; the order of additions is all that may differ."""
+        """Scores and other columns are those of the golden files, to 1e-6.
+
+        Only the order of additions may differ.
+        """
         golden = DATA / "golden"
         output = tmp_path / "scores.csv"
         command = ["score", golden / "pairs.csv", "--model-dir", golden, "--extended", "--output", output]

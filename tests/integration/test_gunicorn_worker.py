@@ -65,7 +65,7 @@ class TestMalformedRequests:
 
     @pytest.mark.parametrize("data", [b"", b"GET /pi", POST + b"Content-Length: 100\r\n\r\n" + PAIR])
     def test_a_request_that_does_not_arrive(self, server: Running, data: bytes) -> None:
-        """An idle connection is closed quietly, and an incomplete request gets 408, within --timeout."""
+        """Within --timeout, an idle connection is closed, and an incomplete request gets 408."""
         began = time.monotonic()
         received = server.talk(data)
         assert received.startswith(b"HTTP/1.1 408 Request Timeout\r\n" if data else b"")

@@ -21,7 +21,10 @@ IPV6 = "2a00:{:x}:{:x}::{:x}"
 
 
 def run(*arguments: object, code: int = 0) -> str:
-    """Run the command and return what it wrote: to standard output, or to standard error if it failed."""
+    """Run the command.
+
+    Return standard output, or standard error if the command failed.
+    """
     done = run_command(*arguments)
     assert done.returncode == code, done.stderr
     return done.stdout if code == 0 else done.stderr
@@ -41,7 +44,7 @@ def history_bytes(model: Path) -> dict[str, bytes]:
 
 
 class Files:
-    """Rows of 40 entities that each live in a /16 of their own, with one in ten an IPv6 row, and a model of each kind.
+    """Rows of 40 entities, each in its own /16, with one IPv6 row in ten, and several models.
 
     Parameters
     ----------
@@ -248,7 +251,10 @@ class TestIPv6:
         assert float(lines[1].split(",")[2]) > 10
 
     def test_refused_by_the_others(self, files: Files, tmp_path: Path) -> None:
-        """The dot product, and a history without IPv6, refuse IPv6 as ever; networks without a place are refused."""
+        """Scorers without IPv6 refuse IPv6 rows, and invalid networks are refused.
+
+        These scorers are the dot product and a history without IPv6.
+        """
         data = tmp_path / "new.csv"
         data.write_text("user_0,fe80::1\n", encoding="utf-8")
         for model, options in ((files.both, []), (files.model, ["--scorer", "history"])):
@@ -351,7 +357,10 @@ class TestUpdate:
         assert run("update", files.test, "--model-dir", model, "--normal-only").startswith("Merged ")
 
     def test_forgetting(self, files: Files, tmp_path: Path) -> None:
-        """The history is that without the entity, its hash is in no byte of it, and what stays is said."""
+        """A forgotten entity is in no byte of the history, and the output names what remains.
+
+        The remaining history is that without the entity.
+        """
         model, rest = files.copy(tmp_path), tmp_path / "rest.csv"
         lines = files.train.read_text(encoding="utf-8").splitlines(keepends=True)
         rest.write_text("".join(line for line in lines if not line.startswith("user_7,")), encoding="utf-8")
@@ -379,7 +388,10 @@ class TestUpdate:
         assert text == "ClientError: This model has no history. Train it with keep_history to have one.\n"
 
     def test_a_full_disk_leaves_the_model_as_it_was(self, files: Files, tmp_path: Path) -> None:
-        """One sentence, and no byte changed, no file left. A limit of the size of files stands for the disk's."""
+        """On a full disk the update fails with one sentence, and the model is unchanged.
+
+        No file is left. A limit of the file size stands for the full disk.
+        """
         model = files.copy(tmp_path)
         before = (model / "model_algo-1").read_bytes()
         command = f"{sys.executable} -m ipinsights update {files.test} --model-dir {model}"
@@ -395,7 +407,10 @@ class TestStrip:
     """A model without what it kept of people."""
 
     def test_strip_leaves_the_model_that_kept_nothing(self, files: Files, tmp_path: Path) -> None:
-        """The file is that of training without a history, to the byte: no address and no hash is left."""
+        """Stripping results in the file of training without a history, to the byte.
+
+        No address and no hash is left.
+        """
         model = files.copy(tmp_path)
         assert run("strip", "--model-dir", model).startswith("Removed: a history of ")
         assert (model / "model_algo-1").read_bytes() == (files.plain / "model_algo-1").read_bytes()

@@ -1,4 +1,4 @@
-"""Training through the real command line: on files, in a container's tree, and with everything users get wrong."""
+"""Training by the command line: on files, in a container's tree, and with user errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TRAIN = [*IPINSIGHTS, "train", "--train", "rows.csv", "--model-dir", "model"]
 
 
 def masked(log: str) -> list[str]:
-    """Give the lines of a log with times, speeds, processes and paths made equal."""
+    """Return the lines of a log with times, speeds, processes and paths masked."""
     log = re.sub(r"(?m)^\[\d\d/\d\d/\d{4} \d\d:\d\d:\d\d ([A-Z]+) \d+\]", r"[MM/DD/YYYY HH:MM:SS \1 THREAD]", log)
     log = re.sub(r"Process \d+", "Process PID", log)
     log = re.sub(r'(Speed: |Time cost=|throughput=|"(?:Start|End)Time": )\d+\.\d+', r"\1TIME", log)
@@ -59,7 +59,11 @@ class TestLocalRun:
         assert [line.rpartition(",")[0] for line in lines[1:]] == ROWS.splitlines()
 
     def test_a_folder_of_every_kind_of_file_trains(self, tmp_path: Path) -> None:
-        """Plain, gzip, with byte order mark, Windows line ends, blanks, line breaks in quotes, no last line end."""
+        """A folder of files in all accepted formats can be trained on.
+
+        Files are plain or gzip, with byte order mark, Windows line ends, blanks, line breaks in quotes, or no last
+        line end.
+        """
         folder = tmp_path / "channel"
         folder.mkdir()
         (folder / "b.csv").write_bytes(b'\xef\xbb\xbfalice, 1.2.3.4\r\n"bob, the\nbuilder",1.2.3.5\r\n')
@@ -92,7 +96,10 @@ class TestContainer:
     """The training side of the container's contract."""
 
     def test_it_goes_the_way_of_a_local_run(self, tmp_path: Path) -> None:
-        """The same model to the byte, and the same log but for names of places, without any content type."""
+        """A container's job has the model and log of a local run, without any content type.
+
+        The model is equal to the byte, and the log except for paths.
+        """
         texts = {"train": ROWS, "validation": ROWS}
         base = make_container_tree(tmp_path / "ml", hyperparameters=SMALL, channels=texts, content_type=None)
         in_container = run_command("train", "--base-dir", base)
@@ -105,7 +112,7 @@ class TestContainer:
         assert not (base / "output" / "failure").exists()
 
     def test_hidden_and_platform_names_are_accepted(self, tmp_path: Path) -> None:
-        """What the console and a tuning job add changes nothing, and is said to if it might be a mistake."""
+        """Names of the console or a tuning job change nothing, and possible mistakes are logged."""
         hidden = {"_kvstore": "auto_gpu", "_log_level": "info", "_num_gpus": "auto", "_num_kv_servers": "auto",
                   "_tuning_objective_metric": "validation:discriminator_auc", "sagemaker_job_name": '"x"',
                   "feature_dim": "2"}  # fmt: skip
@@ -160,7 +167,10 @@ class TestFailures:
         ],
     )
     def test_bad_data_is_told(self, tmp_path: Path, text: str, message: str) -> None:
-        """File, line, reason and cure; the first five offenders and the count of all; and what cleans files."""
+        """The message has file, line, reason and cure of the first five errors and the total.
+
+        The message names the command that cleans files.
+        """
         assert refusal_of(train_on(tmp_path, text, "--quiet")) == message + CLEANING
 
     def test_an_empty_file_is_told(self, tmp_path: Path) -> None:
@@ -184,7 +194,10 @@ class TestFailures:
         assert refusal_of(done) == "The model cannot be written to /proc/model: No such file or directory."
 
     def test_too_little_memory_is_told(self, tmp_path: Path) -> None:
-        """The size of the model and what to do; not the engine's traceback, neither at once nor when Python ends."""
+        """The message has the size of the model and the cure, without a traceback of the engine.
+
+        This holds at the failure and when Python ends.
+        """
         (tmp_path / "rows.csv").write_text(ROWS)
         limit = 6 * 10**9
         done = subprocess.run(

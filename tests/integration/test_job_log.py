@@ -1,4 +1,4 @@
-"""The lines of a job: those of the original, what SageMaker reads from them, and what they count."""
+"""The lines of a job: the original's format, SageMaker's metrics, and their counts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ LEFT_OUT = (
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Give the lines that a job of the golden settings writes to standard output."""
+    """Return the standard output lines of a job with the golden settings."""
     folder = tmp_path_factory.mktemp("golden")
     rows = PlantedNetworks.draw(40, rng=np.random.default_rng(1)).csv(NUM_ROWS, rng=np.random.default_rng(2))
     (folder / "rows.csv").write_text(rows)
@@ -56,7 +56,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def masked(line: str) -> str:
-    """Give a line with all that is measured, and all that is a place, made equal; the decimals of a float are kept."""
+    """Return a line with measurements and paths masked, except for the number of decimals."""
     line = line.replace("#011", "\t")
     line = re.sub(r"^\[\d\d/\d\d/\d{4} \d\d:\d\d:\d\d (INFO|WARNING) \d+\]", "TIME", line)
     line = re.sub(
@@ -115,7 +115,10 @@ class TestCounters:
     """What is counted, in the shape of real jobs."""
 
     def test_the_small_real_job_is_counted_as_the_original_counted_it(self, tmp_path: Path) -> None:
-        """N = 23,524, B = 1000, R = 5, S = 1: 164,668 records and 168 batches an epoch, as in its log of 2020."""
+        """The counts of a small real job are those of the original's log of 2020.
+
+        With N = 23,524, B = 1000, R = 5 and S = 1 an epoch has 164,668 records and 168 batches.
+        """
         rows = PlantedNetworks.draw(100, rng=np.random.default_rng(1)).csv(23_524, rng=np.random.default_rng(2))
         done = train_on(tmp_path, rows, vector_dim="4", mini_batch_size="1000", random_negative_sampling_rate="5")
         lines = [json.loads(line[len("#metrics ") :]) for line in done.stdout.splitlines() if line[:8] == "#metrics"]

@@ -1,4 +1,4 @@
-"""The page on histories: its commands are typed in their order, and print what the page shows."""
+"""The page on histories: its commands print the shown output in the given order."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_commands_print_what_is_shown(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_the_programs_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In Python the page does the same: the model is that of the command, and its scores are those of the file."""
+    """The Python program of the page has the same model and scores as the commands."""
     train, score = (command for command, _ in typed()[:2])
     shell(train, folder)
     shell(score, folder)

@@ -44,7 +44,7 @@ def test_killed_master(server: Counting) -> None:
 
 
 def test_signals_to_the_whole_service(server: Counting) -> None:
-    """A signal that a service manager sends to every process does not end the exporter before the server."""
+    """A signal to all processes of a service does not end the exporter before the server."""
     server.scrape()
     (exporter,) = [pid for pid, command in server.children().items() if b"metrics_exporter" in command]
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT):
@@ -79,7 +79,10 @@ def test_only_local_by_default(server: Counting) -> None:
 
 
 def test_an_exporter_without_a_server(tmp_path: Path) -> None:
-    """The exporter serves the files of its folder at a free port, and removes the folder at its end."""
+    """An exporter without a server serves the files of its folder, and removes it at the end.
+
+    It uses a free port.
+    """
     folder = tmp_path / "metrics"
     folder.mkdir()
     exporter = start_exporter(folder)

@@ -19,7 +19,7 @@ NOTEBOOK = Path(__file__).parents[2] / "docs" / "tutorial" / "ipinsights_login.i
 
 
 def shown(notebook: NotebookNode) -> list[list[tuple[str, ...]]]:
-    """Give what kinds of outputs each cell of code has: text that was printed, tables, plots."""
+    """Return the kinds of outputs of each code cell: text, tables and plots."""
     return [
         [(output.output_type, *sorted(output.get("data", {}))) for output in cell.outputs]
         for cell in notebook.cells
@@ -30,7 +30,7 @@ def shown(notebook: NotebookNode) -> list[list[tuple[str, ...]]]:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Jupyter's own
 def test_notebook_runs_and_shows_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every cell runs in an empty folder, and its outputs are of the kinds that are kept in the file."""
+    """Every cell runs in an empty folder, with the kinds of outputs stored in the file."""
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     kept = shown(notebook)
@@ -49,7 +49,7 @@ def test_outputs_are_kept_and_name_no_machine() -> None:
 
 
 def test_no_shell_is_needed() -> None:
-    """Every cell is Python, and imports nothing but the package, its dependencies and the standard library."""
+    """Every cell is Python, and imports only the package, its dependencies and the stdlib."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     modules = set(re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE))

@@ -1,4 +1,4 @@
-"""What an operator relies on: metrics, access log, request ids, probes, and the files of the page on operating."""
+"""Operation: metrics, access log, request ids, probes, and the page's configuration files."""
 
 from __future__ import annotations
 
@@ -290,7 +290,10 @@ class TestAccessLog:
 
     @pytest.mark.slow
     def test_rotation(self, server: Server, tmp_path: Path) -> None:
-        """The page's configuration of logrotate moves the file, and all workers write to the new one, old and new."""
+        """With the page's logrotate configuration, all workers write to the new file.
+
+        This includes workers that were forked before the rotation.
+        """
         if not shutil.which("logrotate", path=f"{os.environ['PATH']}:/usr/sbin"):
             pytest.skip("logrotate is not installed")
         text = (FILES / "logrotate.conf").read_text()
@@ -373,7 +376,7 @@ class TestFiles:
         assert service["spec"]["selector"] == pod["metadata"]["labels"] == deployment["spec"]["selector"]["matchLabels"]
 
     def test_unit(self, tmp_path: Path) -> None:
-        """`systemd-analyze` finds no fault in the unit, and little that the server could do beyond its task."""
+        """`systemd-analyze` accepts the unit and reports few unneeded privileges."""
         if not shutil.which("systemd-analyze"):
             pytest.skip("systemd is not installed")
         text = (FILES / "ipinsights.service").read_text()

@@ -1,4 +1,4 @@
-"""Outputs that cannot be written: each command ends in one sentence or quietly, and a training job continues."""
+"""Outputs that cannot be written end commands in one sentence or quietly, but not training."""
 
 from __future__ import annotations
 

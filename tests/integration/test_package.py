@@ -1,4 +1,4 @@
-"""What is published: its version, its types, its completion, and that the source distribution is enough to work on."""
+"""The published package: version, types, completion and a complete source distribution."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: str, **environment: str) -> str:
-    """Give what a program prints."""
+    """Return the standard output of a program."""
     settings = {**os.environ, **environment}
     return subprocess.run(arguments, capture_output=True, text=True, check=True, env=settings, cwd=ROOT).stdout
 
 
 def test_version_comes_from_one_place() -> None:
-    """Package, metadata and command line have the same version, and neither setup.py nor pyproject.toml has one."""
+    """Package, metadata and command line have the same version, declared in one file only.
+
+    Neither setup.py nor pyproject.toml has a version.
+    """
     assert metadata.version("ipinsights") == ipinsights.__version__
     assert run(sys.executable, "-m", "ipinsights", "--version") == f"ipinsights, version {ipinsights.__version__}\n"
     for name in ("setup.py", "pyproject.toml"):
@@ -49,7 +52,10 @@ def test_completion(shell: str) -> None:
 
 
 def test_packages_that_do_not_fit_together_are_named(tmp_path: Path) -> None:
-    """PyArrow 26 refuses NumPy 1, which no installer knows: one sentence with a cure, and the user's exit code."""
+    """PyArrow 26 next to NumPy 1 is an error with one sentence, a cure and exit code 2.
+
+    Installers do not know this conflict.
+    """
     (tmp_path / "pyarrow.py").write_text("raise ImportError('pyarrow requires NumPy 2.0 or newer, found 1.26.4')")
     command = [sys.executable, "-m", "ipinsights", "score", "rows.csv", "--model-dir", "model"]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
@@ -63,7 +69,10 @@ def test_packages_that_do_not_fit_together_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_source_distribution_is_whole(tmp_path: Path) -> None:
-    """It holds licence, notice, tests, documents and tools; the wheel built from it has every module of the tree."""
+    """The source distribution has licence, notice, tests, documents and tools.
+
+    A wheel built from it has every module of the tree.
+    """
     run(sys.executable, "-m", "build", "--outdir", str(tmp_path), str(ROOT))
     (source,) = tmp_path.glob("*.tar.gz")
     (wheel,) = tmp_path.glob("*.whl")

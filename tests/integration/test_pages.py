@@ -77,7 +77,7 @@ class Command:
 
 
 def commands(page: Path) -> Iterator[Command]:
-    """Give the commands of a page's console blocks in their order."""
+    """Yield the commands of a page's console blocks in their order."""
     for block in _BLOCK.findall(page.read_text(encoding="utf-8")):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             lines = part.splitlines(keepends=True)
@@ -91,7 +91,10 @@ def commands(page: Path) -> Iterator[Command]:
 
 
 def type_all(typed: list[Command], folder: Path) -> list[str]:
-    """Type commands into one shell in a folder, and give what each prints; the first that fails ends it."""
+    """Run commands in one shell in a folder.
+
+    Return their outputs until the first failure.
+    """
     script = f"set -eo pipefail\nPATH={Path(sys.executable).parent}:$PATH\n" + "".join(
         f"{command.text.rstrip()}\necho '{_DONE}'\n" for command in typed
     )
@@ -121,7 +124,10 @@ def without_number(found: re.Match[str]) -> str:
 
 
 def lay_out_clone(folder: Path) -> None:
-    """Lay out what ``make install`` needs of a clone, as if it had been installed already: with our own ``.venv``."""
+    """Create the files that ``make install`` needs of a clone, with our own ``.venv``.
+
+    The clone looks as if the package were already installed.
+    """
     for name in ("Makefile", "pyproject.toml", "setup.py", "requirements/constraints.txt"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
@@ -143,7 +149,10 @@ def lay_out_clone(folder: Path) -> None:
     ids=lambda pages: Path(pages[0]).stem,
 )
 def test_pages_do_what_they_say(pages: list[str], tmp_path: Path) -> None:
-    """Commands of pages that follow each other, in an empty folder with a clone's Makefile, print what is shown."""
+    """Commands of consecutive pages print the shown output in an empty folder.
+
+    The folder has the Makefile of a clone.
+    """
     lay_out_clone(tmp_path)
     typed = [command for page in pages for command in commands(ROOT / page)]
     for command, printed in zip(typed, type_all(typed, tmp_path), strict=True):
@@ -152,14 +161,17 @@ def test_pages_do_what_they_say(pages: list[str], tmp_path: Path) -> None:
 
 
 def test_first_page_shows_what_the_tutorial_prints() -> None:
-    """The command and the output on the documentation's first page are the tutorial's, which are run."""
+    """The command and output on the documentation's first page are those of the tutorial.
+
+    The tutorial's commands are run by another test.
+    """
     (first,) = commands(ROOT / "docs/index.md")
     assert first in commands(ROOT / "docs/tutorial/first-login.md")
 
 
 @pytest.mark.slow
 def test_the_first_page_of_all_does_what_it_says(tmp_path: Path, rng: np.random.Generator) -> None:
-    """The commands of the README for one's own data run in their order, and a score has the columns shown."""
+    """The README's commands for own data run in order, and scores have the columns shown."""
     lay_out_clone(tmp_path)
     rows = PlantedNetworks.draw(50, rng=rng).csv(3000, rng=rng).replace(",", ";")
     (tmp_path / "export.csv").write_text(f"user;address\n{rows}mallory;2001:db8::1\nalice;203.0.113.7\n")

@@ -37,7 +37,10 @@ MODULES = (
 
 
 def test_importing_the_package_imports_nothing_else() -> None:
-    """Neither NumPy nor scikit-learn is loaded until a name is used, so that the import takes milliseconds."""
+    """The import loads neither NumPy nor scikit-learn before a name is used.
+
+    The import takes milliseconds.
+    """
     code = "import sys, ipinsights; print(sorted({'numpy', 'pandas', 'sklearn', 'pyarrow'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 

@@ -1,4 +1,4 @@
-"""What the reference pages promise to other programs, tried on files that were written before."""
+"""Guarantees of the reference pages to other programs, tested with earlier files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_metrics_are_read_by_the_pages_expressions(log: str, name: str, expressi
 
 
 def test_all_seven_metrics_are_on_the_page() -> None:
-    """The page lists the metrics that SageMaker defines for the algorithm, and the tests above ran for each."""
+    """The page lists SageMaker's metrics of the algorithm, and the tests above cover each."""
     assert len(EXPRESSIONS) == 7
 
 

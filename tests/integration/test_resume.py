@@ -1,4 +1,4 @@
-"""Stopping and going on through the real command line: to the bit, with the log of one run, or not at all."""
+"""Stop and resume by the command line: equal to the bit, with a single log, or refused."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run(folder: Path, *options: object, **changes: str) -> Done:
 
 
 def given(values: Mapping[str, str]) -> list[str]:
-    """Give hyperparameters as options."""
+    """Return hyperparameters as options."""
     return [word for name, value in values.items() for word in ("-H", f"{name}={value}")]
 
 
@@ -54,30 +54,30 @@ def validated(folder: Path, *options: object, **changes: str) -> Done:
 
 
 def refusal_of(done: Done | subprocess.CompletedProcess[str]) -> str:
-    """Give the message of a command that failed by the user's fault."""
+    """Return the message of a command that failed by the user's fault."""
     assert done.returncode == 2, done.stderr
     return done.stderr.rpartition("ClientError: ")[2][:-1]
 
 
 def model(folder: Path) -> dict[str, NDArray[np.float32]]:
-    """Give the parameters of the model in a folder."""
+    """Return the parameters of the model in a folder."""
     return {name: np.array(array) for name, array in artifact.load(folder / "model").params.items()}
 
 
 def is_same(left: dict[str, NDArray[np.float32]], right: dict[str, NDArray[np.float32]]) -> bool:
-    """Tell whether two models are equal to the bit."""
+    """Return whether two models are equal to the bit."""
     return all(left[name].tobytes() == right[name].tobytes() for name in left)
 
 
 def measured(log: str) -> list[str]:
-    """Give what a log says of the model and of what was counted, in its order and without times."""
+    """Return the metrics and counts of a log, in order and without times."""
     counted = r'"Meta": "training_data_iter".*"Metrics": \{.*\}'
     return re.findall(rf"#quality_metric.*|#progress_metric.*|Epoch\[\d+\] Train-.*|{counted}", log)
 
 
 @contextlib.contextmanager
 def mounted(folder: Path, options: str) -> Iterator[None]:
-    """Lay a file system in memory over a new folder, or skip the test where that may not be done."""
+    """Mount a memory file system at a new folder, or skip the test without permission."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", options, "none", folder]
     done = subprocess.run(mount, check=False, capture_output=True, text=True)
@@ -91,7 +91,7 @@ def mounted(folder: Path, options: str) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """Give the folder and the log of a run that nothing interrupts."""
+    """Return the folder and the log of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole")
     done = validated(folder)
     assert done.returncode == 0, done.stderr
@@ -142,7 +142,10 @@ class TestGoingOn:
     """A run that is stopped and gone on with is the run that was not stopped."""
 
     def test_model_and_log_are_those_of_an_uninterrupted_run(self, tmp_path: Path, whole: tuple[Path, str]) -> None:
-        """From a checkpoint within the second epoch: parameters to the bit, then every line that is not a time."""
+        """A run resumed within the second epoch has the model and log of an uninterrupted run.
+
+        Parameters are equal to the bit, and so is every line without times.
+        """
         checkpoints = ("--checkpoint-dir", "ck", "--checkpoint-every", "3", "--keep-checkpoints", "100")
         done = validated(tmp_path, *checkpoints)
         assert done.returncode == 0, done.stderr
@@ -166,7 +169,7 @@ class TestGoingOn:
         assert ours == theirs
 
     def test_its_logs_compare_as_one_run(self, tmp_path: Path, whole: tuple[Path, str]) -> None:
-        """The log of the part before and the log of the rest, together or the latter alone, against the whole one."""
+        """Logs of the parts, together or the last one alone, compare as equal to the whole log."""
         stopped = validated(tmp_path, "--checkpoint-dir", "ck", "--max-seconds", "0.0001")
         resumed = validated(tmp_path, "--checkpoint-dir", "ck")
         for name, log in (("whole", whole[1]), ("both", stopped.stdout + resumed.stdout), ("rest", resumed.stdout)):
@@ -191,7 +194,10 @@ class TestGoingOn:
         assert is_same(model(tmp_path), model(whole[0]))
 
     def test_a_time_limit_stops_a_run_that_goes_on_later(self, tmp_path: Path, whole: tuple[Path, str]) -> None:
-        """After the base batch in which the time is over, with exit code 0, a model and a checkpoint."""
+        """A time limit stops a run after the current base batch, with a model and a checkpoint.
+
+        The exit code is 0, and the run can be resumed.
+        """
         done = validated(tmp_path, "--checkpoint-dir", "ck", "--max-seconds", "0.0001")
         assert done.returncode == 0
         assert "0.0001 seconds are over: stopping." in done.stdout
@@ -212,7 +218,7 @@ class TestGoingOn:
         assert is_same(model(tmp_path), model(whole[0]))
 
     def test_in_a_container_the_folder_is_the_platforms(self, tmp_path: Path) -> None:
-        """Where /opt/ml/checkpoints exists, checkpoints go there and are gone on from; elsewhere there are none."""
+        """Checkpoints are written to and resumed from /opt/ml/checkpoints only if it exists."""
         base = make_container_tree(tmp_path, hyperparameters=SMALL, channels={"train": ROWS})
         command = ("train", "--base-dir", base)
         without = run_command(*command)
@@ -231,7 +237,10 @@ class TestRefusals:
     """What must not be gone on with, and what cannot be written."""
 
     def test_another_run_is_refused_naming_each_difference(self, tmp_path: Path) -> None:
-        """Other rows, other hyperparameters, another seed, no validation any more: all in one sentence."""
+        """A checkpoint of another run is refused, with all differences in one sentence.
+
+        The differences are rows, hyperparameters, seed and a missing validation.
+        """
         assert validated(tmp_path, "--checkpoint-dir", "ck", epochs="1").returncode == 0
         command = ("train", "--train", "other.csv", "--model-dir", "other", "--checkpoint-dir", "ck", "--seed", "1")
         (tmp_path / "other.csv").write_text(ROWS + "one,1.2.3.4\n")
@@ -253,7 +262,10 @@ class TestRefusals:
         assert message == "Checkpoints cannot be written to file/ck: Not a directory."
 
     def test_a_full_disk_is_told_and_leaves_the_checkpoints_before(self, tmp_path: Path) -> None:
-        """On a file system of 256 kB, which has room for two checkpoints: no half of a third, and the two are whole."""
+        """On a full disk the error is reported, and the earlier checkpoints stay valid.
+
+        The file system of 256 kB has space for two checkpoints. No part of a third one remains.
+        """
         with mounted(tmp_path / "ck", "size=256k"):
             every = ("--checkpoint-every", "3", "--keep-checkpoints", "9")
             message = refusal_of(run(tmp_path, "--checkpoint-dir", "ck", *every))
@@ -311,7 +323,7 @@ class TestInitialModel:
     """Training that begins with a model."""
 
     def test_it_begins_where_the_model_ended(self, tmp_path: Path, whole: tuple[Path, str]) -> None:
-        """The first batch costs a tenth of ln 2; entities that only the first model knew are still known."""
+        """A warm start begins with a tenth of the loss ln 2, and keeps entities of the first model."""
         few = "".join(f"new_{row % 9},{row}.2.3.4\n" for row in range(100))
         (tmp_path / "few.csv").write_text(few)
         first = whole[0] / "model"
@@ -337,7 +349,7 @@ class TestInitialModel:
         )
 
     def test_in_a_container_it_is_the_channel_model(self, tmp_path: Path, whole: tuple[Path, str]) -> None:
-        """With the model.tar.gz and content type that SageMaker gives it; a run goes on from it and a checkpoint."""
+        """SageMaker's model channel with model.tar.gz is a warm start, which can be resumed."""
         base = make_container_tree(tmp_path / "ml", hyperparameters=SMALL, channels={"train": ROWS, "model": ""})
         config = base / "input" / "config" / "inputdataconfig.json"
         channels = json.loads(config.read_text())
@@ -364,7 +376,10 @@ class TestEarlyStopping:
     HASTY: ClassVar[dict[str, str]] = {"learning_rate": "0.3", "epochs": "40"}
 
     def test_it_ends_with_the_best_model(self, tmp_path: Path) -> None:
-        """The best epoch by the log, patience epochs after it, and a model equal to one trained to that epoch."""
+        """Early stopping ends with the best epoch's model, patience epochs after this epoch.
+
+        The model is equal to one trained up to the best epoch.
+        """
         done = validated(tmp_path, "--early-stopping-patience", "2", **self.HASTY)
         assert done.returncode == 0, done.stderr
         aucs = [float(auc) for auc in re.findall(r"discriminator_auc <score>=(\S+)", done.stdout)]

@@ -1,4 +1,4 @@
-"""The nightly script, run for three simulated days under a running endpoint, and the files that start it."""
+"""The nightly script for three simulated days under a running endpoint, and its units."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def write_days(home: Path) -> None:
 
 
 def give_logins_to_others(log: Path) -> None:
-    """Give each address of a log to another user than the one who came from there."""
+    """Assign each address of a log to a user other than its own."""
     lines = [line.split(" ") for line in log.read_text().splitlines()]
     users = [line[2] for line in lines]
     for number, line in enumerate(lines):

@@ -28,7 +28,7 @@ IPINSIGHTS = [sys.executable, "-m", "ipinsights"]
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder with ``rows.csv`` and the ``model`` trained on it."""
+    """Return a folder with ``rows.csv`` and the ``model`` trained on it."""
     folder = tmp_path_factory.mktemp("trained")
     assert train_on(folder, ROWS, "--quiet").returncode == 0
     return folder

@@ -53,7 +53,7 @@ class TestNewModel:
             assert before == (200, answer_of(make_model(tmp_path / "same")))
 
     def test_watch(self, changing: Path, tmp_path: Path) -> None:
-        """With --watch-model no signal is needed, and a kept connection sees the new model without a loss."""
+        """With --watch-model a kept connection gets the new model without signal or lost request."""
         other = make_model(tmp_path / "other", seed=1)
         with running(changing, tmp_path / "log", "--workers", "1", "--watch-model") as server:
             connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
@@ -101,7 +101,10 @@ class TestNewModel:
 
     @pytest.mark.parametrize("change", ["overwrite", "truncate"])
     def test_changed_in_place(self, changing: Path, tmp_path: Path, change: str) -> None:
-        """No score is wrong and no worker dies: requests and /ping get 503 until a whole model is loaded."""
+        """If the file changes in place, no score is wrong, no worker dies, and requests get 503.
+
+        This includes /ping. It ends when a valid model is loaded.
+        """
         copy = tmp_path / "copy"
         shutil.copytree(changing if changing.is_dir() else changing.parent, copy)
         with running(changing, tmp_path / "log", "--workers", "2") as server:

@@ -29,7 +29,7 @@ def server() -> Iterator[Counting]:
 
 
 def test_first_scrape(server: Counting) -> None:
-    """Before any request the expected series exist with 0, so that an alert sees their first increase."""
+    """Before any request the expected series exist with 0, for alerts on their first increase."""
     samples = server.scrape()
     assert {
         name: value for name, value in samples.items() if "_bucket" not in name and "request_seconds" not in name
@@ -79,7 +79,7 @@ def test_labels_are_bounded(server: Counting) -> None:
 
 
 def test_killed_workers(server: Counting) -> None:
-    """Under load workers are killed: no acknowledged request is lost, and nothing stays in flight."""
+    """If workers are killed under load, no acknowledged request is lost or stays in flight."""
     acknowledged: Counter[str] = Counter()
 
     def load() -> None:
@@ -113,7 +113,7 @@ def test_killed_workers(server: Counting) -> None:
 
 
 def test_counts_are_exact_after_a_kill(server: Counting) -> None:
-    """A worker that is killed between requests takes no count with it, though one request is in flight."""
+    """A worker killed between requests loses no count, although one request is in flight."""
     for _ in range(20):
         server.send("/invocations 200 2")
     assert server.scrape()["ipinsights_requests_in_flight route=/invocations"] == 0

@@ -59,7 +59,7 @@ class Running:
         return status, answer.decode()
 
     def workers(self) -> list[int]:
-        """Give the worker processes that were booted, oldest first."""
+        """Return the worker processes that were booted, oldest first."""
         return [int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", self.log.read_text())]
 
 
@@ -91,7 +91,7 @@ def _port(process: subprocess.Popen[str], log: Path) -> int:
 
 @pytest.fixture(scope="module")
 def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Give a server of two workers and payloads of up to 1 MB."""
+    """Yield a server of two workers and payloads of up to 1 MB."""
     log = tmp_path_factory.mktemp("server") / "log"
     with served(model, log, "--workers", "2", "--max-payload-mb", "1") as running:
         yield running
@@ -99,7 +99,7 @@ def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
 
 @pytest.fixture(scope="module")
 def score(model: Path) -> float:
-    """Give the score of the pair that most requests hold."""
+    """Return the score of the pair in most requests."""
     return float(Predictor.load(model).score(hash_entities(["user_1"]), np.array([0xC0A80102], dtype=np.uint32))[0])
 
 
@@ -279,7 +279,7 @@ class TestClients:
 
     @pytest.fixture
     def runtime(self, server: Running) -> Any:
-        """Give boto3's client of the SageMaker runtime; nothing but the address is ours."""
+        """Return boto3's client of the SageMaker runtime for our address."""
         boto3 = pytest.importorskip("boto3")
         return boto3.client(
             "sagemaker-runtime",
@@ -311,7 +311,7 @@ class TestClients:
         assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
     def test_curl(self, server: Running, score: float, tmp_path: Path) -> None:
-        """It posts a file larger than it sends unasked, and is refused with a sentence if it names no type."""
+        """A post with curl of a file above its limit without Expect works with a content type."""
         file = tmp_path / "rows.csv"
         file.write_bytes(PAIR * 50_000)
         url = f"http://127.0.0.1:{server.port}/invocations"
@@ -388,7 +388,10 @@ class TestConnections:
         assert read_all(client).endswith(f'{{"predictions": [{{"dot_product": {score!r}}}]}}'.encode())
 
     def test_who_is_refused_early_is_listened_to_for_two_seconds(self, server: Running) -> None:
-        """A client that is told 413 reads it although it goes on sending; then it is left alone, however it goes on."""
+        """A client that gets 413 can read it for two seconds while it still sends.
+
+        Then the connection is closed.
+        """
         client = self.asked(server, b"POST /invocations HTTP/1.1\r\nContent-Length: 99999999999")
         client.settimeout(30)
         assert client.recv(65536).startswith(b"HTTP/1.1 413 ")
@@ -405,7 +408,7 @@ class TestConnections:
 
     @staticmethod
     def asked(server: Running, head: bytes) -> socket.socket:
-        """Give a connection on which the head of a request was sent."""
+        """Return a connection on which the head of a request was sent."""
         client = socket.create_connection(("127.0.0.1", server.port))
         client.sendall(head + b"\r\nHost: a\r\nConnection: close\r\n\r\n")
         return client
@@ -415,7 +418,7 @@ class TestRobustness:
     """Clients that misbehave, and workers that die."""
 
     def test_slow_clients(self, server: Running, score: float) -> None:
-        """Forty clients that sent half a request hold nobody up, and are answered when the rest comes."""
+        """Forty incomplete requests delay no other client, and are answered when complete."""
         head = b"POST /invocations HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 19\r\n\r\n"
         slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(40)]
         for number, client in enumerate(slow):
@@ -499,7 +502,7 @@ class TestRobustness:
 
     @pytest.mark.slow
     def test_killed_worker(self, model: Path, tmp_path: Path) -> None:
-        """Under load a worker is killed: at most its own request is lost, and another comes in its place."""
+        """If a worker is killed under load, at most its own request is lost, and a new one starts."""
         with served(model, tmp_path / "log", "--workers", "2") as running:
             answered, lost, stop = [], [], threading.Event()
 
@@ -567,7 +570,10 @@ class TestRobustness:
         assert answer.endswith(f'\r\n\r\n{{"predictions": [{{"dot_product": {score!r}}}]}}')
 
     def test_sigterm_under_load(self, model: Path, tmp_path: Path, score: float) -> None:
-        """With a worker for each processor and eight clients that never rest: it is gone, and no answer cut off."""
+        """SIGTERM under full load ends the server without a truncated answer.
+
+        There is a worker for each processor, and eight clients send without pause.
+        """
         expected = f'{{"predictions": [{{"dot_product": {score!r}}}]}}'.encode()
         with served(model, tmp_path / "log") as running:
             answers: list[bytes] = []
@@ -592,7 +598,10 @@ class TestRobustness:
 
     @pytest.mark.slow
     def test_malformed_among_good(self, server: Running, score: float) -> None:
-        """Half of forty thousand requests are bad: all good ones are answered right, and memory stops growing."""
+        """With half of forty thousand requests invalid, valid requests get correct answers.
+
+        Memory stops growing.
+        """
         expected = (200, f'{{"predictions": [{{"dot_product": {score!r}}}]}}')
         rng = np.random.default_rng(1)
         bad = [rng.bytes(int(size)) for size in rng.integers(1, 300, size=100)]
@@ -620,7 +629,7 @@ class TestStart:
     """What keeps a server from starting."""
 
     def run(self, *arguments: str) -> tuple[int, str]:
-        """Give exit code and the last line of a server that cannot start."""
+        """Return the exit code and the last line of a server that cannot start."""
         done = subprocess.run(
             [sys.executable, "-m", "ipinsights", "serve", *arguments], capture_output=True, text=True, check=False,
             timeout=60,
@@ -650,7 +659,7 @@ def connect(server: Running) -> socket.socket:
 
 
 def read_all(client: socket.socket) -> bytes:
-    """Give what comes until the server hangs up, and hang up, too."""
+    """Return all bytes until the server closes the connection, and close it."""
     client.settimeout(30)
     received = b""
     with client:

@@ -1,4 +1,4 @@
-"""What the pages on serving tell a reader to type is typed, and every example they show is sent or comes out."""
+"""Commands and examples of the pages on serving run, and print what the pages show."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ADDRESS = "http://127.0.0.1:8080"
 
 
 def blocks(page: str, language: str) -> list[str]:
-    """Give the blocks of a page that are in a language."""
+    """Return the blocks of a page in a language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", (HOW_TO / page).read_text(), re.MULTILINE | re.DOTALL)
 
 
@@ -45,7 +45,7 @@ def run_python(python: str | Path, code: str) -> str:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a container's tree with the ``model.tar.gz`` that SageMaker makes of a model."""
+    """Return a container's tree with SageMaker's ``model.tar.gz`` of a model."""
     folder = tmp_path_factory.mktemp("opt-ml")
     (folder / "model").mkdir()
     model = save_random_model(folder / "unpacked", num_entities=100, vector_dim=8, rng=np.random.default_rng(0))
@@ -75,7 +75,7 @@ def address(tree: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def answer(tree: Path) -> str:
-    """Give the score of the pages' pair."""
+    """Return the score of the pages' pair."""
     ip = int.from_bytes(socket.inet_aton("192.168.1.2"), "big")
     (score,) = Predictor.load(tree / "model").score(hash_entities(["user_1"]), np.array([ip], dtype=np.uint32)).tolist()
     return repr(score)

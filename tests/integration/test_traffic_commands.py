@@ -24,7 +24,7 @@ def run(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[byte
 
 
 def test_from_standard_input_to_files_to_train_on(tmp_path: Path) -> None:
-    """Rows go to standard output, the summary to standard error; split makes of them what train reads."""
+    """Rows go to standard output, the summary to standard error, and split makes training files."""
     extracted = run("extract", "--format", "nginx", "--status", "200", "-", stdin=gzip.compress(LOG.encode()))
     assert extracted.returncode == 0
     assert extracted.stderr.decode() == (
@@ -106,7 +106,7 @@ def test_the_benchmark_reads_every_format() -> None:
 
 
 def test_extract_names_the_next_command(tmp_path: Path) -> None:
-    """Rows with times are to be split, rows without to be trained on, each by the name of their file."""
+    """The next command is split for rows with times, else train, with the name of the file."""
     (tmp_path / "a.log").write_text(LOG)
     rows = tmp_path / "my rows.csv"
     timed = run_command("extract", "--format", "nginx", tmp_path / "a.log", "-o", rows)

@@ -22,7 +22,10 @@ class TestTrain:
     """``ipinsights train``."""
 
     def test_a_map_of_strings_may_stand_on_the_command_line(self, tmp_path: Path) -> None:
-        """As SageMaker's API takes it; it is told from a file by its brace, and -H goes before it too."""
+        """--hyperparameters accepts a JSON map as in SageMaker's API, recognised by its brace.
+
+        -H takes precedence.
+        """
         strings = json.dumps({"num_entity_vectors": "40", "vector_dim": "8", "epochs": "7", "mini_batch_size": "50"})
         (tmp_path / "rows.csv").write_text(ROWS)
         options = ["--train", tmp_path / "rows.csv", "--model-dir", tmp_path / "model", "--hyperparameters", strings]

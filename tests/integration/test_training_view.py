@@ -1,4 +1,4 @@
-"""What a person sees of a training job: a bar and a summary on a terminal, the log elsewhere, and warnings."""
+"""Terminal output of training: progress bar, summary and warnings, and the log elsewhere."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TestTerminal:
 
     @pytest.mark.parametrize("width", [80, 120])
     def test_bar_and_summary_fit_the_width(self, folder: Path, width: int) -> None:
-        """One bar ends full, then come the facts of the job and the next command, and no line is cut."""
+        """One full bar, the facts of the job and the next command appear, and no line is cut."""
         shown = on_terminal(*TRAIN, *SIZES, "--validation", "later.csv", folder=folder, width=width)
         assert shown.code == 0
         assert max(map(len, shown.lines)) <= width

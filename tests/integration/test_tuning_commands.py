@@ -1,4 +1,4 @@
-"""``ipinsights tune`` as it is typed: a search in two sittings, and a training with what it found."""
+"""``ipinsights tune`` by command line: a study in two runs, and training with its result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write_rows(folder: Path, rng: np.random.Generator) -> None:
 
 @pytest.mark.slow
 def test_search_in_two_sittings(tmp_path: Path, rng: np.random.Generator) -> None:
-    """A second run adds the trials that are missing, and training takes the best map as it was written."""
+    """A second run adds the missing trials, and training accepts the file of the best map."""
     write_rows(tmp_path, rng)
     data = ("--train", "train.csv", "--validation", "validation.csv")
     search = ("tune", *data, "--tune", "learning_rate=0.001:0.1", *FIXED, "--study", "study.db")
@@ -47,7 +47,7 @@ def test_search_in_two_sittings(tmp_path: Path, rng: np.random.Generator) -> Non
 
 
 def test_one_trial(tmp_path: Path, rng: np.random.Generator) -> None:
-    """Each trial is told in a line on standard error, the best map alone on standard output, the plot in its file."""
+    """Trials go to standard error, the best map to standard output, and the plot to its file."""
     write_rows(tmp_path, rng)
     ran = run_command(
         "tune", "--train", "train.csv", "--validation", "validation.csv", "--tune", "learning_rate=0.001:0.1",

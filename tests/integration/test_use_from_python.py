@@ -1,4 +1,4 @@
-"""The page on the use from Python runs on every kind of data, and does what the command line does."""
+"""The page on the use from Python runs on every kind of data, like the command line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ KINDS: dict[str, Callable[[pd.DataFrame, Path], Any]] = {
 
 
 def write_data(folder: Path) -> None:
-    """Write the files of the page: normal rows to train and to calibrate, and rows of which half are attacks."""
+    """Write the files of the page: normal rows for training and calibration, and labelled rows.
+
+    Half of the labelled rows are attacks.
+    """
     rng = np.random.default_rng(5)
     planted = PlantedNetworks.draw(8, rng=rng)
     (folder / "train.csv").write_text(planted.csv(300, rng=rng))
@@ -47,7 +50,10 @@ def write_data(folder: Path) -> None:
 def test_the_page_runs_and_the_command_line_agrees(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every block runs in its order, and ``train`` and ``score`` give the same model and scores, to the byte."""
+    """Every block runs in order, with the model and scores of ``train`` and ``score``.
+
+    Both are equal to the byte.
+    """
     write_data(tmp_path)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}

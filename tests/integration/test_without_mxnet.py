@@ -1,4 +1,4 @@
-"""Training where MXNet cannot be imported, each time in a process of its own, beside the same job with MXNet."""
+"""Training without MXNet, in separate processes, compared with the same job with MXNet."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(not mxnet_package.is_installed(), reason="needs 
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a file of planted data."""
+    """Return a file of planted data."""
     path = tmp_path_factory.mktemp("data") / "rows.csv"
     rng = np.random.default_rng(1)
     path.write_text(PlantedNetworks.draw(40, rng=rng).csv(1500, rng=rng))
@@ -39,7 +39,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def blocker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder that, on its path, leaves a Python without MXNet and without what macOS has not."""
+    """Return a folder that hides MXNet, and modules that macOS lacks, from a Python path."""
     folder = tmp_path_factory.mktemp("blocker")
     code = 'import os, sys\nsys.modules["mxnet"] = None\ndel os.sched_getaffinity\n'
     (folder / "sitecustomize.py").write_text(code)
@@ -63,7 +63,7 @@ def train(
 
 
 def members_of(model_dir: Path) -> dict[str, bytes]:
-    """Give the members of an artifact."""
+    """Return the members of an artifact."""
     with zipfile.ZipFile(model_dir / "model_algo-1") as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
@@ -80,7 +80,10 @@ def test_the_artifact_is_the_same_but_for_the_symbol(rows: Path, tmp_path: Path,
 
 @pytest.mark.slow
 def test_a_cpu_does_not_need_an_mxnet_that_cannot_be_loaded(rows: Path, tmp_path: Path) -> None:
-    """As on Linux for aarch64, where the wheel needs Arm's libraries: the log says why, and the model is trained."""
+    """On a CPU a broken MXNet is logged with the reason, and the model is trained.
+
+    On Linux for aarch64, for example, the wheel needs Arm's libraries.
+    """
     folder = tmp_path / "broken"
     folder.mkdir()
     (folder / "mxnet.py").write_text("raise OSError('libarmpl_lp64_mp.so: cannot open shared object file')")
@@ -119,7 +122,7 @@ def test_a_checkpoint_of_one_is_resumed_by_the_other(
 
 @pytest.mark.slow
 def test_an_initial_model_and_early_stopping_work(rows: Path, tmp_path: Path, blocker: Path) -> None:
-    """A warm start from a model of MXNet, and the best of several epochs, are the same without it."""
+    """Warm start from a model of MXNet and early stopping are the same without MXNet."""
     train(rows, tmp_path / "initial")
     options = ["--initial-model", tmp_path / "initial", "--early-stopping-patience", "1"]
     done = [train(rows, tmp_path / str(bool(one)), *options, blocker=one, epochs="4") for one in (None, blocker)]
@@ -136,7 +139,10 @@ def test_an_initial_model_and_early_stopping_work(rows: Path, tmp_path: Path, bl
 def test_what_needs_mxnet_says_which_command_installs_it(
     rows: Path, tmp_path: Path, blocker: Path, options: list[str], settings: dict[str, str], warning: str
 ) -> None:
-    """GPUs, several hosts and a parameter server: the user's to cure, with one sentence and no traceback."""
+    """GPUs, several hosts and a parameter server need MXNet: an error names the command.
+
+    The exit code is the user's, and there is no traceback.
+    """
     done = train(rows, tmp_path / "model", *options, blocker=blocker, **settings)
     assert (done.returncode, done.stderr) == (2, f"{warning}ClientError: {MISSING}\n")
     assert not (tmp_path / "model" / "model_algo-1").exists()

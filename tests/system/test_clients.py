@@ -29,7 +29,7 @@ ADDRESS = "http://127.0.0.1:8080"
 
 
 def environment(name: str, *requirements: str) -> Path:
-    """Return the folder of programs of an environment with these packages, made at most once a clone."""
+    """Return the program folder of an environment with these packages, created once a clone."""
     home = ROOT / "build" / "environments" / f"{name}-{sys.version_info.major}.{sys.version_info.minor}"
     home.parent.mkdir(parents=True, exist_ok=True)
     stamp = home / "requirements"
@@ -189,7 +189,10 @@ except Exception as error:
 
 @pytest.mark.slow
 def test_manifest_schema() -> None:
-    """The page's Kubernetes manifest is valid, without unknown fields, for the newest and an old version."""
+    """The page's Kubernetes manifest is valid for the newest and an old version.
+
+    There are no unknown fields.
+    """
     programs = environment("kubernetes", "kubernetes-validate")
     manifest = ROOT / "docs" / "how-to" / "operate" / "kubernetes.yaml"
     for version in ((), ("--kubernetes-version", "1.25")):

@@ -1,4 +1,4 @@
-"""Several hosts: network namespaces with addresses of their own, each with the tree SageMaker would give it."""
+"""Several hosts: network namespaces with own addresses, each with SageMaker's folder tree."""
 
 from __future__ import annotations
 
@@ -50,36 +50,36 @@ class Host:
     returncode: int | None = None
 
     def text(self) -> str:
-        """Give what the host has written so far, to both streams."""
+        """Return both output streams of the host so far."""
         return self.log.read_text(encoding="utf-8")
 
     @property
     def failure(self) -> str:
-        """Give the failure file, empty if there is none."""
+        """Content of the failure file, empty without a file."""
         path = self.tree / "output" / "failure"
         return path.read_text(encoding="utf-8").strip() if path.exists() else ""
 
     def pid_of(self, role: str) -> int:
-        """Give the process of a role, as the log names it."""
+        """Return the process id of a role from the log."""
         if role == "supervisor":
             return self.process.pid
         pattern = r"Process (\d+) is a worker\." if role == "worker" else rf"Process (\d+) is a shell:{role}\."
         return int(re.findall(pattern, self.text())[0])
 
     def sent_bytes(self) -> int:
-        """Give what has left the host over its interface."""
+        """Return the bytes that the host has sent over its interface."""
         command = ["ip", "netns", "exec", self.namespace, "cat", "/sys/class/net/eth0/statistics/tx_bytes"]
         return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
     def metrics(self, name: str) -> list[float]:
-        """Give the sums of a metric, as its ``#metrics`` lines have it."""
+        """Return the sums of a metric in the ``#metrics`` lines."""
         lines = [json.loads(line[9:]) for line in self.text().splitlines() if line.startswith("#metrics ")]
         return [line["Metrics"][name]["sum"] for line in lines if name in line["Metrics"]]
 
 
 @dataclass
 class Network:
-    """Namespaces joined by a bridge, which lies in one more namespace: nothing of the machine itself changes."""
+    """Network namespaces joined by a bridge in one more namespace, separate from the machine."""
 
     folder: Path
     prefix: str = field(default_factory=lambda: f"ipi{os.getpid() % 100_000}n{next(_NUMBERS)}")
@@ -91,7 +91,10 @@ class Network:
         ip("-n", self.prefix, "link", "set", "bridge", "up")
 
     def add(self, number: int, names: Mapping[str, str]) -> str:
-        """Make the namespace of host algo-``number``, in which the names have these addresses; gives its own name."""
+        """Create the namespace of host algo-``number`` with addresses of names.
+
+        Return its name.
+        """
         namespace, port = f"{self.prefix}h{number}", f"port{number}"
         ip("netns", "add", namespace)
         ip("-n", namespace, "link", "add", "eth0", "type", "veth", "peer", "name", port, "netns", self.prefix)
@@ -160,7 +163,7 @@ class Network:
             shutil.rmtree(Path("/etc/netns") / namespace, ignore_errors=True)
 
     def is_empty(self, seconds: float = 60) -> bool:
-        """Say whether the namespaces have no process left; the last ones may take a moment to go."""
+        """Return whether the namespaces have no process left within some seconds."""
         deadline = time.monotonic() + seconds
         while any(ip("netns", "pids", host.namespace).strip() for host in self.hosts):
             if time.monotonic() > deadline:
@@ -187,7 +190,7 @@ def ip(*arguments: str) -> str:
 
 @pytest.fixture
 def network(tmp_path: Path) -> Iterator[Network]:
-    """Give a network without hosts, or skip the test where network namespaces cannot be made."""
+    """Yield a network without hosts, or skip the test without network namespaces."""
     try:
         made = Network(tmp_path)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -197,13 +200,13 @@ def network(tmp_path: Path) -> Iterator[Network]:
 
 
 def planted(num_rows: int, *, rng: np.random.Generator) -> tuple[list[str], str]:
-    """Give training rows and a validation file of entities with networks of their own."""
+    """Return training rows and a validation file of entities with networks of their own."""
     networks = PlantedNetworks.draw(60, rng=rng)
     return networks.csv(num_rows, rng=rng).splitlines(keepends=True), networks.csv(2000, rng=rng)
 
 
 def auc(host: Host) -> float:
-    """Give the validation AUC of the last epoch."""
+    """Return the validation AUC of the last epoch."""
     return float(re.findall(r"validation discriminator_auc <score>=(\S+)", host.text())[-1])
 
 
@@ -213,7 +216,10 @@ class TestTraining:
     def test_two_hosts_with_unequal_shards_learn_what_one_host_learns(
         self, network: Network, tmp_path: Path, rng: np.random.Generator
     ) -> None:
-        """Validation AUC within .002, each row seen once an epoch, one model, and nothing listens elsewhere."""
+        """Two hosts have the AUC of one within .002, with each row once an epoch, and one model.
+
+        No process listens at other addresses.
+        """
         rows, validation = planted(6000, rng=rng)
         values = {**HYPERPARAMETERS, "epochs": "10", "vector_dim": "32"}
         network.start(["".join(rows[:4000]), "".join(rows[4000:])], validation=validation, hyperparameters=values)
@@ -294,7 +300,7 @@ class TestTraining:
     def test_sigterm_stops_all_hosts_and_saves(
         self, network: Network, stopped: list[int], rng: np.random.Generator
     ) -> None:
-        """Whether the platform stops all hosts or somebody one of them, all end well after the same base batch."""
+        """If all hosts or one host get SIGTERM, all hosts end well after the same base batch."""
         rows, _ = planted(1000, rng=rng)
         network.start(["".join(rows[:500]), "".join(rows[500:])], hyperparameters=ENDLESS)
         network.wait_for("epoch=1, train")
@@ -341,7 +347,7 @@ class TestLoss:
 
     @pytest.mark.parametrize("host", [0, 1])
     def test_a_lost_host_is_named_on_the_other(self, network: Network, host: int, rng: np.random.Generator) -> None:
-        """With its supervisor all of a host's processes go, and the other host says which one it was."""
+        """All processes of a lost host end with its supervisor, and the other host names it."""
         start_endless(network, rng)
         self.kill_and_wait(network, host, "supervisor")
         other = network.hosts[1 - host]
@@ -457,7 +463,7 @@ class TestFaults:
 
 
 def newest_name(folder: Path) -> str:
-    """Give the name of the newest checkpoint, empty if there is none."""
+    """Return the name of the newest checkpoint, empty without a checkpoint."""
     return max((path.name for path in folder.glob("checkpoint-*")), default="")
 
 
@@ -469,7 +475,7 @@ def start_endless(network: Network, rng: np.random.Generator) -> None:
 
 
 def listening_addresses(host: Host) -> set[str]:
-    """Give the addresses that processes of a host listen on, as its kernel knows them."""
+    """Return the addresses on which a host's processes listen, from its kernel."""
     table = subprocess.run(
         ["ip", "netns", "exec", host.namespace, "cat", "/proc/net/tcp", "/proc/net/tcp6"],
         check=True, capture_output=True, text=True,

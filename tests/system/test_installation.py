@@ -40,7 +40,7 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
 
 @functools.cache
 def interpreter(version: str) -> str:
-    """Return a Python of this version, or skip the test where there is none that can make environments."""
+    """Return a Python of this version, or skip the test without one that makes environments."""
     pyenv = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
     for python in (shutil.which(f"python{version}"), *map(str, pyenv)):
         command = [python, "-c", "import sys, venv; print('%d.%d' % sys.version_info[:2])"]
@@ -113,7 +113,10 @@ def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=["3.11", "3.12", "3.13"])
 def newest(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """Make an environment with the newest NumPy, pandas and pyarrow, in which uv then installed the wheel."""
+    """Return an environment with the newest NumPy, pandas and pyarrow, and the wheel.
+
+    uv installs the wheel last.
+    """
     environment = Environment(request.param, tmp_path_factory.mktemp("newest") / "environment")
     environment.uv_install(*THE_USERS)
     before = environment.versions()
@@ -175,7 +178,10 @@ class TestNewest:
         assert "AUC" in newest.ipinsights("evaluate", "--model-dir", tmp_path, *report, cwd=data)
 
     def test_the_documented_command_adds_mxnet(self, newest: Environment, data: Path, tmp_path: Path) -> None:
-        """MXNet is added by the command of the error message. Nothing else changes, nor does the trained model."""
+        """MXNet is added by the command of the error message, without any other change.
+
+        The trained model is the same.
+        """
         _, without = train(newest, data, tmp_path / "without")
         before = newest.versions()
         code = "from ipinsights.model import mxnet_package; print(mxnet_package.installation_command())"
@@ -258,7 +264,7 @@ class TestCommands:
         assert run(tmp_path / "bin" / "ipinsights", "--version", cwd=tmp_path).startswith("ipinsights, version ")
 
     def test_the_extra_follows_mxnet_s_pins(self, wheel: Path, tmp_path: Path) -> None:
-        """In an empty environment of Python 3.12 the extra ``mxnet`` installs MXNet and a NumPy that it allows."""
+        """In a new environment of Python 3.12 the extra ``mxnet`` installs MXNet and a valid NumPy."""
         environment = Environment("3.12", tmp_path / "environment")
         environment.uv_install(f"ipinsights[mxnet] @ {wheel.as_uri()}")
         versions = environment.versions()
@@ -273,7 +279,7 @@ class TestCommands:
      ("x86_64-apple-darwin", "darwin", "x86_64"), ("aarch64-apple-darwin", "darwin", "arm64")],
 )  # fmt: skip
 def test_every_platform_has_wheels(version: str, platform: str, system: str, machine: str) -> None:
-    """With all extras that users need, nothing is compiled. MXNet is included where its pins can be met."""
+    """All extras for users need no compilation, with MXNet included where its pins can be met."""
     options = ["--python-version", version, "--python-platform", platform, "--only-binary", ":all:"]
     names = ("mxnet", "report", "tune")
     extra = [word for name in names for word in ("--extra", name)]

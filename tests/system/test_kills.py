@@ -24,24 +24,30 @@ HYPERPARAMETERS = ("num_entity_vectors=4000", "vector_dim=64", "mini_batch_size=
 
 
 def command(folder: Path, model: str) -> list[str]:
-    """Give the command that trains on the folder's rows, with a checkpoint after every second base batch."""
+    """Return the command that trains on the folder's rows, with frequent checkpoints.
+
+    There is a checkpoint after every second base batch.
+    """
     given = [word for assignment in HYPERPARAMETERS for word in ("-H", assignment)]
     options = ["--train", f"{folder}/rows.csv", "--model-dir", f"{folder}/{model}", "--quiet", *given]
     return [sys.executable, "-m", "ipinsights", "train", *options]
 
 
 def parameters(folder: Path) -> dict[str, NDArray[np.float32]]:
-    """Give the parameters of the model in a folder."""
+    """Return the parameters of the model in a folder."""
     return {name: np.array(array) for name, array in artifact.load(folder).params.items()}
 
 
 def names_in(checkpoints: Path) -> set[str]:
-    """Give the names of all files, half-written ones too: so a run is also killed while it saves."""
+    """Return the names of all files, partial files included.
+
+    A run is therefore also killed while it saves.
+    """
     return {path.name for path in checkpoints.iterdir()} if checkpoints.exists() else set()
 
 
 def kill_while_it_trains(resumable: list[str], checkpoints: Path, rng: np.random.Generator, *, saving: bool) -> bool:
-    """Start or go on with the run, and kill it soon after its next sign of life, or once it has begun to save.
+    """Start or resume the run, and kill it after new files appear or while it saves.
 
     Tells whether it was killed.
     """
@@ -59,13 +65,16 @@ def kill_while_it_trains(resumable: list[str], checkpoints: Path, rng: np.random
 
 
 def is_half_written(names: set[str]) -> bool:
-    """Say whether a file is among them that is not yet complete; the trial of the directory is none."""
+    """Return whether there is a partial file, except for the directory's write test."""
     return any(name.startswith(".checkpoint-0") for name in names)
 
 
 @pytest.mark.slow
 def test_twenty_kills_change_nothing(tmp_path: Path, rng: np.random.Generator) -> None:
-    """Killed at random moments and, every second time, while it saves: the same parameters, to the bit."""
+    """After twenty kills at random times, parameters are the same, to the bit.
+
+    Every second kill occurs during saving.
+    """
     networks = PlantedNetworks.draw(500, rng=rng)
     (tmp_path / "rows.csv").write_text(networks.csv(20_000, rng=rng))
     subprocess.run(command(tmp_path, "whole"), check=True)

@@ -1,4 +1,4 @@
-"""Training learns what there is to learn, and its first and last numbers are those of the original's published runs."""
+"""Training learns planted structure, with first and last numbers of the original's runs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,10 @@ class TestPlantedNetworks:
     def test_addresses_never_seen_are_told_from_those_of_other_entities(
         self, num_layers: int, bound: float, rng: np.random.Generator
     ) -> None:
-        """And from those of nobody; odd ones are from others' networks: to know which networks there are is no help."""
+        """Unseen addresses of an entity score higher than those of others and than random ones.
+
+        Odd rows are from networks of other entities, so that knowledge of all networks is not enough.
+        """
         planted = PlantedNetworks.draw(30, rng=rng)
         trainer = trained(planted.pairs(6000, rng=rng), seed=int(rng.integers(2**31)), num_layers=num_layers)
         entities, ips = planted.normal(3000, rng=rng)

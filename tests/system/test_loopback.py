@@ -35,14 +35,14 @@ HYPERPARAMETERS = {
 
 @pytest.fixture
 def rows(tmp_path: Path, rng: np.random.Generator) -> str:
-    """Write 401 training rows, one more for the first host than for the second, and give their text."""
+    """Write 401 training rows, one more for the first host, and return their text."""
     text = PlantedNetworks.draw(60, rng=rng).csv(401, rng=rng)
     (tmp_path / "train.csv").write_text(text)
     return text
 
 
 def command(folder: Path, num_hosts: int, *options: str, model: str = "model", **changes: str) -> list[object]:
-    """Give the command that trains on the folder's rows with so many hosts."""
+    """Return the command that trains on the folder's rows with ``num_hosts`` hosts."""
     given = [f"-H{name}={value}" for name, value in {**HYPERPARAMETERS, **changes}.items()]
     return [sys.executable, "-m", "ipinsights", "train", "--train", folder / "train.csv", "--model-dir",
             folder / model, "--hosts", str(num_hosts), *given, *options]  # fmt: skip
@@ -56,7 +56,7 @@ def train(folder: Path, num_hosts: int, *options: str, **changes: str) -> subpro
 
 
 def parameters(folder: Path, model: str = "model") -> dict[str, bytes]:
-    """Give the parameters of a model in a folder, as bytes."""
+    """Return the parameters of a model in a folder, as bytes."""
     return {name: array.tobytes() for name, array in artifact.load(folder / model).params.items()}
 
 
@@ -72,7 +72,10 @@ class TestTraining:
         assert artifact.load(tmp_path / "model").meta["training"]["num_epochs"] == 4
 
     def test_hosts_merge_their_histories(self, tmp_path: Path) -> None:
-        """The history of two hosts is that of one, to the byte, with IPv6 rows, and so is the record of its rows."""
+        """The history of two hosts and the record of its rows are those of one host, to the byte.
+
+        Rows include IPv6.
+        """
         with (tmp_path / "train.csv").open("a") as stream:
             stream.writelines(f"user_{number},2a00:{number}::1\n" for number in range(9))
         for name, num_hosts in (("one", 1), ("two", 2)):
@@ -97,7 +100,10 @@ class TestTraining:
 
     @pytest.mark.long
     def test_they_end_with_the_best_model(self, tmp_path: Path) -> None:
-        """The first host alone validates; all stop with it, and the model is that of two hosts that went no further."""
+        """Only the first host validates, all hosts stop with it, and the best model is written.
+
+        The model is that of two hosts whose training ended at this epoch.
+        """
         (tmp_path / "validation.csv").write_text((tmp_path / "train.csv").read_text()[:3000].rpartition("\n")[0])
         options = ("--validation", str(tmp_path / "validation.csv"), "--early-stopping-patience", "2")
         hasty = {"learning_rate": "1.0", "epochs": "60"}
@@ -113,7 +119,10 @@ class TestTraining:
 
     @pytest.mark.long
     def test_they_begin_with_a_model(self, tmp_path: Path) -> None:
-        """It costs less from the first batch on, on each host; entities of the first model are still known."""
+        """A warm start lowers the loss from the first batch on, and keeps known entities.
+
+        This holds on each host.
+        """
         train(tmp_path, 1, epochs="30")
         with (tmp_path / "train.csv").open("a") as stream:
             stream.writelines(f"new_{number},{number}.2.3.4\n" for number in range(9))
@@ -150,7 +159,10 @@ class TestGoingOn:
         assert ours == theirs
 
     def test_three_go_on_to_rounding(self, tmp_path: Path) -> None:
-        """After a time limit; the engine adds the gradients of three in the order in which they come."""
+        """Three hosts that stop at a time limit resume to the same model, to rounding.
+
+        The engine adds the gradients of three hosts in order of arrival.
+        """
         train(tmp_path, 3)
         options = ("--checkpoint-dir", str(tmp_path / "ck"))
         stopped = train(tmp_path, 3, *options, "--max-seconds", "0.0001", model="other")
@@ -185,7 +197,10 @@ class TestStopping:
     """SIGTERM, whatever hosts are at."""
 
     def stop_when(self, folder: Path, is_time: Callable[[str], bool], *options: str, **changes: str) -> tuple[int, str]:
-        """Train with two hosts, send SIGTERM as soon as it is time, by their log or not; gives exit code and log."""
+        """Train with two hosts, and send SIGTERM when a log condition holds.
+
+        Return code and log.
+        """
         log = folder / "log"
         with (
             log.open("w") as stream,
@@ -198,7 +213,7 @@ class TestStopping:
 
     @pytest.mark.usefixtures("rows")
     def test_hosts_that_have_hardly_begun(self, tmp_path: Path) -> None:
-        """While their processes start, and have nobody yet who listens: all leave, with exit code 0 and no model."""
+        """SIGTERM while processes start ends all hosts with exit code 0 and without a model."""
         code, log = self.stop_when(tmp_path, lambda log: "Final configuration" in log, epochs="100000")
         assert code == 0, log
         assert "The job was stopped before training began: there is no model to save." in log
@@ -295,7 +310,7 @@ class TestFailing:
         ],
     )
     def test_a_pause_is_noticed(self, tmp_path: Path, paused: str, sentence: str) -> None:
-        """A host, or one of its processes, that is stopped ends the job within two minutes, and leaves no process."""
+        """A host or process that is paused ends the job within two minutes, without processes left."""
         with subprocess.Popen(
             command(tmp_path, 2, epochs="100000"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as job:
@@ -312,7 +327,7 @@ class TestFailing:
 
 
 def failure(errors: str) -> str:
-    """Give the one line that tells of a failure, as the host told it that had it; the engine adds lines of its own."""
+    """Return the failure line of the host that failed, without lines of the engine."""
     assert "leaked" not in errors
     (line,) = [line for line in errors.splitlines() if line.startswith(("ClientError: ", "AlgorithmError: "))]
     return re.sub(r"Host 'algo-\d' failed: ", "", line)
@@ -329,6 +344,6 @@ def read_until(stream: IO[str], text: str) -> str:
 
 
 def children_of(pid: int) -> list[str]:
-    """Give the processes that a job has started as its hosts, without Python's own helper."""
+    """Return the host processes of a job, without Python's own process."""
     found = subprocess.run(["pgrep", "-P", str(pid), "-f", "spawn_main"], capture_output=True, text=True, check=True)
     return found.stdout.split()

@@ -1,4 +1,4 @@
-"""The MLflow callback against the whole of MLflow with a SQLite store, in an environment of its own."""
+"""The MLflow callback with the real MLflow and a SQLite store, in its own environment."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def run(*command: str | Path, cwd: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.long
 def test_runs_are_tracked(tmp_path: Path) -> None:
-    """A run of the callback's own is ended, an active one is used and left open; epochs are steps."""
+    """The callback's own run ends, an active run stays open, and epochs are steps."""
     python = tmp_path / "env" / "bin" / "python"
     run(*UV, "venv", "--python", sys.executable, tmp_path / "env", cwd=tmp_path)
     # MLflow's server needs gunicorn below 27, our endpoint 27. Neither is used here.

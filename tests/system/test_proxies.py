@@ -1,4 +1,4 @@
-"""The page's nginx and HAProxy in front of a real server: TLS, passwords, and nothing lost under load."""
+"""The page's nginx and HAProxy with a real server: TLS, passwords, and no loss under load."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Backend:
         return int(re.findall(r"Booting worker with pid: (\d+)", self.log.read_text())[-1])
 
     def num_closed_connections(self) -> int:
-        """Return the number of connections to the server that the kernel still remembers after their end."""
+        """Return the number of closed connections to the server that the kernel still lists."""
         lines = Path("/proc/net/tcp").read_text().splitlines()
         return sum(f":{self.port:04X} " in line and line.split()[3] == "06" for line in lines)
 

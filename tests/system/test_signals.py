@@ -1,4 +1,4 @@
-"""A job that is told to stop, whatever it is at: what is trained so far is saved, and the process ends well."""
+"""A stopped job saves the current model and ends well, at any stage of the job."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ LONG = {"num_entity_vectors": "100000", "vector_dim": "128", "mini_batch_size": 
 
 
 def train(base: Path) -> list[object]:
-    """Give the command that trains the job of a tree."""
+    """Return the command that trains the job of a folder tree."""
     return [sys.executable, "-m", "ipinsights", "train", "--base-dir", base]
 
 
 def stop_at(base: Path, *lines: str) -> tuple[int, str]:
-    """Run the job of a tree, send SIGTERM when its log first has each of these lines, and give exit code and log."""
+    """Run a job, send SIGTERM when its log has each line, and return exit code and log."""
     expected = list(lines)
     with subprocess.Popen(train(base), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as job:
         assert job.stdout is not None
@@ -47,7 +47,7 @@ def stop_at(base: Path, *lines: str) -> tuple[int, str]:
 
 
 def stop_while_it_writes(base: Path, pattern: str) -> tuple[int, str]:
-    """Run the job of a tree, send SIGTERM while a file is there that it is still writing, and give exit code and log.
+    """Run a job, send SIGTERM while it writes a file, and return exit code and log.
 
     The job is halted for the moment in which the signal is sent, so that this moment is within the writing. If it had
     written before anybody looked, it is run again.
@@ -68,12 +68,15 @@ def stop_while_it_writes(base: Path, pattern: str) -> tuple[int, str]:
 
 
 def model(base: Path) -> dict[str, NDArray[np.float32]]:
-    """Give the parameters of the model in a tree."""
+    """Return the parameters of the model in a folder tree."""
     return {name: np.array(array) for name, array in artifact.load(base / "model").params.items()}
 
 
 def test_a_stopped_job_saves_what_is_trained_so_far(tmp_path: Path) -> None:
-    """Exit code 0, a whole model of fewer batches than an epoch, the last lines of every job, and no failure."""
+    """A stopped job ends with 0, a valid model, the usual last lines and no failure file.
+
+    The model has fewer batches than an epoch.
+    """
     base = make_container_tree(tmp_path, hyperparameters=LONG, channels={"train": ROWS})
     code, log = stop_at(base, "batch=0 train")
     assert code == 0
@@ -113,7 +116,10 @@ def test_a_job_stopped_before_it_trains_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_validation_is_broken_off_and_done_again(tmp_path: Path, rng: np.random.Generator) -> None:
-    """Its epoch is saved as trained and not yet over; the same command validates it, and ends with the same model."""
+    """An interrupted validation is repeated by the same command, with the same final model.
+
+    The interrupted epoch is saved as trained but not complete.
+    """
     networks = PlantedNetworks.draw(50, rng=rng)
     many = csv_text(["user_1"] * 400_000, np.arange(400_000, dtype=np.uint32))
     values = {**LONG, "num_entity_vectors": "200", "epochs": "2"}

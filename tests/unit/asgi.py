@@ -32,7 +32,11 @@ async def ask(
     *,
     hangs_up: bool = True,
 ) -> tuple[int, dict[str, str], bytes]:
-    """Send a request in pieces, then hang up or be silent, and return status, headers and body of the response."""
+    """Send a request in pieces.
+
+    Return status, headers and body of the response. Afterwards the client disconnects, or waits if ``hangs_up``
+    is False.
+    """
     waiting, sent = list(pieces), []
     encoded = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
     scope = {"type": "http", "http_version": "1.1", "method": method, "path": path, "headers": encoded}

@@ -1,4 +1,4 @@
-"""What several unit tests share: simulated traffic, a model that answers, logs, and a training run."""
+"""Shared fixtures of unit tests: simulated traffic, a model, logs and a training run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def seed() -> int:
-    """Another seed in each run, printed when a test fails; bounds on statistics are five deviations wide."""
+    """Return a different seed in each run, which is printed when a test fails.
+
+    Bounds on statistics are five standard deviations wide.
+    """
     number = secrets.randbits(32)
     print(f"seed {number}")  # noqa: T201
     return number
@@ -48,11 +51,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> InferenceModel:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
-    """Give a folder to put logs into and to extract from."""
+    """Return a folder for logs that are extracted."""
     return Bench(tmp_path)
 
 
 @pytest.fixture
 def baseline() -> RunLog:
-    """Give a run with accuracy 0.90625, cross-entropy 0.28125, AUC 0.953125 and 1500 records per second at its end."""
+    """Return a run with known metrics at its end.
+
+    Accuracy is 0.90625, cross-entropy 0.28125, AUC 0.953125 and throughput 1500 records per second.
+    """
     return read_run(LOGS / "sagemaker-python3.7.log")

@@ -20,7 +20,7 @@ def rows_of(content: bytes) -> list[tuple[str, int]]:
 
 
 def fault_of(content: bytes) -> str:
-    """Give the message that bytes are refused with."""
+    """Return the error message for invalid bytes."""
     with pytest.raises(ClientError) as caught:
         rows_of(content)
     return str(caught.value)

@@ -1,4 +1,4 @@
-"""An evaluation with numbers that were made up, so that a test knows where each of them must be shown."""
+"""An evaluation with made-up numbers, so that tests know where each number must appear."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Bench:
             return list(csv.reader(stream))
 
     def of(self, log_format: str, content: str | bytes, /, **columns: Any) -> tuple[list[list[str]], dict[str, int]]:
-        """Give the rows of one log, and the numbers of what was skipped by the names of the reasons."""
+        """Return the rows of one log, and the number of skipped records by reason."""
         self.put(content)
         summary = self.extract(log_format, Columns(**columns))
         rows = self.rows()

@@ -14,6 +14,6 @@ _PEAK = (
 
 
 def run_with_peak(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run code in a process, where ``peak()`` returns the most kilobytes that were resident so far."""
+    """Run code in a process where ``peak()`` returns the peak resident memory in kB."""
     command = [sys.executable, "-c", _PEAK + code, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -28,7 +28,7 @@ def model_file(folder: Path) -> Path:
 
 
 def refusal_of(path: Path) -> str:
-    """Give the message that a path is refused with."""
+    """Return the error message for an invalid path."""
     with pytest.raises(ClientError) as caught:
         artifact.load(path)
     return str(caught.value)

@@ -119,7 +119,7 @@ class TestRotation:
         assert (old.read_text().count("\n"), path.read_text().count("\n")) == (2, 1)
 
     def test_new_worker(self, tmp_path: Path) -> None:
-        """A worker that is forked after a rename writes to the new file, whatever its master has open."""
+        """A worker that is forked after a rename writes to the new file."""
         code = """
 import os, sys
 from pathlib import Path
@@ -145,7 +145,7 @@ os.wait()
         assert len(list(Path("/proc/self/fd").iterdir())) == before
 
     def test_cannot_reopen(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        """If the path cannot be opened any more, the old file stays in use, and the reason is reported."""
+        """If the path cannot be reopened, the old file stays in use and the reason is reported."""
         path = tmp_path / "log"
         log = AccessLog(path)
         path.rename(tmp_path / "log.1")
@@ -178,7 +178,7 @@ class TestFaults:
         assert caplog.messages == [message]
 
     def test_recovery(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        """When a pipe's reader reads again, the number of dropped lines is reported, and lines are whole."""
+        """When a pipe is read again, the number of dropped lines is reported, and lines are whole."""
         pipe = tmp_path / "pipe"
         os.mkfifo(pipe)
         reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)

@@ -1,4 +1,4 @@
-"""The application through its ASGI interface, with malformed and hostile bodies and headers too."""
+"""The application through its ASGI interface, also with malformed and hostile requests."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ KEYS = ["features", "data", "values", "instances", "configuration", "", "\\u0000
 
 
 def documents(value: Any) -> Any:
-    """Give JSON around a value that may be anything, keys that come twice included."""
+    """Return a strategy for JSON documents around any value, including repeated keys."""
     members = st.lists(st.tuples(st.sampled_from(KEYS), value), max_size=3)
     objects = members.map(lambda found: "{" + ", ".join(f'"{key}": {inner}' for key, inner in found) + "}")
     return objects | st.lists(value, max_size=3).map(lambda found: f"[{', '.join(found)}]")

@@ -1,4 +1,4 @@
-"""The model on disk: what is written is read, by us and by MXNet, and what is damaged is refused."""
+"""Model files: they can be read by us and by MXNet, and damaged files are refused."""
 
 from __future__ import annotations
 
@@ -55,27 +55,30 @@ def saved(
 
 @cache
 def small_model() -> tuple[dict[str, list[Any]], bytes]:
-    """Give the parameters of a small network, and the bytes of its file."""
+    """Return the parameters of a small network, and the bytes of its file."""
     with tempfile.TemporaryDirectory() as folder:
         learner, path = saved(Path(folder))
         return {name: array.tolist() for name, array in learner.parameters().items()}, path.read_bytes()
 
 
 def refusal_of(path: Path) -> str:
-    """Give the message that a path is refused with."""
+    """Return the error message for an invalid path."""
     with pytest.raises(ClientError) as caught:
         artifact.load(path)
     return str(caught.value)
 
 
 def members_of(path: Path) -> dict[str, bytes]:
-    """Give the members of a zip."""
+    """Return the members of a zip archive."""
     with zipfile.ZipFile(path) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
 def rewritten(path: Path, **members: bytes | None) -> Path:
-    """Write the model again with some members changed (``meta_json`` is meta.json) or, if None, left out."""
+    """Write the model again with changed members (``meta_json`` is meta.json).
+
+    None omits one.
+    """
     changes = {name.replace("_json", ".json"): content for name, content in members.items()}
     contents = {**members_of(path), **changes}
     with zipfile.ZipFile(path, "w") as archive:
@@ -109,7 +112,7 @@ class TestSave:
 
     @pytest.mark.filterwarnings("ignore:Cannot decide type:UserWarning")  # MXNet's loader does not look at dtypes
     def test_mxnet_reads_it_without_us(self, tmp_path: Path, rng: np.random.Generator, mx: Any) -> None:
-        """The unzipped members are an MXNet symbol and its parameters, and give the network's scores."""
+        """The unzipped members are an MXNet symbol and parameters that compute the same scores."""
         from ipinsights.model.network import IPInsightsNet
 
         symbol = IPInsightsNet(NUM_ROWS, 6, 2).symbol()
@@ -123,7 +126,10 @@ class TestSave:
         assert scores.asnumpy().tolist() == pytest.approx(learner.score(rows, ips).tolist(), abs=1e-7)
 
     def test_it_is_whole_without_a_symbol(self, tmp_path: Path) -> None:
-        """As training without MXNet writes it: the other members are those of a model with one, to the byte."""
+        """Without a symbol, all other members are equal to the byte.
+
+        This is the file that training without MXNet writes.
+        """
         learner, path = saved(tmp_path / "without", symbol=None)
         _, other = saved(tmp_path / "with", symbol="{}")
         assert members_of(other) == {**members_of(path), "symbol.json": b"{}"}
@@ -155,7 +161,7 @@ class TestSave:
         assert str(caught.value) == (f"The model cannot be written to {tmp_path}/file: File exists.")
 
     def test_it_can_be_tried_before_training(self, tmp_path: Path) -> None:
-        """A folder that will do is made and stays empty; one that will not is refused as it would be at the end."""
+        """A usable folder is created and stays empty, and an unusable folder is refused at once."""
         artifact.prepare(tmp_path / "new" / "folder")
         assert list((tmp_path / "new" / "folder").iterdir()) == []
         with pytest.raises(ClientError) as caught:
@@ -307,7 +313,7 @@ class TestLoad:
 
     @given(st.data())
     def test_no_damage_ends_in_a_traceback(self, data: st.DataObject) -> None:
-        """Whatever bytes are changed or cut off, the model is refused, or is read with the parameters it had."""
+        """Whatever bytes are changed or cut off, a model is refused or read with its parameters."""
         with tempfile.TemporaryDirectory() as folder:
             params, whole = small_model()
             path, content = Path(folder) / "model_algo-1", bytearray(whole)
@@ -382,7 +388,7 @@ class TestHistory:
     """The members of a model that keeps its history."""
 
     def test_what_is_written_is_read(self, tmp_path: Path) -> None:
-        """Arrays are memory maps that begin at multiples of 64 bytes, and the record is as it was given."""
+        """Arrays are memory maps aligned to 64 bytes, and the record is unchanged."""
         _, path = saved(tmp_path)
         history = with_history(path)
         loaded = artifact.load(path)

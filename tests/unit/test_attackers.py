@@ -1,4 +1,4 @@
-"""Attackers: each comes from where it says, at the expense of matched victims, and never from where the victim is."""
+"""Attackers: addresses have the stated source, victims are matched, and pairs are unknown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NUM_ENTITIES = 30
 
 
 def history_of(rng: np.random.Generator) -> PrefixCounts:
-    """Give rows of entities that each live in two /16 networks, of 60 in all."""
+    """Return rows of entities, each in two of 60 /16 networks."""
     numbers = np.concatenate([np.arange(NUM_ENTITIES), rng.integers(NUM_ENTITIES, size=3000)])
     networks = 0x0A00 + 2 * numbers + rng.integers(2, size=len(numbers))
     ips = (networks << 16) + rng.integers(2**10, size=len(numbers)) * 7
@@ -22,7 +22,7 @@ def history_of(rng: np.random.Generator) -> PrefixCounts:
 
 
 def drawn(rng: np.random.Generator, *, with_ranges: bool = True) -> tuple[PrefixCounts, Pairing, dict[str, Attack]]:
-    """Give training rows, 500 ordinary events and the attacks on them by the attacker's name."""
+    """Return training rows, 500 ordinary events and the attacks on them by attacker."""
     history = history_of(rng)
     numbers = np.sort(rng.integers(NUM_ENTITIES, size=500))
     ordinary = Pairing(numbers, (0x0A000000 + (2 * numbers << 16) + rng.integers(2**16, size=500)).astype(np.uint32))
@@ -32,7 +32,10 @@ def drawn(rng: np.random.Generator, *, with_ranges: bool = True) -> tuple[Prefix
 
 
 def test_victims_are_matched_and_never_at_home(rng: np.random.Generator) -> None:
-    """Each ordinary event is attacked once as its own entity, by no pair of training or of the ordinary events."""
+    """Each ordinary event is attacked once as its entity, by a pair that is not known.
+
+    Known pairs are those of training and of the ordinary events.
+    """
     history, ordinary, attacks = drawn(rng)
     own = set(zip(ordinary.numbers.tolist(), ordinary.ips.tolist(), strict=True))
     for attack in attacks.values():
@@ -43,7 +46,7 @@ def test_victims_are_matched_and_never_at_home(rng: np.random.Generator) -> None
 
 
 def test_where_they_come_from(rng: np.random.Generator) -> None:
-    """Anywhere; the announced range; others' addresses; fresh hosts of others' /24; a new /24 of the victim's /16."""
+    """The addresses of each attacker come from the networks that its name states."""
     history, _, attacks = drawn(rng)
     assert list(attacks) == ["random addresses", "announced ranges", "other entities' addresses",
                              "other entities' networks", "the victim's own /16"]  # fmt: skip

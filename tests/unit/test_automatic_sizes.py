@@ -39,7 +39,7 @@ def test_given_sizes_stay_and_others_follow_from_them() -> None:
 
 @pytest.mark.parametrize("num_entities", [1, 2, 3, 10, 50])
 def test_few_entities_get_rows_of_their_own(num_entities: int) -> None:
-    """In a small table at most a tenth of them shares a row, or the table is eight times as large as usual."""
+    """At most a tenth of few entities shares a row, or the table is eight times the usual size."""
     rows = entities(num_entities, num_entities)
     size = choose_sizes(rows, records_per_row=3).num_entity_vectors
     counts = np.unique(rows % np.uint64(size), return_counts=True)[1]

@@ -19,12 +19,12 @@ TRAIN = [
 
 
 def number_of(address: str) -> int:
-    """Give an address as a number."""
+    """Return an address as a number."""
     return int(ipaddress.IPv4Address(address))
 
 
 def scores(entity: int, address: str) -> dict[str, float]:
-    """Give what every baseline says of a pair."""
+    """Return the score of every baseline for a pair."""
     history = PrefixCounts(
         Pairs(
             np.array([entity for entity, _ in TRAIN], dtype=np.uint64),

@@ -1,4 +1,4 @@
-"""Base batches: the order of rows, padding, and draws that depend on nothing but their place."""
+"""Base batches: the order of rows, padding, and draws that depend only on their index."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def numbered(num_rows: int, *, seed: int = 0) -> BaseBatches:
-    """Give batches of ten rows that can be told apart: entity i at address 1000 + i."""
+    """Return batches of ten distinguishable rows: entity i at address 1000 + i."""
     values = Hyperparameters(num_entity_vectors=40, vector_dim=8, mini_batch_size=10)
     rows = np.arange(num_rows)
     return BaseBatches(rows.astype(np.int32), (1000 + rows).astype(np.uint32), values, seed=seed)

@@ -1,4 +1,4 @@
-"""The scripts that measure: what they draw, and that a job's memory is what was said of it before."""
+"""The benchmark scripts: their plots, and the memory of a job against the formula."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ def run(script: str, *arguments: Any, cwd: Path) -> str:
 
 
 def test_plots_say_what_they_show(results: Path) -> None:
-    """As text in small SVG files: the axes with their units, the values that were measured, and which line is which."""
+    """Plots show labelled axes with units, the measured values and a legend.
+
+    The small SVG files are compared as text.
+    """
     run("benchmark_plots.py", results, cwd=results)
     growth, scale = ((results / name).read_text() for name in ("growth.svg", "scale.svg"))
     for text in ("thousand records per second", "entity vectors", "cores", "5 M"):
@@ -59,7 +62,7 @@ def test_plots_say_what_they_show(results: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.long
 def test_a_job_takes_the_memory_that_was_foretold(tmp_path: Path) -> None:
-    """Weights, moments, notes and rows by the formula, to a fifth, above what Python and the engine take."""
+    """A job takes the memory of the formula to a fifth, in addition to Python and the engine."""
     given = ["-H", "vector_dim=64", "-H", "mini_batch_size=1000"]
     for vectors in (1000, 500_000):
         run("benchmark_scale.py", "entities", vectors, *given, cwd=tmp_path)

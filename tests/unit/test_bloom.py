@@ -18,7 +18,10 @@ class TestBloomFilter:
     """What is in it, what seems to be, and how much."""
 
     def test_four_bits_are_set_as_worked_out_by_hand(self) -> None:
-        """5 * 2**32 + 3 has the step 5, so of 16 bits those of 3, 8, 13 and 18 - 16; 2**32 is a multiple of 16."""
+        """The hash 5 * 2**32 + 3 has step 5 and sets the bits 3, 8, 13 and 18 - 16 of 16.
+
+        2**32 is a multiple of 16.
+        """
         found = BloomFilter.of(np.array([5 * 2**32 + 3], dtype=np.uint64), 2)
         assert found.bits.tolist() == [2**3 + 2**2, 2**0 + 2**5]
 

@@ -68,7 +68,7 @@ class TestApplication:
         assert answer[0] == status
 
     def test_too_many_large_bodies(self, model: InferenceModel) -> None:
-        """A worker that holds as many bytes as it may refuses further ones, and accepts them again later."""
+        """A worker at its limit of held bytes refuses further bodies, and accepts bodies later."""
         application = made(model)
         fields = [("Host", "x"), ("Content-Length", "18")]
 

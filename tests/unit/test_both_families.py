@@ -97,7 +97,10 @@ def test_rows_are_collected_apart_and_joined() -> None:
 
 @given(ROWS)
 def test_splitting_keeps_the_order_of_each_family(rows: list[tuple[int, str]]) -> None:
-    """And joining the parts again puts IPv4 first, with one fingerprint for any mixture of the families."""
+    """Splitting keeps the order of each family, and joining puts IPv4 first.
+
+    The fingerprint is the same for any mixture of the families.
+    """
     is_ipv6 = [text.startswith("2a00") for _, text in rows]
     ipv4, ipv6 = split(pairs_of(rows))
     assert ipv4.entities.tolist() == [entity for (entity, _), six in zip(rows, is_ipv6, strict=True) if not six]

@@ -33,7 +33,7 @@ class Clock:
         self._tick, self._now = tick, 0.0
 
     def __call__(self) -> float:
-        """Give the time and move on."""
+        """Return the time, and advance the clock."""
         self._now += self._tick
         return self._now
 
@@ -44,7 +44,7 @@ def train(callback: Callback) -> None:
 
 
 def shape_of(message: str) -> str:
-    """Give a line with its metrics' digits made equal."""
+    """Return a line with the digits of its metrics masked."""
     head, accuracy, loss = message.rsplit("\t", 2)
     names = [metric.partition("=")[0] for metric in (accuracy, loss)]
     assert all(len(metric.partition(".")[2]) == 6 for metric in (accuracy, loss))
@@ -55,7 +55,10 @@ class TestSpeedometer:
     """Speed and running metrics every so many batches."""
 
     def test_it_prints_mxnets_lines(self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-        """At multiples of the interval but not at batch 0; two batches of five records in 0.16 s are 62.50 a second."""
+        """Lines appear at multiples of the interval but not at batch 0, with the right speed.
+
+        Two batches of five records in 0.16 s are 62.50 records per second.
+        """
         monkeypatch.setattr("ipinsights.training.callbacks.time.perf_counter", Clock(0.16))
         with caplog.at_level(logging.INFO, logger="ipinsights"):
             train(Speedometer(2))
@@ -101,7 +104,10 @@ class TestCheckpointer:
     def test_they_are_written_as_often_as_asked(
         self, tmp_path: Path, options: dict[str, Any], expected: list[int]
     ) -> None:
-        """After so many batches or seconds, but only between base batches of three; and at each epoch's end."""
+        """Checkpoints are written after the given batches or seconds, and at each epoch's end.
+
+        Between these, only ends of base batches of three are possible.
+        """
         directory = CheckpointDirectory(tmp_path, keep=9)
         train(Checkpointer(directory, RunIdentity({}, np.arange(10, dtype=np.int32)), **options))
         found = sorted(int(path.name.rpartition("-")[2]) for path in tmp_path.glob("checkpoint-*"))

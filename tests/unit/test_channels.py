@@ -1,4 +1,4 @@
-"""A folder is read as other programs leave it: markers are skipped, links are followed, nothing is lost silently."""
+"""Folders from other programs: markers are skipped, links followed, and losses reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints on disk: what comes back, what is kept, and what becomes of a directory that is damaged or in the way."""
+"""Checkpoints on disk: content, retention, and damaged or blocked directories."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IDENTITY = {"learning_rate": "'0.001'", "the seed": "0"}
 
 
 def checkpoint(num_batches: int, **changes: Any) -> Checkpoint:
-    """Give a small checkpoint after so many batches, with numbers that only it has."""
+    """Return a small checkpoint with unique numbers after ``num_batches`` batches."""
     arrays = {"entity_weight": np.full((3, 2), num_batches, dtype=np.float32)}
     sums = (num_batches, 10 * num_batches, 7 * num_batches, num_batches / 3)
     values = {"identity": IDENTITY, "counters": {"num_batches": num_batches}, "metric_sums": sums, "arrays": arrays}
@@ -36,7 +36,7 @@ def checkpoint(num_batches: int, **changes: Any) -> Checkpoint:
 
 
 def saved(folder: Path, *numbers: int, keep: int = 2) -> CheckpointDirectory:
-    """Give a directory in which checkpoints after these numbers of batches were saved."""
+    """Return a directory in which checkpoints after these numbers of batches were saved."""
     directory = CheckpointDirectory(folder, keep=keep)
     directory.prepare()
     for number in numbers:
@@ -51,7 +51,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def batches_of_newest(directory: CheckpointDirectory) -> int | None:
-    """Give the number of batches of the newest whole checkpoint, after checking that all of it is of one moment."""
+    """Return the batches of the newest valid checkpoint, and check that its parts agree."""
     found = directory.load_newest()
     if found is None:
         return None
@@ -85,7 +85,7 @@ class TestSaving:
         }
 
     def test_rows_of_a_table_are_saved_without_the_others(self, tmp_path: Path) -> None:
-        """A table is taken at the rows of the data; the file has those, and no more bytes than they need."""
+        """A checkpoint holds only the table rows of the data, and no more bytes than they need."""
         table = np.arange(2 * 10**5, dtype=np.float32).reshape(-1, 2)
         directory = saved(tmp_path)
         path = directory.save(checkpoint(1, arrays={"entity_weight": RowView(table, np.array([3, 5], np.int32))}))
@@ -180,7 +180,7 @@ class TestDamage:
 
 
 class TestUnreadable:
-    """Checkpoints that cannot be read just now, and may be whole: the job ends, and none is removed."""
+    """A checkpoint that is temporarily unreadable ends the job, and none is removed."""
 
     REASON = "No checkpoint is removed: run the same command again when it can be."
 
@@ -222,7 +222,10 @@ class TestLock:
     """One job at a time."""
 
     def test_a_second_job_is_refused(self, tmp_path: Path) -> None:
-        """In one sentence, before it removes anything; the first job goes on, and its end makes room."""
+        """A second job is refused in one sentence before it removes anything.
+
+        The first job continues, and its end makes the directory available.
+        """
         first, second = CheckpointDirectory(tmp_path, keep=1), CheckpointDirectory(tmp_path, keep=1)
         first.prepare()
         half_written = tmp_path / ".checkpoint-000000000020.4711.partial"

@@ -1,4 +1,7 @@
-"""The import of the kernels: their cache, and what is logged. Each import is a process of its own."""
+"""The import of the kernels: their cache and log line.
+
+Each import is a separate process.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,10 @@ def run(code: str, **environment: str | Path) -> list[str]:
 
 
 def without_a_writable_place(folder: Path) -> dict[str, str | Path]:
-    """Copy the package to where no cache can be kept, and return variables that use the copy in a read-only home."""
+    """Copy the package to a place without a cache.
+
+    Return variables for a read-only home.
+    """
     package = folder / "package" / "ipinsights"
     shutil.copytree(Path(ipinsights.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     # Tests run as root too, which may write everywhere: a file lies where the folder would be.
@@ -52,7 +58,7 @@ def without_a_writable_place(folder: Path) -> dict[str, str | Path]:
 
 @pytest.mark.slow
 def test_a_compilation_is_logged_once(tmp_path: Path) -> None:
-    """The first process says how long it took and where the machine code is. The second one loads it."""
+    """The first process logs the time and the folder of the machine code, the second loads it."""
     first, second = (run(LOAD, NUMBA_CACHE_DIR=tmp_path) for _ in range(2))
     assert len(first) == 2
     pattern = r"Compiled the training step in \d+\.\d seconds\. Later runs load it from (.*)\."
@@ -73,7 +79,7 @@ def test_two_processes_may_compile_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_read_only_home_has_a_private_cache(tmp_path: Path) -> None:
-    """Neither package nor home can be written to: the code is kept among temporary files, for this user only."""
+    """If package and home are read-only, machine code is kept in a private temporary folder."""
     environment = without_a_writable_place(tmp_path)
     assert run(LOAD, **environment)[0].startswith("Compiled the training step in ")
     (folder,) = (tmp_path / "tmp").glob("ipinsights-numba-*")

@@ -16,14 +16,14 @@ DOCUMENTED = [row for row in TABLE if row.is_documented]
 
 
 def fault_of(provided: dict[str, Any]) -> str:
-    """Give the message that a map is refused with."""
+    """Return the error message for an invalid map."""
     with pytest.raises(ClientError) as caught:
         Hyperparameters.parse(provided)
     return str(caught.value)
 
 
 def with_default(row: Any, value: str) -> dict[str, str]:
-    """Give a good map but for one value."""
+    """Return a valid map with one changed value."""
     return {**REQUIRED, row.name: value}
 
 
@@ -58,7 +58,7 @@ class TestNumbers:
     )
     @pytest.mark.parametrize("row", DOCUMENTED, ids=lambda row: row.name)
     def test_what_is_no_number_is_refused(self, row: Any, value: str) -> None:
-        """No hyperparameter takes a value that is not a finite number; the sentence has the rule and the value."""
+        """Every hyperparameter refuses values that are not finite numbers, with rule and value."""
         expected = f"Hyperparameter '{row.name}' must be {row.domain}; it is {value!r}."
         assert fault_of(with_default(row, value)) == expected
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def environment(folder: Path, *, hosts: tuple[str, ...], current_host: str, interface: str | None) -> Environment:
-    """Give the environment of a host; the interface is replaced, since a tree always has one."""
+    """Return the environment of a host with the given interface instead of that of the tree."""
     read = Environment.read(
         make_container_tree(folder / "ml", hyperparameters={}, channels={}, hosts=hosts, current_host=current_host)
     )
@@ -34,7 +34,10 @@ class TestFromEnvironment:
         assert cluster_from_environment(given) == Cluster(("localhost", "127.0.0.2"), 0, "127.0.0.1", "127.0.0.1")
 
     def test_the_interface_goes_before_the_name(self, tmp_path: Path) -> None:
-        """A name may resolve to anything on the host itself; the first host's address stays as it is."""
+        """The address of this host is that of the interface, and the first host's is unchanged.
+
+        On the host itself a name may resolve to any address.
+        """
         given = environment(tmp_path, hosts=("127.0.0.3", "127.0.0.2"), current_host="127.0.0.2", interface="lo")
         assert cluster_from_environment(given) == Cluster(("127.0.0.3", "127.0.0.2"), 1, "127.0.0.3", "127.0.0.1")
 

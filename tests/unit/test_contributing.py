@@ -10,7 +10,7 @@ PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
 def test_every_command_is_there() -> None:
-    """What the page tells to make is in the Makefile, and what it tells to run is in the repository."""
+    """Every make target of the page is in the Makefile, and every program in the repository."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     assert set(re.findall(r"(?:`|^)make ([a-z-]+)", PAGE, re.MULTILINE)) <= targets

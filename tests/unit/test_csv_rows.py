@@ -31,7 +31,7 @@ NAMES = {"entity": "user", "ip": "ip", "with_times": False}
     ],
 )
 def test_tables(bench: Bench, text: str, skipped: dict[str, int]) -> None:
-    """Empty fields behind the last, lines before the header, comments, repeated headers, and an index."""
+    """Tables may have trailing empty fields, leading lines, comments, extra headers or an index."""
     assert bench.of("csv", text, **NAMES) == (ROWS, skipped)
 
 
@@ -81,7 +81,7 @@ CLOUDFRONT = """#Version: 1.0
     ],
 )
 def test_logs_that_name_their_fields(bench: Bench, text: str, entity: str, ip: str, timestamp: str | None) -> None:
-    """A line names the fields of those behind it, wherever it stands; date and time are two of them."""
+    """A line can name the fields of the lines after it, with date and time as two fields."""
     times = ["2024-05-01T08:15:01Z", "2024-05-01T08:15:02Z"]
     rows = [[*row, time] for row, time in zip(ROWS, times, strict=True)]
     assert bench.of("csv", text, entity=entity, ip=ip, timestamp=timestamp) == (rows, {"NO_USER": 1})

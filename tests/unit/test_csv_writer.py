@@ -19,7 +19,10 @@ class TestCsvLines:
 
     @given(st.lists(st.tuples(TEXT, TEXT), max_size=6))
     def test_reads_back(self, rows: list[tuple[str, str]]) -> None:
-        """Python's reader gives the same rows, whatever characters are in them; no row gives no byte."""
+        """Python's reader returns the same rows for any characters.
+
+        No rows result in no bytes.
+        """
         columns = [quoted(pa.array(column, pa.string())) for column in (zip(*rows, strict=True) if rows else ([], []))]
         text = bytes(csv_lines(columns)).decode()
         assert list(map(tuple, csv.reader(io.StringIO(text, newline="")))) == rows

@@ -62,14 +62,14 @@ class TestVersions:
 
     @pytest.mark.parametrize("name", ["README.md", "docs/how-to/install.md"])
     def test_pages_show_the_metadata(self, name: str) -> None:
-        """The table of versions on a page is what ``scripts/render_versions.py`` makes of the metadata today."""
+        """The table of versions on a page is the current output of ``scripts/render_versions.py``."""
         script = runpy.run_path(str(ROOT / "scripts" / "render_versions.py"))
         page = (ROOT / name).read_text(encoding="utf-8")
         assert script["table"]() in page
         assert script["render"](page) == page
 
     def test_classifiers_begin_with_the_oldest_python(self) -> None:
-        """Classifiers, ``requires-python`` and the sentence of ``make`` name the same versions of Python."""
+        """Classifiers, ``requires-python`` and the message of ``make`` name the same versions."""
         pythons = runpy.run_path(str(ROOT / "scripts" / "render_versions.py"))["pythons"]()
         assert metadata.metadata("ipinsights")["Requires-Python"] == f">={pythons[0]}"
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -78,7 +78,7 @@ class TestVersions:
 
     @pytest.mark.parametrize("name", ["README.md", "docs/how-to/install.md"])
     def test_pages_show_the_command_for_mxnet(self, name: str) -> None:
-        """The documented command is the one that an error message names next to NumPy 2 on Python 3.13."""
+        """The documented command is that of the error message for NumPy 2 on Python 3.13."""
         command = mxnet_package.installation_command((3, 13), "2.0.0")
         assert f"\n{command}\n" in (ROOT / name).read_text(encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Metrics agree with scikit-learn, with hand-worked cases, and with statistics' formulas for their spread."""
+"""Metrics agree with scikit-learn, with cases by hand, and with formulas of their spread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ scores = hnp.arrays(np.float32, st.integers(1, 50), elements=st.integers(-5, 5).
 
 
 def curve_of(ordinary: list[float] | NDArray[np.float32], attacks: list[float] | NDArray[np.float32]) -> RocCurve:
-    """Give the exact curve."""
+    """Return the exact curve."""
     return RocCurve.of(np.sort(np.array(ordinary, dtype=np.float32)), np.array(attacks, dtype=np.float32))
 
 
@@ -76,7 +76,7 @@ class TestEntityBootstrap:
     """Intervals as wide as they must be."""
 
     def test_as_wide_as_the_formula(self, rng: np.random.Generator) -> None:
-        """With an event and an attack per entity, the spread of the AUC is the one Hanley and McNeil derived."""
+        """With one event and one attack per entity, the spread of the AUC is Hanley and McNeil's."""
         size = 2000
         ordinary = np.sort(rng.normal(1, 1, size).astype(np.float32))
         attacks = rng.normal(0, 1, size).astype(np.float32)
@@ -126,7 +126,7 @@ class TestEntityBootstrap:
         rng: np.random.Generator,
         num_entities: int | None = None,
     ) -> dict[str, NDArray[np.float64]]:
-        """Give how metrics deviate if each ordinary event and its attack are of the same entity."""
+        """Return the deviations of metrics if each event and its attack are of the same entity."""
         bootstrap = EntityBootstrap(num_entities or len(numbers), rng=rng)
         edges = bootstrap.edges(ordinary)
         return dict(

@@ -160,7 +160,10 @@ class TestPickles:
 
     @pytest.mark.parametrize("is_saved", [True, False])
     def test_a_copy_scores_alike(self, model: IPInsights, tmp_path: Path, *, is_saved: bool) -> None:
-        """And keeps parameters, threshold and history. Only a model without a file carries its tables."""
+        """A copy has the same scores, parameters, threshold and history.
+
+        Only a model without a file carries its tables.
+        """
         model.calibrate(LATER, fpr=0.1)
         if is_saved:
             model.save(tmp_path)
@@ -243,7 +246,10 @@ class TestHistory:
     """Detectors that score by the history."""
 
     def test_scores_are_the_scorer_s(self, historian: IPInsights, tmp_path: Path) -> None:
-        """Of both families in their order, from a DataFrame and from a file, before and after loading."""
+        """Scores are those of the scorer, for both families, before and after loading.
+
+        The order of the rows is kept for a DataFrame and for a file.
+        """
         historian.save(tmp_path)
         rows = LATER.copy()
         rows.loc[rows.index[::7], "address"] = "2a00::5"
@@ -261,7 +267,7 @@ class TestHistory:
         )
 
     def test_calibration_and_predictions(self, historian: IPInsights) -> None:
-        """The threshold is the scorer's, its networks may be IPv6, and the data of the history are refused."""
+        """The threshold is the scorer's, its networks may be IPv6, and history data are refused."""
         rows = pd.concat([LATER, pd.DataFrame({"user": ["user_0"], "address": ["2b00::1"]}, index=[0])])
         assert (historian.predict(rows) == np.where(historian.score_samples(rows) >= 0, 1, -1)).all()
         historian.calibrate(LATER, fpr=0.1, allow=["2b00::/16"])
@@ -278,7 +284,7 @@ class TestHistory:
         )
 
     def test_rows_of_both_families_are_recognised(self, historian: IPInsights, tmp_path: Path) -> None:
-        """Rows that are part of the history are refused whatever the order of the families, also from a file."""
+        """Rows of the history are refused in any order of the families, also from a file."""
         rows = pd.concat([TRAIN, pd.DataFrame({"user": ["user_0"] * 3, "address": ["2a00::1", "2a00::2", "2a00::3"]})])
         mixed = pd.concat([rows.iloc[:100], rows.iloc[-3:], rows.iloc[100:-3]])
         mixed.to_csv(tmp_path / "mixed.csv", header=False, index=False)
@@ -306,7 +312,7 @@ class TestHistory:
             loaded.explain("user_0", "x")
 
     def test_each_scorer_has_a_threshold_on_disk(self, historian: IPInsights, tmp_path: Path) -> None:
-        """Saving with one scorer keeps the threshold of the other, unless it was made for another model."""
+        """Saving with one scorer keeps the other's threshold, unless it is for another model."""
         historian.calibrate(LATER, fpr=0.1).save(tmp_path)
         network = IPInsights.load(tmp_path)
         assert network.offset_ == 0

@@ -54,7 +54,7 @@ class TestStoreType:
         ],
     )
     def test_auto_depends_on_hosts_and_gpus(self, kvstore: str, num_hosts: int, num_gpus: int, expected: str) -> None:
-        """One CPU host is local and one GPU host device, as the original logs; a type that is named is taken."""
+        """``auto`` depends on hosts and GPUs as in the original's log, and named types are kept."""
         assert store_type(kvstore, num_hosts=num_hosts, num_gpus=num_gpus) == expected
 
     def test_hosts_that_exchange_nothing_are_refused(self) -> None:

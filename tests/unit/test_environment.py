@@ -1,4 +1,4 @@
-"""The container's tree: what the platform writes is read, wherever the base folder is, and mistakes are told."""
+"""The container's folder tree is read with any base folder, and errors are reported."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def write_json(base: Path, name: str, content: object) -> None:
 
 
 def refusal_of_channel(environment: Environment, name: str) -> str:
-    """Give the message that a job without a usable channel is refused with."""
+    """Return the error message of a job without a usable channel."""
     with pytest.raises(ClientError) as caught:
         environment.required_channel(name)
     return str(caught.value)
 
 
 def refusal_of_tree(base: Path) -> str:
-    """Give the message that a tree is refused with."""
+    """Return the error message for an invalid folder tree."""
     with pytest.raises(ClientError) as caught:
         Environment.read(base)
     return str(caught.value)

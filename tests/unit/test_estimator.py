@@ -67,7 +67,7 @@ QUICK: dict[str, Any] = {"vector_dim": 8, "epochs": 1, "progress": False}
 
 @pytest.mark.skipif(not hasattr(estimator_checks, "estimator_checks_generator"), reason="needs scikit-learn 1.6")
 def test_scikit_learn_s_checks_pass_or_fail_for_a_reason() -> None:
-    """Those that give it numbers fail, and no other: construction, clone, parameters, not-fitted errors pass."""
+    """Only scikit-learn's checks that pass numbers as data fail, and all others pass."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         results = estimator_checks.check_estimator(

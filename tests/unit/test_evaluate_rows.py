@@ -71,7 +71,10 @@ def test_a_model_without_a_history(tmp_path: Path) -> None:
 
 
 def test_ipv6_is_evaluated_by_its_protocol(model: IPInsights, tmp_path: Path) -> None:
-    """From lists or files, with attackers who change the family, and thresholds of the calibration."""
+    """IPv6 rows from lists or files are evaluated with IPv6 attackers and thresholds.
+
+    There are attackers that change the family, and the calibration rows make the thresholds.
+    """
     assert isinstance(model.scorer_, HistoryScorer)
     (_, train), (ipv4, test), (_, before) = (split(read_rows(each, ipv6=True).pairs)
                                              for each in (TRAIN, TEST, CALIBRATION))  # fmt: skip

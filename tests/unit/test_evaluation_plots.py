@@ -1,4 +1,4 @@
-"""Plots of an evaluation: labelled axes, colours and strokes that can be told apart, the same bytes each time."""
+"""Evaluation plots: labelled axes, distinguishable colours and strokes, reproducible bytes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCORERS = (MODEL, "Witten-Bell counts", "longest prefix", "Freeman's ratio", "ad
 
 
 def random_predictor(rng: np.random.Generator) -> Predictor:
-    """Give a model of random parameters."""
+    """Return a predictor with random parameters."""
     params = {
         "entity_weight": rng.normal(size=(10, 8)).astype(np.float32),
         "ip_octet_weight": rng.normal(size=(1024, 2)).astype(np.float32),
@@ -60,7 +60,7 @@ def test_every_axis_says_what_it_is(rng: np.random.Generator) -> None:
 
 
 def test_scores_are_told_apart_by_colour_and_by_stroke(rng: np.random.Generator) -> None:
-    """Each attacker has a colour of Okabe and Ito's palette and a stroke that its neighbour has not."""
+    """Each attacker has a colour of Okabe and Ito's palette, and neighbours differ in stroke."""
     (axes,) = scores_figure(rng).axes
     legend = axes.get_legend()
     assert [text.get_text() for text in legend.get_texts()] == [
@@ -74,7 +74,10 @@ def test_scores_are_told_apart_by_colour_and_by_stroke(rng: np.random.Generator)
 
 
 def test_curves_have_a_logarithmic_false_alarm_rate() -> None:
-    """A panel per attacker but AWS's recipe; the model, three ways of counting, and chance in each."""
+    """Each attacker but AWS's recipe has a panel with model, three baselines and chance.
+
+    The false positive rate has a logarithmic axis.
+    """
     figure = rocs_figure()
     assert [axes.get_title() for axes in figure.axes] == [
         "random addresses", "attacks of the test file (victims not matched)"
@@ -98,7 +101,7 @@ def test_the_map_has_a_dot_per_network(rng: np.random.Generator, num_networks: i
 
 
 def test_svg_is_the_same_each_time_and_has_a_name(rng: np.random.Generator) -> None:
-    """So that two reports of the same model can be compared, and who cannot see the plot hears what it is."""
+    """The SVG of a plot is reproducible and has an accessible name."""
     first, second = (svg(rocs_figure(), "Curves") for _ in range(2))
     assert first == second
     root = ET.fromstring(first)  # noqa: S314 - our own

@@ -1,4 +1,4 @@
-"""The tables of an evaluation: each number where it belongs, and sentences that fit the numbers."""
+"""Evaluation tables: each number is in its cell, and sentences fit the numbers."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class TestTables:
         assert table(some, "The model by slice")["new /24"] == ["-", "75.0 [73.0, 77.0]"]
 
     def test_alerts(self) -> None:
-        """A column for each rate that was asked for, a dash without a threshold, and no row for the control."""
+        """Alerts have a column per rate, a dash without a threshold, and no row for the control."""
         found = section(made_up(), "Alerts per 1,000 ordinary events of the test")
         assert found.table is not None
         assert list(found.table.columns) == ["score", "1 asked for", "10 asked for"]

@@ -26,13 +26,13 @@ TRAIN = [
 
 
 def pairs_of(rows: list[tuple[str, str]]) -> Pairs:
-    """Give rows as training reads them."""
+    """Return rows as training reads them."""
     names, ips = zip(*rows, strict=True)
     return Pairs(hash_entities(names), np.array([int(ipaddress.IPv4Address(ip)) for ip in ips], dtype=np.uint32))
 
 
 def predictor_of(rows: list[tuple[str, str]], *, num_rows: int = NUM_ROWS) -> Predictor:
-    """Give a model of random parameters that was trained on the entities of some rows."""
+    """Return a predictor with random parameters that was trained on the entities of the rows."""
     rng = np.random.default_rng(0)
     known = BloomFilter.of(pairs_of(rows).entities, num_rows)
     params = {
@@ -43,13 +43,16 @@ def predictor_of(rows: list[tuple[str, str]], *, num_rows: int = NUM_ROWS) -> Pr
 
 
 def score_of(predictor: Predictor, entity: str, ip: str) -> float:
-    """Give the model's score of a pair."""
+    """Return the model's score of a pair."""
     pair = pairs_of([(entity, ip)])
     return float(predictor.score(pair.entities, pair.ips)[0])
 
 
 def test_networks_and_crowd_by_hand() -> None:
-    """Ten events in two /24, the nearest by leading bits, and two others on the address's networks."""
+    """Networks and crowd of ten events in two /24 are those computed by hand.
+
+    The nearest network shares the most leading bits. Two other entities use the networks of the address.
+    """
     predictor = predictor_of(TRAIN)
     found = explain(predictor, pairs_of(TRAIN), "ann", "20.1.2.200")
     assert (found.num_events, found.num_networks) == (10, 2)
@@ -111,7 +114,10 @@ def test_special_ranges_are_flagged(ip: str, purpose: str | None) -> None:
 
 
 def test_collisions_and_strangers_are_flagged() -> None:
-    """One row for all: everybody collides. A stranger is unknown, and rows the model never saw are told."""
+    """Hash collisions, unknown entities and rows that training did not see are reported.
+
+    With a table of one row all entities collide.
+    """
     everybody = explain(predictor_of(TRAIN, num_rows=1), pairs_of(TRAIN), "ann", "8.8.8.8")
     assert everybody.flags == ("hash collision: the entity shares its embedding with 2 others of training.",)
     unknown = "unknown entity: the model never learned it, and its score means nothing."
@@ -122,7 +128,10 @@ def test_collisions_and_strangers_are_flagged() -> None:
 
 
 def test_the_verdict_is_the_threshold_s() -> None:
-    """P-value and verdict are those of ``Threshold``; an unknown entity has no p-value; all of it fits JSON."""
+    """P-value and verdict are those of ``Threshold``, and the explanation fits JSON.
+
+    An unknown entity has no p-value.
+    """
     predictor, train = predictor_of(TRAIN), pairs_of(TRAIN)
     rng = np.random.default_rng(1)
     calibration = Pairs(np.full(999, train.entities[0]), rng.integers(2**32, size=999).astype(np.uint32))

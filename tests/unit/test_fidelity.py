@@ -15,13 +15,13 @@ _NAME = re.compile(r"`((?:\w+/)*test_\w+\.py)?(?:::)?((?:Test\w+)?(?:\.|::)?(?:t
 
 @cache
 def definitions(path: Path) -> set[str]:
-    """Give the names of the classes and functions of a file, or of all files below a folder."""
+    """Return the names of classes and functions in a file or in all files below a folder."""
     files = path.rglob("test_*.py") if path.is_dir() else [path]
     return {name for file in files for name in re.findall(r"(?:class|def) (\w+)", file.read_text(encoding="utf-8"))}
 
 
 def is_there(file: str, names: str) -> bool:
-    """Tell whether a file of tests, in its folder or else among the unit tests, has these names."""
+    """Return whether a test file, in its folder or among the unit tests, has these names."""
     path = TESTS if not file else TESTS / file if "/" in file else TESTS / "unit" / file
     return path.exists() and set(re.findall(r"\w+", names)) <= definitions(path)
 

@@ -1,4 +1,4 @@
-"""Files that are not text in UTF-8 are recognised by their first bytes, everywhere in the same way."""
+"""Files that are not UTF-8 text are recognised by their first bytes in all commands."""
 
 from __future__ import annotations
 
@@ -171,7 +171,10 @@ def test_a_slow_pipe_is_recognised(monkeypatch: pytest.MonkeyPatch, content: byt
 
 
 def test_a_small_parquet_file_ends_well(tmp_path: Path) -> None:
-    """No thread of Arrow holds an object of Python's when the process ends: exit code 0, time after time."""
+    """A process that reads a small Parquet file always ends with exit code 0.
+
+    No thread of Arrow holds a Python object when the process ends.
+    """
     path = tmp_path / "rows.parquet"
     parquet.write_table(TABLE, path)
     command = [sys.executable, "-m", "ipinsights", "extract", "--format", "parquet", "--no-timestamps"]

@@ -1,4 +1,4 @@
-"""Files: output that is complete or not there, and what becomes of devices, pipes, links and full disks."""
+"""Files: output is complete or absent, also for devices, pipes, links and full disks."""
 
 from __future__ import annotations
 
@@ -116,7 +116,10 @@ class TestReplacing:
         assert {name: (tmp_path / name).read_text() for name in ("old", "new")} == {"old": "link", "new": "dangling"}
 
     def test_a_disk_that_is_full(self, tmp_path: Path) -> None:
-        """The old file stays, and no part of the new one takes room: the limit here is of the system."""
+        """On a full disk the old file stays, and no part of the new file remains.
+
+        A size limit of the operating system stands for the full disk.
+        """
         output = tmp_path / "rows.csv"
         output.write_text("old")
         script = (

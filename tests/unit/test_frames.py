@@ -1,4 +1,4 @@
-"""Rows from Python objects: every kind gives the pairs of the same CSV file, and faults are named alike."""
+"""Rows from Python objects: all kinds result in the pairs and errors of the same CSV file."""
 
 from __future__ import annotations
 

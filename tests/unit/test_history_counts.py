@@ -15,7 +15,7 @@ from ipinsights.inference.history_counts import CrowdCounts, OwnCounts, tenths_o
     [(0, 0, 1.0, 0.0), (1, 6, 0.7 / 3, 0.4), (2, 4, 0.5 / 4, 1.6), (3, 1, 0.2 / 5, 2.9), (2, 12, 1.3 / 4, 1.6)],
 )
 def test_own_counts(count: int, tenths: int, escape: float, kept: float) -> None:
-    """Escape, rate and discounted count follow from the number of events and what is discounted inside."""
+    """Escape, rate and discounted count follow from the number of events and the discounts."""
     found = OwnCounts.of(np.array([count]), np.array([tenths]), np.array([1]))
     assert found.escape[0] == pytest.approx(escape)
     assert found.kept[0] == pytest.approx(kept)

@@ -41,7 +41,10 @@ def floats(*values: float) -> np.ndarray:  # type: ignore[type-arg]
 
 
 def test_a_step() -> None:
-    """Four bits, of an entity with three events on two prefixes and of five other pairs on three prefixes."""
+    """A step of four bits has the density of the formula for an entity and a crowd.
+
+    The entity has three events on two prefixes, and there are five other pairs on three prefixes.
+    """
     parent = OwnCounts(kept=floats(2.9), rate=floats(0.3), escape=floats(0.2), num_inside=floats(2))
     everybody = CrowdCounts(entities=floats(3), inside=floats(7), num_parts=floats(4), events=floats(9))
     step = Step.of(4, parent, floats(1.6), everybody)

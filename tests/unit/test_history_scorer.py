@@ -1,4 +1,4 @@
-"""Scores by the history are those of the formulas, worked out one pair at a time with dictionaries."""
+"""History scores are those of the formulas, computed for one pair at a time."""
 
 from __future__ import annotations
 

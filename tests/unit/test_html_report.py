@@ -1,4 +1,4 @@
-"""The pages of an evaluation: what each of them holds, and that no text of a user becomes markup."""
+"""The pages of an evaluation: their content, and the escaping of user text."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ MARKUP = "<b>no</b> & co"
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write the pages of an evaluation with an attacker that is called like markup, and return their folder."""
+    """Write the pages of an evaluation with markup in an attacker's name.
+
+    Return the folder.
+    """
     folder = tmp_path_factory.mktemp("report")
     rows = detection({NETWORKS: ("all",), MARKUP: ("all",)})
     rows.loc[rows.attacker == MARKUP, "low"] = math.nan
@@ -71,7 +74,7 @@ def test_json_holds_every_table(files: Path) -> None:
 
 
 def test_the_page_has_every_section_and_plot(files: Path) -> None:
-    """Sections have the order of the terminal, then come plots, and details that are folded away."""
+    """Sections have the order of the terminal report, followed by plots and folded details."""
     text = (files / "report.html").read_text(encoding="utf-8")
     evaluation = made_up(detection=detection({NETWORKS: ("all",), MARKUP: ("all",)}))
     titles = [one.title for one in report(evaluation).sections]

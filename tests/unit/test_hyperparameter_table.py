@@ -62,7 +62,7 @@ class TestTable:
         )
 
     def test_the_reference_page_is_the_tables(self) -> None:
-        """The page in the documentation is what ``scripts/render_reference.py`` makes of the table today."""
+        """The reference page is the current output of ``scripts/render_reference.py``."""
         script = runpy.run_path(str(ROOT / "scripts" / "render_reference.py"))
         assert script["PAGE"].read_text(encoding="utf-8") == script["render"]()
 

@@ -21,14 +21,14 @@ REQUIRED = {"num_entity_vectors": "20000", "vector_dim": "128"}
 
 
 def fault_of(provided: dict[str, Any]) -> str:
-    """Give the message that a map is refused with."""
+    """Return the error message for an invalid map."""
     with pytest.raises(ClientError) as caught:
         Hyperparameters.parse(provided)
     return str(caught.value)
 
 
 def with_default(row: Any, value: str) -> dict[str, str]:
-    """Give a good map but for one value."""
+    """Return a valid map with one changed value."""
     return {**REQUIRED, row.name: value}
 
 
@@ -129,7 +129,7 @@ class TestParse:
         assert Hyperparameters.parse({"num_entity_vectors": "16777215", "vector_dim": "128"}).vector_dim == 128
 
     def test_platform_names_are_set_aside(self) -> None:
-        """Names of the platform and the SDK are accepted; those that might be a mistake are remembered."""
+        """Names of the platform and the SDK are accepted, and possible mistakes are recorded."""
         extra = {"sagemaker_program": "x", "_unheard_of": "1", "feature_dim": "2"}
         assert Hyperparameters.parse({**REQUIRED, **extra}).ignored == ("_unheard_of", "feature_dim")
 
@@ -189,7 +189,10 @@ class TestConfigurations:
     """What the log prints at the start of a job."""
 
     def test_defaults_come_in_the_originals_order(self) -> None:
-        """Documented ones by the alphabet, then the hidden ones, all as texts, the required ones left out."""
+        """Defaults are texts, with documented names in alphabetical order before hidden names.
+
+        Required hyperparameters are left out.
+        """
         assert default_configuration() == {
             "batch_metrics_publish_interval": "1000",
             "epochs": "10",

@@ -1,4 +1,4 @@
-"""Initial parameters: their distribution, and that they follow from the seed, the name and the row alone."""
+"""Initial parameters: their distribution, which depends on seed, name and row alone."""
 
 from __future__ import annotations
 
@@ -47,7 +47,10 @@ class TestDrawRows:
         assert (longer[:NUM_ROWS] == whole).all()
 
     def test_weights_fill_the_interval_evenly(self, rng: np.random.Generator) -> None:
-        """Between -0.07 and 0.07; each of ten equal parts has a tenth of 600,000 values, within 1.5 %."""
+        """Weights are uniform between -0.07 and 0.07.
+
+        Each of ten equal parts has a tenth of 600,000 values, within 1.5 %.
+        """
         values = draw_rows("ip_layer0_weight", (60,), 0, 10_000, seed=int(rng.integers(2**63)))
         assert values.dtype == np.float32
         counts, _ = np.histogram(values, bins=10, range=(-0.07, 0.07))

@@ -45,7 +45,10 @@ class TestFiles:
         assert (rows, skipped) == ([FRANK] * 3, {"BLANK": 1})
 
     def test_a_line_without_end(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-        """It is counted once, its rest is never kept in memory, and a warning names the line and the limit."""
+        """A line without an end is counted once, and a warning names the line and the limit.
+
+        The rest of the line is never kept in memory.
+        """
         path = bench.put(f"{COMBINED}\n{COMBINED}{'x' * 2**20}\n{COMBINED}\n{'x' * 2**23}")
         with caplog.at_level(logging.WARNING):
             summary = bench.extract("apache")
@@ -71,7 +74,10 @@ class TestFiles:
         assert str(caught.value).startswith("None of the ")
 
     def test_a_long_document(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-        """JSON over several lines is read up to a limit, which a warning names; what is behind it is not kept."""
+        """JSON over several lines is read up to a limit, which a warning names.
+
+        Content after the limit is not kept.
+        """
         path = bench.put("[\n" + (" " * 1000 + "\n") * 40_000 + "]")
         with caplog.at_level(logging.WARNING), pytest.raises(NothingUsableError) as caught:
             bench.extract("cloudtrail")

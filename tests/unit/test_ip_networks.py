@@ -20,7 +20,7 @@ class TestNetworks:
 
     @given(st.lists(networks, max_size=6), st.lists(st.integers(0, 2**32 - 1), max_size=6))
     def test_as_python_has_it(self, texts: list[str], others: list[int]) -> None:
-        """First and last address of each, the neighbours of both, and any others are told as ipaddress tells them."""
+        """Membership is that of ``ipaddress`` for ends of networks, neighbours and other addresses."""
         parsed = [ipaddress.IPv4Network(text) for text in texts]
         ends = [int(end) for network in parsed for end in (network.network_address, network.broadcast_address)]
         ips = [ip for end in [*ends, *others] for ip in (end - 1, end, end + 1) if 0 <= ip < 2**32]

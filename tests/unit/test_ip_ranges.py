@@ -1,4 +1,4 @@
-"""Ranges: a drawn allocation is plausible, and a table is read as published or refused by its first bad line."""
+"""Ranges: drawn allocations are plausible, and tables are read or refused by an error."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ ORDER = "the ranges of a table must ascend, each from its first to its last addr
 
 
 def test_synthetic_ranges_are_a_plausible_allocation(seed: int) -> None:
-    """About a million aligned blocks of lengths /10 to /24 in order, without overlap, most of them /24."""
+    """About a million aligned ranges of lengths /10 to /24 are ordered and disjoint.
+
+    Most of them are /24.
+    """
     ranges = synthetic_ranges(np.random.default_rng(seed))
     first, last = ranges.first.astype(np.int64), ranges.last.astype(np.int64)
     size = last - first + 1
@@ -75,7 +78,10 @@ TABLE = """\
 
 
 def test_load_ranges_leaves_out_what_is_not_routed(tmp_path: Path) -> None:
-    """A table gives its ranges in order without those of ASN 0; a quote in a name is a letter like others."""
+    """A table is read in order without ranges of ASN 0.
+
+    Quotes in names have no meaning.
+    """
     (tmp_path / "table.tsv").write_text(TABLE)
     ranges = load_ranges(tmp_path / "table.tsv")
     assert ranges.first.tolist() == [16777216, 16778240]

@@ -34,7 +34,7 @@ REASONS = {
 
 
 def parse_one(text: str) -> int | None:
-    """Give the address of a text, None if it is none."""
+    """Return the address of a text, or None if the text is not valid."""
     ips, valid = parse_ips(pa.array([text]))
     return int(ips[0]) if valid[0] else None
 
@@ -78,7 +78,7 @@ class TestParseIps:
         assert ips.tolist() == numbers
 
     def test_every_octet_is_checked(self) -> None:
-        """0 to 999 at each of the four places: what is more than 255 is refused, and nothing else is."""
+        """Of 0 to 999 at each of the four positions, exactly the numbers above 255 are refused."""
         for place in range(4):
             texts = [".".join(["7"] * place + [str(octet)] + ["7"] * (3 - place)) for octet in range(1000)]
             assert parse_ips(pa.array(texts))[1].tolist() == [octet <= 255 for octet in range(1000)]

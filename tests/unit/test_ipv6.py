@@ -1,4 +1,4 @@
-"""IPv6 addresses: what is accepted, what is IPv4 in truth, and what is refused with a reason."""
+"""IPv6 addresses: accepted addresses, embedded IPv4 addresses, and reasons of refusal."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def number_of(addresses: Addresses) -> int:
 
 @given(st.integers(2**125, 2**126 - 1))
 def test_addresses_of_the_internet(value: int) -> None:
-    """Both halves are those of Python's own parser, in every notation, and are written as it writes them."""
+    """Both halves are those of Python's own parser in every notation, and so is the text."""
     address = ipaddress.IPv6Address(value)
     if value >> 96 in (0x20010DB8, 0x20010000):
         return

@@ -62,7 +62,7 @@ def test_the_weakest_attacker_is_first(case: Case) -> None:
 
 
 def test_victims_are_those_of_ordinary_events(case: Case) -> None:
-    """Each attack is on the entity of one event, and all events have one unless none could be drawn."""
+    """Each attack is on the entity of one event, and each event has an attack if possible."""
     for attack in case.attacks.values():
         assert attack.pairs.numbers.tolist() == case.ordinary.numbers[attack.victims].tolist()
         assert len(attack.victims) + attack.num_removed == len(case.ordinary)

@@ -1,4 +1,4 @@
-"""The protocol for IPv6: numbers of an evaluation against the same numbers worked out in another way."""
+"""The protocol for IPv6: numbers of an evaluation against independent computations."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def draw_ipv4(size: int, rng: np.random.Generator) -> Pairs:
 
 
 def draw_ipv6(size: int, rng: np.random.Generator) -> Ipv6Pairs:
-    """Draw IPv6 rows of some of the entities, each in a /32 of its own, at times in a /48 that is new."""
+    """Draw IPv6 rows of some entities, each in its own /32, sometimes in a new /48."""
     entities = rng.integers(NUM_WITH_IPV6, size=size).astype(np.uint64)
     site = np.where(rng.random(size) < 0.03, rng.integers(2**16, size=size), 0).astype(np.uint64)
     upper = (np.uint64(0x2A000000) + entities) << np.uint64(32) | site << np.uint64(16)
@@ -109,7 +109,10 @@ def test_alerts_of_the_calibration(case: Case) -> None:
 
 
 def test_attackers_who_change_the_family(case: Case) -> None:
-    """The rates are those of a threshold on ordinary events of both families, and of victims without IPv6 apart."""
+    """Rates use a threshold on ordinary events of both families.
+
+    Victims without IPv6 have rates of their own.
+    """
     families = case.evaluation.families
     assert families is not None
     assert families.attacker.tolist() == [FAMILIES, ONLY_IPV4]

@@ -63,7 +63,7 @@ class Batch:
         return int(found)
 
     def expected(self, embeddings: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Return scores, gradients of the embeddings, and entities after a step, in double precision."""
+        """Return scores, embedding gradients and entities after a step, in double precision."""
         vectors = self.entities[self.rows, 0].astype(float)
         scores = (vectors * embeddings).sum(axis=1)
         error = (1 / (1 + np.exp(-scores)) - self.labels)[:, None] / SIZE
@@ -185,7 +185,7 @@ class TestLearn:
 
 
 def test_embeddings_are_sums_and_spread_is_the_transpose(called: Callable[..., Any], rng: np.random.Generator) -> None:
-    """For any embeddings x and gradients g, the products <sum(table), g> and <table, spread(g)> are equal."""
+    """For any embeddings x and gradients g, <sum(table), g> and <table, spread(g)> are equal."""
     ips, table, gradients = (
         rng.integers(2**32, size=SIZE, dtype=np.uint32),
         floats(rng, 1024, DIM),
@@ -205,7 +205,10 @@ def test_octet_values_without_a_gradient_move_too(
     has_layer: bool,  # noqa: FBT001
     rng: np.random.Generator,
 ) -> None:
-    """Adam is dense here: rows that do not occur, and a column that the place does not use, decay and glide on."""
+    """Adam is dense here, so rows and columns without a gradient decay and keep moving.
+
+    These are rows that do not occur, and a column that the octet position does not use.
+    """
     state, products = floats(rng, 3, 256, 3), floats(rng, 20, 2)
     state[2] **= 2
     used = np.sort(rng.permutation(256)[:20]).astype(np.int32)

@@ -22,7 +22,10 @@ SPAWN = multiprocessing.get_context("spawn")
 
 
 def host(name: str, target: Any, *arguments: Any) -> tuple[Connection, SpawnProcess]:
-    """Start a process that stands for a host, and give its pipe; the process has the only other end of it."""
+    """Start a process for a host, and return its pipe.
+
+    Only the process has the other end.
+    """
     ours, theirs = SPAWN.Pipe(duplex=False)
     given = [theirs if argument is Ellipsis else argument for argument in arguments]
     process = SPAWN.Process(target=target, args=given, name=name)

@@ -1,4 +1,4 @@
-"""The learners: what a step does to the parameters, by an independent formula, and scores in pieces."""
+"""The learners: parameters after a step by an independent formula, and scores in pieces."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if mxnet_package.is_installed():
 
 
 def case(dim: int, num_layers: int, size: int, num_entities: int, decay: float, **others: float) -> dict[str, Any]:
-    """Return settings of a learner, with a learning rate at which no score saturates within fifty steps."""
+    """Return settings of a learner with a rate at which no score saturates within fifty steps."""
     return {
         "learning_rate": 0.001,
         "vector_dim": dim, "num_ip_encoder_layers": num_layers, "mini_batch_size": size,
@@ -74,7 +74,7 @@ SLOW = [
 
 
 def values(**changes: Any) -> Hyperparameters:
-    """Give small hyperparameters, with changes."""
+    """Return small hyperparameters, with changes."""
     small = {"num_entity_vectors": 40, "vector_dim": 8, "mini_batch_size": 10, "learning_rate": 0.01}
     return Hyperparameters(**{**small, **changes})
 
@@ -90,18 +90,18 @@ def arrays(learner: Learner) -> dict[str, NDArray[np.float32]]:
 
 
 def largest_difference(learner: Learner, adam: Adam) -> float:
-    """Give the largest difference between the parameters of a learner and those of the formula."""
+    """Return the largest difference between a learner's parameters and the formula's."""
     return max(float(np.abs(array - adam.params[name]).max()) for name, array in arrays(learner).items())
 
 
 def share_beyond(tolerance: float, learner: Learner, expected: Mapping[str, NDArray[Any]]) -> float:
-    """Return the share of all parameters that differ from the expected ones by more than a tolerance."""
+    """Return the share of parameters that differ from the expected ones beyond a tolerance."""
     beyond = [np.abs(array - expected[name]).ravel() > tolerance for name, array in arrays(learner).items()]
     return float(np.concatenate(beyond).mean())
 
 
 def drawn(learner: Learner, *, rng: np.random.Generator) -> Params:
-    """Return parameters of a size that leaves embeddings and scores of about one, however many layers there are.
+    """Return parameters with embeddings and scores of about 1 for any number of layers.
 
     After several layers, the small initial values leave embeddings of 1e-6, whose gradients are little but rounding.
     """
@@ -132,7 +132,10 @@ class TestStep:
     def test_it_is_lazy_adam_with_l2(
         self, kind: type[Any], num_layers: int, weight_decay: float, rng: np.random.Generator
     ) -> None:
-        """Five steps, with entities that come and go, move every parameter as an independent formula says, to 1e-6."""
+        """Five steps change every parameter as an independent formula states, to 1e-6.
+
+        Entities are in some of the batches only.
+        """
         given = values(num_ip_encoder_layers=num_layers, weight_decay=weight_decay, learning_rate=0.001)
         learner = kind(given, seed=int(rng.integers(2**31)))
         drawn = {name: rng.normal(size=array.shape, scale=0.5) for name, array in arrays(learner).items()}
@@ -154,13 +157,13 @@ class TestStep:
 
 
 class TestManySteps:
-    """The learner on a CPU, over whole base batches, in which entities lie outside of their table."""
+    """The learner on a CPU over base batches of several steps."""
 
     @pytest.mark.parametrize(
         "changes", [*QUICK, *(pytest.param(each, marks=pytest.mark.slow) for each in SLOW)], ids=str
     )
     def test_fifty_steps_are_those_of_double_precision(self, changes: dict[str, Any], rng: np.random.Generator) -> None:
-        """To 1e-5 of an independent formula, whatever the layers, the width, the batch, the negatives and the decay.
+        """Fifty steps agree with an independent formula to 1e-5, for any sizes and rates.
 
         A few numbers in a thousand may differ more. Adam makes a whole step of a gradient whose terms cancel.
         """
@@ -192,7 +195,10 @@ class TestManySteps:
 
     @pytest.mark.parametrize("num_layers", [1, 3])
     def test_the_model_does_not_depend_on_threads(self, num_layers: int) -> None:
-        """One seed gives one model to the bit, on one thread, on two and on three, also if each step has pieces."""
+        """One seed results in one model, to the bit, on one, two or three threads.
+
+        This holds also if each step has pieces.
+        """
         models = []
         for num_threads in (1, 2, 3):
             given = values(
@@ -216,7 +222,10 @@ class TestManySteps:
             assert np.abs(embeddings - adam.params["entity_weight"]).max() < 1e-6
 
     def test_a_column_that_no_place_uses_decays(self) -> None:
-        """With five dimensions the places behind the first have one column of two. The other one has no gradient."""
+        """A column that no octet position uses has no gradient and decays.
+
+        With five dimensions the positions after the first have one of two columns.
+        """
         given = values(vector_dim=5, weight_decay=0.1, learning_rate=0.001)
         learner = CPULearner(given, seed=2)
         adam = Adam(learner)
@@ -248,13 +257,16 @@ class TestScore:
 
 
 def random_records(size: int, *, rng: np.random.Generator) -> Records:
-    """Give a batch in which entities repeat, and one that misses most of them."""
+    """Return a batch with repeated entities that misses most entities."""
     rows, ips = rng.integers(12, size=size).astype(np.int32), rng.integers(2**32, size=size, dtype=np.uint32)
     return Records(rows, ips, rng.integers(2, size=size).astype(np.float32))
 
 
 def base_batches(values: Hyperparameters, *, num_steps: int, rng: np.random.Generator) -> Iterator[Records]:
-    """Give the records of so many steps; half of the rows are of few entities, which are in every batch."""
+    """Yield the records of ``num_steps`` steps.
+
+    Half of the rows have a few entities that are in every batch.
+    """
     num_rows = values.mini_batch_size * -(-num_steps // values.records_per_row)
     few = min(10, values.num_entity_vectors)
     rows = rng.integers(np.where(rng.random(num_rows) < 0.5, few, values.num_entity_vectors)).astype(np.int32)
@@ -264,12 +276,12 @@ def base_batches(values: Hyperparameters, *, num_steps: int, rng: np.random.Gene
 
 
 def cut(records: Records, size: int) -> list[Records]:
-    """Give records in batches."""
+    """Return records in batches."""
     return [records[start : start + size] for start in range(0, len(records), size)]
 
 
 class Adam:
-    """Kingma and Ba's algorithm 1 in double precision, L2 added to the gradient, lazy for the entity table.
+    """Adam (Kingma and Ba, algorithm 1) in double precision with L2, lazy for the entity table.
 
     The table's rows that are not in the batch keep value and moments; bias correction counts all steps.
     """
@@ -297,7 +309,7 @@ class Adam:
 
 
 def gradients(params: Params, batch: Records) -> Params:
-    """Give the gradient of the mean cross-entropy of a batch by the chain rule, nothing shared and nothing sparse."""
+    """Return the gradient of a batch's mean cross-entropy by the chain rule, without sharing."""
     octets = (batch.ips[:, None] >> np.array([24, 16, 8, 0], dtype=np.uint32) & 255) + 256 * np.arange(4)
     table = params["ip_octet_weight"]
     # Of a width of 6 the octets have 2, 2, 1 and 1.
@@ -326,7 +338,10 @@ class TestStateDict:
     """A learner that another one's steps go on in."""
 
     def test_a_restored_learner_goes_on_to_the_bit(self, kind: type[Any], rng: np.random.Generator) -> None:
-        """Ten steps are ten steps, also if the last five are taken by another learner; entities come and go."""
+        """A restored learner continues to the bit, with entities in some of the batches only.
+
+        Ten steps have the same result if another learner takes the last five.
+        """
         given = values(weight_decay=0.01)
         batches = [random_records(10, rng=rng) for _ in range(10)]
         rows = np.unique(np.concatenate([batch.entity_rows for batch in batches]))

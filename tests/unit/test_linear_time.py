@@ -1,4 +1,4 @@
-"""Regular expressions on text that anybody may have written: four times the text takes some four times as long."""
+"""Regular expressions on untrusted text take time that is linear in its length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Links of Markdown pages: to files and headings of the repository they lead; to other sites there are few."""
+"""Links of Markdown pages: local files and headings exist, and external links are listed."""
 
 from __future__ import annotations
 
@@ -30,18 +30,21 @@ _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 def prose(page: Path) -> str:
-    """Give a page's text without its blocks of code."""
+    """Return the text of a page without its code blocks."""
     return _FENCE.sub("", page.read_text(encoding="utf-8"))
 
 
 def anchors(page: Path) -> set[str]:
-    """Give what a link may name after the hash, as GitHub and MyST make it of headings."""
+    """Return the anchors of a page's headings, as GitHub and MyST make them."""
     headings = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in _HEADING.findall(prose(page)))
     return {heading.strip().replace(" ", "-") for heading in headings}
 
 
 def is_broken(link: str, page: Path) -> bool:
-    """Tell whether a link of a page leads nowhere; links to other sites are taken on trust."""
+    """Return whether a link of a page is broken.
+
+    External links count as valid.
+    """
     if "://" in link or link.startswith("mailto:"):
         return False
     path, _, anchor = link.partition("#")
@@ -57,14 +60,14 @@ def test_links_lead_somewhere(name: str) -> None:
 
 
 def test_links_to_other_sites_are_those_that_were_looked_at() -> None:
-    """Neither more nor fewer, all encrypted, and with nothing behind the address that belongs to the sentence."""
+    """External links are exactly the listed ones, use HTTPS and end without punctuation."""
     links = {link for name in PAGES for link in _LINK.findall(prose(ROOT / name)) if "://" in link}
     assert links == ELSEWHERE
     assert all(re.fullmatch(r"https://[\w.-]+\.\w+(/[\w./-]*[\w/])?", link) for link in links)
 
 
 def test_broken_links_are_seen(tmp_path: Path) -> None:
-    """A missing file and a missing heading are told from those that are there, and code is not looked at."""
+    """A missing file and a missing heading are reported, and code is not checked."""
     (tmp_path / "other.md").write_text("# What it's for\n", encoding="utf-8")
     page = tmp_path / "page.md"
     page.write_text("[a](other.md#what-its-for) [b](gone.md) [c](other.md#gone)\n```\n[d](x)\n```\n", encoding="utf-8")

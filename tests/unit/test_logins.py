@@ -1,4 +1,4 @@
-"""The traffic is what its description says, and its files are what readers of such files expect."""
+"""The simulated traffic has the documented distributions, and its files are readable."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def traffic(seed: int) -> Events:
 
 @pytest.fixture(scope="module")
 def pairs(traffic: Events) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Users, and how many ranges lie between two events of each: the 1st and 2nd, the 3rd and 4th, ..."""
+    """Return users, and the number of ranges between two events of each user.
+
+    The pairs are the 1st and 2nd event, the 3rd and 4th, and so on.
+    """
     order = np.argsort(traffic.user, kind="stable")
     user, ip = traffic.user[order], traffic.ip[order].astype(np.int64)
     place = np.arange(len(user)) - np.searchsorted(user, user)
@@ -38,7 +41,7 @@ def pairs(traffic: Events) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def test_activity_is_pareto(traffic: Events) -> None:
-    """Quantiles of log-ins per user are those of Pareto(a=1, scale 50), 50 / (1 - q), cut at 10,000."""
+    """Log-ins per user have the quantiles of Pareto(a=1, scale 50), 50 / (1 - q), up to 10,000."""
     num_events = np.bincount(traffic.user, minlength=2000)
     # A quantile's relative deviation is sqrt(q / (1 - q) / num_users): 2.2 % at the median.
     assert np.quantile(num_events, [0.25, 0.5, 0.75]) == pytest.approx([66.67, 100, 200], rel=0.2)
@@ -65,7 +68,10 @@ def test_share_of_travel(traffic: Events) -> None:
 
 
 def test_share_of_home_and_work(pairs: tuple[NDArray[np.int64], NDArray[np.int64]]) -> None:
-    """Two log-ins are from one network as often as Beta(3, 5) for home and Beta(1, 30) for travel have it."""
+    """Two log-ins share a network as often as Beta(3, 5) and Beta(1, 30) imply.
+
+    The first distribution is that of home, the second that of travel.
+    """
     user, distance = pairs
     near = np.bincount(user, abs(distance) < 100) / np.bincount(user)
     # E[p^2 + (1-p)^2] of Beta(3, 5) is 1 - 2 * 15/72; E[(1-t)^2] of Beta(1, 30) is 30 * 31 / (31 * 32).
@@ -83,7 +89,10 @@ def test_spread_around_a_network(pairs: tuple[NDArray[np.int64], NDArray[np.int6
 def test_home_and_work_are_at_most_50000_ranges_apart(
     pairs: tuple[NDArray[np.int64], NDArray[np.int64]],
 ) -> None:
-    """Distances of home from work are uniform up to 50,000 ranges; beyond there are travellers only."""
+    """Distances of home and work are uniform up to 50,000 ranges.
+
+    Larger distances come from travel only.
+    """
     user, distance = pairs
     apart = abs(distance)
     commute = (apart >= 100) & (apart <= 50_000)
@@ -116,7 +125,7 @@ def test_addresses_are_within_the_ranges(seed: int) -> None:
 
 
 def test_events_are_sorted_and_fill_the_period(few: Events) -> None:
-    """Events are in order of time, from the midnight that starts the period to the one that ends it."""
+    """Events are in order of time, and fill the period from its first to its last midnight."""
     assert (np.diff(few.time) >= 0).all()
     assert datetime.fromtimestamp(few.start, timezone.utc) == datetime(2018, 11, 11, tzinfo=timezone.utc)
     days = {datetime.fromtimestamp(second, timezone.utc).date() for second in few.time.tolist()}
@@ -124,7 +133,10 @@ def test_events_are_sorted_and_fill_the_period(few: Events) -> None:
 
 
 def test_splits_are_by_day(few: Events) -> None:
-    """Of three days the first trains, the second validates, the third tests; no event is left out."""
+    """Of three days the first is for training, the second for validation, the third for test.
+
+    No event is left out.
+    """
     dates = np.array([datetime.fromtimestamp(second, timezone.utc).day for second in few.time.tolist()])
     assert [set(dates[part].tolist()) for part in few.splits()] == [{11}, {12}, {13}]
     assert sum(len(dates[part]) for part in few.splits()) == len(few)
@@ -162,7 +174,7 @@ def test_too_small_a_simulation_is_refused(num_users: int, num_days: int, messag
 
 
 def test_attack_test_is_half_good_half_attacks(few: Events) -> None:
-    """As many attacks as good rows, mixed; the good ones are log-ins of the test day, none taken twice."""
+    """The attack test has as many attacks as distinct good rows of the test day, mixed."""
     test = attack_test(few, ruler(1000), num_good=50, rng=np.random.default_rng(1))
     last_day = Counter(zip(few.user[few.splits()[2]].tolist(), few.ip[few.splits()[2]].tolist(), strict=True))
     good = Counter(zip(test.user[test.label == 0].tolist(), test.ip[test.label == 0].tolist(), strict=True))

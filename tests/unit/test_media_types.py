@@ -44,11 +44,14 @@ class TestNegotiate:
         ],
     )
     def test_the_wish_is_obeyed(self, accept: str, expected: ResponseFormat) -> None:
-        """Quality counts, then the first wish; a range that names the type counts before one that does not."""
+        """Quality decides, then the order.
+
+        A range that names the type precedes a general range.
+        """
         assert ResponseFormat.negotiate(accept, default=JSON) == expected
 
     def test_the_default_is_for_who_has_no_wish(self) -> None:
-        """In a batch transform a client without a wish gets JSON Lines, one with a wish what it wants."""
+        """Only clients without a preference get the default media type."""
         assert ResponseFormat.negotiate("*/*", default=JSON_LINES) == ResponseFormat(JSON_LINES)
         assert ResponseFormat.negotiate("application/json", default=JSON_LINES) == ResponseFormat(JSON)
 

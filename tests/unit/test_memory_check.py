@@ -19,7 +19,10 @@ LARGE = Hyperparameters(num_entity_vectors=1_000_000, vector_dim=128, num_ip_enc
 
 
 def machine(root: Path, *, free_gb: float, **files: str) -> Path:
-    """Write what a kernel tells; files are named with two underscores for a slash and one for a dot."""
+    """Write kernel files.
+
+    In names, two underscores stand for a slash and one for a dot.
+    """
     told = {"proc/meminfo": f"MemTotal:  99 kB\nMemAvailable:   {int(free_gb * 1e9) // 1024} kB\n"}
     told.update({f"sys/fs/cgroup/{name}": text for name, text in files.items()})
     for name, text in told.items():
@@ -29,7 +32,10 @@ def machine(root: Path, *, free_gb: float, **files: str) -> Path:
 
 
 def test_a_model_takes_twelve_bytes_a_number_and_a_row_sixteen() -> None:
-    """By hand: a million vectors of 128, octets 1024 x 32, a layer 128 x 129, nine bytes an entity, and a batch."""
+    """A model takes 12 bytes a number and a row 16 bytes, computed by hand.
+
+    The model has a million vectors of 128, octets 1024 x 32, a layer 128 x 129, 9 bytes an entity, and a batch.
+    """
     numbers, tables, records = 1_000_000 * 128 + 1024 * 32 + 128 * 129, 3 * 1024 * 128, 3 * 10_000
     assert training_bytes(LARGE, num_rows=1000) == 12 * numbers + 9_000_000 + 4 * tables + 44 * records + 16_000
 
@@ -55,7 +61,10 @@ def test_the_narrowest_limit_counts(tmp_path: Path) -> None:
 
 
 def test_the_group_of_the_process_and_those_around_it_count(tmp_path: Path) -> None:
-    """Of both versions of control groups, wherever the process is; of another process's group nothing is asked."""
+    """The control group of the process and those around it limit memory, in both versions.
+
+    Groups of other processes are not read.
+    """
     machine(tmp_path, free_gb=9, **{"box/memory.max": "3000000000", "box/memory.current": "0"})
     machine(tmp_path, free_gb=9, **{"box/inner/memory.max": "max", "box/inner/memory.current": "0"})
     machine(tmp_path, free_gb=9, **{"other/memory.max": "1000", "other/memory.current": "0"})
@@ -70,7 +79,10 @@ def test_the_group_of_the_process_and_those_around_it_count(tmp_path: Path) -> N
 
 
 def test_files_in_the_page_cache_are_not_in_use(tmp_path: Path) -> None:
-    """A container that has just read its data has nearly all memory in use by the kernel's count, and free to take."""
+    """Files in the page cache count as available memory.
+
+    A container that has just read its data has nearly all of its memory in use by the kernel's count.
+    """
     files = {"memory.max": "3000000000", "memory.current": "2900000000"}
     stat = "anon 100000000\nactive_file 300000000\ninactive_file 2500000000\n"
     assert available_bytes(machine(tmp_path, free_gb=9, **files)) == 100_000_000

@@ -14,7 +14,7 @@ from ipinsights.training.metrics import RunningClassification, cross_entropy, di
 
 
 def array(*values: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    """Give float32 values."""
+    """Return float32 values."""
     return np.array(values, dtype=np.float32)
 
 

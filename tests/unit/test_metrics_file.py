@@ -26,7 +26,7 @@ def lines_of(path: Path) -> list[dict[str, float]]:
 
 
 def test_a_line_for_each_epoch(tmp_path: Path) -> None:
-    """Each line has the metrics that the model keeps, counts of records and batches, and the time."""
+    """Each line has the model's metrics, the numbers of records and batches, and the time."""
     path = tmp_path / "metrics.jsonl"
     path.write_text("of a run before\n")
     before = time.time()
@@ -52,7 +52,7 @@ def test_a_file_that_cannot_be_written_is_told_before_training(tmp_path: Path) -
 
 
 def test_the_command_writes_it_and_a_resumed_job_goes_on(tmp_path: Path) -> None:
-    """`train --metrics-file` has the validation AUC, and a job with checkpoints appends to its lines."""
+    """`train --metrics-file` has the validation AUC, and a resumed job appends its lines."""
     (tmp_path / "rows.csv").write_text("".join(f"{entity},{ip}\n" for entity, ip in LOGINS))
     command = ("train", "--train", "rows.csv", "--validation", "rows.csv", "--model-dir", "model", "--quiet",
                "--checkpoint-dir", "saved", "--metrics-file", "metrics.jsonl")  # fmt: skip

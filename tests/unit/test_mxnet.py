@@ -73,7 +73,7 @@ print([name for name in sys.modules if name.split(".")[0] in ("mxnet", "sklearn"
 
 
 def test_missing_system_libraries_are_named(tmp_path: Path) -> None:
-    """The error names the libraries that MXNet's wheel leaves to the system, and the command that installs them."""
+    """The error names the system libraries that MXNet needs and the command to install them."""
     (tmp_path / "mxnet.py").write_text("raise OSError('libgomp.so.1: cannot open shared object file')")
     assert python(ERROR, PYTHONPATH=str(tmp_path)) == (
         "MXNet cannot be loaded: libgomp.so.1: cannot open shared object file. It needs libgomp and libquadmath; "

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
      ((3, 13), "2.5.0", "pip install requests setuptools && pip install --no-deps mxnet==1.9.1")],
 )  # fmt: skip
 def test_the_command_fits_python_and_numpy(python_version: tuple[int, int], numpy: str, command: str) -> None:
-    """MXNet's pins are followed where they can be met, and ignored next to NumPy 2 and from Python 3.13 on."""
+    """The command respects MXNet's pins unless NumPy 2 or Python 3.13 or later rules them out."""
     assert mxnet_package.installation_command(python_version, numpy) == command
 
 

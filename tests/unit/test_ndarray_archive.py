@@ -59,7 +59,7 @@ class TestZip:
     @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
     @pytest.mark.parametrize("name", ["params", "known_entities", "meta.json"])
     def test_compressed_members(self, tmp_path: Path, name: str, method: int) -> None:
-        """No member that is read may be compressed: we write none, and what is packed small can be huge unpacked."""
+        """No member may be compressed, because a small compressed member can be huge unpacked."""
         path = model_file(tmp_path)
         with zipfile.ZipFile(path) as archive:
             members = {each: archive.read(each) for each in archive.namelist()}
@@ -118,7 +118,7 @@ class TestZip:
         ids=["arrays without end", "exabytes", "negative shape", "empty shape", "axes without end", "sparse array"],
     )
     def test_absurd_arrays(self, tmp_path: Path, forge: Callable[[bytearray], None]) -> None:
-        """Counts and shapes that the file cannot hold are refused, whatever memory they would ask for."""
+        """Counts and shapes that the file cannot hold are refused without allocating memory."""
         path = model_file(tmp_path)
         with zipfile.ZipFile(path) as archive:
             content = bytearray(archive.read("params"))

@@ -21,7 +21,7 @@ NUM_ENTITIES = 11
 
 
 def build(vector_dim: int, num_layers: int, *, seed: int = 1) -> IPInsightsNet:
-    """Give a network of few entities with parameters that are large enough to tell mistakes apart."""
+    """Return a network of few entities, with parameters large enough to reveal mistakes."""
     net = IPInsightsNet(NUM_ENTITIES, vector_dim, num_layers)
     net.initialize(mx.init.Zero())
     rng = np.random.default_rng(seed)
@@ -31,7 +31,7 @@ def build(vector_dim: int, num_layers: int, *, seed: int = 1) -> IPInsightsNet:
 
 
 def params_of(net: IPInsightsNet) -> dict[str, NDArray[np.float64]]:
-    """Give a network's parameters by name, in double precision."""
+    """Return a network's parameters by name, in double precision."""
     return {name: p.data().asnumpy().astype(float) for name, p in net.collect_params().items()}
 
 
@@ -61,14 +61,17 @@ class TestIPEncoder:
 
     @given(st.integers(4, 4096))
     def test_octets_share_any_width(self, vector_dim: int) -> None:
-        """Widths add up to the embedding's and differ by one at most, the earlier octets being the wider ones."""
+        """Octet widths add up to the embedding's width and differ by at most 1, widest first."""
         widths = IPEncoder(vector_dim, 0).octet_widths
         assert sum(widths) == vector_dim
         assert widths == sorted(widths, reverse=True)
         assert widths[0] - widths[3] <= 1
 
     def test_every_address_has_an_encoding_of_its_own(self, rng: np.random.Generator) -> None:
-        """Neighbours and strangers alike: no two of 2,000 addresses meet, at any width without a layer, at 128 with."""
+        """No two of 2,000 addresses, close or distant, have the same embedding.
+
+        This holds at any width without a layer, and at a width of 128 with layers.
+        """
         ips = np.unique(np.concatenate([rng.integers(2**32, size=1000), np.arange(1000)]).astype(np.uint32))
         for vector_dim, num_layers in ((4, 0), (128, 1), (128, 2)):
             net = IPInsightsNet(NUM_ENTITIES, vector_dim, num_layers)

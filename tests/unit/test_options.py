@@ -14,7 +14,7 @@ EVERY = click.Option(["--checkpoint-every"])
 
 
 def test_assignments_become_a_map() -> None:
-    """Blanks around the name are removed, everything behind the first equals sign is the value, the last one counts."""
+    """Blanks around a name are removed, the first equals sign separates, the last value counts."""
     assert parse_assignments((" epochs =5", "name=a=b", "epochs=6")) == {"epochs": "6", "name": "a=b"}
 
 
@@ -43,7 +43,10 @@ def test_how_often_is_nothing_else(value: str) -> None:
 
 
 def test_an_old_name_works_with_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
-    """The warning names the new option and the version without the old one; the new name takes precedence."""
+    """The warning names the new option and the version without the old one.
+
+    The new name takes precedence.
+    """
     old, new = Path("old"), Path("new")
     assert renamed_option("--json", "--json-file", None, new) == new
     assert capsys.readouterr() == ("", "")

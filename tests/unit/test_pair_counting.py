@@ -67,6 +67,9 @@ def test_parts_and_their_rest() -> None:
 
 
 def test_mixing_is_that_of_splitmix64() -> None:
-    """The first three outputs of the published generator, whose state counts up by a constant from 1234567."""
+    """Mixed numbers are the first three published outputs of SplitMix64.
+
+    The state of the generator starts at 1234567 and increases by a constant.
+    """
     state = np.array([1234567], dtype=np.uint64) + np.arange(3, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     assert mix(state).tolist() == [6457827717110365317, 3203168211198807973, 9817491932198370423]

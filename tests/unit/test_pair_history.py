@@ -74,7 +74,10 @@ def test_an_empty_history_changes_nothing(ipv4: Rows) -> None:
 
 
 def test_a_bound_keeps_the_most_frequent_rows() -> None:
-    """Of 1 x 3, 2 x 2 and two addresses once, a bound of 3 keeps the first two and one of the others."""
+    """A bound of 3 rows per entity keeps the most frequent addresses.
+
+    The counts are 3, 2, 1 and 1, so that one of the last two addresses is kept.
+    """
     rows = [(7, 1)] * 3 + [(7, 2)] * 2 + [(7, 3), (7, 4), (8, 5)]
     bounded = built(rows).bounded(3)
     kept = bounded.ipv4.addresses[bounded.ipv4.owners == 0].tolist()
@@ -101,7 +104,10 @@ def test_numbers_of_unknown_entities() -> None:
 
 
 def test_sizes() -> None:
-    """An IPv4 row takes 8 bytes, an IPv6 row 12, and an entity 12 for one family; a start is one more."""
+    """An IPv4 row takes 8 bytes, an IPv6 row 12, and an entity 12 for one family.
+
+    There is one more start than entities.
+    """
     history = built([(1, 1), (1, 1), (2, 1)], [(1, 1)])
     assert (history.num_rows, history.num_events) == (3, 4)
     assert built([(1, 1), (1, 1), (2, 1)]).nbytes == 2 * 8 + 2 * 12 + 4

@@ -56,7 +56,7 @@ class TestRead:
         ],
     )
     def test_rows_are_read(self, content: bytes, entities: list[str]) -> None:
-        """Line ends, blanks, byte order marks, quotes, any text, gzip by its first bytes: entities stay as they are."""
+        """Entities are unchanged for any line ends, blanks, quotes, text and gzip compression."""
         assert rows_of(content) == [(entity, IP_NUMBER) for entity in entities]
 
     def test_short_reads_change_nothing(self) -> None:
@@ -135,7 +135,7 @@ class Dribble(io.BytesIO):
     """A stream that gives less than it is asked for, as sockets and pipes do."""
 
     def read(self, size: int | None = -1) -> bytes:
-        """Give a byte or two."""
+        """Return one or two bytes."""
         assert size is not None
         return super().read(min(size, 2))
 
@@ -203,7 +203,7 @@ class TestChannels:
 
 
 def peak_memory_of_reading(path: Path) -> int:
-    """Give the peak resident bytes of a process that reads a file."""
+    """Return the peak resident bytes of a process that reads a file."""
     code = (
         "import sys; from pathlib import Path; from ipinsights.data.pairs import read_pairs; "
         "read_pairs(Path(sys.argv[1])); print(peak())"

@@ -313,7 +313,7 @@ GARBAGE = st.one_of(
 @example(content=b'"' + b"x" * 200_000, packed=False)
 @example(content=b"\n\n[]", packed=False)
 def test_garbage_is_counted(bench: Bench, log_format: str, content: bytes, packed: bool) -> None:  # noqa: FBT001
-    """Whatever a file holds, each line is read or counted as skipped, or the user is told what is wrong with it."""
+    """For any content, each line is read or counted as skipped, or an error is reported."""
     if log_format == "csv":
         content = b"entity,ip,timestamp\n" + content
     bench.put(gzip.compress(content) if packed else content)

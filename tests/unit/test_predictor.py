@@ -25,7 +25,7 @@ NUM_ENTITIES = 21
 
 
 def network(vector_dim: int, num_layers: int, *, rng: np.random.Generator) -> GluonLearner:
-    """Give a network of the size that training ends with: scores of several units."""
+    """Return a network with scores of several units, as after training."""
     given = Hyperparameters(NUM_ENTITIES, vector_dim, num_ip_encoder_layers=num_layers)
     learner = GluonLearner(given)
     for parameter in learner.net.collect_params().values():
@@ -35,14 +35,17 @@ def network(vector_dim: int, num_layers: int, *, rng: np.random.Generator) -> Gl
 
 
 def predictor_of(learner: GluonLearner, **changes: Any) -> Predictor:
-    """Give a predictor with a network's parameters; every entity is known unless said otherwise."""
+    """Return a predictor with a network's parameters.
+
+    By default every entity is known.
+    """
     params = {name: array.asnumpy() for name, array in learner.parameters().items()}
     everybody = BloomFilter(np.full(NUM_ENTITIES, 255, dtype=np.uint8))
     return Predictor(Artifact(**{**Artifact(learner.hyperparameters, params, everybody, {}).__dict__, **changes}))
 
 
 def random_pairs(size: int, *, rng: np.random.Generator) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
-    """Give hashes and addresses from their whole ranges."""
+    """Return hashes and addresses from their whole ranges."""
     return rng.integers(2**64, size=size, dtype=np.uint64), rng.integers(2**32, size=size, dtype=np.uint32)
 
 
@@ -74,7 +77,10 @@ class TestScore:
     def test_a_single_pair_scores_as_among_others(
         self, vector_dim: int, num_layers: int, rng: np.random.Generator
     ) -> None:
-        """A pair alone has the score that it has in a batch: to the bit, or to rounding where BLAS adds layers."""
+        """A single pair has the same score as in a batch.
+
+        The scores are equal to the bit, or to rounding where BLAS computes layers.
+        """
         predictor = predictor_of(network(vector_dim, num_layers, rng=rng))
         entities, ips = random_pairs(40, rng=rng)
         entities[:2], ips[:2] = (0, 2**64 - 1), (0, 2**32 - 1)

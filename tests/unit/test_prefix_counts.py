@@ -18,13 +18,13 @@ rows = st.lists(st.tuples(st.sampled_from([3, 2**63, 2**64 - 1]), ips), min_size
 
 
 def history_of(pairs: list[tuple[int, int]]) -> PrefixCounts:
-    """Give the counts of some rows."""
+    """Return the counts of rows."""
     entities, addresses = zip(*pairs, strict=True)
     return PrefixCounts(Pairs(np.array(entities, dtype=np.uint64), np.array(addresses, dtype=np.uint32)))
 
 
 def common_bits(one: int, other: int) -> int:
-    """Give the leading bits that two addresses have in common."""
+    """Return the number of leading bits that two addresses share."""
     return 32 - (one ^ other).bit_length()
 
 

@@ -10,7 +10,7 @@ from ipinsights.model.pair_history import PairHistory
 
 
 def test_rows_by_address() -> None:
-    """Rows are sorted by address, equal ones in their order, and each has the rank of its address."""
+    """Rows are sorted stably by address, and each row has the rank of its address."""
     rows = RowsByAddress.of(np.array([7, 3, 7, 5], dtype=np.uint32))
     assert rows.distinct.tolist() == [3, 5, 7]
     assert rows.order.tolist() == [1, 3, 0, 2]
@@ -19,7 +19,10 @@ def test_rows_by_address() -> None:
 
 
 def test_rows_that_are_alone_share_lines() -> None:
-    """A thousand entities at an address each need a line for their count of one, and a line for no node."""
+    """Rows without neighbours share lines of the table.
+
+    A thousand entities at an address each need one line for their count of 1, and one line for no node.
+    """
     entities = np.arange(1000, dtype=np.uint64)
     history = PairHistory.from_pairs(entities, (entities * np.uint64(2**20)).astype(np.uint32))
     by_address = RowsByAddress.of(history.ipv4.addresses)

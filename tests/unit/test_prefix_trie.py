@@ -77,7 +77,7 @@ class TestAgainstOneByOne:
             ]
 
     def test_levels_at_both_ends(self, family: AddressFamily) -> None:
-        """The lowest and the highest address share the root only, and each shares all levels with itself."""
+        """The lowest and the highest address share the root only, and each all its own levels."""
         kind = np.uint32 if family is IPV4 else np.uint64
         differences = np.array([0, 1, 2**family.bits - 1], dtype=kind)
         assert family.num_shared(differences).tolist() == [len(family.levels), len(family.levels) - 1, 1]

@@ -27,7 +27,7 @@ MATCHED = ["random addresses", "other entities' addresses", "other entities' net
 
 
 def draw(size: int, rng: np.random.Generator, num_entities: int = NUM_ENTITIES) -> Pairs:
-    """Draw events of entities, low numbers far more often, in one of 5 /24 networks of their own /16."""
+    """Draw events in one of 5 /24 networks of the entity's own /16, low numbers more often."""
     entities = np.minimum(rng.geometric(0.08, size=size), num_entities) - 1
     hosts = rng.integers(5, size=size) * 256 + rng.integers(256, size=size)
     return Pairs(entities.astype(np.uint64), (((0x0B00 + entities) << 16) + hosts).astype(np.uint32))
@@ -61,7 +61,7 @@ class Case:
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory: pytest.TempPathFactory, seed: int) -> Case:
-    """Evaluate a random model on 700 events, of which some are of entities that training never saw."""
+    """Return the evaluation of a random model on 700 events, some of unknown entities."""
     rng = np.random.default_rng(seed)
     folder = save_random_model(tmp_path_factory.mktemp("model"), num_entities=NUM_ENTITIES, vector_dim=4, rng=rng)
     predictor, train, calibration = Predictor.load(folder), draw(1500, rng), draw(2500, rng)
@@ -85,7 +85,7 @@ class TestFacts:
         assert list(facts["attacks_removed"]) == MATCHED
 
     def test_slices(self, case: Case) -> None:
-        """Events are counted by what training saw of their entity; slices of fewer than 100 are left out."""
+        """Slices count events by the entity's training rows, and slices below 100 are left out."""
         rows = Counter(case.train.entities.tolist())
         pairs = set(zip(case.train.entities.tolist(), case.train.ips.tolist(), strict=True))
         networks = {(entity, ip >> 8) for entity, ip in pairs}
@@ -151,7 +151,10 @@ class TestAlerts:
 
     @pytest.mark.parametrize("fpr", [0.001, 0.01, 0.05])
     def test_by_hand(self, case: Case, fpr: float) -> None:
-        """Less than the share of the calibration scores is below the threshold, and what is below it is an alert."""
+        """Alerts are the test events below the threshold, as computed by hand.
+
+        Less than the nominal share of the calibration scores is below the threshold.
+        """
         scores = case.scores(case.calibration)
         threshold = max(score for score in scores if (scores < score).sum() < np.floor(fpr * (len(scores) + 1)))
         expected = 1000 * (case.scores(case.test) < threshold).mean()

@@ -103,7 +103,7 @@ class TestGenerations:
 
     @pytest.mark.parametrize("name", [*GENERATIONS, "ours.log"])
     def test_sagemaker_s_metric_definitions_match(self, name: str) -> None:
-        """The expressions that SageMaker attaches to the algorithm find in our log what they find in its."""
+        """SageMaker's metric definitions match our log as they match the original's log."""
         text = (LOGS / name).read_text(encoding="utf-8")
         found = {metric: re.findall(pattern, text) for metric, pattern in METRIC_DEFINITIONS.items()}
         assert {metric: len(values) for metric, values in found.items()} == {

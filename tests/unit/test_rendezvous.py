@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def clusters_of(num_hosts: int) -> list[Cluster]:
-    """Give so many hosts on this machine, seen from each of them, with a free port for the rendezvous."""
+    """Return ``num_hosts`` clusters of this machine, one for each host's rank, with a free port."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1] - 1
     return [Cluster.loopback(num_hosts, rank, port) for rank in range(num_hosts)]
@@ -26,7 +26,7 @@ def clusters_of(num_hosts: int) -> list[Cluster]:
 
 @contextlib.contextmanager
 def gathered(num_hosts: int, *, absent: int = 0) -> Iterator[list[Link]]:
-    """Give the links of all hosts but the last ones, with a rendezvous for all."""
+    """Yield the links of all hosts except ``absent`` ones, with a rendezvous for all."""
     clusters = clusters_of(num_hosts)
     with Rendezvous(clusters[0]), contextlib.ExitStack() as stack:
         yield [stack.enter_context(Link(cluster)) for cluster in clusters[: num_hosts - absent]]
@@ -44,14 +44,14 @@ def ready(link: Link, num_base_batches: int = 1, **agreed: str) -> None:
 
 
 def fault(link: Link) -> str:
-    """Give the report of the error that a host hears."""
+    """Return the report of the error that a host receives."""
     with pytest.raises((ClientError, AlgorithmError)) as caught:
         link.receive()
     return caught.value.report
 
 
 def fault_of_beats(link: Link, *, is_listening: bool = True) -> str:
-    """Return the report of the error in which a host ends that sends beats and hears nothing else."""
+    """Return the error report of a host that sends heartbeats and receives nothing."""
     try:
         for _ in range(1000):
             link.beat()

@@ -28,7 +28,10 @@ class TestReport:
         )  # fmt: skip
 
     def test_a_wide_table_breaks_its_headings(self) -> None:
-        """At blanks, to the width of what is below, the last line of each at the bottom; long remarks break, too."""
+        """Wide tables break headings at blanks to the width of their columns, aligned at the bottom.
+
+        Long remarks are wrapped, too.
+        """
         columns = {"name": ["x" * 60], "a few long words": ["12"], "y" * 50: ["3.4 [1, 5]"]}
         section = Section("T", pd.DataFrame(columns), ("  " + " ".join("w" * 60),))
         assert Report("h", (section,)).text().splitlines() == [

@@ -34,7 +34,7 @@ SHAPES = '{"features": [entity, ip]} or {"data": {"features": {"values": [entity
 
 
 def refusal(body: bytes, content_type: str) -> str:
-    """Give the sentence that a body is refused with."""
+    """Return the error message for an invalid body."""
     with pytest.raises(RequestError) as caught:
         decode(body, content_type)
     assert caught.value.status == 400
@@ -42,7 +42,7 @@ def refusal(body: bytes, content_type: str) -> str:
 
 
 def lines(*instances: Any) -> bytes:
-    """Give JSON Lines."""
+    """Return JSON Lines."""
     return "".join(json.dumps(instance) + "\n" for instance in instances).encode()
 
 
@@ -57,7 +57,10 @@ class TestDecode:
         assert pairs.ips.tolist() == [0xC0A80102, 0x0A0A0102]
 
     def test_an_instance_may_have_more(self) -> None:
-        """A configuration, keys and a shape, as the common format of the developer guide has them, change nothing."""
+        """A configuration, keys and a shape in an instance change nothing.
+
+        The common format of the developer guide has them.
+        """
         instance = {"configuration": {}, "data": {"features": {"keys": [], "values": ["a", "1.2.3.4"], "shape": [2]}}}
         assert decode(lines(instance), JSON_LINES).ips.tolist() == [0x01020304]
 
@@ -104,7 +107,7 @@ class TestDecode:
     @hypothesis.example("\ufeffa,1.2.3.4")
     @hypothesis.example('"a,1.2.3.4')
     def test_small_csv_is_read_like_a_file(self, text: str) -> None:
-        """The short way for small bodies and the reader of files give the same pairs, or both refuse."""
+        """The fast parser of small bodies and the reader of files agree on pairs and refusals."""
         try:
             blocks = list(read_blocks(io.BytesIO(text.encode())))
             expected = [ip for block in blocks for ip in block.ips.tolist()]

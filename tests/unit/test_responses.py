@@ -30,19 +30,19 @@ FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
 def body(media_type: str, *blocks: dict[str, NDArray[Any]]) -> str:
-    """Give what blocks of columns become."""
+    """Return the body of blocks of columns."""
     return b"".join(encode_columns(blocks, media_type)).decode()
 
 
 @pytest.fixture
 def predictor(tmp_path: Path, rng: np.random.Generator) -> Predictor:
-    """Give a model of random parameters."""
+    """Return a predictor with random parameters."""
     return Predictor.load(save_random_model(tmp_path, num_entities=50, vector_dim=8, rng=rng))
 
 
 @pytest.fixture
 def pairs(rng: np.random.Generator) -> Pairs:
-    """Give some hundred pairs."""
+    """Return some hundred pairs."""
     return Pairs(hash_entities([f"user_{i}" for i in range(300)]), rng.integers(2**32, size=300, dtype=np.uint32))
 
 
@@ -69,7 +69,10 @@ class TestBytes:
         assert columns["dot_product"] == pytest.approx(products, rel=1e-6)
 
     def test_json_lines_as_observed(self) -> None:
-        """No blanks, a newline behind each record; two digits more than in the one public line, which is cut at 15."""
+        """Records of JSON Lines have no blanks and end with a newline, as observed.
+
+        Scores have two digits more than in the one public line, which is cut at 15 digits.
+        """
         scores = np.array([-0.190504431724548], dtype=np.float32)
         assert body(JSON_LINES, {"dot_product": scores}) == '{"dot_product":-0.19050443172454834}\n'
 
@@ -78,7 +81,7 @@ class TestBytes:
     def test_it_is_what_json_dumps_gives(
         self, media_type: str, separators: tuple[str, str], table: NDArray[np.float32], data: st.DataObject
     ) -> None:
-        """To the byte, whatever the numbers, the number of records and where they are cut into blocks."""
+        """Bytes are those of ``json.dumps`` for any numbers, records and blocks."""
         cut = data.draw(st.integers(0, len(table) - 1))
         columns = {"dot_product": table[:, 0], "ip_embedding": table, "entity_known": table[:, 0] > 0}
         blocks = [{key: values[part] for key, values in columns.items()} for part in (slice(cut), slice(cut, None))]
@@ -105,7 +108,7 @@ class TestAnswer:
     def test_verbose(
         self, predictor: Predictor, pairs: Pairs, block_numbers: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Keys in the original's order; the dot product is the float32 product of the embeddings to 1e-6."""
+        """Keys have the original's order, and the dot product is that of the embeddings to 1e-6."""
         monkeypatch.setattr(responses, "_BLOCK_NUMBERS", block_numbers)
         content = json.loads(b"".join(encode(predictor, pairs, ResponseFormat(JSON, verbose=True))))
         assert len(content["predictions"]) == 300
@@ -125,7 +128,10 @@ class TestAnswer:
             assert record["probability"] == pytest.approx(1 / (1 + np.exp(-record["dot_product"])))
 
     def test_extended_with_a_threshold(self, predictor: Predictor, pairs: Pairs) -> None:
-        """The threshold beside the model judges known entities; an unknown one has a word for it and no p-value."""
+        """The model's threshold judges known entities.
+
+        An unknown entity has a verdict of its own and no p-value.
+        """
         threshold = Threshold.calibrate(predictor, pairs, fpr=0.1)
         pieces = encode(predictor, pairs, ResponseFormat(JSON, extended=True), threshold=threshold)
         records = json.loads(b"".join(pieces))["predictions"]

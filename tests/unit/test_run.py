@@ -42,7 +42,10 @@ class TestSeveralHosts:
         assert run.num_starts == 1
 
     def test_stream_names_tell_the_host(self, tmp_path: Path) -> None:
-        """Lines without a host belong to the host in their stream's name, even when no line names it."""
+        """Lines without a host belong to the host in the name of their stream.
+
+        This holds even if no line names this host.
+        """
         lines = [line for line in LINES if "Epoch[" in line]
         run = read_text(tmp_path, "\n".join(f"algo-{host}-x | {line}" for line in lines for host in (1, 2)))
         assert run.hosts == ("algo-1", "algo-2")

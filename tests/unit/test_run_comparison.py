@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def judged(comparison: RunComparison, name: str) -> Judgement:
-    """Give the judgement of this name."""
+    """Return the judgement of this name."""
     return next(judgement for judgement in comparison.judgements if judgement.name == name)
 
 
@@ -84,7 +84,10 @@ class TestCompare:
         assert (found.verdict, found.reason) == (Verdict.NOT_JUDGED, "the baseline does not have it")
 
     def test_other_negatives_make_training_metrics_incomparable(self, baseline: RunLog) -> None:
-        """Accuracy depends on the share of negatives; validation's is fixed, so AUC is judged all the same."""
+        """Accuracy is not judged if the shares of negatives differ, but the validation AUC is.
+
+        Validation always has the same share of negatives.
+        """
         other = {**baseline.configuration, "random_negative_sampling_rate": "5"}
         comparison = compare(baseline, replace(with_metric(baseline, ACCURACY, 0.5), configuration=other))
         assert judged(comparison, "accuracy").reason == "the runs had different shares of negatives"

@@ -31,7 +31,7 @@ def identity(
 
 
 def test_entries_name_everything_that_the_model_follows_from() -> None:
-    """Hyperparameters, seed, version and data; the length of the run and of its log are left out."""
+    """Entries are hyperparameters, seed, version and data, without lengths of run and log."""
     entries = identity(seed=3).entries
     assert {"epochs", "batch_metrics_publish_interval"}.isdisjoint(entries)
     assert entries["vector_dim"] == "'8'"

@@ -22,7 +22,10 @@ class TestExpand:
     def test_each_row_becomes_one_positive_and_its_negatives(
         self, num_random: int, num_shuffled: int, rng: np.random.Generator
     ) -> None:
-        """K = 1 + R + S records for each row, all of its own entity, one of them positive at its own address."""
+        """Each row becomes K = 1 + R + S records of its entity, one of them positive.
+
+        The positive record has the row's own address.
+        """
         records = expand_rows(50, num_random=num_random, num_shuffled=num_shuffled, rng=rng)
         assert len(records) == 50 * (1 + num_random + num_shuffled)
         assert np.bincount(records.entity_rows, minlength=60)[10:].tolist() == [1 + num_random + num_shuffled] * 50
@@ -32,7 +35,7 @@ class TestExpand:
         assert set(records.labels[~positive].tolist()) <= {0.0}
 
     def test_shuffled_negatives_are_permutations_of_the_batch(self, rng: np.random.Generator) -> None:
-        """With R = 0 each address of the batch is in S negatives, and nearly none of them its own row's."""
+        """With R = 0 each address is in S negatives, and almost none has its own row's entity."""
         records = expand_rows(500, num_random=0, num_shuffled=2, rng=rng)
         negative = records.labels == 0
         assert np.bincount(records.ips[negative] - 1000).tolist() == [2] * 500
@@ -83,7 +86,7 @@ class TestRandomIps:
     """Uniformly random addresses."""
 
     def test_every_octet_is_uniform(self, rng: np.random.Generator) -> None:
-        """Each of the 256 values is as frequent as the others at each of the four places (chi-square, six sigma)."""
+        """All 256 values are equally frequent at each octet position (chi-square, six sigma)."""
         ips = random_ips(200_000, rng=rng)
         for shift in (24, 16, 8, 0):
             counts = np.bincount((ips >> shift) & 255, minlength=256)

@@ -22,7 +22,10 @@ class TestCompareScores:
     """Two models' opinions of the same pairs."""
 
     def test_agreement_by_hand(self) -> None:
-        """Ranks 1 2 3 4 and 1 3 2 4: 1 - 6 * 2 / (4 * 15) = 0.8; the distributions are apart by one of four."""
+        """Ranks 1 2 3 4 and 1 3 2 4 have a correlation of 1 - 6 * 2 / (4 * 15) = 0.8.
+
+        The distributions differ by one score of four.
+        """
         found = compare_scores(
             Scores("a", np.array([1.0, 2.0, 3.0, 4.0])), Scores("b", np.array([1.0, 3.5, 2.0, 4.0]))
         ).agreement()  # fmt: skip

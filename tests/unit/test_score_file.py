@@ -33,7 +33,7 @@ KNOWN = hash_entities([f"user_{number}" for number in range(0, 100, 2)])
 
 @pytest.fixture
 def predictor(rng: np.random.Generator) -> Predictor:
-    """Give a predictor of random parameters that knows every second user."""
+    """Return a predictor with random parameters that knows every second user."""
     params = {
         "entity_weight": rng.normal(size=(NUM_ENTITIES, 8)).astype(np.float32),
         "ip_octet_weight": rng.normal(size=(1024, 2)).astype(np.float32),
@@ -56,7 +56,10 @@ class TestScoreFile:
     """CSV in, CSV out."""
 
     def test_it_writes_a_line_for_a_line(self, predictor: Predictor, tmp_path: Path) -> None:
-        """Blanks around addresses go, entities stay as they are; a score reads back to the same float32."""
+        """Each input line has an output line, with the address trimmed and the entity unchanged.
+
+        A score reads back to the same float32 value.
+        """
         names, addresses = ["alice", " bob", 'the "builder"', "a,b\nc", "\u00fc"], ["1.2.3.4"] * 4 + ["255.0.0.1"]
         content = 'alice,1.2.3.4\r\n bob, 1.2.3.4 \r\n"the ""builder""",1.2.3.4\r\n"a,b\nc",1.2.3.4\r\n\u00fc,255.0.0.1'
         head, *rows = scored(predictor, tmp_path, content.encode())
@@ -67,7 +70,10 @@ class TestScoreFile:
         assert [np.float32(row[2]) for row in rows] == expected.tolist()
 
     def test_it_does_not_wait_for_pandas(self, predictor: Predictor, tmp_path: Path) -> None:
-        """Which takes longer to load than a hundred thousand rows to score; Arrow loads it at many a turn."""
+        """Scoring a file never imports pandas.
+
+        The import takes longer than scoring a hundred thousand rows, and many functions of Arrow import pandas.
+        """
         save(
             tmp_path,
             params=predictor._params,
@@ -109,7 +115,10 @@ class TestScoreFile:
     def test_a_threshold_adds_p_value_and_verdict(
         self, predictor: Predictor, tmp_path: Path, rng: np.random.Generator
     ) -> None:
-        """Unknown entities have no p-value; allowed networks go first, then unknown entities, then the score."""
+        """A threshold adds p-value and verdict.
+
+        Allowed networks precede unknown entities, which precede scores. Unknown entities have no p-value.
+        """
         calibration = Pairs(rng.integers(2**64, size=999, dtype=np.uint64), rng.integers(2**32, size=999).astype("u4"))
         threshold = Threshold.calibrate(predictor, calibration, fpr=0.3, allow=["10.0.0.0/8"])
         rows = [f"user_{number},{10 + number % 2}.2.3.4\n" for number in range(100)]

@@ -46,7 +46,10 @@ class TestScoreFiles:
         assert read_scores(write(tmp_path / "x.out", text)).dot_products.tolist() == SCORES.tolist()
 
     def test_long_lines_are_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A small compressed file may hold one line of gigabytes. JSON may have longer lines than CSV."""
+        """Long lines are refused, because a small compressed file may have a line of gigabytes.
+
+        JSON may have longer lines than CSV.
+        """
         monkeypatch.setattr(score_reader, "_LONGEST_DOCUMENT", 2**21)
         monkeypatch.chdir(tmp_path)
         megabyte = b" " * 2**20

@@ -11,7 +11,7 @@ class TestPlot:
     """The drawing of a search."""
 
     def test_shows_trials_and_the_best_so_far(self) -> None:
-        """There is a panel of trials and one for each range; failures are left out, the line never falls."""
+        """There is a panel of trials and one per range, without failures, and the best never falls."""
         ranges = [SearchRange.parse("learning_rate"), SearchRange.parse("vector_dim")]
         values = {"learning_rate": "0.01", "vector_dim": "8"}
         outcomes = [

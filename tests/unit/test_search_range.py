@@ -18,7 +18,7 @@ class TestSearchRange:
 
     @pytest.mark.parametrize("row", [row for row in TABLE if row.tuning], ids=lambda row: row.name)
     def test_name_alone_is_the_documented_range(self, row: Any) -> None:
-        """A name without ends stands for the table's tuning range, whose ends are values of the hyperparameter."""
+        """A name without ends is the documented tuning range, with valid ends."""
         found = SearchRange.parse(row.name)
         assert (found.low, found.high) == (row.tuning.low, row.tuning.high)
         assert isinstance(row.domain, Number)
@@ -26,7 +26,10 @@ class TestSearchRange:
         assert row.domain.parse(str(found.high)) == found.high
 
     def test_ends_beyond_the_documented_range(self) -> None:
-        """Ends outside of the tuning range are taken if the hyperparameter allows them, as SageMaker does."""
+        """Ends beyond the tuning range are accepted if the hyperparameter allows them.
+
+        SageMaker does the same.
+        """
         found = SearchRange.parse("vector_dim=64:1024")
         assert (found.low, found.high, found.is_integer, found.is_logarithmic) == (64, 1024, True, False)
 
@@ -36,13 +39,13 @@ class TestSearchRange:
          ("learning_rate=0.001:0.049", False), ("learning_rate=0.001:0.05", True)],
     )  # fmt: skip
     def test_wide_ranges_are_searched_by_logarithms(self, text: str, is_logarithmic: bool) -> None:  # noqa: FBT001
-        """A range whose ends differ by a factor of 50 or more is searched by logarithms, unless it begins at 0."""
+        """Ranges with a factor of 50 or more between their ends are logarithmic unless from 0."""
         assert SearchRange.parse(text).is_logarithmic is is_logarithmic
 
     @pytest.mark.parametrize("text", ["vector_dim=64", "vector_dim=64:8", "vector_dim=1:8", "vector_dim=8:x",
                                       "vector_dim=8:nan", "vector_dim=8:9:10", "vector_dim=:"])  # fmt: skip
     def test_bad_ends(self, text: str) -> None:
-        """One end, three, ends in the wrong order, and ends that are no values of the hyperparameter are refused."""
+        """Ranges with one or three ends, in the wrong order or with invalid ends are refused."""
         message = f"'{text}' is no range: give LOW:HIGH, each an integer from 4 to 4096. For example: vector_dim=8:256."
         with pytest.raises(ClientError, match=f"^{re.escape(message)}$"):
             SearchRange.parse(text)

@@ -31,7 +31,10 @@ class TestModelAtFault:
     @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
     @pytest.mark.parametrize("value", [np.nan, np.inf])
     def test_a_row_that_is_no_number(self, model: InferenceModel, value: float) -> None:
-        """Who asks for it is told that the model is at fault, and no score; the others have their scores."""
+        """A request for a row that is not a number reports the model's fault.
+
+        Other rows have their scores.
+        """
         rows = model.predictor._params["entity_weight"].copy()
         rows[entity_rows(hash_entities(["user_1"]), 100)] = value
         predictor = copy.copy(model.predictor)
@@ -104,7 +107,10 @@ class TestAnswer:
         assert caught.value.status == status
 
     def test_a_model_that_is_changed_while_it_answers(self, tmp_path: Path) -> None:
-        """Embeddings are read from the file piece by piece, so the answer ends before a wrong one is sent."""
+        """The answer ends before a wrong embedding is sent if the file changes meanwhile.
+
+        Embeddings are read from the file piece by piece.
+        """
         folder = save_random_model(tmp_path, num_entities=100, vector_dim=8, rng=np.random.default_rng(0))
         model = InferenceModel.load(folder)
         verbose = f"{JSON}; verbose=True"

@@ -14,7 +14,7 @@ TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
 
 
 def by_pandas(texts: list[str]) -> list[int]:
-    """Give the hashes as pandas does."""
+    """Return the hashes as pandas does."""
     hashes: list[int] = pd.util.hash_array(np.array(texts, dtype=object), categorize=False).tolist()
     return hashes
 
@@ -28,7 +28,7 @@ class TestHashColumn:
         assert hash_column(pa.array(texts, pa.string())).tolist() == (by_pandas(texts) if texts else [])
 
     def test_lengths_about_a_word(self) -> None:
-        """A text that ends where a word of eight bytes does has a last word with nothing but its length."""
+        """A text of whole words of eight bytes has a last word with only its length."""
         texts = ["x" * length for length in range(40)]
         assert hash_column(pa.array(texts)).tolist() == by_pandas(texts)
 

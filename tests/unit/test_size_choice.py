@@ -39,7 +39,7 @@ def test_assignments_take_precedence_over_the_map() -> None:
 
 
 def test_faults_are_found_before_data_is_read() -> None:
-    """A wrong value beside chosen sizes is refused without rows, and so is a required size that is missing."""
+    """Invalid values and missing required sizes are refused before rows are read."""
     with pytest.raises(ClientError, match=r"^Hyperparameter 'epochs' must be an integer, at least 1"):
         SizeChoice.of({"epochs": "0"}).check()
     with pytest.raises(ClientError, match=r"^Hyperparameter 'vector_dim' is required and missing"):
@@ -47,7 +47,10 @@ def test_faults_are_found_before_data_is_read() -> None:
 
 
 def test_chosen_sizes_follow_from_the_rows_and_the_given_ones() -> None:
-    """The rule is that of `choose_sizes`: a batch of 64 rows takes 300 steps an epoch with two negatives."""
+    """Chosen sizes follow `choose_sizes` for the rows and the given sizes.
+
+    A batch of 64 rows takes 300 steps an epoch with two negatives.
+    """
     assert SizeChoice.of({"num_entity_vectors": "9", "epochs": "auto", "mini_batch_size": "64"}).given == {
         "num_entity_vectors": "9",
         "mini_batch_size": "64",

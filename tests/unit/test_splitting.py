@@ -29,14 +29,14 @@ RANGE = "the 5 rows are from 2018-11-09T21:46:40Z to 2018-11-13T00:00:00Z."
 
 @pytest.fixture
 def events(tmp_path: Path) -> TimedRows:
-    """Give five events of four days, from a file where they are in disorder."""
+    """Return five events of four days from an unsorted file."""
     path = tmp_path / "rows.csv"
     path.write_text(ROWS)
     return read_events(path)
 
 
 def sizes(parts: list[Part]) -> dict[str, int]:
-    """Give the number of rows of each part."""
+    """Return the number of rows of each part."""
     return {part.name: part.rows.stop - part.rows.start for part in parts}
 
 
@@ -144,7 +144,7 @@ class TestPartsByFraction:
 
     @given(st.lists(st.floats(0.01, 1), min_size=3, max_size=3), st.integers(1000, 100_000))
     def test_parts_are_all_rows(self, weights: list[float], size: int) -> None:
-        """They follow each other without gap or overlap, and differ from their share by a row at most."""
+        """Parts are consecutive without gaps, and differ from their share by at most one row."""
         shares = [weight / sum(weights) for weight in weights]
         some = TimedRows(entities=None, ips=np.zeros(size, dtype=np.uint32), times=np.arange(size))
         parts = parts_by_fraction(some, shares)
@@ -175,7 +175,10 @@ class TestWriteParts:
     """Files that train and score read."""
 
     def test_files(self, events: TimedRows, tmp_path: Path) -> None:
-        """Two columns, no header, quotes where they must be; the test rows with their times if wanted."""
+        """Files have two columns, no header and quotes only where needed.
+
+        The test rows have their times if requested.
+        """
         parts = parts_by_time(events, test_from="2018-11-12", calibration_from="2018-11-11")
         write_parts(tmp_path / "new" / "split", events, parts, rng=np.random.default_rng(0), keep_timestamps=True)
         assert {path.name: path.read_text() for path in (tmp_path / "new" / "split").iterdir()} == {
@@ -185,7 +188,7 @@ class TestWriteParts:
         }
 
     def test_only_train_is_mixed(self, tmp_path: Path, rng: np.random.Generator) -> None:
-        """Its rows are the same in another order, another for another seed; test keeps the order of time."""
+        """Training rows are shuffled by the seed, and test rows keep the order of time."""
         rows = [f"u{number},10.0.{number // 256}.{number % 256}" for number in range(2000)]
         source = tmp_path / "rows.csv"
         source.write_text("".join(f"{row},{1541800000 + number}\n" for number, row in enumerate(rows)))

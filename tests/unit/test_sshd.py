@@ -46,7 +46,7 @@ class TestSshd:
         ],
     )
     def test_every_kind_of_front(self, bench: Bench, front: str, time: str) -> None:
-        """RFC 3164, RFC 3339 as rsyslog and the journal write it, RFC 5424; sshd by its old and its new name."""
+        """Prefixes of RFC 3164, RFC 3339 and RFC 5424 are read, and sshd by both of its names."""
         line = f"{front} Failed password for alice from 192.0.2.7 port 50022 ssh2"
         assert bench.of("sshd", line, year=2018) == ([["alice", "192.0.2.7", time]], {})
 
@@ -66,7 +66,10 @@ class TestSshd:
         }.items(),
     )
     def test_every_kind_of_result(self, bench: Bench, message: str, user: str) -> None:
-        """The name is all between "for" and the server's own "from", though it may try to look like that."""
+        """The user name is all text between "for" and the server's own "from".
+
+        This holds even if the name imitates the server's text.
+        """
         line = f"2018-10-09T08:15:01Z gate sshd[1]: {message}"
         assert bench.of("sshd", line) == ([[user, "192.0.2.7", "2018-10-09T08:15:01Z"]], {})
 

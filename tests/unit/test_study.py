@@ -24,7 +24,7 @@ TRAIN, VALIDATION = _PLANTED.pairs(2000, rng=_RNG), _PLANTED.pairs(500, rng=_RNG
 
 
 def tuner(study: Path, *ranges: str, **options: Any) -> Tuner:
-    """Give a search on planted data."""
+    """Return a tuner on planted data."""
     epochs = {} if any(text.startswith("epochs") for text in ranges) else {"epochs": "2"}
     settings = {"fixed": {**FIXED, **epochs}, "train": TRAIN, "validation": VALIDATION, **options}
     return Tuner(study, ranges=[SearchRange.parse(text) for text in ranges], **settings)
@@ -34,7 +34,7 @@ class TestTuner:
     """Searches and their files."""
 
     def test_finds_what_learns(self, tmp_path: Path) -> None:
-        """The best map has the rate that learns, is the trial with the highest AUC, and holds what was fixed."""
+        """The best map has the rate that learns, the highest AUC and the fixed values."""
         search = tuner(tmp_path / "s.db", "learning_rate=0.000001:0.1")
         outcomes = list(search.run(6))
         assert [outcome.number for outcome in outcomes] == [1, 2, 3, 4, 5, 6]
@@ -46,7 +46,10 @@ class TestTuner:
 
     @pytest.mark.slow
     def test_goes_on_as_if_never_interrupted(self, tmp_path: Path) -> None:
-        """Trials of two runs, with one that was killed between them, are those of a single run to the last digit."""
+        """An interrupted study has the same trials as a single run, to the last digit.
+
+        A trial was killed between the two runs.
+        """
         whole = list(tuner(tmp_path / "whole.db", "epochs=1:3", "learning_rate").run(7))
         halves = list(islice(tuner(tmp_path / "halves.db", "epochs=1:3", "learning_rate").run(7), 3))
         interrupted = tuner(tmp_path / "halves.db", "epochs=1:3", "learning_rate")
@@ -63,7 +66,7 @@ class TestTuner:
          ({"train": VALIDATION, "stop_early": True}, "data, stop_early")],
     )  # fmt: skip
     def test_study_of_another_search(self, tmp_path: Path, changes: dict[str, Any], different: str) -> None:
-        """A study goes on only with the data, ranges and settings it began with; what differs is named."""
+        """A study resumes only with its data, ranges and settings, and any difference is named."""
         tuner(tmp_path / "s.db", "learning_rate")
         message = f"{tmp_path / 's.db'} is the study of another search, with other: {different}. Give another file."
         with pytest.raises(ClientError, match=f"^{re.escape(message)}$"):
@@ -81,7 +84,10 @@ class TestTuner:
             tuner(path, "learning_rate")
 
     def test_impossible_trial_is_told_and_passed_over(self, tmp_path: Path) -> None:
-        """A trial whose values contradict each other fails with the reason, the search goes on, and it is not best."""
+        """A trial with contradictory values fails with the reason, and the search continues.
+
+        The failed trial is not the best.
+        """
         ranges = ("random_negative_sampling_rate=0:1", "shuffled_negative_sampling_rate=0:1")
         search = tuner(tmp_path / "s.db", *ranges)
         outcomes = list(search.run(8))
@@ -102,7 +108,7 @@ class TestTuner:
             tuner(tmp_path / "s.db", "learning_rate").best()
 
     def test_stops_what_is_behind(self, tmp_path: Path) -> None:
-        """With early stopping, a trial behind the median ends before its last epoch, and never is the best."""
+        """With early stopping, a trial below the median ends early and never is the best."""
         search = tuner(tmp_path / "s.db", "learning_rate=0.000001:0.1", stop_early=True)
         outcomes = list(search.run(10))
         stopped = [outcome for outcome in outcomes if outcome.note]
@@ -120,7 +126,7 @@ class TestRefusals:
          (("vector_dim",), "'vector_dim' is given more than once: tune it, or fix it.")],
     )  # fmt: skip
     def test_ranges(self, tmp_path: Path, ranges: tuple[str, ...], message: str) -> None:
-        """No range, a range given twice, and one that is fixed too are refused before the study is made."""
+        """No range, repeated ranges and ranges of fixed values are refused before the study exists."""
         with pytest.raises(ClientError, match=f"^{re.escape(message)}$"):
             tuner(tmp_path / "s.db", *ranges)
         assert not (tmp_path / "s.db").exists()

@@ -80,7 +80,7 @@ class TestProcesses:
         assert supervisor._processes == {running: "worker"}
 
     def test_a_pause_is_named(self, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A process that was stopped for as long as a host may be silent ends the job, and not before."""
+        """A process paused for as long as a host may be silent ends the job, and not before."""
         process = supervisor._start("worker", time.sleep, 600)
         assert process.pid is not None
         os.kill(process.pid, signal.SIGSTOP)

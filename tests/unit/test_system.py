@@ -49,7 +49,10 @@ class TestAvailableCpus:
     def test_a_quota_of_control_groups_counts(
         self, files: dict[str, str], expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A container with 2.5 cores has two, one with half a core has one. Groups around the process count too."""
+        """CPU quotas of control groups are rounded down to at least one, outer groups included.
+
+        A container with 2.5 cores has two, and a container with half a core has one.
+        """
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
         written = {f"sys/fs/cgroup/{name}": text for name, text in files.items()}
         written["proc/self/cgroup"] = "4:cpu,cpuacct:/job\n0::/box/inner\n"

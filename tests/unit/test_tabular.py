@@ -148,7 +148,10 @@ class TestTables:
     def test_csv_of_every_make_becomes_rows_to_train_on(
         self, bench: Bench, content: bytes, names: dict[str, str]
     ) -> None:
-        """With a header or without, with any usual separator, in UTF-8 or UTF-16; without times none is missed."""
+        """CSV with or without a header, with any usual separator, is read in UTF-8 or UTF-16.
+
+        Rows do not need times if none are requested.
+        """
         rows, _ = bench.of("csv", content, **names, with_times=False)
         assert rows == [["alice", "192.0.2.7"]]
 
@@ -243,7 +246,7 @@ class TestTables:
 
 
 def parquet_bytes() -> bytes:
-    """Give a small Parquet file of 20 rows."""
+    """Return a small Parquet file of 20 rows."""
     rows = {
         "entity": ["a", "b"] * 10,
         "ip": ["192.0.2.7", "192.0.2.8"] * 10,
@@ -265,7 +268,7 @@ PARQUET = parquet_bytes()
 @example(changes=[(PARQUET.rindex(b"timestamp") + 3, 0xFF)], length=len(PARQUET))
 @example(changes=[(38, 0)], length=len(PARQUET))
 def test_damaged_parquet_is_told(bench: Bench, changes: list[tuple[int, int]], length: int) -> None:
-    """A file with wrong bytes or a lost end is read, every record counted, or the user is told of it in one line."""
+    """A damaged file is read with all records counted, or refused in one line."""
     content = bytearray(PARQUET)
     for place, value in changes:
         content[place] = value

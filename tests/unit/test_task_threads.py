@@ -1,4 +1,4 @@
-"""Threads that share tasks: every task once, whatever process they are in, and one BLAS thread meanwhile."""
+"""Threads that share tasks: every task runs once, in any process, with one BLAS thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What users test with is tested itself: planted networks are what they say, and so is the container's tree."""
+"""The public test helpers: planted networks and the container's folder tree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Thresholds: what is promised is kept, whatever the scores are, and what cannot be promised is refused."""
+"""Thresholds: guarantees hold for any scores, and impossible guarantees are refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HYPERPARAMETERS = Hyperparameters.parse({"num_entity_vectors": str(NUM_ROWS), "v
 
 
 def make_predictor(path: Path, *, seed: int = 0, known_bits: int = 255) -> Predictor:
-    """Give a model with random parameters that knows everybody, or fewer when bits of each byte are missing."""
+    """Return a model with random parameters and all entities known, or fewer with fewer bits."""
     rng = np.random.default_rng(seed)
     shapes = artifact.parameter_shapes(HYPERPARAMETERS)
     artifact.save(
@@ -45,18 +45,18 @@ def make_predictor(path: Path, *, seed: int = 0, known_bits: int = 255) -> Predi
 
 @pytest.fixture
 def predictor(tmp_path: Path) -> Predictor:
-    """Give a model that knows all entities."""
+    """Return a model that knows all entities."""
     return make_predictor(tmp_path / "model")
 
 
 @pytest.fixture
 def pairs(rng: np.random.Generator) -> Pairs:
-    """Give 3,000 random pairs."""
+    """Return 3,000 random pairs."""
     return draw_pairs(3000, rng)
 
 
 def draw_pairs(size: int, rng: np.random.Generator) -> Pairs:
-    """Give random pairs."""
+    """Return random pairs."""
     return Pairs(rng.integers(0, 2**64, size=size, dtype=np.uint64), rng.integers(0, 2**32, size=size, dtype=np.uint32))
 
 
@@ -68,13 +68,13 @@ class FakePredictor:
         return entities > 0
 
     def score(self, entities: NDArray[np.uint64], ips: NDArray[np.uint32]) -> NDArray[np.float32]:
-        """Give the address."""
+        """Return the addresses as scores."""
         del entities
         return ips.astype(np.float32)
 
 
 def calibrate(scores: list[int], **options: float) -> Threshold:
-    """Give the threshold of calibration rows with these scores."""
+    """Return the threshold of calibration rows with these scores."""
     pairs = Pairs(np.ones(len(scores), dtype=np.uint64), np.array(scores, dtype=np.uint32))
     return Threshold.calibrate(FakePredictor(), pairs, **options)  # type: ignore[arg-type]
 
@@ -95,7 +95,10 @@ class TestGuarantee:
     def test_each_of_n_plus_1_is_flagged_by_the_others_at_most_so_often(
         self, scores: NDArray[np.uint32], fpr: float
     ) -> None:
-        """Each of n + 1 events is judged by the n others, ties and all: at most a share fpr of them is flagged."""
+        """If each of n + 1 events is judged by the others, at most a share fpr is flagged.
+
+        This includes tied scores.
+        """
         num_calibration = len(scores) - 1
         if np.floor(fpr * (num_calibration + 1) * (1 + 1e-12)) < 1 or num_calibration < 1:
             return
@@ -108,7 +111,7 @@ class TestGuarantee:
     @given(scores=hnp.arrays(np.uint32, st.integers(200, 3000), elements=st.integers(0, 2**24)))
     @settings(max_examples=25)
     def test_p_values_are_never_too_low(self, scores: NDArray[np.uint32]) -> None:
-        """A p-value is the exact one or at most 2 % above; and below the threshold is the same as p at most fpr."""
+        """P-values are exact or at most 2 % too high, and scores below the threshold have p <= fpr."""
         threshold = calibrate(scores.tolist(), fpr=0.1)
         asked = np.concatenate([scores, scores + 1, [0, 2**25]]).astype(np.float32)
         exact = (1 + (scores.astype(np.float32) <= asked[:, None]).sum(axis=1)) / (len(scores) + 1)
@@ -193,7 +196,10 @@ class TestVerdicts:
         assert same.score == threshold.score
 
     def test_every_word(self) -> None:
-        """An allowed network goes before an unknown entity, and that before the score; at the threshold is normal."""
+        """An allowed network precedes an unknown entity, which precedes the score.
+
+        A score at the threshold is normal.
+        """
         pairs = Pairs(np.ones(99, dtype=np.uint64), np.arange(1000, 1099, dtype=np.uint32))
         threshold = Threshold.calibrate(FakePredictor(), pairs, fpr=0.1, allow=["10.0.0.0/8"])  # type: ignore[arg-type]
         scores = np.array([0, 0, 0, 1009, 1008], dtype=np.float32)
@@ -246,7 +252,7 @@ class TestFile:
         ],
     )  # fmt: skip
     def test_damaged(self, tmp_path: Path, predictor: Predictor, pairs: Pairs, damage: dict[str, object]) -> None:
-        """A file in which something is wrong is refused, and the message says what makes a right one."""
+        """A damaged file is refused, and the message names the command that makes a valid file."""
         path = tmp_path / "t.json"
         Threshold.calibrate(predictor, pairs, fpr=0.01).save(path)
         path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))

@@ -38,7 +38,7 @@ def micros(moment: datetime) -> int:
 
 
 def parse_one(text: str | None, *, zone: str = "UTC") -> datetime | None:
-    """Give the time of a text, None if it is none."""
+    """Return the time of a text, or None if the text is not valid."""
     times, timed = parse_times(pa.array([text], pa.string()), zone=zone)
     return EPOCH + timedelta(microseconds=int(times[0])) if timed[0] else None
 
@@ -74,7 +74,7 @@ class TestParseTimes:
         }.items(),
     )
     def test_every_way_to_write_a_time(self, text: str, expected: str) -> None:
-        """A clock that does not say its offset shows UTC; digits finer than microseconds are cut off."""
+        """Times without an offset are UTC, and digits below microseconds are cut off."""
         assert str(parse_one(text)).replace(" ", "T") == expected
 
     @pytest.mark.parametrize(

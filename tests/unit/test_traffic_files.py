@@ -63,7 +63,7 @@ def as_texts(user: NDArray[np.int32], ip: NDArray[np.uint32]) -> list[tuple[str,
 
 
 def test_csv_files_hold_the_splits(few: Events, tmp_path: Path) -> None:
-    """train.csv has the train rows mixed, validation.csv its rows in order, test.csv the labelled rows."""
+    """train.csv has shuffled rows, validation.csv ordered rows, and test.csv labelled rows."""
     test = attack_test(few, ruler(1000), num_good=30, rng=np.random.default_rng(1))
     counts = write_traffic(tmp_path, few, test, rng=np.random.default_rng(1))
     train, validation, _ = (as_texts(few.user[part], few.ip[part]) for part in few.splits())
@@ -84,7 +84,7 @@ COMBINED = re.compile(
 
 
 def test_access_log_is_in_the_combined_format(few: Events, tmp_path: Path) -> None:
-    """Each line of the log is in Apache's combined format, and all give back the events in order."""
+    """Lines of the log are in Apache's combined format, and hold all events in order."""
     write_traffic(tmp_path, few, attack_test(few, ruler(9), rng=np.random.default_rng(1)), rng=np.random.default_rng(1))
     lines = (tmp_path / "access.log").read_text(encoding="ascii").splitlines()
     found = [match for match in map(COMBINED.fullmatch, lines) if match]

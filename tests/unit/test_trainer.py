@@ -1,4 +1,4 @@
-"""The training loop: what it counts, what a step does to the parameters, who is told, and how it ends."""
+"""The training loop: counters, steps, calls of callbacks, and ends."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ Params = dict[str, "NDArray[np.float64]"]
 
 
 def values(**changes: Any) -> Hyperparameters:
-    """Give small hyperparameters, with changes."""
+    """Return small hyperparameters, with changes."""
     small = {"num_entity_vectors": 40, "vector_dim": 8, "mini_batch_size": 10, "epochs": 1, "learning_rate": 0.01}
     return Hyperparameters(**{**small, **changes})
 
 
 def numbered(num_rows: int) -> Pairs:
-    """Give rows that can be told apart: entity i at address 1000 + i."""
+    """Return distinguishable rows: entity i at address 1000 + i."""
     return Pairs(np.arange(num_rows, dtype=np.uint64), np.arange(1000, 1000 + num_rows, dtype=np.uint32))
 
 
 def arrays(trainer: Trainer) -> dict[str, NDArray[np.float32]]:
-    """Give copies of the parameters."""
+    """Return copies of the parameters."""
     return {name: array.copy() for name, array in trainer.learner.parameters().items()}
 
 
@@ -56,7 +56,7 @@ class Diary(Callback):
             self.metrics.append(trainer.metrics.get())
 
     def batches(self) -> list[tuple[int, int]]:
-        """Give epoch and batch of each step."""
+        """Return the epoch and the batch of each step."""
         return [(epoch, batch) for moment, epoch, batch in self.moments if moment == "on_batch_end"]
 
 
@@ -85,7 +85,10 @@ class PoisonAt(Callback):
 
 
 class TestCounting:
-    """With N rows, batches of B and K = 1 + R + S: K * N records and K * ceil(N / B) steps an epoch."""
+    """With N rows, batches of B and K = 1 + R + S, an epoch has K * N records.
+
+    Its number of steps is K * ceil(N / B).
+    """
 
     @pytest.mark.parametrize(
         ("num_rows", "num_random", "num_shuffled", "records", "batches"),
@@ -117,7 +120,7 @@ class TestFit:
         assert changed.tolist() == [True] * 23 + [False] * 17
 
     def test_the_first_batch_costs_ln_2(self) -> None:
-        """At 128 dimensions an untrained network has no opinion: ln 2 within .0005, whatever the seed."""
+        """An untrained network of 128 dimensions has a loss of ln 2 within .0005 for any seed."""
         for seed in range(5):
             diary = Diary(with_metrics=True)
             given = values(num_entity_vectors=1000, vector_dim=128, mini_batch_size=1000)
@@ -153,7 +156,10 @@ class TestFit:
         assert diary.moments == [("on_train_begin", 0, -1), *epochs[0], *epochs[1], ("on_train_end", 2, 2)]
 
     def test_metrics_run_over_an_epoch_and_begin_anew_with_the_next(self) -> None:
-        """The value at a batch is the mean over the epoch's batches up to it: accuracies are whole tenths of it."""
+        """The value at a batch is the mean over the epoch's batches so far, and starts anew.
+
+        Accuracies in this test are whole tenths.
+        """
         diary = Diary(with_metrics=True)
         Trainer(values(epochs=2), callbacks=[diary]).fit(numbered(20))
         correct = [
@@ -166,7 +172,10 @@ class TestFit:
             assert (np.diff([0.0, *epoch]) < 10.01).all()
 
     def test_it_stops_after_the_base_batch_in_which_it_is_asked_to(self) -> None:
-        """The epoch does not count as finished, nobody is told that it ended, and the counters are whole."""
+        """A stopped run ends after its base batch, with consistent counters.
+
+        The epoch does not count as finished, and no callback is called at its end.
+        """
         diary = Diary()
         trainer = Trainer(values(epochs=5), callbacks=[diary, StopAt(4)])
         trainer.fit(numbered(40), numbered(4))
@@ -204,7 +213,10 @@ class TestEvaluate:
     """Validation."""
 
     def test_every_pair_meets_its_entity_at_a_random_address(self, rng: np.random.Generator) -> None:
-        """R = 1 and S = 0, whatever the job's; a network that knows the octet of each entity separates them."""
+        """Validation uses R = 1 and S = 0 for any job.
+
+        A network that knows the octet of each entity separates positives from negatives, except for ties.
+        """
         trainer = Trainer(values(num_ip_encoder_layers=0, random_negative_sampling_rate=3), seed=3)
         plant_first_octets(trainer)
         entities = rng.integers(40, size=2000).astype(np.uint64)
@@ -220,7 +232,10 @@ class TestEvaluate:
         assert trainer.evaluate(Pairs(entities, entities.astype(np.uint32) << 24)) < 0.02
 
     def test_epochs_can_be_compared(self) -> None:
-        """The same network has the same AUC each time: the negatives are the same, and training draws none the less."""
+        """The same network has the same AUC each time, and the draws of training are unaffected.
+
+        The negatives of validation are the same each time.
+        """
         trainer = Trainer(values(), seed=5)
         assert trainer.evaluate(numbered(33)) == trainer.evaluate(numbered(33))
         validated, alone = Trainer(values(epochs=3), seed=5), Trainer(values(epochs=3), seed=5)
@@ -232,7 +247,7 @@ class TestEvaluate:
 
 
 def plant_first_octets(trainer: Trainer, sign: int = 1) -> None:
-    """Make entity i score highest (or, with sign -1, lowest) at addresses whose first octet is i.
+    """Make entity i score highest (lowest with sign -1) at addresses whose first octet is i.
 
     Octets are directions on a circle, and entity i looks in the direction of octet i: the cosine is 1 there only.
     """

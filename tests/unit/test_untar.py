@@ -31,7 +31,7 @@ def gzipped(path: Path, *parts: bytes) -> Path:
 
 
 def tar_header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
-    """Give the header of a member that is said to have so many bytes."""
+    """Return the header of a member with the given size."""
     member = tarfile.TarInfo(name)
     member.size, member.type = size, kind
     return member.tobuf(tarfile.GNU_FORMAT)
@@ -41,7 +41,10 @@ class TestTar:
     """``model.tar.gz`` files."""
 
     def test_bomb(self, tmp_path: Path) -> None:
-        """A model that is packed far smaller than trained numbers can be is refused before it is unpacked."""
+        """A model that is compressed far more than trained numbers can be is refused.
+
+        The check comes before unpacking.
+        """
         size = NUM_ZEROS * MEGABYTE
         zeros = [bytes(MEGABYTE)] * NUM_ZEROS
         path = gzipped(tmp_path / "model.tar.gz", tar_header("model_algo-1", size), *zeros, bytes(1024))
@@ -77,7 +80,7 @@ class TestTar:
 
     @pytest.mark.parametrize("name", ["/tmp/escaped/model_algo-1", "../../escaped/model_algo-1"])  # noqa: S108 - the attack
     def test_path_traversal(self, tmp_path: Path, name: str) -> None:
-        """A member's folders are not followed: the model is read, and nothing is written where the name points."""
+        """Folders in a member's name are ignored: the model is read, and no other file is written."""
         folder = tmp_path / "deep" / "inside"
         content = model_file(folder).read_bytes()
         path = folder / "model.tar.gz"
@@ -134,7 +137,7 @@ class TestTar:
 
     @pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGLINK])
     def test_nested_headers(self, tmp_path: Path, kind: bytes) -> None:
-        """Thousands of headers that each belong to the next one are refused: ``tarfile`` reads them by recursion."""
+        """Thousands of nested headers are refused, because ``tarfile`` reads them recursively."""
         content = model_file(tmp_path).read_bytes()
         headers = (tar_header("name", 512, kind) + bytes(512)) * 3000
         path = gzipped(tmp_path / "model.tar.gz", headers, tar_header("model_algo-1", len(content)), content)

@@ -26,12 +26,12 @@ STREAM = "job-2022/algo-1-1646370367"
 
 
 def as_text_events(stream: str) -> str:
-    """Give what `aws logs` prints with --output text."""
+    """Return lines as `aws logs` prints them with --output text."""
     return "\n".join(f"EVENTS\t1646370399000\t{stream}{line}\t1646370367000" for line in LINES)
 
 
 def as_csv(*, columns: tuple[str, ...], stream: str | None) -> str:
-    """Give a CSV download of CloudWatch's console."""
+    """Return a CSV download of CloudWatch's console."""
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(columns)
@@ -40,7 +40,7 @@ def as_csv(*, columns: tuple[str, ...], stream: str | None) -> str:
 
 
 def as_notebook() -> str:
-    """Give a notebook with SageMaker's status texts and colours among the container's lines."""
+    """Return a notebook with SageMaker's status texts and colours among the container's lines."""
     coloured = [f"\x1b[34m{line}\x1b[0m\n" for line in LINES]
     status = ["2022-03-04 05:00:00 Starting - Starting the training job...\n", "2022-03-04 05:03:00 Training - "
               "Training the image......"]  # fmt: skip

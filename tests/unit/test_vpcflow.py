@@ -58,7 +58,7 @@ class TestVpcFlow:
         ],
     )
     def test_other_fields_without_a_header(self, bench: Bench, line: str) -> None:
-        """Fourteen fields are not the default ones unless they look like them; the cure is the header."""
+        """Fourteen fields that do not look like the default fields need a header."""
         bench.put(line)
         with pytest.raises(ClientError) as caught:
             bench.extract("vpcflow")

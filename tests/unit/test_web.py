@@ -121,7 +121,7 @@ class TestWeb:
     @example(user="- 198.51.100.1 - root")
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
     def test_no_name_forges_a_line(self, bench: Bench, user: str) -> None:
-        """Whatever name a client sends, the row has its address, its time and that name, or there is no row."""
+        """For any user name, the row has its address, time and name, or there is no row."""
         line = COMBINED.replace("frank", user.replace("\\", r"\\").replace('"', r"\"")).replace(" 200 ", " 401 ")
         bench.put(f"{COMBINED}\n{line}\n")
         bench.extract("apache")
@@ -167,7 +167,10 @@ class TestWeb:
         ],
     )
     def test_filters(self, bench: Bench, filters: Filters, kept: str) -> None:
-        """Path without query, status, and any field by its value, all at once; a missing field is empty."""
+        """Filters of path without query, status and any field combine.
+
+        A missing field is empty.
+        """
         line = '192.0.2.7 - {} [10/Oct/2000:13:55:36 -0700] "{}" {} 1'
         bench.put(
             "\n".join(

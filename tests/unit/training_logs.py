@@ -44,6 +44,6 @@ def as_page(opening: str) -> str:
 
 
 def with_metric(run: RunLog, key: str, value: float | None) -> RunLog:
-    """Give the same run with another value in all epochs, or without the metric."""
+    """Return the same run with another value in all epochs, or without the metric."""
     epochs = run.epochs.drop(columns=key) if value is None else run.epochs.assign(**{key: value})
     return replace(run, name="candidate.log", epochs=epochs)

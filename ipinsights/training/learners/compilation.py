@@ -1,4 +1,4 @@
-"""The compiled kernels: their import, the cache of their machine code, and one line in the log for a compilation."""
+"""Compiled kernels: their import, their cache of machine code, and their log line."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _log_compilation(kernels: tuple[Any, ...], seconds: float) -> None:
 
 
 def _copied(folder: Path) -> Path:
-    """Return a private folder with the content of a cache that cannot be written to, as in an image."""
+    """Return a private copy of a cache folder that is read-only, as in an image."""
     private = _private_folder()
     if folder.is_dir():
         shutil.copytree(folder, private, dirs_exist_ok=True)

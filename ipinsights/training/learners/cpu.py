@@ -3,8 +3,8 @@
 The steps are those of :class:`~ipinsights.training.learners.gluon.GluonLearner`, to rounding:
 ``tests/unit/test_learner.py`` holds both to one formula. They are fast because
 
-- records are grouped by entity: an entity is scored and updated while it is in the cache, together with its moments;
-- each octet value of a batch is encoded once, however many addresses have it (:mod:`.octet_layer`);
+- records are grouped by entity: an entity is scored and updated while it is in the cache, together with its moments,
+- each octet value of a batch is encoded once, however many addresses have it (:mod:`.octet_layer`),
 - threads share what takes long enough, in pieces whose number depends on the sizes alone.
 """
 
@@ -124,7 +124,10 @@ class CPULearner:
                 yield batch.labels, scores
 
     def step(self, batch: Records) -> NDArray[np.float32]:
-        """Take one step on a batch of at most ``mini_batch_size``, and return the scores (batch,) before the step."""
+        """Take one step on at most ``mini_batch_size`` records.
+
+        Return the scores before the step. The scores have shape (batch,).
+        """
         ((_, scores),) = self.learn(batch)
         return scores
 
@@ -141,18 +144,21 @@ class CPULearner:
     def embeddings(
         self, rows: NDArray[np.int32], ips: NDArray[np.uint32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the embeddings (n, vector_dim) of rows of the entity table and of addresses, (n,) each."""
+        """Return embeddings (n, vector_dim) of entity table rows and of addresses, (n,) each."""
         pair = allocate_pair(len(ips), self.hyperparameters.vector_dim)
         return self._arrays[_TABLE][rows, 0], self._encoder.embed(self._encoder.octet_tables(), ips, *pair)
 
     def parameters(self) -> dict[str, NDArray[np.float32]]:
-        """Return every parameter by its name in the artifact. The arrays are views of the learner's own."""
+        """Return every parameter by its artifact name, as views of the learner's arrays."""
         return self._views("")
 
     def set_parameters(
         self, params: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int32] | slice = slice(None)
     ) -> None:
-        """Set the parameters, by their names in the artifact; of the entity table these rows, all when not given."""
+        """Set the parameters by their artifact names.
+
+        Of the entity table only ``rows`` are set, all rows by default.
+        """
         write_rows(self.parameters(), params, rows)
 
     def state_dict(self, rows: NDArray[np.int32]) -> dict[str, Any]:
@@ -162,7 +168,7 @@ class CPULearner:
     def load_state_dict(
         self, state: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int32], *, num_steps: int
     ) -> None:
-        """Continue from a state of these rows after ``num_steps`` steps; this learner has taken none."""
+        """Load a state of these rows after ``num_steps`` steps into a learner without steps."""
         write_rows(self._state(), state, rows)
         self._num_steps = num_steps
 

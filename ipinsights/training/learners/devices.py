@@ -28,7 +28,7 @@ def choose_gpus(num_gpus: int | None) -> list[mx.Context]:
     Parameters
     ----------
     num_gpus
-        ``_num_gpus``: the first so many GPUs, none with 0; None (``auto``) takes all that MXNet sees.
+        ``_num_gpus``: number of GPUs to use, 0 for the CPU. None (``auto``) uses all GPUs that MXNet detects.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def choose_gpus(num_gpus: int | None) -> list[mx.Context]:
 
 
 def store_type(kvstore: str, *, num_hosts: int, num_gpus: int) -> str:
-    """Give the type of MXNet's kvstore that ``_kvstore`` stands for.
+    """Return the type of MXNet's kvstore for a value of ``_kvstore``.
 
     ``auto_gpu`` gives ``local`` on a CPU and ``device`` on GPUs, as the original's log shows, and ``dist_sync`` or
     ``dist_device_sync`` on several hosts (our choice). ``auto_cpu`` sums gradients on the CPU whatever there is.
@@ -135,7 +135,9 @@ def engine_name(gpus: Sequence[mx.Context], engine: str) -> str:
 
 
 def _has_kernels() -> bool:
-    """Return whether the compiled kernels can be used, and log why not if MXNet can take their place.
+    """Return whether the compiled kernels can be used.
+
+    Log the reason if MXNet replaces them.
 
     Raises
     ------

@@ -83,7 +83,7 @@ class GluonLearner:
         return scores
 
     def score(self, rows: NDArray[np.int32], ips: NDArray[np.uint32]) -> NDArray[np.float32]:
-        """Score pairs with the network as it is now: rows of the entity table and addresses, both (n,), give (n,)."""
+        """Return the scores (n,) of pairs of entity table rows and addresses, (n,) each."""
         scores = np.empty(len(rows), dtype=np.float32)
         for start in range(0, len(rows), SCORING_BATCH):
             part = slice(start, start + SCORING_BATCH)
@@ -93,7 +93,7 @@ class GluonLearner:
     def embeddings(
         self, rows: NDArray[np.int32], ips: NDArray[np.uint32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Give the embeddings of rows of the entity table and of addresses, both (n,), as (n, vector_dim) each."""
+        """Return embeddings (n, vector_dim) of entity table rows and of addresses, (n,) each."""
         device = self._devices[0]
         entities = self.net.entities(mx.nd.array(rows, dtype="int32", ctx=device))
         addresses = self.net.ip_encoder(mx.nd.array(octet_rows(ips), dtype="int32", ctx=device))
@@ -106,7 +106,10 @@ class GluonLearner:
     def set_parameters(
         self, params: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int32] | slice = slice(None)
     ) -> None:
-        """Set the parameters, by their names in the artifact; of the entity table these rows, all when not given."""
+        """Set the parameters by their artifact names.
+
+        Of the entity table only ``rows`` are set, all rows by default.
+        """
         self._write({name: parameter.list_data() for name, parameter in self._params()}, params, rows)
 
     def state_dict(self, rows: NDArray[np.int32]) -> dict[str, Any]:
@@ -116,7 +119,7 @@ class GluonLearner:
     def load_state_dict(
         self, state: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int32], *, num_steps: int
     ) -> None:
-        """Continue from a state of these rows after ``num_steps`` steps; this learner has taken none."""
+        """Load a state of these rows after ``num_steps`` steps into a learner without steps."""
         self._write(self._state(), state, rows)
         self._optimizer.optimizer.begin_num_update = num_steps
 

@@ -1,4 +1,4 @@
-"""The fully connected layers behind the first in a training step on a CPU, in products shared by threads."""
+"""Fully connected layers after the first in a training step on a CPU, on several threads."""
 
 from __future__ import annotations
 
@@ -47,7 +47,10 @@ class HiddenLayers:
         self._inputs: list[NDArray[np.float32]] = []
 
     def forward(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the outputs (batch, dim) of the last layer for inputs (batch, dim) of the first, which are used up."""
+        """Return outputs (batch, dim) of the last layer for inputs (batch, dim) of the first one.
+
+        The inputs are overwritten.
+        """
         self._inputs = []
         for weight, bias in self._layers:
             outputs = np.empty_like(x)

@@ -1,4 +1,6 @@
-"""Compiled loops of a training step on a CPU, each one a formula of ``docs/explanation/performance.md``.
+"""Compiled loops of a training step on a CPU.
+
+Each loop is a formula of ``docs/explanation/performance.md``.
 
 All arrays are C-contiguous, and outputs are written in place. ``table`` has what each octet value of the batch adds to
 an embedding, and ``index`` the row of it for each of the 1,024 rows of the octet table. An entity is three rows of
@@ -157,7 +159,7 @@ def learn(
     first: int, last: int, order: Any, distinct: Any, starts: Any, ips: Any, labels: Any, index: Any, table: Any,
     entities: Any, rate: Any, table_gradient: Any, scores: Any,
 ) -> None:  # fmt: skip
-    """Score the records of some entities, update these entities, and add up the gradient of the table.
+    """Score the records of some entities, update the entities, and sum the table's gradient.
 
     Parameters
     ----------
@@ -224,7 +226,9 @@ def learn_embedded(
     first: int, last: int, order: Any, distinct: Any, starts: Any, labels: Any, embeddings: Any, entities: Any,
     rate: Any, scores: Any,
 ) -> None:  # fmt: skip
-    """Score the records of some entities, update these entities, and replace embeddings by their gradients.
+    """Score the records of some entities, update the entities, and compute embedding gradients.
+
+    The gradients replace the embeddings.
 
     Parameters
     ----------
@@ -256,7 +260,7 @@ def learn_embedded(
 
 @njit(f"void(uint32[::1], {_INTS}, {_MATRIX}, {_MATRIX})", **_OPTIONS)
 def spread(ips: Any, index: Any, embedding_gradients: Any, table_gradient: Any) -> None:
-    """Add the gradient of each embedding (n, dim) to the four rows of the table that it is the sum of."""
+    """Add the gradient of each embedding (n, dim) to the four table rows that it sums."""
     table_gradient[:] = _ZERO
     for i in range(len(ips)):
         for place in range(4):
@@ -273,7 +277,9 @@ def update_octets(
     products: Any, used: Any, inputs: Any, has_layer: Any, octets: Any, means: Any, variances: Any, rate: Any,
     decay: Any, begin: int,
 ) -> None:  # fmt: skip
-    """Take a dense step of Adam on the octet table of one place; rows that do not occur have no gradient.
+    """Take a dense step of Adam on the octet table of one octet position.
+
+    Rows that do not occur in the batch have a gradient of 0.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The protocol of learners, which take the steps of a training run and score with the model as it is.
+"""The protocol of learners, which take training steps and score with the current model.
 
 There are two. :class:`~ipinsights.training.learners.cpu.CPULearner` has compiled kernels for one CPU.
 :class:`~ipinsights.training.learners.gluon.GluonLearner` leaves everything to MXNet, on GPUs or one CPU. From one seed
@@ -50,7 +50,7 @@ class Learner(Protocol):
         Yields
         ------
         labels, scores
-            Of the step's batch, shape (mini_batch_size,) each; the scores are those before the step. They are a NumPy
+            Of the step's batch, shape (mini_batch_size,) each. The scores are those before the step. They are a NumPy
             array, or one of MXNet, which may still be computing them.
         """
 
@@ -60,7 +60,7 @@ class Learner(Protocol):
     def embeddings(
         self, rows: NDArray[np.int32], ips: NDArray[np.uint32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the embeddings (n, vector_dim) of rows of the entity table and of addresses, (n,) each."""
+        """Return embeddings (n, vector_dim) of entity table rows and of addresses, (n,) each."""
 
     def parameters(self) -> Mapping[str, Any]:
         """Return every parameter by its name in the artifact.
@@ -76,7 +76,7 @@ class Learner(Protocol):
         Parameters
         ----------
         params
-            Values of all parameters; of the entity table those of ``rows``.
+            Values of all parameters, of the entity table those of ``rows``.
         rows
             Ascending rows of the entity table, all when not given.
         """
@@ -107,7 +107,7 @@ class Learner(Protocol):
 
 
 class RowView:
-    """Rows of an array (n, width), copied slice by slice, so that no second copy of a large array is made.
+    """Rows of an array (n, width), copied slice by slice to avoid a copy of a large array.
 
     Parameters
     ----------
@@ -153,7 +153,10 @@ def write_rows(
     values: Mapping[str, NDArray[np.float32]],
     rows: NDArray[np.int32] | slice,
 ) -> None:
-    """Write values into a learner's arrays, into these rows of those that are as long as the entity table."""
+    """Write values into a learner's arrays.
+
+    Of arrays with as many rows as the entity table only ``rows`` are written.
+    """
     for name, array in arrays.items():
         array[rows if _is_table(name) else slice(None)] = values[name]
 

@@ -1,4 +1,4 @@
-"""The octet table and the first fully connected layer in a training step on a CPU, place by place."""
+"""The octet table and the first fully connected layer in a training step on a CPU."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VALUES = 256
 
 
 class OctetLayer:
-    """Table of what each octet value of a batch adds to an embedding, and the update from its gradient.
+    """Contributions of a batch's octet values to embeddings, and the update from the gradient.
 
     Only octet values that occur in a batch are multiplied. The places are independent of each other, so that threads
     can share them.
@@ -30,7 +30,7 @@ class OctetLayer:
     octets
         Octet table and its two moments, (3, 1024, widest octet).
     weight, bias
-        First layer and its moments, (3, dim, dim) as input by output, and (3, 1, dim); None without a layer.
+        First layer and its moments, (3, dim, dim) as input by output, and (3, 1, dim). None without a layer.
     num_pieces
         Arrays that the gradient of the table is summed from.
     dim
@@ -41,7 +41,7 @@ class OctetLayer:
     index
         Row of the table for each row of the octet table, -1 for octet values that do not occur, (1024,).
     table
-        What octet values add to an embedding, (1024, dim); as many rows are in use as octet values occur.
+        What octet values add to an embedding, (1024, dim). As many rows are in use as octet values occur.
     gradients
         Gradients of the table to be summed, (num_pieces, 1024, dim).
     """
