@@ -65,7 +65,10 @@ class Constants:
 
 
 def simulate_step(num_hosts: int, constants: Constants, rng: np.random.Generator) -> float:
-    """Return the seconds of one step, in which all hosts wait for the slowest, and then sum the encoder's gradients."""
+    """Return the seconds of one step, in which all hosts wait for the slowest.
+
+    And then sum the encoder's gradients.
+    """
     imbalance = float(np.interp(np.log2(num_hosts), np.log2(list(_IMBALANCE)), list(_IMBALANCE.values())))
     own = constants.dense + (constants.alone - constants.dense) * imbalance
     if num_hosts == 1:
@@ -100,7 +103,10 @@ def simulate(gigabits: float, latency: float, kvstore: bool) -> None:  # noqa: F
 @main.command()
 @click.option("--batch", default=10_000, show_default=True, help="Size of a batch on each host.")
 def throughput(batch: int) -> None:
-    """Compare records a second of one process and of two hosts, one thread each, in the last epoch."""
+    """Compare records a second of one process and of two hosts, one thread each.
+
+    In the last epoch.
+    """
     speeds: dict[str, list[float]] = {"1": [], "2": []}
     with tempfile.TemporaryDirectory() as folder:
         data = _write_rows(Path(folder) / "train.csv", 200 * batch)
@@ -117,7 +123,10 @@ def throughput(batch: int) -> None:
 @main.command()
 @click.option("--rows", default=17_000_000, show_default=True, help="Rows of the table, of 128 elements each.")
 def table(rows: int) -> None:
-    """Train a table of more than 2^31 elements on two hosts of this machine, and print what it takes."""
+    """Train a table of more than 2^31 elements on two hosts of this machine.
+
+    And print what it takes.
+    """
     rng = np.random.default_rng(0)
     networks = PlantedNetworks.draw(2000, rng=rng)
     with tempfile.TemporaryDirectory() as folder:
@@ -142,7 +151,10 @@ def table(rows: int) -> None:
 
 @main.command()
 def checkpoints() -> None:
-    """Print the size of a host's checkpoint and the seconds it takes, of one process and of two hosts."""
+    """Print the size of a host's checkpoint and the seconds it takes.
+
+    Of one process and of two hosts.
+    """
     with tempfile.TemporaryDirectory() as folder:
         data = _write_rows(Path(folder) / "train.csv", 5 * NUM_ENTITIES)
         for num_hosts in (1, 2):

@@ -1,4 +1,7 @@
-"""Paths on the command line that may be URLs: a command gets local copies, and its outputs are uploaded at the end."""
+"""Paths on the command line that may be URLs.
+
+A command gets local copies, and its outputs are uploaded at the end.
+"""
 
 from __future__ import annotations
 

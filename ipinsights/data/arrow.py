@@ -75,7 +75,10 @@ def as_text(column: pa.Array) -> pa.StringArray:
 
 
 def mask(values: pa.BooleanArray) -> NDArray[np.bool_]:
-    """Return a column of truths as an array, shape (n,); null is false. Pandas is not loaded, as `to_numpy` does."""
+    """Return a column of truths as an array, shape (n,); null is false.
+
+    Pandas is not loaded, as `to_numpy` does.
+    """
     if not len(values):
         return np.empty(0, dtype=bool)
     validity, bits = (None if part is None else _unpacked(part, values) for part in values.buffers())
@@ -89,7 +92,10 @@ def packed(truths: NDArray[np.bool_]) -> pa.BooleanArray:
 
 
 def float_column(values: NDArray[np.float32], is_valid: NDArray[np.bool_]) -> pa.FloatArray:
-    """Return numbers (n,) as a column, null where they are not valid, without a copy and without loading pandas."""
+    """Return numbers (n,) as a column, null where they are not valid.
+
+    Without a copy and without loading pandas.
+    """
     validity = None if is_valid.all() else _bits(is_valid)
     return pa.FloatArray.from_buffers(pa.float32(), len(values), [validity, pa.py_buffer(values)])
 

@@ -60,7 +60,9 @@ def opened(path: Path, *, parquet: bool = False, encoding: str | None = None) ->
 def opened_stream(
     stream: IO[bytes], name: str, *, parquet: bool = False, encoding: str | None = None
 ) -> Iterator[IO[bytes]]:
-    """Yield the content of a stream as :func:`opened` does for that of a file. The stream stays open.
+    """Yield the content of a stream as :func:`opened` does for that of a file.
+
+    The stream stays open.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Columns of entities and addresses as pairs, a block of rows at a time, and why a row is invalid."""
+"""Pairs from columns of entities and addresses, a block of rows at a time."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def refuse_rows(columns: tuple[Any, Any], index: Any, name: str, faulty: Sequenc
 
 
 def refuse(faults: Iterator[tuple[str, str]], num_faulty: int | None = None) -> None:
-    """Raise an error that names the first faults, given place and reason of each, and the number of all.
+    """Raise an error that names the first invalid rows, given place and reason of each.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def refuse(faults: Iterator[tuple[str, str]], num_faulty: int | None = None) -> 
 
 
 def place_of(at: int, index: Any, name: str) -> str:
-    """Return how messages call a row, given its position, the index of its DataFrame or None, and a name."""
+    """Return how messages call a row: by its index in a DataFrame, or by its position."""
     if index is None or index[at] == at:
         return f"row {at} of {name}"
     return f"row {at} of {name} (index {index[at]!r})"

@@ -1,4 +1,6 @@
-"""Remote files and folders, through fsspec: inputs are downloaded whole, and outputs uploaded whole at the end.
+"""Remote files and folders, through fsspec.
+
+Inputs are downloaded whole, and outputs uploaded whole at the end.
 
 Commands and functions work on local copies in a private temporary folder. So memory maps, seeks and several processes
 work as on any file, and an upload begins only when everything has been written. It is committed as one transaction of
@@ -53,7 +55,7 @@ class _Copy:
 
 
 class Staging:
-    """Context manager with local copies of URLs. What is written into the copies is uploaded at its end.
+    """Context manager with local copies of URLs, which are uploaded at its end.
 
     Nothing is uploaded after an error. If an upload fails, the files are kept, and the error says where.
     """
@@ -174,7 +176,7 @@ def _downloaded(url: str, path: Path, role: Role) -> _Copy:
 
 
 def _objects(files: Any, url: str, *, recursive: bool) -> tuple[str | None, dict[str, Any]]:
-    """Return the root of a folder, None for a file, and information on each of its objects by name."""
+    """Return the root of a folder (None for a file) and the facts of its objects by name."""
     name = files._strip_protocol(url)  # noqa: SLF001 - the way from a URL to what the methods take
     if any(character in name for character in _pattern_characters(url)) and not files.exists(name):
         return _matches(files, name, url)
@@ -189,7 +191,7 @@ def _objects(files: Any, url: str, *, recursive: bool) -> tuple[str | None, dict
 
 
 def _matches(files: Any, pattern: str, url: str) -> tuple[str, dict[str, Any]]:
-    """Return the folder in front of a pattern, and the objects that match it or lie in folders that match it."""
+    """Return the folder in front of a pattern, and the objects that match the pattern."""
     objects: dict[str, Any] = {}
     for name, info in files.glob(pattern, detail=True).items():
         objects.update({name: info} if info["type"] == "file" else files.find(name, detail=True))
@@ -205,7 +207,10 @@ def _pattern_characters(url: str) -> str:
 
 
 def _check_whole(found: Mapping[str, Any], local: list[Path], url: str) -> None:
-    """Raise an error if a file has not the size that was announced. A web server may have packed it for the way."""
+    """Raise an error if a file has not the size that was announced.
+
+    A web server may have packed it for the way.
+    """
     for info, file in zip(found.values(), local, strict=True):
         if not is_web(url) and info.get("size") not in (None, file.stat().st_size):
             raise ClientError(f"{as_given(str(file))} was changed while it was read. Try again.")

@@ -1,4 +1,4 @@
-"""Names of remote files and folders: which paths are remote, and what messages call their local copies."""
+"""Names of remote files and folders, and of their local copies in messages."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def is_web(url: str) -> bool:
 
 
 def shown_url(url: str) -> str:
-    """Return a URL for messages: without a password, and without a query, which may be a signature.
+    """Return a URL for messages, without its password and its query.
 
     >>> shown_url("https://me:secret@example.org/train.csv?X-Amz-Signature=1f")
     'https://example.org/train.csv'
@@ -66,7 +66,7 @@ def as_given(text: str) -> str:
 
 
 def local_names(names: list[str]) -> list[str]:
-    """Return relative paths for objects below one folder. None leads out of it, and no two are the same.
+    """Return distinct relative paths for objects, none of which leads out of their folder.
 
     Parameters
     ----------

@@ -1,4 +1,7 @@
-"""Collectives through MXNet's KVStore: a sum is one push and one pull of one array, spread over the servers."""
+"""Collectives through MXNet's KVStore.
+
+A sum is one push and one pull of one array, spread over the servers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Collectives through MPI, for jobs that ``mpirun`` or ``srun`` has started: one process a host."""
+"""Collectives through MPI, for jobs that ``mpirun`` or ``srun`` has started.
+
+One process a host.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ def num_mpi_processes(environment: Mapping[str, str] = os.environ) -> int:
 
 
 class MPIGroup(ProcessGroup):
-    """The processes of an MPI job, which are those of a communicator of mpi4py such as ``MPI.COMM_WORLD``."""
+    """The processes of an MPI job, as a group of hosts."""
 
     def __init__(self, communicator: Any) -> None:
         super().__init__(communicator.rank, communicator.size)
@@ -50,7 +53,7 @@ class MPIGroup(ProcessGroup):
         self._communicator.Allreduce(MPI.IN_PLACE, values)
 
     def exchange(self, parts: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        """Send one array (n,) to each host, all of one type, and return what each host sent to this one, by rank."""
+        """Send one array (n,) to each host, and return what each host sent to this one, by rank."""
         sizes = np.array([len(part) for part in parts], dtype=np.int64)
         incoming = np.empty_like(sizes)
         self._communicator.Alltoall(sizes, incoming)

@@ -296,7 +296,7 @@ def _failure(host: str, message: str, exit_code: int) -> IPInsightsError:
 
 
 def check_alike(agreed: Mapping[str, Mapping[str, str]]) -> None:
-    """Raise an error that names the differences between the first host's settings and another's, by their names."""
+    """Raise an error that names how another host's settings differ from the first host's."""
     (first, one), *others = agreed.items()
     for host, other in others:
         differences = [

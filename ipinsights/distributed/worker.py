@@ -1,4 +1,4 @@
-"""The worker of a training job on several hosts, which sums gradients with the workers of the others."""
+"""The worker of a training job on several hosts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Further fields that go with each pair, such as the label of a test or whatever else a table has."""
+"""Further fields that go with each pair, such as the label of a test."""
 
 from __future__ import annotations
 

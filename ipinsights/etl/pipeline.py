@@ -109,7 +109,7 @@ def extract(
 
 
 def resolved(log_format: str, columns: Columns) -> tuple[str, Columns]:
-    """Return the format whose reader reads a log, and the columns for the reader, after a check of both.
+    """Return the format whose reader reads a log, and checked columns for the reader.
 
     Parameters
     ----------

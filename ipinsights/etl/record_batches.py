@@ -147,7 +147,7 @@ def _names(given: str | Sequence[str] | None) -> str | tuple[str, ...] | None:
 
 
 def _day(stream: IO[bytes], written: date | None) -> date:
-    """Return the day on which a file was last written to, as it was given or as the system knows it."""
+    """Return the day on which a file was last written to."""
     if isinstance(written, datetime):
         return written.date()
     if written is not None:

@@ -112,7 +112,7 @@ def _records(lines: pa.BinaryArray, clock: _Clock) -> LogRecords:
 def _refused_or_last(
     message: pa.BinaryArray, event: pa.BinaryArray, user: pa.BinaryArray, ip: pa.BinaryArray
 ) -> tuple[pa.BinaryArray, pa.BinaryArray, NDArray[np.bool_]]:
-    """Return users and addresses of results, and which results are refused because the address may be a client's.
+    """Return users and addresses of results, and which results are ambiguous.
 
     Of an attempt that failed, the method, the name of an unknown user and the identity in a certificate are whatever
     the client sends. Of several addresses, the last is the server's if nothing of the client's can follow.

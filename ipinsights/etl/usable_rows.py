@@ -1,4 +1,4 @@
-"""The rows that can be used of some records, whatever their format, with a count of what becomes of each record."""
+"""The usable rows of records of any format, with counts of the others by reason."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ class Detector(BaseEstimator):
         return rows.like_source(self._score(rows), "score")
 
     def score_arrow(self, entities: Any, ips: Any, errors: str = "raise") -> pa.FloatArray:
-        """Return the score of each pair of two columns as a column of Arrow, see :func:`ipinsights.score_arrow`.
+        """Return the score of each pair of two columns as a column of Arrow.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Histories that are built in parts, by engines such as Spark, Dask or DuckDB, merged, and added to a model."""
+"""Histories that engines such as Spark, Dask or DuckDB build in parts."""
 
 from __future__ import annotations
 
@@ -97,7 +97,9 @@ class History:
 
     @classmethod
     def from_counts(cls, entities: Any, ips: Any, counts: Any) -> History:
-        """Return the history of counted IPv4 pairs, in any order. The counts of equal pairs are added.
+        """Return the history of counted IPv4 pairs, in any order.
+
+        The counts of equal pairs are added.
 
         Parameters
         ----------
@@ -165,7 +167,10 @@ class History:
 
     @classmethod
     def merge(cls, histories: Iterable[History]) -> History:
-        """Return the history of all rows of some histories. The order of the histories does not matter."""
+        """Return the history of all rows of some histories.
+
+        The order of the histories does not matter.
+        """
         return cls(cls._empty(ipv6=False).merge(*(history.pairs for history in histories)))
 
     @property
@@ -195,7 +200,7 @@ class History:
         return pa.concat_tables(tables)
 
     def add_to(self, path: str | Path, *, force: bool = False) -> str:
-        """Merge the history into that of a model on disk, as ``ipinsights update`` does, and return what it did.
+        """Merge the history into that of a model on disk, and return the record of the update.
 
         Parameters
         ----------

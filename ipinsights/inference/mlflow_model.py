@@ -1,4 +1,4 @@
-"""Models in MLflow: a pyfunc that scores, for its registry, its `spark_udf` and its deployment tools."""
+"""Models in MLflow: a pyfunc that scores."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SCORER_KEY = "scorer"
 
 
 def save_mlflow_model(model: str | Path, path: str | Path, *, scorer: str = DOT_PRODUCT, **options: Any) -> None:
-    """Write a model as a model of MLflow, which scores DataFrames with columns ``entity`` and ``ip``.
+    """Write a model as a model of MLflow that scores columns ``entity`` and ``ip``.
 
     ``mlflow.pyfunc.load_model`` and ``spark_udf`` load it. The scores of invalid rows are NaN. Needs the extra
     ``mlflow``.
@@ -49,7 +49,7 @@ def save_mlflow_model(model: str | Path, path: str | Path, *, scorer: str = DOT_
 
 
 def log_mlflow_model(model: str | Path, name: str, *, scorer: str = DOT_PRODUCT, **options: Any) -> Any:
-    """Log a model to the active run of MLflow, as :func:`save_mlflow_model` writes it, and return MLflow's record.
+    """Log a model to the active run of MLflow, and return MLflow's record.
 
     Parameters
     ----------

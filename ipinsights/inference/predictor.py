@@ -114,7 +114,7 @@ class Predictor:
     def _score(
         self, entities: NDArray[np.uint64], ips: NDArray[np.uint32], x: NDArray[np.float32], y: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Return the score of each pair of a batch (n,), given memory of shape (n, vector_dim) to work on."""
+        """Return the score of each pair of a batch, (n,)."""
         embedded_ips = self._encoder.embed(self._octet_tables, ips, x, y)
         embedded_entities = take_rows(self._params["entity_weight"], self._rows(entities), y)
         scores: NDArray[np.float32] = np.einsum("nd,nd->n", embedded_entities, embedded_ips)

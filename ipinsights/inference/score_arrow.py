@@ -1,4 +1,4 @@
-"""Scoring of columns: for engines such as Spark, Dask, Ray and DuckDB, which bring threads and processes themselves."""
+"""Scoring of columns for engines such as Spark, Dask, Ray and DuckDB."""
 
 from __future__ import annotations
 

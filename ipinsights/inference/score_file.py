@@ -168,7 +168,10 @@ class _Layout:
     kept_names: Sequence[str] = ()
 
     def further(self, columns: Mapping[str, object], block: Block) -> dict[str, pa.StringArray]:
-        """Return the further columns of a block by name. Names that are taken get an underscore at the end."""
+        """Return the further columns of a block by name.
+
+        Names that are taken get an underscore at the end.
+        """
         found: dict[str, pa.StringArray] = {}
         for place, column in enumerate(block.columns[2:]):
             name = self.kept_names[place] if place < len(self.kept_names) else f"column_{3 + place}"

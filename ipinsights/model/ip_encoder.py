@@ -161,7 +161,7 @@ class AddressEncoder:
         return embedded
 
     def _deepen(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Replace the sums in `x`, (n, vector_dim), by what the layers behind the first make of them; return `x`."""
+        """Return the outputs of the layers behind the first for sums `x`, (n, vector_dim)."""
         for weight, bias in self.layers:
             np.matmul(np.maximum(x, 0, out=y), weight.T, out=x)
             x += bias

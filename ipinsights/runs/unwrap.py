@@ -176,7 +176,10 @@ def _table_names(head: str) -> list[str]:
 
 
 def _copied_table(stream: IO[bytes], columns: list[str]) -> Iterator[tuple[int, str | None, str]]:
-    """Yield the rows of a table of Logs Insights. Only the message may have bars in it, escaped or not."""
+    """Yield the rows of a table of Logs Insights.
+
+    Only the message may have bars in it, escaped or not.
+    """
     before = columns.index("@message")
     after = len(columns) - before - 1
     for number, line in enumerate(_text(WholeLines(stream)), 1):

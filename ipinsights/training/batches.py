@@ -96,7 +96,7 @@ class BaseBatches:
 
 
 class PartitionedBatches(BaseBatches):
-    """The parts of all base batches that one of several hosts has, in proportion to its pairs and without padding.
+    """The part of each base batch that one of several hosts trains.
 
     Parameters
     ----------

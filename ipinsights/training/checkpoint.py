@@ -177,7 +177,9 @@ class CheckpointDirectory:
             raise self._unwritable(error) from None
 
     def whole(self) -> Iterator[tuple[Path, Checkpoint]]:
-        """Yield the whole checkpoints with their paths, the newest first. Log a warning for each damaged one.
+        """Yield the whole checkpoints with their paths, the newest first.
+
+        Log a warning for each damaged one.
 
         Raises
         ------

@@ -63,7 +63,7 @@ class ProcessGroup:
         """Replace numbers (n,) by their sums over all hosts, which have the same bits on each."""
 
     def exchange(self, parts: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        """Send one array (n,) to each host, all of one type, and return what each host sent to this one, by rank."""
+        """Send one array (n,) to each host, and return what each host sent to this one, by rank."""
         received: list[NDArray[Any]] = []
         for host, part in enumerate(parts):
             sent = self.all_parts(part)
@@ -153,7 +153,7 @@ class SingleHost:
 
 
 def _as_halves(content: NDArray[Any]) -> NDArray[np.uint16]:
-    """Return a copy of an array's bytes as numbers of 16 bits, padded with zeros to one of few lengths."""
+    """Return a copy of an array's bytes as padded numbers of 16 bits."""
     needed = -(-content.nbytes // 2)
     length = max(_SHORTEST, 1 << max(needed - 1, 0).bit_length()) if needed <= _PIECE else -(-needed // _PIECE) * _PIECE
     halves = np.zeros(length, dtype=np.uint16)

@@ -1,4 +1,4 @@
-"""Training on several hosts, each of which owns a range of the entity table and trains the pairs of its entities.
+"""Training on several hosts, each of which owns a range of the entity table.
 
 Rows of the table never travel. Ranges are cut where the numbers of training pairs are about equal. All hosts take the
 same number of steps, each with a part of every batch that is in proportion to its pairs.
@@ -63,7 +63,9 @@ class EntityPartition:
     def divide(
         cls, group: ProcessGroup, pairs: Pairs, hyperparameters: Hyperparameters, *, is_sharded: bool
     ) -> tuple[EntityPartition, Pairs]:
-        """Cut the table, and return the partition with the pairs of this host. Every host calls this.
+        """Cut the table, and return the partition with the pairs of this host.
+
+        Every host calls this.
 
         Parameters
         ----------
@@ -102,7 +104,7 @@ class EntityPartition:
         return int(self.cuts[self.group.rank])
 
     def local_hyperparameters(self, hyperparameters: Hyperparameters) -> Hyperparameters:
-        """Return the hyperparameters of this host's learner: the rows of its range, and the longest of its batches."""
+        """Return the hyperparameters of this host's learner, which has a part of the table."""
         longest = int(np.diff(self.spans[:, self.group.rank]).max(initial=1))
         num_rows = int(self.cuts[self.group.rank + 1]) - self.first
         return replace(hyperparameters, num_entity_vectors=num_rows, mini_batch_size=max(1, longest))
@@ -112,7 +114,7 @@ class EntityPartition:
         return entity_rows(entities, int(self.cuts[-1])) - np.int32(self.first)
 
     def shuffled_ips(self, index: int, count: int, *, rng: np.random.Generator) -> list[NDArray[np.uint32]]:
-        """Return permutations of the addresses of a base batch over all hosts, and of each the part of this host.
+        """Return this host's parts of permutations of a base batch's addresses.
 
         Parameters
         ----------
@@ -130,7 +132,10 @@ class EntityPartition:
         return [union[rng.permutation(len(union))[part]] for _ in range(count)]
 
     def score(self, learner: Learner, rows: NDArray[np.int32], ips: NDArray[np.uint32]) -> NDArray[np.float32]:
-        """Return the scores (n,) of rows of the whole table and addresses, (n,) each. Every host calls this."""
+        """Return the scores (n,) of rows of the whole table and addresses, (n,) each.
+
+        Every host calls this.
+        """
         scores = np.zeros(len(rows), dtype=np.float32)
         own = (rows >= self.first) & (rows < self.cuts[self.group.rank + 1])
         scores[own] = learner.score(rows[own] - np.int32(self.first), ips[own])
@@ -146,7 +151,7 @@ class EntityPartition:
         return Pairs(entities, ips)
 
     def align_encoders(self, learner: Learner, *, num_steps: int) -> None:
-        """Send the first host's encoder to all if encoders differ, as processors that round differently make them."""
+        """Send the first host's encoder to all hosts if their encoders differ."""
         nothing = np.empty(0, dtype=np.int32)
         state = {name: np.array(array[0 : array.shape[0]]) for name, array in learner.state_dict(nothing).items()}
         checksum = zlib.crc32(b"".join(array.tobytes() for array in state.values()))
@@ -244,7 +249,7 @@ def cut_points(counts: NDArray[Any], num_hosts: int, num_rows: int, *, rows_per_
 
 
 def batch_spans(num_pairs: Sequence[int], mini_batch_size: int) -> NDArray[np.int64]:
-    """Return the first pair of each base batch on each host, and the number of pairs, (num_batches + 1, num_hosts).
+    """Return the first pair of each base batch on each host, (num_batches + 1, num_hosts).
 
     Examples
     --------

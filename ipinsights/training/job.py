@@ -214,7 +214,7 @@ def _build_trainer(
     *,
     has_checkpoints: bool,
 ) -> tuple[Trainer, _Inputs]:
-    """Return a trainer on the devices of this host, and what this host trains on of what it has read."""
+    """Return a trainer on the devices of this host, and the rows that this host trains."""
     # Imported here because MXNet takes a second to load: bad hyperparameters and bad data are reported sooner.
     from ipinsights.training.learners.devices import build_learner, choose_gpus, engine_name, store_type
     from ipinsights.training.trainer import Trainer

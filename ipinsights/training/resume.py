@@ -28,7 +28,9 @@ def resume(
     *,
     early_stopping: EarlyStopping | None = None,
 ) -> None:
-    """Restore a new trainer from the newest checkpoint that all hosts have, if there is one. Every host calls this.
+    """Restore a new trainer from the newest checkpoint that all hosts have, if there is one.
+
+    Every host calls this.
 
     Parameters
     ----------

@@ -73,7 +73,10 @@ def shown(files: Files, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, 
 
 
 def test_labels_of_a_table_are_used(files: Files, tmp_path: Path) -> None:
-    """With ``--entity`` and ``--ip`` the column ``label`` says which events are attacks, as a third column does."""
+    """With ``--entity`` and ``--ip`` the column ``label`` says which events are attacks.
+
+    As a third column does.
+    """
     rows = [line.split(",") for line in files.test.read_text(encoding="utf-8").splitlines()]
     labels = [int(number % 50 == 0) for number in range(len(rows))]
     third = "".join(f"{entity},{ip},{label}\n" for (entity, ip), label in zip(rows, labels, strict=True))

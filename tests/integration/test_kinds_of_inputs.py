@@ -130,7 +130,10 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=[case.kind for case in CASES])
 @pytest.mark.parametrize("is_packed", [False, True])
 def test_the_row_is_right(case: Case, login: Login, tmp_path: Path, is_packed: bool) -> None:  # noqa: FBT001
-    """Packed or not, the one log-in is written with its user, its address and its time, and nothing else is."""
+    """Packed or not, the one log-in is written with its user, its address and its time.
+
+    And nothing else is.
+    """
     content = case.content(login)
     content = json.dumps(content) if isinstance(content, (dict, list)) else content
     raw = content if isinstance(content, bytes) else f"{content}\n".encode()
@@ -160,7 +163,10 @@ def test_nothing_usable_is_an_error(content: bytes, arguments: str, words: str, 
 
 
 def test_folders_are_read_as_other_programs_leave_them(tmp_path: Path, login: Login) -> None:
-    """Kind P: markers, empty parts and metadata are skipped with a message, links to folders are followed."""
+    """Kind P: markers, empty parts and metadata are skipped with a message.
+
+    Links to folders are followed.
+    """
     folder, elsewhere = tmp_path / "rows", tmp_path / "elsewhere"
     (folder / "day=1").mkdir(parents=True)
     elsewhere.mkdir()

@@ -27,7 +27,9 @@ _DONE = "--- done ---"
 
 @dataclass(frozen=True)
 class Rough:
-    """A kind of number that training determines roughly: another processor sums in another order.
+    """A kind of number that training determines roughly.
+
+    Another processor sums in another order.
 
     Attributes
     ----------
@@ -106,7 +108,10 @@ def type_all(typed: list[Command], folder: Path) -> list[str]:
 
 
 def assert_alike(shown: str, printed: str) -> None:
-    """Compare what is printed with what is shown: by their kind, numbers that depend on the processor, else exactly."""
+    """Compare what is printed with what is shown.
+
+    By their kind, numbers that depend on the processor, else exactly.
+    """
     for rough in _ROUGH:
         pattern = re.compile(rough.pattern, re.MULTILINE)
         numbers = [[float(number.replace(",", "")) for number in pattern.findall(text)] for text in (printed, shown)]

@@ -93,7 +93,10 @@ class TestScore:
         '{"when":1,"user":"user_1","from":"10.0.0.1","no, te":"a, b","ip":"x"}\n',
     ])  # fmt: skip
     def test_further_columns_of_a_table(self, model: Path, tmp_path: Path, content: str) -> None:
-        """They keep their names and stay in the rows of their pairs; a name that is taken gets an underscore."""
+        """They keep their names and stay in the rows of their pairs.
+
+        A name that is taken gets an underscore.
+        """
         (tmp_path / "table").write_text(content)
         given = ("score", tmp_path / "table", "--model-dir", model, "--entity", "user", "--ip", "from")
         kept = run_command(*given, "--keep-columns")

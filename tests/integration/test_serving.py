@@ -430,7 +430,10 @@ class TestRobustness:
             assert repr(score).encode() in read_all(client)
 
     def test_too_slow(self, model: Path, tmp_path: Path) -> None:
-        """A request that does not come in within the timeout gets 408, and an answer that nobody reads is cut off."""
+        """A request that does not come in within the timeout gets 408.
+
+        And an answer that nobody reads is cut off.
+        """
         with served(model, tmp_path / "log", "--workers", "1", "--timeout", "1") as running:
             reader = connect(running)
             reader.sendall(self.large_request())
@@ -452,7 +455,10 @@ class TestRobustness:
         return head % (self.NUM_ROWS * len(PAIR)) + PAIR * self.NUM_ROWS
 
     def test_slow_readers(self, model: Path, tmp_path: Path) -> None:
-        """While two clients leave large answers unread, others are answered. One reads in the end, all of it."""
+        """While two clients leave large answers unread, others are answered.
+
+        One reads in the end, all of it.
+        """
         with served(model, tmp_path / "log", "--workers", "1") as running:
             slow = [connect(running) for _ in range(2)]
             for client in slow:

@@ -1,4 +1,7 @@
-"""A process of an MPI job in the tests: it uses every collective, trains, and writes down what it found."""
+"""A process of an MPI job in the tests.
+
+It uses every collective, trains, and writes down what it found.
+"""
 
 from __future__ import annotations
 

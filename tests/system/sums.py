@@ -58,7 +58,10 @@ def expected_of(size: int, rank: int) -> dict[str, Any]:
 
 
 def train(group: ProcessGroup) -> dict[str, Any]:
-    """Train an epoch on pairs of which the last host may have none, and return a digest of the encoder and the rows."""
+    """Train an epoch on pairs of which the last host may have none.
+
+    And return a digest of the encoder and the rows.
+    """
     rng = np.random.default_rng(4)
     entities = np.concatenate([np.zeros(150), rng.integers(20, size=150)]).astype(np.uint64)
     whole = Pairs(entities, rng.integers(2**32, size=300, dtype=np.uint32))

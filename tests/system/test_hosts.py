@@ -267,7 +267,10 @@ class TestTraining:
         assert auc(hosts[0]) > 0.5
 
     def test_the_wire_carries_the_encoder_and_no_rows(self, tmp_path: Path, rng: np.random.Generator) -> None:
-        """By the counters of both interfaces: a step sends 1.05 times the buffer to the other host at most."""
+        """By the counters of both interfaces.
+
+        A step sends 1.05 times the buffer to the other host at most.
+        """
         names = [f"user_{number}" for number in range(6000)]
         lines = csv_text(names, rng.integers(2**32, size=len(names), dtype=np.uint32)).splitlines(keepends=True)
         values = {"num_entity_vectors": "10000", "vector_dim": "128", "mini_batch_size": "1000"}
@@ -360,7 +363,10 @@ class TestLoss:
         assert network.hosts[host].returncode == -signal.SIGKILL
 
     def test_a_cut_cable_is_noticed(self, network: Network, rng: np.random.Generator) -> None:
-        """Nothing closes a connection whose host has vanished; both sides end within 15 seconds all the same."""
+        """Nothing closes a connection whose host has vanished.
+
+        Both sides end within 15 seconds all the same.
+        """
         start_endless(network, rng)
         ip("-n", network.prefix, "link", "set", "port2", "down")
         first, second = network.wait(20)  # a busy machine takes its time to end them
@@ -372,7 +378,10 @@ class TestLoss:
         assert (first.returncode, second.returncode) == (1, 1)
 
     def kill_and_wait(self, network: Network, host: int, role: str) -> None:
-        """Kill a process in the middle of training; all hosts end within 10 seconds, and leave nothing running."""
+        """Kill a process in the middle of training.
+
+        All hosts end within 10 seconds, and leave nothing running.
+        """
         os.kill(network.hosts[host].pid_of(role), signal.SIGKILL)
         network.wait(10)
         assert network.is_empty()
@@ -385,7 +394,10 @@ class TestGoingOn:
     def test_hosts_that_are_killed_go_on_to_the_bit(
         self, network: Network, tmp_path: Path, rng: np.random.Generator
     ) -> None:
-        """Twice, both of them, at random moments: each has its part of the checkpoints, and the model is the same."""
+        """Twice, both of them, at random moments.
+
+        Each has its part of the checkpoints, and the model is the same.
+        """
         text = "".join(planted(301, rng=rng)[0])
         values = {**HYPERPARAMETERS, "epochs": "40"}
         network.start([text] * 2, hyperparameters=values, distribution="FullyReplicated", has_checkpoints=True)

@@ -1,4 +1,7 @@
-"""Models in MLflow: registered and loaded in an environment of its own, with the scores of the command line."""
+"""Models in MLflow: registered and loaded in an environment of its own.
+
+With the scores of the command line.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Jobs that ``mpiexec`` starts: collectives, training, and the end of all when one process fails."""
+"""Jobs that ``mpiexec`` starts.
+
+Collectives, training, and the end of all when one process fails.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +76,10 @@ def rows(tmp_path: Path, rng: np.random.Generator) -> Path:
     ],
 )
 def test_processes_are_counted(environment: dict[str, str], expected: int) -> None:
-    """A batch script of Slurm is one process; `srun` with pmi2 or pmix and `mpirun` start several."""
+    """A batch script of Slurm is one process.
+
+    `srun` with pmi2 or pmix and `mpirun` start several.
+    """
     assert num_mpi_processes(environment) == expected
 
 

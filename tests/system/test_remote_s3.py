@@ -1,4 +1,7 @@
-"""Objects of S3, with moto's server in place of AWS, in an environment with s3fs: the packages bound botocore."""
+"""Objects of S3, with moto's server in place of AWS, in an environment with s3fs.
+
+The packages bound botocore.
+"""
 
 from __future__ import annotations
 
@@ -148,7 +151,10 @@ class TestS3:
 
     @pytest.mark.parametrize("name", ["one part", "several parts"])
     def test_an_interrupted_upload_leaves_the_old_model(self, results: dict[str, object], name: str) -> None:
-        """Whether a model has one part or several. Nothing else is left in the bucket, and the new file is kept."""
+        """Whether a model has one part or several.
+
+        Nothing else is left in the bucket, and the new file is kept.
+        """
         code, message = results[name]  # type: ignore[misc]
         assert code == 2
         assert message.startswith("ClientError: s3://data/model cannot be written: ")

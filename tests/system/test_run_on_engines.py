@@ -1,4 +1,7 @@
-"""The examples of the page "Run on engines", each engine in local mode and in an environment of its own."""
+"""The examples of the page "Run on engines".
+
+Each engine in local mode and in an environment of its own.
+"""
 
 from __future__ import annotations
 
@@ -141,7 +144,10 @@ def as_table(rows: list[tuple[str | None, str | None]]) -> pa.Table:
 def test_scores_are_those_of_the_command(
     engine: Engine, model: Path, tmp_path: Path, rng: np.random.Generator, num_parts: int
 ) -> None:
-    """To the bit, null for invalid rows, in any number of partitions; a worker loads the model once."""
+    """To the bit, null for invalid rows, in any number of partitions.
+
+    A worker loads the model once.
+    """
     rows = drawn(3000, rng=rng)
     write_parts(tmp_path / "pairs", as_table(rows), num_parts)
     is_odd = np.array([row in ODD_ROWS for row in rows])
@@ -175,7 +181,10 @@ def log_lines(number: int) -> bytes:
 
 
 def test_logs_become_training_data_and_a_history(engine: Engine, model: Path, tmp_path: Path) -> None:
-    """Rows and counts are those of `extract`; the rows before a time are shuffled; the history is that of one pass."""
+    """Rows and counts are those of `extract`.
+
+    The rows before a time are shuffled; the history is that of one pass.
+    """
     (tmp_path / "logs").mkdir()
     for number in range(4):
         (tmp_path / "logs" / f"access-{number}.log").write_bytes(log_lines(number))

@@ -85,7 +85,10 @@ class TestPartitioned:
 
     @pytest.mark.parametrize("num_hosts", [1, 2, 3, 4])
     def test_all_hosts_have_as_many_and_every_row_is_in_one(self, num_hosts: int) -> None:
-        """In proportion to their rows; a batch of all hosts has their numbers together, and no row is padding."""
+        """In proportion to their rows.
+
+        A batch of all hosts has their numbers together, and no row is padding.
+        """
         parts = self.parts(num_hosts)
         assert {len(part) for part in parts} == {-(-63 // (10 * num_hosts))}
         for together in zip(*parts, strict=True):
@@ -95,7 +98,10 @@ class TestPartitioned:
         assert np.sort(positives).tolist() == list(range(63))
 
     def test_shuffled_addresses_come_from_all_hosts(self) -> None:
-        """Each address of a batch of all hosts is a shuffled negative once, on whichever host; random ones differ."""
+        """Each address of a batch of all hosts is a shuffled negative once, on whichever host.
+
+        Random ones differ.
+        """
         for together in zip(*self.parts(3), strict=True):
             negatives = [batch.records.ips[batch.records.labels == 0] for batch in together]
             shuffled = np.concatenate([ips[ips < 63] for ips in negatives])

@@ -44,7 +44,10 @@ def store(tmp_path: Path) -> Iterator[Any]:
 
 
 def test_every_path_says_what_it_is_for() -> None:
-    """Data, models and outputs may be URLs in every command. What is written while a job runs is local."""
+    """Data, models and outputs may be URLs in every command.
+
+    What is written while a job runs is local.
+    """
     found: dict[str, set[str]] = {}
     for name, command in cli.commands.items():
         paths = [parameter for parameter in command.params if isinstance(parameter.type, click.Path)]
@@ -64,7 +67,10 @@ def test_a_local_option_refuses_a_url() -> None:
 
 
 def test_rows_are_scored_from_a_folder_to_a_file(store: Any, tmp_path: Path) -> None:
-    """The scores are those of local files, and markers are skipped with a message that names the URL."""
+    """The scores are those of local files.
+
+    And markers are skipped with a message that names the URL.
+    """
     local = tmp_path / "rows.csv"
     local.write_bytes(ROWS + ROWS)
     expected = run_command("score", local, "--model-dir", tmp_path / "model").stdout

@@ -177,7 +177,10 @@ class TestPickles:
         assert table > 0
 
     def test_a_loaded_model_is_a_small_pickle_and_shares_tables(self, model: IPInsights, tmp_path: Path) -> None:
-        """Less than 2 KB. Copies and estimators of the same file have the arrays of one map, which are aligned."""
+        """Less than 2 KB. Copies and estimators of the same file have the arrays of one map.
+
+        Which are aligned.
+        """
         model.save(tmp_path)
         loaded = IPInsights.load(tmp_path)
         content = pickle.dumps(loaded)

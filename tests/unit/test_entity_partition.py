@@ -1,4 +1,7 @@
-"""The partition of the entity table: cuts, exchanged pairs, and what hosts do together with their rows."""
+"""The partition of the entity table.
+
+Cuts, exchanged pairs, and what hosts do together with their rows.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ def drawn(size: int = 200) -> Pairs:
 
 def divided(size: int, work: Callable[[EntityPartition, Pairs], Any], *, pairs: Pairs | None = None,
             is_sharded: bool = False, values: Hyperparameters = VALUES) -> list[Any]:  # fmt: skip
-    """Divide pairs between hosts, and return what a function makes of each host's partition and pairs."""
+    """Divide pairs between hosts.
+
+    And return what a function makes of each host's partition and pairs.
+    """
     whole = pairs or drawn()
 
     def one(group: ProcessGroup) -> Any:
@@ -71,7 +77,10 @@ class TestCuts:
 @given(num_pairs=st.lists(st.integers(0, 500), min_size=1, max_size=5), size=st.integers(1, 50))
 @settings(max_examples=100, deadline=None)
 def test_spans_are_in_proportion(num_pairs: list[int], size: int) -> None:
-    """Every pair is in one batch, all batches of a host are equal to one pair, and no union is larger than W x B."""
+    """Every pair is in one batch, all batches of a host are equal to one pair.
+
+    And no union is larger than W x B.
+    """
     spans = batch_spans(num_pairs, size)
     parts = np.diff(spans, axis=0)
     assert parts.sum(axis=0).tolist() == num_pairs
@@ -87,7 +96,10 @@ class TestDivide:
     @pytest.mark.parametrize("size", [1, 2, 3, 4])
     @pytest.mark.parametrize("is_sharded", [False, True])
     def test_each_pair_is_the_owner_s(self, size: int, is_sharded: bool) -> None:  # noqa: FBT001
-        """Whether hosts have read files of their own or all of them everything, in the order of hosts and files."""
+        """Whether hosts have read files of their own or all of them everything.
+
+        In the order of hosts and files.
+        """
         whole, found = drawn(), divided(size, lambda partition, own: (partition, own), is_sharded=is_sharded)
         everybody = np.concatenate([own.ips for _, own in found])
         assert np.sort(everybody).tolist() == whole.ips.tolist()

@@ -49,7 +49,10 @@ def largest_difference(one: GluonLearner, other: GluonLearner) -> float:
 def test_devices_together_take_the_step_of_one(
     num_devices: int, store: str, size: int, rng: np.random.Generator
 ) -> None:
-    """Ten records do not divide by three, two and one leave a device without any, and weights decay."""
+    """Ten records do not divide by three, two and one leave a device without any.
+
+    And weights decay.
+    """
     learner, alone = learner_on(num_devices, store=store, weight_decay=0.01), learner_on(1, weight_decay=0.01)
     before = arrays(learner)["entity_weight"]
     for _ in range(5):

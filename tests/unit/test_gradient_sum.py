@@ -30,7 +30,10 @@ NUM_STEPS, NUM_ROWS = 12, 41
 
 
 def batches(num_hosts: int) -> list[list[Records]]:
-    """Draw the parts of each step's batch, by host: unequal ones, and often an empty one of the last host."""
+    """Draw the parts of each step's batch, by host.
+
+    Unequal ones, and often an empty one of the last host.
+    """
     rng = np.random.default_rng(8)
     cuts = np.linspace(0, NUM_ROWS, num_hosts + 1).astype(int)
     drawn = []
@@ -59,7 +62,9 @@ def copied(array: Any) -> NDArray[np.float32]:
 def test_hosts_take_the_steps_of_one_on_their_records_together(
     kind: type[Any], num_hosts: int, num_layers: int, dim: int
 ) -> None:
-    """Scores and nearly all parameters agree to rounding, encoders of all hosts to the bit; weights decay once.
+    """Scores and nearly all parameters agree to rounding, encoders of all hosts to the bit.
+
+    Weights decay once.
 
     Where a gradient is nearly 0 rounding decides on its sign, and Adam makes a whole step of it.
     """

@@ -74,7 +74,10 @@ def test_a_stopped_process_is_seen() -> None:
 
 
 def test_ten_seconds_without_an_answer_end_a_connection() -> None:
-    """On Linux: the first question after 4 seconds, three more every 2, and 10 for what was sent."""
+    """On Linux: the first question after 4 seconds, three more every 2.
+
+    And 10 for what was sent.
+    """
     names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
     with socket.socket() as connection:
         keep_alive(connection)

@@ -1,4 +1,7 @@
-"""Histories of parts merge to that of all, whatever the parts and their order, and go through tables of Arrow."""
+"""Histories of parts merge to that of all, whatever the parts and their order.
+
+And go through tables of Arrow.
+"""
 
 from __future__ import annotations
 

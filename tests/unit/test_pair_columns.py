@@ -47,7 +47,10 @@ def validity(entities: Any, ips: Any, *, ipv6: bool = False) -> list[bool]:
     ],
 )
 def test_columns_of_all_kinds_are_read(as_column: Callable[[list[str | None]], Any]) -> None:
-    """An entity that is null, empty or too long makes a row invalid, and so does a text that is not an address."""
+    """An entity that is null, empty or too long makes a row invalid.
+
+    And so does a text that is not an address.
+    """
     assert validity(as_column(ENTITIES), as_column(IPS)) == [True, False, False, False, False]
     pairs = pairs_of_columns((as_column(["ann", "bob"]), as_column(["10.0.0.1", " 10.0.0.2"])), None, "X", ipv6=False)
     assert pairs.entities.tolist() == hash_entities(["ann", "bob"]).tolist()

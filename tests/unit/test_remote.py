@@ -51,7 +51,10 @@ class _FullFileSystem(MemoryFileSystem):  # type: ignore[misc]
 
 @pytest.fixture(autouse=True)
 def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Return the folder of temporary files, which is empty after each test that does not look into it."""
+    """Return the folder of temporary files.
+
+    Which is empty after each test that does not look into it.
+    """
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))
@@ -132,7 +135,10 @@ class TestInputs:
             assert (path.name, path.read_bytes()) == ("train.csv", ROWS)
 
     def test_a_folder_is_copied_with_all_below(self, store: Any) -> None:
-        """Markers come along, so that one rule decides about them; an object that stands for a folder does not."""
+        """Markers come along, so that one rule decides about them.
+
+        An object that stands for a folder does not.
+        """
         store.pipe({"/b/t/day=1/p.csv": ROWS, "/b/t/p.csv": ROWS, "/b/t/_SUCCESS": b"", "/b/other.csv": b"x"})
         with staged("memory://b/t/") as path:
             assert sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()) == [
@@ -260,7 +266,7 @@ class TestOutputs:
         assert store.created("/b/m/model_algo-1") == before
 
     def test_the_change_of_somebody_else_is_not_lost(self, store: Any) -> None:
-        """An object that was replaced since it was read is not replaced by what follows from the old one."""
+        """An object that somebody else has replaced meanwhile is not overwritten."""
         store.pipe("/b/m/model_algo-1", b"model")
         with pytest.raises(ClientError) as caught, staged("memory://b/m", "model") as path:
             _write(path, b"ours", store)
@@ -270,7 +276,10 @@ class TestOutputs:
         shutil.rmtree(Path(kept.rstrip(".")))
 
     def test_an_interrupted_upload_leaves_the_old_model(self) -> None:
-        """The new file is committed when it is complete. What was to be written is kept, and the error says where."""
+        """The new file is committed when it is complete.
+
+        What was to be written is kept, and the error says where.
+        """
         fsspec.register_implementation("full", _FullFileSystem, clobber=True)
         MemoryFileSystem().pipe("/b/m/model_algo-1", b"the old model")
         with pytest.raises(ClientError) as caught, staged("full://b/m", "output") as path:

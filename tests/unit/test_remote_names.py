@@ -48,7 +48,10 @@ def test_messages_name_the_url_of_a_copy() -> None:
 
 
 def test_ordinary_names_stay() -> None:
-    """Partitions, blanks, markers and other scripts are kept, since rules about markers read names."""
+    """Partitions, blanks, markers and other scripts are kept.
+
+    Since rules about markers read names.
+    """
     names = ["day=1/part 0.csv.gz", "_SUCCESS", "year=2019_$folder$", "überall/日.csv"]
     assert local_names(names) == names
 
@@ -56,7 +59,10 @@ def test_ordinary_names_stay() -> None:
 @given(st.lists(NAMES, max_size=8))
 @example(["../../etc/passwd", "/etc/passwd", "..", "a//b", "a/b", "A/b", "a", "", "\0", "\n", "x" * 300])
 def test_no_name_leads_out_of_the_folder(names: list[str]) -> None:
-    """Whatever objects are called: copies lie below the folder, none is another's folder, and no two are the same."""
+    """Whatever objects are called.
+
+    Copies lie below the folder, none is another's folder, and no two are the same.
+    """
     found = local_names(names)
     folded = [name.casefold() for name in found]
     assert len(set(folded)) == len(names)

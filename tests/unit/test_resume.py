@@ -1,4 +1,7 @@
-"""Several hosts, from their pairs to checkpoints and back: validation, early stopping and resumed runs."""
+"""Several hosts, from their pairs to checkpoints and back.
+
+Validation, early stopping and resumed runs.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +95,10 @@ def parameters(trainer: Trainer) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_hosts_resume_to_the_bit(tmp_path: Path, size: int) -> None:
-    """From the newest checkpoint of which all hosts have their part, wherever the run was stopped."""
+    """From the newest checkpoint of which all hosts have their part.
+
+    Wherever the run was stopped.
+    """
     whole = on_hosts(size, lambda group: train(group, None))
     on_hosts(size, lambda group: train(group, tmp_path, stop_after=8 if group.rank == 1 else None))
     # A part that one host has lost, and one that is damaged

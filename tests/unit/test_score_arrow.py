@@ -1,4 +1,7 @@
-"""Columns are scored as the command line scores files, to the bit, and invalid rows become null."""
+"""Columns are scored as the command line scores files, to the bit.
+
+And invalid rows become null.
+"""
 
 from __future__ import annotations
 
@@ -116,7 +119,10 @@ def test_an_unknown_way_with_errors_is_refused(model: Path) -> None:
 
 
 def test_a_history_scores_ipv6(tmp_path: Path) -> None:
-    """As the estimator scores the same rows, by its path with the name of the scorer, or by itself."""
+    """As the estimator scores the same rows.
+
+    By its path with the name of the scorer, or by itself.
+    """
     rows = [("ann", "11.0.0.1"), ("ann", "2a00:1::1"), ("bob", "2a00:2::1"), ("bob", "12.0.0.1")] * 5
     model = IPInsights(vector_dim=4, epochs=1, keep_history=True, ipv6=True, scorer="history", progress=False).fit(rows)
     model.save(tmp_path / "model")
@@ -139,7 +145,10 @@ def test_threads_may_score_at_once(model: Path, rng: np.random.Generator) -> Non
 
 
 def test_little_is_imported(model: Path, tmp_path: Path) -> None:
-    """Neither MXNet, scikit-learn and SciPy, which take seconds, nor pandas; no thread is started, nothing printed."""
+    """Neither MXNet, scikit-learn and SciPy, which take seconds, nor pandas.
+
+    No thread is started, nothing printed.
+    """
     batch = pa.RecordBatch.from_arrays(columns([("a", "10.0.0.1"), (None, "1")]), ["entity", "ip"])
     with pa.OSFile(str(tmp_path / "rows"), "wb") as file, pa.ipc.new_stream(file, batch.schema) as stream:
         stream.write(batch)

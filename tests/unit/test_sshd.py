@@ -169,7 +169,10 @@ class TestSshd:
         is_known: bool,  # noqa: FBT001
         suffix: str,
     ) -> None:
-        """Method, name and identity are the client's. The row has the client's address, or there is none."""
+        """Method, name and identity are the client's.
+
+        The row has the client's address, or there is none.
+        """
         more, name, shown = baits
         user = "alice" if is_known else f"invalid user {name}"
         # only a method that exists, and knows identities, shows one

@@ -33,7 +33,10 @@ class TestSummary:
 
 
 def test_summaries_add_up(bench: Bench) -> None:
-    """The sum of those of two parts is that of both, whatever is in them; nothing changes a summary."""
+    """The sum of those of two parts is that of both, whatever is in them.
+
+    Nothing changes a summary.
+    """
     texts = [f"{COMBINED}\n\nx\n", f"y\n{COMBINED.replace('frank', '-')}\n{COMBINED.replace('2000', '2001')}\n"]
     parts = []
     for text in texts:

@@ -68,7 +68,10 @@ def as_query_results() -> str:
 
 
 def as_table(*, stream: str | None = None, escape: str = "", rule: str = "") -> str:
-    """Return a table of Logs Insights as it is copied: Markdown, or text with a rule above and below."""
+    """Return a table of Logs Insights as it is copied.
+
+    Markdown, or text with a rule above and below.
+    """
     names = ["@timestamp", "@message", *(["@logStream"] if stream else [])]
     width = max(map(len, LINES)) if rule else 0
     rows = [["2022-03-04 05:06:07.000", line.replace("|", f"{escape}|").ljust(width), *([stream] if stream else [])]

@@ -182,7 +182,7 @@ class CPULearner:
         return {f"{kind}{name}": view.T if name == _FIRST else view for name, view in own.items()}
 
     def _step(self, batch: Records, labels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take a step. There are as many labels as the step has records on all hosts, by which the kernels divide."""
+        """Take a step. The kernels divide by the number of labels, that of all hosts' records."""
         self._num_steps += 1
         correction = math.sqrt(1 - _BETA2**self._num_steps) / (1 - _BETA1**self._num_steps)
         rate = np.float32(self.hyperparameters.learning_rate * correction)
@@ -201,14 +201,14 @@ class CPULearner:
         return scores
 
     def _update_encoder(self, total: GradientSum, rate: np.float32, decay: np.float32) -> None:
-        """Sum the gradients of the encoder over all hosts, and take the step of Adam that all of them take."""
+        """Sum the gradients of the encoder over all hosts, and take Adam's step on the encoder."""
         self._share([partial(self._octet_layer.write_gradients, place, total.gradients) for place in range(4)])
         total.reduce()
         for name, gradient in total.gradients.items():
             self._kernels.adam(*(part.ravel() for part in self._arrays[name]), gradient.ravel(), rate, decay)
 
     def _write_layer(self, index: int, *of_layer: NDArray[np.float32]) -> None:
-        """Write the gradients of weight and bias of a layer behind the first, to be summed over all hosts."""
+        """Write the gradients of weight and bias of a layer behind the first."""
         assert self._sum is not None
         for kind, gradient in zip(("weight", "bias"), of_layer, strict=True):
             self._sum.gradients[f"ip_layer{index + 1}_{kind}"][:] = gradient

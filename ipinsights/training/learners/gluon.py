@@ -1,4 +1,4 @@
-"""The learner that leaves everything to MXNet: on one or several GPUs, and on a CPU where it is chosen."""
+"""The learner that leaves everything to MXNet, on GPUs or on a CPU."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class GluonLearner:
         self._sum = None if group is None else GradientSum(group, shapes)
 
     def learn(self, records: Records, *, num_all: int | None = None) -> Iterator[tuple[NDArray[np.float32], Any]]:
-        """Take the steps of a base batch, and yield labels and scores (batch,), which MXNet may still be computing."""
+        """Take the steps of a base batch, and yield labels and scores (batch,) of each."""
         for batch in steps_of(records, self.hyperparameters, num_all=num_all):
             yield batch.labels, self.step(batch, num_all=num_all)
 
@@ -100,7 +100,10 @@ class GluonLearner:
         return entities.asnumpy(), addresses.asnumpy()
 
     def parameters(self) -> dict[str, mx.nd.NDArray]:
-        """Return every parameter by its name in the artifact. The arrays are those of the first device, not copies."""
+        """Return every parameter by its name in the artifact.
+
+        The arrays are those of the first device, not copies.
+        """
         return {name: parameter.data(self._devices[0]) for name, parameter in self.net.collect_params().items()}
 
     def set_parameters(
@@ -145,7 +148,7 @@ class GluonLearner:
         return scores[0] if len(scores) == 1 else mx.nd.concat(*(s.as_in_context(mx.cpu()) for s in scores), dim=0)
 
     def _clear(self, device: mx.Context) -> None:
-        """Set the gradients of a device that has no records to zero, and let the optimizer take them for new ones."""
+        """Set the gradients of a device without records to zero, as new ones."""
         for _, parameter in self._params():
             gradient = parameter.grad(device)
             mx.nd.zeros_like(gradient, out=gradient)
@@ -161,7 +164,10 @@ class GluonLearner:
                 array[:] = gradient
 
     def _state(self) -> dict[str, list[mx.nd.NDArray]]:
-        """Return parameters and moments of every device, the learner's own arrays. Missing moments are made."""
+        """Return parameters and moments of every device, the learner's own arrays.
+
+        Missing moments are made.
+        """
         state = {name: parameter.list_data() for name, parameter in self._params()}
         updaters = self._optimizer._updaters  # noqa: SLF001 - MXNet has no other way to them
         for index, parameter in enumerate(self._optimizer._params):  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""The sum of a step over several hosts: gradients of the address encoder and votes, in one buffer."""
+"""The sum of a step over several hosts, of gradients and votes in one buffer."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class HiddenLayers:
         return x
 
     def backward(self, gradient: NDArray[np.float32], use: UseGradients) -> NDArray[np.float32]:
-        """Call a function for each layer from the last to the first, and return the gradient of the first inputs.
+        """Call a function for each layer backward, and return the gradient of the first inputs.
 
         Parameters
         ----------

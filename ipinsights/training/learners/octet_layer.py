@@ -98,7 +98,7 @@ class OctetLayer:
             self._adam(self._bias, of_bias, rate, decay)
 
     def write_gradients(self, place: int, out: Mapping[str, NDArray[np.float32]]) -> None:
-        """Write the gradients of the parameters of a place into arrays of their shapes, by their names."""
+        """Write the gradients of the parameters of a place, by their names."""
         of_octets, of_weight, of_bias = self._gradients(place)
         rows, width, begin = self._rows(place), of_octets.shape[1], _VALUES * place
         if of_weight is not None:
@@ -112,7 +112,7 @@ class OctetLayer:
     def _gradients(
         self, place: int
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32] | None]:
-        """Return the gradients of what :func:`find_octets` took out, of the place's weights, and of the bias.
+        """Return the gradients of octet embeddings, weights and bias of a place.
 
         The first place alone has the bias.
         """
