@@ -59,7 +59,7 @@ _RESULT = (
 )
 # Nothing that a client shows follows the address for these methods.
 _LAST = (
-    rf"{_FRONT}Failed (?:password|none|keyboard-interactive(?:/[a-z]+)?) for invalid user "
+    rf"{_FRONT}Failed (?:password|none|keyboard-interactive(?:/[a-z]+)?) for (?:invalid user )?"
     rf"(?P<user>.*){_ADDRESS}{_END}"
 )
 _ANY_ADDRESS = r" from [^ ]+ port [0-9]+"
