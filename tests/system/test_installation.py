@@ -74,6 +74,10 @@ class Environment:
         """Install with pip, and never compile."""
         run(*PIP, "--python", self.python, "install", "--only-binary", ":all:", *words)
 
+    def uv_uninstall(self, *names: str) -> None:
+        """Remove packages with uv."""
+        run(*UV, "pip", "uninstall", "--python", self.python, *names)
+
     def versions(self) -> dict[str, str]:
         """Return what is installed, by name."""
         listed = json.loads(run(*UV, "pip", "list", "--python", self.python, "--format", "json"))
@@ -188,9 +192,12 @@ class TestNewest:
         for command in run(newest.python, "-c", code).strip().split(" && "):
             newest.pip_install(*command.removeprefix("pip install ").split())
         after = newest.versions()
-        assert after["mxnet"] == "1.9.1"
-        assert {name: after[name] for name in before} == before
-        log, trained = train(newest, data, tmp_path / "with")
+        try:
+            assert after["mxnet"] == "1.9.1"
+            assert {name: after[name] for name in before} == before
+            log, trained = train(newest, data, tmp_path / "with")
+        finally:  # Other tests share the environment, in any order.
+            newest.uv_uninstall(*(after.keys() - before.keys()))
         assert "MXNet is not installed" not in log
         assert {name: trained[name] for name in without} == without
 
