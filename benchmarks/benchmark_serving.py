@@ -92,7 +92,6 @@ def obvious_app() -> Any:
     app = Flask(__name__)
     learner: Any = None
 
-    @app.post("/invocations")
     def invocations() -> Any:
         nonlocal learner
         from ipinsights.data.entity_hash import entity_rows, hash_entities
@@ -105,6 +104,7 @@ def obvious_app() -> Any:
         ips = np.array([int.from_bytes(map(int, ip.split(".")), "big") for _, ip in rows], dtype=np.uint32)
         return jsonify(predictions=[{"dot_product": float(score)} for score in learner.score(entities, ips)])
 
+    app.add_url_rule("/invocations", view_func=invocations, methods=["POST"])
     return app
 
 
