@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ipinsights.data.both_families import rows_fingerprint
+from ipinsights.data.both_families import joined
 from ipinsights.model.history_member import HistoryRecord
 from ipinsights.model.pair_history import PairHistory
 
@@ -79,7 +79,7 @@ class KeptHistory:
         facts = {
             "num_rows": len(train) + (0 if ipv6 is None else len(ipv6)),
             "num_entities": len(own.entities),
-            "fingerprint": rows_fingerprint(train, ipv6),
+            "fingerprint": joined(train, ipv6).fingerprint,
         }
         gathered, history = group.gather(facts), _across(group, own)
         sources = [{"kind": "training", **each} for each in _joined(gathered, history, whole_fingerprint)]
