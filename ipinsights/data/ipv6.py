@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from itertools import starmap
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ipinsights.data.ipv4 import BLANKS, explain_ip, is_ip, parse_ips
+from ipinsights.data.arrow import packed
+from ipinsights.data.ipv4 import BLANKS, explain_ip, format_ips, is_ip, parse_ips
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +28,7 @@ __all__ = [
     "Ipv6Pairs",
     "Ipv6Rows",
     "explain_address",
+    "format_addresses",
     "format_ipv6",
     "is_address",
     "parse_address",
@@ -145,6 +149,13 @@ def format_ipv6(upper: int, lower: int) -> str:
     '2a00:1::2'
     """
     return socket.inet_ntop(socket.AF_INET6, (upper << 64 | lower).to_bytes(16, "big"))
+
+
+def format_addresses(addresses: Addresses) -> pa.StringArray:
+    """Return the texts of addresses of both families, (n,)."""
+    texts, is_ipv6 = format_ips(addresses.ips), addresses.is_ipv6
+    halves = zip(addresses.upper[is_ipv6].tolist(), addresses.lower[is_ipv6].tolist(), strict=True)
+    return pc.replace_with_mask(texts, packed(is_ipv6), pa.array(starmap(format_ipv6, halves), pa.string()))
 
 
 def is_address(text: str) -> bool:

@@ -38,10 +38,7 @@ class Path:
 
 
 def _inside(value: Any, names: list[str]) -> Any:
-    """Return the value at a path of names.
-
-    Consecutive names can form a key with dots.
-    """
+    """Return the value at a path of names, of which consecutive ones can form a key with dots."""
     if not names:
         return value
     if isinstance(value, list):

@@ -101,10 +101,7 @@ def _clock(micros: str) -> str:
 
 
 def _of_fields(blocks: Iterable[pa.BinaryArray]) -> Iterator[pa.BinaryArray]:
-    """Yield lines of records with one field per line.
-
-    A blank line or a line with a time begins the next record.
-    """
+    """Yield lines of records with one field per line, which a blank line or a time separates."""
     record: dict[str, Any] = {}
     for block in blocks:
         lines = []

@@ -56,12 +56,7 @@ class Malformed:
 def batches_of_records(stream: IO[bytes], names: Sequence[str] = ()) -> Iterator[list[Any]]:
     """Yield the records of a stream in batches: objects, and placeholders for invalid lines.
 
-    Parameters
-    ----------
-    stream
-        Text in UTF-8.
-    names
-        Paths of fields. An object that has any of them is a record, and not an envelope around a list.
+    An object that has any of the paths in ``names`` is a record, and not an envelope around a list.
     """
     reader, paths = _Reader(stream), list(map(Path, names))
     for lines in itertools.chain(line_blocks(stream, longest=_LONGEST_DOCUMENT), [None]):
@@ -86,10 +81,7 @@ def inner_record(record: dict[str, Any]) -> Any:
 
 
 class _Reader:
-    """Reader of documents from blocks of lines.
-
-    A document may continue in the next block.
-    """
+    """Reader of documents from blocks of lines. A document may continue in the next block."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._name = getattr(stream, "name", "standard input")
@@ -128,10 +120,7 @@ class _Reader:
             yield lines[self._place]
 
     def _take_documents(self, lines: list[bytes], place: int, found: list[Any]) -> int:
-        """Add the documents that begin in a line.
-
-        Return the index of the next line to read.
-        """
+        """Add the documents that begin in a line, and return the index of the next line to read."""
         line = lines[place].lstrip(b"\x1e \t")
         line = line.removeprefix(b"data:").lstrip()
         if line[:1] not in (b"{", b"[") or self._num_wasted > _MOST_WASTE * self._num_bytes:
@@ -168,10 +157,7 @@ class _Reader:
 
 
 def _decode(text: str) -> tuple[list[Any], int, int | None]:
-    """Return the documents of a text, the end of the last one, and the position of an error.
-
-    Reading stops when a document ends at the end of a line.
-    """
+    """Return the documents up to an end of line, the end of the last, and the place of an error."""
     documents: list[Any] = []
     end = 0
     try:

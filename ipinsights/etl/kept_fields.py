@@ -17,36 +17,24 @@ __all__ = ["KeptFields"]
 
 @dataclass
 class KeptFields:
-    """Fields that are written behind entity and address. The first records say which there are.
+    """Fields that are written behind entity and address. The first records say which there are."""
 
-    Parameters
-    ----------
-    wanted
-        Names of fields, which need not be there. None for all fields.
-    without
-        Names of fields that are not kept, because they are written already.
-    names
-        Names that are kept, None until the first records were read.
-    """
-
+    # Names of fields, which need not be there. None for all fields.
     wanted: tuple[str, ...] | None = None
+    # Names of fields that are not kept, because they are written already.
     without: tuple[str, ...] = ()
+    # Names that are kept, None until the first records were read.
     names: tuple[str, ...] | None = None
 
     def columns(self, records: LogRecords) -> list[pa.StringArray]:
         """Return the values of each field, (n,), empty where a record has none.
 
-        Raises
-        ------
-        ClientError
-            A file has not the fields that the first one has.
+        It is a ClientError if a file has not the fields that the first one has.
         """
         if self.names is None:
-            self.names = tuple(name for name in records.names if self._is_kept(name))
+            wanted = records.names if self.wanted is None else self.wanted
+            self.names = tuple(name for name in records.names if name in wanted and name not in self.without)
         return [self._column(records, name) for name in self.names]
-
-    def _is_kept(self, name: str) -> bool:
-        return name not in self.without and (self.wanted is None or name in self.wanted)
 
     def _column(self, records: LogRecords, name: str) -> pa.StringArray:
         values = records.field(name)

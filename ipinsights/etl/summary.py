@@ -47,13 +47,7 @@ _MOST_ENTITIES = 1_000_000
 
 
 class NothingUsableError(ClientError):
-    """No record of any file gives a row.
-
-    Attributes
-    ----------
-    summary
-        What became of the records. It may show one of them for each reason.
-    """
+    """No record of any file gives a row. The summary may show one of them for each reason."""
 
     def __init__(self, message: str, summary: Summary) -> None:
         super().__init__(message)
@@ -161,13 +155,7 @@ class Summary:
                 self.examples[reason] = f"{name}: {_escaped(shown(int(np.argmax(reasons == reason))))}"
 
     def check(self, log_format: str, *, is_fixed: bool) -> None:
-        """Raise an error if no row was written, with the most frequent reason and what would help.
-
-        Raises
-        ------
-        NothingUsableError
-            There is no row.
-        """
+        """Raise an error if no row was written, with the most frequent reason and what would help."""
         if self.num_written:
             return
         reasons = Counter({reason: number for reason, number in self.skipped.items() if reason is not Reason.BLANK})
@@ -179,7 +167,9 @@ class Summary:
         if reason is Reason.MALFORMED and reasons.total() == reasons[reason]:
             why = f"None of the {self.num_records} records is in the format {log_format}."
             raise NothingUsableError(f"{why} {_FORMAT_CURES.get(log_format, _FORMAT_CURE)}", self)
-        cure = _FIXED_CURES.get(reason, "") if is_fixed else _CURES[reason] + _continued(self.known_fields)
+        fields = self.known_fields
+        further = f": {fields[0].lower()}{fields[1:]}" if fields else "."
+        cure = _FIXED_CURES.get(reason, "") if is_fixed else _CURES[reason] + further
         raise NothingUsableError(f"No row was written: {_WHY[reason]}. {cure}".rstrip(), self)
 
     def __str__(self) -> str:
@@ -223,13 +213,6 @@ class Summary:
 def num_days(first: int, last: int) -> str:
     """Return the number of days (UTC) from one time to another in words, both included.
 
-    Parameters
-    ----------
-    first, last
-        Times in microseconds since 1970.
-
-    Examples
-    --------
     >>> num_days(0, 86_400_000_000)
     '2 days'
     """
@@ -276,11 +259,6 @@ _FORMAT_CURES = {
     "jsonl": "Lines of key=value are logfmt. See `log_format` for other formats.",
     "csv": "Each row must have as many fields as the first. See `log_format` for other formats.",
 }
-
-
-def _continued(sentence: str) -> str:
-    """Return a sentence as the end of another one."""
-    return f": {sentence[0].lower()}{sentence[1:]}" if sentence else "."
 
 
 def _number(number: int, singular: str, plural: str | None = None) -> str:
