@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
     from pathlib import Path
 
-    from ipinsights.training.job_view import JobView
+    from ipinsights.training.callbacks import JobView
 
 __all__ = ["has_several_processes", "require_mxnet", "train"]
 

@@ -26,6 +26,7 @@ from ipinsights.data.pairs import read_blocks
 from ipinsights.data.timestamps import TimeColumn, format_times, parse_times
 from ipinsights.errors import ClientError
 from ipinsights.etl.summary import num_days
+from ipinsights.reporting.plain_text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,7 +72,7 @@ class Part:
     def __str__(self) -> str:
         """Return name, number of rows and period as one line of text."""
         size = self.rows.stop - self.rows.start
-        return f"{self.name}.csv: {size:,} {'row' if size == 1 else 'rows'} from {self.first} to {self.last}"
+        return f"{self.name}.csv: {counted(size, 'row')} from {self.first} to {self.last}"
 
 
 def describe_parts(events: TimedRows, parts: Sequence[Part]) -> str:
@@ -81,7 +82,7 @@ def describe_parts(events: TimedRows, parts: Sequence[Part]) -> str:
         start, stop = part.rows.start, part.rows.stop
         num_entities = pc.count_distinct(events.entities.indices.slice(start, stop - start)).as_py()
         days = num_days(*events.times[[start, stop - 1]].tolist())
-        lines.append(f"{part}, {num_entities:,} {'entity' if num_entities == 1 else 'entities'}, {days}")
+        lines.append(f"{part}, {counted(num_entities, 'entity', 'entities')}, {days}")
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ from ipinsights.data.entity_hash import hash_entity_column
 from ipinsights.data.timestamps import format_times
 from ipinsights.errors import ClientError
 from ipinsights.etl.records import Reason
+from ipinsights.reporting.plain_text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,7 +162,7 @@ class Summary:
         reasons = Counter({reason: number for reason, number in self.skipped.items() if reason is not Reason.BLANK})
         if not reasons:
             raise NothingUsableError(
-                f"No row was written: there is no record in {_number(self.num_files, 'file')}.", self
+                f"No row was written: there is no record in {counted(self.num_files, 'file')}.", self
             )
         reason = reasons.most_common(1)[0][0]
         if reason is Reason.MALFORMED and reasons.total() == reasons[reason]:
@@ -174,7 +175,7 @@ class Summary:
 
     def __str__(self) -> str:
         """Return lines for people."""
-        lines = [f"{_number(self.num_records, 'record')} in {_number(self.num_files, 'file')}: {self.num_written:,} "
+        lines = [f"{counted(self.num_records, 'record')} in {counted(self.num_files, 'file')}: {self.num_written:,} "
                  f"written, {sum(self.skipped.values()):,} skipped."]  # fmt: skip
         for reason, label in _LABELS.items():
             if self.skipped[reason]:
@@ -189,10 +190,10 @@ class Summary:
         if num_faulty and self.num_written:
             share = 100 * num_faulty / self.num_records
             warnings.append(
-                f"Warning: {num_faulty:,} of {_number(self.num_records, 'record')} ({share:.3g}%) cannot be used."
+                f"Warning: {num_faulty:,} of {counted(self.num_records, 'record')} ({share:.3g}%) cannot be used."
             )
         if self.num_escaped:
-            entities = _number(self.num_escaped, "entity", "entities")
+            entities = counted(self.num_escaped, "entity", "entities")
             warnings.append(
                 f"Warning: {entities} with bytes that are not UTF-8, written as escapes. Name the encoding with "
                 "`encoding`, for example cp1252."
@@ -203,7 +204,7 @@ class Summary:
         if not self.num_written:
             return []
         more = "more than " if len(self.entities) >= _MOST_ENTITIES else ""
-        what = f"{_number(self.num_written, 'row')} of {more}{_number(len(self.entities), 'entity', 'entities')}"
+        what = f"{counted(self.num_written, 'row')} of {more}{counted(len(self.entities), 'entity', 'entities')}"
         if self.first is None or self.last is None:
             return [f"Written: {what}."]
         first, last = format_times(np.array([self.first, self.last])).to_pylist()
@@ -216,7 +217,7 @@ def num_days(first: int, last: int) -> str:
     >>> num_days(0, 86_400_000_000)
     '2 days'
     """
-    return _number(last // _DAY - first // _DAY + 1, "day")
+    return counted(last // _DAY - first // _DAY + 1, "day")
 
 
 _WHY = {
@@ -259,10 +260,6 @@ _FORMAT_CURES = {
     "jsonl": "Lines of key=value are logfmt. See `log_format` for other formats.",
     "csv": "Each row must have as many fields as the first. See `log_format` for other formats.",
 }
-
-
-def _number(number: int, singular: str, plural: str | None = None) -> str:
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 def _escaped(text: str) -> str:

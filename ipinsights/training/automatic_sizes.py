@@ -52,26 +52,14 @@ def choose_sizes(
     mini_batch_size: int | None = None,
     epochs: int | None = None,
 ) -> Sizes:
-    """Return the given sizes, and sizes from the data for None.
+    """Return the given sizes, and for None sizes from the hashed training entities (n,).
 
-    Parameters
-    ----------
-    entities
-        Hashed entities of the training rows, shape (n,). Without any, sizes are those of one.
-    records_per_row
-        Records that a row becomes with its negatives: K = 1 + R + S.
-    num_entity_vectors
-        If None, twice the number of distinct entities. The table is doubled, up to three times, while the hash gives
-        more than half of the entities a row that another entity has too. Up to 1,024 rows a tenth is enough.
-    vector_dim
-        If None, 128.
-    mini_batch_size
-        If None, a hundredth of the rows, from 32 to 10,000.
-    epochs
-        If None, as many as 3,000 optimizer steps need, from 10 to 100.
+    - ``num_entity_vectors``: twice the number of distinct entities. The table is doubled, up to three times, while the
+      hash gives more than half of the entities a row that another entity has too. Up to 1,024 rows a tenth is enough.
+    - ``vector_dim``: 128.
+    - ``mini_batch_size``: a hundredth of the rows, from 32 to 10,000.
+    - ``epochs``: as many as 3,000 optimizer steps need, from 10 to 100.
 
-    Examples
-    --------
     >>> choose_sizes(np.arange(5, dtype=np.uint64), records_per_row=3)
     Sizes(num_entity_vectors=10, vector_dim=128, mini_batch_size=32, epochs=100)
     """

@@ -22,11 +22,8 @@ _MIN_SECONDS = 0.5
 class EpochRecorder(Callback):
     """Recorder of the metrics of each finished epoch.
 
-    Attributes
-    ----------
-    records
-        One dictionary for each epoch: ``epoch`` from 1, ``accuracy``, ``cross_entropy``, ``validation_auc`` (NaN
-        without validation data) and ``seconds``.
+    Each of the ``records`` is a dictionary: ``epoch`` from 1, ``accuracy``, ``cross_entropy``, ``validation_auc``
+    (NaN without validation data) and ``seconds``.
     """
 
     def __init__(self) -> None:
@@ -50,13 +47,7 @@ class EpochRecorder(Callback):
 
 
 class RunBar(Callback):
-    """Progress bar over all base batches of a run.
-
-    Parameters
-    ----------
-    is_shown
-        Whether the bar is shown. None shows it on a terminal and in a notebook.
-    """
+    """Progress bar over all base batches of a run. By default on a terminal and in a notebook."""
 
     def __init__(self, *, is_shown: bool | None = None) -> None:
         # tqdm shows a bar on a terminal only where ``disable`` is None.

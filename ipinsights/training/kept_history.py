@@ -26,15 +26,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class KeptHistory:
-    """A history, and how it was built.
-
-    Attributes
-    ----------
-    history
-        Pairs with their counts. None if the job keeps none.
-    record
-        What the artifact records of it.
-    """
+    """A history, and what the artifact records of it. Both are None if the job keeps none."""
 
     history: PairHistory | None = None
     record: HistoryRecord | None = None
@@ -51,24 +43,11 @@ class KeptHistory:
         initial: Artifact | None = None,
         whole_fingerprint: str | None = None,
     ) -> KeptHistory:
-        """Return the history of a job from the rows of all its hosts.
+        """Return the history of a job from the rows of all its hosts, which all call this.
 
-        Every host calls this method at the same step.
-
-        Parameters
-        ----------
-        hyperparameters
-            Hyperparameters of the job.
-        group
-            The hosts.
-        train, ipv6
-            IPv4 and IPv6 rows of this host. ``ipv6`` is None for a model of IPv4 only.
-        num_seen
-            Number of IPv4 rows that training has seen.
-        initial
-            Model of a warm start. Its history is kept, too.
-        whole_fingerprint
-            Fingerprint of the rows of all hosts, where each host reads all of them. None if each host reads its own.
+        Training has seen ``num_seen`` of the IPv4 rows ``train``. ``ipv6`` is None for a model of IPv4 only. The
+        history of the initial model is kept, too. ``whole_fingerprint`` is that of the rows of all hosts, where each
+        host reads all of them.
         """
         if not hyperparameters.keep_history:
             _warn_of_lost(initial)
@@ -115,10 +94,7 @@ def _across(group: ProcessGroup, own: PairHistory) -> PairHistory:
 def _after(
     initial: Artifact | None, history: PairHistory, sources: list[dict[str, Any]]
 ) -> tuple[PairHistory, list[dict[str, Any]]]:
-    """Return a history merged into the history of an initial model, and its sources.
-
-    Rows that the initial model was trained on are not added again.
-    """
+    """Return a history merged into that of an initial model, which may know these rows already."""
     if initial is None or initial.history is None:
         return history, sources
     record = HistoryRecord.read(initial.meta)

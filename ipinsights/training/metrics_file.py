@@ -23,17 +23,7 @@ class MetricsFile(EpochRecorder):
 
     A line is a JSON object with ``epoch`` from 1, ``accuracy``, ``cross_entropy``, ``validation_auc`` (null without
     validation data), ``seconds``, ``num_batches`` and ``num_records`` since the beginning of the run, and ``time`` in
-    seconds since 1970.
-
-    Parameters
-    ----------
-    path
-        File, which is written anew unless the run is resumed.
-
-    Raises
-    ------
-    ClientError
-        The file cannot be written.
+    seconds since 1970. The file is written anew unless the run is resumed.
     """
 
     def __init__(self, path: Path) -> None:

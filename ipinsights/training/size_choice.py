@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ipinsights.config.hyperparameters import Hyperparameters
+from ipinsights.reporting.plain_text import counted
 from ipinsights.training.automatic_sizes import choose_sizes
 
 if TYPE_CHECKING:
@@ -24,15 +25,7 @@ _SIZES = (*_REQUIRED, "mini_batch_size", "epochs")
 
 @dataclass(frozen=True)
 class SizeChoice:
-    """Values of hyperparameters, and the sizes that follow from the training data.
-
-    Attributes
-    ----------
-    given
-        Values by name, without those that are chosen.
-    chosen
-        Names of the sizes that are chosen from the data.
-    """
+    """Values of hyperparameters by name, and the names of sizes that follow from training data."""
 
     given: Mapping[str, Any]
     chosen: tuple[str, ...]
@@ -42,17 +35,9 @@ class SizeChoice:
         """Return what is given and what is left to the data.
 
         Without a map and without both required sizes, all omitted sizes are chosen. Otherwise only those whose
-        assignment is ``auto`` are.
+        assignment is ``auto`` are. Assignments take precedence over SageMaker's map, in which ``auto`` has no
+        meaning.
 
-        Parameters
-        ----------
-        assignments
-            Values that take precedence over those of the map.
-        hyperparameter_map
-            SageMaker's map, in which ``auto`` has no meaning. None for no map.
-
-        Examples
-        --------
         >>> SizeChoice.of({"epochs": "5"})
         SizeChoice(given={'epochs': '5'}, chosen=('num_entity_vectors', 'vector_dim', 'mini_batch_size'))
         >>> SizeChoice.of({"num_entity_vectors": "20", "vector_dim": "8", "epochs": "auto"}).chosen
@@ -66,14 +51,9 @@ class SizeChoice:
         return cls({**others, **given}, tuple(name for name in _SIZES if name in asked))
 
     def check(self, *, any_size: bool = False) -> Hyperparameters:
-        """Return the hyperparameters with the smallest sizes for the sizes that are to be chosen.
+        """Return the hyperparameters with the smallest sizes for those that are to be chosen.
 
         This check runs before any data is read.
-
-        Raises
-        ------
-        ClientError
-            A given value is invalid, or a required size is neither given nor chosen.
         """
         smallest = {"num_entity_vectors": 1, "vector_dim": 4, "mini_batch_size": 1, "epochs": 1}
         return Hyperparameters.parse(
@@ -81,13 +61,7 @@ class SizeChoice:
         )
 
     def complete(self, train: Pairs) -> dict[str, Any]:
-        """Return all values by name, the chosen ones as texts.
-
-        Parameters
-        ----------
-        train
-            Training rows, at least one.
-        """
+        """Return all values by name, the chosen ones as texts, given at least one training row."""
         checked = self.check(any_size=True)
         sizes = choose_sizes(
             train.entities,
@@ -99,4 +73,4 @@ class SizeChoice:
     def describe(self, provided: Mapping[str, Any], num_rows: int) -> str:
         """Return the chosen sizes as options to paste, for a person."""
         options = " ".join(f"-H {name}={provided[name]}" for name in self.chosen)
-        return f"Sizes chosen from {num_rows:,} {'row' if num_rows == 1 else 'rows'}: {options}"
+        return f"Sizes chosen from {counted(num_rows, 'row')}: {options}"

@@ -12,7 +12,7 @@ from ipinsights.errors import ClientError
 from ipinsights.model import artifact
 from ipinsights.model.artifact import parameter_shapes
 from ipinsights.model.bloom import BloomFilter
-from ipinsights.training.warm_start import load_initial_model
+from ipinsights.training.resume import load_initial_model
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,27 +23,9 @@ class OctetLayer:
     """Contributions of a batch's octet values to embeddings, and the update from the gradient.
 
     Only octet values that occur in a batch are multiplied. The places are independent of each other, so that threads
-    can share them.
-
-    Parameters
-    ----------
-    octets
-        Octet table and its two moments, (3, 1024, widest octet).
-    weight, bias
-        First layer and its moments, (3, dim, dim) as input by output, and (3, 1, dim). None without a layer.
-    num_pieces
-        Arrays that the gradient of the table is summed from.
-    dim
-        Width of an embedding.
-
-    Attributes
-    ----------
-    index
-        Row of the table for each row of the octet table, -1 for octet values that do not occur, (1024,).
-    table
-        What octet values add to an embedding, (1024, dim). As many rows are in use as octet values occur.
-    gradients
-        Gradients of the table to be summed, (num_pieces, 1024, dim).
+    can share them. Parameters come with their two moments: the octet table (3, 1024, widest octet), and the first
+    layer's weight (3, dim, dim) as input by output and bias (3, 1, dim), or None. The gradient is summed from
+    ``num_pieces`` arrays.
     """
 
     def __init__(
@@ -61,8 +43,10 @@ class OctetLayer:
         self._used = np.empty(NUM_OCTET_ROWS, dtype=np.int32)
         self._bounds = np.empty(5, dtype=np.int32)
         self._inputs = np.empty(octets.shape[1:], dtype=np.float32)
+        # Row of the table for each row of the octet table, -1 for octet values that do not occur.
         self.index = np.empty(NUM_OCTET_ROWS, dtype=np.int32)
-        # Without a layer, each place writes its own columns only.
+        # What octet values add to an embedding, in as many rows as occur. Without a layer, each place writes its own
+        # columns only.
         self.table = np.zeros((NUM_OCTET_ROWS, dim), dtype=np.float32)
         self.gradients = np.zeros((num_pieces, NUM_OCTET_ROWS, dim), dtype=np.float32)
 
@@ -112,10 +96,7 @@ class OctetLayer:
     def _gradients(
         self, place: int
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32] | None]:
-        """Return the gradients of octet embeddings, weights and bias of a place.
-
-        The first place alone has the bias.
-        """
+        """Return the gradients of a place: octet embeddings, weights, and at the first the bias."""
         rows, columns = self._rows(place), self._columns[place]
         gradient = self.gradients[0, rows]
         for other in self.gradients[1:]:

@@ -23,21 +23,9 @@ __all__ = ["TaskThreads", "one_blas_thread"]
 class TaskThreads:
     """The calling thread with helpers, which take the next task whenever they are free.
 
-    Nobody spins: a helper that comes late finds no task left. The threads belong to the process that uses them, so that
-    a process after ``fork`` starts its own.
+    Nobody spins: a helper that comes late finds no task left. The threads belong to the process that uses them, so
+    that a process after ``fork`` starts its own. By default there are as many as cores available to this process.
 
-    Parameters
-    ----------
-    num_threads
-        Threads in all, the cores available to this process when not given.
-
-    Attributes
-    ----------
-    num_threads
-        Threads in all.
-
-    Examples
-    --------
     >>> found = []
     >>> TaskThreads(2).run([lambda: found.append("task")])
     >>> found
