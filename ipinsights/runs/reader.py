@@ -32,17 +32,8 @@ def read_run(path: Path) -> RunLog:
     """Read the log of a training run, ours or SageMaker's, in whatever it is wrapped.
 
     Memory is bounded by the number of metrics in it. Of a job that was started several times (or of several jobs in
-    one notebook) the last start counts. If it resumed from a checkpoint, earlier lines up to this point count, too.
-
-    Parameters
-    ----------
-    path
-        A file, plain or gzip. ``-`` is standard input.
-
-    Raises
-    ------
-    ClientError
-        The file cannot be read, or holds no training metrics, or those of another algorithm.
+    one notebook) the last start counts. If it resumed from a checkpoint, earlier lines up to this point count, too. A
+    log without training metrics of IP Insights is a ClientError.
     """
     name = "standard input" if path == STANDARD_INPUT else str(path)
     reader = _Reader()
@@ -105,14 +96,13 @@ class _Reader:
         elif kind is Kind.UNKNOWN:
             self._note(self._unknown, given, given.text)
         else:
-            self._note_start(line, given)
+            is_start = kind is Kind.START and line.fields["command"] == "train"
+            if is_start or line.fields.get("role") == "default":
+                self._started.add(given.stream)
             self._take_values(line, given)
 
     def _kind_in_place(self, line: Line, given: LogLine) -> Kind:
-        """Return the kind of a line in its context.
-
-        Tracebacks, errors and warnings can continue over several lines.
-        """
+        """Return the kind of a line in its context. Tracebacks, errors and warnings continue."""
         if line.kind is Kind.BLANK:
             return Kind.BLANK
         expected = self._expected.pop(given.stream, None)
@@ -131,11 +121,6 @@ class _Reader:
     def _note(notes: list[Note], given: LogLine, text: str) -> None:
         if len(notes) < _MOST_NOTES:
             notes.append(Note(given.number, text[:_LONGEST_NOTE]))
-
-    def _note_start(self, line: Line, given: LogLine) -> None:
-        is_start = line.kind is Kind.START and line.fields["command"] == "train"
-        if is_start or line.fields.get("role") == "default":
-            self._started.add(given.stream)
 
     def _take_values(self, line: Line, given: LogLine) -> None:
         values = line.fields
@@ -159,10 +144,7 @@ class _Reader:
         return ("host", host)
 
     def _forget(self, host: str) -> None:
-        """Move the rows of an earlier start of a host aside.
-
-        Each row is moved once.
-        """
+        """Move the rows of an earlier start of a host aside, each once."""
         sources = [who for who in self._rows if self._host_of(who) == host]
         if not sources:
             return
@@ -186,9 +168,8 @@ class _Reader:
         if role == "host":
             return name
         in_name = re.search(r"algo-\d+", name)
-        return self._hosts.get(name) or (in_name[0] if in_name else self._only_host())
-
-    def _only_host(self) -> str:
+        if known := self._hosts.get(name) or (in_name and in_name[0]):
+            return known
         return next(iter(self._host_names)) if len(self._host_names) == 1 else "algo-1"
 
     def _row(self, who: _Who, *place: int) -> dict[str, float]:
