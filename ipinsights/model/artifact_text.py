@@ -34,16 +34,16 @@ def _section(name: str, values: Mapping[str, Any]) -> list[str]:
 
 
 def _history(found: Mapping[str, Any]) -> dict[str, str]:
+    sources = {}
+    for number, source in enumerate(found["sources"], start=1):
+        days = f" of {source['days']}" if source.get("days") else ""
+        text = f"{source['kind']}, {source['num_rows']:,} rows{days}, fingerprint {source['fingerprint']}"
+        sources[f"source {number}"] = text
     families = "IPv4 and IPv6" if found["has_ipv6"] else "IPv4"
     return {
         "entities": f"{found['num_entities']:,} hashes",
         "rows": f"{found['num_rows']:,} distinct pairs of {found['num_events']:,} events, {families}",
         "size": f"{found['num_bytes']:,} bytes",
-        **{f"source {number}": _source(source) for number, source in enumerate(found["sources"], start=1)},
+        **sources,
         "to remove": "ipinsights strip --model-dir DIR",
     }
-
-
-def _source(source: Mapping[str, Any]) -> str:
-    days = f" of {source['days']}" if source.get("days") else ""
-    return f"{source['kind']}, {source['num_rows']:,} rows{days}, fingerprint {source['fingerprint']}"

@@ -31,9 +31,7 @@ def model(tmp_path: Path) -> Path:
     values = hyperparameters()
     params = {name: np.ones(shape, np.float32) for name, shape in parameter_shapes(values).items()}
     known = BloomFilter.of(np.zeros(0, np.uint64), 20)
-    return artifact.save(
-        tmp_path, params=params, symbol=None, known_entities=known, hyperparameters=values, training={}
-    )
+    return artifact.write(tmp_path, artifact.Artifact(values, params, known, artifact.meta_data(values, {})))
 
 
 def test_a_model_of_the_same_shape_is_read(model: Path) -> None:
