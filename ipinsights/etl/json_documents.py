@@ -16,14 +16,13 @@ from typing import IO, TYPE_CHECKING, Any
 import orjson
 
 from ipinsights.data.input_streams import line_blocks
-from ipinsights.etl.field_paths import Path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
 
-__all__ = ["BLANK", "Malformed", "batches_of_records", "inner_record"]
+__all__ = ["BLANK", "Malformed", "Path", "batches_of_records", "inner_record"]
 
 _logger = logging.getLogger(__name__)
 
@@ -42,6 +41,7 @@ _ENVELOPES = (
 # A record as text inside of another one.
 _INNER = ("CloudTrailEvent", "message", "@message", "AuditData", "log", "_raw", "_source", "detail", "properties")
 _decoder = json.JSONDecoder()
+_INDEX = re.compile(r"\[(\d{0,6})\]")
 # What may stand between two documents of a line, and behind the last one.
 _BETWEEN = re.compile(r"[ \t\r,]*")
 
@@ -77,6 +77,50 @@ def inner_record(record: dict[str, Any]) -> Any:
                 continue
         if isinstance(value, dict):
             return value
+    return None
+
+
+class Path:
+    """A path to a value. A key that has the very name of the path, dots and all, goes first.
+
+    >>> Path("request.ipChain[0].ip").value({"request": {"ipChain": [{"ip": "192.0.2.1"}]}})
+    '192.0.2.1'
+    >>> Path("id.orig_h").value({"id.orig_h": "192.0.2.1"})
+    '192.0.2.1'
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._names = _INDEX.sub(lambda found: f".{found[1] or 0}", text).removeprefix(".").split(".")
+
+    def value(self, record: Any) -> Any:
+        """Return the value at the path, or None."""
+        if not isinstance(record, dict):
+            return None
+        if self._text in record:
+            return record[self._text]
+        value: Any = record.get(self._names[0])
+        for name in self._names[1:]:
+            if type(value) is not dict:
+                return _value_at(record, self._names)
+            value = value.get(name)
+        return _value_at(record, self._names) if value is None else value
+
+
+def _value_at(value: Any, names: list[str]) -> Any:
+    """Return the value at a path of names, of which consecutive ones can form a key with dots."""
+    if not names:
+        return value
+    if isinstance(value, list):
+        place = int(names[0]) if names[0].isdecimal() and len(names[0]) <= 6 else None  # noqa: PLR2004
+        if place is None:  # of a list of objects the first
+            return _value_at(value[0], names) if value and isinstance(value[0], dict) else None
+        return _value_at(value[place], names[1:]) if place < len(value) else None
+    if isinstance(value, dict):
+        for end in range(1, len(names) + 1):
+            key = ".".join(names[:end])
+            if key in value and (found := _value_at(value[key], names[end:])) is not None:
+                return found
     return None
 
 

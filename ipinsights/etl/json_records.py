@@ -14,9 +14,8 @@ import orjson
 import pyarrow as pa
 
 from ipinsights.data.timestamps import TimeColumn
-from ipinsights.etl.field_paths import Path
 from ipinsights.etl.field_values import NOTHING
-from ipinsights.etl.json_documents import BLANK, Malformed, batches_of_records, inner_record
+from ipinsights.etl.json_documents import BLANK, Malformed, Path, batches_of_records, inner_record
 from ipinsights.etl.records import LogRecords, Reason, names_or
 
 if TYPE_CHECKING:

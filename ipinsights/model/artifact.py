@@ -27,7 +27,6 @@ import numpy as np
 from ipinsights.errors import ClientError
 from ipinsights.model import ndarray_archive
 from ipinsights.model.artifact_meta import check_meta, meta_data
-from ipinsights.model.artifact_text import describe
 from ipinsights.model.bloom import BloomFilter
 from ipinsights.model.history_member import (
     FORMAT_VERSION,
@@ -40,6 +39,7 @@ from ipinsights.model.history_member import (
 from ipinsights.model.ip_encoder import encoder_shapes
 from ipinsights.model.untar import DAMAGE as ARCHIVE_DAMAGE
 from ipinsights.model.untar import copy_member, is_tar
+from ipinsights.reporting.plain_text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +59,7 @@ __all__ = [
     "parameter_shapes",
     "prepare",
     "replace_history",
+    "summary_text",
     "write",
 ]
 
@@ -96,7 +97,44 @@ class Artifact:
 
     def describe(self) -> str:
         """Return the summary as text for a terminal."""
-        return describe(self.summary())
+        return summary_text(self.summary())
+
+
+def summary_text(summary: Mapping[str, Any]) -> str:
+    """Return what :meth:`Artifact.summary` returns as text."""
+    training = summary["training"]
+    sections = {
+        **({"History (personal data: who was where)": _history(summary["history"])} if "history" in summary else {}),
+        "Trained on": {key: value for key, value in training.items() if key != "versions"},
+        "Trained with": training.get("versions", {}),
+        "Hyperparameters": summary["hyperparameters"],
+        "Parameters": {name: " x ".join(map(str, shape)) for name, shape in summary["parameters"].items()},
+    }
+    rows, known = summary["parameters"]["entity_weight"][0], summary["num_known_entities"]
+    head = f"IP Insights model, format {summary['format_version']}: {rows} entity vectors, some {known} entities"
+    return "\n".join([head, *(line for name, values in sections.items() for line in _section(name, values))])
+
+
+def _section(name: str, values: Mapping[str, Any]) -> list[str]:
+    shown = {one_line(key): one_line(value) for key, value in values.items()}
+    width = max(map(len, shown), default=0)
+    return ["", name, *(f"  {key:<{width}}  {value}" for key, value in shown.items())]
+
+
+def _history(found: Mapping[str, Any]) -> dict[str, str]:
+    sources = {}
+    for number, source in enumerate(found["sources"], start=1):
+        days = f" of {source['days']}" if source.get("days") else ""
+        text = f"{source['kind']}, {source['num_rows']:,} rows{days}, fingerprint {source['fingerprint']}"
+        sources[f"source {number}"] = text
+    families = "IPv4 and IPv6" if found["has_ipv6"] else "IPv4"
+    return {
+        "entities": f"{found['num_entities']:,} hashes",
+        "rows": f"{found['num_rows']:,} distinct pairs of {found['num_events']:,} events, {families}",
+        "size": f"{found['num_bytes']:,} bytes",
+        **sources,
+        "to remove": "ipinsights strip --model-dir DIR",
+    }
 
 
 def parameter_shapes(hyperparameters: Hyperparameters) -> dict[str, tuple[int, ...]]:

@@ -187,7 +187,7 @@ _LOGGED = _grammar(
         Kind.RESUMPTION,
         r'Resuming from checkpoint ".*": epoch (?P<epoch>\d{1,9}), after batch (?P<last_batch>-?\d{1,9})\.$',
     ),
-    (Kind.NOTICE, r'Saved checkpoint to "(?P<saved>.*)"$'),
+    (Kind.NOTICE, r'Saved checkpoint to ".*"$'),
     (Kind.NOTICE, r"Test data is not provided\.$"),
     (Kind.NOTICE, r"Launching parameter server for role \w+$"),
     (Kind.NOTICE, _ENVIRONMENT),

@@ -75,7 +75,6 @@ class _Reader:
         self._rows: dict[_Who, _Rows] = {}
         self._timings: dict[str, float] = {}
         self._start: float | None = None
-        self._is_saved = False
         self._configuration: dict[str, dict[str, str]] = {}
         self._hosts: dict[str, str] = {}  # by stream or thread
         self._epoch: dict[_Who, int] = {}  # the one each is in
@@ -124,7 +123,6 @@ class _Reader:
 
     def _take_values(self, line: Line, given: LogLine) -> None:
         values = line.fields
-        self._is_saved |= "saved" in values
         handler = _HANDLERS.get(line.kind)
         if handler is None:
             return
@@ -152,7 +150,7 @@ class _Reader:
             self._earlier.setdefault(who, {}).update(self._rows.pop(who))
         self._resumed = {who: place for who, place in self._resumed.items() if self._host_of(who) != host}
         self._num_restarts += 1
-        self._timings, self._start, self._is_saved, self._errors = {}, None, False, []
+        self._timings, self._start, self._errors = {}, None, []
 
     def _all_rows(self) -> dict[_Who, _Rows]:
         """Return the rows of each host's last start, and earlier rows up to the resume point."""
@@ -234,7 +232,6 @@ class _Reader:
             timings={name: self._timings[name] for name in TIMINGS if name in self._timings},  # in a fixed order
             start=self._start,
             num_starts=1 + self._num_restarts,
-            is_saved=self._is_saved,
             errors=tuple(self._errors),
             unknown=tuple(self._unknown),
             counts=dict(self._counts),

@@ -69,8 +69,6 @@ class RunLog:
     start: float | None
     # Number of starts of the job in this log. All else is about the last start, and the part it resumed from.
     num_starts: int
-    # Does the log tell that a model was saved?
-    is_saved: bool
     # Failures, and lines that are not understood: the first 1000 of each.
     errors: tuple[Note, ...]
     unknown: tuple[Note, ...]

@@ -115,8 +115,15 @@ class CheckpointDirectory:
         """Write a checkpoint. Earlier ones are unchanged if this fails."""
         # Numbers of one width, so that the order of the names is the order in time.
         target = self.path / f"{_PREFIX}{checkpoint.counters['num_batches']:012d}{self._suffix}"
+        meta = {
+            "format_version": FORMAT_VERSION,
+            "identity": dict(checkpoint.identity),
+            "counters": dict(checkpoint.counters),
+            "metric_sums": checkpoint.metric_sums,
+            "best": checkpoint.best,
+        }
         try:
-            ndarray_archive.write(target, checkpoint.arrays, {"meta.json": json.dumps(_meta(checkpoint)).encode()})
+            ndarray_archive.write(target, checkpoint.arrays, {"meta.json": json.dumps(meta).encode()})
         except OSError as error:
             raise self._unwritable(error) from None
         return target
@@ -195,16 +202,6 @@ class CheckpointDirectory:
 
     def _unwritable(self, error: OSError) -> ClientError:
         return ClientError(f"Checkpoints cannot be written to {self.path}: {error.strerror or error}.")
-
-
-def _meta(checkpoint: Checkpoint) -> dict[str, Any]:
-    return {
-        "format_version": FORMAT_VERSION,
-        "identity": dict(checkpoint.identity),
-        "counters": dict(checkpoint.counters),
-        "metric_sums": checkpoint.metric_sums,
-        "best": checkpoint.best,
-    }
 
 
 def _read(path: Path) -> Checkpoint:

@@ -19,11 +19,11 @@ from ipinsights.training.callbacks import Checkpointer, Deadline, EarlyStopping,
 from ipinsights.training.checkpoint import CheckpointDirectory
 from ipinsights.training.collectives import SingleHost
 from ipinsights.training.entity_partition import EntityPartition, StreamedTable
+from ipinsights.training.epoch_records import MetricsFile
 from ipinsights.training.in_memory import missing_memory_reported, trained_model
 from ipinsights.training.job_log import JobLog
 from ipinsights.training.limits import Limits
 from ipinsights.training.memory_check import check_memory, is_large
-from ipinsights.training.metrics_file import MetricsFile
 from ipinsights.training.resume import load_initial_model, resume
 from ipinsights.training.run_identity import RunIdentity
 from ipinsights.training.signals import StopSignal
