@@ -70,7 +70,9 @@ def pair_blocks(entities: Any, ips: Any, *, ipv6: bool) -> Iterator[PairBlock]:
         addresses = parse_addresses(address_texts) if ipv6 else None
         numbers, is_address = _parsed(address_texts) if addresses is None else (addresses.ips, addresses.is_valid)
         is_valid = ~is_invalid_entity(texts) & is_address
-        yield PairBlock(part, Pairs(_hashes(texts, is_valid), numbers, addresses), is_valid)
+        # Texts that are not valid may be null, or too long to be hashed in a reasonable time.
+        hashes = hash_entity_column(texts if is_valid.all() else pc.if_else(packed(is_valid), texts, _EMPTY))
+        yield PairBlock(part, Pairs(hashes, numbers, addresses), is_valid)
 
 
 def pairs_of_columns(columns: tuple[Any, Any], index: Any, name: str, *, ipv6: bool) -> Pairs:
@@ -142,12 +144,6 @@ def scalar(column: Any, at: int) -> Any:
 
 def _cut(column: Any, part: slice) -> Any:
     return column.iloc[part] if is_pandas(column, "Series") else column[part]
-
-
-def _hashes(texts: pa.StringArray, is_valid: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    """Return the hash of each valid entity, (n,)."""
-    # Texts that are not valid may be null, or too long to be hashed in a reasonable time.
-    return hash_entity_column(texts if is_valid.all() else pc.if_else(packed(is_valid), texts, _EMPTY))
 
 
 def _parsed(texts: pa.StringArray) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:

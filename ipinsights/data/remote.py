@@ -161,7 +161,10 @@ def _downloaded(url: str, path: Path, role: Role) -> _Copy:
     for file in local:
         file.parent.mkdir(parents=True, exist_ok=True)
     files.get(list(found), list(map(str, local)), callback=_progress(url))
-    _check_whole(found, local, url)
+    for info, file in zip(found.values(), local, strict=True):
+        # A web server may have packed it for the way.
+        if not is_web(url) and info.get("size") not in (None, file.stat().st_size):
+            raise ClientError(f"{as_given(str(file))} was changed while it was read. Try again.")
     versions = {file: _version(info) for file, info in zip(local, found.values(), strict=True)}
     return _Copy(url, path, role, {file: _state(file) for file in local}, versions)
 
@@ -195,13 +198,6 @@ def _matches(files: Any, pattern: str, url: str) -> tuple[str, dict[str, Any]]:
 
 def _pattern_characters(url: str) -> str:
     return "*[" if is_web(url) else "*[?"  # a question mark begins the query of a web address
-
-
-def _check_whole(found: Mapping[str, Any], local: list[Path], url: str) -> None:
-    """Raise an error if a file has another size than announced. A web server may have packed it."""
-    for info, file in zip(found.values(), local, strict=True):
-        if not is_web(url) and info.get("size") not in (None, file.stat().st_size):
-            raise ClientError(f"{as_given(str(file))} was changed while it was read. Try again.")
 
 
 def _upload(copy: _Copy, changed: list[Path]) -> None:

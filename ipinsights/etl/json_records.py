@@ -87,12 +87,15 @@ def records_of(
         return pa.array([_text(path.value(record)) for record in records], pa.string())
 
     stamps = _texts(records, names_or(columns.timestamp, timestamp))
-    reasons = np.array([_reason(record) for record in records], dtype=np.uint8)
+    reasons = [
+        Reason.BLANK if record is BLANK else Reason.NONE if isinstance(record, dict) else Reason.MALFORMED
+        for record in records
+    ]
     return LogRecords(
         pa.array(entity_texts, pa.string()),
         pa.array(ip_texts, pa.string()),
         *time.parse(pa.array(stamps, pa.string())),
-        reasons,
+        np.array(reasons, dtype=np.uint8),
         _known_fields(records),
         field,
         _shown(records),
@@ -120,12 +123,6 @@ def _address_texts(records: list[Any], names: tuple[str, ...]) -> list[str | Non
             if text is None or not _HAS_ADDRESS(text):
                 texts[place] = _address_text(path.value(records[place])) or text
     return texts
-
-
-def _reason(record: Any) -> Reason:
-    if record is BLANK:
-        return Reason.BLANK
-    return Reason.NONE if isinstance(record, dict) else Reason.MALFORMED
 
 
 def _text(value: Any) -> str | None:

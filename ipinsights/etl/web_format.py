@@ -136,7 +136,8 @@ def read_formatted(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     web = WebFormat(columns.line_format or "")
     entities = _chosen(web, columns.entity, _USERS, "entity")
     ips = _chosen(web, columns.ip, _ADDRESSES, "ip")
-    times = _chosen(web, columns.timestamp, _times_of(web), "timestamp") if columns.with_times else []
+    clocks = ("time_iso8601", "time_local", "t", "msec", *(name for name in web.names if name.endswith("}t")))
+    times = _chosen(web, columns.timestamp, clocks, "timestamp") if columns.with_times else []
     time = TimeColumn(columns.zone, columns.time_format or _time_format(times))
     for lines in line_blocks(stream):
         yield _records(lines, web, (entities, ips, times), time)
@@ -154,10 +155,6 @@ def _chosen(web: WebFormat, given: str | tuple[str, ...] | None, default: tuple[
             f"The variables are {', '.join(web.names)}."
         )
     return found
-
-
-def _times_of(web: WebFormat) -> tuple[str, ...]:
-    return ("time_iso8601", "time_local", "t", "msec", *(name for name in web.names if name.endswith("}t")))
 
 
 def _time_format(names: list[str]) -> str | None:

@@ -92,20 +92,13 @@ def _table_rows(entities: NDArray[np.uint64]) -> int:
     distinct = pd.unique(entities) if len(entities) else np.zeros(1, dtype=np.uint64)
     rows = _ROWS_PER_ENTITY * len(distinct)
     most_rows = _LARGEST_GROWTH * rows
-    while 2 * rows <= most_rows and _share_colliding(distinct, rows) > _most_colliding(2 * rows):
+    while 2 * rows <= most_rows:
+        counts = np.bincount(entity_rows(distinct, rows), minlength=rows)
+        share_colliding = 1 - np.count_nonzero(counts == 1) / len(distinct)
+        if share_colliding <= (_MOST_COLLIDING_IN_SMALL_TABLE if 2 * rows <= _SMALL_TABLE else _MOST_COLLIDING):
+            break
         rows *= 2
     return min(rows, _LARGEST_TABLE)
-
-
-def _most_colliding(num_rows: int) -> float:
-    """Return the share of colliding entities above which a table grows."""
-    return _MOST_COLLIDING_IN_SMALL_TABLE if num_rows <= _SMALL_TABLE else _MOST_COLLIDING
-
-
-def _share_colliding(distinct: NDArray[np.uint64], num_rows: int) -> float:
-    """Return the share of entities that share their row of a table."""
-    counts = np.bincount(entity_rows(distinct, num_rows), minlength=num_rows)
-    return 1 - np.count_nonzero(counts == 1) / len(distinct)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,8 @@ class KeptHistory:
         host reads all of them.
         """
         if not hyperparameters.keep_history:
-            _warn_of_lost(initial)
+            if initial is not None and initial.history is not None:
+                _logger.warning("The history of the initial model is not kept: set _keep_history to true to keep it.")
             return cls()
         own = PairHistory.from_pairs(
             train.entities[:num_seen], train.ips[:num_seen], None if ipv6 is None else (ipv6.entities, ipv6.upper)
@@ -102,8 +103,3 @@ def _after(
     if all(source["fingerprint"] in known for source in sources):
         return initial.history.merge(history.empty()), earlier
     return initial.history.merge(history), [*earlier, *sources]
-
-
-def _warn_of_lost(initial: Artifact | None) -> None:
-    if initial is not None and initial.history is not None:
-        _logger.warning("The history of the initial model is not kept: set _keep_history to true to keep it.")
