@@ -138,8 +138,7 @@ def _two_columns(data: Any, name: str) -> tuple[tuple[Any, Any], Any]:
     if isinstance(data, dict) or getattr(getattr(data, "dtype", None), "names", None):
         import pandas as pd
 
-        frame = pd.DataFrame(data)
-        return _named_columns(frame, list(frame.columns), name), None
+        return _two_columns(pd.DataFrame(data), name)[0], None
     return _array_columns(data, name), None
 
 
@@ -182,8 +181,7 @@ def _list_columns(rows: list[Any], name: str) -> tuple[NDArray[np.object_], NDAr
     if rows and all(isinstance(row, dict) for row in rows):
         import pandas as pd
 
-        frame = pd.DataFrame(rows)
-        return _named_columns(frame, list(frame.columns), name)
+        return _two_columns(pd.DataFrame(rows), name)[0]
     faulty = [at for at, row in enumerate(rows) if isinstance(row, (str, bytes)) or _length(row) != 2]  # noqa: PLR2004
     if faulty:
         found = ((at, 1 if isinstance(rows[at], (str, bytes)) else _length(rows[at]) or 1) for at in faulty)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import io
 import lzma
 import tarfile
 import zipfile
 import zlib
-from typing import IO, TYPE_CHECKING, Any, Protocol, cast
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 from ipinsights.data.file_kinds import HEAD_BYTES
 from ipinsights.data.live_input import is_live
@@ -24,25 +25,8 @@ _PIECE_BYTES = 2**20
 DAMAGE = (ArithmeticError, EOFError, LookupError, OSError, RecursionError, TypeError, ValueError, tarfile.TarError,
            zipfile.BadZipFile, lzma.LZMAError, zlib.error, NotImplementedError, RuntimeError)  # fmt: skip
 """What damaged or forged files raise in Python's modules."""
-
-
-class Decompressor(Protocol):
-    """What Python's decompressors of bzip2, xz and zstd have in common."""
-
-    @property
-    def eof(self) -> bool:
-        """Whether the end of the compressed stream was reached."""
-
-    @property
-    def needs_input(self) -> bool:
-        """Whether nothing can be unpacked without more data."""
-
-    @property
-    def unused_data(self) -> bytes:
-        """Data behind the compressed stream."""
-
-    def decompress(self, data: bytes, max_length: int = ..., /) -> bytes:
-        """Unpack data, at most ``max_length`` bytes."""
+Decompressor: TypeAlias = bz2.BZ2Decompressor | lzma.LZMADecompressor
+"""What unpacks a stream. That of zstd has the same methods."""
 
 
 class _PieceStream(io.RawIOBase):
