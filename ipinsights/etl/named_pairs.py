@@ -16,7 +16,7 @@ from ipinsights.etl.records import Columns
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ipinsights.etl.kept_fields import KeptFields
+    from ipinsights.etl.records import KeptFields
     from ipinsights.etl.summary import Summary
 
 __all__ = ["named_pairs"]

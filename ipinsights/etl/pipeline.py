@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ipinsights.etl.filters import Filters
-    from ipinsights.etl.kept_fields import KeptFields
-    from ipinsights.etl.records import Columns, LogRecords
+    from ipinsights.etl.records import Columns, KeptFields, LogRecords
     from ipinsights.etl.usable_rows import UsableRows
 
 __all__ = ["FORMATS", "extract", "read_records", "resolved"]

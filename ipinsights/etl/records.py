@@ -13,13 +13,14 @@ import pyarrow.compute as pc
 
 from ipinsights.data.arrow import mask
 from ipinsights.data.bounded_lines import LONG_LINE, LONG_LINE_SHOWN
+from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-__all__ = ["Columns", "LogRecords", "Reason", "blank_or_none", "line_text", "names_or", "timeless"]
+__all__ = ["Columns", "KeptFields", "LogRecords", "Reason", "blank_or_none", "line_text", "names_or", "timeless"]
 
 
 class Reason(enum.IntEnum):
@@ -96,6 +97,34 @@ class Columns:
     line_format: str | None = None
     # Number of lines to skip at the beginning of a table.
     num_skipped: int = 0
+
+
+@dataclass
+class KeptFields:
+    """Fields that are written behind entity and address. The first records say which there are."""
+
+    # Names of fields, which need not be there. None for all fields.
+    wanted: tuple[str, ...] | None = None
+    # Names of fields that are not kept, because they are written already.
+    without: tuple[str, ...] = ()
+    # Names that are kept, None until the first records were read.
+    names: tuple[str, ...] | None = None
+
+    def columns(self, records: LogRecords) -> list[pa.StringArray]:
+        """Return the values of each field, (n,), empty where a record has none.
+
+        It is a ClientError if a file has not the fields that the first one has.
+        """
+        if self.names is None:
+            wanted = records.names if self.wanted is None else self.wanted
+            self.names = tuple(name for name in records.names if name in wanted and name not in self.without)
+        return [self._column(records, name) for name in self.names]
+
+    def _column(self, records: LogRecords, name: str) -> pa.StringArray:
+        values = records.field(name)
+        if values is None:
+            raise ClientError(f"There is no column {name!r}, which the first file has. {records.known_fields}")
+        return values.fill_null("")
 
 
 def names_or(given: str | tuple[str, ...] | None, default: tuple[str, ...]) -> tuple[str, ...]:
