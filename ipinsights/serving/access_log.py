@@ -117,7 +117,6 @@ class AccessLog:
         self._torn = False
         try:
             self._descriptor = os.open(path, _FLAGS, _MODE)
-            self._pid = os.getpid()
         except OSError as error:
             raise ClientError(
                 f"The access log {path} cannot be opened: {error.strerror}. Choose a file that can be written."
@@ -125,9 +124,6 @@ class AccessLog:
 
     def write(self, record: RequestRecord) -> None:
         """Append a line for the request, or count the line as dropped."""
-        if self._pid != os.getpid():  # a new worker, whose master may have opened the file before it was renamed
-            self._pid = os.getpid()
-            self.reopen()
         line = orjson.dumps(_line_of(record), option=orjson.OPT_APPEND_NEWLINE)
         # What a full disk cut off stays in the file, so the next line begins on a line of its own.
         line = b"\n" + line if self._torn else line

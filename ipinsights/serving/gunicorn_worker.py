@@ -244,6 +244,7 @@ class Worker(ASGIWorker):
         self.stop_requested = asyncio.Event()
         self._opening: set[asyncio.Task[Any]] = set()
         self.loop.set_exception_handler(_log_unexpected)
+        self._reopen_access_log()  # the master's, which may have been renamed before this process handled signals
         try:
             self.loop.run_until_complete(self._serve())
         finally:
@@ -261,6 +262,9 @@ class Worker(ASGIWorker):
     def handle_usr1_signal(self) -> None:
         """Reopen log files."""
         super().handle_usr1_signal()
+        self._reopen_access_log()
+
+    def _reopen_access_log(self) -> None:
         if self.asgi.access_log is not None:
             self.asgi.access_log.reopen()
 
