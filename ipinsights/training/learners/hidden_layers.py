@@ -30,7 +30,7 @@ class HiddenLayers:
     Parameters
     ----------
     layers
-        Weight and its moments, (3, dim, dim) as output by input, and bias and its moments, (3, dim), of each layer.
+        Weight and its moments, (3, dim, dim) as output by input, and bias and its moments, (3, 1, dim), of each layer.
     num_pieces
         Pieces that the rows of a batch are cut into.
     share
@@ -80,7 +80,7 @@ class HiddenLayers:
                       for columns in split(len(weight_gradient), max(1, len(weight_gradient) // _COLUMNS))),
                 ]
             )  # fmt: skip
-            use(index, weight_gradient, gradient.sum(axis=0))
+            use(index, weight_gradient, gradient.sum(axis=0, keepdims=True))
             gradient = before
         self._inputs = []
         return gradient
@@ -88,7 +88,7 @@ class HiddenLayers:
     def update(self, rate: np.float32, decay: np.float32, index: int, *gradients: NDArray[np.float32]) -> None:
         """Take Adam's step on weight and bias of a layer."""
         for state, gradient in zip(self._layers[index], gradients, strict=True):
-            self._kernels.adam(*(part.ravel() for part in state), gradient.ravel(), rate, decay)
+            self._kernels.adam(state, gradient, 0, len(gradient), rate, decay)
 
     def _rows(self, x: NDArray[np.float32]) -> list[slice]:
         return split(len(x), self._num_pieces)
