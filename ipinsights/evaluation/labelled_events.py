@@ -37,17 +37,7 @@ _WIDTH = 3
 def as_test_set(test: Any, *, ipv6: bool = False) -> TestSet:
     """Return ordinary events and attacks of a DataFrame, a list or a path.
 
-    Parameters
-    ----------
-    test
-        Rows of entity and address. A third column, or a column ``label`` of a DataFrame, holds 0 or 1.
-    ipv6
-        Whether IPv6 addresses are accepted. Attacks from IPv6 are left out.
-
-    Raises
-    ------
-    ClientError
-        Rows or labels are invalid, or there is no ordinary event.
+    A third column, or a column ``label`` of a DataFrame, holds 0 or 1. Attacks from IPv6 are left out.
     """
     if isinstance(test, TestSet):
         return test
@@ -86,19 +76,8 @@ def _split_labels(test: Any) -> tuple[Any, Any]:
 def read_test(path: Path, *, ipv6: bool = False) -> TestSet:
     """Read test events of a CSV file or folder.
 
-    Rows are ``entity,ip``, or have a label, 1 for an attack, or a time (ISO 8601) in a third column.
-
-    Parameters
-    ----------
-    path
-        CSV file or folder.
-    ipv6
-        Whether IPv6 addresses are accepted. Attacks from IPv6 are left out.
-
-    Raises
-    ------
-    ClientError
-        Something cannot be read, a label is neither 0 nor 1 nor a time, or there is no ordinary event.
+    Rows are ``entity,ip``, or have a label, 1 for an attack, or a time (ISO 8601) in a third column. Attacks from IPv6
+    are left out.
     """
     parts = [
         (block, _is_attack(block, file, first_row))
