@@ -34,14 +34,14 @@ _EDGE_FPRS = np.concatenate([np.geomspace(1e-5, 0.1, 100), np.linspace(0.1, 1, 6
 
 @dataclass(frozen=True)
 class RocCurve:
-    """One ROC curve, or a stack of them: corners, ascending from (0, 0) to (1, 1), (..., num_corners)."""
+    """One ROC curve, or a stack of them: corners from (0, 0) to (1, 1), (..., num_corners)."""
 
     fpr: NDArray[np.float64]
     tpr: NDArray[np.float64]
 
     @classmethod
     def of(cls, ordinary: NDArray[np.float32], attacks: NDArray[np.float32]) -> RocCurve:
-        """Return the exact curve of ordinary scores (n,), ascending, and attacks' (m,), in any order."""
+        """Return the exact curve of ascending ordinary scores (n,) and scores of attacks (m,)."""
         attacks = np.sort(attacks)
         begins = np.flatnonzero(np.concatenate([[True], ordinary[1:] != ordinary[:-1]]))
         distinct = ordinary[begins]

@@ -43,7 +43,7 @@ def evaluate_ipv6(
     calibration: Ipv6Pairs | None = None,
     seed: int = 0,
 ) -> Evaluation:
-    """Evaluate a history on IPv6 rows, as :func:`ipinsights.evaluation.protocol.evaluate` does on IPv4.
+    """Evaluate a history on IPv6 rows.
 
     ``ipv4`` are ordinary IPv4 events of the test, for attackers who change the address family. None to leave them out.
     """

@@ -127,7 +127,7 @@ class PrefixCounts:
 
 
 class Ipv6PrefixCounts(PrefixCounts):
-    """Counts of IPv6 training rows, at least one. Addresses are their upper halves, down to the /64.
+    """Counts of IPv6 training rows, at least one. Addresses are their upper halves.
 
     An entity and 64 bits do not fit into a number, so that a row is the entity with the rank of its /64 among those of
     training. ``lower`` are the lower halves of the addresses in the order of :meth:`row`.
