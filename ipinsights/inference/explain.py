@@ -40,24 +40,12 @@ _NUM_SHOWN = 5
 
 @dataclass(frozen=True)
 class UsualNetwork:
-    """A /24 that the entity came from in training.
+    """A /24 that the entity came from in training."""
 
-    Attributes
-    ----------
-    network
-        As in ``198.51.100.0/24``.
-    num_events
-        How often.
-    score
-        Of the entity at the address it used most there.
-    shared_bits
-        Most leading bits that an address of the entity there has in common with the address in question.
-    """
-
-    network: str
-    num_events: int
-    score: float
-    shared_bits: int
+    network: str  # as in ``198.51.100.0/24``
+    num_events: int  # how often
+    score: float  # of the entity at the address it used most there
+    shared_bits: int  # most leading bits that an address of the entity there has in common with the address in question
 
 
 @dataclass(frozen=True)

@@ -31,23 +31,13 @@ _NUM_ATTACKERS = 3
 
 @dataclass(frozen=True)
 class PrefixEvidence:
-    """What the history knows about one network of the address.
+    """What the history knows about one network of the address."""
 
-    Attributes
-    ----------
-    network
-        As in ``198.51.100.0/24``.
-    own_events
-        Events of the entity there.
-    new_inside
-        Chance, by the history, that the entity's next event there is at a part of the network that is new for it.
-    other_entities, other_events
-        Other entities there, and their events.
-    """
-
-    network: str
-    own_events: int
+    network: str  # as in ``198.51.100.0/24``
+    own_events: int  # events of the entity there
+    # chance, by the history, that the entity's next event there is at a part of the network that is new for it
     new_inside: float
+    # other_entities, other_events: other entities there, and their events
     other_entities: int
     other_events: int
 
@@ -154,22 +144,7 @@ class HistoryExplanation:
 def explain_by_history(
     scorer: HistoryScorer, entity: str, ip: str, *, threshold: Threshold | None = None
 ) -> HistoryExplanation:
-    """Explain the score of an event by the history.
-
-    Parameters
-    ----------
-    scorer
-        Scorer of the model.
-    entity, ip
-        The event.
-    threshold
-        Threshold to judge the event by.
-
-    Raises
-    ------
-    ClientError
-        The address cannot be used, or the threshold was made for another model or scorer.
-    """
+    """Explain the score of an event by the history, and judge the event if there is a threshold."""
     event = _event(scorer, entity, ip)
     is_ipv6 = event.addresses is not None and bool(event.addresses.is_ipv6[0])
     numbers = scorer.history.numbers(event.entities)

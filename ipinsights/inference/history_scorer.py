@@ -44,22 +44,12 @@ _BATCH = 2**15
 
 @dataclass(frozen=True)
 class Densities:
-    """Densities of some pairs, relative to uniform, (n,) each.
+    """Densities of some pairs, relative to uniform, (n,) each."""
 
-    Attributes
-    ----------
-    steps
-        Steps from nothing to the address.
-    entity, crowd
-        Density for the entity, and by other entities' traffic.
-    attackers
-        Weighted densities by attacker. Their sum is that of all attackers.
-    """
-
-    steps: list[Step]
-    entity: NDArray[np.float64]
-    crowd: NDArray[np.float64]
-    attackers: dict[str, NDArray[np.float32]]
+    steps: list[Step]  # steps from nothing to the address
+    entity: NDArray[np.float64]  # density for the entity
+    crowd: NDArray[np.float64]  # density by other entities' traffic
+    attackers: dict[str, NDArray[np.float32]]  # weighted densities by attacker, whose sum is that of all
 
     @classmethod
     def of(cls, evidence: Evidence) -> Densities:
@@ -80,13 +70,7 @@ class Densities:
 
 
 class HistoryTables:
-    """Counts of a history by prefix, derived once when a model is loaded.
-
-    Parameters
-    ----------
-    history
-        Distinct pairs with their counts.
-    """
+    """Counts of a history by prefix, derived once when a model is loaded."""
 
     def __init__(self, history: PairHistory) -> None:
         self.history = history
@@ -101,14 +85,9 @@ class HistoryTables:
         return sum(tables.nbytes for tables in (self._ipv4, self._ipv6) if tables is not None)
 
     def densities(self, numbers: NDArray[np.int64], addresses: Addresses) -> Densities:
-        """Return the densities of pairs.
+        """Return the densities of pairs of an entity and an address, (n,) each.
 
-        Parameters
-        ----------
-        numbers
-            Numbers of entities, see :meth:`ipinsights.model.pair_history.PairHistory.numbers`, shape (n,).
-        addresses
-            IPv4 addresses (uint32) or upper halves of IPv6 addresses (uint64), shape (n,).
+        Entities are numbers in the history. IPv4 addresses are uint32, upper halves of IPv6 addresses uint64.
         """
         return Densities.of(self.evidence(numbers, addresses))
 
@@ -125,18 +104,7 @@ class HistoryTables:
 
 
 class HistoryScorer:
-    """Scorer of (entity, address) pairs by the history of a model. Higher is more normal.
-
-    Parameters
-    ----------
-    model
-        An opened artifact that holds a history, see :meth:`load`.
-
-    Raises
-    ------
-    ClientError
-        The model has no history.
-    """
+    """Scorer of (entity, address) pairs by the history of a model. Higher is more normal."""
 
     def __init__(self, model: Artifact) -> None:
         if model.history is None:
@@ -148,13 +116,7 @@ class HistoryScorer:
 
     @classmethod
     def load(cls, path: str | Path) -> HistoryScorer:
-        """Open a model directory, a ``model_algo-1`` file or a ``model.tar.gz``.
-
-        Raises
-        ------
-        ClientError
-            There is no model, the model is damaged, or it has no history.
-        """
+        """Open a model directory, a ``model_algo-1`` file or a ``model.tar.gz``."""
         return cls(artifact.load(Path(path)))
 
     @property
@@ -175,21 +137,9 @@ class HistoryScorer:
     def score(
         self, entities: NDArray[np.uint64], ips: NDArray[np.uint32], *, network_weight: float = NETWORK_WEIGHT
     ) -> NDArray[np.float32]:
-        """Return the score of each pair, in nats of a likelihood ratio.
+        """Return the score of each entity hash and IPv4 address, in nats of a likelihood ratio.
 
-        Parameters
-        ----------
-        entities
-            Entity hashes, see :func:`ipinsights.data.entity_hash.hash_entities`, shape (n,).
-        ips
-            IPv4 addresses, shape (n,).
-        network_weight
-            Weight of the dot product. 0 leaves the network out.
-
-        Returns
-        -------
-        NDArray[np.float32]
-            Shape (n,).
+        ``network_weight`` is that of the dot product. 0 leaves the network out. All shapes are (n,).
         """
         scores = self._log_ratios(entities, ips)
         if network_weight:
@@ -198,13 +148,7 @@ class HistoryScorer:
         return scores
 
     def score_ipv6(self, entities: NDArray[np.uint64], upper: NDArray[np.uint64]) -> NDArray[np.float32]:
-        """Return the scores of entity hashes and upper halves of IPv6 addresses, (n,) each.
-
-        Raises
-        ------
-        ClientError
-            The model was trained without IPv6.
-        """
+        """Return the scores of entity hashes and upper halves of IPv6 addresses, (n,) each."""
         return self._log_ratios(entities, upper)
 
     def entity_embeddings(self, entities: NDArray[np.uint64]) -> NDArray[np.float32]:

@@ -42,22 +42,12 @@ _DAY_CHARACTERS = 10
 
 @dataclass(frozen=True)
 class Updated:
-    """What an update did.
+    """What an update did."""
 
-    Attributes
-    ----------
-    num_merged, num_rejected
-        Events that were merged, and events that were rejected because they are suspicious.
-    forgotten
-        Entities that were forgotten, with the number of their distinct pairs.
-    num_rows, num_entities
-        Size of the new history.
-    """
-
-    num_merged: int
-    num_rejected: int
-    forgotten: dict[str, int]
-    num_rows: int
+    num_merged: int  # events that were merged
+    num_rejected: int  # events that were rejected because they are suspicious
+    forgotten: dict[str, int]  # entities that were forgotten, with the number of their distinct pairs
+    num_rows: int  # size of the new history
     num_entities: int
 
     def text(self) -> str:
@@ -90,30 +80,13 @@ def update_history(
     threshold_file: Path | None = None,
     force: bool = False,
 ) -> Updated:
-    """Merge new events into the history of a model, and delete forgotten entities.
+    """Merge new events into the history of a model, and delete forgotten entities after that.
 
-    The network does not change.
+    The network does not change. The write is atomic: the old file stays until the new one is complete.
 
-    Parameters
-    ----------
-    path
-        Model directory or ``model_algo-1`` file. An atomic write: the old file stays until the new one is complete.
-    source
-        CSV file or folder of ``entity,ip`` or ``entity,ip,time``. None to only forget.
-    forget
-        Entities whose pairs, counts and hash are deleted, after the merge.
-    normal_only
-        Whether suspicious events are rejected. An attack that is accepted makes its network known.
-    threshold_file
-        Threshold for ``normal_only``, by default that of the model directory.
-    force
-        Whether events that were merged before are merged again.
-
-    Raises
-    ------
-    ClientError
-        The model has no history, or cannot be read or written. The events cannot be read, or were merged before. There
-        is no threshold to judge by, or no such entity.
+    ``source`` is a CSV file or folder of ``entity,ip`` or ``entity,ip,time``, or None to only forget. ``normal_only``
+    rejects events that are suspicious by ``threshold_file``, by default that of the model directory. An attack that is
+    accepted makes its network known. ``force`` merges events again that were merged before.
     """
     with _locked(artifact.find(path)):
         model = artifact.load(path)
@@ -141,20 +114,7 @@ def update_history(
 def merge_history(path: Path, new: PairHistory, *, force: bool = False) -> Updated:
     """Merge a history that was built elsewhere into that of a model. The network stays as it is.
 
-    Parameters
-    ----------
-    path
-        Model directory or ``model_algo-1`` file, written as by :func:`update_history`.
-    new
-        History of the new events.
-    force
-        Whether a history that was merged before is merged again.
-
-    Raises
-    ------
-    ClientError
-        The model has no history, or cannot be read or written; the history was merged before, or has IPv6 rows, which
-        the model does not accept.
+    ``force`` merges a history again that was merged before.
     """
     with _locked(artifact.find(path)):
         model = artifact.load(path)
@@ -177,11 +137,6 @@ def strip_history(path: Path) -> int:
     """Remove the history from a model, and return the number of pairs that it had.
 
     The file is then the same as if the model had been trained without a history.
-
-    Raises
-    ------
-    ClientError
-        The model has no history, or cannot be read or written.
     """
     with _locked(artifact.find(path)):
         model = artifact.load(path)

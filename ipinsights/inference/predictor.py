@@ -28,13 +28,7 @@ _BATCH = 1024
 
 
 class Predictor:
-    """Scorer of (entity, address) pairs. Higher is more normal.
-
-    Parameters
-    ----------
-    model
-        An opened artifact, see :meth:`load`.
-    """
+    """Scorer of (entity, address) pairs. Higher is more normal."""
 
     def __init__(self, model: Artifact) -> None:
         self.hyperparameters = model.hyperparameters
@@ -46,35 +40,11 @@ class Predictor:
 
     @classmethod
     def load(cls, path: str | Path) -> Predictor:
-        """Open a model directory, a ``model_algo-1`` file or a ``model.tar.gz``.
-
-        Raises
-        ------
-        ClientError
-            There is no model, or it is damaged.
-        """
+        """Open a model directory, a ``model_algo-1`` file or a ``model.tar.gz``."""
         return cls(artifact.load(Path(path)))
 
     def score(self, entities: NDArray[np.uint64], ips: NDArray[np.uint32]) -> NDArray[np.float32]:
-        """Return the dot product (log odds) of each pair.
-
-        Parameters
-        ----------
-        entities
-            Entity hashes, see :func:`ipinsights.data.entity_hash.hash_entities`, shape (n,).
-        ips
-            Addresses, shape (n,).
-
-        Returns
-        -------
-        NDArray[np.float32]
-            Shape (n,).
-
-        Raises
-        ------
-        ClientError
-            A score is not a number.
-        """
+        """Return the dot product (log odds) of each entity hash and IPv4 address, (n,) each."""
         if len(ips) == 1:
             scores = self._score_one(entities.item(), ips.item())
         else:

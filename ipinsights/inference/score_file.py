@@ -56,7 +56,7 @@ def score_file(
     only_suspicious: bool = False,
     kept_names: Sequence[str] = (),
 ) -> int:
-    """Write entity, address and score of every row of a CSV file, in its order.
+    """Write entity, address and score of every row, in its order, and return the number of rows.
 
     Parameters
     ----------
@@ -79,16 +79,6 @@ def score_file(
         Write only rows whose verdict is ``suspicious``. This needs ``threshold``.
     kept_names
         Names of the further columns. Those without a name are ``column_3`` and so on.
-
-    Returns
-    -------
-    int
-        Number of rows.
-
-    Raises
-    ------
-    ClientError
-        A row cannot be read, the output cannot be written, or the threshold was made for another model.
     """
     if threshold is not None:
         threshold.check(scorer)

@@ -61,55 +61,26 @@ class Rows(Protocol):
 
 
 def load_scorer(path: str | Path, name: str = DOT_PRODUCT) -> Scorer:
-    """Open a model for one of the scorers.
-
-    Raises
-    ------
-    ClientError
-        There is no model, the model is damaged, or it has no history and the scorer needs one.
-    """
+    """Open a model for one of the scorers."""
     with staged(path, "model") as local:
         return make_scorer(artifact.load(local), name)
 
 
 def as_scorer(model: Any) -> Scorer:
-    """Return the scorer of a model.
-
-    Parameters
-    ----------
-    model
-        A scorer, an estimator with a ``scorer_``, or the path of a model, which is scored by the dot product.
-
-    Raises
-    ------
-    ClientError
-        There is no model at the path.
-    """
+    """Return the scorer of a model: of an estimator its own, of a path the dot product."""
     if isinstance(model, (str, Path)):
         return load_scorer(model)
     return model.scorer_ if hasattr(type(model), "scorer_") else model  # type: ignore[no-any-return]
 
 
 def check_scorer(name: str) -> None:
-    """Raise an error if there is no scorer of a name.
-
-    Raises
-    ------
-    InvalidValueError
-        The name is neither ``dot_product`` nor ``history``.
-    """
+    """Raise an error if the name is neither ``dot_product`` nor ``history``."""
     if name not in SCORERS:
         raise InvalidValueError(f"The scorer must be 'dot_product' or 'history'. Got '{name}'.")
 
 
 def make_scorer(model: Artifact, name: str) -> Scorer:
-    """Return the scorer of a model by name.
-
-    Raises
-    ------
-    ClientError
-        There is no scorer of this name, or the model has no history and the scorer needs one.
-    """
+    """Return the scorer of a model by name."""
     check_scorer(name)
     return HistoryScorer(model) if name == HISTORY else Predictor(model)
 

@@ -198,13 +198,7 @@ class Threshold:
         return bool(np.allclose(_probe(scorer), self.probe, rtol=1e-3, atol=1e-4))
 
     def check(self, scorer: Scorer) -> None:
-        """Raise an error if the threshold was not made for a model and its scorer.
-
-        Raises
-        ------
-        ClientError
-            The threshold was made for another model.
-        """
+        """Raise an error if the threshold was not made for a model and its scorer."""
         name = scorer_name(scorer)
         if name != self.scorer:
             raise ClientError(
@@ -228,12 +222,7 @@ class Threshold:
     def judge(
         self, scores: NDArray[np.float32], events: NDArray[np.uint32] | Rows, entity_known: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
-        """Return p-value and verdict of each event, (n,) each.
-
-        Unknown entities have NaN.
-
-        See :meth:`p_values` and :meth:`verdicts`.
-        """
+        """Return p-value and verdict of each event, (n,) each. Unknown entities have NaN."""
         return np.where(entity_known, self.p_values(scores), np.nan), self.verdicts(scores, events, entity_known)
 
     def verdicts(
@@ -242,22 +231,10 @@ class Threshold:
         events: NDArray[np.uint32] | Rows,
         entity_known: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.object_]:
-        """Return the verdict of each event.
+        """Return the verdict of each event, of IPv4 addresses or of rows, shape (n,).
 
-        Parameters
-        ----------
-        scores
-            Score of each event, shape (n,).
-        events
-            IPv4 addresses of the events, or the events themselves, shape (n,).
-        entity_known
-            Whether training ever saw its entity, shape (n,). By default all entities count as known.
-
-        Returns
-        -------
-        NDArray[np.object_]
-            ``allowed`` from a network of the allow-list, else ``unknown_entity``, else ``suspicious`` below the
-            threshold, else ``normal``, shape (n,).
+        It is ``allowed`` from a network of the allow-list, else ``unknown_entity``, else ``suspicious`` below the
+        threshold, else ``normal``. By default all entities count as known.
         """
         verdicts = np.where(np.asarray(scores, dtype=np.float32) < np.float32(self.score), SUSPICIOUS, NORMAL)
         verdicts = verdicts.astype(object)
@@ -333,26 +310,14 @@ class Threshold:
 
 
 def default_path(model: Path, scorer: str = DOT_PRODUCT) -> Path:
-    """Return the default path of a threshold, which is in the model directory.
-
-    Raises
-    ------
-    ClientError
-        The model is a file and no directory.
-    """
+    """Return the default path of a threshold, which is in the model directory."""
     if not model.is_dir():
         raise ClientError(f"{model} is no directory to store the threshold in: say where with `output`.")
     return model / THRESHOLD_FILES[scorer]
 
 
 def find_threshold(model: Path, path: Path | None = None, scorer: str = DOT_PRODUCT) -> Threshold | None:
-    """Return the threshold of a file, or by default of the model directory, or None.
-
-    Raises
-    ------
-    ClientError
-        The file named is not there, or what is there is no threshold.
-    """
+    """Return the threshold of a file, or by default of the model directory, or None."""
     if path is not None:
         return Threshold.load(path)
     beside = model / THRESHOLD_FILES[scorer]

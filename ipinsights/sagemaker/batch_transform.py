@@ -69,44 +69,22 @@ class _Unreadable:
 
 @dataclass(frozen=True)
 class Transform:
-    """A batch transform.
+    """A batch transform."""
 
-    Attributes
-    ----------
-    model_path
-        Model directory, ``model_algo-1`` or ``model.tar.gz``.
-    output_dir
-        Folder of the outputs ``<input>.out``. Existing files stay.
-    content_type, accept
-        Of each request, as headers have them. JSON is sent whole, CSV and JSON Lines are split by line.
-    max_payload_mb
-        Mebibytes of a request.
-    concurrency
-        Requests that are answered at a time, each in a process.
-    scorer
-        Name of the scorer, unless ``accept`` names one.
-    """
-
-    model_path: Path
-    output_dir: Path
+    model_path: Path  # model directory, ``model_algo-1`` or ``model.tar.gz``
+    output_dir: Path  # folder of the outputs ``<input>.out``, where existing files stay
+    # Of each request, as headers have them. JSON is sent whole, CSV and JSON Lines are split by line.
     content_type: str = "text/csv"
     accept: str = JSON_LINES
-    max_payload_mb: int = 6
-    concurrency: int = 1
-    scorer: str = "dot_product"
+    max_payload_mb: int = 6  # mebibytes of a request
+    concurrency: int = 1  # requests that are answered at a time, each in a process
+    scorer: str = "dot_product"  # name of the scorer, unless ``accept`` names one
 
     def run(self, inputs: Sequence[Path]) -> tuple[int, int]:
         """Transform files, and all files of folders. The output of an empty file is empty.
 
-        Returns
-        -------
-        tuple
-            Files that were transformed, and files whose output was there already.
-
-        Raises
-        ------
-        ClientError
-            Some files cannot be transformed: names each with the record and the reason. The others are.
+        Return the numbers of files that were transformed and of files whose output was there already. If some files
+        cannot be transformed, raise an error that names each with the record and the reason. The others are.
         """
         targets, empty = self._targets(inputs)
         missing = {source: target for source, target in targets.items() if not target.exists()}

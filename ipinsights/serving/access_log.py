@@ -39,49 +39,23 @@ _MODE = 0o640
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """Facts about one answered request. No field contains an entity or an address.
+    """Facts about one answered request. No field contains an entity or an address."""
 
-    Attributes
-    ----------
-    request_id
-        Identifier that the client sent or the server generated.
-    route
-        Path of the route. Any path outside of `ROUTES` is logged and counted as `OTHER`.
-    status
-        HTTP status of the response.
-    rows
-        Number of scored records.
-    bytes_received, bytes_sent
-        Sizes of the request body and the response body.
-    seconds
-        Time between the request and its answer.
-    """
-
-    request_id: str
-    route: str
-    status: int
-    rows: int
-    bytes_received: int
-    bytes_sent: int
-    seconds: float
+    request_id: str  # identifier that the client sent or the server generated
+    route: str  # path of the route, logged and counted as `OTHER` outside of `ROUTES`
+    status: int  # of the response
+    rows: int  # number of scored records
+    bytes_received: int  # size of the request body
+    bytes_sent: int  # size of the response body
+    seconds: float  # time between the request and its answer
 
 
 def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """Return the request id that a client sent, or a new one.
 
-    Parameters
-    ----------
-    headers
-        Names and values of the request's headers, as ASGI passes them.
+    It is the first valid value of ``X-Amzn-RequestId`` or ``X-Request-Id``, in this order. Valid are 1 to 128 letters,
+    digits, dots, hyphens and underscores, so that a client cannot write lines of its own into a log.
 
-    Returns
-    -------
-    str
-        The first valid value of ``X-Amzn-RequestId`` or ``X-Request-Id``, in this order. Valid are 1 to 128 letters,
-        digits, dots, hyphens and underscores, so that a client cannot write lines of its own into a log.
-
-    Examples
-    --------
     >>> request_id_of([(b"host", b"localhost"), (b"x-request-id", b"order-17")])
     'order-17'
     """
@@ -95,20 +69,10 @@ def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
 
 class AccessLog:
-    """A file of JSON lines to which all workers append.
+    """A file of JSON lines, a named pipe or ``/dev/stdout``, to which all workers append.
 
     A line that cannot be written is dropped. The first drop is reported in the server's log, and so is the number of
     dropped lines when writing succeeds again. No request fails because of its log line.
-
-    Parameters
-    ----------
-    path
-        File to append to. It is created if it is missing. A named pipe or ``/dev/stdout`` is possible, too.
-
-    Raises
-    ------
-    ClientError
-        The file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:

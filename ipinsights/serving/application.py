@@ -59,37 +59,18 @@ _STOPPING = "The server is shutting down."
 
 @dataclass
 class Application:
-    """ASGI application of one worker process.
+    """ASGI application of one worker process."""
 
-    Attributes
-    ----------
-    model
-        The model that scores.
-    num_workers
-        Number of worker processes, reported to batch transform.
-    max_payload_mb
-        Largest body in mebibytes.
-    default
-        Media type for clients without an ``Accept`` header.
-    timeout
-        Seconds in which a body must arrive, and in which a client must read each piece of its answer.
-    log
-        Stream for the original's log line of each request. Its ``write`` must neither block nor raise.
-    metrics, access_log
-        Observers of each request, or None.
-    is_stopping
-        Whether the server ends. ``/ping`` then returns 503.
-    """
-
-    model: InferenceModel
-    num_workers: int
-    max_payload_mb: int
-    default: str
-    timeout: float
-    log: TextIO | Any
+    model: InferenceModel  # the model that scores
+    num_workers: int  # number of worker processes, reported to batch transform
+    max_payload_mb: int  # largest body in mebibytes
+    default: str  # media type for clients without an ``Accept`` header
+    timeout: float  # seconds in which a body must arrive, and in which a client must read each piece of its answer
+    log: TextIO | Any  # stream for the original's log line of each request, which neither blocks nor raises
+    # metrics, access_log: observers of each request, or None
     metrics: ServerMetrics | None = None
     access_log: AccessLog | None = None
-    is_stopping: bool = False
+    is_stopping: bool = False  # whether the server ends, so that ``/ping`` returns 503
     _bodies: BodyReader = field(init=False)
 
     def __post_init__(self) -> None:

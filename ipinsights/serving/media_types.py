@@ -31,18 +31,9 @@ _CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 
 
 class RequestError(ClientError):
-    """A request that is refused.
+    """A request that is refused with a status, a sentence for the client and further headers.
 
-    Parameters
-    ----------
-    status
-        HTTP status.
-    message
-        Sentence for the client.
-    reason
-        What the server's log says: the same without anything of what was sent.
-    headers
-        Further headers of the response.
+    ``reason`` is what the server's log says: the same without anything of what was sent.
     """
 
     def __init__(
@@ -56,43 +47,21 @@ class RequestError(ClientError):
 
 @dataclass(frozen=True)
 class ResponseFormat:
-    """What an answer looks like.
+    """What an answer looks like."""
 
-    Attributes
-    ----------
-    media_type
-        ``application/json`` or ``application/jsonlines``.
-    verbose
-        With the embeddings of address and entity, as the original gives them.
-    extended
-        With what the original does not tell: whether the entity is known, the probability, the verdict.
-    scorer
-        Name of the scorer: ``dot_product`` or ``history``. None for that of the server.
-    """
-
-    media_type: str
-    verbose: bool = False
+    media_type: str  # ``application/json`` or ``application/jsonlines``
+    verbose: bool = False  # with the embeddings of address and entity, as the original gives them
+    # with what the original does not tell: whether the entity is known, the probability, the verdict
     extended: bool = False
-    scorer: str | None = None
+    scorer: str | None = None  # ``dot_product`` or ``history``, None for that of the server
 
     @classmethod
     @lru_cache(_HEADERS_KEPT)
     def negotiate(cls, accept: str, *, default: str) -> ResponseFormat:
-        """Return the response format for an ``Accept`` header (RFC 9110).
+        """Return the response format for an ``Accept`` header (RFC 9110), empty without one.
 
-        Quality decides, then the most specific range, then the order in the header.
-
-        Parameters
-        ----------
-        accept
-            The header, empty without one.
-        default
-            Media type for a client that has no wish.
-
-        Raises
-        ------
-        RequestError
-            406: nothing that is wanted can be given, or a parameter is not what it may be.
+        Quality decides, then the most specific range, then the order in the header. ``default`` is the media type for a
+        client that has no wish.
         """
         ranges = [_MediaRange.parse(text) for text in parse_http_list(accept)] or [_MediaRange("*/*", {})]
         offers = sorted((default, *_RESPONSES), key=lambda media_type: media_type != default)
@@ -111,13 +80,7 @@ class ResponseFormat:
 
 @lru_cache(_HEADERS_KEPT)
 def request_media_type(content_type: str) -> str:
-    """Return the media type of a request by its ``Content-Type`` header, CSV without a header.
-
-    Raises
-    ------
-    RequestError
-        415: it is another type, or not in UTF-8.
-    """
+    """Return the media type of a request by its ``Content-Type`` header, CSV without a header."""
     media_type, parameters = _parse_header(content_type)
     if media_type not in ("", *_REQUESTS):
         raise RequestError(

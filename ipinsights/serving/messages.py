@@ -58,32 +58,16 @@ _MEDIA_TYPES = {media_type: [(b"Content-Type", media_type.encode())] for media_t
 
 @dataclass(slots=True)
 class Request:
-    """The head of a request.
-
-    Attributes
-    ----------
-    method, path, version
-        Path without escapes, version such as ``1.1``. The path is empty if the target is not valid.
-    headers
-        Values by lower-case name.
-    id
-        Request id, returned to the client.
-    is_received
-        Whether the whole body was received, which is so from the beginning without one.
-    bytes_received
-        Size of what was received of the body.
-    is_complete
-        Whether the server has the whole body, so that receiving it takes no time.
-    """
+    """The head of a request."""
 
     method: str
-    path: str
-    version: str
-    headers: dict[bytes, bytes]
-    id: str
-    is_received: bool
-    bytes_received: int = 0
-    is_complete: bool = False
+    path: str  # without escapes, empty if the target is not valid
+    version: str  # such as ``1.1``
+    headers: dict[bytes, bytes]  # values by lower-case name
+    id: str  # request id, returned to the client
+    is_received: bool  # whether the whole body was received, which is so from the beginning without one
+    bytes_received: int = 0  # size of what was received of the body
+    is_complete: bool = False  # whether the server has the whole body, so that receiving it takes no time
 
     @classmethod
     def parse(cls, scope: Scope) -> Request:
@@ -114,30 +98,14 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """A response, the body of which may not be computed to its end.
-
-    Attributes
-    ----------
-    status
-        Status code.
-    headers
-        Headers of this response, without those that every response has.
-    body
-        The body, or its beginning.
-    rest
-        Further pieces of the body, or None.
-    rows
-        Number of scored records.
-    bytes_sent
-        Size of what was sent of the body.
-    """
+    """A response, the body of which may not be computed to its end."""
 
     status: int
-    headers: list[_Header]
-    body: bytes
-    rest: Iterator[bytes] | None = None
-    rows: int = 0
-    bytes_sent: int = 0
+    headers: list[_Header]  # headers of this response, without those that every response has
+    body: bytes  # the body, or its beginning
+    rest: Iterator[bytes] | None = None  # further pieces of the body, or None
+    rows: int = 0  # number of scored records
+    bytes_sent: int = 0  # size of what was sent of the body
 
     @property
     def is_small(self) -> bool:
@@ -166,14 +134,7 @@ def refusal(
 ) -> Response:
     """Return a response that says why a request is refused.
 
-    Parameters
-    ----------
-    status, message
-        Status and sentence.
-    headers
-        Further headers.
-    from_runtime
-        Whether a client of SageMaker's runtime asks, which expects a ``ModelError``.
+    A client of SageMaker's runtime expects a ``ModelError``.
     """
     extra = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
     if not from_runtime:
@@ -197,23 +158,9 @@ async def send_small(response: Response, request: Request, send: Send) -> None:
 async def send_large(
     response: Response, request: Request, send: Send, *, seconds: float, next_piece: _NextPiece
 ) -> None:
-    """Send a response slice by slice.
+    """Send a response slice by slice, each of which the client must read within some seconds.
 
-    Parameters
-    ----------
-    response, request
-        The response, and the request that it answers.
-    send
-        ASGI's function.
-    seconds
-        Time in which the client must read each slice.
-    next_piece
-        Calls a function that computes the next piece, in a thread.
-
-    Raises
-    ------
-    asyncio.TimeoutError
-        The client does not read.
+    ``next_piece`` calls a function that computes the next piece, in a thread.
     """
     if response.rest is not None and request.version == "1.0":  # a client that knows no chunks
         response.body += b"".join(response.rest)

@@ -24,23 +24,7 @@ _Identity = tuple[int, int, int, int]
 
 
 class ModelFile:
-    """An open descriptor of the model file.
-
-    Parameters
-    ----------
-    path
-        Model directory, ``model_algo-1`` or ``model.tar.gz``.
-
-    Attributes
-    ----------
-    path
-        The file itself.
-
-    Raises
-    ------
-    ClientError
-        There is no model at the path, or it cannot be opened.
-    """
+    """An open descriptor of the file of a model directory, ``model_algo-1`` or ``model.tar.gz``."""
 
     def __init__(self, path: Path) -> None:
         self.path = artifact.find(path)

@@ -45,15 +45,7 @@ _LONGEST_SHOWN = 60
 
 
 class _RecordError(Exception):
-    """A record that is no pair.
-
-    Parameters
-    ----------
-    index
-        Which one, from 0.
-    reason
-        Why, as the end of a sentence.
-    """
+    """A record, by its index, that is no pair. The reason is the end of a sentence."""
 
     def __init__(self, index: int, reason: str) -> None:
         super().__init__(reason)
@@ -65,24 +57,9 @@ def decode(
 ) -> Pairs:
     """Return the pairs of a request's body, in their order.
 
-    Parameters
-    ----------
-    body
-        CSV (entity,ip, no header), JSON (``{"instances": [...]}``) or JSON Lines (an instance per line). An instance
-        is ``{"features": [entity, ip]}`` or ``{"data": {"features": {"values": [entity, ip]}}}``.
-    content_type
-        The header with its parameters. Empty means CSV.
-    name
-        What messages call the body.
-    first_line
-        What messages call its first line, if it is a part of a file.
-    ipv6
-        Whether IPv6 addresses are accepted.
-
-    Raises
-    ------
-    RequestError
-        415 for another type. 400 if a record is invalid, with its position and the reason, or if there is no record.
+    The body is CSV (entity,ip, no header), JSON (``{"instances": [...]}``) or JSON Lines (an instance per line). An
+    instance is ``{"features": [entity, ip]}`` or ``{"data": {"features": {"values": [entity, ip]}}}``. An empty
+    ``content_type`` means CSV. ``name`` and ``first_line`` are what messages call the body and its first line.
     """
     pairs = _DECODERS[request_media_type(content_type)](body, name, first_line, ipv6)
     if len(pairs) == 0:

@@ -58,23 +58,10 @@ _STYLES = {
 def encode(
     scorer: Scorer, pairs: Pairs, wanted: ResponseFormat, *, threshold: Threshold | None = None
 ) -> Iterator[bytes]:
-    """Score pairs and return the body of the answer in pieces, in bounded memory.
+    """Score pairs, at least one, and return the body of the answer in pieces, in bounded memory.
 
-    Parameters
-    ----------
-    scorer
-        Scorer of a model. Its name is the key of the scores.
-    pairs
-        At least one.
-    wanted
-        What the body looks like.
-    threshold
-        Tells ``p_value`` and ``verdict`` in an extended answer.
-
-    Raises
-    ------
-    ClientError
-        A score is not a number. The error is raised before the first piece.
+    The name of the scorer is the key of the scores. An extended answer has ``p_value`` and ``verdict`` if there is a
+    threshold. A score that is not a number raises an error before the first piece.
     """
     scores = score_rows(scorer, pairs)
     if len(scores) <= _FEW_NUMBERS and not (wanted.verbose or wanted.extended):
@@ -88,12 +75,7 @@ def encode(
 def encode_columns(blocks: Iterable[Mapping[str, NDArray[Any]]], media_type: str) -> Iterator[bytes]:
     """Yield the body that holds records, block by block.
 
-    Parameters
-    ----------
-    blocks
-        Columns by key, in the order of the keys: numbers or booleans (n,), lists of numbers (n, d), or objects (n,).
-    media_type
-        ``application/json`` or ``application/jsonlines``.
+    Columns are in the order of the keys: numbers or booleans (n,), lists of numbers (n, d), or objects (n,).
     """
     style = _STYLES[media_type]
     before = style.head

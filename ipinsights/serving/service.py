@@ -37,67 +37,28 @@ _DAMAGED = "The model file was changed in use. Rename a whole model to its place
 
 @dataclass(frozen=True)
 class Answer:
-    """The body of a response.
+    """The body of a response."""
 
-    Attributes
-    ----------
-    media_type
-        ``application/json`` or ``application/jsonlines``.
-    pieces
-        The body in pieces. A small one is a single block and its end.
-    rows
-        Number of scored pairs.
-    """
-
-    media_type: str
-    pieces: Iterator[bytes]
-    rows: int
+    media_type: str  # ``application/json`` or ``application/jsonlines``
+    pieces: Iterator[bytes]  # the body, a small one as a single block and its end
+    rows: int  # number of scored pairs
 
 
 @dataclass(frozen=True)
 class InferenceModel:
-    """A model that answers requests.
+    """A model that answers requests."""
 
-    Attributes
-    ----------
-    predictor
-        Scorer of pairs by the network.
-    threshold
-        Judge of the network's scores in extended answers, None if the model directory has none.
-    file
-        The model's file, None if the predictor does not map one.
-    history
-        Scorer of pairs by the history, None if the model has none.
-    history_threshold
-        Judge of the history's scores, None if the model directory has none.
-    scorer
-        Name of the scorer of requests that name no scorer.
-    """
-
-    predictor: Predictor
+    predictor: Predictor  # scorer of pairs by the network
+    # judge of the network's scores in extended answers, None if the model directory has none
     threshold: Threshold | None
-    file: ModelFile | None = None
-    history: HistoryScorer | None = None
-    history_threshold: Threshold | None = None
-    scorer: str = DOT_PRODUCT
+    file: ModelFile | None = None  # the model's file, None if the predictor does not map one
+    history: HistoryScorer | None = None  # scorer of pairs by the history, None if the model has none
+    history_threshold: Threshold | None = None  # judge of the history's scores, None if the model directory has none
+    scorer: str = DOT_PRODUCT  # name of the scorer of requests that name no scorer
 
     @classmethod
     def load(cls, path: Path, scorer: str = DOT_PRODUCT) -> InferenceModel:
-        """Open a model and its thresholds, and score once, so that forked processes share memory.
-
-        Parameters
-        ----------
-        path
-            Model directory, ``model_algo-1`` or ``model.tar.gz``.
-        scorer
-            Name of the scorer of requests that name no scorer.
-
-        Raises
-        ------
-        ClientError
-            There is no model, it is damaged or without the history that the scorer needs, or a threshold was made for
-            another.
-        """
+        """Open a model and its thresholds, and score once, so that forked processes share memory."""
         while True:
             # The model is opened by its path a second time. Another file may have been renamed to it in between.
             file = ModelFile(path)
@@ -126,13 +87,7 @@ class InferenceModel:
             pass
 
     def check_usable(self) -> None:
-        """Check that nobody wrote into the model file.
-
-        Raises
-        ------
-        RequestError
-            503 with a sentence.
-        """
+        """Check that nobody wrote into the model file."""
         if self.file is not None and not self.file.is_intact:
             raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, _DAMAGED, reason="the model file was changed in use")
 
@@ -153,17 +108,8 @@ class InferenceModel:
     def answer(self, body: bytes, *, content_type: str, accept: str, default: str) -> Answer:
         """Answer a request, whole or not at all.
 
-        Parameters
-        ----------
-        body, content_type
-            See :func:`ipinsights.serving.requests.decode`.
-        accept, default
-            See :meth:`ipinsights.serving.media_types.ResponseFormat.negotiate`.
-
-        Raises
-        ------
-        RequestError
-            400, 406 or 415 with a sentence that says what is wrong, 503 if the model cannot be used.
+        See :func:`ipinsights.serving.requests.decode` and
+        :meth:`ipinsights.serving.media_types.ResponseFormat.negotiate`.
         """
         wanted = ResponseFormat.negotiate(accept, default=default)
         scorer, threshold = self._chosen(wanted)
