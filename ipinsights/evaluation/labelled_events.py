@@ -10,10 +10,9 @@ import numpy as np
 import pyarrow.compute as pc
 
 from ipinsights.data.arrow import mask
-from ipinsights.data.both_families import split
+from ipinsights.data.both_families import in_order, split
 from ipinsights.data.channels import channel_files
 from ipinsights.data.frames import read_rows
-from ipinsights.data.ipv6 import Addresses
 from ipinsights.data.pairs import Pairs, read_blocks
 from ipinsights.data.remote import staged
 from ipinsights.errors import ClientError, InvalidValueError
@@ -84,13 +83,8 @@ def read_test(path: Path, *, ipv6: bool = False) -> TestSet:
         for file in channel_files(path)
         for first_row, block in _numbered(file, ipv6=ipv6)
     ]
-    is_attack = np.concatenate([attack for _, attack in parts]) if parts else np.zeros(0, dtype=bool)
-    entities, ips = (
-        np.concatenate([getattr(block, name) for block, _ in parts] or [np.empty(0)]) for name in ("entities", "ips")
-    )
-    addresses = [block.addresses for block, _ in parts if block.addresses is not None]
-    pairs = Pairs(entities, ips, Addresses.joined(addresses) if addresses else None)
-    return _by_family(pairs, is_attack, path, ipv6=ipv6)
+    is_attack = np.concatenate([np.zeros(0, dtype=bool), *(attack for _, attack in parts)])
+    return _by_family(in_order([block for block, _ in parts]), is_attack, path, ipv6=ipv6)
 
 
 def _by_family(pairs: Pairs, is_attack: NDArray[np.bool_], source: object, *, ipv6: bool) -> TestSet:

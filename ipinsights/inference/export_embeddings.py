@@ -80,9 +80,8 @@ def _text(source: Path, number: int, line: bytes) -> str:
 
 def _entity_table(predictor: Predictor, texts: list[str]) -> pa.Table:
     entities = hash_entities(texts)
-    embeddings = predictor.entity_embeddings(entities)
-    known = predictor.entity_known(entities)
-    return pa.table({"entity": pa.array(texts, pa.string()), "entity_known": known, "embedding": _vectors(embeddings)})
+    known, embeddings = predictor.entity_known(entities), _vectors(predictor.entity_embeddings(entities))
+    return pa.table({"entity": pa.array(texts, pa.string()), "entity_known": known, "embedding": embeddings})
 
 
 def _ip_table(predictor: Predictor, source: Path, block: list[tuple[int, bytes]], texts: list[str]) -> pa.Table:

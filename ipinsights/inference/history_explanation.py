@@ -22,11 +22,32 @@ if TYPE_CHECKING:
 
     from ipinsights.inference.history_density import Evidence
     from ipinsights.inference.history_scorer import Densities, HistoryScorer
+    from ipinsights.inference.scorers import Scorer
     from ipinsights.inference.threshold import Threshold
 
-__all__ = ["HistoryExplanation", "PrefixEvidence", "explain_by_history"]
+__all__ = ["HistoryExplanation", "Judged", "PrefixEvidence", "explain_by_history", "judge"]
 
 _NUM_ATTACKERS = 3
+
+
+class Judged:
+    """An explained event with the judgement of a threshold, if there is one."""
+
+    p_value: float | None
+    verdict: str | None
+    threshold: float | None
+    flags: tuple[str, ...]
+
+    def judgement(self) -> Iterator[str]:
+        """Yield the line that says how odd the event is."""
+        if self.p_value is not None:
+            yield f"{self.verdict}: {odds_text(self.p_value)} (threshold {self.threshold:.2f})"
+        elif self.verdict is not None:
+            yield self.verdict.replace("_", " ")
+
+    def notes(self) -> list[str]:
+        """Return the lines with what else to keep in mind."""
+        return ["", *(f"Note: {flag}" for flag in self.flags)] if self.flags else []
 
 
 @dataclass(frozen=True)
@@ -35,15 +56,13 @@ class PrefixEvidence:
 
     network: str  # as in ``198.51.100.0/24``
     own_events: int  # events of the entity there
-    # chance, by the history, that the entity's next event there is at a part of the network that is new for it
-    new_inside: float
-    # other_entities, other_events: other entities there, and their events
+    new_inside: float  # chance that the entity's next event there is at a part of the network that is new for it
     other_entities: int
     other_events: int
 
 
 @dataclass(frozen=True)
-class HistoryExplanation:
+class HistoryExplanation(Judged):
     """What a score by the history is made of.
 
     Attributes
@@ -104,14 +123,8 @@ class HistoryExplanation:
     def text(self) -> str:
         """Return the explanation for a terminal."""
         head = f"{self.entity} from {self.ip}: score {self.score:.2f} (history; higher is more normal)"
-        notes = ["", *(f"Note: {flag}" for flag in self.flags)] if self.flags else []
-        return "\n".join([head, *self._judgement(), "", *self._sum(), "", *self._past(), "", *self._attack(), *notes])
-
-    def _judgement(self) -> Iterator[str]:
-        if self.p_value is not None:
-            yield f"{self.verdict}: {odds_text(self.p_value)} (threshold {self.threshold:.2f})"
-        elif self.verdict is not None:
-            yield self.verdict.replace("_", " ")
+        parts = [*self._sum(), "", *self._past(), "", *self._attack()]
+        return "\n".join([head, *self.judgement(), "", *parts, *self.notes()])
 
     def _sum(self) -> Iterator[str]:
         yield "The score is the sum of"
@@ -141,6 +154,15 @@ class HistoryExplanation:
             yield f"  {100 * share:>3.0f} %  {name}"
 
 
+def judge(scorer: Scorer, event: Pairs, threshold: Threshold | None) -> tuple[float | None, str | None]:
+    """Return the p-value of one event, None if its entity is unknown, and the verdict."""
+    if threshold is None:
+        return None, None
+    threshold.check(scorer)
+    p_values, verdicts = threshold.judge(score_rows(scorer, event), event, scorer.entity_known(event.entities))
+    return None if np.isnan(p_values[0]) else float(p_values[0]), str(verdicts[0])
+
+
 def explain_by_history(
     scorer: HistoryScorer, entity: str, ip: str, *, threshold: Threshold | None = None
 ) -> HistoryExplanation:
@@ -155,8 +177,10 @@ def explain_by_history(
     known = scorer.entity_known(event.entities)
     log_entity = float(np.log(densities.entity[0]))
     log_attack = float(np.log(sum(density[0] for density in densities.attackers.values())))
+    has_dot_product = bool(known[0]) and not is_ipv6
+    dot_product = float(scorer.predictor.score(event.entities, event.ips)[0]) if has_dot_product else 0.0
     networks = _networks(evidence, densities, event, is_ipv6=is_ipv6)
-    p_value, verdict = _judge(scorer, event, threshold)
+    p_value, verdict = judge(scorer, event, threshold)
     return HistoryExplanation(
         entity=entity,
         ip=_shown_ip(event, is_ipv6=is_ipv6),
@@ -164,7 +188,7 @@ def explain_by_history(
         score=float(score[0]),
         log_entity=log_entity,
         log_attack=log_attack,
-        network_share=0.0 if is_ipv6 or not known[0] else NETWORK_WEIGHT * float(_dot_product(scorer, event)),
+        network_share=NETWORK_WEIGHT * dot_product,
         entity_known=bool(known[0]),
         num_events=int(evidence.num_own[0]),
         deepest_known=next((each for each in reversed(networks) if each.own_events), None),
@@ -184,11 +208,6 @@ def _event(scorer: HistoryScorer, entity: str, ip: str) -> Pairs:
         raise InvalidValueError(f"'{ip}' is {kind}: {reason}.")
     addresses = parse_address(ip.strip(BLANKS))
     return Pairs(hash_entities([entity]), addresses.ips, addresses)
-
-
-def _dot_product(scorer: HistoryScorer, event: Pairs) -> np.float32:
-    product: np.float32 = scorer.predictor.score(event.entities, event.ips)[0]
-    return product
 
 
 def _shown_ip(event: Pairs, *, is_ipv6: bool) -> str:
@@ -222,14 +241,6 @@ def _attackers(densities: Densities) -> dict[str, float]:
     total = sum(float(density[0]) for density in densities.attackers.values())
     shares = {name: float(density[0]) / total for name, density in densities.attackers.items()}
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
-
-
-def _judge(scorer: HistoryScorer, event: Pairs, threshold: Threshold | None) -> tuple[float | None, str | None]:
-    if threshold is None:
-        return None, None
-    threshold.check(scorer)
-    p_values, verdicts = threshold.judge(score_rows(scorer, event), event, scorer.entity_known(event.entities))
-    return None if np.isnan(p_values[0]) else float(p_values[0]), str(verdicts[0])
 
 
 def _flags(event: Pairs, *, is_ipv6: bool, is_known: bool) -> Iterator[str]:

@@ -79,11 +79,6 @@ class HistoryTables:
         self._num_events = history.num_events
         self._root = None if self._ipv6 is None else _Root([self._ipv4, self._ipv6])
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory without the history itself."""
-        return sum(tables.nbytes for tables in (self._ipv4, self._ipv6) if tables is not None)
-
     def densities(self, numbers: NDArray[np.int64], addresses: Addresses) -> Densities:
         """Return the densities of pairs of an entity and an address, (n,) each.
 
@@ -111,7 +106,8 @@ class HistoryScorer:
             raise ClientError("This model has no history. Train it with keep_history to use the scorer 'history'.")
         self.predictor = Predictor(model)
         self.history = model.history
-        self._source_fingerprints = HistoryRecord.read(model.meta).fingerprints
+        # of the data that the history was built from
+        self.source_fingerprints = HistoryRecord.read(model.meta).fingerprints
         self.tables = HistoryTables(model.history)
 
     @classmethod
@@ -123,11 +119,6 @@ class HistoryScorer:
     def hyperparameters(self) -> Hyperparameters:
         """What the network was trained with."""
         return self.predictor.hyperparameters
-
-    @property
-    def source_fingerprints(self) -> frozenset[str]:
-        """Fingerprints of the data that the history was built from."""
-        return self._source_fingerprints
 
     @property
     def accepts_ipv6(self) -> bool:
@@ -189,10 +180,6 @@ class _FamilyTables:
         self._crowd = CrowdTable(family, by_address, self._own, rows)
         self.num_prefixes = self._crowd.num_prefixes
         self._own.drop_shared()
-
-    @property
-    def nbytes(self) -> int:
-        return self._own.nbytes + self._crowd.nbytes if len(self.rows) else 0
 
     def look_up(self, numbers: NDArray[np.int64], addresses: Addresses) -> tuple[list[OwnCounts], list[CrowdCounts]]:
         if len(self.rows) == 0:

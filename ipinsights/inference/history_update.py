@@ -63,14 +63,6 @@ class Updated:
         return "\n".join([*lines, f"The history has {self.num_rows:,} pairs of {self.num_entities:,} entities."])
 
 
-@dataclass(frozen=True)
-class _Events:
-    """New events, and the first and the last day of those that have times."""
-
-    pairs: Pairs
-    days: str | None
-
-
 def update_history(
     path: Path,
     source: Path | None,
@@ -88,26 +80,26 @@ def update_history(
     rejects events that are suspicious by ``threshold_file``, by default that of the model directory. An attack that is
     accepted makes its network known. ``force`` merges events again that were merged before.
     """
-    with _locked(artifact.find(path)):
-        model = artifact.load(path)
-        history, record = _history_of(model), HistoryRecord.read(model.meta)
+    with _updating(path) as opened:
+        model, history, record = opened
         num_merged = num_rejected = 0
         if source is not None:
-            events = _read(source, ipv6=history.ipv6 is not None)
-            _check_not_merged(events.pairs.fingerprint, record, str(source), force=force)
-            normal = _normal(model, path, events.pairs, threshold_file) if normal_only else np.ones(0, dtype=bool)
-            pairs = events.pairs[normal] if normal_only else events.pairs
-            num_merged, num_rejected = len(pairs), len(events.pairs) - len(pairs)
-            history = history.merge(_built(pairs, history))
-            num_entities = len(np.unique(events.pairs.entities))
-            record = _with_source(record, events.pairs.fingerprint, num_merged, num_entities, events.days)
-        forgotten = {entity: history.num_rows_of(_hash(entity)) for entity in forget}
+            events, days = _read(source, ipv6=history.ipv6 is not None)
+            _check_not_merged(events.fingerprint, record, str(source), force=force)
+            pairs = events[_normal(model, path, events, threshold_file)] if normal_only else events
+            num_merged, num_rejected = len(pairs), len(events) - len(pairs)
+            ipv4, ipv6 = split(pairs)
+            of_ipv6 = None if history.ipv6 is None else (ipv6.entities, ipv6.upper)
+            history = history.merge(PairHistory.from_pairs(ipv4.entities, ipv4.ips, of_ipv6))
+            num_entities = len(np.unique(events.entities))
+            record = _with_source(record, events.fingerprint, num_merged, num_entities, days)
+        hashes = {entity: int(hash_entities([entity])[0]) for entity in forget}
+        forgotten = {entity: history.num_rows_of(number) for entity, number in hashes.items()}
         for entity in forget:
-            history = _without(history, entity)
-            record = _without_fingerprints_of_one(record)
-        if record.rows_per_entity is not None:
-            history = history.bounded(record.rows_per_entity)
-        artifact.replace_history(path, model, history, record)
+            if not history.num_rows_of(hashes[entity]):
+                raise ClientError(f"The history has no entity '{entity}', so nothing was changed.")
+            history = history.forget(hashes[entity])
+        history = _replace(path, model, history, _without_fingerprints_of_one(record) if forget else record)
     return Updated(num_merged, num_rejected, forgotten, history.num_rows, len(history.entities))
 
 
@@ -116,20 +108,16 @@ def merge_history(path: Path, new: PairHistory, *, force: bool = False) -> Updat
 
     ``force`` merges a history again that was merged before.
     """
-    with _locked(artifact.find(path)):
-        model = artifact.load(path)
-        history, record = _history_of(model), HistoryRecord.read(model.meta)
+    with _updating(path) as opened:
+        model, history, record = opened
         if history.ipv6 is None and new.ipv6 is not None:
             if len(new.ipv6):
                 raise ClientError("The history has IPv6 rows, and the model was trained without ipv6. Leave them out.")
             new = PairHistory.from_counts(new.counted(new.ipv4))
         digest = fingerprint(*new.arrays.values())
         _check_not_merged(digest, record, "The history", force=force)
-        history = history.merge(new)
         record = _with_source(record, digest, new.num_events, len(new.entities))
-        if record.rows_per_entity is not None:
-            history = history.bounded(record.rows_per_entity)
-        artifact.replace_history(path, model, history, record)
+        history = _replace(path, model, history.merge(new), record)
     return Updated(new.num_events, 0, {}, history.num_rows, len(history.entities))
 
 
@@ -138,38 +126,42 @@ def strip_history(path: Path) -> int:
 
     The file is then the same as if the model had been trained without a history.
     """
-    with _locked(artifact.find(path)):
-        model = artifact.load(path)
-        history = _history_of(model)
+    with _updating(path) as (model, history, _):
         artifact.replace_history(path, model, None)
-    return history.num_rows
-
-
-def _history_of(model: Artifact) -> PairHistory:
-    if model.history is None:
-        raise ClientError("This model has no history. Train it with keep_history to have one.")
-    return model.history
+        return history.num_rows
 
 
 @contextlib.contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    """Lock the folder of a model against a concurrent update, which would lose rows."""
+def _updating(path: Path) -> Iterator[tuple[Artifact, PairHistory, HistoryRecord]]:
+    """Yield a model with its history, locked against a concurrent update, which would lose rows."""
+    file = artifact.find(path)
     descriptor = os.open(file.parent, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        model = artifact.load(path)
+        if model.history is None:
+            raise ClientError("This model has no history. Train it with keep_history to have one.")
+        yield model, model.history, HistoryRecord.read(model.meta)
     except BlockingIOError:
         raise ClientError(f"{file} is being updated by another process. Wait for its end.") from None
     finally:
         os.close(descriptor)
 
 
-def _read(source: Path, *, ipv6: bool) -> _Events:
+def _replace(path: Path, model: Artifact, history: PairHistory, record: HistoryRecord) -> PairHistory:
+    """Write a model with another history, and return the history as it was bounded."""
+    if record.rows_per_entity is not None:
+        history = history.bounded(record.rows_per_entity)
+    artifact.replace_history(path, model, history, record)
+    return history
+
+
+def _read(source: Path, *, ipv6: bool) -> tuple[Pairs, str | None]:
+    """Return new events, and the first and the last day of those that have times."""
     files = channel_files(source)
     blocks = [block for file in files for block in read_blocks(file, num_columns=None, progress=True, ipv6=ipv6)]
     days = sorted(day for block in blocks for day in _days(block, source))
-    span = f"{days[0]} to {days[-1]}" if days else None
-    return _Events(by_family(in_order(blocks)), span)
+    return by_family(in_order(blocks)), f"{days[0]} to {days[-1]}" if days else None
 
 
 def _days(block: Block, source: Path) -> tuple[str, ...]:
@@ -205,14 +197,6 @@ def _normal(model: Artifact, path: Path, pairs: Pairs, threshold_file: Path | No
     return normal
 
 
-def _built(pairs: Pairs, history: PairHistory) -> PairHistory:
-    """Return the history of new events, of the same address families as another."""
-    if history.ipv6 is None:
-        return PairHistory.from_pairs(pairs.entities, pairs.ips)
-    ipv4, ipv6 = split(pairs)
-    return PairHistory.from_pairs(ipv4.entities, ipv4.ips, (ipv6.entities, ipv6.upper))
-
-
 def _with_source(
     record: HistoryRecord, fingerprint: str, num_merged: int, num_entities: int, days: str | None = None
 ) -> HistoryRecord:
@@ -225,16 +209,6 @@ def _with_source(
         "days": days,
     }
     return HistoryRecord([*record.sources, source], record.rows_per_entity)
-
-
-def _hash(entity: str) -> int:
-    return int(hash_entities([entity])[0])
-
-
-def _without(history: PairHistory, entity: str) -> PairHistory:
-    if not history.num_rows_of(_hash(entity)):
-        raise ClientError(f"The history has no entity '{entity}', so nothing was changed.")
-    return history.forget(_hash(entity))
 
 
 def _without_fingerprints_of_one(record: HistoryRecord) -> HistoryRecord:

@@ -33,8 +33,7 @@ class RowsByAddress:
 
     distinct: NDArray[Any]  # distinct addresses, ascending, shape (m,)
     order: NDArray[np.int64]  # rows in the order of their addresses, shape (n,)
-    # where the rows of each address begin in that order, and the number of all rows, shape (m + 1,)
-    bounds: NDArray[np.int64]
+    bounds: NDArray[np.int64]  # begins of the rows of each address in that order, and their end, shape (m + 1,)
 
     @classmethod
     def of(cls, addresses: NDArray[Any]) -> RowsByAddress:
@@ -71,11 +70,6 @@ class OwnTable:
             tenths = np.add.reduceat(tenths_of(inner), branch.firsts) if len(inner) else inner
             shared = _own_lines(sums[branch.ends] - sums[branch.starts], tenths, branch.num_inside)
             self._tables.append(np.concatenate([shared, lines, _own_lines(*np.zeros((3, 1)))]))
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory without the arrays of the history itself."""
-        return self.trie.nbytes + sum(table.nbytes for table in self._tables)
 
     def drop_shared(self) -> None:
         """Free memory that is needed to build the table of the crowd, and not to look up."""
@@ -123,12 +117,6 @@ class CrowdTable:
             nodes = _crowd_lines(numbers[0], numbers[1], branch.num_inside, numbers[2])
             self._tables.append(np.concatenate([nodes, lines, _crowd_lines(*np.zeros((4, 1)))]))
             self.num_prefixes[family.levels[branch.level]] = int(np.count_nonzero(shared <= branch.level))
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory."""
-        tables = sum(table.nbytes for table in self._tables)
-        return self.trie.nbytes + self.trie.addresses.nbytes + self._last.nbytes + tables
 
     def ranks(self, addresses: NDArray[Any]) -> NDArray[np.int64]:
         """Return how many distinct addresses are less than each address (n,), shape (n,)."""

@@ -50,8 +50,7 @@ class Found:
     """Where some addresses are in a trie."""
 
     rows: NDArray[np.int64]  # row with the longest common prefix, any row if no prefix is shared, shape (n,)
-    # How many levels the address shares with the row, shape (n,). 0 if the owner has no row.
-    num_levels: NDArray[np.int8]
+    num_levels: NDArray[np.int8]  # levels that the address shares with the row, 0 if the owner has no row, shape (n,)
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,9 @@ class Branches:
     """Shared prefixes of one level, and the prefixes of the next level inside each of them."""
 
     level: int  # index of the level
-    # starts, ends: first row of each prefix and the row after its last, shape (num_nodes,)
-    starts: NDArray[np.int64]
-    ends: NDArray[np.int64]
-    # inner_starts, inner_ends: the same of the prefixes of the next level inside, shape (num_inner,)
-    inner_starts: NDArray[np.int64]
+    starts: NDArray[np.int64]  # first row of each prefix, shape (num_nodes,)
+    ends: NDArray[np.int64]  # row after its last
+    inner_starts: NDArray[np.int64]  # the same of the prefixes of the next level inside, shape (num_inner,)
     inner_ends: NDArray[np.int64]
     firsts: NDArray[np.int64]  # index of the first of these inside each prefix, shape (num_nodes,)
 
@@ -98,11 +95,6 @@ class PrefixTrie:
 
     def __len__(self) -> int:
         return len(self.addresses)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory that looking up needs, without the addresses."""
-        return self.nodes.nbytes + (0 if self._keys is None else self._keys.nbytes)
 
     def shared_levels(self) -> NDArray[np.int8]:
         """Return how many levels each row shares with the row before, shape (n,)."""

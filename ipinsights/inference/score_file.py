@@ -108,18 +108,17 @@ def _live_blocks(given: LiveInput, num_columns: int | None, *, ipv6: bool) -> It
         if waiting.count(b'"') % 2 and len(waiting) <= LONGEST_ROW:
             continue
         if waiting.strip():
-            source = Source.stream(io.BytesIO(waiting), "standard input", first_line=number)
-            for block in read_blocks(source, num_columns=num_columns, ipv6=ipv6):
+            for block in read_blocks(_lines_as_source(waiting, number), num_columns=num_columns, ipv6=ipv6):
                 num_columns = len(block.columns)
                 yield block
         number += waiting.count(b"\n")
         waiting = b""
-    if waiting:
-        yield from read_blocks(
-            Source.stream(io.BytesIO(waiting), "standard input", first_line=number), num_columns=num_columns, ipv6=ipv6
-        )
-    elif number == 1:
-        yield from read_blocks(io.BytesIO(), name="standard input", num_columns=num_columns, ipv6=ipv6)
+    if waiting or number == 1:
+        yield from read_blocks(_lines_as_source(waiting, number), num_columns=num_columns, ipv6=ipv6)
+
+
+def _lines_as_source(lines: bytes, first_line: int) -> Source:
+    return Source.stream(io.BytesIO(lines), "standard input", first_line=first_line)
 
 
 def _refuse_line(number: int) -> None:
@@ -174,32 +173,21 @@ class _Layout:
 def _scored(scorer: Scorer, block: Block, threshold: Threshold | None, layout: _Layout, *, extended: bool) -> _Part:
     scores = score_rows(scorer, block)
     columns = {
-        "entity": quoted(block.columns[0]),
+        "entity": block.columns[0],
         "ip": trim(block.columns[1]),
         scorer_name(scorer): number_texts(scores),
     }
     if extended:
         columns.update(_extended(scorer, block, scores, threshold))
-    if layout.json_lines or layout.only_suspicious:
-        return _selected(columns, block, layout)
-    kept = layout.further(columns, block)
-    lines = csv_lines([*columns.values(), *map(quoted, kept.values())])
-    return _Part(_header([*columns, *kept]), lines, len(block))
-
-
-def _selected(columns: dict[str, pa.StringArray], block: Block, layout: _Layout) -> _Part:
-    """Return the lines of the rows that are wanted."""
     kept = layout.further(columns, block)
     texts = {**columns, **kept}
-    if layout.json_lines:
-        texts["entity"] = block.columns[0]
-    else:
-        texts = {name: quoted(column) if name in kept else column for name, column in texts.items()}
+    if not layout.json_lines:
+        texts.update({name: quoted(texts[name]) for name in ("entity", *kept)})
     if layout.only_suspicious:
         is_suspicious = pc.equal(texts["verdict"], "suspicious")
         texts = {name: column.filter(is_suspicious) for name, column in texts.items()}
     lines = _json_lines(texts) if layout.json_lines else csv_lines([*texts.values()])
-    return _Part(_header([*columns, *kept]), lines, len(block))
+    return _Part(_header([*texts]), lines, len(block))
 
 
 def _json_lines(texts: dict[str, pa.StringArray]) -> memoryview:

@@ -220,27 +220,23 @@ class Threshold:
         return p_values
 
     def judge(
-        self, scores: NDArray[np.float32], events: NDArray[np.uint32] | Rows, entity_known: NDArray[np.bool_]
+        self, scores: NDArray[np.float32], events: Rows, entity_known: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
         """Return p-value and verdict of each event, (n,) each. Unknown entities have NaN."""
         return np.where(entity_known, self.p_values(scores), np.nan), self.verdicts(scores, events, entity_known)
 
     def verdicts(
-        self,
-        scores: NDArray[np.float32],
-        events: NDArray[np.uint32] | Rows,
-        entity_known: NDArray[np.bool_] | None = None,
+        self, scores: NDArray[np.float32], events: Rows, entity_known: NDArray[np.bool_]
     ) -> NDArray[np.object_]:
-        """Return the verdict of each event, of IPv4 addresses or of rows, shape (n,).
+        """Return the verdict of each event, shape (n,).
 
         It is ``allowed`` from a network of the allow-list, else ``unknown_entity``, else ``suspicious`` below the
-        threshold, else ``normal``. By default all entities count as known.
+        threshold, else ``normal``.
         """
         verdicts = np.where(np.asarray(scores, dtype=np.float32) < np.float32(self.score), SUSPICIOUS, NORMAL)
         verdicts = verdicts.astype(object)
-        if entity_known is not None:
-            verdicts[~entity_known] = UNKNOWN_ENTITY
-        verdicts[_contain(self.allow, events)] = ALLOWED
+        verdicts[~entity_known] = UNKNOWN_ENTITY
+        verdicts[self.allows(events)] = ALLOWED
         return verdicts
 
     def allows(self, events: Rows) -> NDArray[np.bool_]:
@@ -333,10 +329,8 @@ def _probe(scorer: Scorer) -> NDArray[np.float32]:
     return predictor.score(_PROBE_ENTITIES, _PROBE_IPS)
 
 
-def _contain(networks: Networks, events: NDArray[np.uint32] | Rows) -> NDArray[np.bool_]:
+def _contain(networks: Networks, events: Rows) -> NDArray[np.bool_]:
     """Return which events (n,) come from one of the networks, shape (n,)."""
-    if isinstance(events, np.ndarray):
-        return networks.contain(events)
     return networks.contain(events.ips) if events.addresses is None else networks.contain_any(events.addresses)
 
 

@@ -16,11 +16,12 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from ipinsights.data.both_families import in_order
 from ipinsights.data.csv_errors import Source
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.file_kinds import GZIP_MAGIC
 from ipinsights.data.ipv4 import BLANKS, explain_ip, is_ip, parse_ips
-from ipinsights.data.ipv6 import Addresses, explain_address, parse_addresses
+from ipinsights.data.ipv6 import explain_address, parse_addresses
 from ipinsights.data.pairs import Pairs, read_blocks
 from ipinsights.errors import ClientError
 from ipinsights.serving.media_types import CSV, JSON, JSON_LINES, RequestError, request_media_type
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
-
-    from ipinsights.data.pairs import Block
 
 __all__ = ["decode"]
 
@@ -84,7 +83,7 @@ def _decode_csv(body: bytes, name: str, first_line: int, ipv6: bool) -> Pairs:  
         blocks = list(read_blocks(source, count_faults=False, ipv6=ipv6))
     except ClientError as error:
         raise _unreadable(str(error), reason="a row is not valid") from None
-    return _joined(blocks)
+    return in_order(blocks)
 
 
 def _split_plain_csv(body: bytes, *, ipv6: bool) -> Pairs | None:
@@ -185,12 +184,6 @@ def _pairs_of_both(entities: Sequence[str], texts: Sequence[str]) -> Pairs:
             index, f"{_shown(texts[index])} is not an address that can be used: {explain_address(texts[index])}"
         )
     return Pairs(hash_entities(entities), addresses.ips, addresses)
-
-
-def _joined(blocks: Sequence[Block]) -> Pairs:
-    entities, ips = (np.concatenate([getattr(block, name) for block in blocks]) for name in ("entities", "ips"))
-    addresses = [block.addresses for block in blocks if block.addresses is not None]
-    return Pairs(entities, ips, Addresses.joined(addresses) if addresses else None)
 
 
 def _few_ips(texts: Sequence[str]) -> NDArray[np.uint32]:
