@@ -19,7 +19,7 @@ from itertools import count, groupby, islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
-from typing import IO, TYPE_CHECKING, NoReturn, Union
+from typing import IO, TYPE_CHECKING, NoReturn
 
 from tqdm import tqdm
 
@@ -47,24 +47,13 @@ _model: InferenceModel | None = None
 
 @dataclass(frozen=True)
 class _Payload:
-    """Some lines of a file."""
+    """Some lines of a file, or why the rest of it cannot be read."""
 
     source: Path
     target: Path
-    body: bytes
-    first_line: int
-
-
-_Item = Union["_Payload", "_Unreadable"]
-
-
-@dataclass(frozen=True)
-class _Unreadable:
-    """A file, or the rest of it, that cannot be read."""
-
-    source: Path
-    target: Path
-    error: ClientError
+    body: bytes = b""
+    first_line: int = 1
+    error: ClientError | None = None
 
 
 @dataclass(frozen=True)
@@ -130,9 +119,9 @@ class Transform:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 try:
                     with open_output(target) as stream:
-                        for item, answer in group:
+                        for payload, answer in group:
                             _append(answer, stream)
-                            bar.update(len(item.body) if isinstance(item, _Payload) else 0)
+                            bar.update(len(payload.body))
                 except ClientError as error:
                     failures[next(source for source in targets if targets[source] == target)] = str(error)
         return failures
@@ -158,21 +147,19 @@ class Transform:
                 pool.shutdown(cancel_futures=True)
 
     def _in_order(
-        self, pool: ProcessPoolExecutor, items: Iterator[_Item], names: Iterator[Path]
-    ) -> Iterator[tuple[_Item, Future[Path] | ClientError]]:
+        self, pool: ProcessPoolExecutor, payloads: Iterator[_Payload], names: Iterator[Path]
+    ) -> Iterator[tuple[_Payload, Future[Path] | ClientError]]:
         """Yield each payload with its answer, while the next payloads are being processed."""
 
-        def submit(item: _Item) -> tuple[_Item, Future[Path] | ClientError]:
-            if isinstance(item, _Unreadable):
-                return item, item.error
-            return item, pool.submit(_answer, item, self.content_type, self.accept, next(names))
+        def submit(payload: _Payload) -> tuple[_Payload, Future[Path] | ClientError]:
+            return payload, payload.error or pool.submit(_answer, payload, self.content_type, self.accept, next(names))
 
-        ahead = deque(map(submit, islice(items, _AHEAD * self.concurrency)))
+        ahead = deque(map(submit, islice(payloads, _AHEAD * self.concurrency)))
         while ahead:
             yield ahead.popleft()
-            ahead.extend(map(submit, islice(items, 1)))
+            ahead.extend(map(submit, islice(payloads, 1)))
 
-    def _payloads(self, targets: dict[Path, Path], failures: dict[Path, str]) -> Iterator[_Item]:
+    def _payloads(self, targets: dict[Path, Path], failures: dict[Path, str]) -> Iterator[_Payload]:
         """Cut files into payloads. A file that has failed is not read to its end."""
         for source, target in targets.items():
             try:
@@ -182,7 +169,7 @@ class Transform:
                             break
                         yield _Payload(source, target, body, first_line)
             except ClientError as error:
-                yield _Unreadable(source, target, error)
+                yield _Payload(source, target, error=error)
 
     def _split(self, source: Path, stream: IO[bytes]) -> Iterator[tuple[bytes, int]]:
         limit = self.max_payload_mb * _MEBIBYTE

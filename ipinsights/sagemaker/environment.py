@@ -85,11 +85,6 @@ class Environment:
         path = self.base / "checkpoints"
         return path if path.is_dir() else None
 
-    @property
-    def failure_file(self) -> Path:
-        """File of the reason of a failure. Its first 1,024 characters become ``FailureReason``."""
-        return failure_file(self.base)
-
     def channel(self, name: str) -> Channel | None:
         """Return a checked channel by name, or None if the job has no such channel."""
         found = self.channels.get(name)
@@ -113,7 +108,10 @@ class Environment:
 
 
 def failure_file(base: Path) -> Path:
-    """Return the failure file of a base folder, even if the folder tree cannot be read."""
+    """Return the file of the reason of a failure, even if the folder tree cannot be read.
+
+    Its first 1,024 characters become ``FailureReason``.
+    """
     return base / "output" / "failure"
 
 

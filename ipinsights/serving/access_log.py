@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import re
-import uuid
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["OTHER", "ROUTES", "AccessLog", "RequestRecord", "request_id_of"]
+__all__ = ["OTHER", "REQUEST_ID_HEADERS", "ROUTES", "AccessLog", "RequestRecord", "new_request_id", "request_id_of"]
 
 # A path may contain anything, also a user's name: only these are ever logged or counted by name.
 ROUTES = ("/invocations", "/ping", "/livez", "/execution-parameters")
@@ -31,7 +31,7 @@ OTHER = "other"
 _logger = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-_REQUEST_ID_HEADERS = (b"x-amzn-requestid", b"x-request-id")
+REQUEST_ID_HEADERS = (b"x-amzn-requestid", b"x-request-id")
 # A reader of a pipe that has stopped reading must not stop a worker: such a write fails at once.
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
 _MODE = 0o640
@@ -62,10 +62,16 @@ def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
     sent: dict[bytes, bytes] = {}
     for name, value in headers:
         lower = name.lower()
-        if lower in _REQUEST_ID_HEADERS and _REQUEST_ID.fullmatch(value):
+        if lower in REQUEST_ID_HEADERS and _REQUEST_ID.fullmatch(value):
             sent.setdefault(lower, value)
-    found = next((sent[name] for name in _REQUEST_ID_HEADERS if name in sent), None)
-    return found.decode("ascii") if found else str(uuid.uuid4())
+    found = next((sent[name] for name in REQUEST_ID_HEADERS if name in sent), None)
+    return found.decode("ascii") if found else new_request_id()
+
+
+def new_request_id() -> str:
+    """Return a random id. Most requests come without one, and uuid4 takes several times as long."""
+    digits = f"{random.getrandbits(128):032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 class AccessLog:

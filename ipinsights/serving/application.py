@@ -23,10 +23,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ipinsights.errors import IPInsightsError
-from ipinsights.serving.access_log import OTHER, RequestRecord
+from ipinsights.serving.access_log import OTHER, RequestRecord, new_request_id
 from ipinsights.serving.bodies import BodyReader
 from ipinsights.serving.media_types import JSON, RequestError
-from ipinsights.serving.messages import Request, Response, new_request_id, refusal, send_large, send_small
+from ipinsights.serving.messages import Request, Response, refusal, send_large, send_small
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -67,7 +67,6 @@ class Application:
     default: str  # media type for clients without an ``Accept`` header
     timeout: float  # seconds in which a body must arrive, and in which a client must read each piece of its answer
     log: TextIO | Any  # stream for the original's log line of each request, which neither blocks nor raises
-    # metrics, access_log: observers of each request, or None
     metrics: ServerMetrics | None = None
     access_log: AccessLog | None = None
     is_stopping: bool = False  # whether the server ends, so that ``/ping`` returns 503

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ipinsights.serving.access_log import request_id_of
+from ipinsights.serving.access_log import REQUEST_ID_HEADERS, new_request_id, request_id_of
 from ipinsights.serving.media_types import JSON, JSON_LINES
 
 if sys.version_info >= (3, 11):
@@ -33,7 +32,6 @@ __all__ = [
     "Response",
     "Scope",
     "Send",
-    "new_request_id",
     "refusal",
     "send_large",
     "send_small",
@@ -49,7 +47,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _NextPiece = Callable[[Callable[[], "bytes | None"]], Awaitable["bytes | None"]]
 _Header = tuple[bytes, bytes]
 
-_REQUEST_ID_HEADERS = (b"x-amzn-requestid", b"x-request-id")
 # Each must be read within the timeout.
 _SLICE_BYTES = 128 * 2**10
 _TEXT = (b"Content-Type", b"text/plain; charset=utf-8")
@@ -80,7 +77,7 @@ class Request:
         path = scope["path"]
         if not path.startswith("/"):
             path = _path_of(path)
-        is_named = not headers.keys().isdisjoint(_REQUEST_ID_HEADERS)
+        is_named = not headers.keys().isdisjoint(REQUEST_ID_HEADERS)
         identifier = request_id_of(fields) if is_named else new_request_id()
         is_complete = BODY_IS_HERE in scope.get("extensions", ())
         return cls(scope["method"], path, scope["http_version"], headers, identifier, not has_body, 0, is_complete)
@@ -185,12 +182,6 @@ def _start(response: Response, request: Request, length: int | None) -> dict[str
     if length is not None:
         headers.append((b"Content-Length", b"%d" % length))
     return {"type": "http.response.start", "status": response.status, "headers": headers}
-
-
-def new_request_id() -> str:
-    """Return a random id. Most requests come without one, and uuid4 takes several times as long."""
-    digits = f"{random.getrandbits(128):032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _path_of(target: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
@@ -9,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ipinsights.errors import ClientError
 from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.predictor import Predictor
 from ipinsights.inference.scorers import DOT_PRODUCT, HISTORY, accepts_ipv6
 from ipinsights.inference.threshold import find_threshold
 from ipinsights.model import artifact
+from ipinsights.model.untar import is_tar
 from ipinsights.serving.media_types import CSV, JSON, RequestError, ResponseFormat
-from ipinsights.serving.model_file import ModelFile
 from ipinsights.serving.requests import decode
 from ipinsights.serving.responses import encode
 
@@ -27,12 +30,14 @@ if TYPE_CHECKING:
     from ipinsights.inference.scorers import Scorer
     from ipinsights.inference.threshold import Threshold
 
-__all__ = ["Answer", "InferenceModel"]
+__all__ = ["Answer", "InferenceModel", "ModelFile"]
 
 # Bodies of up to this size take less than a millisecond with embeddings of this width.
 _SMALL_BYTES, _SMALL_DIM = 16 * 2**10, 128
 _LEAST_SMALL_BYTES = 256
 _DAMAGED = "The model file was changed in use. Rename a whole model to its place, then reload the server with SIGHUP."
+
+_Identity = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,43 @@ class Answer:
     media_type: str  # ``application/json`` or ``application/jsonlines``
     pieces: Iterator[bytes]  # the body, a small one as a single block and its end
     rows: int  # number of scored pairs
+
+
+class ModelFile:
+    """An open descriptor of a model file, which tells whether the file is still what it was.
+
+    The table of entity embeddings is a memory map. A program that writes into the file changes scores, and one that
+    truncates it ends the process with SIGBUS. Both change the size or the time of modification, which ``fstat`` reads
+    in a microsecond. A file renamed over the model changes neither, because the opened file lives on without its name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = artifact.find(path)
+        # An archive was unpacked into a private file.
+        self._is_mapped = not is_tar(self.path)
+        try:
+            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise ClientError(f"{self.path} cannot be opened: {error.strerror}.") from None
+        weakref.finalize(self, os.close, self._descriptor)
+        self._opened = _identity(os.fstat(self._descriptor))
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether nobody wrote into the opened file."""
+        return not self._is_mapped or _identity(os.fstat(self._descriptor)) == self._opened
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the path still leads to the opened file as it was."""
+        return self.identity_at_path() == self._opened
+
+    def identity_at_path(self) -> _Identity | None:
+        """Return device, inode, size and modification time of the file at the path, or None."""
+        try:
+            return _identity(self.path.stat())
+        except OSError:
+            return None
 
 
 @dataclass(frozen=True)
@@ -153,3 +195,7 @@ def _check_embeddings(pairs: Pairs, wanted: ResponseFormat) -> None:
             "IPv6 addresses have no embeddings: the network knows IPv4 only. Ask without verbose.",
             reason="embeddings of IPv6 addresses",
         )
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

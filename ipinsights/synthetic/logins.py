@@ -16,8 +16,6 @@ import numpy as np
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
-    from typing import Literal
-
     from numpy.typing import NDArray
 
     from ipinsights.synthetic.ip_ranges import Ranges
@@ -151,22 +149,19 @@ def attack_test(
     *,
     rng: np.random.Generator,
     num_good: int = 100_000,
-    victims: Literal["uniform", "matched"] = "uniform",
 ) -> AttackTest:
     """Return ``num_good`` log-ins of the test days and as many attacks from random ranges.
 
     All log-ins of the test days are used if there are fewer than ``num_good``.
 
-    With ``"uniform"`` victims, the tutorial's recipe, all users are attacked alike while good rows are mostly
-    of busy users. That flatters: a score that only knows how busy a user is tells many attacks. With
-    ``"matched"`` victims each good row's user is attacked once, so the user alone tells nothing. ``ipinsights
-    evaluate`` matches victims.
+    The recipe is the tutorial's: all users are attacked alike while good rows are mostly of busy users. That flatters:
+    a score that only knows how busy a user is tells many attacks. ``ipinsights evaluate`` matches victims.
     """
     good = np.arange(len(events))[events.splits()[2]]
     if not len(good):
         raise ClientError("No log-in falls on a test day: simulate more users or more days.")
     good = rng.choice(good, size=min(num_good, len(good)), replace=False)
-    attacked = events.user[good] if victims == "matched" else rng.integers(events.num_users, size=len(good))
+    attacked = rng.integers(events.num_users, size=len(good))
     order = rng.permutation(2 * len(good))
     return AttackTest(
         user=np.concatenate([events.user[good], attacked.astype(np.int32)])[order],
