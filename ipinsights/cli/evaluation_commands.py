@@ -115,12 +115,12 @@ def threshold(
     The threshold comes with a guarantee and is stored next to the model.
     """
     from ipinsights.data.both_families import read_events
-    from ipinsights.inference.scorers import accepts_ipv6, load_scorer
+    from ipinsights.inference.scorers import load_scorer
     from ipinsights.inference.threshold import Threshold, default_path
 
     path, loaded = output or default_path(model_dir, scorer), load_scorer(model_dir, scorer)
     with pairs_of(calibration, entity=entity_names, ip=ip_names) as (events,):
-        pairs = read_events(events or calibration, ipv6=accepts_ipv6(loaded))
+        pairs = read_events(events or calibration, ipv6=loaded.accepts_ipv6)
     chosen = Threshold.calibrate(loaded, pairs, fpr=fpr, allow=allow)
     chosen.save(path)
     echo(f"{chosen.describe()}\nStored in {path}.")

@@ -14,7 +14,6 @@ from ipinsights.data.ipv6 import explain_address, format_ipv6, parse_address
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import InvalidValueError
 from ipinsights.inference.conformal import odds_text
-from ipinsights.inference.scorers import score_rows
 from ipinsights.model.history_settings import NETWORK_WEIGHT
 
 if TYPE_CHECKING:
@@ -159,7 +158,7 @@ def judge(scorer: Scorer, event: Pairs, threshold: Threshold | None) -> tuple[fl
     if threshold is None:
         return None, None
     threshold.check(scorer)
-    p_values, verdicts = threshold.judge(score_rows(scorer, event), event, scorer.entity_known(event.entities))
+    p_values, verdicts = threshold.judge(scorer.score_rows(event), event, scorer.entity_known(event.entities))
     return None if np.isnan(p_values[0]) else float(p_values[0]), str(verdicts[0])
 
 
@@ -173,7 +172,7 @@ def explain_by_history(
     addresses = event.addresses.upper if is_ipv6 and event.addresses is not None else event.ips
     evidence = scorer.tables.evidence(numbers, addresses)
     densities = scorer.tables.densities(numbers, addresses)
-    score = score_rows(scorer, event)
+    score = scorer.score_rows(event)
     known = scorer.entity_known(event.entities)
     log_entity = float(np.log(densities.entity[0]))
     log_attack = float(np.log(sum(density[0] for density in densities.attackers.values())))

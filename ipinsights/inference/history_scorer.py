@@ -24,12 +24,12 @@ from ipinsights.inference.prefix_tables import CrowdTable, OwnTable, RowsByAddre
 from ipinsights.inference.prefix_trie import IPV4, IPV6
 from ipinsights.model import artifact
 from ipinsights.model.history_member import HistoryRecord
-from ipinsights.model.history_settings import NETWORK_WEIGHT
+from ipinsights.model.history_settings import NETWORK_WEIGHT, SCORER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ipinsights.config.hyperparameters import Hyperparameters
+    from ipinsights.inference.predictor import Rows
     from ipinsights.inference.prefix_trie import AddressFamily
     from ipinsights.model.artifact import Artifact
     from ipinsights.model.pair_history import FamilyRows, PairHistory
@@ -101,6 +101,8 @@ class HistoryTables:
 class HistoryScorer:
     """Scorer of (entity, address) pairs by the history of a model. Higher is more normal."""
 
+    name = SCORER
+
     def __init__(self, model: Artifact) -> None:
         if model.history is None:
             raise ClientError("This model has no history. Train it with keep_history to use the scorer 'history'.")
@@ -116,14 +118,19 @@ class HistoryScorer:
         return cls(artifact.load(Path(path)))
 
     @property
-    def hyperparameters(self) -> Hyperparameters:
-        """What the network was trained with."""
-        return self.predictor.hyperparameters
-
-    @property
     def accepts_ipv6(self) -> bool:
         """Whether the history has IPv6 rows, so that IPv6 addresses can be scored."""
         return self.history.ipv6 is not None
+
+    def score_rows(self, rows: Rows) -> NDArray[np.float32]:
+        """Return the score of each row, of both address families, shape (n,)."""
+        if rows.addresses is None:
+            return self.score(rows.entities, rows.ips)
+        is_ipv6 = rows.addresses.is_ipv6
+        scores = np.empty(len(is_ipv6), dtype=np.float32)
+        scores[~is_ipv6] = self.score(rows.entities[~is_ipv6], rows.ips[~is_ipv6])
+        scores[is_ipv6] = self.score_ipv6(rows.entities[is_ipv6], rows.addresses.upper[is_ipv6])
+        return scores
 
     def score(
         self, entities: NDArray[np.uint64], ips: NDArray[np.uint32], *, network_weight: float = NETWORK_WEIGHT
@@ -141,14 +148,6 @@ class HistoryScorer:
     def score_ipv6(self, entities: NDArray[np.uint64], upper: NDArray[np.uint64]) -> NDArray[np.float32]:
         """Return the scores of entity hashes and upper halves of IPv6 addresses, (n,) each."""
         return self._log_ratios(entities, upper)
-
-    def entity_embeddings(self, entities: NDArray[np.uint64]) -> NDArray[np.float32]:
-        """Return the network's embeddings of hashed entities (n,) as (n, vector_dim)."""
-        return self.predictor.entity_embeddings(entities)
-
-    def ip_embeddings(self, ips: NDArray[np.uint32]) -> NDArray[np.float32]:
-        """Return the network's embeddings of IPv4 addresses (n,) as (n, vector_dim)."""
-        return self.predictor.ip_embeddings(ips)
 
     def entity_known(self, entities: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Return whether the history has each hashed entity (n,). The answer is exact."""

@@ -19,7 +19,7 @@ from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.pairs import fingerprint, read_blocks
 from ipinsights.errors import ClientError
 from ipinsights.inference.history_scorer import HistoryScorer
-from ipinsights.inference.scorers import HISTORY, score_rows
+from ipinsights.inference.scorers import HISTORY
 from ipinsights.inference.threshold import SUSPICIOUS, find_threshold
 from ipinsights.model import artifact
 from ipinsights.model.history_member import HistoryRecord
@@ -192,7 +192,7 @@ def _normal(model: Artifact, path: Path, pairs: Pairs, threshold_file: Path | No
         )
     scorer = HistoryScorer(model)
     threshold.check(scorer)
-    verdicts = threshold.verdicts(score_rows(scorer, pairs), pairs, scorer.entity_known(pairs.entities))
+    verdicts = threshold.verdicts(scorer.score_rows(pairs), pairs, scorer.entity_known(pairs.entities))
     normal: NDArray[np.bool_] = verdicts != SUSPICIOUS
     return normal
 

@@ -28,7 +28,6 @@ from ipinsights.data.ipv4 import trim
 from ipinsights.data.live_input import LiveInput
 from ipinsights.data.pairs import read_blocks
 from ipinsights.errors import ClientError
-from ipinsights.inference.scorers import accepts_ipv6, score_rows, scorer_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -85,7 +84,7 @@ def score_file(
     keep_freed_memory()
     num_rows = 0
     with _opened_input(source) as given, open_output(output) as stream:
-        blocks = _blocks(given, num_columns=None if keep_columns else 2, ipv6=accepts_ipv6(scorer))
+        blocks = _blocks(given, num_columns=None if keep_columns else 2, ipv6=scorer.accepts_ipv6)
         layout = _Layout(json_lines=json_lines, only_suspicious=only_suspicious, kept_names=kept_names)
         # Blocks of a live input come one by one: none waits for the next.
         ordered = map if isinstance(given, LiveInput) else in_order
@@ -171,11 +170,11 @@ class _Layout:
 
 
 def _scored(scorer: Scorer, block: Block, threshold: Threshold | None, layout: _Layout, *, extended: bool) -> _Part:
-    scores = score_rows(scorer, block)
+    scores = scorer.score_rows(block)
     columns = {
         "entity": block.columns[0],
         "ip": trim(block.columns[1]),
-        scorer_name(scorer): number_texts(scores),
+        scorer.name: number_texts(scores),
     }
     if extended:
         columns.update(_extended(scorer, block, scores, threshold))

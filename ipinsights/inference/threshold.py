@@ -20,15 +20,7 @@ from ipinsights.data.remote import staged
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.inference.conformal import kept_steps, promised_rank, rate_interval
 from ipinsights.inference.history_scorer import HistoryScorer
-from ipinsights.inference.scorers import (
-    DOT_PRODUCT,
-    HISTORY,
-    SCORERS,
-    accepts_ipv6,
-    as_scorer,
-    score_rows,
-    scorer_name,
-)
+from ipinsights.inference.scorers import DOT_PRODUCT, HISTORY, SCORERS, as_scorer
 from ipinsights.reporting.plain_text import preformatted
 
 if TYPE_CHECKING:
@@ -38,7 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipinsights.data.pairs import Pairs
-    from ipinsights.inference.scorers import Rows, Scorer
+    from ipinsights.inference.predictor import Rows
+    from ipinsights.inference.scorers import Scorer
 
 __all__ = [
     "ALLOWED",
@@ -139,7 +132,7 @@ class Threshold:
             The rate is not in (0, 1), a network is invalid, there are too few events, or they are part of the history.
         """
         scorer = as_scorer(model)
-        ipv6 = accepts_ipv6(scorer)
+        ipv6 = scorer.accepts_ipv6
         pairs = read_rows(calibration, name="calibration", progress=progress, ipv6=ipv6).pairs
         if not 0 < fpr < 1:
             raise InvalidValueError(f"The false positive rate must be more than 0 and less than 1. Got {fpr:g}.")
@@ -147,7 +140,7 @@ class Threshold:
         networks = Networks(allow, ipv6=ipv6)
         allowed = _contain(networks, pairs)
         known = scorer.entity_known(pairs.entities) & ~allowed
-        scores = np.sort(score_rows(scorer, pairs[known]))
+        scores = np.sort(scorer.score_rows(pairs[known]))
         rank = promised_rank(fpr, len(scores))
         kept, num_below = kept_steps(scores, rank)
         return cls(
@@ -161,7 +154,7 @@ class Threshold:
             scores=kept,
             num_below=num_below,
             probe=_probe(scorer),
-            scorer=scorer_name(scorer),
+            scorer=scorer.name,
         )
 
     @classmethod
@@ -199,7 +192,7 @@ class Threshold:
 
     def check(self, scorer: Scorer) -> None:
         """Raise an error if the threshold was not made for a model and its scorer."""
-        name = scorer_name(scorer)
+        name = scorer.name
         if name != self.scorer:
             raise ClientError(
                 f"The threshold was made for the scorer '{self.scorer}', and the scores are those of '{name}'. Make a "
@@ -325,8 +318,7 @@ def _probe(scorer: Scorer) -> NDArray[np.float32]:
 
     A history can grow after its threshold was made, but the network does not change.
     """
-    predictor = scorer.predictor if isinstance(scorer, HistoryScorer) else scorer
-    return predictor.score(_PROBE_ENTITIES, _PROBE_IPS)
+    return scorer.predictor.score(_PROBE_ENTITIES, _PROBE_IPS)
 
 
 def _contain(networks: Networks, events: Rows) -> NDArray[np.bool_]:

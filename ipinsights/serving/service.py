@@ -14,7 +14,7 @@ import numpy as np
 from ipinsights.errors import ClientError
 from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.predictor import Predictor
-from ipinsights.inference.scorers import DOT_PRODUCT, HISTORY, accepts_ipv6
+from ipinsights.inference.scorers import DOT_PRODUCT, HISTORY
 from ipinsights.inference.threshold import find_threshold
 from ipinsights.model import artifact
 from ipinsights.model.untar import is_tar
@@ -155,7 +155,7 @@ class InferenceModel:
         """
         wanted = ResponseFormat.negotiate(accept, default=default)
         scorer, threshold = self._chosen(wanted)
-        pairs = decode(body, content_type, ipv6=accepts_ipv6(scorer))
+        pairs = decode(body, content_type, ipv6=scorer.accepts_ipv6)
         _check_embeddings(pairs, wanted)
         self.check_usable()
         pieces = encode(scorer, pairs, wanted, threshold=threshold)
@@ -165,7 +165,7 @@ class InferenceModel:
     def decode(self, body: bytes, content_type: str, accept: str, *, name: str, first_line: int) -> Pairs:
         """Return the pairs of a request, see :func:`ipinsights.serving.requests.decode`."""
         scorer, _ = self._chosen(ResponseFormat.negotiate(accept, default=JSON))
-        return decode(body, content_type, name=name, first_line=first_line, ipv6=accepts_ipv6(scorer))
+        return decode(body, content_type, name=name, first_line=first_line, ipv6=scorer.accepts_ipv6)
 
     def _chosen(self, wanted: ResponseFormat) -> tuple[Scorer, Threshold | None]:
         """Return the scorer that a request asks for, with its threshold."""

@@ -60,8 +60,11 @@ def draw_pairs(size: int, rng: np.random.Generator) -> Pairs:
     return Pairs(rng.integers(0, 2**64, size=size, dtype=np.uint64), rng.integers(0, 2**32, size=size, dtype=np.uint32))
 
 
-class FakePredictor:
+class FakePredictor(Predictor):
     """A model that scores the address itself, so that a test can choose the scores."""
+
+    def __init__(self) -> None:
+        pass
 
     def entity_known(self, entities: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Know all but entity 0."""
@@ -201,7 +204,7 @@ class TestVerdicts:
         A score at the threshold is normal.
         """
         pairs = Pairs(np.ones(99, dtype=np.uint64), np.arange(1000, 1099, dtype=np.uint32))
-        threshold = Threshold.calibrate(FakePredictor(), pairs, fpr=0.1, allow=["10.0.0.0/8"])  # type: ignore[arg-type]
+        threshold = Threshold.calibrate(FakePredictor(), pairs, fpr=0.1, allow=["10.0.0.0/8"])
         scores = np.array([0, 0, 0, 1009, 1008], dtype=np.float32)
         ips = np.array([0x0A000001, 0x0AFFFFFF, 0x0B000000, 1, 1], dtype=np.uint32)
         events, known = Pairs(np.zeros(5, dtype=np.uint64), ips), np.array([True, False, False, True, True])
