@@ -180,10 +180,7 @@ def _check_not_merged(fingerprint: str, record: HistoryRecord, source: str, *, f
 
 
 def _normal(model: Artifact, path: Path, pairs: Pairs, threshold_file: Path | None) -> NDArray[np.bool_]:
-    """Return a mask of the events (n,) that are not suspicious.
-
-    New entities are accepted.
-    """
+    """Return a mask of the events (n,) that are not suspicious. New entities are accepted."""
     threshold = find_threshold(path, threshold_file, HISTORY)
     if threshold is None:
         raise ClientError(

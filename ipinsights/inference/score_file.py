@@ -228,10 +228,7 @@ def _header(names: Sequence[str]) -> bytes:
 
 @contextlib.contextmanager
 def _opened_input(source: Path) -> Iterator[Path | IO[bytes] | LiveInput]:
-    """Yield the source to read.
-
-    A file as standard input is copied, to be read a second time.
-    """
+    """Yield the source to read. A file as standard input is copied, to be read a second time."""
     if str(source) != "-":
         yield source
         return

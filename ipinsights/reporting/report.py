@@ -123,10 +123,7 @@ def section_markdown(section: Section) -> str:
 
 
 def number(value: float | None, digits: int = 6) -> str:
-    """Return a number with ``digits`` decimals and thousands separators.
-
-    None and NaN: a dash.
-    """
+    """Return a number with ``digits`` decimals and thousands separators. None and NaN: a dash."""
     return _NOTHING if value is None or math.isnan(value) else f"{value:,.{digits}f}"
 
 
@@ -136,10 +133,7 @@ def signed(value: float | None, digits: int = 6) -> str:
 
 
 def json_text(content: Any) -> str:
-    """Return JSON text.
-
-    NaN and infinity, which JSON does not have, become null.
-    """
+    """Return JSON text. NaN and infinity, which JSON does not have, become null."""
     return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
 
 

@@ -127,10 +127,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 
 def parse_json_object(text: str, *, name: str) -> dict[str, Any]:
-    """Parse a JSON object from a text.
-
-    Messages use ``name`` for the text.
-    """
+    """Parse a JSON object from a text. Messages use ``name`` for the text."""
     try:
         value = json.loads(text, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:

@@ -69,10 +69,9 @@ class ResponseFormat:
                   for media_type in dict.fromkeys(offers)
                   if (found := _most_specific(ranges, media_type)) and found.quality > 0]  # fmt: skip
         if not wishes:
-            raise RequestError(
-                HTTPStatus.NOT_ACCEPTABLE,
+            raise _not_acceptable(
                 f"Accept type '{accept}' is not supported: ask for {JSON} or {JSON_LINES}, or leave the header out.",
-                reason="the Accept header asks for another media type",
+                "the Accept header asks for another media type",
             )
         _, _, media_type, wish = max(wishes, key=lambda each: each[:2])
         return cls(media_type, verbose=wish.flag("verbose"), extended=wish.flag("extended"), scorer=wish.scorer)
@@ -124,10 +123,8 @@ class _MediaRange:
         except ValueError:
             quality = -1.0
         if not 0 <= quality <= 1:
-            raise RequestError(
-                HTTPStatus.NOT_ACCEPTABLE,
-                f"Quality must be a number from 0 to 1. Got q={text}.",
-                reason="a quality of the Accept header is not valid",
+            raise _not_acceptable(
+                f"Quality must be a number from 0 to 1. Got q={text}.", "a quality of the Accept header is not valid"
             )
         return quality
 
@@ -135,30 +132,23 @@ class _MediaRange:
     def scorer(self) -> str | None:
         name = self.parameters.get("scorer")
         if name not in (None, *_SCORERS):
-            raise RequestError(
-                HTTPStatus.NOT_ACCEPTABLE,
-                f"Parameter 'scorer' of Accept must be {' or '.join(_SCORERS)}. Got '{name}'.",
-                reason="a parameter of the Accept header is not valid",
-            )
+            raise _not_acceptable(f"Parameter 'scorer' of Accept must be {' or '.join(_SCORERS)}. Got '{name}'.")
         return name
 
     def flag(self, name: str) -> bool:
         value = self.parameters.get(name, "false")
         if value.lower() not in ("true", "false"):
-            raise RequestError(
-                HTTPStatus.NOT_ACCEPTABLE,
-                f"Parameter '{name}' of Accept must be True or False. Got '{value}'.",
-                reason="a parameter of the Accept header is not valid",
-            )
+            raise _not_acceptable(f"Parameter '{name}' of Accept must be True or False. Got '{value}'.")
         return value.lower() == "true"
 
 
+def _not_acceptable(message: str, reason: str = "a parameter of the Accept header is not valid") -> RequestError:
+    return RequestError(HTTPStatus.NOT_ACCEPTABLE, message, reason=reason)
+
+
 def _most_specific(ranges: list[_MediaRange], media_type: str) -> _MediaRange | None:
-    for pattern in (media_type, f"{media_type.partition('/')[0]}/*", "*/*"):
-        for each in ranges:
-            if each.media_type == pattern:
-                return each
-    return None
+    patterns = (media_type, f"{media_type.partition('/')[0]}/*", "*/*")
+    return next((each for pattern in patterns for each in ranges if each.media_type == pattern), None)
 
 
 def _parse_header(text: str) -> tuple[str, dict[str, str]]:

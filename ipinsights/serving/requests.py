@@ -179,10 +179,8 @@ def _pairs(entities: Sequence[str], texts: Sequence[str], *, ipv6: bool) -> Pair
 def _pairs_of_both(entities: Sequence[str], texts: Sequence[str]) -> Pairs:
     addresses = parse_addresses(pa.array(texts, pa.string()))
     if not addresses.is_valid.all():
-        index = int(np.argmin(addresses.is_valid))
-        raise _RecordError(
-            index, f"{_shown(texts[index])} is not an address that can be used: {explain_address(texts[index])}"
-        )
+        text = texts[index := int(np.argmin(addresses.is_valid))]
+        raise _RecordError(index, f"{_shown(text)} is not an address that can be used: {explain_address(text)}")
     return Pairs(hash_entities(entities), addresses.ips, addresses)
 
 

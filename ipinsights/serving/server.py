@@ -216,10 +216,7 @@ def _freeze_memory() -> None:
 
 
 def _check_address(host: str, port: int) -> None:
-    """Raise an error if the address is in use.
-
-    Gunicorn would retry for five seconds first.
-    """
+    """Raise an error if the address is in use. Gunicorn would retry for five seconds first."""
     try:
         with socket.create_server((host, port)):
             pass
