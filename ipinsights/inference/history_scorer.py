@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +21,6 @@ from ipinsights.inference.history_density import Evidence, Step, attack_densitie
 from ipinsights.inference.predictor import Predictor
 from ipinsights.inference.prefix_tables import CrowdTable, OwnTable, RowsByAddress
 from ipinsights.inference.prefix_trie import IPV4, IPV6
-from ipinsights.model import artifact
 from ipinsights.model.history_member import HistoryRecord
 from ipinsights.model.history_settings import NETWORK_WEIGHT, SCORER
 
@@ -111,11 +109,6 @@ class HistoryScorer:
         # of the data that the history was built from
         self.source_fingerprints = HistoryRecord.read(model.meta).fingerprints
         self.tables = HistoryTables(model.history)
-
-    @classmethod
-    def load(cls, path: str | Path) -> HistoryScorer:
-        """Open a model directory, a ``model_algo-1`` file or a ``model.tar.gz``."""
-        return cls(artifact.load(Path(path)))
 
     @property
     def accepts_ipv6(self) -> bool:
