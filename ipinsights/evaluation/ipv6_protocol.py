@@ -5,7 +5,7 @@ The network scores IPv4 addresses only and is left out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from ipinsights.evaluation.protocol import ProtocolRun
 from ipinsights.evaluation.results import HISTORY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -57,7 +57,7 @@ def evaluate_ipv6(
 class _Ipv6Run(ProtocolRun):
     _family = "IPv6"
     _baselines = IPV6_BASELINES
-    _new_networks = {"new /64": 64, "new /48": 48, "new /32": 32}  # noqa: RUF012 - as in the base class
+    _new_networks: ClassVar[Mapping[str, int]] = {"new /64": 64, "new /48": 48, "new /32": 32}
     _history: Ipv6PrefixCounts
     _scorer: HistoryScorer
 

@@ -6,7 +6,7 @@ other in time. Metrics come with 95 % intervals, resampled over entities.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -78,7 +78,7 @@ class ProtocolRun:
     _family = "IPv4"
     _baselines = BASELINES
     # Lengths of networks, by the slice of events on networks that are new for the entity.
-    _new_networks: Mapping[str, int] = {"new address": 32, "new /24": 24}
+    _new_networks: ClassVar[Mapping[str, int]] = {"new address": 32, "new /24": 24}
 
     def __init__(
         self,
