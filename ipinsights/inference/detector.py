@@ -123,7 +123,7 @@ class Detector(BaseEstimator):
             X has no such columns, or rows of it are invalid.
         """
         rows = self._read(X)
-        return rows.like_source(self._score(rows), "score")
+        return rows.like_source(self.scorer_.score_rows(rows.pairs), "score")
 
     def score_arrow(self, entities: Any, ips: Any, errors: str = "raise") -> pa.FloatArray:
         """Return the score of each pair of two columns as a column of Arrow.
@@ -148,7 +148,7 @@ class Detector(BaseEstimator):
         The values are float64. Those of outliers are below 0.
         """
         rows = self._read(X)
-        return rows.like_source(self._score(rows).astype(np.float64) - self.offset_, "decision")
+        return rows.like_source(self.scorer_.score_rows(rows.pairs).astype(np.float64) - self.offset_, "decision")
 
     def predict(self, X: Any) -> Any:
         """Return 1 for each normal pair, -1 for each outlier, (n,).
@@ -157,7 +157,7 @@ class Detector(BaseEstimator):
         The score of an unknown entity means nothing, see :meth:`entity_known`.
         """
         rows = self._read(X)
-        is_normal = self._score(rows).astype(np.float64) >= self.offset_
+        is_normal = self.scorer_.score_rows(rows.pairs).astype(np.float64) >= self.offset_
         if self.threshold_ is not None:
             is_normal |= self.threshold_.allows(rows.pairs)
         return rows.like_source(np.where(is_normal, 1, -1), "prediction")
@@ -282,9 +282,6 @@ class Detector(BaseEstimator):
     def _read(self, data: Any) -> Rows:
         # A detector that is not fitted says so, whatever the data are.
         return read_rows(data, ipv6=self.scorer_.accepts_ipv6)
-
-    def _score(self, rows: Rows) -> np.ndarray[Any, np.dtype[np.float32]]:
-        return self.scorer_.score_rows(rows.pairs)
 
     def _adopt(
         self,
