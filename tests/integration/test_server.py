@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ipinsights.serving.model_file import ModelFile
+from ipinsights.serving.service import ModelFile
 
 from .running_server import PAIR, answer_of, is_true_soon, make_model, running
 

@@ -32,7 +32,7 @@ def scores(entity: int, address: str) -> dict[str, float]:
         )
     )
     evidence = Evidence.look_up(history, np.array([entity]), np.array([number_of(address)], dtype=np.uint32))
-    return {name: float(values[0]) for name, values in baseline_scores(evidence).items()}
+    return {name: float(values[0]) for name, values in baseline_scores(evidence, BASELINES).items()}
 
 
 @pytest.mark.parametrize(

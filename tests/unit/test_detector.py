@@ -18,6 +18,7 @@ from ipinsights.data.ipv4 import format_ips
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.predictor import Predictor
+from ipinsights.model import artifact
 from ipinsights.testing import PlantedNetworks
 
 if TYPE_CHECKING:
@@ -263,7 +264,7 @@ class TestHistory:
         loaded = IPInsights.load(tmp_path, scorer="history")
         assert np.array_equal(loaded.score_samples(tmp_path / "rows.csv"), scores.to_numpy())
         is_ipv6 = rows["address"].str.contains(":")
-        direct = HistoryScorer.load(tmp_path).score(*_hashed(rows[~is_ipv6]))
+        direct = HistoryScorer(artifact.load(tmp_path)).score(*_hashed(rows[~is_ipv6]))
         assert np.array_equal(direct, scores[~is_ipv6].to_numpy())
         assert np.array_equal(
             IPInsights.load(tmp_path).score_samples(rows[~is_ipv6]), loaded.predictor_.score(*_hashed(rows[~is_ipv6]))

@@ -63,7 +63,7 @@ class TestEnvironment:
         )
         assert environment.hyperparameters_file == tmp_path / "input" / "config" / "hyperparameters.json"
         assert environment.model_dir == tmp_path / "model"
-        assert environment.failure_file == failure_file(tmp_path) == tmp_path / "output" / "failure"
+        assert failure_file(tmp_path) == tmp_path / "output" / "failure"
 
     def test_no_configuration_is_needed(self, tmp_path: Path) -> None:
         """On a laptop every folder below input/data is a channel, and the only host is algo-1."""

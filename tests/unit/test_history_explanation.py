@@ -11,6 +11,7 @@ from ipinsights import IPInsights
 from ipinsights.errors import InvalidValueError
 from ipinsights.inference.history_explanation import HistoryExplanation, explain_by_history
 from ipinsights.inference.history_scorer import HistoryScorer
+from ipinsights.model import artifact
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,5 +129,5 @@ def test_ipv6_without_ipv6(tmp_path: Path) -> None:
     settings = {"vector_dim": 4, "epochs": 1, "progress": False, "keep_history": True}
     file = IPInsights(**settings).fit(ROWS).save(tmp_path)  # type: ignore[arg-type]
     with pytest.raises(InvalidValueError) as caught:
-        explain_by_history(HistoryScorer.load(file), "alice", "2a00::1")
+        explain_by_history(HistoryScorer(artifact.load(file)), "alice", "2a00::1")
     assert str(caught.value) == "'2a00::1' is no IPv4 address: it looks like IPv6; leave such rows out."

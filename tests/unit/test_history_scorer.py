@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import pickle
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -221,7 +222,7 @@ class TestScorer:
 
     def test_the_network_counts_a_twentieth(self, model: Path) -> None:
         """The score is that of the history plus 0.05 of the dot product, but for unknown entities."""
-        scorer = HistoryScorer.load(model)
+        scorer = HistoryScorer(artifact.load(model))
         entities, ips = np.array([3, 0, UNKNOWN, 3], dtype=np.uint64), np.array([1, 2, 3, 2**31], dtype=np.uint32)
         alone = scorer.score(entities, ips, network_weight=0)
         dot = scorer.predictor.score(entities, ips)
@@ -231,7 +232,7 @@ class TestScorer:
 
     def test_order_does_not_matter(self, model: Path) -> None:
         """Each row has its score, wherever it stands."""
-        scorer = HistoryScorer.load(model)
+        scorer = HistoryScorer(artifact.load(model))
         entities, ips = np.array([3, 0, UNKNOWN, 3], dtype=np.uint64), np.array([1, 2, 3, 2**31], dtype=np.uint32)
         order = np.array([2, 0, 3, 1])
         assert scorer.score(entities[order], ips[order]).tolist() == scorer.score(entities, ips)[order].tolist()
@@ -239,7 +240,7 @@ class TestScorer:
 
     def test_ipv6_without_ipv6(self, model: Path) -> None:
         """A history of IPv4 only refuses IPv6 addresses."""
-        scorer = HistoryScorer.load(model)
+        scorer = HistoryScorer(artifact.load(model))
         with pytest.raises(ClientError) as refused:
             scorer.score_ipv6(np.array([3], dtype=np.uint64), np.array([1], dtype=np.uint64))
         assert str(refused.value) == "This model was trained without IPv6. Train it with ipv6 to score IPv6 addresses."
@@ -250,4 +251,4 @@ class TestScorer:
         rng = np.random.default_rng(0)
         entities = rng.integers(0, 3000, size=50_000).astype(np.uint64)
         history = PairHistory.from_pairs(entities, rng.integers(0, 2**32, size=50_000, dtype=np.uint32))
-        assert (HistoryTables(history).nbytes + history.nbytes) / history.num_rows < 120
+        assert len(pickle.dumps(HistoryTables(history))) / history.num_rows < 120

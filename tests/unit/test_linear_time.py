@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import score_reader
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,6 @@ from ipinsights.config import constraints
 from ipinsights.data.ipv4 import explain_ip
 from ipinsights.etl.csv_dialect import Dialect
 from ipinsights.etl.json_documents import batches_of_records
-from ipinsights.evaluation import score_reader
 from ipinsights.runs import criteria, parse_line, reader, unwrap
 
 if TYPE_CHECKING:

@@ -199,13 +199,6 @@ def test_uniform_victims_are_attacked_alike(traffic: Events) -> None:
     assert np.isin(test.user[test.label == 1], busy).sum() == pytest.approx(10_000, abs=360)
 
 
-def test_matched_victims_tell_nothing(few: Events) -> None:
-    """With matched victims every user has as many attacks as good rows."""
-    test = attack_test(few, ruler(1000), num_good=60, rng=np.random.default_rng(1), victims="matched")
-    by_label = [Counter(test.user[test.label == label].tolist()) for label in (0, 1)]
-    assert by_label[0] == by_label[1]
-
-
 def test_attack_test_needs_log_ins_on_test_days(few: Events) -> None:
     """Traffic with nothing on its test days is refused with advice."""
     train = few.splits()[0]

@@ -8,11 +8,11 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from score_comparison import compare_scores
+from score_reader import Labels, Scores
+from score_report import score_report
 
 from ipinsights.errors import ClientError
-from ipinsights.evaluation.score_comparison import compare_scores
-from ipinsights.evaluation.score_reader import Labels, Scores
-from ipinsights.evaluation.score_report import score_report
 from ipinsights.reporting.report import json_text
 
 SCORES = np.array([0.5, -1.25, 3.0])

@@ -60,8 +60,11 @@ def draw_pairs(size: int, rng: np.random.Generator) -> Pairs:
     return Pairs(rng.integers(0, 2**64, size=size, dtype=np.uint64), rng.integers(0, 2**32, size=size, dtype=np.uint32))
 
 
-class FakePredictor:
+class FakePredictor(Predictor):
     """A model that scores the address itself, so that a test can choose the scores."""
+
+    def __init__(self) -> None:
+        pass
 
     def entity_known(self, entities: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Know all but entity 0."""
@@ -201,14 +204,13 @@ class TestVerdicts:
         A score at the threshold is normal.
         """
         pairs = Pairs(np.ones(99, dtype=np.uint64), np.arange(1000, 1099, dtype=np.uint32))
-        threshold = Threshold.calibrate(FakePredictor(), pairs, fpr=0.1, allow=["10.0.0.0/8"])  # type: ignore[arg-type]
+        threshold = Threshold.calibrate(FakePredictor(), pairs, fpr=0.1, allow=["10.0.0.0/8"])
         scores = np.array([0, 0, 0, 1009, 1008], dtype=np.float32)
         ips = np.array([0x0A000001, 0x0AFFFFFF, 0x0B000000, 1, 1], dtype=np.uint32)
-        known = np.array([True, False, False, True, True])
-        assert threshold.verdicts(scores, ips, known).tolist() == [
+        events, known = Pairs(np.zeros(5, dtype=np.uint64), ips), np.array([True, False, False, True, True])
+        assert threshold.verdicts(scores, events, known).tolist() == [
             "allowed", "allowed", "unknown_entity", "normal", "suspicious"
         ]  # fmt: skip
-        assert threshold.verdicts(scores, ips)[2] == "suspicious"
 
 
 class TestFile:
@@ -222,8 +224,9 @@ class TestFile:
         loaded.check(predictor)
         scores = np.linspace(-9, 9, 1001, dtype=np.float32)
         np.testing.assert_array_equal(loaded.p_values(scores), threshold.p_values(scores))
-        ips = np.arange(1001, dtype=np.uint32) * 4_000_000
-        np.testing.assert_array_equal(loaded.verdicts(scores, ips), threshold.verdicts(scores, ips))
+        events = Pairs(np.zeros(1001, dtype=np.uint64), np.arange(1001, dtype=np.uint32) * 4_000_000)
+        known = np.ones(1001, dtype=bool)
+        np.testing.assert_array_equal(loaded.verdicts(scores, events, known), threshold.verdicts(scores, events, known))
         assert (loaded.score, loaded.interval, loaded.allow.texts) == (
             threshold.score, threshold.interval, ("10.0.0.0/8", "192.0.2.1")
         )  # fmt: skip
