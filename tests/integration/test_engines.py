@@ -123,7 +123,7 @@ def test_the_number_of_threads_does_not_change_the_model(rows: Path, tmp_path: P
 def test_two_processes_train_while_both_compile(rows: Path, tmp_path: Path) -> None:
     """With an empty cache, at the same time: two models that are equal to the byte."""
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
-    commands = [
+    commands: list[list[str | Path]] = [
         [sys.executable, "-m", "ipinsights", "train", "--train", rows, "--model-dir", tmp_path / name, *SETTINGS]
         for name in ("one", "other")
     ]

@@ -217,12 +217,12 @@ class TestScoring:
     @pytest.mark.parametrize("command", ["score", "explain", "threshold"])
     def test_a_model_without_a_history(self, files: Files, command: str) -> None:
         """One sentence says what is missing."""
-        arguments = {
+        arguments: dict[str, list[str | Path | float]] = {
             "score": [files.test],
             "explain": ["user_1", "9.9.9.9"],
             "threshold": ["--calibration", files.calibration, "--fpr", 0.1],
-        }[command]
-        text = run(command, *arguments, "--model-dir", files.plain, "--scorer", "history", code=2)
+        }
+        text = run(command, *arguments[command], "--model-dir", files.plain, "--scorer", "history", code=2)
         assert text == (
             "ClientError: This model has no history. Train it with keep_history to use the scorer 'history'.\n"
         )

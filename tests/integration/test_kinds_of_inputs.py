@@ -62,7 +62,8 @@ def _nested_parquet(login: Login) -> bytes:
     file = pa.BufferOutputStream()
     record = {"actor": {"user": {"name": login.user}}, "src": [{"ip": login.ip}], "time": 1706843045000}
     parquet.write_table(pa.Table.from_pylist([record]), file)
-    return file.getvalue().to_pybytes()
+    content: bytes = file.getvalue().to_pybytes()
+    return content
 
 
 CSV = "--format csv --entity user --ip ip --timestamp at"

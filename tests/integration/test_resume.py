@@ -79,7 +79,7 @@ def measured(log: str) -> list[str]:
 def mounted(folder: Path, options: str) -> Iterator[None]:
     """Mount a memory file system at a new folder, or skip the test without permission."""
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", options, "none", folder]
+    mount: list[str | Path] = ["mount", "-t", "tmpfs", "-o", options, "none", folder]
     done = subprocess.run(mount, check=False, capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"only root may mount a file system: {done.stderr.strip()}")

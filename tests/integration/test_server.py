@@ -13,7 +13,8 @@ import pytest
 
 from ipinsights.serving.model_file import ModelFile
 
-from .running_server import PAIR, answer_of, is_true_soon, make_model, running
+from .running_server import PAIR, answer_of, make_model, running
+from .waiting import is_true_soon
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -27,7 +27,7 @@ ROWS = "".join(f"user_{row},10.{row >> 16}.{row >> 8 & 255}.{row & 255}\n" for r
 LONG = {"num_entity_vectors": "100000", "vector_dim": "128", "mini_batch_size": "100", "epochs": "1000"}
 
 
-def train(base: Path) -> list[object]:
+def train(base: Path) -> list[str | Path]:
     """Return the command that trains the job of a folder tree."""
     return [sys.executable, "-m", "ipinsights", "train", "--base-dir", base]
 

@@ -398,7 +398,7 @@ class TestHistory:
             assert array.ctypes.data % 64 == 0
             assert not array.flags.writeable
         record = HistoryRecord.read(loaded.meta)
-        assert (record.rows_per_entity, record.fingerprints) == (100, {"f"})
+        assert (record.rows_per_entity, record.fingerprints) == (100, frozenset({"f"}))
 
     def test_removing_it_leaves_the_file_as_it_was(self, tmp_path: Path) -> None:
         """The version is that of a model without a history again, and every byte is the same."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ipinsights.data import channels
 from ipinsights.data.channels import channel_files, read_channel
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.pairs import read_pairs
@@ -180,7 +179,7 @@ def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monkey
     def refuse(_: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(channels.os, "scandir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(ClientError) as caught:
         channel_files(tmp_path)
     assert str(caught.value) == f"The folder {tmp_path} cannot be read: Permission denied."

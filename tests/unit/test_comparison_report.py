@@ -53,7 +53,7 @@ class TestReports:
         """Batch 0 is noise: 0.4 there is less interesting than 0.0625 later."""
         batches = baseline.batches.copy()
         batches.loc[("algo-1", 0, 0), ACCURACY] = 0.1
-        batches.loc[("algo-1", 1, 10), ACCURACY] += 0.0625
+        batches.loc[("algo-1", 1, 10), ACCURACY] = batches[ACCURACY]["algo-1", 1, 10] + 0.0625
         sections = comparison_report(compare(baseline, replace(baseline, batches=batches))).sections
         inside = next(section for section in sections if section.title == "Inside epochs")
         assert inside.remarks[0] == ("accuracy: 6 points in common, largest difference +0.062500 at epoch 1, batch 10.")

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ipinsights import HistoryExplanation, IPInsights, explain
+from ipinsights import Explanation, HistoryExplanation, IPInsights, explain
 from ipinsights.data.ipv4 import format_ips
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.inference.history_scorer import HistoryScorer
@@ -22,6 +22,8 @@ from ipinsights.testing import PlantedNetworks
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 RNG = np.random.default_rng(11)
 PLANTED = PlantedNetworks.draw(6, rng=RNG)
@@ -52,8 +54,8 @@ def model(fitted: IPInsights) -> IPInsights:
 def test_scores_are_the_predictor_s(model: IPInsights, tmp_path: Path) -> None:
     """Before and after a model is saved and loaded, as a Series or an array."""
     model.save(tmp_path)
-    pairs = LATER.to_csv(tmp_path / "rows.csv", header=False, index=False) or tmp_path / "rows.csv"
-    scores = model.score_samples(pairs)
+    LATER.to_csv(tmp_path / "rows.csv", header=False, index=False)
+    scores = model.score_samples(tmp_path / "rows.csv")
     assert scores.dtype == np.float32
     assert np.array_equal(model.score_samples(LATER).to_numpy(), scores)
     assert model.score_samples(LATER).index.equals(LATER.index)
@@ -63,7 +65,7 @@ def test_scores_are_the_predictor_s(model: IPInsights, tmp_path: Path) -> None:
     assert len(loaded.history_) == 0
 
 
-def _hashed(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _hashed(rows: pd.DataFrame) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
     from ipinsights.data.frames import read_rows
 
     pairs = read_rows(rows).pairs
@@ -112,6 +114,7 @@ def test_a_pair_is_explained(model: IPInsights, tmp_path: Path) -> None:
     user, address = TRAIN.iloc[0]
     fitted = IPInsights(vector_dim=8, epochs=1, progress=False).fit(TRAIN)
     found = fitted.explain(user, address)
+    assert isinstance(found, Explanation)
     assert found.num_events == (TRAIN["user"] == user).sum()
     fitted.save(tmp_path)
     loaded = IPInsights.load(tmp_path)
@@ -119,7 +122,9 @@ def test_a_pair_is_explained(model: IPInsights, tmp_path: Path) -> None:
     with pytest.raises(InvalidValueError, match=r"^The model was loaded without its training data\. Pass "):
         loaded.explain(user, address)
     assert found._repr_html_().startswith(f"<pre>{user} from {address}: score ")
-    assert model.calibrate(LATER, fpr=0.1).threshold_._repr_html_().startswith("<pre>Suspicious: score &lt; ")
+    threshold = model.calibrate(LATER, fpr=0.1).threshold_
+    assert threshold is not None
+    assert threshold._repr_html_().startswith("<pre>Suspicious: score &lt; ")
 
 
 class TestSaving:
@@ -173,7 +178,7 @@ class TestPickles:
         assert copied.get_params() == model.get_params()
         assert copied.history_.equals(model.history_)
         table = model.num_entity_vectors_ * model.vector_dim_ * 4
-        assert (model._model.params["entity_weight"].tobytes() in content) is not is_saved
+        assert (model.artifact_.params["entity_weight"].tobytes() in content) is not is_saved
         assert table > 0
 
     def test_a_loaded_model_is_a_small_pickle_and_shares_tables(self, model: IPInsights, tmp_path: Path) -> None:

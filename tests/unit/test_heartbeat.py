@@ -11,7 +11,6 @@ import time
 
 import pytest
 
-from ipinsights.distributed import heartbeat
 from ipinsights.distributed.heartbeat import Silence, is_paused, keep_alive
 
 
@@ -30,7 +29,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Return the clock that silences are measured by."""
     moved = Clock()
-    monkeypatch.setattr(heartbeat.time, "monotonic", moved)
+    monkeypatch.setattr(time, "monotonic", moved)
     return moved
 
 

@@ -152,11 +152,12 @@ def test_scores_of_both_families_are_those_of_the_formulas(
     if not ipv4 and not ipv6:
         return
     tables, formulas = HistoryTables(built(ipv4, ipv6)), Formulas(ipv4, ipv6)
-    for family, pairs, more, kind in ((4, ipv4, further_ipv4, np.uint32), (6, ipv6, further, np.uint64)):
+    for family, pairs, more in ((4, ipv4, further_ipv4), (6, ipv6, further)):
         asked = [*dict.fromkeys([address for _, address in pairs] + more)]
+        addresses = np.array(asked, dtype=np.uint32) if family == 4 else np.array(asked, dtype=np.uint64)
         for entity in [*ENTITIES, UNKNOWN] if asked else []:
             numbers = tables.history.numbers(np.full(len(asked), entity, dtype=np.uint64))
-            scores = tables.densities(numbers, np.array(asked, dtype=kind)).log_ratio
+            scores = tables.densities(numbers, addresses).log_ratio
             assert scores == pytest.approx([formulas.score(entity, family, each) for each in asked], abs=1e-4)
 
 

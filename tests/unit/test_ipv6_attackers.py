@@ -44,7 +44,7 @@ class Case:
     def own(self, attack: Attack, length: int) -> list[bool]:
         """Return for each attack whether the victim was on its network."""
         counts = self.history.counts(attack.pairs.numbers, attack.pairs.ips.astype(np.uint64), length)
-        return (counts > 0).tolist()
+        return [count > 0 for count in counts.tolist()]
 
 
 @pytest.fixture(scope="module")

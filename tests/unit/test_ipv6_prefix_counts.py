@@ -16,8 +16,8 @@ rows = st.lists(st.tuples(st.sampled_from([3, 2**63, 2**64 - 1]), upper), min_si
 
 def history_of(pairs: list[tuple[int, int]]) -> Ipv6PrefixCounts:
     """Return the counts of some rows, whose lower halves are their places."""
-    columns = (np.array([pair[part] for pair in pairs], dtype=np.uint64) for part in (0, 1))
-    return Ipv6PrefixCounts(Ipv6Pairs(*columns, np.arange(len(pairs), dtype=np.uint64)))
+    entities, upper = (np.array([pair[part] for pair in pairs], dtype=np.uint64) for part in (0, 1))
+    return Ipv6PrefixCounts(Ipv6Pairs(entities, upper, np.arange(len(pairs), dtype=np.uint64)))
 
 
 def common_bits(one: int, other: int) -> int:

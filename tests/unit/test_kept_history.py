@@ -140,7 +140,9 @@ class TestWarmStart:
         """Whether one host trains on them again or several do."""
         train = rows(1)
         initial = model_of(gathered(train))
-        parts = [(Pairs(train.entities[rank::2].copy(), train.ips[rank::2].copy()), None) for rank in range(2)]
+        parts: list[tuple[Pairs, Ipv6Pairs | None]] = [
+            (Pairs(train.entities[rank::2].copy(), train.ips[rank::2].copy()), None) for rank in range(2)
+        ]
         again = on_hosts(parts, initial=initial, whole_fingerprint=rows_fingerprint(train, None))
         for kept in (gathered(train, initial=initial), *again):
             assert content(kept) == content(gathered(train))

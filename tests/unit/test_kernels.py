@@ -37,8 +37,9 @@ def floats(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
     return rng.normal(size=shape).astype(np.float32)
 
 
-def adam_of(values: Any, means: Any, variances: Any, gradient: Any, decay: float) -> tuple[Any, Any, Any]:
+def adam_of(state: NDArray[Any], gradient: NDArray[Any], decay: float) -> tuple[NDArray[Any], ...]:
     """Return values and moments after a step of Adam in double precision."""
+    values, means, variances = state
     gradient = gradient.astype(float) + decay * values
     means, variances = 0.9 * means + 0.1 * gradient, 0.999 * variances + 0.001 * gradient**2
     return values - float(RATE) * means / (np.sqrt(variances) + 1e-8), means, variances
@@ -71,7 +72,7 @@ class Batch:
         np.add.at(gradient, self.rows, error * embeddings)
         entities = self.entities.astype(float)
         own = np.unique(self.rows)
-        entities[own] = np.stack(adam_of(*entities[own].swapaxes(0, 1), gradient[own], 0.0), axis=1)
+        entities[own] = np.stack(adam_of(entities[own].swapaxes(0, 1), gradient[own], 0.0), axis=1)
         return scores, error * vectors, entities
 
 
@@ -79,7 +80,7 @@ def test_adam_is_the_formula(called: Callable[..., Any], rng: np.random.Generato
     """A dense step with decay, to rounding."""
     state, gradient = floats(rng, 3, 50), floats(rng, 50)
     state[2] **= 2
-    expected = adam_of(*state.astype(float), gradient, float(DECAY))
+    expected = adam_of(state.astype(float), gradient, float(DECAY))
     called(kernels.adam, *state, gradient, RATE, DECAY)
     assert np.abs(state - expected).max() < 1e-6
 
@@ -215,6 +216,6 @@ def test_octet_values_without_a_gradient_move_too(
     inputs = np.maximum(state[0, used], 0) if has_layer else state[0, used]
     gradient = np.zeros((256, 3))
     gradient[used, :2] = products * (inputs[:, :2] > 0) if has_layer else products
-    expected = adam_of(*state.astype(float), gradient, float(DECAY))
+    expected = adam_of(state.astype(float), gradient, float(DECAY))
     called(kernels.update_octets, products, used + 512, inputs, has_layer, *state, RATE, DECAY, 512)
     assert np.abs(state - expected).max() < 1e-5

@@ -18,7 +18,7 @@ from ipinsights.data.pair_columns import pair_blocks, pairs_of_columns, place_of
 from ipinsights.errors import InvalidValueError, RowsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 ENTITIES = ["ann", None, "", "bob", "x" * (LONGEST_FIELD + 1)]
 IPS = ["192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2", "192.0.2.1"]
@@ -46,7 +46,7 @@ def validity(entities: Any, ips: Any, *, ipv6: bool = False) -> list[bool]:
         lambda texts: np.array(texts, dtype=object),
     ],
 )
-def test_columns_of_all_kinds_are_read(as_column: Callable[[list[str | None]], Any]) -> None:
+def test_columns_of_all_kinds_are_read(as_column: Callable[[Sequence[str | None]], Any]) -> None:
     """An entity that is null, empty or too long makes a row invalid.
 
     And so does a text that is not an address.

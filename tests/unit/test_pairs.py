@@ -6,15 +6,16 @@ import csv
 import gzip
 import io
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import csv as csv_of_arrow
 
+from ipinsights.data.csv_errors import TAIL
 from ipinsights.data.entity_hash import hash_entities
-from ipinsights.data.pairs import _OPTIONS, TAIL, _ArrowInput, read_blocks, read_pairs
+from ipinsights.data.pairs import _OPTIONS, _ArrowInput, read_blocks, read_pairs
 from ipinsights.errors import ClientError
 
 from .csv_rows import fault_of, rows_of
@@ -94,7 +95,7 @@ class TestRead:
         st.sampled_from(["\n", "\r\n"]),
         st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
     )
-    def test_what_python_writes_is_read(self, rows: list[tuple[str, int]], end: str, quoting: int) -> None:
+    def test_what_python_writes_is_read(self, rows: list[tuple[str, int]], end: str, quoting: Literal[0, 1]) -> None:
         """Any entities and addresses survive the way through Python's own CSV writer."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator=end, quoting=quoting)

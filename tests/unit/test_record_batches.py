@@ -30,7 +30,8 @@ LATIN = COMBINED.encode().replace(b"frank", b"caf\xe9")
 
 def batches_of(content: bytes, log_format: str, **options: Any) -> tuple[list[list[str]], Summary]:
     """Return the rows of a log, times as `extract` writes them, and the sum of the summaries."""
-    rows, total = [], Summary()
+    rows: list[list[str]] = []
+    total = Summary()
     for batch, summary in extract_batches(io.BytesIO(content), log_format, **options):
         texts = [batch["entity"].to_pylist(), batch["ip"].to_pylist()]
         if "time" in batch.schema.names:

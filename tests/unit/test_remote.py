@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ROWS = b"alice,192.0.2.1\nbob,203.0.113.9\n"
 
 
-class _FullFile(MemoryFile):  # type: ignore[misc]  # fsspec has no types
+class _FullFile(MemoryFile):
     """A file that takes ten bytes."""
 
     def write(self, data: bytes) -> int:
@@ -35,7 +35,7 @@ class _FullFile(MemoryFile):  # type: ignore[misc]  # fsspec has no types
         raise OSError(28, "No space left on device")
 
 
-class _FullFileSystem(MemoryFileSystem):  # type: ignore[misc]
+class _FullFileSystem(MemoryFileSystem):
     """A file system whose files cannot be written to their end."""
 
     protocol = "full"

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.distributed import heartbeat
 from ipinsights.distributed.cluster import Cluster
 from ipinsights.distributed.heartbeat import is_paused
 from ipinsights.distributed.supervisor import Supervisor, die_with_parent, end_of
@@ -86,7 +85,7 @@ class TestProcesses:
         os.kill(process.pid, signal.SIGSTOP)
         assert is_true_soon(lambda: is_paused(process.pid or 0))
         clock = itertools.count(step=5)
-        monkeypatch.setattr(heartbeat.time, "monotonic", lambda: float(next(clock)))
+        monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
         self.check_pauses(supervisor, 3)
         with pytest.raises(AlgorithmError) as caught:
             self.check_pauses(supervisor, 50)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -73,10 +73,10 @@ class FakePredictor:
         return ips.astype(np.float32)
 
 
-def calibrate(scores: list[int], **options: float) -> Threshold:
+def calibrate(scores: list[int], **options: Any) -> Threshold:
     """Return the threshold of calibration rows with these scores."""
     pairs = Pairs(np.ones(len(scores), dtype=np.uint64), np.array(scores, dtype=np.uint32))
-    return Threshold.calibrate(FakePredictor(), pairs, **options)  # type: ignore[arg-type]
+    return Threshold.calibrate(FakePredictor(), pairs, **options)
 
 
 class TestGuarantee:
@@ -201,7 +201,7 @@ class TestVerdicts:
         A score at the threshold is normal.
         """
         pairs = Pairs(np.ones(99, dtype=np.uint64), np.arange(1000, 1099, dtype=np.uint32))
-        threshold = Threshold.calibrate(FakePredictor(), pairs, fpr=0.1, allow=["10.0.0.0/8"])  # type: ignore[arg-type]
+        threshold = Threshold.calibrate(FakePredictor(), pairs, fpr=0.1, allow=["10.0.0.0/8"])
         scores = np.array([0, 0, 0, 1009, 1008], dtype=np.float32)
         ips = np.array([0x0A000001, 0x0AFFFFFF, 0x0B000000, 1, 1], dtype=np.uint32)
         known = np.array([True, False, False, True, True])
@@ -222,7 +222,7 @@ class TestFile:
         loaded.check(predictor)
         scores = np.linspace(-9, 9, 1001, dtype=np.float32)
         np.testing.assert_array_equal(loaded.p_values(scores), threshold.p_values(scores))
-        ips = np.arange(1001, dtype=np.uint32) * 4_000_000
+        ips = np.arange(1001, dtype=np.uint32) * np.uint32(4_000_000)
         np.testing.assert_array_equal(loaded.verdicts(scores, ips), threshold.verdicts(scores, ips))
         assert (loaded.score, loaded.interval, loaded.allow.texts) == (
             threshold.score, threshold.interval, ("10.0.0.0/8", "192.0.2.1")
