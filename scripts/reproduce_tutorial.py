@@ -86,9 +86,9 @@ def prepare_data(*, seed: int, data_dir: Path, users: int, asn_table: Path | Non
 def read_labelled(path: Path) -> tuple[Pairs, NDArray[np.bool_]]:
     """Return the pairs of a labelled file, and a mask of the attacks."""
     blocks = list(read_blocks(path, num_columns=3))
-    pairs = Pairs(*(np.concatenate([getattr(block, name) for block in blocks]) for name in ("entities", "ips")))
+    entities, ips = (np.concatenate([getattr(block, name) for block in blocks]) for name in ("entities", "ips"))
     labels = np.concatenate([block.columns[2].to_numpy(zero_copy_only=False) for block in blocks])
-    return pairs, labels == "1"
+    return Pairs(entities, ips), labels == "1"
 
 
 class Record(Callback):

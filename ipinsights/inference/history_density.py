@@ -91,7 +91,8 @@ class Evidence:
     def own_share(self, length: int) -> Floats:
         """Return the density of the prefix in the entity's own events, equally weighted, (n,)."""
         scale = self.num_families * 2.0**length
-        share: Floats = np.float32(scale) * self.own_events(length) / np.maximum(self.num_own, 1)
+        num_own: Floats = np.maximum(self.num_own, 1)
+        share: Floats = np.float32(scale) * self.own_events(length) / num_own
         return share
 
     def others_share(self, length: int) -> Floats:

@@ -130,8 +130,9 @@ class TestWarmStart:
 
     def test_new_rows_are_added(self) -> None:
         """The history is that of both, and so is the record."""
-        first, both = gathered(rows(1)), Pairs(*(np.concatenate(columns) for columns in zip(
-            *((part.entities, part.ips) for part in (rows(1), rows(2))), strict=True)))  # fmt: skip
+        parts = (rows(1), rows(2))
+        entities, ips = (np.concatenate([getattr(part, name) for part in parts]) for name in ("entities", "ips"))
+        first, both = gathered(parts[0]), Pairs(entities, ips)
         kept = gathered(rows(2), initial=model_of(first))
         assert content(kept) == content(gathered(both))
         assert sources(kept) == sources(first) + sources(gathered(rows(2)))

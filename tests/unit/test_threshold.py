@@ -189,9 +189,8 @@ class TestVerdicts:
         allowed = pairs.ips < 2**31
         used = known & ~allowed
         threshold = Threshold.calibrate(predictor, pairs, fpr=0.05, allow=["0.0.0.0/1"])
-        assert (threshold.num_rows, threshold.num_unknown, threshold.num_allowed) == (
-            used.sum(), (~known & ~allowed).sum(), allowed.sum()
-        )  # fmt: skip
+        expected = [int(rows.sum()) for rows in (used, ~known & ~allowed, allowed)]
+        assert [threshold.num_rows, threshold.num_unknown, threshold.num_allowed] == expected
         same = Threshold.calibrate(predictor, Pairs(pairs.entities[used], pairs.ips[used]), fpr=0.05)
         assert same.score == threshold.score
 

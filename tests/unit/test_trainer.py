@@ -220,7 +220,7 @@ class TestEvaluate:
         trainer = Trainer(values(num_ip_encoder_layers=0, random_negative_sampling_rate=3), seed=3)
         plant_first_octets(trainer)
         entities = rng.integers(40, size=2000).astype(np.uint64)
-        ips = (entities.astype(np.uint32) << 24) + rng.integers(2**24, size=2000, dtype=np.uint32)
+        ips = (entities.astype(np.uint32) << np.uint32(24)) + rng.integers(2**24, size=2000, dtype=np.uint32)
         # Every positive scores 1, and a negative less, unless it has the right octet: one in 256 is a tie.
         assert trainer.evaluate(Pairs(entities, ips)) == pytest.approx(1 - 0.5 / 256, abs=0.003)
 
