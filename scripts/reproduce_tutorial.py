@@ -55,7 +55,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--seed", default=0, show_default=True, help="Of simulation and training.")
 @click.option("-o", "--output", type=PATH, help="Write the report as Markdown here too.")
 def main(output: Path | None, epochs: int, seed: int, **source: Any) -> None:
-    """Train as the AWS tutorial does, and print the numbers beside those of real jobs."""
+    """Train as the AWS tutorial does, and print the numbers next to those of real jobs."""
     train, validation, test = prepare_data(seed=seed, **source)
     record = Record()
     hyperparameters = Hyperparameters.parse({**TUTORIAL, "epochs": str(epochs)})

@@ -108,7 +108,7 @@ def test_without_numba_and_mxnet_the_error_names_the_cure(rows: Path, tmp_path: 
 
 @pytest.mark.slow
 def test_the_number_of_threads_does_not_change_the_model(rows: Path, tmp_path: Path) -> None:
-    """Also on one core, where the process may use no more."""
+    """One and three threads, and a process bound to one core, train equal parameters."""
     options = ("-H", "vector_dim=256", "-H", "mini_batch_size=512")
     assert train(rows, tmp_path / "one", *options, "--threads", "1").returncode == 0
     assert train(rows, tmp_path / "three", *options, "--threads", "3").returncode == 0

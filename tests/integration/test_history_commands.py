@@ -126,7 +126,7 @@ class TestTraining:
         assert artifact.load(tmp_path).history is None
 
     def test_a_resumed_job_keeps_the_whole_history(self, files: Files, tmp_path: Path) -> None:
-        """A job that goes on from a checkpoint has the history of all rows."""
+        """A job that resumes from a checkpoint has the history of all rows."""
         options = ("--keep-history", "--checkpoint-dir", tmp_path / "checkpoints")
         trained(tmp_path / "one", *options, data=files.train)
         model = trained(tmp_path / "two", *options, "-H", "epochs=2", data=files.train)

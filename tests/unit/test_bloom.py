@@ -63,7 +63,7 @@ class TestBloomFilter:
         hashes = rng.integers(2**64, size=50_000, dtype=np.uint64)
         strangers = rng.integers(2**64, size=1_000_000, dtype=np.uint64)
         found = BloomFilter.of(hashes, bytes_per_hash * len(hashes)).contain(strangers).mean()
-        # of so many draws, five standard deviations
+        # five standard deviations of this number of draws
         assert found == pytest.approx(share, rel=0.03, abs=5 * (share / len(strangers)) ** 0.5)
 
     @pytest.mark.parametrize(("number", "size"), [(0, 10), (1, 10), (4, 1000), (100_000, 100_000)])

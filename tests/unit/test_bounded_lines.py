@@ -75,7 +75,7 @@ class TestWholeLines:
 
     @given(rows=st.lists(st.lists(st.text('ab,"\r\n', max_size=5), min_size=1, max_size=3), max_size=8))
     def test_rows_of_csv_are_read_as_they_were(self, rows: list[list[str]]) -> None:
-        """Also with line ends inside of quotes."""
+        """Rows are read as they were written, with line ends inside of quotes."""
         text = io.StringIO(newline="")
         csv.writer(text).writerows(rows)
         lines = WholeLines(io.BytesIO(text.getvalue().encode()))

@@ -53,7 +53,7 @@ def shape_of(message: str) -> str:
 
 
 class TestSpeedometer:
-    """Speed and running metrics every so many batches."""
+    """Speed and running metrics at an interval of batches."""
 
     def test_it_prints_mxnets_lines(self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
         """Lines appear at multiples of the interval but not at batch 0, with the right speed.

@@ -120,7 +120,7 @@ class TestFolders:
             channel_files(make_folder(tmp_path / "none"))
 
     def test_a_small_file_that_is_damaged_is_not_empty(self, tmp_path: Path) -> None:
-        """Whoever reads it reports the damage."""
+        """A damaged file counts as data, so that its reader reports the damage."""
         fill(tmp_path, {"a.gz": gzip.compress(b"")[:12] + b"\xff\xff\xff\xff"})
         assert names(tmp_path) == ["a.gz"]
 

@@ -22,7 +22,7 @@ class TestReports:
     """What people read."""
 
     def test_a_regression_is_said_in_the_headline(self, baseline: RunLog) -> None:
-        """And the reason in the table."""
+        """The headline names the metric, and the table the reason."""
         report = comparison_report(compare(baseline, with_metric(baseline, AUC, 0.5)))
         assert report.headline == f"REGRESSION: candidate.log is worse than {baseline.name} in auc."
         assert report.text().endswith(report.headline)

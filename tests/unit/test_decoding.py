@@ -39,7 +39,7 @@ def zipped(content: bytes, **names: bytes) -> bytes:
 
 
 def tarred(content: bytes, layout: int = tarfile.PAX_FORMAT) -> bytes:
-    """Return a tar archive with a file in it, and what programs leave beside it."""
+    """Return a tar archive with a file in it, and with the markers that programs leave."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=layout) as archive:
         for name, text in (("logs/_SUCCESS", b""), ("logs/" + "x" * 120 + ".csv", content), ("logs/.DS_Store", b"\0")):

@@ -131,7 +131,7 @@ class TestSaving:
     """A directory has the model and its threshold."""
 
     def test_a_threshold_is_saved_and_found(self, model: IPInsights, tmp_path: Path) -> None:
-        """And is removed by a model that has none."""
+        """A threshold is loaded with its model, and removed by a model without a threshold."""
         model.calibrate(LATER, fpr=0.1, allow=["10.0.0.0/8"]).save(tmp_path)
         loaded = IPInsights.load(str(tmp_path))
         assert loaded.offset_ == model.offset_
@@ -152,7 +152,7 @@ class TestSaving:
         )
 
     def test_a_loaded_model_is_saved_to_the_byte(self, model: IPInsights, tmp_path: Path) -> None:
-        """Also one of an archive, as SageMaker leaves it."""
+        """A model from a directory, a file or SageMaker's archive is saved as the same bytes."""
         file = model.save(tmp_path / "first")
         with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
             archive.add(file, "model_algo-1")
@@ -199,7 +199,7 @@ class TestPickles:
         assert copied.offset_ != loaded.offset_ == 0
 
     def test_unpickled_arrays_are_aligned(self, historian: IPInsights) -> None:
-        """Also if their bytes come at odd addresses, as those that Dask sends may."""
+        """Arrays are aligned even if their bytes come at odd addresses, as from Dask."""
         buffers: list[pickle.PickleBuffer] = []
         content = pickle.dumps(historian, protocol=5, buffer_callback=buffers.append)
         odd = [memoryview(b"x" + buffer.raw())[1:] for buffer in buffers]

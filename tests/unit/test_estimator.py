@@ -215,7 +215,7 @@ class TestStopping:
         assert model.save(tmp_path).is_file()
 
     def test_a_second_ctrl_c_ends_at_once(self) -> None:
-        """And the object is as it was before: not fitted."""
+        """A second interrupt raises KeyboardInterrupt, and the estimator is not fitted."""
 
         def interrupt_twice(_: Trainer) -> None:
             os.kill(os.getpid(), signal.SIGINT)

@@ -47,7 +47,7 @@ def rocs_figure() -> Figure:
 
 
 def map_figure(rng: np.random.Generator, num_networks: int = 60) -> Figure:
-    """Draw so many networks."""
+    """Draw a number of networks."""
     ips = (np.repeat(0x0B00 + 7 * np.arange(num_networks), 3) << 16) + rng.integers(2**16, size=3 * num_networks)
     return draw_embeddings(random_predictor(rng), Pairs(np.zeros(len(ips), dtype=np.uint64), ips.astype(np.uint32)))
 

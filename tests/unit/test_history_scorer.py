@@ -188,7 +188,7 @@ def test_an_empty_crowd_is_uniform(ipv4: Pairs, asked: list[int]) -> None:
 
 
 def test_a_whole_network() -> None:
-    """All 65,536 addresses of a /16 are found, and one beside it is not known from /16 on."""
+    """All 65,536 addresses of a /16 are found, and the next one is unknown from /16 on."""
     ips = np.arange(0x0A000000, 0x0A010000, dtype=np.uint32)
     tables = HistoryTables(PairHistory.from_pairs(np.full(len(ips), 7, dtype=np.uint64), ips))
     zeros = np.zeros(len(ips), dtype=np.int64)

@@ -58,7 +58,7 @@ def content(model: Path) -> dict[str, bytes]:
 
 
 def test_merged_events_are_those_of_training_with_all(model: Path, tmp_path: Path) -> None:
-    """Also from a folder of files, and the network stays as it was."""
+    """Events from a folder of files are merged, and the network stays as it was."""
     before = artifact.load(model)
     (tmp_path / "folder").mkdir()
     updated = update_history(model, csv_file(tmp_path / "folder", MORE).parent)

@@ -92,7 +92,7 @@ class TestFill:
         assert all((theirs[name].asnumpy() == array).all() for name, array in ours.items())
 
     def test_memory_stays_flat(self) -> None:
-        """A table of 64 MB is filled with less than 8 MB beside it."""
+        """A table of 64 MB is filled with less than 8 MB of further memory."""
         table = np.zeros((2**17, 128), dtype=np.float32)
         tracemalloc.start()
         fill({"entity_weight": table}, seed=1)

@@ -109,7 +109,7 @@ class TestSeveralHosts:
         ]
 
     def test_a_channel_that_all_hosts_read(self) -> None:
-        """History and record are those of one host, so that the file is recognised whoever trained."""
+        """History and record are those of one host, so that the file is recognised."""
         alone = gathered(self.whole, self.ipv6)
         for kept in on_hosts(self.parts(), whole_fingerprint=rows_fingerprint(self.whole, self.ipv6)):
             assert content(kept) == content(alone)

@@ -24,7 +24,7 @@ from .peak_memory import run_with_peak
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Python's writer leaves a lone carriage return unquoted, and a byte order mark at the beginning is none of the entity.
+# Python's writer leaves a lone carriage return unquoted, and a byte order mark at the beginning belongs to no entity.
 ENTITIES = st.text(st.characters(codec="utf-8", exclude_characters="\r\0\ufeff"), min_size=1, max_size=6)
 IP = "1.2.3.4"
 IP_NUMBER = 0x01020304
@@ -72,7 +72,7 @@ class TestRead:
         assert block.ips.tolist() == list(range(200))
 
     def test_long_texts_have_the_hash_of_all_others(self) -> None:
-        """Of more than 512 bytes, beside short ones."""
+        """Texts of more than 512 bytes have the same hash next to short ones."""
         texts = ["a", "b" * 512, "c" * 513, "\u00fc" * 300]
         content = "".join(f"{text},{IP}\n" for text in texts).encode()
         (block,) = read_blocks(io.BytesIO(content))

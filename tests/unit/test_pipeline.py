@@ -131,7 +131,7 @@ class TestAddresses:
         ],
     )
     def test_reasons(self, bench: Bench, ip: Any, reason: str) -> None:
-        """A port, a list, a host's name, an empty field, and what is none of these."""
+        """Ports, lists, names of hosts, empty fields and other texts have a reason each."""
         lines = [json.dumps({"entity": "ann", "ip": address}) for address in (ip, "192.0.2.7")]
         assert bench.of("jsonl", "\n".join(lines), with_times=False)[1] == {reason: 1}
 

@@ -70,7 +70,7 @@ def test_rows_and_counts_are_those_of_extract(bench: Bench, lines: list[bytes], 
 
 
 def test_batches_have_one_schema() -> None:
-    """Also a batch without rows, of a log without records or without usable ones."""
+    """A batch without rows has the schema of all others."""
     for content in (COMBINED.encode(), b"", b"nonsense"):
         batches = [batch for batch, _ in extract_batches(io.BytesIO(content), "apache")]
         assert [batch.schema for batch in batches] == [WITH_TIMES]

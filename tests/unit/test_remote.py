@@ -166,7 +166,7 @@ class TestInputs:
             assert path.read_bytes() == ROWS
 
     def test_no_object_is_written_outside_of_the_folder(self, store: Any, temporary_folder: Path) -> None:
-        """Whoever may write to a bucket chooses the names of objects."""
+        """Names of objects are chosen by any writer to the bucket, and stay inside the folder."""
         names = ["../../../evil.csv", "/evil.csv", "new\nline.csv", "x" * 300]
         store.pipe({f"/b/t/{name}": ROWS for name in names})
         with staged("memory://b/t") as path:

@@ -1,7 +1,4 @@
-"""Columns are scored as the command line scores files, to the bit.
-
-And invalid rows become null.
-"""
+"""Columns are scored as the command line scores files, to the bit. Invalid rows become null."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class TestCompareScores:
         assert compare_scores(Scores("a", SCORES), Scores("b", SCORES)).detection() is None
 
     def test_the_quantiles_are_numpy_s(self, rng: np.random.Generator) -> None:
-        """And mean and deviation too."""
+        """Quantiles and means are those of NumPy."""
         values = rng.normal(size=1000)
         table = compare_scores(Scores("a", values), Scores("b", -values)).distribution()
         assert table[0]["quantile 0.01"] == np.quantile(values, 0.01)

@@ -172,7 +172,7 @@ def test_a_process_ends_with_its_parent(is_paused_first: bool) -> None:  # noqa:
 
 
 def is_running(pid: int) -> bool:
-    """Return whether a process exists and is no zombie, whoever its parent is by now."""
+    """Return whether a process exists and is no zombie, whatever its parent is by now."""
     path = Path(f"/proc/{pid}/stat")
     try:
         return path.read_text().rpartition(")")[2].split()[0] != "Z"

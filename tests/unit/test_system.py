@@ -67,7 +67,7 @@ class TestInOrder:
     """What comes first is given first."""
 
     def test_results_keep_the_order_of_the_pieces(self) -> None:
-        """Also if the first piece is done last."""
+        """Results keep the order of the pieces, even if the first piece is done last."""
         second_is_done = threading.Event()
 
         def work(piece: int) -> int:

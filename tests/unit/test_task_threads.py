@@ -25,7 +25,7 @@ class TestTaskThreads:
     @pytest.mark.parametrize("num_threads", [1, 2, 5])
     @pytest.mark.parametrize("num_tasks", [0, 1, 3, 40])
     def test_every_task_is_called_once(self, num_threads: int, num_tasks: int) -> None:
-        """Also with fewer tasks than threads, and with none."""
+        """Every task is called once, also with fewer tasks than threads."""
         found: list[int] = []
         TaskThreads(num_threads).run([partial(found.append, number) for number in range(num_tasks)])
         assert sorted(found) == list(range(num_tasks))

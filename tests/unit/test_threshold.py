@@ -154,7 +154,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize(("fpr", "needed"), [(0.01, 99), (0.001, 999), (0.07, 14), (0.3, 3)])
     def test_too_few_rows(self, fpr: float, needed: int) -> None:
-        """The message says how many are needed, and so many are indeed enough."""
+        """The message says how many are needed, and that number is enough."""
         calibrate(list(range(needed)), fpr=fpr)
         with pytest.raises(ClientError) as caught:
             calibrate(list(range(needed - 1)), fpr=fpr)

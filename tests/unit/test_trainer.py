@@ -129,7 +129,7 @@ class TestFit:
             assert loss == pytest.approx(math.log(2), abs=0.0005)
 
     def test_a_seed_gives_the_same_model_to_the_bit(self) -> None:
-        """And another seed gives another."""
+        """The same seed trains the same model, and another seed another model."""
         models = []
         for seed in (7, 7, 8):
             trainer = Trainer(values(epochs=2), seed=seed)
