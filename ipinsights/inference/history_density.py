@@ -202,6 +202,8 @@ def _known_prefix(length: int, *, unless_seen_at: int) -> Callable[[Evidence, Fl
 
 
 def _others(length: int, *, unless_seen_at: int | None = None) -> Callable[[Evidence, Floats], Floats]:
+    """Return the density of an attacker who uses prefixes as often as other entities do."""
+
     def density(evidence: Evidence, _crowd: Floats) -> Floats:
         share = evidence.others_share(length)
         if unless_seen_at is None:
@@ -212,6 +214,8 @@ def _others(length: int, *, unless_seen_at: int | None = None) -> Callable[[Evid
 
 
 def _own(length: int, *, unless_seen_at: int) -> Callable[[Evidence, Floats], Floats]:
+    """Return the density of an attacker who uses prefixes as often as the entity does."""
+
     def density(evidence: Evidence, _crowd: Floats) -> Floats:
         return np.where(evidence.own_events(unless_seen_at) == 0, evidence.own_share(length), np.float32(0))
 

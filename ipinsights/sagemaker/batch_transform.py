@@ -185,6 +185,7 @@ class Transform:
         """Yield each payload with its answer, while the next payloads are being processed."""
 
         def submit(item: _Item) -> tuple[_Item, Future[Path] | ClientError]:
+            """Start the work on a payload, or return the error of an unreadable file."""
             if isinstance(item, _Unreadable):
                 return item, item.error
             return item, pool.submit(_answer, item, self.content_type, self.accept, next(names))
