@@ -56,7 +56,7 @@ __all__ = ["COMMANDS"]
 @click.option(
     "--checkpoint-dir",
     type=LOCAL_FOLDER,
-    help="Where checkpoints are written; if there are some, the job goes on from them.",
+    help="Where checkpoints are written. The job resumes from the newest one there.",
 )
 @click.option(
     "--checkpoint-every",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -229,6 +229,11 @@ class Detector(BaseEstimator):
         if train is None and not isinstance(scorer, HistoryScorer):
             raise InvalidValueError("The model was loaded without its training data. Pass them as train.")
         return explain(scorer, train, str(entity), str(ip), threshold=self.threshold_)
+
+    @overload
+    def save(self, path: Path) -> Path: ...
+    @overload
+    def save(self, path: str | Path) -> Path | str: ...
 
     def save(self, path: str | Path) -> Path | str:
         """Write the model and its threshold into a directory or a URL, and return the file.

@@ -72,4 +72,5 @@ class CrowdCounts:
 
 def tenths_of(counts: NDArray[Any]) -> NDArray[np.int64]:
     """Return ten times what is taken off each count (n,), shape (n,)."""
-    return _TENTHS.take(np.minimum(counts, 3).astype(np.int64))
+    tenths: NDArray[np.int64] = _TENTHS.take(np.minimum(counts, 3).astype(np.int64))
+    return tenths

@@ -74,7 +74,8 @@ class Evidence:
     def own_share(self, length: int) -> Floats:
         """Return the density of the prefix in the entity's own events, equally weighted, (n,)."""
         scale = self.num_families * 2.0**length
-        share: Floats = np.float32(scale) * self.own_events(length) / np.maximum(self.num_own, 1)
+        num_own: Floats = np.maximum(self.num_own, 1)
+        share: Floats = np.float32(scale) * self.own_events(length) / num_own
         return share
 
     def others_share(self, length: int) -> Floats:
@@ -160,6 +161,8 @@ def _known_prefix(length: int, *, unless_seen_at: int) -> Callable[[Evidence, Fl
 
 
 def _others(length: int, *, unless_seen_at: int | None = None) -> Callable[[Evidence, Floats], Floats]:
+    """Return the density of an attacker who uses prefixes as often as other entities do."""
+
     def density(evidence: Evidence, _crowd: Floats) -> Floats:
         share = evidence.others_share(length)
         if unless_seen_at is None:
@@ -170,6 +173,8 @@ def _others(length: int, *, unless_seen_at: int | None = None) -> Callable[[Evid
 
 
 def _own(length: int, *, unless_seen_at: int) -> Callable[[Evidence, Floats], Floats]:
+    """Return the density of an attacker who uses prefixes as often as the entity does."""
+
     def density(evidence: Evidence, _crowd: Floats) -> Floats:
         return np.where(evidence.own_events(unless_seen_at) == 0, evidence.own_share(length), np.float32(0))
 

@@ -81,8 +81,8 @@ def cluster_from_environment(environment: Environment) -> Cluster:
     hosts = environment.hosts
     if environment.current_host not in hosts:
         raise ClientError(
-            f"resourceconfig.json contradicts itself: current_host '{environment.current_host}' is none of "
-            f"the hosts {', '.join(hosts)}."
+            f"resourceconfig.json contradicts itself: current_host '{environment.current_host}' is not "
+            f"among the hosts {', '.join(hosts)}."
         )
     rank = hosts.index(environment.current_host)
     addresses = [_resolve(host) for host in hosts]

@@ -111,6 +111,7 @@ class Application:
         is_finished = False
 
         def finish(response: Response) -> None:
+            """Count and log the request once, with the first response that ends it."""
             nonlocal is_finished
             if not is_finished:
                 is_finished = True

@@ -122,6 +122,7 @@ def _read_table(path: Path) -> pa.Table:
     malformed: list[csv.InvalidRow] = []
 
     def keep_in_mind(row: csv.InvalidRow) -> str:
+        """Skip a malformed row, which is reported after the whole table is read."""
         malformed.append(row)
         return "skip"
 

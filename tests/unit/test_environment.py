@@ -149,7 +149,7 @@ class TestChannel:
         )
 
     def test_no_channel_at_all_is_told_with_the_place(self, tmp_path: Path) -> None:
-        """Whoever makes a tree by hand learns where the data goes."""
+        """The message says where a tree made by hand has its data."""
         assert refusal_of_channel(Environment.read(tmp_path), "train") == (
             f"The job has no channel 'train'; it has none at all. Put the data into {tmp_path}/input/data/train."
         )

@@ -153,11 +153,12 @@ def test_scores_of_both_families_are_those_of_the_formulas(
     if not ipv4 and not ipv6:
         return
     tables, formulas = HistoryTables(built(ipv4, ipv6)), Formulas(ipv4, ipv6)
-    for family, pairs, more, kind in ((4, ipv4, further_ipv4, np.uint32), (6, ipv6, further, np.uint64)):
+    for family, pairs, more in ((4, ipv4, further_ipv4), (6, ipv6, further)):
         asked = [*dict.fromkeys([address for _, address in pairs] + more)]
+        addresses = np.array(asked, dtype=np.uint32) if family == 4 else np.array(asked, dtype=np.uint64)
         for entity in [*ENTITIES, UNKNOWN] if asked else []:
             numbers = tables.history.numbers(np.full(len(asked), entity, dtype=np.uint64))
-            scores = tables.densities(numbers, np.array(asked, dtype=kind)).log_ratio
+            scores = tables.densities(numbers, addresses).log_ratio
             assert scores == pytest.approx([formulas.score(entity, family, each) for each in asked], abs=1e-4)
 
 
@@ -188,7 +189,7 @@ def test_an_empty_crowd_is_uniform(ipv4: Pairs, asked: list[int]) -> None:
 
 
 def test_a_whole_network() -> None:
-    """All 65,536 addresses of a /16 are found, and one beside it is not known from /16 on."""
+    """All 65,536 addresses of a /16 are found, and the next one is unknown from /16 on."""
     ips = np.arange(0x0A000000, 0x0A010000, dtype=np.uint32)
     tables = HistoryTables(PairHistory.from_pairs(np.full(len(ips), 7, dtype=np.uint64), ips))
     zeros = np.zeros(len(ips), dtype=np.int64)

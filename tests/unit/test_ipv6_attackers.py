@@ -50,7 +50,7 @@ class Case:
     def own(self, attack: Attack, length: int) -> list[bool]:
         """Return for each attack whether the victim was on its network."""
         counts = self.history.counts(attack.pairs.numbers, attack.pairs.upper, length)
-        return (counts > 0).tolist()
+        return [count > 0 for count in counts.tolist()]
 
 
 @pytest.fixture(scope="module")

@@ -37,8 +37,9 @@ def floats(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
     return rng.normal(size=shape).astype(np.float32)
 
 
-def adam_of(values: Any, means: Any, variances: Any, gradient: Any, decay: float) -> tuple[Any, Any, Any]:
+def adam_of(state: NDArray[Any], gradient: NDArray[Any], decay: float) -> tuple[NDArray[Any], ...]:
     """Return values and moments after a step of Adam in double precision."""
+    values, means, variances = state
     gradient = gradient.astype(float) + decay * values
     means, variances = 0.9 * means + 0.1 * gradient, 0.999 * variances + 0.001 * gradient**2
     return values - float(RATE) * means / (np.sqrt(variances) + 1e-8), means, variances
@@ -71,7 +72,7 @@ class Batch:
         np.add.at(gradient, self.rows, error * embeddings)
         entities = self.entities.astype(float)
         own = np.unique(self.rows)
-        entities[own] = np.stack(adam_of(*entities[own].swapaxes(0, 1), gradient[own], 0.0), axis=1)
+        entities[own] = np.stack(adam_of(entities[own].swapaxes(0, 1), gradient[own], 0.0), axis=1)
         return scores, error * vectors, entities
 
 
@@ -80,7 +81,7 @@ def test_adam_is_the_formula(called: Callable[..., Any], rng: np.random.Generato
     state, gradient = floats(rng, 3, 10, 5), floats(rng, 10, 5)
     state[2] **= 2
     expected = state.astype(float)
-    expected[:, 2:7] = adam_of(*state[:, 2:7].astype(float), gradient[2:7], float(DECAY))
+    expected[:, 2:7] = adam_of(state[:, 2:7].astype(float), gradient[2:7], float(DECAY))
     called(kernels.adam, state, gradient, 2, 7, RATE, DECAY)
     assert np.abs(state - expected).max() < 1e-6
 
@@ -205,7 +206,7 @@ class Layer:
         self.bias = floats(rng, 3, 1 if has_layer else 0, DIM)
 
     def concatenated(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Return octet embeddings that occur at the columns of their place, and where these columns are."""
+        """Return octet embeddings at the columns of their place, and a mask of these columns."""
         inputs, is_own = np.zeros((self.bounds[4], DIM)), np.zeros((self.bounds[4], DIM), bool)
         for n, row in enumerate(self.used[: self.bounds[4]]):
             start, stop = self.columns[row // 256]

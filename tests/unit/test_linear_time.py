@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -130,7 +131,7 @@ def test_dumps_of_events(tmp_path_factory: pytest.TempPathFactory, item: str) ->
 
 def test_scores_one_after_another() -> None:
     """Documents without a line's end between them."""
-    check_linear(lambda text: list(score_reader._consecutive(text, None)), "", '{"a":1} ', "")  # type: ignore[arg-type]
+    check_linear(lambda text: list(score_reader._consecutive(text, Path("scores"))), "", '{"a":1} ', "")
 
 
 @pytest.mark.parametrize("part", ['{"a":1}{"b":2}\n', '{"a":1} ', '{"a":1\n', '{"a":[\n', "[\n", "{\n", '{"a":1}x\n'])
@@ -177,4 +178,4 @@ def test_searches_and_splits() -> None:
             "[ ",
             "\x1b]",
         ):
-            check_linear(lambda text, pattern=pattern: pattern.split(text), "", part, "")  # type: ignore[misc]
+            check_linear(pattern.split, "", part, "")

@@ -34,7 +34,7 @@ def pairs(traffic: Events) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     The pairs are the 1st and 2nd event, the 3rd and 4th, and so on.
     """
     order = np.argsort(traffic.user, kind="stable")
-    user, ip = traffic.user[order], traffic.ip[order].astype(np.int64)
+    user, ip = traffic.user[order].astype(np.int64), traffic.ip[order].astype(np.int64)
     place = np.arange(len(user)) - np.searchsorted(user, user)
     first = np.flatnonzero((place[:-1] % 2 == 0) & (user[:-1] == user[1:]))
     return user[first], (ip[first + 1] - ip[first] + 500_000) % 1_000_000 - 500_000

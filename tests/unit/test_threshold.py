@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -76,10 +76,10 @@ class FakePredictor(Predictor):
         return ips.astype(np.float32)
 
 
-def calibrate(scores: list[int], **options: float) -> Threshold:
+def calibrate(scores: list[int], **options: Any) -> Threshold:
     """Return the threshold of calibration rows with these scores."""
     pairs = Pairs(np.ones(len(scores), dtype=np.uint64), np.array(scores, dtype=np.uint32))
-    return Threshold.calibrate(FakePredictor(), pairs, **options)  # type: ignore[arg-type]
+    return Threshold.calibrate(FakePredictor(), pairs, **options)
 
 
 class TestGuarantee:
@@ -157,7 +157,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize(("fpr", "needed"), [(0.01, 99), (0.001, 999), (0.07, 14), (0.3, 3)])
     def test_too_few_rows(self, fpr: float, needed: int) -> None:
-        """The message says how many are needed, and so many are indeed enough."""
+        """The message says how many are needed, and that number is enough."""
         calibrate(list(range(needed)), fpr=fpr)
         with pytest.raises(ClientError) as caught:
             calibrate(list(range(needed - 1)), fpr=fpr)
@@ -192,9 +192,8 @@ class TestVerdicts:
         allowed = pairs.ips < 2**31
         used = known & ~allowed
         threshold = Threshold.calibrate(predictor, pairs, fpr=0.05, allow=["0.0.0.0/1"])
-        assert (threshold.num_rows, threshold.num_unknown, threshold.num_allowed) == (
-            used.sum(), (~known & ~allowed).sum(), allowed.sum()
-        )  # fmt: skip
+        expected = [int(rows.sum()) for rows in (used, ~known & ~allowed, allowed)]
+        assert [threshold.num_rows, threshold.num_unknown, threshold.num_allowed] == expected
         same = Threshold.calibrate(predictor, Pairs(pairs.entities[used], pairs.ips[used]), fpr=0.05)
         assert same.score == threshold.score
 
@@ -224,7 +223,7 @@ class TestFile:
         loaded.check(predictor)
         scores = np.linspace(-9, 9, 1001, dtype=np.float32)
         np.testing.assert_array_equal(loaded.p_values(scores), threshold.p_values(scores))
-        events = Pairs(np.zeros(1001, dtype=np.uint64), np.arange(1001, dtype=np.uint32) * 4_000_000)
+        events = Pairs(np.zeros(1001, dtype=np.uint64), np.arange(1001, dtype=np.uint32) * np.uint32(4_000_000))
         known = np.ones(1001, dtype=bool)
         np.testing.assert_array_equal(loaded.verdicts(scores, events, known), threshold.verdicts(scores, events, known))
         assert (loaded.score, loaded.interval, loaded.allow.texts) == (

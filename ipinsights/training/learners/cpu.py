@@ -265,7 +265,7 @@ class CPULearner:
 
 
 def _padded(labels: NDArray[np.float32], num_all: int | None) -> NDArray[np.float32]:
-    """Return labels followed by so many numbers that nobody reads that there are ``num_all``."""
+    """Return labels padded to ``num_all`` numbers, of which the further ones are never read."""
     if num_all is None:
         return labels
     padded = np.empty(num_all, dtype=np.float32)

@@ -180,7 +180,9 @@ def _inputs(octets: Any, rows: Any, width: Any) -> Any:
 def tabulate(
     place: int, begin: int, end: int, used: Any, bounds: Any, octets: Any, weight: Any, bias: Any, table: Any
 ) -> None:
-    """Compute what the octet values of one place add to an embedding. The first place adds the bias.
+    """Compute what the octet values of one place add to an embedding.
+
+    The first place adds the bias.
 
     Parameters
     ----------
