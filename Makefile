@@ -55,7 +55,8 @@ lint: $(INSTALLED) ## Look for mistakes, missing docstrings and imports that poi
 
 types: $(INSTALLED) ## Check the types
 	$(BIN)/mypy
-	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
+	@# the tests need Linux
+	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin ipinsights scripts benchmarks
 
 format: $(INSTALLED) ## Format and fix
 	$(BIN)/ruff check --fix .

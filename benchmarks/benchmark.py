@@ -131,7 +131,7 @@ def main(
 
 
 def peers(rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Measure ourselves beside others, at two settings."""
+    """Measure ourselves next to others, at two settings."""
     return {
         "peers at the tutorial's settings": beside_peers(TUTORIAL, rounds),
         "peers at the defaults": beside_peers(DEFAULTS, rounds),

@@ -65,9 +65,9 @@ class Constants:
 
 
 def simulate_step(num_hosts: int, constants: Constants, rng: np.random.Generator) -> float:
-    """Return the seconds of one step, in which all hosts wait for the slowest.
+    """Return the seconds of one step.
 
-    And then sum the encoder's gradients.
+    All hosts wait for the slowest, then sum the encoder's gradients.
     """
     imbalance = float(np.interp(np.log2(num_hosts), np.log2(list(_IMBALANCE)), list(_IMBALANCE.values())))
     own = constants.dense + (constants.alone - constants.dense) * imbalance
@@ -123,10 +123,7 @@ def throughput(batch: int) -> None:
 @main.command()
 @click.option("--rows", default=17_000_000, show_default=True, help="Rows of the table, of 128 elements each.")
 def table(rows: int) -> None:
-    """Train a table of more than 2^31 elements on two hosts of this machine.
-
-    And print what it takes.
-    """
+    """Train a table of more than 2^31 elements on two hosts here, and print time and memory."""
     rng = np.random.default_rng(0)
     networks = PlantedNetworks.draw(2000, rng=rng)
     with tempfile.TemporaryDirectory() as folder:

@@ -47,7 +47,7 @@ def main() -> None:
     "-H", "given", multiple=True, help="Other hyperparameters than the defaults at 128 dimensions, name=value."
 )
 def rows(counts: tuple[int, ...], users: int, given: tuple[str, ...]) -> None:
-    """Train on files of so many rows."""
+    """Train on files of the given numbers of rows."""
     settings = {**SETTINGS, "num_entity_vectors": 2 * users, **dict(each.split("=", 1) for each in given)}
     for count in counts:
         with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +62,7 @@ def rows(counts: tuple[int, ...], users: int, given: tuple[str, ...]) -> None:
     "-H", "given", multiple=True, help="Other hyperparameters than the defaults at 128 dimensions, name=value."
 )
 def entities(counts: tuple[int, ...], given: tuple[str, ...]) -> None:
-    """Train on a million rows with so many entity vectors."""
+    """Train on a million rows with the given numbers of entity vectors."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "rows.csv")
         write_rows(data, 1_000_000, max(counts) // 2)

@@ -143,7 +143,7 @@ def main(measure: str | None, earlier: Path | None, seconds: int) -> None:
 
 
 def measure_speed(folder: Path, seconds: int) -> None:
-    """Print latency, requests a second beside the obvious build, and rows a second."""
+    """Print latency, requests a second next to the obvious build, and rows a second."""
     rng = np.random.default_rng(0)
     model = save_random_model(folder / "model", **SIZE, rng=rng)
     one, many = folder / "one.csv", folder / "many.csv"

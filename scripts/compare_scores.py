@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 import click
+from score_comparison import compare_scores
+from score_plots import draw_scores
+from score_reader import read_labels, read_scores
+from score_report import score_report
 
 from ipinsights.data.files import write_file
 from ipinsights.errors import ClientError
-from ipinsights.evaluation.score_comparison import compare_scores
-from ipinsights.evaluation.score_plots import draw_scores
-from ipinsights.evaluation.score_reader import read_labels, read_scores
-from ipinsights.evaluation.score_report import score_report
 from ipinsights.reporting.plot_style import png
 from ipinsights.reporting.report import json_text
 

@@ -77,7 +77,7 @@ def draw(normal: NDArray[np.float64], attacks: NDArray[np.float64], path: Path) 
 
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     least, most = np.quantile(np.concatenate([normal, attacks]), [0.001, 0.999])
-    bins = np.linspace(least, most, 80)
+    bins = np.linspace(least, most, 80).tolist()
     axes.hist(normal, bins, alpha=0.7, label="normal logins", color="#0072B2")
     axes.hist(attacks, bins, alpha=0.7, label="attacks", color="#D55E00")
     axes.axvline(0, color="black", linewidth=1, linestyle="--")

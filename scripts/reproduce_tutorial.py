@@ -55,7 +55,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--seed", default=0, show_default=True, help="Of simulation and training.")
 @click.option("-o", "--output", type=PATH, help="Write the report as Markdown here too.")
 def main(output: Path | None, epochs: int, seed: int, **source: Any) -> None:
-    """Train as the AWS tutorial does, and print the numbers beside those of real jobs."""
+    """Train as the AWS tutorial does, and print the numbers next to those of real jobs."""
     train, validation, test = prepare_data(seed=seed, **source)
     record = Record()
     hyperparameters = Hyperparameters.parse({**TUTORIAL, "epochs": str(epochs)})
@@ -86,9 +86,9 @@ def prepare_data(*, seed: int, data_dir: Path, users: int, asn_table: Path | Non
 def read_labelled(path: Path) -> tuple[Pairs, NDArray[np.bool_]]:
     """Return the pairs of a labelled file, and a mask of the attacks."""
     blocks = list(read_blocks(path, num_columns=3))
-    pairs = Pairs(*(np.concatenate([getattr(block, name) for block in blocks]) for name in ("entities", "ips")))
+    entities, ips = (np.concatenate([getattr(block, name) for block in blocks]) for name in ("entities", "ips"))
     labels = np.concatenate([block.columns[2].to_numpy(zero_copy_only=False) for block in blocks])
-    return pairs, labels == "1"
+    return Pairs(entities, ips), labels == "1"
 
 
 class Record(Callback):

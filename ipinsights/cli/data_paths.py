@@ -31,13 +31,7 @@ class _Url:
 
 
 class DataPath(click.Path):
-    """Path that may be a URL.
-
-    Parameters
-    ----------
-    role
-        What the path is for: ``data``, ``model`` or ``output``. None for a path that must be local.
-    """
+    """Path that may be a URL of ``data``, a ``model`` or ``output``. Without a role it is local."""
 
     def __init__(self, role: Role | None = "data", **options: Any) -> None:
         super().__init__(**options)

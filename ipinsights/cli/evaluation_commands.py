@@ -29,10 +29,6 @@ from ipinsights.cli.output import echo, terminal_width
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ipinsights.inference.explain import Explanation
-    from ipinsights.inference.history_explanation import HistoryExplanation
-    from ipinsights.inference.threshold import Threshold
-
 __all__ = ["COMMANDS"]
 
 
@@ -115,12 +111,12 @@ def threshold(
     The threshold comes with a guarantee and is stored next to the model.
     """
     from ipinsights.data.both_families import read_events
-    from ipinsights.inference.scorers import accepts_ipv6, load_scorer
+    from ipinsights.inference.scorers import load_scorer
     from ipinsights.inference.threshold import Threshold, default_path
 
     path, loaded = output or default_path(model_dir, scorer), load_scorer(model_dir, scorer)
     with pairs_of(calibration, entity=entity_names, ip=ip_names) as (events,):
-        pairs = read_events(events or calibration, ipv6=accepts_ipv6(loaded))
+        pairs = read_events(events or calibration, ipv6=loaded.accepts_ipv6)
     chosen = Threshold.calibrate(loaded, pairs, fpr=fpr, allow=allow)
     chosen.save(path)
     echo(f"{chosen.describe()}\nStored in {path}.")
@@ -150,24 +146,14 @@ def explain(
     """
     if (train is None) == (scorer == "dot_product"):
         raise click.UsageError("Give --train, or --scorer history for a model that keeps its history.")
+    from ipinsights.inference import explain as explanation
+    from ipinsights.inference.scorers import load_scorer
     from ipinsights.inference.threshold import find_threshold
 
     threshold = find_threshold(model_dir, threshold_file, scorer)
-    found = _explained(model_dir, train, entity, ip, threshold)
+    model = load_scorer(model_dir, scorer)
+    found = explanation.explain(model, train, entity, ip, threshold=threshold, progress=True)
     echo(json.dumps(found.to_json(), indent=2) if as_json else found.text())
-
-
-def _explained(
-    model_dir: Path, train: Path | None, entity: str, ip: str, threshold: Threshold | None
-) -> Explanation | HistoryExplanation:
-    if train is None:
-        from ipinsights.inference.history_explanation import explain_by_history
-        from ipinsights.inference.history_scorer import HistoryScorer
-
-        return explain_by_history(HistoryScorer.load(model_dir), entity, ip, threshold=threshold)
-    from ipinsights.inference import explain as explanation
-
-    return explanation.explain(model_dir, train, entity, ip, threshold=threshold, progress=True)
 
 
 COMMANDS: tuple[click.Command, ...] = (compare, evaluate, threshold, explain)

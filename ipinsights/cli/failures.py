@@ -54,13 +54,7 @@ def container_words() -> Iterator[None]:
 
 
 def report_failure(error: IPInsightsError) -> int:
-    """Print a failure and return its exit code.
-
-    Parameters
-    ----------
-    error
-        An error of this package. A closed output is not reported.
-    """
+    """Print a failure, unless the output was closed, and return its exit code."""
     if not isinstance(error, OutputClosedError):
         echo_error(with_option_names(f"{_prefix(error)}: {error}"))
     if isinstance(error, RowsError):

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ipinsights.cli.data_paths import invoke_on_copies
-from ipinsights.cli.examples import EXAMPLES
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-__all__ = ["WORKFLOW", "CommandWithExamples", "WorkflowGroup"]
+__all__ = ["EXAMPLES", "WORKFLOW", "CommandWithExamples", "WorkflowGroup"]
 
 WORKFLOW = {
     "Prepare data": ("simulate", "extract", "split"),
@@ -23,6 +19,59 @@ WORKFLOW = {
     "Run as SageMaker does": ("serve", "transform"),
 }
 """Commands by what they are for, in the order of use."""
+
+EXAMPLES = {
+    "simulate": ("ipinsights simulate --users 500 -o traffic",),
+    "extract": (
+        "ipinsights extract --format apache --status 200 traffic/access.log -o rows.csv",
+        "cat traffic/access.log | ipinsights extract --format apache - > rows.csv",
+    ),
+    "split": (
+        "ipinsights split rows.csv --at 2018-11-12 --calibration-at 2018-11-11 -o data",
+        "ipinsights split rows.csv --fraction 0.8 0.1 0.1 -o shares",
+    ),
+    "hyperparameters": ("ipinsights hyperparameters",),
+    "train": (
+        "ipinsights train --train data/train.csv --model-dir model",
+        "ipinsights train --train data/train.csv --validation data/calibration.csv \\",
+        "    --model-dir second -H epochs=5 --seed 1 > second.log",
+        "ipinsights train --train data/train.csv --model-dir third \\",
+        "    -H num_entity_vectors=1000 -H vector_dim=64 -H mini_batch_size=auto > third.log",
+    ),
+    "tune": (
+        "ipinsights tune --train data/train.csv --validation data/calibration.csv \\",
+        "    --tune learning_rate=0.001:0.1 --trials 2 --study study.db -o best.json \\",
+        "    -H num_entity_vectors=1000 -H vector_dim=32 -H mini_batch_size=1000 -H epochs=1",
+    ),
+    "compare": (
+        "ipinsights compare second.log second.log",
+        "ipinsights compare third.log second.log --tolerance auc=0.01 \\",
+        "    --json-file runs.json || true",
+    ),
+    "inspect": ("ipinsights inspect model",),
+    "threshold": ("ipinsights threshold --model-dir model --calibration data/calibration.csv --fpr 0.01",),
+    "evaluate": (
+        "ipinsights evaluate --model-dir model --train data/train.csv --test data/test.csv \\",
+        "    --calibration data/calibration.csv --report report",
+    ),
+    "score": (
+        "ipinsights score data/test.csv --model-dir model --extended -o scores.csv",
+        "echo 'user_1,192.0.2.99' | ipinsights score - --model-dir model",
+    ),
+    "explain": ("ipinsights explain user_1 192.0.2.99 --model-dir model --train data/train.csv",),
+    "embeddings": (
+        "cut -d, -f2 data/test.csv > ips.txt",
+        "ipinsights embeddings --model-dir model --ips ips.txt -o ips.npz",
+    ),
+    "update": (
+        "ipinsights train --train data/train.csv --model-dir kept --keep-history > kept.log",
+        "ipinsights update data/test.csv --model-dir kept",
+    ),
+    "strip": ("ipinsights strip --model-dir kept",),
+    "serve": ("ipinsights serve --model-dir model --port 8080",),
+    "transform": ("ipinsights transform data/test.csv --model-dir model --output-dir out",),
+}
+"""Lines of each command's help. A line that ends with a backslash continues on the next one."""
 
 _EXIT_CODES = (
     ("0", "done"),
@@ -42,7 +91,8 @@ class CommandWithExamples(click.Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the examples, each on lines of its own."""
-        _write_section(formatter, "Examples", EXAMPLES.get(self.name or "", ()))
+        if lines := EXAMPLES.get(self.name or "", ()):
+            formatter.write("\nExamples:\n" + "".join(f"  {line}\n" for line in lines))
 
 
 class WorkflowGroup(click.Group):
@@ -65,8 +115,3 @@ class WorkflowGroup(click.Group):
         """Write the exit codes."""
         with formatter.section("Exit codes"):
             formatter.write_dl(_EXIT_CODES)
-
-
-def _write_section(formatter: click.HelpFormatter, title: str, lines: Sequence[str]) -> None:
-    if lines:
-        formatter.write(f"\n{title}:\n" + "".join(f"  {line}\n" for line in lines))

@@ -37,15 +37,8 @@ _NAME = re.compile(r"(?<!['\"])`(" + "|".join(map(re.escape, _OPTIONS)) + r")`(?
 
 
 def with_option_names(message: str) -> str:
-    """Return a message with options in place of parameters.
+    """Return a message with options in place of names of parameters in backquotes.
 
-    Parameters
-    ----------
-    message
-        Text of the library, with names of parameters in backquotes.
-
-    Examples
-    --------
     >>> with_option_names("`test_from` must be a date. Got '`path`'.")
     "--at must be a date. Got '`path`'."
     """

@@ -145,15 +145,7 @@ def parse_every(_ctx: click.Context, _param: click.Parameter, value: str) -> tup
 
 
 def renamed_option(old_name: str, name: str, old_value: Path | None, value: Path | None) -> Path | None:
-    """Return the value of an option that was renamed, with a warning if the old name was used.
-
-    Parameters
-    ----------
-    old_name, name
-        Names of the option.
-    old_value, value
-        Values under these names, None where not given.
-    """
+    """Return the value of an option that was renamed, with a warning if the old name was used."""
     if old_value is None:
         return value
     echo_error(f"warning: {old_name} is now {name}. The old name is removed in version {_REMOVED_IN}.")

@@ -15,13 +15,7 @@ __all__ = ["echo", "echo_error", "terminal_width"]
 
 
 def echo(text: str) -> None:
-    """Write a text and the end of a line to standard output, with control characters as escapes.
-
-    Raises
-    ------
-    ClientError, OutputClosedError
-        As :func:`ipinsights.data.files.open_output`.
-    """
+    """Write a text and the end of a line to standard output, with control characters as escapes."""
     with open_output(None) as stream:
         stream.write(f"{printable(as_given(text))}\n".encode(sys.stdout.encoding or "utf-8", "backslashreplace"))
 

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ipinsights.training.job import Job
-    from ipinsights.training.limits import Limits
 
 __all__ = ["COMMANDS"]
 
@@ -57,7 +56,7 @@ __all__ = ["COMMANDS"]
 @click.option(
     "--checkpoint-dir",
     type=LOCAL_FOLDER,
-    help="Where checkpoints are written; if there are some, the job goes on from them.",
+    help="Where checkpoints are written. The job resumes from the newest one there.",
 )
 @click.option(
     "--checkpoint-every",
@@ -133,7 +132,10 @@ def train(
     limits = Limits(*checkpoint_every, keep_checkpoints, early_stopping_patience, max_seconds)
     if base_dir:
         with container_words(), failure_reported(base_dir):
-            _refuse_beside_base_dir({**options, "hosts": hosts > 1})
+            if hosts > 1 or any(options.values()):
+                raise click.UsageError(
+                    "--base-dir brings its own data, hyperparameters and model directory: give nothing else."
+                )
             train_in_container(
                 Environment.read(base_dir),
                 seed=seed,
@@ -192,21 +194,14 @@ COMMANDS = (train, inspect, hyperparameters)
 def _local_job(
     *,
     train_path: Path | None,
-    validation: Path | None,
-    model_dir: Path | None,
     assignments: tuple[str, ...],
     hyperparameters: str | None,
     num_hosts: int,
-    seed: int,
-    limits: Limits,
     quiet: bool,
-    checkpoint_dir: Path | None,
-    initial_model: Path | None,
-    engine: str,
-    num_threads: int | None,
-    log_file: Path | None,
-    metrics_file: Path | None,
-    **history: Any,
+    keep_history: bool,
+    history_rows_per_entity: int | None,
+    ipv6: bool,
+    **fields: Any,
 ) -> Job:
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.data.both_families import joined, read_families
@@ -215,10 +210,13 @@ def _local_job(
     from ipinsights.training.automatic_sizes import SizeChoice
     from ipinsights.training.job import Job
 
-    if train_path is None or model_dir is None:
+    if train_path is None or fields["model_dir"] is None:
         raise click.UsageError("Give --train and --model-dir, or --base-dir for a container's tree.")
     given, source = _read_map(hyperparameters) if hyperparameters else (None, "the command line")
-    choice = SizeChoice.of({**parse_assignments(assignments), **history_hyperparameters(**history)}, given)
+    history = history_hyperparameters(
+        keep_history=keep_history, history_rows_per_entity=history_rows_per_entity, ipv6=ipv6
+    )
+    choice = SizeChoice.of({**parse_assignments(assignments), **history}, given)
     any_size = num_hosts > 1 or num_mpi_processes() > 1
     checked = choice.check(any_size=any_size)
     provided: Mapping[str, Any] = choice.given
@@ -229,24 +227,9 @@ def _local_job(
         provided = choice.complete(train)
         if not quiet:
             echo_error(choice.describe(provided, len(train)))
-    job = Job(
-        hyperparameters=Hyperparameters.parse(provided, any_size=any_size),
-        provided=provided,
-        source=source,
-        train=train_path,
-        validation=validation,
-        model_dir=model_dir,
-        seed=seed,
-        checkpoint_dir=checkpoint_dir,
-        initial_model=initial_model,
-        limits=limits,
-        engine=engine,
-        num_threads=num_threads,
-        rows=rows,
-        log_file=log_file,
-        metrics_file=metrics_file,
-    )
-    if log_file and has_several_processes(job, num_hosts):
+    checked = Hyperparameters.parse(provided, any_size=any_size)
+    job = Job(hyperparameters=checked, provided=provided, source=source, train=train_path, rows=rows, **fields)
+    if job.log_file and has_several_processes(job, num_hosts):
         raise click.UsageError("--log-file is for training in one process. Redirect standard output instead.")
     return job
 
@@ -262,11 +245,3 @@ def _read_map(file_or_map: str) -> tuple[dict[str, Any], str]:
     # the whole answer of `aws sagemaker describe-training-job`
     inside = given.get("HyperParameters")
     return (inside if isinstance(inside, dict) else given), source
-
-
-def _refuse_beside_base_dir(options: dict[str, Any]) -> None:
-    given = [name for name, value in options.items() if value]
-    if given:
-        raise click.UsageError(
-            "--base-dir brings its own data, hyperparameters and model directory: give nothing else."
-        )

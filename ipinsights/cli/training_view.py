@@ -30,15 +30,7 @@ _BARS_PER_SECOND = 10
 
 
 class TrainingView(JobView):
-    """View of a job of ``ipinsights train``.
-
-    Parameters
-    ----------
-    quiet
-        Whether warnings and the summary are left out.
-    progress
-        Whether a progress bar is shown where standard error is a terminal.
-    """
+    """View of a job of ``ipinsights train``, if quiet without warnings and the summary."""
 
     def __init__(self, *, quiet: bool = False, progress: bool = True) -> None:
         self.shows_log = not sys.stdout.isatty()

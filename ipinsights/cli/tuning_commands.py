@@ -33,7 +33,7 @@ __all__ = ["COMMANDS"]
 @click.option("--keep-history", is_flag=True, help="The best map makes train keep a history (personal data).")
 @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Of the study in all.")
 @click.option(
-    "--study", type=LOCAL_FILE, required=True, help="SQLite file of the trials; run again, it goes on from there."
+    "--study", type=LOCAL_FILE, required=True, help="SQLite file of the trials. A further run resumes from it."
 )
 @click.option("--stop-early", is_flag=True, help="End trials that are behind the median of those before.")
 @click.option(

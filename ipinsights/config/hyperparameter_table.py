@@ -56,7 +56,7 @@ class Hyperparameter:
 TABLE = (
     Hyperparameter(
         "batch_metrics_publish_interval", Number(int, 1), "1000",
-        "Print speed and metrics every so many batches.",
+        "Number of batches between two lines of speed and metrics.",
     ),
     Hyperparameter(
         "epochs", Number(int, 1), "10",

@@ -75,6 +75,7 @@ class Source:
         """
 
         def rewound() -> contextlib.AbstractContextManager[IO[bytes]]:
+            """Return the stream at its start, without closing it at the end."""
             if stream.seekable():
                 stream.seek(0)
             return contextlib.nullcontext(stream)

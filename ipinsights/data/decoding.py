@@ -96,6 +96,8 @@ class _Decoder:
         )
 
     def _damaged(self, program: str | None) -> Callable[[Exception], ClientError]:
+        """Return a function that makes the error of damaged content from its reason."""
+
         def error(reason: Exception) -> ClientError:
             text = str(reason).partition("\n")[0].rstrip(".") or type(reason).__name__
             return ClientError(f"{self._name} is a damaged {program} file: {text}.")
@@ -103,6 +105,8 @@ class _Decoder:
         return error
 
     def _joined(self, members: Iterator[IO[bytes]], layer: int) -> IO[bytes]:
+        """Return the decoded contents of an archive's members as one stream."""
+
         def contents() -> Iterator[IO[bytes]]:
             for member in members:
                 head, stream = beginning(member)

@@ -70,6 +70,7 @@ class Lines:
         was_at_end = self.is_at_end_of_block
 
         def again() -> Iterator[str]:
+            """Yield the lines that were put back. Only the last one may end a block."""
             self.is_at_end_of_block = False
             for number, line in enumerate(lines, 1):
                 self.is_at_end_of_block = was_at_end and number == len(lines)

@@ -83,6 +83,7 @@ def records_of(
             ip_texts[place : place + 1] = _address_texts(records[place : place + 1], ips)
 
     def field(name: str) -> pa.StringArray:
+        """Return the values of a field as text, null where a record lacks the field."""
         path = Path(name)
         return pa.array([_text(path.value(record)) for record in records], pa.string())
 

@@ -70,6 +70,8 @@ def _arrow_file(stream: IO[bytes]) -> pa.NativeFile:
 
 
 def _group_reader(file: parquet.ParquetFile, group: int) -> Callable[[str], pa.Array | None]:
+    """Return a function that reads the column of a name, or returns None if it is missing."""
+
     def column(name: str) -> pa.Array | None:
         path = _path(file.schema_arrow, name)
         if path is None:
@@ -121,13 +123,13 @@ def _inside(values: pa.Array, step: str) -> pa.Array:
 
 def _leaves(schema: pa.Schema) -> list[str]:
     """Return the names of all columns, those of nested ones with dots."""
+    return [leaf for field in schema for leaf in _leaves_of(field.name, field.type)]
 
-    def names(name: str, kind: pa.DataType) -> list[str]:
-        if not pa.types.is_struct(kind):
-            return [name]
-        return [leaf for field in kind for leaf in names(f"{name}.{field.name}", field.type)]
 
-    return [leaf for field in schema for leaf in names(field.name, field.type)]
+def _leaves_of(name: str, kind: pa.DataType) -> list[str]:
+    if not pa.types.is_struct(kind):
+        return [name]
+    return [leaf for field in kind for leaf in _leaves_of(f"{name}.{field.name}", field.type)]
 
 
 def _unchecked_text(values: pa.Array) -> pa.Array:

@@ -46,6 +46,7 @@ def table_records(
     known_fields = f"The columns are {textwrap.shorten(', '.join(names), _LONGEST_SHOWN)}."
 
     def needed(option: str, wanted: tuple[str, ...]) -> list[pa.Array]:
+        """Return the columns of the wanted names, at least one of which must exist."""
         found = [values for name in wanted if (values := column(name)) is not None]
         if not found:
             otherwise = ", or leave times out with `no_timestamps`" if option == "timestamp" else ""

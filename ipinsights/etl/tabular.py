@@ -110,6 +110,8 @@ def _with_clock(columns: Columns, header: Sequence[str]) -> Columns:
 
 
 def _joined_clock(column: Callable[[str], pa.Array | None], header: Sequence[str]) -> Callable[[str], pa.Array | None]:
+    """Return a column reader that also joins the columns of date and time."""
+
     def joined(name: str) -> pa.Array | None:
         if name == f"{_DATE} {_TIME}" and name not in header:
             date, time = column(_DATE), column(_TIME)
@@ -197,6 +199,7 @@ def _csv_reasons(rows: Sequence[Row], header: list[str]) -> NDArray[np.uint8]:
     """Return why rows cannot be used, (n,). A comment and a repeated header are not records."""
 
     def reason(row: Row) -> Reason:
+        """Return why a row cannot be used. A blank or malformed row is false."""
         if row:
             return Reason.OTHER if row == header else Reason.NONE
         if isinstance(row, MalformedRow):
@@ -207,6 +210,8 @@ def _csv_reasons(rows: Sequence[Row], header: list[str]) -> NDArray[np.uint8]:
 
 
 def _column_reader(rows: Sequence[Row], header: Sequence[str]) -> Callable[[str], pa.Array | None]:
+    """Return a function that returns the column of a name, or None if it is missing."""
+
     def column(name: str) -> pa.Array | None:
         if name not in header:
             return None

@@ -94,12 +94,14 @@ def _records(
     field = _fields(lines, names)
 
     def needed(name: str) -> pa.StringArray:
+        """Return the values of a field that must exist."""
         values = field(name)
         if values is None:
             raise ClientError(f"The flow log has no field {name!r}. {known_fields}")
         return values
 
     def first(wanted: tuple[str, ...]) -> list[pa.StringArray]:
+        """Return the fields that exist, of which there must be at least one."""
         return [needed(name) for name in wanted if name in names] or [needed(wanted[0])]
 
     stamps = names_or(columns.timestamp, ("start",))

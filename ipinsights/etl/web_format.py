@@ -167,9 +167,11 @@ def _records(
     lines: pa.BinaryArray, web: WebFormat, chosen: tuple[list[str], list[str], list[str]], time: TimeColumn
 ) -> LogRecords:
     def values(name: str) -> pa.StringArray:
+        """Return the values of a variable of the format."""
         return as_text(pc.extract_regex(lines, web.pattern(name)).field("value"))
 
     def field(name: str) -> pa.StringArray | None:
+        """Return a field by its name or an alias. Method and path are parts of the request."""
         found = web.name_of(name) or next((real for one in _ALIASES.get(name, ()) if (real := web.name_of(one))), None)
         if found is not None:
             return values(found)

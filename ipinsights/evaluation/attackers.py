@@ -8,7 +8,7 @@ over entities, as the AWS tutorial does, lets exactly that score reach an AUC of
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from ipinsights.evaluation.prefix_counts import PrefixCounts
     from ipinsights.synthetic.ip_ranges import Ranges
 
-__all__ = ["Attack", "Pairing", "draw_attacks"]
+    # An address for each victim, and a mask of the addresses that are attacks.
+    Proposal = tuple[NDArray[Any], NDArray[np.bool_]]
+
+__all__ = ["Attack", "Draw", "Pairing", "draw_attacks", "everybody"]
 
 _ROUNDS = 20
 _HOST = np.uint32(0xFF)
@@ -31,10 +34,10 @@ _LOWER_HALF = np.uint32(0xFFFF)
 
 @dataclass(frozen=True)
 class Pairing:
-    """Entities of training, by number, with addresses, both (n,)."""
+    """Entities of training, by number, with addresses."""
 
-    numbers: NDArray[np.int64]
-    ips: NDArray[np.uint32]
+    numbers: NDArray[np.int64]  # (n,)
+    ips: NDArray[Any]  # IPv4: uint32, shape (n,). IPv6: upper and lower halves, uint64, shape (n, 2)
 
     def __len__(self) -> int:
         return len(self.ips)
@@ -43,49 +46,32 @@ class Pairing:
         """Return the selected pairs."""
         return Pairing(self.numbers[part], self.ips[part])
 
+    @property
+    def upper(self) -> NDArray[Any]:
+        """IPv4 addresses, or upper halves of IPv6 addresses, shape (n,)."""
+        return self.ips if self.ips.ndim == 1 else self.ips[:, 0]
+
 
 @dataclass(frozen=True)
 class Attack:
-    """What one attacker does.
+    """What one attacker does."""
 
-    Attributes
-    ----------
-    name
-        Where the addresses are from.
-    victims
-        The ordinary event that each attack is matched with, shape (m,), ascending.
-    pairs
-        Entities attacked and addresses used, (m,).
-    num_removed
-        Ordinary events that found no attack: whatever was drawn is what the entity itself uses.
-    """
-
-    name: str
-    victims: NDArray[np.int64]
-    pairs: Pairing
-    num_removed: int
+    name: str  # where the addresses are from
+    victims: NDArray[np.int64]  # the ordinary event that each attack is matched with, (m,), ascending
+    pairs: Pairing  # entities attacked and addresses used, (m,)
+    num_removed: int  # ordinary events that found no attack: whatever was drawn is what the entity itself uses
 
 
 def draw_attacks(
     history: PrefixCounts, ordinary: Pairing, *, ranges: Ranges | None, rng: np.random.Generator
 ) -> list[Attack]:
-    """Return the attacks of every attacker, the weakest first.
+    """Return the attacks of every attacker on ordinary events, the weakest first.
 
-    A pair that occurs in training or among the ordinary events is no attack, and drawn anew.
-
-    Parameters
-    ----------
-    history
-        Training rows.
-    ordinary
-        Ordinary events of entities that training saw.
-    ranges
-        Announced ranges. Without them the attacker who needs them is left out.
-    rng
-        Source of all randomness.
+    A pair that occurs in training or among the ordinary events is no attack, and drawn anew. Without ``ranges`` the
+    attacker who needs them is left out.
     """
-    draw = _Draw(history, ordinary, rng)
-    proposals: dict[str, Callable[[Pairing], tuple[NDArray[np.uint32], NDArray[np.bool_]]]] = {
+    draw = _Ipv4Draw(history, ordinary, rng)
+    proposals: dict[str, Callable[[Pairing], Proposal]] = {
         "random addresses": draw.anywhere,
         "other entities' addresses": draw.address_of_another,
         "other entities' networks": draw.network_of_another,
@@ -94,71 +80,83 @@ def draw_attacks(
     if ranges is not None:
         proposals = {
             "random addresses": draw.anywhere,
-            "announced ranges": lambda victims: (ranges.draw_anywhere(len(victims), rng=rng), _all(victims)),
+            "announced ranges": lambda victims: (ranges.draw_anywhere(len(victims), rng=rng), everybody(victims)),
             **proposals,
         }
-    return [draw.attack(name, propose) for name, propose in proposals.items()]
+    return draw.attacks(proposals)
 
 
-class _Draw:
+class Draw:
     """Draws addresses for victims, again and again until they are an attacker's."""
 
-    def __init__(self, history: PrefixCounts, ordinary: Pairing, rng: np.random.Generator) -> None:
-        self._history = history
+    def __init__(self, ordinary: Pairing, rng: np.random.Generator) -> None:
         self._ordinary = ordinary
         self._rng = rng
-        self._ordinary_keys = np.sort(_keys(ordinary))
 
-    def attack(self, name: str, propose: Callable[[Pairing], tuple[NDArray[np.uint32], NDArray[np.bool_]]]) -> Attack:
-        """Return the attacks of an attacker.
+    def attacks(self, proposals: dict[str, Callable[[Pairing], Proposal]]) -> list[Attack]:
+        """Return the attacks of each attacker by name."""
+        return [self._attack(name, propose) for name, propose in proposals.items()]
 
-        ``propose`` returns an address for each victim and a mask of the addresses that are attacks.
-        """
-        ips = np.zeros(len(self._ordinary), dtype=np.uint32)
-        missing = np.arange(len(self._ordinary))
+    def _attack(self, name: str, propose: Callable[[Pairing], Proposal]) -> Attack:
+        ips = np.zeros_like(self._ordinary.ips)
+        missing = np.arange(len(ips))
         for _ in range(_ROUNDS):
             victims = self._ordinary[missing]
             proposed, good = propose(victims)
             good = good & ~self._is_own(Pairing(victims.numbers, proposed))
             ips[missing[good]] = proposed[good]
             missing = missing[~good]
+            if not len(missing):
+                break
         victims_left = np.delete(np.arange(len(ips)), missing)
         pairs = Pairing(self._ordinary.numbers, ips)[victims_left]
         return Attack(name, victims_left, pairs, num_removed=len(missing))
 
-    def anywhere(self, victims: Pairing) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+    def _is_own(self, pairs: Pairing) -> NDArray[np.bool_]:
+        """Return a mask of the pairs that occur in training or among the ordinary events."""
+        raise NotImplementedError
+
+
+class _Ipv4Draw(Draw):
+    def __init__(self, history: PrefixCounts, ordinary: Pairing, rng: np.random.Generator) -> None:
+        super().__init__(ordinary, rng)
+        self._history = history
+        self._ordinary_keys = np.sort(_keys(ordinary))
+
+    def anywhere(self, victims: Pairing) -> Proposal:
         """Propose random IPv4 addresses, as SageMaker's own metric does.
 
         An eighth of these addresses cannot be the source of a connection.
         """
-        return random_ips(len(victims), rng=self._rng), _all(victims)
+        return random_ips(len(victims), rng=self._rng), everybody(victims)
 
-    def address_of_another(self, victims: Pairing) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+    def address_of_another(self, victims: Pairing) -> Proposal:
         """Propose the address of a random training row of another entity."""
         numbers, ips = self._history.row(self._rng.integers(len(self._history), size=len(victims)))
         return ips, numbers != victims.numbers
 
-    def network_of_another(self, victims: Pairing) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+    def network_of_another(self, victims: Pairing) -> Proposal:
         """Propose an unseen host in the /24 of a random training row of another entity."""
-        numbers, ips = self._history.row(self._rng.integers(len(self._history), size=len(victims)))
+        ips, is_other = self.address_of_another(victims)
         ips = (ips & ~_HOST) | (random_ips(len(victims), rng=self._rng) & _HOST)
-        return ips, (numbers != victims.numbers) & (self._history.crowd_counts(ips, 32) == 0)
+        return ips, is_other & (self._history.crowd_counts(ips, 32) == 0)
 
-    def own_neighbourhood(self, victims: Pairing) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+    def own_neighbourhood(self, victims: Pairing) -> Proposal:
         """Propose a /24 that the victim never used, in the /16 of a random training row of theirs."""
         _, ips = self._history.row(self._rng.integers(*self._history.rows_of(victims.numbers)))
         ips = (ips & ~_LOWER_HALF) | (random_ips(len(victims), rng=self._rng) & _LOWER_HALF)
         return ips, self._history.counts(victims.numbers, ips, 24) == 0
 
     def _is_own(self, pairs: Pairing) -> NDArray[np.bool_]:
-        """Return a mask of the pairs that occur in training or among the ordinary events."""
         keys = _keys(pairs)
-        at = np.minimum(np.searchsorted(self._ordinary_keys, keys), len(self._ordinary_keys) - 1)
-        own: NDArray[np.bool_] = self._ordinary_keys[at] == keys
+        own: NDArray[np.bool_] = (
+            self._ordinary_keys.take(np.searchsorted(self._ordinary_keys, keys), mode="clip") == keys
+        )
         return own | (self._history.counts(pairs.numbers, pairs.ips, 32) > 0)
 
 
-def _all(victims: Pairing) -> NDArray[np.bool_]:
+def everybody(victims: Pairing) -> NDArray[np.bool_]:
+    """Return a mask of all victims."""
     return np.ones(len(victims), dtype=bool)
 
 

@@ -16,62 +16,52 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.evaluation.prefix_counts import PrefixCounts
+    from ipinsights.evaluation.prefix_counts import Ips, PrefixCounts
 
-__all__ = ["BASELINES", "CONTROL", "Evidence", "baseline_scores"]
+    Baselines = Mapping[str, Callable[["Evidence"], NDArray[np.float64]]]
 
-# Lengths at which the counts back off: half an octet at a time.
-_LENGTHS = (0, 8, 12, 16, 20, 24, 28, 32)
+__all__ = ["BASELINES", "CONTROL", "IPV6_BASELINES", "Evidence", "baseline_scores"]
+
+# Lengths at which the counts back off, by the bits of an address: half an octet at a time, or one.
+_LENGTHS = {32: (0, 8, 12, 16, 20, 24, 28, 32), 64: (0, 16, 24, 32, 40, 48, 56, 64)}
+_CROWD_LENGTHS = {32: (16, 24, 32), 64: (48,)}
 # How many of the crowd's rows an entity's own ones are mixed with in Freeman's ratio.
 _PRIOR_ROWS = 5.0
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What training rows say of some pairs.
+    """What training rows say of some pairs. Maps are by prefix length, the root has length 0."""
 
-    Attributes
-    ----------
-    num_rows
-        Rows of each pair's entity, shape (n,).
-    counts
-        By prefix length: rows of the entity on the network of the address, each (n,). All its rows at length 0.
-    num_children
-        By prefix length: how many distinct networks of the next length the entity has in that network, each (n,).
-    crowd
-        By prefix length: rows of everybody on the network of the address, each (n,). All rows at length 0.
-    longest_prefix
-        Leading bits shared with the nearest address of the entity, shape (n,).
-    """
-
-    num_rows: NDArray[np.int64]
-    counts: Mapping[int, NDArray[np.int64]]
-    num_children: Mapping[int, NDArray[np.int64]]
-    crowd: Mapping[int, NDArray[np.int64]]
-    longest_prefix: NDArray[np.int64]
+    num_rows: NDArray[np.int64]  # rows of each pair's entity, (n,)
+    counts: Mapping[int, NDArray[np.int64]]  # rows of the entity on the network of the address, (n,) each
+    num_children: Mapping[int, NDArray[np.int64]]  # distinct networks of the next length of the entity in it, (n,) each
+    crowd: Mapping[int, NDArray[np.int64]]  # rows of everybody on the network of the address, (n,) each
+    longest_prefix: NDArray[np.int64]  # leading bits shared with the nearest address of the entity, (n,)
 
     @classmethod
-    def look_up(cls, history: PrefixCounts, numbers: NDArray[np.int64], ips: NDArray[np.uint32]) -> Evidence:
+    def look_up(cls, history: PrefixCounts, numbers: NDArray[np.int64], ips: Ips) -> Evidence:
         """Return the evidence on pairs of known entities, by number, and addresses, (n,) each."""
         low, high = history.rows_of(numbers)
+        lengths, crowd_lengths = _LENGTHS[history.bits], _CROWD_LENGTHS[history.bits]
         return cls(
             num_rows=high - low,
-            counts={0: high - low, **{length: history.counts(numbers, ips, length) for length in _LENGTHS[1:]}},
+            counts={0: high - low, **{length: history.counts(numbers, ips, length) for length in lengths[1:]}},
             num_children={
                 length: history.num_children(numbers, ips, length, child)
-                for length, child in itertools.pairwise(_LENGTHS)
+                for length, child in itertools.pairwise(lengths)
             },
             crowd={
                 0: np.full(len(ips), len(history)),
-                **{length: history.crowd_counts(ips, length) for length in (16, 24, 32)},
+                **{length: history.crowd_counts(ips, length) for length in crowd_lengths},
             },
             longest_prefix=history.longest_prefix(numbers, ips),
         )
 
 
-def baseline_scores(evidence: Evidence) -> dict[str, NDArray[np.float32]]:
-    """Return the scores of every baseline by name, shape (n,) each."""
-    return {name: score(evidence).astype(np.float32) for name, score in BASELINES.items()}
+def baseline_scores(evidence: Evidence, baselines: Baselines) -> dict[str, NDArray[np.float32]]:
+    """Return the scores of some baselines by name, shape (n,) each."""
+    return {name: score(evidence).astype(np.float32) for name, score in baselines.items()}
 
 
 def seen_on(length: int) -> Callable[[Evidence], NDArray[np.float64]]:
@@ -80,7 +70,7 @@ def seen_on(length: int) -> Callable[[Evidence], NDArray[np.float64]]:
 
 
 def longest_prefix(evidence: Evidence) -> NDArray[np.float64]:
-    """Return the leading bits shared with the nearest address of the entity, 0 to 32."""
+    """Return the leading bits shared with the nearest address of the entity."""
     return evidence.longest_prefix.astype(np.float64)
 
 
@@ -94,7 +84,7 @@ def witten_bell(evidence: Evidence) -> NDArray[np.float64]:
     Source: Witten and Bell, The zero-frequency problem, 1991 (method C).
     """
     log_density = np.zeros(len(evidence.num_rows))
-    for parent, length in itertools.pairwise(_LENGTHS):
+    for parent, length in itertools.pairwise(evidence.counts):
         num_new = evidence.num_children[parent]
         total = evidence.counts[parent] + num_new
         growth = (2.0 ** (length - parent) * evidence.counts[length] + num_new) / np.maximum(total, 1)
@@ -118,18 +108,13 @@ def freeman(evidence: Evidence) -> NDArray[np.float64]:
     return ratio
 
 
-def popularity(evidence: Evidence) -> NDArray[np.float64]:
-    """Return the log number of rows of all entities on the /24.
-
-    The entity does not matter.
-    """
-    return np.log1p(evidence.crowd[24])
+def popularity(length: int) -> Callable[[Evidence], NDArray[np.float64]]:
+    """Return the baseline that is the log number of rows of all entities on the network."""
+    return lambda evidence: np.log1p(evidence.crowd[length])
 
 
 def entity_only(evidence: Evidence) -> NDArray[np.float64]:
-    """Return the log number of the entity's rows.
-
-    The address does not matter.
+    """Return the log number of the entity's rows, whatever the address.
 
     It must not tell attacks from ordinary events: an AUC other than 0.50 says that the test itself leaks.
     """
@@ -137,13 +122,22 @@ def entity_only(evidence: Evidence) -> NDArray[np.float64]:
 
 
 CONTROL = "entity only (control)"
-BASELINES: dict[str, Callable[[Evidence], NDArray[np.float64]]] = {
+BASELINES: Baselines = {
     "address seen": seen_on(32),
     "/24 seen": seen_on(24),
     "/16 seen": seen_on(16),
     "longest prefix": longest_prefix,
     "Witten-Bell counts": witten_bell,
     "Freeman's ratio": freeman,
-    "popularity of the /24": popularity,
+    "popularity of the /24": popularity(24),
+    CONTROL: entity_only,
+}
+IPV6_BASELINES: Baselines = {
+    "/64 seen": seen_on(64),
+    "/48 seen": seen_on(48),
+    "/32 seen": seen_on(32),
+    "longest prefix": longest_prefix,
+    "Witten-Bell counts": witten_bell,
+    "popularity of the /48": popularity(48),
     CONTROL: entity_only,
 }

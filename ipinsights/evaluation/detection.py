@@ -34,28 +34,14 @@ _EDGE_FPRS = np.concatenate([np.geomspace(1e-5, 0.1, 100), np.linspace(0.1, 1, 6
 
 @dataclass(frozen=True)
 class RocCurve:
-    """One ROC curve, or a stack of them.
-
-    Attributes
-    ----------
-    fpr, tpr
-        Corners, ascending from (0, 0) to (1, 1), shape (..., num_corners).
-    """
+    """One ROC curve, or a stack of them: corners from (0, 0) to (1, 1), (..., num_corners)."""
 
     fpr: NDArray[np.float64]
     tpr: NDArray[np.float64]
 
     @classmethod
     def of(cls, ordinary: NDArray[np.float32], attacks: NDArray[np.float32]) -> RocCurve:
-        """Return the exact curve of scores of shape (n,) and (m,).
-
-        Parameters
-        ----------
-        ordinary
-            Scores of ordinary events, ascending, at least one.
-        attacks
-            Scores of attacks, in any order, at least one.
-        """
+        """Return the exact curve of ascending ordinary scores (n,) and scores of attacks (m,)."""
         attacks = np.sort(attacks)
         begins = np.flatnonzero(np.concatenate([[True], ordinary[1:] != ordinary[:-1]]))
         distinct = ordinary[begins]
@@ -71,10 +57,7 @@ class RocCurve:
         return {**rates, PARTIAL_AUC: self.partial_auc(_MAX_FPR), AUC: self.auc()}
 
     def auc(self) -> NDArray[np.float64]:
-        """Return the area under the curve, shape (...).
-
-        The area is the probability that an attack scores less than an ordinary event.
-        """
+        """Return the probability that an attack scores less than an ordinary event, shape (...)."""
         return self._area(1.0)
 
     def partial_auc(self, max_fpr: float) -> NDArray[np.float64]:
@@ -108,13 +91,6 @@ class EntityBootstrap:
 
     Rows of one entity are alike, so resampling rows would promise too much. All metrics of one bootstrap see the same
     resamples, so that they can be compared pair by pair.
-
-    Parameters
-    ----------
-    num_entities
-        Entities of training.
-    rng
-        Source of all randomness.
     """
 
     def __init__(self, num_entities: int, *, rng: np.random.Generator) -> None:
@@ -128,21 +104,10 @@ class EntityBootstrap:
     def histograms(
         self, numbers: NDArray[np.int64], scores: NDArray[np.float32], edges: NDArray[np.float32]
     ) -> NDArray[np.float64]:
-        """Return cumulative shares of rows, from 0 to 1, in each resample.
+        """Return cumulative shares of rows, from 0 to 1, in each resample, NaN in empty ones.
 
-        Empty resamples are NaN.
-
-        Parameters
-        ----------
-        numbers, scores
-            Entity and score of each row, shape (n,).
-        edges
-            Scores that bins begin at, ascending, shape (num_bins - 1,).
-
-        Returns
-        -------
-        NDArray[np.float64]
-            Shape (1 + num_resamples, num_bins + 1). The first line is all rows, once.
+        ``edges`` (num_bins - 1,) are the ascending scores that bins begin at. The shape of the result is
+        (1 + num_resamples, num_bins + 1). Its first line is all rows, once.
         """
         bins = np.searchsorted(edges, scores, side="right")
         cells = self._groups[numbers] * (len(edges) + 1) + bins

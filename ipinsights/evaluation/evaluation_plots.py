@@ -9,7 +9,7 @@ import numpy as np
 
 from ipinsights.data.ip_networks import network_text
 from ipinsights.evaluation.results import AWS_RECIPE, GIVEN_ATTACKS, MODEL
-from ipinsights.reporting.plot_style import COLOURS, STYLES, new_figure
+from ipinsights.reporting.plot_style import colour, new_figure, stroke
 from ipinsights.runs.learning_curves import draw_runs
 
 if TYPE_CHECKING:
@@ -38,15 +38,7 @@ _SAME_IDS: dict[Any, Any] = {"svg.hashsalt": "ipinsights"}
 def draw_all(
     evaluation: Evaluation, *, predictor: Predictor, train: Pairs, training: RunLog | None
 ) -> dict[str, tuple[str, str]]:
-    """Return the caption and the SVG of every plot by title.
-
-    The plot of training is drawn only if the training log is available.
-
-    Raises
-    ------
-    ClientError
-        matplotlib is not installed.
-    """
+    """Return the caption and the SVG of every plot by title."""
     figures = {
         "Scores": (
             "Higher is more normal. No threshold can distinguish what lies under both outlines.",
@@ -72,10 +64,7 @@ def draw_all(
 
 
 def svg(figure: Figure, title: str) -> str:
-    """Return the figure as an SVG element with an accessible title.
-
-    The same figure always results in the same bytes.
-    """
+    """Return the figure as an SVG element with an accessible title, in the same bytes each time."""
     import matplotlib as mpl
 
     stream = io.StringIO()
@@ -94,10 +83,11 @@ def draw_scores(densities: Mapping[str, NDArray[np.float32]]) -> Figure:
     axes = figure.subplots()
     for place, name in enumerate(names):
         shares = np.histogram(densities[name], edges)[0] / len(densities[name])
-        style: dict[str, Any] = {"color": _colour(place), "linestyle": _style(place), "linewidth": 1.6}
-        axes.stairs(100 * shares, edges, label=_label(name), **style)
+        style: dict[str, Any] = {"color": colour(place), "linestyle": stroke(place), "linewidth": 1.6}
+        label = "ordinary events" if name == "ordinary" else f"attacks: {name}"
+        axes.stairs(100 * shares, edges, label=label, **style)
         if name == "ordinary":
-            axes.stairs(100 * shares, edges, fill=True, color=_colour(place), alpha=0.2)
+            axes.stairs(100 * shares, edges, fill=True, color=colour(place), alpha=0.2)
     axes.set(xlabel="score (higher is more normal)", ylabel="events, % per bin")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
@@ -115,7 +105,7 @@ def draw_rocs(curves: Mapping[str, Mapping[str, tuple[list[float], list[float]]]
     for axes, name in zip(grid, names, strict=False):
         for place, scorer in enumerate(_CURVES):
             fpr, tpr = curves[name][scorer]
-            axes.plot(fpr, tpr, color=_colour(place), linestyle=_style(place), linewidth=1.8, label=scorer)
+            axes.plot(fpr, tpr, color=colour(place), linestyle=stroke(place), linewidth=1.8, label=scorer)
         axes.plot(fpr, fpr, color="grey", linestyle=":", linewidth=1.2, label="chance")
         _dress_roc(axes, f"{name} (victims not matched)" if name == GIVEN_ATTACKS else name)
     for axes in grid[len(names) :]:
@@ -191,15 +181,3 @@ def _dress_roc(axes: Axes, title: str) -> None:
     axes.set_yticks(np.linspace(0, 1, 6), [f"{share:.0f} %" for share in np.linspace(0, 100, 6)])
     axes.set(xlabel="false alarms (FPR)", ylabel="attacks caught (TPR)")
     axes.grid(alpha=0.3)
-
-
-def _label(name: str) -> str:
-    return "ordinary events" if name == "ordinary" else f"attacks: {name}"
-
-
-def _colour(place: int) -> str:
-    return COLOURS[place % len(COLOURS)]
-
-
-def _style(place: int) -> Any:
-    return STYLES[place % len(STYLES)]

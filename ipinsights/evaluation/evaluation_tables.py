@@ -13,6 +13,8 @@ from ipinsights.evaluation.results import AWS_RECIPE, GIVEN_ATTACKS, HEADLINE_ME
 from ipinsights.reporting.report import Report, Section
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ipinsights.evaluation.results import Evaluation
 
 __all__ = ["finding", "full_sections", "headline", "report"]
@@ -112,7 +114,11 @@ def _main_difference(evaluation: Evaluation) -> tuple[float, float, str, float, 
 def full_sections(evaluation: Evaluation) -> list[Section]:
     """Return a table of every metric for each attacker and slice."""
     pairs = evaluation.detection[["attacker", "slice"]].drop_duplicates().itertuples(index=False)
-    return [Section(f"{attacker}, {name}", _metrics(evaluation, attacker, name)) for attacker, name in pairs]
+    sections = []
+    for attacker, name in pairs:
+        cells = {metric: (metric, attacker) for metric in METRICS}
+        sections.append(Section(f"{attacker}, {name}", _by_scorer(evaluation, cells, name, percent=())))
+    return sections
 
 
 def _data(evaluation: Evaluation) -> Section:
@@ -135,17 +141,12 @@ def _own_attacks(evaluation: Evaluation) -> list[Section]:
     """Return the table of the attacks that the test labels, if there are any."""
     if not _has_labels(evaluation):
         return []
-    rows = [
-        [
-            scorer,
-            _percent(evaluation, HEADLINE_METRIC, GIVEN_ATTACKS, "all", scorer),
-            _fraction(evaluation, AUC, GIVEN_ATTACKS, "all", scorer),
-        ]
-        for scorer in evaluation.scorers
-    ]
-    columns = ["score", "caught at 1 false alarm in 100, in %", "AUC"]
+    cells = {
+        "caught at 1 false alarm in 100, in %": (HEADLINE_METRIC, GIVEN_ATTACKS),
+        "AUC": (AUC, GIVEN_ATTACKS),
+    }
     remark = "Attacks on entities that training never saw are left out."
-    return [Section("Your labelled attacks", pd.DataFrame(rows, columns=columns), (remark,))]
+    return [Section("Your labelled attacks", _by_scorer(evaluation, cells), (remark,))]
 
 
 def _hint(evaluation: Evaluation) -> list[Section]:
@@ -184,32 +185,24 @@ def _matched(evaluation: Evaluation) -> list[str]:
 def _by_attacker(evaluation: Evaluation, slice_name: str, title: str) -> Section:
     if slice_name not in evaluation.slices:
         return Section(title, None, (f"Too few ordinary events in the slice: {slice_name}.",))
-    attackers = _matched(evaluation)
-    rows = [
-        [scorer, *(_percent(evaluation, HEADLINE_METRIC, attacker, slice_name, scorer) for attacker in attackers)]
-        for scorer in evaluation.scorers
-    ]
-    return Section(title, pd.DataFrame(rows, columns=["score", *attackers]))
+    cells = {attacker: (HEADLINE_METRIC, attacker) for attacker in _matched(evaluation)}
+    return Section(title, _by_scorer(evaluation, cells, slice_name))
 
 
 def _by_slice(evaluation: Evaluation) -> Section:
     attackers = _matched(evaluation)
     scorer = evaluation.main_scorer
     rows = [
-        [name, *(_percent(evaluation, HEADLINE_METRIC, attacker, name, scorer) for attacker in attackers)]
+        [name, *(_cell(evaluation, HEADLINE_METRIC, attacker, name, scorer) for attacker in attackers)]
         for name in evaluation.slices
     ]
     return Section(f"The {scorer} by slice (TPR at FPR 1 %, in %)", pd.DataFrame(rows, columns=["slice", *attackers]))
 
 
 def _areas(evaluation: Evaluation) -> Section:
-    attackers = _matched(evaluation)
-    rows = [
-        [scorer, *(_fraction(evaluation, AUC, attacker, "all", scorer) for attacker in attackers)]
-        for scorer in evaluation.scorers
-    ]
+    cells = {attacker: (AUC, attacker) for attacker in _matched(evaluation)}
     remark = "The control looks at the entity only: 0.500 says that victims are matched and the test does not leak."
-    return Section("Area under the ROC curve", pd.DataFrame(rows, columns=["score", *attackers]), (remark,))
+    return Section("Area under the ROC curve", _by_scorer(evaluation, cells), (remark,))
 
 
 def _alerts(evaluation: Evaluation) -> list[Section]:
@@ -217,14 +210,13 @@ def _alerts(evaluation: Evaluation) -> list[Section]:
         return []
     chosen = evaluation.alerts[evaluation.alerts.slice == "all"]
     table = chosen.pivot_table(index="scorer", columns="fpr", values="alerts_per_1000").reindex(evaluation.scorers[:-1])
-    rows = [[scorer, *map(_alerts_text, values)] for scorer, values in zip(table.index, table.to_numpy(), strict=True)]
+    rows = [
+        [scorer, *(_NOTHING if math.isnan(value) else f"{value:.1f}" for value in values)]
+        for scorer, values in zip(table.index, table.to_numpy(), strict=True)
+    ]
     columns = ["score", *(f"{1000 * fpr:g} asked for" for fpr in table.columns)]
     remark = "Thresholds are from the calibration events; 0.0 says that a score is too coarse to be set so low."
     return [Section("Alerts per 1,000 ordinary events of the test", pd.DataFrame(rows, columns=columns), (remark,))]
-
-
-def _alerts_text(value: float) -> str:
-    return _NOTHING if math.isnan(value) else f"{value:.1f}"
 
 
 def _families(evaluation: Evaluation) -> list[Section]:
@@ -240,37 +232,39 @@ def _families(evaluation: Evaluation) -> list[Section]:
 def _unmatched(evaluation: Evaluation) -> list[Section]:
     if AWS_RECIPE not in set(evaluation.detection.attacker):
         return []
+    title = f"Victims not matched, for comparison with published figures only: {AWS_RECIPE}"
+    cells = {"AUC": (AUC, AWS_RECIPE), "TPR at 1 %": (HEADLINE_METRIC, AWS_RECIPE)}
+    return [Section(title, _by_scorer(evaluation, cells), (_FLATTERY,))]
+
+
+def _by_scorer(
+    evaluation: Evaluation,
+    cells: Mapping[str, tuple[str, str]],
+    slice_name: str = "all",
+    *,
+    percent: tuple[str, ...] = (HEADLINE_METRIC,),
+) -> pd.DataFrame:
+    """Return a line for each scorer with a metric of an attacker in each column.
+
+    Metrics in ``percent`` are shown in %, the others as fractions.
+    """
     rows = [
         [
             scorer,
-            _fraction(evaluation, AUC, AWS_RECIPE, "all", scorer),
-            _percent(evaluation, HEADLINE_METRIC, AWS_RECIPE, "all", scorer),
+            *(
+                _cell(evaluation, metric, attacker, slice_name, scorer, percent=metric in percent)
+                for metric, attacker in cells.values()
+            ),
         ]
         for scorer in evaluation.scorers
     ]
-    title = f"Victims not matched, for comparison with published figures only: {AWS_RECIPE}"
-    return [Section(title, pd.DataFrame(rows, columns=["score", "AUC", "TPR at 1 %"]), (_FLATTERY,))]
+    return pd.DataFrame(rows, columns=["score", *cells])
 
 
-def _metrics(evaluation: Evaluation, attacker: str, slice_name: str) -> pd.DataFrame:
-    rows = [
-        [scorer, *(_fraction(evaluation, metric, attacker, slice_name, scorer) for metric in METRICS)]
-        for scorer in evaluation.scorers
-    ]
-    return pd.DataFrame(rows, columns=["score", *METRICS])
-
-
-def _percent(evaluation: Evaluation, metric: str, attacker: str, slice_name: str, scorer: str) -> str:
-    return _text(evaluation, metric, attacker, slice_name, scorer, scale=100, digits=1)
-
-
-def _fraction(evaluation: Evaluation, metric: str, attacker: str, slice_name: str, scorer: str) -> str:
-    return _text(evaluation, metric, attacker, slice_name, scorer, scale=1, digits=3)
-
-
-def _text(
-    evaluation: Evaluation, metric: str, attacker: str, slice_name: str, scorer: str, *, scale: float, digits: int
+def _cell(
+    evaluation: Evaluation, metric: str, attacker: str, slice_name: str, scorer: str, *, percent: bool = True
 ) -> str:
+    scale, digits = (100, 1) if percent else (1, 3)
     value, low, high = evaluation.find(metric, attacker=attacker, slice_name=slice_name, scorer=scorer)
     if math.isnan(value):
         return _NOTHING

@@ -31,13 +31,7 @@ __all__ = ["make_folder", "write_pages"]
 
 
 def make_folder(directory: Path) -> None:
-    """Create the folder of a report if it does not exist, and check what the report needs.
-
-    Raises
-    ------
-    ClientError
-        It cannot be made, or matplotlib or Jinja is not installed.
-    """
+    """Create the folder of a report if it does not exist, and check what the report needs."""
     new_figure()
     _templates()
     try:
@@ -54,23 +48,9 @@ def write_pages(
     train: Pairs,
     training: RunLog | None = None,
 ) -> None:
-    """Write the report into a folder.
+    """Write the report of evaluations by address family, IPv4 first, into a folder.
 
-    Parameters
-    ----------
-    directory
-        Where to.
-    evaluations
-        What was found, by address family, IPv4 first.
-    model, train
-        What was evaluated, and the IPv4 rows that it was trained on.
-    training
-        What its training logged, for the curves of each epoch.
-
-    Raises
-    ------
-    ClientError
-        It cannot be written, or matplotlib is not installed.
+    ``train`` are the model's IPv4 training rows. The log of its training, if given, adds curves of each epoch.
     """
     first, *others = evaluations
     has_ipv4 = first.family == "IPv4"
@@ -107,10 +87,7 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
 def _pages(
     first: Evaluation, others: Sequence[Evaluation], model: Artifact, figures: Mapping[str, tuple[str, str]]
 ) -> Iterator[tuple[str, str]]:
-    """Yield the name and the text of each file that is made from a template.
-
-    ``figures`` holds the caption and the SVG of each figure by title.
-    """
+    """Yield the name and the text of each file that is made from a template."""
     templates, told = _templates(), report(first)
     further = {other.family: report(other) for other in others}
     yield (
@@ -140,13 +117,6 @@ def _nested(told: Report) -> str:
 
 
 def _templates() -> Environment:
-    """Return the templates of this package.
-
-    Raises
-    ------
-    ClientError
-        Jinja is not installed.
-    """
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
     except ImportError:

@@ -10,10 +10,9 @@ import numpy as np
 import pyarrow.compute as pc
 
 from ipinsights.data.arrow import mask
-from ipinsights.data.both_families import split
+from ipinsights.data.both_families import in_order, split
 from ipinsights.data.channels import channel_files
 from ipinsights.data.frames import read_rows
-from ipinsights.data.ipv6 import Addresses
 from ipinsights.data.pairs import Pairs, read_blocks
 from ipinsights.data.remote import staged
 from ipinsights.errors import ClientError, InvalidValueError
@@ -37,17 +36,7 @@ _WIDTH = 3
 def as_test_set(test: Any, *, ipv6: bool = False) -> TestSet:
     """Return ordinary events and attacks of a DataFrame, a list or a path.
 
-    Parameters
-    ----------
-    test
-        Rows of entity and address. A third column, or a column ``label`` of a DataFrame, holds 0 or 1.
-    ipv6
-        Whether IPv6 addresses are accepted. Attacks from IPv6 are left out.
-
-    Raises
-    ------
-    ClientError
-        Rows or labels are invalid, or there is no ordinary event.
+    A third column, or a column ``label`` of a DataFrame, holds 0 or 1. Attacks from IPv6 are left out.
     """
     if isinstance(test, TestSet):
         return test
@@ -86,32 +75,16 @@ def _split_labels(test: Any) -> tuple[Any, Any]:
 def read_test(path: Path, *, ipv6: bool = False) -> TestSet:
     """Read test events of a CSV file or folder.
 
-    Rows are ``entity,ip``, or have a label, 1 for an attack, or a time (ISO 8601) in a third column.
-
-    Parameters
-    ----------
-    path
-        CSV file or folder.
-    ipv6
-        Whether IPv6 addresses are accepted. Attacks from IPv6 are left out.
-
-    Raises
-    ------
-    ClientError
-        Something cannot be read, a label is neither 0 nor 1 nor a time, or there is no ordinary event.
+    Rows are ``entity,ip``, or have a label, 1 for an attack, or a time (ISO 8601) in a third column. Attacks from IPv6
+    are left out.
     """
     parts = [
         (block, _is_attack(block, file, first_row))
         for file in channel_files(path)
         for first_row, block in _numbered(file, ipv6=ipv6)
     ]
-    is_attack = np.concatenate([attack for _, attack in parts]) if parts else np.zeros(0, dtype=bool)
-    entities, ips = (
-        np.concatenate([getattr(block, name) for block, _ in parts] or [np.empty(0)]) for name in ("entities", "ips")
-    )
-    addresses = [block.addresses for block, _ in parts if block.addresses is not None]
-    pairs = Pairs(entities, ips, Addresses.joined(addresses) if addresses else None)
-    return _by_family(pairs, is_attack, path, ipv6=ipv6)
+    is_attack = np.concatenate([np.zeros(0, dtype=bool), *(attack for _, attack in parts)])
+    return _by_family(in_order([block for block, _ in parts]), is_attack, path, ipv6=ipv6)
 
 
 def _by_family(pairs: Pairs, is_attack: NDArray[np.bool_], source: object, *, ipv6: bool) -> TestSet:

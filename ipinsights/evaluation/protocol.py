@@ -6,15 +6,14 @@ other in time. Metrics come with 95 % intervals, resampled over entities.
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from ipinsights.errors import ClientError
 from ipinsights.evaluation.attackers import Pairing, draw_attacks
-from ipinsights.evaluation.baselines import CONTROL, Evidence, baseline_scores
+from ipinsights.evaluation.baselines import BASELINES, CONTROL, Evidence, baseline_scores
 from ipinsights.evaluation.detection import TPR_FPRS, EntityBootstrap, RocCurve, interval
 from ipinsights.evaluation.prefix_counts import PrefixCounts
 from ipinsights.evaluation.results import (
@@ -30,7 +29,7 @@ from ipinsights.model.history_settings import NETWORK_WEIGHT
 from ipinsights.model.sampling import random_ips
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -48,7 +47,6 @@ __all__ = ["ProtocolRun", "evaluate"]
 _NOT_BASELINES = (MODEL, HISTORY, HISTORY_ALONE, CONTROL)
 # With fewer ordinary events a slice says nothing at an FPR of 1 %.
 _MIN_ROWS = 100
-_ALERT_FPRS = tuple(TPR_FPRS.values())
 # Points of a curve that a plot needs: even, and dense at low FPR.
 _PLOTTED_FPRS = np.unique(np.concatenate([np.geomspace(1e-4, 1, 150), np.linspace(0, 1, 51)]))
 _PLOTTED_SHARES = np.linspace(0.0005, 0.9995, 1000)
@@ -65,57 +63,37 @@ def evaluate(
     history: HistoryScorer | None = None,
     main_scorer: str = MODEL,
 ) -> Evaluation:
-    """Evaluate a model on IPv4 rows.
+    """Evaluate a model on IPv4 rows, see :func:`ipinsights.evaluate`.
 
-    Parameters
-    ----------
-    predictor
-        The network.
-    train, test
-        IPv4 rows that the model was trained on, and later ones.
-    calibration
-        Ordinary events between the two, for thresholds whose alerts are then counted in the test. None for no alerts.
-    ranges
-        Announced ranges for the attacker who comes from them. None for no such attacker.
-    seed
-        Seed of every random draw.
-    history
-        Scorer by the model's history. None to leave it out.
-    main_scorer
-        The scorer that headline and differences are about: ``model`` or ``history``.
-
-    Raises
-    ------
-    ClientError
-        There are too few events of entities that training saw.
+    The headline and the differences are about the main scorer, ``model`` or ``history``. Raise a ClientError if there
+    are too few events of entities that training saw.
     """
-    return ProtocolRun(predictor, PrefixCounts(train), seed, history, main_scorer).run(test, calibration, ranges)
+    run = ProtocolRun(predictor, PrefixCounts(train), seed, history, main_scorer, ranges)
+    return run.measure(test.ordinary, calibration, test.attacks)
 
 
 class ProtocolRun:
-    """One evaluation. Subclasses replace what depends on the address family.
+    """One evaluation. Subclasses replace what depends on the address family."""
 
-    Parameters
-    ----------
-    predictor
-        The model.
-    history
-        Training rows.
-    seed
-        Seed of every random draw.
-    scorer
-        Scorer by the model's history. None to leave it out.
-    main_scorer
-        The scorer that headline and differences are about.
-    """
+    _family = "IPv4"
+    _baselines = BASELINES
+    # Lengths of networks, by the slice of events on networks that are new for the entity.
+    _new_networks: ClassVar[Mapping[str, int]] = {"new address": 32, "new /24": 24}
 
     def __init__(
-        self, predictor: Predictor, history: PrefixCounts, seed: int, scorer: HistoryScorer | None, main_scorer: str
+        self,
+        predictor: Predictor,
+        history: PrefixCounts,
+        seed: int,
+        scorer: HistoryScorer | None,
+        main_scorer: str,
+        ranges: Ranges | None = None,
     ) -> None:
         self._predictor = predictor
         self._history = history
         self._scorer = scorer
         self._main_scorer = main_scorer
+        self._ranges = ranges
         self._rng = np.random.default_rng(seed)
         self._bootstrap = EntityBootstrap(len(history.entities), rng=self._rng)
         self._detection: list[dict[str, Any]] = []
@@ -123,36 +101,12 @@ class ProtocolRun:
         self._curves: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
         self._densities: dict[str, NDArray[np.float32]] = {}
 
-    def run(self, test: TestSet, calibration: Pairs | None, ranges: Ranges | None) -> Evaluation:
-        """Return everything that is measured."""
-        before = None if calibration is None else self._known(calibration)
-        unmatched = functools.partial(self._unmatched, test, ranges)
-        return self.measure(
-            self._known(test.ordinary), before, num_rows=len(test.ordinary), ranges=ranges, unmatched=unmatched
-        )
+    def measure(self, test: Any, calibration: Any, attacks: Pairs | None = None) -> Evaluation:
+        """Return everything that is measured on ordinary events of the test and of the calibration.
 
-    def measure(
-        self,
-        ordinary: Pairing,
-        calibration: Pairing | None,
-        *,
-        num_rows: int,
-        ranges: Ranges | None = None,
-        unmatched: Callable[[int], Iterator[tuple[str, Pairing]]] | None = None,
-    ) -> Evaluation:
-        """Return everything that is measured.
-
-        Parameters
-        ----------
-        ordinary, calibration
-            Events of entities that training saw.
-        num_rows
-            Number of all events of the test.
-        ranges
-            Announced ranges, for the attacker who comes from them.
-        unmatched
-            Attacks on victims who are not matched, given their number. None for no such attacks.
+        ``attacks`` are those that the test has itself, if any.
         """
+        ordinary = self._known(test)
         if len(ordinary) < _MIN_ROWS:
             raise ClientError(
                 f"The test has {len(ordinary)} events of entities that training saw: at least {_MIN_ROWS} are needed."
@@ -161,13 +115,13 @@ class ProtocolRun:
         slices = self._slices(ordinary)
         ready = {name: _Ordinary(self._bootstrap, ordinary, scores, chosen) for name, chosen in slices.items()}
         self._densities["ordinary"] = _quantiles(scores[self._main_scorer])
-        facts = self._facts(num_rows, ordinary)
-        for attack in self._attacks(ordinary, ranges):
+        facts = self._facts(len(test), ordinary)
+        for attack in self._attacks(ordinary):
             facts["attacks_removed"][attack.name] = attack.num_removed
             attack_scores = self._scores(attack.pairs)
             for name, part in ready.items():
                 self._measure(attack.name, name, part, attack.pairs, attack_scores, slices[name][attack.victims])
-        for name, pairs in unmatched(len(ordinary)) if unmatched else ():
+        for name, pairs in self._unmatched(attacks, len(ordinary)):
             self._measure(name, "all", ready["all"], pairs, self._scores(pairs), np.ones(len(pairs), dtype=bool))
         return Evaluation(
             facts=facts,
@@ -176,56 +130,54 @@ class ProtocolRun:
             differences=pd.DataFrame(self._differences),
             alerts=pd.DataFrame(self._alerts(calibration, ready)),
             main_scorer=self._main_scorer,
+            family=self._family,
             curves=self._curves,
             densities=self._densities,
         )
 
-    def _known(self, pairs: Pairs) -> Pairing:
+    def _known(self, rows: Any) -> Pairing:
         """Return the pairs of entities that occur in training, sorted for fast look-up."""
-        numbers = self._history.numbers(pairs.entities)
+        numbers = self._history.numbers(rows.entities)
         known = numbers >= 0
-        numbers, ips = numbers[known], pairs.ips[known]
-        order = np.lexsort((ips, numbers))
-        return Pairing(numbers[order], ips[order])
+        pairs = Pairing(numbers[known], self._ips(rows)[known])
+        return pairs[np.lexsort((pairs.upper, pairs.numbers))]
+
+    def _ips(self, rows: Any) -> NDArray[Any]:
+        ips: NDArray[Any] = rows.ips
+        return ips
 
     def _scores(self, pairs: Pairing) -> Scores:
-        evidence = Evidence.look_up(self._history, pairs.numbers, pairs.ips)
-        entities = self._history.entities[pairs.numbers]
-        of_model = self._predictor.score(entities, pairs.ips)
-        return {MODEL: of_model, **self._history_scores(entities, pairs.ips, of_model), **baseline_scores(evidence)}
+        evidence = Evidence.look_up(self._history, pairs.numbers, pairs.upper)
+        of_models = self._model_scores(self._history.entities[pairs.numbers], pairs.upper)
+        return {**of_models, **baseline_scores(evidence, self._baselines)}
 
-    def _history_scores(
-        self, entities: NDArray[np.uint64], ips: NDArray[np.uint32], of_model: NDArray[np.float32]
-    ) -> dict[str, NDArray[np.float32]]:
+    def _model_scores(self, entities: NDArray[np.uint64], ips: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        of_model = self._predictor.score(entities, ips)
         if self._scorer is None:
-            return {}
+            return {MODEL: of_model}
         alone = self._scorer.score(entities, ips, network_weight=0.0)
         weight = np.float32(NETWORK_WEIGHT) * self._scorer.entity_known(entities)
-        return {HISTORY: alone + weight * of_model, HISTORY_ALONE: alone}
+        return {MODEL: of_model, HISTORY: alone + weight * of_model, HISTORY_ALONE: alone}
 
     def _slices(self, ordinary: Pairing) -> dict[str, NDArray[np.bool_]]:
-        new = {
-            "new address": self._history.counts(ordinary.numbers, ordinary.ips, 32) == 0,
-            "new /24": self._history.counts(ordinary.numbers, ordinary.ips, 24) == 0,
-        }
-        return self._large_enough(ordinary, new)
-
-    def _attacks(self, ordinary: Pairing, ranges: Ranges | None) -> list[Attack]:
-        return draw_attacks(self._history, ordinary, ranges=ranges, rng=self._rng)
-
-    def _large_enough(self, ordinary: Pairing, new: dict[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.bool_]]:
-        """Return all slices that are large enough, given those of new networks."""
+        """Return a mask of the ordinary events of each slice that is large enough."""
         low, high = self._history.rows_of(ordinary.numbers)
         num_rows = high - low
         slices = {
             "all": np.ones(len(ordinary), dtype=bool),
-            **new,
+            **{
+                name: self._history.counts(ordinary.numbers, ordinary.upper, length) == 0
+                for name, length in self._new_networks.items()
+            },
             "entity seen once": num_rows == 1,
             "entity seen 2 to 5 times": (num_rows >= 2) & (num_rows <= 5),  # noqa: PLR2004
             "entity seen 6 to 20 times": (num_rows >= 6) & (num_rows <= 20),  # noqa: PLR2004
             "entity seen over 20 times": num_rows > 20,  # noqa: PLR2004
         }
         return {name: chosen for name, chosen in slices.items() if chosen.sum() >= _MIN_ROWS}
+
+    def _attacks(self, ordinary: Pairing) -> list[Attack]:
+        return draw_attacks(self._history, ordinary, ranges=self._ranges, rng=self._rng)
 
     def _facts(self, num_rows: int, ordinary: Pairing) -> dict[str, Any]:
         return {
@@ -237,13 +189,13 @@ class ProtocolRun:
             "attacks_removed": {},
         }
 
-    def _unmatched(self, test: TestSet, ranges: Ranges | None, size: int) -> Iterator[tuple[str, Pairing]]:
+    def _unmatched(self, given: Pairs | None, size: int) -> Iterator[tuple[str, Pairing]]:
         """Yield attacks on victims that are not matched with ordinary events, for comparison only."""
-        if test.attacks is not None and len(attacks := self._known(test.attacks)):
+        if given is not None and len(attacks := self._known(given)):
             yield GIVEN_ATTACKS, attacks
         victims = np.sort(self._rng.integers(len(self._history.entities), size=size))
-        ips = random_ips(size, rng=self._rng) if ranges is None else ranges.draw_anywhere(size, rng=self._rng)
-        yield AWS_RECIPE, Pairing(victims, ips)
+        anywhere = self._ranges.draw_anywhere if self._ranges is not None else random_ips
+        yield AWS_RECIPE, Pairing(victims, anywhere(size, rng=self._rng))
 
     def _measure(
         self,
@@ -269,22 +221,19 @@ class ProtocolRun:
                 )
             found[scorer] = float(curve.tpr_at(TPR_FPRS[HEADLINE_METRIC])), deviations[HEADLINE_METRIC]
             if slice_name == "all":
-                self._keep_curve(attacker, scorer, curve)
+                tpr = np.interp(_PLOTTED_FPRS, curve.fpr, curve.tpr)
+                self._curves.setdefault(attacker, {})[scorer] = _PLOTTED_FPRS.tolist(), tpr.tolist()
         if slice_name == "all":
             self._densities[attacker] = _quantiles(scores[self._main_scorer])
         self._differences.append({"attacker": attacker, "slice": slice_name, **_difference(found, self._main_scorer)})
 
-    def _keep_curve(self, attacker: str, scorer: str, curve: RocCurve) -> None:
-        tpr = np.interp(_PLOTTED_FPRS, curve.fpr, curve.tpr)
-        self._curves.setdefault(attacker, {})[scorer] = _PLOTTED_FPRS.tolist(), tpr.tolist()
-
-    def _alerts(self, calibration: Pairing | None, ready: Mapping[str, _Ordinary]) -> Iterator[dict[str, Any]]:
+    def _alerts(self, calibration: Any, ready: Mapping[str, _Ordinary]) -> Iterator[dict[str, Any]]:
         """Yield the alerts per 1,000 ordinary test events at thresholds from the calibration rows."""
         if calibration is None:
             return
-        scores = {name: np.sort(values) for name, values in self._scores(calibration).items()}
-        for scorer, calibrated in scores.items():
-            for fpr in _ALERT_FPRS:
+        for scorer, scores in self._scores(self._known(calibration)).items():
+            calibrated = np.sort(scores)
+            for fpr in TPR_FPRS.values():
                 rank = int(fpr * (len(calibrated) + 1))
                 for name, part in ready.items() if rank else ():
                     share = np.searchsorted(part.scores[scorer], calibrated[rank - 1]) / len(part.scores[scorer])

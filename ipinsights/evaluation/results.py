@@ -34,23 +34,13 @@ HEADLINE_METRIC = "TPR at FPR 1 %"
 
 @dataclass(frozen=True)
 class TestSet:
-    """Events of the test days.
-
-    Attributes
-    ----------
-    ordinary
-        What users did.
-    attacks
-        Known attacks, if there are any.
-    ipv6
-        IPv6 rows of what users did. None if IPv6 was not asked for.
-    """
+    """Events of the test days."""
 
     __test__ = False  # no test of pytest's
 
-    ordinary: Pairs
-    attacks: Pairs | None = None
-    ipv6: Ipv6Pairs | None = None
+    ordinary: Pairs  # what users did
+    attacks: Pairs | None = None  # known attacks, if there are any
+    ipv6: Ipv6Pairs | None = None  # IPv6 rows of what users did, None if IPv6 was not asked for
 
 
 @dataclass

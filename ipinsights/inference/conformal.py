@@ -37,13 +37,7 @@ def odds_text(p_value: float) -> str:
 
 
 def promised_rank(fpr: float, num_rows: int) -> int:
-    """Return the rank, from the lowest, of the threshold for a false positive rate in (0, 1).
-
-    Raises
-    ------
-    ClientError
-        No score is low enough: tells how many are needed.
-    """
+    """Return the rank, from the lowest, of the threshold for a false positive rate in (0, 1)."""
     # 0.07 * 100 is 7.000000000000001, and 0.29 * 100 is 28.999999999999996: both mean whole numbers.
     rank = min(num_rows, math.floor(fpr * (num_rows + 1) * (1 + 1e-12)))
     if rank < 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -18,7 +18,7 @@ from ipinsights.inference.explain import explain
 from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.loaded_models import aligned, load_referenced
 from ipinsights.inference.score_arrow import score_arrow
-from ipinsights.inference.scorers import accepts_ipv6, make_scorer, score_rows, scorer_name
+from ipinsights.inference.scorers import make_scorer
 from ipinsights.inference.threshold import THRESHOLD_FILES, Threshold
 from ipinsights.model import artifact
 from ipinsights.model.history_member import history_options
@@ -46,14 +46,7 @@ SIZES = ("num_entity_vectors", "vector_dim", "mini_batch_size", "epochs")
 
 
 class Detector(BaseEstimator):
-    """Scoring side of :class:`~ipinsights.IPInsights`.
-
-    Attributes
-    ----------
-    offset_
-        Score below which a pair is an outlier: 0, or the threshold after :meth:`calibrate`.
-    threshold_
-        Threshold of :meth:`calibrate`, None before.
+    """Scoring side of :class:`~ipinsights.IPInsights`, which describes its attributes.
 
     Examples
     --------
@@ -88,7 +81,7 @@ class Detector(BaseEstimator):
     @property
     def predictor_(self) -> Predictor:
         """The network of the fitted model."""
-        return self.scorer_.predictor if isinstance(self.scorer_, HistoryScorer) else self.scorer_
+        return self.scorer_.predictor
 
     @property
     def scorer_(self) -> Scorer:
@@ -130,7 +123,7 @@ class Detector(BaseEstimator):
             X has no such columns, or rows of it are invalid.
         """
         rows = self._read(X)
-        return rows.like_source(self._score(rows), "score")
+        return rows.like_source(self.scorer_.score_rows(rows.pairs), "score")
 
     def score_arrow(self, entities: Any, ips: Any, errors: str = "raise") -> pa.FloatArray:
         """Return the score of each pair of two columns as a column of Arrow.
@@ -155,7 +148,7 @@ class Detector(BaseEstimator):
         The values are float64. Those of outliers are below 0.
         """
         rows = self._read(X)
-        return rows.like_source(self._score(rows).astype(np.float64) - self.offset_, "decision")
+        return rows.like_source(self.scorer_.score_rows(rows.pairs).astype(np.float64) - self.offset_, "decision")
 
     def predict(self, X: Any) -> Any:
         """Return 1 for each normal pair, -1 for each outlier, (n,).
@@ -164,7 +157,7 @@ class Detector(BaseEstimator):
         The score of an unknown entity means nothing, see :meth:`entity_known`.
         """
         rows = self._read(X)
-        is_normal = self._score(rows).astype(np.float64) >= self.offset_
+        is_normal = self.scorer_.score_rows(rows.pairs).astype(np.float64) >= self.offset_
         if self.threshold_ is not None:
             is_normal |= self.threshold_.allows(rows.pairs)
         return rows.like_source(np.where(is_normal, 1, -1), "prediction")
@@ -181,12 +174,12 @@ class Detector(BaseEstimator):
             Entities, or pairs as for :meth:`score_samples`.
         """
         scorer = self.scorer_
-        entities = read_entities(X, ipv6=accepts_ipv6(scorer))
+        entities = read_entities(X, ipv6=scorer.accepts_ipv6)
         return entities.like_source(scorer.entity_known(entities.numbers), "entity_known")
 
     def entity_embeddings(self, X: Any) -> Any:
         """Return the embeddings of entities, or of those of pairs, (n, vector_dim)."""
-        predictor, entities = self.predictor_, read_entities(X, ipv6=accepts_ipv6(self.scorer_))
+        predictor, entities = self.predictor_, read_entities(X, ipv6=self.scorer_.accepts_ipv6)
         return entities.like_source(predictor.entity_embeddings(entities.numbers), "dim")
 
     def ip_embeddings(self, X: Any) -> Any:
@@ -237,6 +230,11 @@ class Detector(BaseEstimator):
             raise InvalidValueError("The model was loaded without its training data. Pass them as train.")
         return explain(scorer, train, str(entity), str(ip), threshold=self.threshold_)
 
+    @overload
+    def save(self, path: Path) -> Path: ...
+    @overload
+    def save(self, path: str | Path) -> Path | str: ...
+
     def save(self, path: str | Path) -> Path | str:
         """Write the model and its threshold into a directory or a URL, and return the file.
 
@@ -260,7 +258,7 @@ class Detector(BaseEstimator):
         file = artifact.write(directory, model)
         # A threshold of the model that was there before would be refused.
         for name, threshold_file in THRESHOLD_FILES.items():
-            if name == scorer_name(self.scorer_) or not _is_threshold_of(self.scorer_, directory / threshold_file):
+            if name == self.scorer_.name or not _is_threshold_of(self.scorer_, directory / threshold_file):
                 (directory / threshold_file).unlink(missing_ok=True)
         if self.threshold_ is not None:
             self.threshold_.save(directory / THRESHOLD_FILES[self.threshold_.scorer])
@@ -270,7 +268,7 @@ class Detector(BaseEstimator):
         """Return the state for pickle, with a reference to the model's file."""
         state = {**super().__getstate__(), "_train": None}
         if "_scorer" in state:
-            state["_scorer"] = scorer_name(state["_scorer"])
+            state["_scorer"] = state["_scorer"].name
         if "_model" in state and state["_reference"] is not None and state["_reference"].is_current():
             state["_model"] = None
         return state
@@ -288,10 +286,7 @@ class Detector(BaseEstimator):
 
     def _read(self, data: Any) -> Rows:
         # A detector that is not fitted says so, whatever the data are.
-        return read_rows(data, ipv6=accepts_ipv6(self.scorer_))
-
-    def _score(self, rows: Rows) -> np.ndarray[Any, np.dtype[np.float32]]:
-        return score_rows(self.scorer_, rows.pairs)
+        return read_rows(data, ipv6=self.scorer_.accepts_ipv6)
 
     def _adopt(
         self,
@@ -316,7 +311,7 @@ class Detector(BaseEstimator):
 
     def _find_threshold(self, directory: Path) -> None:
         """Use the threshold in a model directory if there is one."""
-        path = directory / THRESHOLD_FILES[scorer_name(self._scorer)]
+        path = directory / THRESHOLD_FILES[self._scorer.name]
         if not path.is_file():
             return
         threshold = Threshold.load(path)

@@ -17,8 +17,7 @@ from ipinsights.data.ip_networks import network_text, special_purpose
 from ipinsights.data.ipv4 import BLANKS, explain_ip
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import InvalidValueError
-from ipinsights.inference.conformal import odds_text
-from ipinsights.inference.history_explanation import explain_by_history
+from ipinsights.inference.history_explanation import Judged, explain_by_history, judge
 from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.scorers import as_scorer
 from ipinsights.reporting.plain_text import preformatted
@@ -40,24 +39,12 @@ _NUM_SHOWN = 5
 
 @dataclass(frozen=True)
 class UsualNetwork:
-    """A /24 that the entity came from in training.
+    """A /24 that the entity came from in training."""
 
-    Attributes
-    ----------
-    network
-        As in ``198.51.100.0/24``.
-    num_events
-        How often.
-    score
-        Of the entity at the address it used most there.
-    shared_bits
-        Most leading bits that an address of the entity there has in common with the address in question.
-    """
-
-    network: str
-    num_events: int
-    score: float
-    shared_bits: int
+    network: str  # as in ``198.51.100.0/24``
+    num_events: int  # how often
+    score: float  # of the entity at the address it used most there
+    shared_bits: int  # most leading bits that an address of the entity there has in common with the address in question
 
 
 @dataclass(frozen=True)
@@ -70,7 +57,7 @@ class Crowd:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Judged):
     """What there is to say about an event.
 
     Attributes
@@ -123,16 +110,10 @@ class Explanation:
     def text(self) -> str:
         """Return the explanation as text for a terminal."""
         head = f"{self.entity} from {self.ip}: score {self.score:.2f} (higher is more normal)"
-        return "\n".join([head, *self._judgement(), "", *self._past(), "", *self._surroundings(), *self._notes()])
+        return "\n".join([head, *self.judgement(), "", *self._past(), "", *self._surroundings(), *self.notes()])
 
     def _repr_html_(self) -> str:
         return preformatted(self.text())
-
-    def _judgement(self) -> Iterator[str]:
-        if self.p_value is not None:
-            yield f"{self.verdict}: {odds_text(self.p_value)} (threshold {self.threshold:.2f})"
-        elif self.verdict is not None:
-            yield self.verdict.replace("_", " ")
 
     def _past(self) -> Iterator[str]:
         if self.nearest is None:
@@ -156,9 +137,6 @@ class Explanation:
         for crowd in self.crowd:
             others = f"{crowd.num_entities:,} other {'entity' if crowd.num_entities == 1 else 'entities'}"
             yield f"  on {crowd.network}: {others}, {_plural(crowd.num_events, 'event')}"
-
-    def _notes(self) -> list[str]:
-        return ["", *(f"Note: {flag}" for flag in self.flags)] if self.flags else []
 
 
 def explain(
@@ -212,7 +190,7 @@ def explain(
     own = train.ips[train.entities == event.entities[0]]
     networks = _networks(predictor, event, own)
     score = predictor.score(event.entities, event.ips)
-    p_value, verdict = _judge(predictor, event, score, threshold)
+    p_value, verdict = judge(predictor, event, threshold)
     return Explanation(
         entity=entity,
         ip=ip.strip(BLANKS),
@@ -227,16 +205,6 @@ def explain(
         crowd=tuple(_crowd(train, event, length) for length in (24, 16)),
         flags=tuple(_flags(predictor, train, event, own)),
     )
-
-
-def _judge(
-    predictor: Predictor, event: Pairs, score: NDArray[np.float32], threshold: Threshold | None
-) -> tuple[float | None, str | None]:
-    if threshold is None:
-        return None, None
-    threshold.check(predictor)
-    p_values, verdicts = threshold.judge(score, event.ips, predictor.entity_known(event.entities))
-    return None if np.isnan(p_values[0]) else float(p_values[0]), str(verdicts[0])
 
 
 def _networks(predictor: Predictor, event: Pairs, own: NDArray[np.uint32]) -> list[UsualNetwork]:

@@ -29,29 +29,11 @@ _BLOCK_NUMBERS = 2**21
 
 
 def export_embeddings(predictor: Predictor, source: Path, output: Path, *, ips: bool) -> int:
-    """Write the embedding of each line of a list, in its order.
+    """Write the embedding of each line of a list, in its order, and return the number of lines.
 
-    Parameters
-    ----------
-    predictor
-        The model.
-    source
-        A text file, plain or gzip, with an entity or an address on each line. Blank lines are ignored.
-    output
-        ``.csv`` (a column for each dimension), ``.npz`` or ``.parquet`` (``embedding`` is one array or column of
-        vectors). Entities have a column ``entity_known``: whether training updated their row.
-    ips
-        Whether the lines are addresses.
-
-    Returns
-    -------
-    int
-        Number of lines.
-
-    Raises
-    ------
-    ClientError
-        The list or a line of it cannot be read, or the output cannot be written or has another ending.
+    The list is a text file, plain or gzip, with an entity or an address (``ips``) on each line. Blank lines are
+    ignored. The output ends in ``.csv`` (a column for each dimension), ``.npz`` or ``.parquet`` (``embedding`` is one
+    array or column of vectors). Entities have a column ``entity_known``: whether training updated their row.
     """
     write = _WRITERS.get(output.suffix.lower())
     if write is None:
@@ -98,9 +80,8 @@ def _text(source: Path, number: int, line: bytes) -> str:
 
 def _entity_table(predictor: Predictor, texts: list[str]) -> pa.Table:
     entities = hash_entities(texts)
-    embeddings = predictor.entity_embeddings(entities)
-    known = predictor.entity_known(entities)
-    return pa.table({"entity": pa.array(texts, pa.string()), "entity_known": known, "embedding": _vectors(embeddings)})
+    known, embeddings = predictor.entity_known(entities), _vectors(predictor.entity_embeddings(entities))
+    return pa.table({"entity": pa.array(texts, pa.string()), "entity_known": known, "embedding": embeddings})
 
 
 def _ip_table(predictor: Predictor, source: Path, block: list[tuple[int, bytes]], texts: list[str]) -> pa.Table:

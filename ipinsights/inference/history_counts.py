@@ -22,24 +22,12 @@ _TENTHS = np.array([round(10 * discount) for discount in DISCOUNTS])
 
 @dataclass(frozen=True)
 class OwnCounts:
-    """Counts of an entity's own rows on one prefix of each address, (n,) each.
+    """Counts of an entity's own rows on one prefix of each address, (n,) each."""
 
-    Attributes
-    ----------
-    kept
-        Events less their discount, 0 without events.
-    rate
-        Chance of a discounted event on a prefix of the next level inside.
-    escape
-        Chance that the next event is on a prefix of the next level that is new for the entity.
-    num_inside
-        Distinct prefixes of the next level inside.
-    """
-
-    kept: Floats
-    rate: Floats
-    escape: Floats
-    num_inside: Floats
+    kept: Floats  # events less their discount, 0 without events
+    rate: Floats  # chance of a discounted event on a prefix of the next level inside
+    escape: Floats  # chance that the next event is on a prefix of the next level that is new for the entity
+    num_inside: Floats  # distinct prefixes of the next level inside
 
     @property
     def count(self) -> Floats:
@@ -49,16 +37,9 @@ class OwnCounts:
 
     @classmethod
     def of(cls, count: NDArray[Any], tenths: NDArray[Any], num_inside: NDArray[Any]) -> OwnCounts:
-        """Return the values of prefixes from whole numbers.
+        """Return the values of prefixes from whole numbers, (n,) each.
 
-        Parameters
-        ----------
-        count
-            Events, shape (n,).
-        tenths
-            Ten times the discounts of all prefixes of the next level inside, shape (n,).
-        num_inside
-            As the attribute.
+        ``count`` are events, ``tenths`` ten times the discounts of all prefixes of the next level inside.
         """
         lost = tenths / 10
         escape = np.clip((EXTRA_LOST + lost) / (count + EXTRA_COUNT), LEAST_ESCAPE, 1 - LEAST_ESCAPE)
@@ -75,23 +56,11 @@ class OwnCounts:
 
 @dataclass(frozen=True)
 class CrowdCounts:
-    """Counts of everybody's rows on one prefix of each address, (n,) each.
+    """Counts of everybody's rows on one prefix of each address, (n,) each."""
 
-    Attributes
-    ----------
-    entities
-        Distinct entities.
-    inside
-        Distinct pairs of an entity and a prefix of the next level inside.
-    num_parts
-        Distinct prefixes of the next level inside, and 1 for all that is new.
-    events
-        Events.
-    """
-
-    entities: Floats
-    inside: Floats
-    num_parts: Floats
+    entities: Floats  # distinct entities
+    inside: Floats  # distinct pairs of an entity and a prefix of the next level inside
+    num_parts: Floats  # distinct prefixes of the next level inside, and 1 for all that is new
     events: Floats
 
     @classmethod
@@ -103,4 +72,5 @@ class CrowdCounts:
 
 def tenths_of(counts: NDArray[Any]) -> NDArray[np.int64]:
     """Return ten times what is taken off each count (n,), shape (n,)."""
-    return _TENTHS.take(np.minimum(counts, 3).astype(np.int64))
+    tenths: NDArray[np.int64] = _TENTHS.take(np.minimum(counts, 3).astype(np.int64))
+    return tenths

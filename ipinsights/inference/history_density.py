@@ -38,34 +38,17 @@ _GLOBAL_SHIFT = np.uint64(61)
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a history knows about some pairs of one address family.
-
-    Attributes
-    ----------
-    family
-        Address family.
-    addresses
-        Addresses, or upper halves of IPv6 addresses, shape (n,).
-    own, crowd
-        Counts at each level of the family.
-    num_own
-        Events of each entity in both families, shape (n,).
-    num_events
-        Events of all entities in both families.
-    num_prefixes
-        Distinct prefixes of everybody by length.
-    root
-        The step from nothing to the address family. None for a model of one family.
-    """
+    """What a history knows about some pairs of one address family."""
 
     family: AddressFamily
-    addresses: NDArray[np.uint32] | NDArray[np.uint64]
+    addresses: NDArray[np.uint32] | NDArray[np.uint64]  # addresses, or upper halves of IPv6 addresses, shape (n,)
+    # own, crowd: counts at each level of the family
     own: list[OwnCounts]
     crowd: list[CrowdCounts]
-    num_own: Floats
-    num_events: int
-    num_prefixes: Mapping[int, int]
-    root: Step | None
+    num_own: Floats  # events of each entity in both families, shape (n,)
+    num_events: int  # events of all entities in both families
+    num_prefixes: Mapping[int, int]  # distinct prefixes of everybody by length
+    root: Step | None  # the step from nothing to the address family, None for a model of one family
 
     @property
     def num_families(self) -> int:
@@ -91,7 +74,8 @@ class Evidence:
     def own_share(self, length: int) -> Floats:
         """Return the density of the prefix in the entity's own events, equally weighted, (n,)."""
         scale = self.num_families * 2.0**length
-        share: Floats = np.float32(scale) * self.own_events(length) / np.maximum(self.num_own, 1)
+        num_own: Floats = np.maximum(self.num_own, 1)
+        share: Floats = np.float32(scale) * self.own_events(length) / num_own
         return share
 
     def others_share(self, length: int) -> Floats:
@@ -104,21 +88,11 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Step:
-    """One step along the prefixes of some addresses, (n,) each.
+    """One step along the prefixes of some addresses, (n,) each."""
 
-    Attributes
-    ----------
-    share
-        Density of the next prefix by the entity's own counts.
-    escape
-        Chance that the entity goes where it was not yet.
-    crowd
-        Density of the next prefix by other entities' traffic.
-    """
-
-    share: Floats
-    escape: Floats
-    crowd: Floats
+    share: Floats  # density of the next prefix by the entity's own counts
+    escape: Floats  # chance that the entity goes where it was not yet
+    crowd: Floats  # density of the next prefix by other entities' traffic
 
     @property
     def factor(self) -> Floats:
@@ -127,18 +101,11 @@ class Step:
 
     @classmethod
     def of(cls, num_bits: int, parent: OwnCounts, own: Floats, everybody: CrowdCounts) -> Step:
-        """Return the step from a prefix to a longer one.
+        """Return the step from a prefix to one that is longer by ``num_bits``.
 
-        Parameters
-        ----------
-        num_bits
-            By how many bits the next prefix is longer.
-        parent
-            The entity's own counts on the prefix.
-        own
-            The entity's own discounted events on the next prefix, shape (n,).
-        everybody
-            ``entities`` on the next prefix, and ``inside`` and ``num_parts`` of the prefix.
+        ``parent`` are the entity's own counts on the prefix, ``own`` its discounted events on the next one, shape (n,).
+        Of ``everybody``, ``entities`` are those on the next prefix, and ``inside`` and ``num_parts`` belong to the
+        prefix.
         """
         width = np.float32(2**num_bits)
         others = everybody.entities - (own > 0)
@@ -161,14 +128,7 @@ def steps(evidence: Evidence) -> list[Step]:
 def attack_densities(evidence: Evidence, crowd: Floats) -> dict[str, Floats]:
     """Return the weighted density of each attacker by name, (n,) each.
 
-    The densities add up to the density of the mixture.
-
-    Parameters
-    ----------
-    evidence
-        What the history knows.
-    crowd
-        Density of the address by other entities' traffic, shape (n,).
+    The densities add up to the density of the mixture. ``crowd`` is that of other entities' traffic, shape (n,).
     """
     is_ipv4 = evidence.family is IPV4
     attackers, weights = (IPV4_ATTACKERS, settings.IPV4_WEIGHTS) if is_ipv4 else (IPV6_ATTACKERS, settings.IPV6_WEIGHTS)
@@ -201,6 +161,8 @@ def _known_prefix(length: int, *, unless_seen_at: int) -> Callable[[Evidence, Fl
 
 
 def _others(length: int, *, unless_seen_at: int | None = None) -> Callable[[Evidence, Floats], Floats]:
+    """Return the density of an attacker who uses prefixes as often as other entities do."""
+
     def density(evidence: Evidence, _crowd: Floats) -> Floats:
         share = evidence.others_share(length)
         if unless_seen_at is None:
@@ -211,6 +173,8 @@ def _others(length: int, *, unless_seen_at: int | None = None) -> Callable[[Evid
 
 
 def _own(length: int, *, unless_seen_at: int) -> Callable[[Evidence, Floats], Floats]:
+    """Return the density of an attacker who uses prefixes as often as the entity does."""
+
     def density(evidence: Evidence, _crowd: Floats) -> Floats:
         return np.where(evidence.own_events(unless_seen_at) == 0, evidence.own_share(length), np.float32(0))
 

@@ -14,7 +14,6 @@ from ipinsights.data.ipv6 import explain_address, format_ipv6, parse_address
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import InvalidValueError
 from ipinsights.inference.conformal import odds_text
-from ipinsights.inference.scorers import score_rows
 from ipinsights.model.history_settings import NETWORK_WEIGHT
 
 if TYPE_CHECKING:
@@ -22,38 +21,47 @@ if TYPE_CHECKING:
 
     from ipinsights.inference.history_density import Evidence
     from ipinsights.inference.history_scorer import Densities, HistoryScorer
+    from ipinsights.inference.scorers import Scorer
     from ipinsights.inference.threshold import Threshold
 
-__all__ = ["HistoryExplanation", "PrefixEvidence", "explain_by_history"]
+__all__ = ["HistoryExplanation", "Judged", "PrefixEvidence", "explain_by_history", "judge"]
 
 _NUM_ATTACKERS = 3
 
 
+class Judged:
+    """An explained event with the judgement of a threshold, if there is one."""
+
+    p_value: float | None
+    verdict: str | None
+    threshold: float | None
+    flags: tuple[str, ...]
+
+    def judgement(self) -> Iterator[str]:
+        """Yield the line that says how odd the event is."""
+        if self.p_value is not None:
+            yield f"{self.verdict}: {odds_text(self.p_value)} (threshold {self.threshold:.2f})"
+        elif self.verdict is not None:
+            yield self.verdict.replace("_", " ")
+
+    def notes(self) -> list[str]:
+        """Return the lines with what else to keep in mind."""
+        return ["", *(f"Note: {flag}" for flag in self.flags)] if self.flags else []
+
+
 @dataclass(frozen=True)
 class PrefixEvidence:
-    """What the history knows about one network of the address.
+    """What the history knows about one network of the address."""
 
-    Attributes
-    ----------
-    network
-        As in ``198.51.100.0/24``.
-    own_events
-        Events of the entity there.
-    new_inside
-        Chance, by the history, that the entity's next event there is at a part of the network that is new for it.
-    other_entities, other_events
-        Other entities there, and their events.
-    """
-
-    network: str
-    own_events: int
-    new_inside: float
+    network: str  # as in ``198.51.100.0/24``
+    own_events: int  # events of the entity there
+    new_inside: float  # chance that the entity's next event there is at a part of the network that is new for it
     other_entities: int
     other_events: int
 
 
 @dataclass(frozen=True)
-class HistoryExplanation:
+class HistoryExplanation(Judged):
     """What a score by the history is made of.
 
     Attributes
@@ -114,14 +122,8 @@ class HistoryExplanation:
     def text(self) -> str:
         """Return the explanation for a terminal."""
         head = f"{self.entity} from {self.ip}: score {self.score:.2f} (history; higher is more normal)"
-        notes = ["", *(f"Note: {flag}" for flag in self.flags)] if self.flags else []
-        return "\n".join([head, *self._judgement(), "", *self._sum(), "", *self._past(), "", *self._attack(), *notes])
-
-    def _judgement(self) -> Iterator[str]:
-        if self.p_value is not None:
-            yield f"{self.verdict}: {odds_text(self.p_value)} (threshold {self.threshold:.2f})"
-        elif self.verdict is not None:
-            yield self.verdict.replace("_", " ")
+        parts = [*self._sum(), "", *self._past(), "", *self._attack()]
+        return "\n".join([head, *self.judgement(), "", *parts, *self.notes()])
 
     def _sum(self) -> Iterator[str]:
         yield "The score is the sum of"
@@ -151,37 +153,33 @@ class HistoryExplanation:
             yield f"  {100 * share:>3.0f} %  {name}"
 
 
+def judge(scorer: Scorer, event: Pairs, threshold: Threshold | None) -> tuple[float | None, str | None]:
+    """Return the p-value of one event, None if its entity is unknown, and the verdict."""
+    if threshold is None:
+        return None, None
+    threshold.check(scorer)
+    p_values, verdicts = threshold.judge(scorer.score_rows(event), event, scorer.entity_known(event.entities))
+    return None if np.isnan(p_values[0]) else float(p_values[0]), str(verdicts[0])
+
+
 def explain_by_history(
     scorer: HistoryScorer, entity: str, ip: str, *, threshold: Threshold | None = None
 ) -> HistoryExplanation:
-    """Explain the score of an event by the history.
-
-    Parameters
-    ----------
-    scorer
-        Scorer of the model.
-    entity, ip
-        The event.
-    threshold
-        Threshold to judge the event by.
-
-    Raises
-    ------
-    ClientError
-        The address cannot be used, or the threshold was made for another model or scorer.
-    """
+    """Explain the score of an event by the history, and judge the event if there is a threshold."""
     event = _event(scorer, entity, ip)
     is_ipv6 = event.addresses is not None and bool(event.addresses.is_ipv6[0])
     numbers = scorer.history.numbers(event.entities)
     addresses = event.addresses.upper if is_ipv6 and event.addresses is not None else event.ips
     evidence = scorer.tables.evidence(numbers, addresses)
     densities = scorer.tables.densities(numbers, addresses)
-    score = score_rows(scorer, event)
+    score = scorer.score_rows(event)
     known = scorer.entity_known(event.entities)
     log_entity = float(np.log(densities.entity[0]))
     log_attack = float(np.log(sum(density[0] for density in densities.attackers.values())))
+    has_dot_product = bool(known[0]) and not is_ipv6
+    dot_product = float(scorer.predictor.score(event.entities, event.ips)[0]) if has_dot_product else 0.0
     networks = _networks(evidence, densities, event, is_ipv6=is_ipv6)
-    p_value, verdict = _judge(scorer, event, threshold)
+    p_value, verdict = judge(scorer, event, threshold)
     return HistoryExplanation(
         entity=entity,
         ip=_shown_ip(event, is_ipv6=is_ipv6),
@@ -189,7 +187,7 @@ def explain_by_history(
         score=float(score[0]),
         log_entity=log_entity,
         log_attack=log_attack,
-        network_share=0.0 if is_ipv6 or not known[0] else NETWORK_WEIGHT * float(_dot_product(scorer, event)),
+        network_share=NETWORK_WEIGHT * dot_product,
         entity_known=bool(known[0]),
         num_events=int(evidence.num_own[0]),
         deepest_known=next((each for each in reversed(networks) if each.own_events), None),
@@ -209,11 +207,6 @@ def _event(scorer: HistoryScorer, entity: str, ip: str) -> Pairs:
         raise InvalidValueError(f"'{ip}' is {kind}: {reason}.")
     addresses = parse_address(ip.strip(BLANKS))
     return Pairs(hash_entities([entity]), addresses.ips, addresses)
-
-
-def _dot_product(scorer: HistoryScorer, event: Pairs) -> np.float32:
-    product: np.float32 = scorer.predictor.score(event.entities, event.ips)[0]
-    return product
 
 
 def _shown_ip(event: Pairs, *, is_ipv6: bool) -> str:
@@ -247,14 +240,6 @@ def _attackers(densities: Densities) -> dict[str, float]:
     total = sum(float(density[0]) for density in densities.attackers.values())
     shares = {name: float(density[0]) / total for name, density in densities.attackers.items()}
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
-
-
-def _judge(scorer: HistoryScorer, event: Pairs, threshold: Threshold | None) -> tuple[float | None, str | None]:
-    if threshold is None:
-        return None, None
-    threshold.check(scorer)
-    p_values, verdicts = threshold.judge(score_rows(scorer, event), event, scorer.entity_known(event.entities))
-    return None if np.isnan(p_values[0]) else float(p_values[0]), str(verdicts[0])
 
 
 def _flags(event: Pairs, *, is_ipv6: bool, is_known: bool) -> Iterator[str]:

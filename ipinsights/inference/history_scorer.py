@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,14 +21,13 @@ from ipinsights.inference.history_density import Evidence, Step, attack_densitie
 from ipinsights.inference.predictor import Predictor
 from ipinsights.inference.prefix_tables import CrowdTable, OwnTable, RowsByAddress
 from ipinsights.inference.prefix_trie import IPV4, IPV6
-from ipinsights.model import artifact
 from ipinsights.model.history_member import HistoryRecord
-from ipinsights.model.history_settings import NETWORK_WEIGHT
+from ipinsights.model.history_settings import NETWORK_WEIGHT, SCORER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ipinsights.config.hyperparameters import Hyperparameters
+    from ipinsights.inference.predictor import Rows
     from ipinsights.inference.prefix_trie import AddressFamily
     from ipinsights.model.artifact import Artifact
     from ipinsights.model.pair_history import FamilyRows, PairHistory
@@ -44,22 +42,12 @@ _BATCH = 2**15
 
 @dataclass(frozen=True)
 class Densities:
-    """Densities of some pairs, relative to uniform, (n,) each.
+    """Densities of some pairs, relative to uniform, (n,) each."""
 
-    Attributes
-    ----------
-    steps
-        Steps from nothing to the address.
-    entity, crowd
-        Density for the entity, and by other entities' traffic.
-    attackers
-        Weighted densities by attacker. Their sum is that of all attackers.
-    """
-
-    steps: list[Step]
-    entity: NDArray[np.float64]
-    crowd: NDArray[np.float64]
-    attackers: dict[str, NDArray[np.float32]]
+    steps: list[Step]  # steps from nothing to the address
+    entity: NDArray[np.float64]  # density for the entity
+    crowd: NDArray[np.float64]  # density by other entities' traffic
+    attackers: dict[str, NDArray[np.float32]]  # weighted densities by attacker, whose sum is that of all
 
     @classmethod
     def of(cls, evidence: Evidence) -> Densities:
@@ -80,13 +68,7 @@ class Densities:
 
 
 class HistoryTables:
-    """Counts of a history by prefix, derived once when a model is loaded.
-
-    Parameters
-    ----------
-    history
-        Distinct pairs with their counts.
-    """
+    """Counts of a history by prefix, derived once when a model is loaded."""
 
     def __init__(self, history: PairHistory) -> None:
         self.history = history
@@ -95,20 +77,10 @@ class HistoryTables:
         self._num_events = history.num_events
         self._root = None if self._ipv6 is None else _Root([self._ipv4, self._ipv6])
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory without the history itself."""
-        return sum(tables.nbytes for tables in (self._ipv4, self._ipv6) if tables is not None)
-
     def densities(self, numbers: NDArray[np.int64], addresses: Addresses) -> Densities:
-        """Return the densities of pairs.
+        """Return the densities of pairs of an entity and an address, (n,) each.
 
-        Parameters
-        ----------
-        numbers
-            Numbers of entities, see :meth:`ipinsights.model.pair_history.PairHistory.numbers`, shape (n,).
-        addresses
-            IPv4 addresses (uint32) or upper halves of IPv6 addresses (uint64), shape (n,).
+        Entities are numbers in the history. IPv4 addresses are uint32, upper halves of IPv6 addresses uint64.
         """
         return Densities.of(self.evidence(numbers, addresses))
 
@@ -125,71 +97,40 @@ class HistoryTables:
 
 
 class HistoryScorer:
-    """Scorer of (entity, address) pairs by the history of a model. Higher is more normal.
+    """Scorer of (entity, address) pairs by the history of a model. Higher is more normal."""
 
-    Parameters
-    ----------
-    model
-        An opened artifact that holds a history, see :meth:`load`.
-
-    Raises
-    ------
-    ClientError
-        The model has no history.
-    """
+    name = SCORER
 
     def __init__(self, model: Artifact) -> None:
         if model.history is None:
             raise ClientError("This model has no history. Train it with keep_history to use the scorer 'history'.")
         self.predictor = Predictor(model)
         self.history = model.history
-        self._source_fingerprints = HistoryRecord.read(model.meta).fingerprints
+        # of the data that the history was built from
+        self.source_fingerprints = HistoryRecord.read(model.meta).fingerprints
         self.tables = HistoryTables(model.history)
-
-    @classmethod
-    def load(cls, path: str | Path) -> HistoryScorer:
-        """Open a model directory, a ``model_algo-1`` file or a ``model.tar.gz``.
-
-        Raises
-        ------
-        ClientError
-            There is no model, the model is damaged, or it has no history.
-        """
-        return cls(artifact.load(Path(path)))
-
-    @property
-    def hyperparameters(self) -> Hyperparameters:
-        """What the network was trained with."""
-        return self.predictor.hyperparameters
-
-    @property
-    def source_fingerprints(self) -> frozenset[str]:
-        """Fingerprints of the data that the history was built from."""
-        return self._source_fingerprints
 
     @property
     def accepts_ipv6(self) -> bool:
         """Whether the history has IPv6 rows, so that IPv6 addresses can be scored."""
         return self.history.ipv6 is not None
 
+    def score_rows(self, rows: Rows) -> NDArray[np.float32]:
+        """Return the score of each row, of both address families, shape (n,)."""
+        if rows.addresses is None:
+            return self.score(rows.entities, rows.ips)
+        is_ipv6 = rows.addresses.is_ipv6
+        scores = np.empty(len(is_ipv6), dtype=np.float32)
+        scores[~is_ipv6] = self.score(rows.entities[~is_ipv6], rows.ips[~is_ipv6])
+        scores[is_ipv6] = self.score_ipv6(rows.entities[is_ipv6], rows.addresses.upper[is_ipv6])
+        return scores
+
     def score(
         self, entities: NDArray[np.uint64], ips: NDArray[np.uint32], *, network_weight: float = NETWORK_WEIGHT
     ) -> NDArray[np.float32]:
-        """Return the score of each pair, in nats of a likelihood ratio.
+        """Return the score of each entity hash and IPv4 address, in nats of a likelihood ratio.
 
-        Parameters
-        ----------
-        entities
-            Entity hashes, see :func:`ipinsights.data.entity_hash.hash_entities`, shape (n,).
-        ips
-            IPv4 addresses, shape (n,).
-        network_weight
-            Weight of the dot product. 0 leaves the network out.
-
-        Returns
-        -------
-        NDArray[np.float32]
-            Shape (n,).
+        ``network_weight`` is that of the dot product. 0 leaves the network out. All shapes are (n,).
         """
         scores = self._log_ratios(entities, ips)
         if network_weight:
@@ -198,22 +139,8 @@ class HistoryScorer:
         return scores
 
     def score_ipv6(self, entities: NDArray[np.uint64], upper: NDArray[np.uint64]) -> NDArray[np.float32]:
-        """Return the scores of entity hashes and upper halves of IPv6 addresses, (n,) each.
-
-        Raises
-        ------
-        ClientError
-            The model was trained without IPv6.
-        """
+        """Return the scores of entity hashes and upper halves of IPv6 addresses, (n,) each."""
         return self._log_ratios(entities, upper)
-
-    def entity_embeddings(self, entities: NDArray[np.uint64]) -> NDArray[np.float32]:
-        """Return the network's embeddings of hashed entities (n,) as (n, vector_dim)."""
-        return self.predictor.entity_embeddings(entities)
-
-    def ip_embeddings(self, ips: NDArray[np.uint32]) -> NDArray[np.float32]:
-        """Return the network's embeddings of IPv4 addresses (n,) as (n, vector_dim)."""
-        return self.predictor.ip_embeddings(ips)
 
     def entity_known(self, entities: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Return whether the history has each hashed entity (n,). The answer is exact."""
@@ -245,10 +172,6 @@ class _FamilyTables:
         self._crowd = CrowdTable(family, by_address, self._own, rows)
         self.num_prefixes = self._crowd.num_prefixes
         self._own.drop_shared()
-
-    @property
-    def nbytes(self) -> int:
-        return self._own.nbytes + self._crowd.nbytes if len(self.rows) else 0
 
     def look_up(self, numbers: NDArray[np.int64], addresses: Addresses) -> tuple[list[OwnCounts], list[CrowdCounts]]:
         if len(self.rows) == 0:

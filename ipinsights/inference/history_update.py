@@ -19,7 +19,7 @@ from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.pairs import fingerprint, read_blocks
 from ipinsights.errors import ClientError
 from ipinsights.inference.history_scorer import HistoryScorer
-from ipinsights.inference.scorers import HISTORY, score_rows
+from ipinsights.inference.scorers import HISTORY
 from ipinsights.inference.threshold import SUSPICIOUS, find_threshold
 from ipinsights.model import artifact
 from ipinsights.model.history_member import HistoryRecord
@@ -42,22 +42,12 @@ _DAY_CHARACTERS = 10
 
 @dataclass(frozen=True)
 class Updated:
-    """What an update did.
+    """What an update did."""
 
-    Attributes
-    ----------
-    num_merged, num_rejected
-        Events that were merged, and events that were rejected because they are suspicious.
-    forgotten
-        Entities that were forgotten, with the number of their distinct pairs.
-    num_rows, num_entities
-        Size of the new history.
-    """
-
-    num_merged: int
-    num_rejected: int
-    forgotten: dict[str, int]
-    num_rows: int
+    num_merged: int  # events that were merged
+    num_rejected: int  # events that were rejected because they are suspicious
+    forgotten: dict[str, int]  # entities that were forgotten, with the number of their distinct pairs
+    num_rows: int  # size of the new history
     num_entities: int
 
     def text(self) -> str:
@@ -73,14 +63,6 @@ class Updated:
         return "\n".join([*lines, f"The history has {self.num_rows:,} pairs of {self.num_entities:,} entities."])
 
 
-@dataclass(frozen=True)
-class _Events:
-    """New events, and the first and the last day of those that have times."""
-
-    pairs: Pairs
-    days: str | None
-
-
 def update_history(
     path: Path,
     source: Path | None,
@@ -90,86 +72,52 @@ def update_history(
     threshold_file: Path | None = None,
     force: bool = False,
 ) -> Updated:
-    """Merge new events into the history of a model, and delete forgotten entities.
+    """Merge new events into the history of a model, and delete forgotten entities after that.
 
-    The network does not change.
+    The network does not change. The write is atomic: the old file stays until the new one is complete.
 
-    Parameters
-    ----------
-    path
-        Model directory or ``model_algo-1`` file. An atomic write: the old file stays until the new one is complete.
-    source
-        CSV file or folder of ``entity,ip`` or ``entity,ip,time``. None to only forget.
-    forget
-        Entities whose pairs, counts and hash are deleted, after the merge.
-    normal_only
-        Whether suspicious events are rejected. An attack that is accepted makes its network known.
-    threshold_file
-        Threshold for ``normal_only``, by default that of the model directory.
-    force
-        Whether events that were merged before are merged again.
-
-    Raises
-    ------
-    ClientError
-        The model has no history, or cannot be read or written. The events cannot be read, or were merged before. There
-        is no threshold to judge by, or no such entity.
+    ``source`` is a CSV file or folder of ``entity,ip`` or ``entity,ip,time``, or None to only forget. ``normal_only``
+    rejects events that are suspicious by ``threshold_file``, by default that of the model directory. An attack that is
+    accepted makes its network known. ``force`` merges events again that were merged before.
     """
-    with _locked(artifact.find(path)):
-        model = artifact.load(path)
-        history, record = _history_of(model), HistoryRecord.read(model.meta)
+    with _updating(path) as opened:
+        model, history, record = opened
         num_merged = num_rejected = 0
         if source is not None:
-            events = _read(source, ipv6=history.ipv6 is not None)
-            _check_not_merged(events.pairs.fingerprint, record, str(source), force=force)
-            normal = _normal(model, path, events.pairs, threshold_file) if normal_only else np.ones(0, dtype=bool)
-            pairs = events.pairs[normal] if normal_only else events.pairs
-            num_merged, num_rejected = len(pairs), len(events.pairs) - len(pairs)
-            history = history.merge(_built(pairs, history))
-            num_entities = len(np.unique(events.pairs.entities))
-            record = _with_source(record, events.pairs.fingerprint, num_merged, num_entities, events.days)
-        forgotten = {entity: history.num_rows_of(_hash(entity)) for entity in forget}
+            events, days = _read(source, ipv6=history.ipv6 is not None)
+            _check_not_merged(events.fingerprint, record, str(source), force=force)
+            pairs = events[_normal(model, path, events, threshold_file)] if normal_only else events
+            num_merged, num_rejected = len(pairs), len(events) - len(pairs)
+            ipv4, ipv6 = split(pairs)
+            of_ipv6 = None if history.ipv6 is None else (ipv6.entities, ipv6.upper)
+            history = history.merge(PairHistory.from_pairs(ipv4.entities, ipv4.ips, of_ipv6))
+            num_entities = len(np.unique(events.entities))
+            record = _with_source(record, events.fingerprint, num_merged, num_entities, days)
+        hashes = {entity: int(hash_entities([entity])[0]) for entity in forget}
+        forgotten = {entity: history.num_rows_of(number) for entity, number in hashes.items()}
         for entity in forget:
-            history = _without(history, entity)
-            record = _without_fingerprints_of_one(record)
-        if record.rows_per_entity is not None:
-            history = history.bounded(record.rows_per_entity)
-        artifact.replace_history(path, model, history, record)
+            if not history.num_rows_of(hashes[entity]):
+                raise ClientError(f"The history has no entity '{entity}', so nothing was changed.")
+            history = history.forget(hashes[entity])
+        history = _replace(path, model, history, _without_fingerprints_of_one(record) if forget else record)
     return Updated(num_merged, num_rejected, forgotten, history.num_rows, len(history.entities))
 
 
 def merge_history(path: Path, new: PairHistory, *, force: bool = False) -> Updated:
     """Merge a history that was built elsewhere into that of a model. The network stays as it is.
 
-    Parameters
-    ----------
-    path
-        Model directory or ``model_algo-1`` file, written as by :func:`update_history`.
-    new
-        History of the new events.
-    force
-        Whether a history that was merged before is merged again.
-
-    Raises
-    ------
-    ClientError
-        The model has no history, or cannot be read or written; the history was merged before, or has IPv6 rows, which
-        the model does not accept.
+    ``force`` merges a history again that was merged before.
     """
-    with _locked(artifact.find(path)):
-        model = artifact.load(path)
-        history, record = _history_of(model), HistoryRecord.read(model.meta)
+    with _updating(path) as opened:
+        model, history, record = opened
         if history.ipv6 is None and new.ipv6 is not None:
             if len(new.ipv6):
                 raise ClientError("The history has IPv6 rows, and the model was trained without ipv6. Leave them out.")
             new = PairHistory.from_counts(new.counted(new.ipv4))
         digest = fingerprint(*new.arrays.values())
         _check_not_merged(digest, record, "The history", force=force)
-        history = history.merge(new)
         record = _with_source(record, digest, new.num_events, len(new.entities))
-        if record.rows_per_entity is not None:
-            history = history.bounded(record.rows_per_entity)
-        artifact.replace_history(path, model, history, record)
+        history = _replace(path, model, history.merge(new), record)
     return Updated(new.num_events, 0, {}, history.num_rows, len(history.entities))
 
 
@@ -177,44 +125,43 @@ def strip_history(path: Path) -> int:
     """Remove the history from a model, and return the number of pairs that it had.
 
     The file is then the same as if the model had been trained without a history.
-
-    Raises
-    ------
-    ClientError
-        The model has no history, or cannot be read or written.
     """
-    with _locked(artifact.find(path)):
-        model = artifact.load(path)
-        history = _history_of(model)
+    with _updating(path) as (model, history, _):
         artifact.replace_history(path, model, None)
-    return history.num_rows
-
-
-def _history_of(model: Artifact) -> PairHistory:
-    if model.history is None:
-        raise ClientError("This model has no history. Train it with keep_history to have one.")
-    return model.history
+        return history.num_rows
 
 
 @contextlib.contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    """Lock the folder of a model against a concurrent update, which would lose rows."""
+def _updating(path: Path) -> Iterator[tuple[Artifact, PairHistory, HistoryRecord]]:
+    """Yield a model with its history, locked against a concurrent update, which would lose rows."""
+    file = artifact.find(path)
     descriptor = os.open(file.parent, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        model = artifact.load(path)
+        if model.history is None:
+            raise ClientError("This model has no history. Train it with keep_history to have one.")
+        yield model, model.history, HistoryRecord.read(model.meta)
     except BlockingIOError:
         raise ClientError(f"{file} is being updated by another process. Wait for its end.") from None
     finally:
         os.close(descriptor)
 
 
-def _read(source: Path, *, ipv6: bool) -> _Events:
+def _replace(path: Path, model: Artifact, history: PairHistory, record: HistoryRecord) -> PairHistory:
+    """Write a model with another history, and return the history as it was bounded."""
+    if record.rows_per_entity is not None:
+        history = history.bounded(record.rows_per_entity)
+    artifact.replace_history(path, model, history, record)
+    return history
+
+
+def _read(source: Path, *, ipv6: bool) -> tuple[Pairs, str | None]:
+    """Return new events, and the first and the last day of those that have times."""
     files = channel_files(source)
     blocks = [block for file in files for block in read_blocks(file, num_columns=None, progress=True, ipv6=ipv6)]
     days = sorted(day for block in blocks for day in _days(block, source))
-    span = f"{days[0]} to {days[-1]}" if days else None
-    return _Events(by_family(in_order(blocks)), span)
+    return by_family(in_order(blocks)), f"{days[0]} to {days[-1]}" if days else None
 
 
 def _days(block: Block, source: Path) -> tuple[str, ...]:
@@ -233,10 +180,7 @@ def _check_not_merged(fingerprint: str, record: HistoryRecord, source: str, *, f
 
 
 def _normal(model: Artifact, path: Path, pairs: Pairs, threshold_file: Path | None) -> NDArray[np.bool_]:
-    """Return a mask of the events (n,) that are not suspicious.
-
-    New entities are accepted.
-    """
+    """Return a mask of the events (n,) that are not suspicious. New entities are accepted."""
     threshold = find_threshold(path, threshold_file, HISTORY)
     if threshold is None:
         raise ClientError(
@@ -245,17 +189,9 @@ def _normal(model: Artifact, path: Path, pairs: Pairs, threshold_file: Path | No
         )
     scorer = HistoryScorer(model)
     threshold.check(scorer)
-    verdicts = threshold.verdicts(score_rows(scorer, pairs), pairs, scorer.entity_known(pairs.entities))
+    verdicts = threshold.verdicts(scorer.score_rows(pairs), pairs, scorer.entity_known(pairs.entities))
     normal: NDArray[np.bool_] = verdicts != SUSPICIOUS
     return normal
-
-
-def _built(pairs: Pairs, history: PairHistory) -> PairHistory:
-    """Return the history of new events, of the same address families as another."""
-    if history.ipv6 is None:
-        return PairHistory.from_pairs(pairs.entities, pairs.ips)
-    ipv4, ipv6 = split(pairs)
-    return PairHistory.from_pairs(ipv4.entities, ipv4.ips, (ipv6.entities, ipv6.upper))
 
 
 def _with_source(
@@ -270,16 +206,6 @@ def _with_source(
         "days": days,
     }
     return HistoryRecord([*record.sources, source], record.rows_per_entity)
-
-
-def _hash(entity: str) -> int:
-    return int(hash_entities([entity])[0])
-
-
-def _without(history: PairHistory, entity: str) -> PairHistory:
-    if not history.num_rows_of(_hash(entity)):
-        raise ClientError(f"The history has no entity '{entity}', so nothing was changed.")
-    return history.forget(_hash(entity))
 
 
 def _without_fingerprints_of_one(record: HistoryRecord) -> HistoryRecord:

@@ -47,31 +47,15 @@ os.register_at_fork(after_in_child=_renew_lock)
 
 @dataclass
 class LoadedModel:
-    """A model that stays loaded.
+    """A model that stays loaded."""
 
-    Attributes
-    ----------
-    model
-        The opened artifact.
-    reference
-        Its file and fingerprint.
-    identity
-        Device, inode, size and time of modification of the file.
-    """
-
-    model: Artifact
-    reference: ModelReference
-    identity: tuple[int, ...]
+    model: Artifact  # the opened artifact
+    reference: ModelReference  # its file and fingerprint
+    identity: tuple[int, ...]  # device, inode, size and time of modification of the file
     _scorers: dict[str, Scorer] = field(default_factory=dict)
 
     def scorer(self, name: str) -> Scorer:
-        """Return a scorer of the model by name, made once.
-
-        Raises
-        ------
-        ClientError
-            There is no scorer of this name, or the model has no history and the scorer needs one.
-        """
+        """Return a scorer of the model by name, made once."""
         with _lock:
             if name not in self._scorers:
                 self._scorers[name] = make_scorer(self.model, name)
@@ -81,17 +65,7 @@ class LoadedModel:
 def load_model(path: Path, scorer: str = "dot_product") -> LoadedModel:
     """Return the model at a path, loaded if the process has not loaded the same file before.
 
-    Parameters
-    ----------
-    path
-        Model directory, ``model_algo-1`` file or ``model.tar.gz``.
-    scorer
-        Name of the scorer that is wanted, checked before anything is read.
-
-    Raises
-    ------
-    ClientError
-        There is no such scorer, no model at the path, or the file is damaged.
+    The name of the scorer that is wanted is checked before anything is read.
     """
     check_scorer(scorer)
     file = artifact.find(path).resolve()
@@ -109,13 +83,7 @@ def load_model(path: Path, scorer: str = "dot_product") -> LoadedModel:
 
 
 def load_referenced(reference: ModelReference) -> LoadedModel:
-    """Return the model that a reference leads to.
-
-    Raises
-    ------
-    ClientError
-        The file is missing, or it is another model now.
-    """
+    """Return the model that a reference leads to."""
     loaded = load_model(reference.path)
     if loaded.reference.fingerprint != reference.fingerprint:
         raise ClientError(

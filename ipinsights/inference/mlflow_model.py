@@ -51,21 +51,14 @@ def save_mlflow_model(model: str | Path, path: str | Path, *, scorer: str = DOT_
 def log_mlflow_model(model: str | Path, name: str, *, scorer: str = DOT_PRODUCT, **options: Any) -> Any:
     """Log a model to the active run of MLflow, and return MLflow's record.
 
+    The model, its scorer and errors are as in :func:`ipinsights.save_mlflow_model`.
+
     Parameters
     ----------
-    model
-        Folder or file of a model. It is copied.
     name
         Name of the logged model.
-    scorer
-        Scorer of the model: ``dot_product`` or ``history``.
     options
         Further options of ``mlflow.pyfunc.log_model``, such as ``registered_model_name``.
-
-    Raises
-    ------
-    ClientError
-        MLflow is not installed, there is no model, or the model does not have this scorer.
 
     Examples
     --------

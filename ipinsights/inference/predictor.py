@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -19,22 +19,36 @@ from ipinsights.model.ip_encoder import AddressEncoder, allocate_pair, take_rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ipinsights.data.ipv6 import Addresses
     from ipinsights.model.artifact import Artifact
 
-__all__ = ["Predictor"]
+__all__ = ["Predictor", "Rows"]
 
 # Pairs scored at a time: their embeddings stay in the processor's cache.
 _BATCH = 1024
 
 
-class Predictor:
-    """Scorer of (entity, address) pairs. Higher is more normal.
+class Rows(Protocol):
+    """Entities and addresses of some events, such as a block of a file."""
 
-    Parameters
-    ----------
-    model
-        An opened artifact, see :meth:`load`.
-    """
+    @property
+    def entities(self) -> NDArray[np.uint64]:
+        """Entity hashes, shape (n,)."""
+
+    @property
+    def ips(self) -> NDArray[np.uint32]:
+        """IPv4 addresses, shape (n,)."""
+
+    @property
+    def addresses(self) -> Addresses | None:
+        """Addresses of both families, (n,). None if all are IPv4."""
+
+
+class Predictor:
+    """Scorer of (entity, address) pairs. Higher is more normal."""
+
+    name = "dot_product"  # in options, columns and thresholds
+    accepts_ipv6 = False
 
     def __init__(self, model: Artifact) -> None:
         self.hyperparameters = model.hyperparameters
@@ -46,35 +60,20 @@ class Predictor:
 
     @classmethod
     def load(cls, path: str | Path) -> Predictor:
-        """Open a model directory, a ``model_algo-1`` file or a ``model.tar.gz``.
-
-        Raises
-        ------
-        ClientError
-            There is no model, or it is damaged.
-        """
+        """Open a model directory, a ``model_algo-1`` file or a ``model.tar.gz``."""
         return cls(artifact.load(Path(path)))
 
+    @property
+    def predictor(self) -> Predictor:
+        """The network, for what all scorers of a model have from it."""
+        return self
+
+    def score_rows(self, rows: Rows) -> NDArray[np.float32]:
+        """Return the score of each row, shape (n,)."""
+        return self.score(rows.entities, rows.ips)
+
     def score(self, entities: NDArray[np.uint64], ips: NDArray[np.uint32]) -> NDArray[np.float32]:
-        """Return the dot product (log odds) of each pair.
-
-        Parameters
-        ----------
-        entities
-            Entity hashes, see :func:`ipinsights.data.entity_hash.hash_entities`, shape (n,).
-        ips
-            Addresses, shape (n,).
-
-        Returns
-        -------
-        NDArray[np.float32]
-            Shape (n,).
-
-        Raises
-        ------
-        ClientError
-            A score is not a number.
-        """
+        """Return the dot product (log odds) of each entity hash and IPv4 address, (n,) each."""
         if len(ips) == 1:
             scores = self._score_one(entities.item(), ips.item())
         else:

@@ -29,21 +29,11 @@ _SMALL = 2**10
 
 @dataclass(frozen=True)
 class RowsByAddress:
-    """The rows of a history in the order of their addresses.
+    """The rows of a history in the order of their addresses."""
 
-    Attributes
-    ----------
-    distinct
-        Distinct addresses, ascending, shape (m,).
-    order
-        Rows in the order of their addresses, shape (n,).
-    bounds
-        Where the rows of each address begin in that order, and the number of all rows, shape (m + 1,).
-    """
-
-    distinct: NDArray[Any]
-    order: NDArray[np.int64]
-    bounds: NDArray[np.int64]
+    distinct: NDArray[Any]  # distinct addresses, ascending, shape (m,)
+    order: NDArray[np.int64]  # rows in the order of their addresses, shape (n,)
+    bounds: NDArray[np.int64]  # begins of the rows of each address in that order, and their end, shape (m + 1,)
 
     @classmethod
     def of(cls, addresses: NDArray[Any]) -> RowsByAddress:
@@ -61,16 +51,9 @@ class RowsByAddress:
 
 
 class OwnTable:
-    """Counts of each entity's own rows by prefix.
+    """Counts of each entity's own rows, at least one, by prefix.
 
-    Parameters
-    ----------
-    family
-        Address family.
-    rows
-        Rows of the history, at least one.
-    ranks
-        Rank of each row's address among the distinct ones, shape (n,).
+    ``ranks`` are those of each row's address among the distinct ones, shape (n,).
     """
 
     def __init__(self, family: AddressFamily, rows: FamilyRows, ranks: NDArray[np.int64]) -> None:
@@ -88,11 +71,6 @@ class OwnTable:
             shared = _own_lines(sums[branch.ends] - sums[branch.starts], tenths, branch.num_inside)
             self._tables.append(np.concatenate([shared, lines, _own_lines(*np.zeros((3, 1)))]))
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory without the arrays of the history itself."""
-        return self.trie.nbytes + sum(table.nbytes for table in self._tables)
-
     def drop_shared(self) -> None:
         """Free memory that is needed to build the table of the crowd, and not to look up."""
         self.shared = self.shared[:0].copy()
@@ -107,23 +85,9 @@ class OwnTable:
 
 
 class CrowdTable:
-    """Counts of everybody's rows by prefix.
+    """Counts of everybody's rows, at least one, by prefix.
 
-    Parameters
-    ----------
-    family
-        Address family.
-    by_address
-        Order of the rows by address.
-    own
-        Counts of the entities' own rows.
-    rows
-        Rows of the history, at least one.
-
-    Attributes
-    ----------
-    num_prefixes
-        Number of distinct prefixes by length.
+    ``num_prefixes`` are the numbers of distinct prefixes by length.
     """
 
     def __init__(
@@ -153,12 +117,6 @@ class CrowdTable:
             nodes = _crowd_lines(numbers[0], numbers[1], branch.num_inside, numbers[2])
             self._tables.append(np.concatenate([nodes, lines, _crowd_lines(*np.zeros((4, 1)))]))
             self.num_prefixes[family.levels[branch.level]] = int(np.count_nonzero(shared <= branch.level))
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory."""
-        tables = sum(table.nbytes for table in self._tables)
-        return self.trie.nbytes + self.trie.addresses.nbytes + self._last.nbytes + tables
 
     def ranks(self, addresses: NDArray[Any]) -> NDArray[np.int64]:
         """Return how many distinct addresses are less than each address (n,), shape (n,)."""
@@ -199,16 +157,8 @@ def _crowd_lines(
 def _alone(numbers: list[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Choose the lines of rows that are alone. Rows with the same small numbers share one.
 
-    Parameters
-    ----------
-    numbers
-        Whole numbers of each row, (n,) each.
-
-    Returns
-    -------
-    tuple
-        A row for each line, shape (num_lines,), and the index of the line of each row, shape (n,). Indices are
-        negative, counted from the end of a table that has one more line.
+    Return a row for each line, shape (num_lines,), and the index of the line of each row, shape (n,). Indices are
+    negative, counted from the end of a table that has one more line.
     """
     keys = reduce(lambda key, column: key * _SMALL + np.minimum(column, _SMALL - 1), numbers)
     is_common = reduce(np.logical_and, [column < _SMALL - 1 for column in numbers])

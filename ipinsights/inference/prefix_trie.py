@@ -27,18 +27,10 @@ _OWNER_BITS = np.uint64(32)
 
 @dataclass(frozen=True)
 class AddressFamily:
-    """An address family and the prefix lengths at which histories count.
+    """An address family and the prefix lengths at which histories count."""
 
-    Attributes
-    ----------
-    bits
-        Bits of an address that are kept.
-    levels
-        Prefix lengths, ascending from 0 to ``bits``.
-    """
-
-    bits: int
-    levels: tuple[int, ...]
+    bits: int  # bits of an address that are kept
+    levels: tuple[int, ...]  # prefix lengths, ascending from 0 to ``bits``
 
     def num_shared(self, difference: Addresses) -> NDArray[np.int8]:
         """Return how many levels two addresses share, from their exclusive or, both (n,)."""
@@ -55,42 +47,22 @@ IPV6 = AddressFamily(64, IPV6_LEVELS)
 
 @dataclass(frozen=True)
 class Found:
-    """Where some addresses are in a trie.
+    """Where some addresses are in a trie."""
 
-    Attributes
-    ----------
-    rows
-        Row with the longest common prefix, any row if no prefix is shared, shape (n,).
-    num_levels
-        How many levels the address shares with the row, shape (n,). 0 if the owner has no row.
-    """
-
-    rows: NDArray[np.int64]
-    num_levels: NDArray[np.int8]
+    rows: NDArray[np.int64]  # row with the longest common prefix, any row if no prefix is shared, shape (n,)
+    num_levels: NDArray[np.int8]  # levels that the address shares with the row, 0 if the owner has no row, shape (n,)
 
 
 @dataclass(frozen=True)
 class Branches:
-    """Shared prefixes of one level, and the prefixes of the next level inside each of them.
+    """Shared prefixes of one level, and the prefixes of the next level inside each of them."""
 
-    Attributes
-    ----------
-    level
-        Index of the level.
-    starts, ends
-        First row of each prefix and the row after its last, shape (num_nodes,).
-    inner_starts, inner_ends
-        The same of the prefixes of the next level inside, shape (num_inner,).
-    firsts
-        Index of the first of these inside each prefix, shape (num_nodes,).
-    """
-
-    level: int
-    starts: NDArray[np.int64]
-    ends: NDArray[np.int64]
-    inner_starts: NDArray[np.int64]
+    level: int  # index of the level
+    starts: NDArray[np.int64]  # first row of each prefix, shape (num_nodes,)
+    ends: NDArray[np.int64]  # row after its last
+    inner_starts: NDArray[np.int64]  # the same of the prefixes of the next level inside, shape (num_inner,)
     inner_ends: NDArray[np.int64]
-    firsts: NDArray[np.int64]
+    firsts: NDArray[np.int64]  # index of the first of these inside each prefix, shape (num_nodes,)
 
     @property
     def num_inside(self) -> NDArray[np.int64]:
@@ -99,23 +71,14 @@ class Branches:
 
 
 class PrefixTrie:
-    """Trie of the rows of one owner, or of many.
+    """Trie of the rows of one owner, or of many. There is at least one row.
 
-    Parameters
-    ----------
-    family
-        Address family.
-    addresses
-        Addresses of the rows, ascending for each owner and distinct, shape (n,). At least one row.
-    owners, ranks
-        Number of the owner of each row, ascending, and the rank of its address among the distinct addresses of all
-        owners, shape (n,). None if there is one owner.
+    ``addresses`` (n,) are distinct and ascending for each owner. ``owners`` are their numbers, ascending, and ``ranks``
+    the ranks of the addresses among the distinct ones of all owners, shape (n,). Both are None if there is one owner.
 
-    Attributes
-    ----------
-    nodes
-        Index of the line of each row in the table of each level but the last, shape (n, num_levels - 1). It is the
-        number of a node that several rows share. A row that is alone has one negative index at all further levels.
+    ``nodes`` (n, num_levels - 1) are the indices of the line of each row in the table of each level but the last. An
+    index is the number of a node that several rows share. A row that is alone has one negative index at all further
+    levels.
     """
 
     def __init__(
@@ -133,11 +96,6 @@ class PrefixTrie:
     def __len__(self) -> int:
         return len(self.addresses)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory that looking up needs, without the addresses."""
-        return self.nodes.nbytes + (0 if self._keys is None else self._keys.nbytes)
-
     def shared_levels(self) -> NDArray[np.int8]:
         """Return how many levels each row shares with the row before, shape (n,)."""
         shared = np.zeros(len(self), dtype=np.int8)
@@ -150,12 +108,8 @@ class PrefixTrie:
     def branches(self, shared: NDArray[np.int8], alone: NDArray[np.int32]) -> Iterator[Branches]:
         """Set the nodes, and yield the prefixes that several rows share, the shortest first.
 
-        Parameters
-        ----------
-        shared
-            What :meth:`shared_levels` returns.
-        alone
-            Negative index of each row where it is alone, shape (n,).
+        ``shared`` is what :meth:`shared_levels` returns, ``alone`` the negative index of each row where it is alone,
+        (n,).
         """
         self.nodes[:] = alone[:, np.newaxis]
         rows = np.arange(len(self))
@@ -173,16 +127,10 @@ class PrefixTrie:
             yield Branches(level, starts, starts + sizes, inner_starts, inner_ends, firsts)
 
     def find(self, addresses: Addresses, ranks: NDArray[np.int64], owners: NDArray[np.int64] | None = None) -> Found:
-        """Find the row with the longest common prefix.
+        """Find the row with the longest common prefix of each address (n,).
 
-        Parameters
-        ----------
-        addresses
-            What to look for, shape (n,).
-        ranks
-            How many distinct addresses of all owners are less than each address, shape (n,).
-        owners
-            Whose rows to look for, shape (n,). The search is fast if they are sorted. None if there is one owner.
+        ``ranks`` (n,) are the numbers of distinct addresses of all owners that are less. ``owners`` (n,) are whose rows
+        to look for, None if there is one. The search is fast if they are sorted.
         """
         at = ranks if self._keys is None or owners is None else np.searchsorted(self._keys, _keys(owners, ranks))
         before, after = np.maximum(at - 1, 0), np.minimum(at, len(self) - 1)

@@ -11,7 +11,7 @@ from ipinsights.data.arrow import float_column
 from ipinsights.data.pair_columns import pair_blocks, refuse_rows
 from ipinsights.errors import InvalidValueError
 from ipinsights.inference.loaded_models import load_model
-from ipinsights.inference.scorers import DOT_PRODUCT, accepts_ipv6, as_scorer, score_rows
+from ipinsights.inference.scorers import DOT_PRODUCT, as_scorer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,14 +68,14 @@ def score_arrow(
     if errors not in _ERRORS:
         raise InvalidValueError(f"errors must be 'raise' or 'null'. Got {errors!r}.")
     chosen = load_model(Path(model), scorer).scorer(scorer) if isinstance(model, (str, Path)) else as_scorer(model)
-    size, ipv6 = len(entities), accepts_ipv6(chosen)
+    size, ipv6 = len(entities), chosen.accepts_ipv6
     scores, is_valid = np.zeros(size, dtype=np.float32), np.ones(size, dtype=bool)
     for block in pair_blocks(entities, ips, ipv6=ipv6):
         is_valid[block.part] = block.is_valid
         if block.is_valid.all():
-            scores[block.part] = score_rows(chosen, block.pairs)
+            scores[block.part] = chosen.score_rows(block.pairs)
         elif errors == "null" and block.is_valid.any():
-            scores[block.part][block.is_valid] = score_rows(chosen, block.pairs[block.is_valid])
+            scores[block.part][block.is_valid] = chosen.score_rows(block.pairs[block.is_valid])
     if errors == "raise":
         refuse_rows((entities, ips), None, "the columns", np.flatnonzero(~is_valid).tolist(), ipv6=ipv6)
     return float_column(scores, is_valid)

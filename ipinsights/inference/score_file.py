@@ -28,7 +28,6 @@ from ipinsights.data.ipv4 import trim
 from ipinsights.data.live_input import LiveInput
 from ipinsights.data.pairs import read_blocks
 from ipinsights.errors import ClientError
-from ipinsights.inference.scorers import accepts_ipv6, score_rows, scorer_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -56,7 +55,7 @@ def score_file(
     only_suspicious: bool = False,
     kept_names: Sequence[str] = (),
 ) -> int:
-    """Write entity, address and score of every row of a CSV file, in its order.
+    """Write entity, address and score of every row, in its order, and return the number of rows.
 
     Parameters
     ----------
@@ -79,23 +78,13 @@ def score_file(
         Write only rows whose verdict is ``suspicious``. This needs ``threshold``.
     kept_names
         Names of the further columns. Those without a name are ``column_3`` and so on.
-
-    Returns
-    -------
-    int
-        Number of rows.
-
-    Raises
-    ------
-    ClientError
-        A row cannot be read, the output cannot be written, or the threshold was made for another model.
     """
     if threshold is not None:
         threshold.check(scorer)
     keep_freed_memory()
     num_rows = 0
     with _opened_input(source) as given, open_output(output) as stream:
-        blocks = _blocks(given, num_columns=None if keep_columns else 2, ipv6=accepts_ipv6(scorer))
+        blocks = _blocks(given, num_columns=None if keep_columns else 2, ipv6=scorer.accepts_ipv6)
         layout = _Layout(json_lines=json_lines, only_suspicious=only_suspicious, kept_names=kept_names)
         # Blocks of a live input come one by one: none waits for the next.
         ordered = map if isinstance(given, LiveInput) else in_order
@@ -118,18 +107,17 @@ def _live_blocks(given: LiveInput, num_columns: int | None, *, ipv6: bool) -> It
         if waiting.count(b'"') % 2 and len(waiting) <= LONGEST_ROW:
             continue
         if waiting.strip():
-            source = Source.stream(io.BytesIO(waiting), "standard input", first_line=number)
-            for block in read_blocks(source, num_columns=num_columns, ipv6=ipv6):
+            for block in read_blocks(_lines_as_source(waiting, number), num_columns=num_columns, ipv6=ipv6):
                 num_columns = len(block.columns)
                 yield block
         number += waiting.count(b"\n")
         waiting = b""
-    if waiting:
-        yield from read_blocks(
-            Source.stream(io.BytesIO(waiting), "standard input", first_line=number), num_columns=num_columns, ipv6=ipv6
-        )
-    elif number == 1:
-        yield from read_blocks(io.BytesIO(), name="standard input", num_columns=num_columns, ipv6=ipv6)
+    if waiting or number == 1:
+        yield from read_blocks(_lines_as_source(waiting, number), num_columns=num_columns, ipv6=ipv6)
+
+
+def _lines_as_source(lines: bytes, first_line: int) -> Source:
+    return Source.stream(io.BytesIO(lines), "standard input", first_line=first_line)
 
 
 def _refuse_line(number: int) -> None:
@@ -182,34 +170,23 @@ class _Layout:
 
 
 def _scored(scorer: Scorer, block: Block, threshold: Threshold | None, layout: _Layout, *, extended: bool) -> _Part:
-    scores = score_rows(scorer, block)
+    scores = scorer.score_rows(block)
     columns = {
-        "entity": quoted(block.columns[0]),
+        "entity": block.columns[0],
         "ip": trim(block.columns[1]),
-        scorer_name(scorer): number_texts(scores),
+        scorer.name: number_texts(scores),
     }
     if extended:
         columns.update(_extended(scorer, block, scores, threshold))
-    if layout.json_lines or layout.only_suspicious:
-        return _selected(columns, block, layout)
-    kept = layout.further(columns, block)
-    lines = csv_lines([*columns.values(), *map(quoted, kept.values())])
-    return _Part(_header([*columns, *kept]), lines, len(block))
-
-
-def _selected(columns: dict[str, pa.StringArray], block: Block, layout: _Layout) -> _Part:
-    """Return the lines of the rows that are wanted."""
     kept = layout.further(columns, block)
     texts = {**columns, **kept}
-    if layout.json_lines:
-        texts["entity"] = block.columns[0]
-    else:
-        texts = {name: quoted(column) if name in kept else column for name, column in texts.items()}
+    if not layout.json_lines:
+        texts.update({name: quoted(texts[name]) for name in ("entity", *kept)})
     if layout.only_suspicious:
         is_suspicious = pc.equal(texts["verdict"], "suspicious")
         texts = {name: column.filter(is_suspicious) for name, column in texts.items()}
     lines = _json_lines(texts) if layout.json_lines else csv_lines([*texts.values()])
-    return _Part(_header([*columns, *kept]), lines, len(block))
+    return _Part(_header([*texts]), lines, len(block))
 
 
 def _json_lines(texts: dict[str, pa.StringArray]) -> memoryview:
@@ -251,10 +228,7 @@ def _header(names: Sequence[str]) -> bytes:
 
 @contextlib.contextmanager
 def _opened_input(source: Path) -> Iterator[Path | IO[bytes] | LiveInput]:
-    """Yield the source to read.
-
-    A file as standard input is copied, to be read a second time.
-    """
+    """Yield the source to read. A file as standard input is copied, to be read a second time."""
     if str(source) != "-":
         yield source
         return

@@ -20,15 +20,7 @@ from ipinsights.data.remote import staged
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.inference.conformal import kept_steps, promised_rank, rate_interval
 from ipinsights.inference.history_scorer import HistoryScorer
-from ipinsights.inference.scorers import (
-    DOT_PRODUCT,
-    HISTORY,
-    SCORERS,
-    accepts_ipv6,
-    as_scorer,
-    score_rows,
-    scorer_name,
-)
+from ipinsights.inference.scorers import DOT_PRODUCT, HISTORY, SCORERS, as_scorer
 from ipinsights.reporting.plain_text import preformatted
 
 if TYPE_CHECKING:
@@ -38,7 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipinsights.data.pairs import Pairs
-    from ipinsights.inference.scorers import Rows, Scorer
+    from ipinsights.inference.predictor import Rows
+    from ipinsights.inference.scorers import Scorer
 
 __all__ = [
     "ALLOWED",
@@ -139,7 +132,7 @@ class Threshold:
             The rate is not in (0, 1), a network is invalid, there are too few events, or they are part of the history.
         """
         scorer = as_scorer(model)
-        ipv6 = accepts_ipv6(scorer)
+        ipv6 = scorer.accepts_ipv6
         pairs = read_rows(calibration, name="calibration", progress=progress, ipv6=ipv6).pairs
         if not 0 < fpr < 1:
             raise InvalidValueError(f"The false positive rate must be more than 0 and less than 1. Got {fpr:g}.")
@@ -147,7 +140,7 @@ class Threshold:
         networks = Networks(allow, ipv6=ipv6)
         allowed = _contain(networks, pairs)
         known = scorer.entity_known(pairs.entities) & ~allowed
-        scores = np.sort(score_rows(scorer, pairs[known]))
+        scores = np.sort(scorer.score_rows(pairs[known]))
         rank = promised_rank(fpr, len(scores))
         kept, num_below = kept_steps(scores, rank)
         return cls(
@@ -161,7 +154,7 @@ class Threshold:
             scores=kept,
             num_below=num_below,
             probe=_probe(scorer),
-            scorer=scorer_name(scorer),
+            scorer=scorer.name,
         )
 
     @classmethod
@@ -198,14 +191,8 @@ class Threshold:
         return bool(np.allclose(_probe(scorer), self.probe, rtol=1e-3, atol=1e-4))
 
     def check(self, scorer: Scorer) -> None:
-        """Raise an error if the threshold was not made for a model and its scorer.
-
-        Raises
-        ------
-        ClientError
-            The threshold was made for another model.
-        """
-        name = scorer_name(scorer)
+        """Raise an error if the threshold was not made for a model and its scorer."""
+        name = scorer.name
         if name != self.scorer:
             raise ClientError(
                 f"The threshold was made for the scorer '{self.scorer}', and the scores are those of '{name}'. Make a "
@@ -226,44 +213,23 @@ class Threshold:
         return p_values
 
     def judge(
-        self, scores: NDArray[np.float32], events: NDArray[np.uint32] | Rows, entity_known: NDArray[np.bool_]
+        self, scores: NDArray[np.float32], events: Rows, entity_known: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
-        """Return p-value and verdict of each event, (n,) each.
-
-        Unknown entities have NaN.
-
-        See :meth:`p_values` and :meth:`verdicts`.
-        """
+        """Return p-value and verdict of each event, (n,) each. Unknown entities have NaN."""
         return np.where(entity_known, self.p_values(scores), np.nan), self.verdicts(scores, events, entity_known)
 
     def verdicts(
-        self,
-        scores: NDArray[np.float32],
-        events: NDArray[np.uint32] | Rows,
-        entity_known: NDArray[np.bool_] | None = None,
+        self, scores: NDArray[np.float32], events: Rows, entity_known: NDArray[np.bool_]
     ) -> NDArray[np.object_]:
-        """Return the verdict of each event.
+        """Return the verdict of each event, shape (n,).
 
-        Parameters
-        ----------
-        scores
-            Score of each event, shape (n,).
-        events
-            IPv4 addresses of the events, or the events themselves, shape (n,).
-        entity_known
-            Whether training ever saw its entity, shape (n,). By default all entities count as known.
-
-        Returns
-        -------
-        NDArray[np.object_]
-            ``allowed`` from a network of the allow-list, else ``unknown_entity``, else ``suspicious`` below the
-            threshold, else ``normal``, shape (n,).
+        It is ``allowed`` from a network of the allow-list, else ``unknown_entity``, else ``suspicious`` below the
+        threshold, else ``normal``.
         """
         verdicts = np.where(np.asarray(scores, dtype=np.float32) < np.float32(self.score), SUSPICIOUS, NORMAL)
         verdicts = verdicts.astype(object)
-        if entity_known is not None:
-            verdicts[~entity_known] = UNKNOWN_ENTITY
-        verdicts[_contain(self.allow, events)] = ALLOWED
+        verdicts[~entity_known] = UNKNOWN_ENTITY
+        verdicts[self.allows(events)] = ALLOWED
         return verdicts
 
     def allows(self, events: Rows) -> NDArray[np.bool_]:
@@ -333,26 +299,14 @@ class Threshold:
 
 
 def default_path(model: Path, scorer: str = DOT_PRODUCT) -> Path:
-    """Return the default path of a threshold, which is in the model directory.
-
-    Raises
-    ------
-    ClientError
-        The model is a file and no directory.
-    """
+    """Return the default path of a threshold, which is in the model directory."""
     if not model.is_dir():
         raise ClientError(f"{model} is no directory to store the threshold in: say where with `output`.")
     return model / THRESHOLD_FILES[scorer]
 
 
 def find_threshold(model: Path, path: Path | None = None, scorer: str = DOT_PRODUCT) -> Threshold | None:
-    """Return the threshold of a file, or by default of the model directory, or None.
-
-    Raises
-    ------
-    ClientError
-        The file named is not there, or what is there is no threshold.
-    """
+    """Return the threshold of a file, or by default of the model directory, or None."""
     if path is not None:
         return Threshold.load(path)
     beside = model / THRESHOLD_FILES[scorer]
@@ -364,14 +318,11 @@ def _probe(scorer: Scorer) -> NDArray[np.float32]:
 
     A history can grow after its threshold was made, but the network does not change.
     """
-    predictor = scorer.predictor if isinstance(scorer, HistoryScorer) else scorer
-    return predictor.score(_PROBE_ENTITIES, _PROBE_IPS)
+    return scorer.predictor.score(_PROBE_ENTITIES, _PROBE_IPS)
 
 
-def _contain(networks: Networks, events: NDArray[np.uint32] | Rows) -> NDArray[np.bool_]:
+def _contain(networks: Networks, events: Rows) -> NDArray[np.bool_]:
     """Return which events (n,) come from one of the networks, shape (n,)."""
-    if isinstance(events, np.ndarray):
-        return networks.contain(events)
     return networks.contain(events.ips) if events.addresses is None else networks.contain_any(events.addresses)
 
 

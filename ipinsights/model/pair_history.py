@@ -42,7 +42,8 @@ class FamilyRows:
     @property
     def owners(self) -> NDArray[np.int64]:
         """Entity number of each row, shape (n,)."""
-        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts.astype(np.int64)))
+        starts = self.starts.astype(np.int64)
+        return np.repeat(np.arange(len(starts) - 1), starts[1:] - starts[:-1])
 
     @cached_property
     def num_events(self) -> int:

@@ -19,13 +19,7 @@ MARKERS = "os^Dvx+"
 
 
 def new_figure(**options: Any) -> Figure:
-    """Return an empty figure that needs no display.
-
-    Raises
-    ------
-    ClientError
-        matplotlib is not installed.
-    """
+    """Return an empty figure that needs no display."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -31,29 +31,16 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """A report for a terminal, and as Markdown.
+    """A report for a terminal, and as Markdown."""
 
-    Attributes
-    ----------
-    headline
-        The verdict where there is one, with its numbers.
-    sections
-        Titled tables and remarks.
-    finding
-        The verdict in one plain sentence. Empty where the headline is enough.
-    """
-
-    headline: str
-    sections: tuple[Section, ...]
-    finding: str = ""
+    headline: str  # the verdict where there is one, with its numbers
+    sections: tuple[Section, ...]  # titled tables and remarks
+    finding: str = ""  # the verdict in one plain sentence, empty where the headline is enough
 
     def text(self, width: int | None = None) -> str:
         """Return the report for a terminal, with the finding first and the headline last.
 
-        Parameters
-        ----------
-        width
-            Columns of the terminal, where wider tables are split. None for no terminal.
+        Tables that are wider than the terminal are split. Without a width there is no terminal.
         """
         parts = [_section_text(section, width) for section in self.sections]
         first = ["\n".join(textwrap.wrap(self.finding, width or _WIDTH))] if self.finding else []
@@ -136,10 +123,7 @@ def section_markdown(section: Section) -> str:
 
 
 def number(value: float | None, digits: int = 6) -> str:
-    """Return a number with ``digits`` decimals and thousands separators.
-
-    None and NaN: a dash.
-    """
+    """Return a number with ``digits`` decimals and thousands separators. None and NaN: a dash."""
     return _NOTHING if value is None or math.isnan(value) else f"{value:,.{digits}f}"
 
 
@@ -149,10 +133,7 @@ def signed(value: float | None, digits: int = 6) -> str:
 
 
 def json_text(content: Any) -> str:
-    """Return JSON text.
-
-    NaN and infinity, which JSON does not have, become null.
-    """
+    """Return JSON text. NaN and infinity, which JSON does not have, become null."""
     return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
 
 

@@ -36,7 +36,7 @@ def draw_runs(runs: Sequence[RunLog], labels: Sequence[str]) -> Figure:
     told = {key for table in tables for key in table.dropna(axis=1, how="all")}
     panels = [metric for metric in METRICS if metric.key in told]
     if not panels:
-        raise ClientError(f"There is nothing to draw: no metric is told of by {', '.join(labels)}.")
+        raise ClientError(f"Nothing to plot: no metrics in {', '.join(labels)}.")
     num_columns = min(2, len(panels))
     num_rows = math.ceil(len(panels) / num_columns)
     figure = new_figure(figsize=(5.5 * num_columns, 3.6 * num_rows + 0.3 * math.ceil(len(runs) / 2)))

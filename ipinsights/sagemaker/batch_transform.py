@@ -19,7 +19,7 @@ from itertools import count, groupby, islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
-from typing import IO, TYPE_CHECKING, NoReturn, Union
+from typing import IO, TYPE_CHECKING, NoReturn
 
 from tqdm import tqdm
 
@@ -47,66 +47,33 @@ _model: InferenceModel | None = None
 
 @dataclass(frozen=True)
 class _Payload:
-    """Some lines of a file."""
+    """Some lines of a file, or why the rest of it cannot be read."""
 
     source: Path
     target: Path
-    body: bytes
-    first_line: int
-
-
-_Item = Union["_Payload", "_Unreadable"]
-
-
-@dataclass(frozen=True)
-class _Unreadable:
-    """A file, or the rest of it, that cannot be read."""
-
-    source: Path
-    target: Path
-    error: ClientError
+    body: bytes = b""
+    first_line: int = 1
+    error: ClientError | None = None
 
 
 @dataclass(frozen=True)
 class Transform:
-    """A batch transform.
+    """A batch transform."""
 
-    Attributes
-    ----------
-    model_path
-        Model directory, ``model_algo-1`` or ``model.tar.gz``.
-    output_dir
-        Folder of the outputs ``<input>.out``. Existing files stay.
-    content_type, accept
-        Of each request, as headers have them. JSON is sent whole, CSV and JSON Lines are split by line.
-    max_payload_mb
-        Mebibytes of a request.
-    concurrency
-        Requests that are answered at a time, each in a process.
-    scorer
-        Name of the scorer, unless ``accept`` names one.
-    """
-
-    model_path: Path
-    output_dir: Path
+    model_path: Path  # model directory, ``model_algo-1`` or ``model.tar.gz``
+    output_dir: Path  # folder of the outputs ``<input>.out``, where existing files stay
+    # Of each request, as headers have them. JSON is sent whole, CSV and JSON Lines are split by line.
     content_type: str = "text/csv"
     accept: str = JSON_LINES
-    max_payload_mb: int = 6
-    concurrency: int = 1
-    scorer: str = "dot_product"
+    max_payload_mb: int = 6  # mebibytes of a request
+    concurrency: int = 1  # requests that are answered at a time, each in a process
+    scorer: str = "dot_product"  # name of the scorer, unless ``accept`` names one
 
     def run(self, inputs: Sequence[Path]) -> tuple[int, int]:
         """Transform files, and all files of folders. The output of an empty file is empty.
 
-        Returns
-        -------
-        tuple
-            Files that were transformed, and files whose output was there already.
-
-        Raises
-        ------
-        ClientError
-            Some files cannot be transformed: names each with the record and the reason. The others are.
+        Return the numbers of files that were transformed and of files whose output was there already. If some files
+        cannot be transformed, raise an error that names each with the record and the reason. The others are.
         """
         targets, empty = self._targets(inputs)
         missing = {source: target for source, target in targets.items() if not target.exists()}
@@ -152,9 +119,9 @@ class Transform:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 try:
                     with open_output(target) as stream:
-                        for item, answer in group:
+                        for payload, answer in group:
                             _append(answer, stream)
-                            bar.update(len(item.body) if isinstance(item, _Payload) else 0)
+                            bar.update(len(payload.body))
                 except ClientError as error:
                     failures[next(source for source in targets if targets[source] == target)] = str(error)
         return failures
@@ -180,21 +147,19 @@ class Transform:
                 pool.shutdown(cancel_futures=True)
 
     def _in_order(
-        self, pool: ProcessPoolExecutor, items: Iterator[_Item], names: Iterator[Path]
-    ) -> Iterator[tuple[_Item, Future[Path] | ClientError]]:
+        self, pool: ProcessPoolExecutor, payloads: Iterator[_Payload], names: Iterator[Path]
+    ) -> Iterator[tuple[_Payload, Future[Path] | ClientError]]:
         """Yield each payload with its answer, while the next payloads are being processed."""
 
-        def submit(item: _Item) -> tuple[_Item, Future[Path] | ClientError]:
-            if isinstance(item, _Unreadable):
-                return item, item.error
-            return item, pool.submit(_answer, item, self.content_type, self.accept, next(names))
+        def submit(payload: _Payload) -> tuple[_Payload, Future[Path] | ClientError]:
+            return payload, payload.error or pool.submit(_answer, payload, self.content_type, self.accept, next(names))
 
-        ahead = deque(map(submit, islice(items, _AHEAD * self.concurrency)))
+        ahead = deque(map(submit, islice(payloads, _AHEAD * self.concurrency)))
         while ahead:
             yield ahead.popleft()
-            ahead.extend(map(submit, islice(items, 1)))
+            ahead.extend(map(submit, islice(payloads, 1)))
 
-    def _payloads(self, targets: dict[Path, Path], failures: dict[Path, str]) -> Iterator[_Item]:
+    def _payloads(self, targets: dict[Path, Path], failures: dict[Path, str]) -> Iterator[_Payload]:
         """Cut files into payloads. A file that has failed is not read to its end."""
         for source, target in targets.items():
             try:
@@ -204,7 +169,7 @@ class Transform:
                             break
                         yield _Payload(source, target, body, first_line)
             except ClientError as error:
-                yield _Unreadable(source, target, error)
+                yield _Payload(source, target, error=error)
 
     def _split(self, source: Path, stream: IO[bytes]) -> Iterator[tuple[bytes, int]]:
         limit = self.max_payload_mb * _MEBIBYTE

@@ -45,13 +45,7 @@ def train_in_container(
     num_threads: int | None = None,
     quiet: bool = False,
 ) -> Path | None:
-    """Train the job of a container's tree, together with the other hosts if there are any.
-
-    Raises
-    ------
-    IPInsightsError
-        As :func:`ipinsights.training.job.run` and :meth:`ipinsights.distributed.supervisor.Supervisor.run`.
-    """
+    """Train the job of a container's tree, together with the other hosts if there are any."""
     job = replace(job_from_environment(environment, seed=seed, limits=limits), engine=engine, num_threads=num_threads)
     if len(environment.hosts) > 1:
         require_mxnet()
@@ -60,13 +54,7 @@ def train_in_container(
 
 
 def job_from_environment(environment: Environment, *, seed: int = 0, limits: Limits | None = None) -> Job:
-    """Return the training job of a container.
-
-    Raises
-    ------
-    ClientError
-        A channel is missing or cannot be read, or hyperparameters are wrong.
-    """
+    """Return the training job of a container."""
     any_size = len(environment.hosts) > 1
     train = environment.required_channel("train")
     validation = environment.channel("validation")
@@ -89,18 +77,12 @@ def job_from_environment(environment: Environment, *, seed: int = 0, limits: Lim
 
 
 def cluster_from_environment(environment: Environment) -> Cluster:
-    """Return the cluster that ``resourceconfig.json`` describes.
-
-    Raises
-    ------
-    ClientError
-        A name does not resolve, this host is not in the job, or its network interface has no address.
-    """
+    """Return the cluster that ``resourceconfig.json`` describes."""
     hosts = environment.hosts
     if environment.current_host not in hosts:
         raise ClientError(
-            f"resourceconfig.json contradicts itself: current_host '{environment.current_host}' is none of "
-            f"the hosts {', '.join(hosts)}."
+            f"resourceconfig.json contradicts itself: current_host '{environment.current_host}' is not "
+            f"among the hosts {', '.join(hosts)}."
         )
     rank = hosts.index(environment.current_host)
     addresses = [_resolve(host) for host in hosts]

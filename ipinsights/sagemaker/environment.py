@@ -25,33 +25,15 @@ _DEFAULT_HOST = "algo-1"
 
 @dataclass(frozen=True)
 class Channel:
-    """An input channel.
+    """An input channel."""
 
-    Attributes
-    ----------
-    name
-        ``train``, ``validation``, ...
-    path
-        The folder the platform copied the channel's files into.
-    content_type
-        As given with the job, empty when none was given, which means CSV.
-    is_sharded
-        Whether each host was given files of its own (``ShardedByS3Key``) instead of all files.
-    """
-
-    name: str
-    path: Path
-    content_type: str
-    is_sharded: bool = False
+    name: str  # ``train``, ``validation``, ...
+    path: Path  # the folder the platform copied the channel's files into
+    content_type: str  # as given with the job, empty when none was given, which means CSV
+    is_sharded: bool = False  # whether each host was given files of its own (``ShardedByS3Key``) instead of all files
 
     def check(self) -> Channel:
-        """Return the channel itself if this algorithm can read its content type.
-
-        Raises
-        ------
-        ClientError
-            The content type is not CSV.
-        """
+        """Return the channel itself if this algorithm can read its content type."""
         media_type = self.content_type.split(";")[0].strip().lower()
         if media_type not in ("", "text/csv"):
             raise ClientError(
@@ -63,38 +45,18 @@ class Channel:
 
 @dataclass(frozen=True)
 class Environment:
-    """What the platform gave a training job, and where it expects the results.
+    """What the platform gave a training job, and where it expects the results."""
 
-    Attributes
-    ----------
-    base
-        The folder everything is derived from, ``/opt/ml`` in a container.
-    hyperparameters
-        The raw map of ``hyperparameters.json``, empty when there is no such file.
-    channels
-        Input channels by name.
-    current_host, hosts
-        This host and all hosts of the job.
-    network_interface
-        Interface of the hosts, None without one, as in SageMaker's local mode.
-    """
-
-    base: Path
-    hyperparameters: Mapping[str, Any]
-    channels: Mapping[str, Channel]
+    base: Path  # the folder everything is derived from, ``/opt/ml`` in a container
+    hyperparameters: Mapping[str, Any]  # the raw map of ``hyperparameters.json``, empty when there is no such file
+    channels: Mapping[str, Channel]  # input channels by name
     current_host: str
     hosts: tuple[str, ...]
-    network_interface: str | None
+    network_interface: str | None  # interface of the hosts, None without one, as in SageMaker's local mode
 
     @classmethod
     def read(cls, base: Path) -> Environment:
-        """Read the tree below a base folder.
-
-        Raises
-        ------
-        ClientError
-            A configuration file is not what the platform writes, or a channel is in Pipe mode.
-        """
+        """Read the tree below a base folder."""
         config = base / "input" / "config"
         resources = _read_optional(config / "resourceconfig.json")
         host = str(resources.get("current_host", _DEFAULT_HOST))
@@ -123,24 +85,13 @@ class Environment:
         path = self.base / "checkpoints"
         return path if path.is_dir() else None
 
-    @property
-    def failure_file(self) -> Path:
-        """File of the reason of a failure. Its first 1,024 characters become ``FailureReason``."""
-        return failure_file(self.base)
-
     def channel(self, name: str) -> Channel | None:
         """Return a checked channel by name, or None if the job has no such channel."""
         found = self.channels.get(name)
         return found.check() if found else None
 
     def required_channel(self, name: str) -> Channel:
-        """Return a checked channel by name.
-
-        Raises
-        ------
-        ClientError
-            The job has no such channel. The message names those it has.
-        """
+        """Return a checked channel by name."""
         found = self.channel(name)
         if found is None:
             raise ClientError(f"The job has no channel '{name}'; {self._channels_in_words(name)}.")
@@ -157,18 +108,15 @@ class Environment:
 
 
 def failure_file(base: Path) -> Path:
-    """Return the failure file of a base folder, even if the folder tree cannot be read."""
+    """Return the file of the reason of a failure, even if the folder tree cannot be read.
+
+    Its first 1,024 characters become ``FailureReason``.
+    """
     return base / "output" / "failure"
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """Read a JSON object from a file.
-
-    Raises
-    ------
-    ClientError
-        The file cannot be read, is no JSON, gives a name twice, or holds something else.
-    """
+    """Read a JSON object from a file."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -179,15 +127,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 
 def parse_json_object(text: str, *, name: str) -> dict[str, Any]:
-    """Parse a JSON object from a text.
-
-    Messages use ``name`` for the text.
-
-    Raises
-    ------
-    ClientError
-        The text is no JSON, gives a name twice, or is something else.
-    """
+    """Parse a JSON object from a text. Messages use ``name`` for the text."""
     try:
         value = json.loads(text, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:

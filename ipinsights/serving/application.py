@@ -23,10 +23,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ipinsights.errors import IPInsightsError
-from ipinsights.serving.access_log import OTHER, RequestRecord
+from ipinsights.serving.access_log import OTHER, RequestRecord, new_request_id
 from ipinsights.serving.bodies import BodyReader
 from ipinsights.serving.media_types import JSON, RequestError
-from ipinsights.serving.messages import Request, Response, new_request_id, refusal, send_large, send_small
+from ipinsights.serving.messages import Request, Response, refusal, send_large, send_small
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -59,37 +59,17 @@ _STOPPING = "The server is shutting down."
 
 @dataclass
 class Application:
-    """ASGI application of one worker process.
+    """ASGI application of one worker process."""
 
-    Attributes
-    ----------
-    model
-        The model that scores.
-    num_workers
-        Number of worker processes, reported to batch transform.
-    max_payload_mb
-        Largest body in mebibytes.
-    default
-        Media type for clients without an ``Accept`` header.
-    timeout
-        Seconds in which a body must arrive, and in which a client must read each piece of its answer.
-    log
-        Stream for the original's log line of each request. Its ``write`` must neither block nor raise.
-    metrics, access_log
-        Observers of each request, or None.
-    is_stopping
-        Whether the server ends. ``/ping`` then returns 503.
-    """
-
-    model: InferenceModel
-    num_workers: int
-    max_payload_mb: int
-    default: str
-    timeout: float
-    log: TextIO | Any
+    model: InferenceModel  # the model that scores
+    num_workers: int  # number of worker processes, reported to batch transform
+    max_payload_mb: int  # largest body in mebibytes
+    default: str  # media type for clients without an ``Accept`` header
+    timeout: float  # seconds in which a body must arrive, and in which a client must read each piece of its answer
+    log: TextIO | Any  # stream for the original's log line of each request, which neither blocks nor raises
     metrics: ServerMetrics | None = None
     access_log: AccessLog | None = None
-    is_stopping: bool = False
+    is_stopping: bool = False  # whether the server ends, so that ``/ping`` returns 503
     _bodies: BodyReader = field(init=False)
 
     def __post_init__(self) -> None:
@@ -131,6 +111,7 @@ class Application:
         is_finished = False
 
         def finish(response: Response) -> None:
+            """Count and log the request once, with the first response that ends it."""
             nonlocal is_finished
             if not is_finished:
                 is_finished = True

@@ -33,15 +33,7 @@ _CLOSE = {"Connection": "close"}
 
 
 class BodyReader:
-    """Reader of bodies, one for each worker process.
-
-    Parameters
-    ----------
-    max_payload_mb
-        Largest body in mebibytes.
-    seconds
-        Time in which a body must arrive.
-    """
+    """Reader of bodies, each within some seconds, one reader for each worker process."""
 
     def __init__(self, max_payload_mb: int, seconds: float) -> None:
         self._max_bytes = max_payload_mb * _MEBIBYTE
@@ -70,13 +62,7 @@ class BodyReader:
             release_freed_memory()
 
     async def read(self, request: Request, receive: Receive) -> bytes:
-        """Return the body of a request.
-
-        Raises
-        ------
-        RequestError
-            400, 408, 413, 415 or 503 with a sentence.
-        """
+        """Return the body of a request, or raise the reason why it is refused."""
         self._check_head(request)
         if request.is_received:
             return b""

@@ -6,6 +6,7 @@ The parser, the framing of responses and the ASGI interface are gunicorn's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -107,16 +108,14 @@ class Connection(ASGIProtocol):
             self._start_arrival_timer()
 
     def eof_received(self) -> bool:
-        """Answer the request of a client that has closed its side of the connection.
-
-        Return whether the connection stays open for the answer.
-        """
+        """Return whether the connection stays open for an answer to a client that closed its side."""
         if self._closed:
             return False
         self._is_last = True
         if self._current_request is not None:
-            if not self.is_busy:
-                self._expire_body()
+            if not self.is_busy:  # the application is told that the body does not arrive, and its response is sent
+                self._body_receiver._body_wait_expired = True  # noqa: SLF001 - gunicorn's own
+                self._body_receiver._wake_waiter()  # noqa: SLF001 - gunicorn's own
             return True
         if self._head_bytes:
             self._refuse(400, "The request ended before it was complete.")
@@ -158,10 +157,7 @@ class Connection(ASGIProtocol):
         super()._send_response_start(*args, **options)
 
     def _send_error_response(self, status: int, *_: Any) -> None:
-        """Refuse a request that gunicorn's parser does not accept.
-
-        Gunicorn's own answer would repeat a part of the request.
-        """
+        """Refuse what gunicorn's parser does not accept. Its own answer would repeat a part of it."""
         self._refuse(status)
 
     def _refuse(self, status: int, reason: str = "") -> None:
@@ -204,23 +200,12 @@ class Connection(ASGIProtocol):
             self._arrival_timer = None
 
     def _arrival_timeout(self) -> None:
-        """Refuse a request whose head has not arrived.
-
-        The application limits the time of bodies.
-        """
+        """Refuse a request whose head has not arrived. The application limits the time of bodies."""
         self._arrival_timer = None
         if self._current_request is None and self._head_bytes:
             self._refuse(408)
         elif self._current_request is None:
             self._close_transport()
-
-    def _expire_body(self) -> None:
-        """Signal the application that the body does not arrive.
-
-        Its response is still sent.
-        """
-        self._body_receiver._body_wait_expired = True  # noqa: SLF001 - gunicorn's own
-        self._body_receiver._wake_waiter()  # noqa: SLF001 - gunicorn's own
 
 
 class Worker(ASGIWorker):
@@ -244,6 +229,7 @@ class Worker(ASGIWorker):
         self.stop_requested = asyncio.Event()
         self._opening: set[asyncio.Task[Any]] = set()
         self.loop.set_exception_handler(_log_unexpected)
+        self._reopen_access_log()  # the master's, which may have been renamed before this process handled signals
         try:
             self.loop.run_until_complete(self._serve())
         finally:
@@ -261,6 +247,9 @@ class Worker(ASGIWorker):
     def handle_usr1_signal(self) -> None:
         """Reopen log files."""
         super().handle_usr1_signal()
+        self._reopen_access_log()
+
+    def _reopen_access_log(self) -> None:
         if self.asgi.access_log is not None:
             self.asgi.access_log.reopen()
 
@@ -270,7 +259,8 @@ class Worker(ASGIWorker):
         # A signal that comes before this process handles signals is lost.
         while not self.stop_requested.is_set() and not self.app.is_stopping and self.ppid == os.getppid():
             self.notify()
-            await self._sleep(_HEARTBEAT_SECONDS)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.stop_requested.wait(), _HEARTBEAT_SECONDS)
         self.stop_requested.set()
         for listener in self.sockets:
             self.loop.remove_reader(listener.sock)
@@ -288,13 +278,6 @@ class Worker(ASGIWorker):
         opening = self.loop.create_task(self.loop.connect_accepted_socket(lambda: Connection(self), accepted))
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
-
-    async def _sleep(self, seconds: float) -> None:
-        """Wait, at most until the worker is stopped."""
-        try:
-            await asyncio.wait_for(self.stop_requested.wait(), seconds)
-        except asyncio.TimeoutError:
-            return
 
     async def _drain(self) -> None:
         """Answer what comes on connections that are open."""

@@ -11,15 +11,10 @@ __all__ = ["LogStream"]
 
 
 class LogStream:
-    """Text stream that never blocks and never raises.
+    """Text stream that never blocks and never raises, by default to standard output.
 
     A disk may be full, the reader of a pipe may have gone, or it may have stopped reading. None of that may change or
     delay an answer.
-
-    Parameters
-    ----------
-    descriptor
-        File descriptor to write to, that of standard output by default.
     """
 
     def __init__(self, descriptor: int | None = None) -> None:

@@ -31,18 +31,9 @@ _CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 
 
 class RequestError(ClientError):
-    """A request that is refused.
+    """A request that is refused with a status, a sentence for the client and further headers.
 
-    Parameters
-    ----------
-    status
-        HTTP status.
-    message
-        Sentence for the client.
-    reason
-        What the server's log says: the same without anything of what was sent.
-    headers
-        Further headers of the response.
+    ``reason`` is what the server's log says: the same without anything of what was sent.
     """
 
     def __init__(
@@ -56,43 +47,21 @@ class RequestError(ClientError):
 
 @dataclass(frozen=True)
 class ResponseFormat:
-    """What an answer looks like.
+    """What an answer looks like."""
 
-    Attributes
-    ----------
-    media_type
-        ``application/json`` or ``application/jsonlines``.
-    verbose
-        With the embeddings of address and entity, as the original gives them.
-    extended
-        With what the original does not tell: whether the entity is known, the probability, the verdict.
-    scorer
-        Name of the scorer: ``dot_product`` or ``history``. None for that of the server.
-    """
-
-    media_type: str
-    verbose: bool = False
+    media_type: str  # ``application/json`` or ``application/jsonlines``
+    verbose: bool = False  # with the embeddings of address and entity, as the original gives them
+    # with what the original does not tell: whether the entity is known, the probability, the verdict
     extended: bool = False
-    scorer: str | None = None
+    scorer: str | None = None  # ``dot_product`` or ``history``, None for that of the server
 
     @classmethod
     @lru_cache(_HEADERS_KEPT)
     def negotiate(cls, accept: str, *, default: str) -> ResponseFormat:
-        """Return the response format for an ``Accept`` header (RFC 9110).
+        """Return the response format for an ``Accept`` header (RFC 9110), empty without one.
 
-        Quality decides, then the most specific range, then the order in the header.
-
-        Parameters
-        ----------
-        accept
-            The header, empty without one.
-        default
-            Media type for a client that has no wish.
-
-        Raises
-        ------
-        RequestError
-            406: nothing that is wanted can be given, or a parameter is not what it may be.
+        Quality decides, then the most specific range, then the order in the header. ``default`` is the media type for a
+        client that has no wish.
         """
         ranges = [_MediaRange.parse(text) for text in parse_http_list(accept)] or [_MediaRange("*/*", {})]
         offers = sorted((default, *_RESPONSES), key=lambda media_type: media_type != default)
@@ -100,10 +69,9 @@ class ResponseFormat:
                   for media_type in dict.fromkeys(offers)
                   if (found := _most_specific(ranges, media_type)) and found.quality > 0]  # fmt: skip
         if not wishes:
-            raise RequestError(
-                HTTPStatus.NOT_ACCEPTABLE,
+            raise _not_acceptable(
                 f"Accept type '{accept}' is not supported: ask for {JSON} or {JSON_LINES}, or leave the header out.",
-                reason="the Accept header asks for another media type",
+                "the Accept header asks for another media type",
             )
         _, _, media_type, wish = max(wishes, key=lambda each: each[:2])
         return cls(media_type, verbose=wish.flag("verbose"), extended=wish.flag("extended"), scorer=wish.scorer)
@@ -111,13 +79,7 @@ class ResponseFormat:
 
 @lru_cache(_HEADERS_KEPT)
 def request_media_type(content_type: str) -> str:
-    """Return the media type of a request by its ``Content-Type`` header, CSV without a header.
-
-    Raises
-    ------
-    RequestError
-        415: it is another type, or not in UTF-8.
-    """
+    """Return the media type of a request by its ``Content-Type`` header, CSV without a header."""
     media_type, parameters = _parse_header(content_type)
     if media_type not in ("", *_REQUESTS):
         raise RequestError(
@@ -161,10 +123,8 @@ class _MediaRange:
         except ValueError:
             quality = -1.0
         if not 0 <= quality <= 1:
-            raise RequestError(
-                HTTPStatus.NOT_ACCEPTABLE,
-                f"Quality must be a number from 0 to 1. Got q={text}.",
-                reason="a quality of the Accept header is not valid",
+            raise _not_acceptable(
+                f"Quality must be a number from 0 to 1. Got q={text}.", "a quality of the Accept header is not valid"
             )
         return quality
 
@@ -172,30 +132,23 @@ class _MediaRange:
     def scorer(self) -> str | None:
         name = self.parameters.get("scorer")
         if name not in (None, *_SCORERS):
-            raise RequestError(
-                HTTPStatus.NOT_ACCEPTABLE,
-                f"Parameter 'scorer' of Accept must be {' or '.join(_SCORERS)}. Got '{name}'.",
-                reason="a parameter of the Accept header is not valid",
-            )
+            raise _not_acceptable(f"Parameter 'scorer' of Accept must be {' or '.join(_SCORERS)}. Got '{name}'.")
         return name
 
     def flag(self, name: str) -> bool:
         value = self.parameters.get(name, "false")
         if value.lower() not in ("true", "false"):
-            raise RequestError(
-                HTTPStatus.NOT_ACCEPTABLE,
-                f"Parameter '{name}' of Accept must be True or False. Got '{value}'.",
-                reason="a parameter of the Accept header is not valid",
-            )
+            raise _not_acceptable(f"Parameter '{name}' of Accept must be True or False. Got '{value}'.")
         return value.lower() == "true"
 
 
+def _not_acceptable(message: str, reason: str = "a parameter of the Accept header is not valid") -> RequestError:
+    return RequestError(HTTPStatus.NOT_ACCEPTABLE, message, reason=reason)
+
+
 def _most_specific(ranges: list[_MediaRange], media_type: str) -> _MediaRange | None:
-    for pattern in (media_type, f"{media_type.partition('/')[0]}/*", "*/*"):
-        for each in ranges:
-            if each.media_type == pattern:
-                return each
-    return None
+    patterns = (media_type, f"{media_type.partition('/')[0]}/*", "*/*")
+    return next((each for pattern in patterns for each in ranges if each.media_type == pattern), None)
 
 
 def _parse_header(text: str) -> tuple[str, dict[str, str]]:

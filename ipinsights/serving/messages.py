@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ipinsights.serving.access_log import request_id_of
+from ipinsights.serving.access_log import REQUEST_ID_HEADERS, new_request_id, request_id_of
 from ipinsights.serving.media_types import JSON, JSON_LINES
 
 if sys.version_info >= (3, 11):
@@ -33,7 +32,6 @@ __all__ = [
     "Response",
     "Scope",
     "Send",
-    "new_request_id",
     "refusal",
     "send_large",
     "send_small",
@@ -49,7 +47,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _NextPiece = Callable[[Callable[[], "bytes | None"]], Awaitable["bytes | None"]]
 _Header = tuple[bytes, bytes]
 
-_REQUEST_ID_HEADERS = (b"x-amzn-requestid", b"x-request-id")
 # Each must be read within the timeout.
 _SLICE_BYTES = 128 * 2**10
 _TEXT = (b"Content-Type", b"text/plain; charset=utf-8")
@@ -58,32 +55,16 @@ _MEDIA_TYPES = {media_type: [(b"Content-Type", media_type.encode())] for media_t
 
 @dataclass(slots=True)
 class Request:
-    """The head of a request.
-
-    Attributes
-    ----------
-    method, path, version
-        Path without escapes, version such as ``1.1``. The path is empty if the target is not valid.
-    headers
-        Values by lower-case name.
-    id
-        Request id, returned to the client.
-    is_received
-        Whether the whole body was received, which is so from the beginning without one.
-    bytes_received
-        Size of what was received of the body.
-    is_complete
-        Whether the server has the whole body, so that receiving it takes no time.
-    """
+    """The head of a request."""
 
     method: str
-    path: str
-    version: str
-    headers: dict[bytes, bytes]
-    id: str
-    is_received: bool
-    bytes_received: int = 0
-    is_complete: bool = False
+    path: str  # without escapes, empty if the target is not valid
+    version: str  # such as ``1.1``
+    headers: dict[bytes, bytes]  # values by lower-case name
+    id: str  # request id, returned to the client
+    is_received: bool  # whether the whole body was received, which is so from the beginning without one
+    bytes_received: int = 0  # size of what was received of the body
+    is_complete: bool = False  # whether the server has the whole body, so that receiving it takes no time
 
     @classmethod
     def parse(cls, scope: Scope) -> Request:
@@ -96,7 +77,7 @@ class Request:
         path = scope["path"]
         if not path.startswith("/"):
             path = _path_of(path)
-        is_named = not headers.keys().isdisjoint(_REQUEST_ID_HEADERS)
+        is_named = not headers.keys().isdisjoint(REQUEST_ID_HEADERS)
         identifier = request_id_of(fields) if is_named else new_request_id()
         is_complete = BODY_IS_HERE in scope.get("extensions", ())
         return cls(scope["method"], path, scope["http_version"], headers, identifier, not has_body, 0, is_complete)
@@ -114,30 +95,14 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """A response, the body of which may not be computed to its end.
-
-    Attributes
-    ----------
-    status
-        Status code.
-    headers
-        Headers of this response, without those that every response has.
-    body
-        The body, or its beginning.
-    rest
-        Further pieces of the body, or None.
-    rows
-        Number of scored records.
-    bytes_sent
-        Size of what was sent of the body.
-    """
+    """A response, the body of which may not be computed to its end."""
 
     status: int
-    headers: list[_Header]
-    body: bytes
-    rest: Iterator[bytes] | None = None
-    rows: int = 0
-    bytes_sent: int = 0
+    headers: list[_Header]  # headers of this response, without those that every response has
+    body: bytes  # the body, or its beginning
+    rest: Iterator[bytes] | None = None  # further pieces of the body, or None
+    rows: int = 0  # number of scored records
+    bytes_sent: int = 0  # size of what was sent of the body
 
     @property
     def is_small(self) -> bool:
@@ -166,14 +131,7 @@ def refusal(
 ) -> Response:
     """Return a response that says why a request is refused.
 
-    Parameters
-    ----------
-    status, message
-        Status and sentence.
-    headers
-        Further headers.
-    from_runtime
-        Whether a client of SageMaker's runtime asks, which expects a ``ModelError``.
+    A client of SageMaker's runtime expects a ``ModelError``.
     """
     extra = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
     if not from_runtime:
@@ -197,23 +155,9 @@ async def send_small(response: Response, request: Request, send: Send) -> None:
 async def send_large(
     response: Response, request: Request, send: Send, *, seconds: float, next_piece: _NextPiece
 ) -> None:
-    """Send a response slice by slice.
+    """Send a response slice by slice, each of which the client must read within some seconds.
 
-    Parameters
-    ----------
-    response, request
-        The response, and the request that it answers.
-    send
-        ASGI's function.
-    seconds
-        Time in which the client must read each slice.
-    next_piece
-        Calls a function that computes the next piece, in a thread.
-
-    Raises
-    ------
-    asyncio.TimeoutError
-        The client does not read.
+    ``next_piece`` calls a function that computes the next piece, in a thread.
     """
     if response.rest is not None and request.version == "1.0":  # a client that knows no chunks
         response.body += b"".join(response.rest)
@@ -238,12 +182,6 @@ def _start(response: Response, request: Request, length: int | None) -> dict[str
     if length is not None:
         headers.append((b"Content-Length", b"%d" % length))
     return {"type": "http.response.start", "status": response.status, "headers": headers}
-
-
-def new_request_id() -> str:
-    """Return a random id. Most requests come without one, and uuid4 takes several times as long."""
-    digits = f"{random.getrandbits(128):032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _path_of(target: str) -> str:

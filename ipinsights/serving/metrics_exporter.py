@@ -36,14 +36,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal
 
 
 class Exporter:
-    """A running exporter.
+    """A running exporter, with the address that serves the metrics.
 
     The exporter ends after this process and all workers, even if nobody calls `close`.
-
-    Attributes
-    ----------
-    host, port
-        Address that serves the metrics.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], host: str, port: int) -> None:
@@ -62,22 +57,8 @@ class Exporter:
 def start_exporter(folder: Path, host: str = "127.0.0.1", port: int = 0) -> Exporter:
     """Start to serve the metrics of a folder at ``http://host:port/metrics``.
 
-    Parameters
-    ----------
-    folder
-        Folder of `ServerMetrics`. The exporter removes it when this process and the workers have ended.
-    host, port
-        Address to listen at. Port 0 is any free port.
-
-    Returns
-    -------
-    Exporter
-        The running exporter. Keep the object, because the exporter ends with it.
-
-    Raises
-    ------
-    ClientError
-        The address cannot be used.
+    The exporter removes the folder when this process and the workers have ended. Keep the object, because the exporter
+    ends with it. Port 0 is any free port.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -106,10 +87,7 @@ def start_exporter(folder: Path, host: str = "127.0.0.1", port: int = 0) -> Expo
 def lock(folder: Path, *, wait: bool = True) -> Iterator[None]:
     """Hold the lock that keeps reading and merging of files apart.
 
-    Raises
-    ------
-    BlockingIOError
-        Another process holds the lock, and ``wait`` is False.
+    Without ``wait``, BlockingIOError is raised if another process holds the lock.
     """
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

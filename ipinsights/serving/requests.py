@@ -16,11 +16,12 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from ipinsights.data.both_families import in_order
 from ipinsights.data.csv_errors import Source
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.file_kinds import GZIP_MAGIC
 from ipinsights.data.ipv4 import BLANKS, explain_ip, is_ip, parse_ips
-from ipinsights.data.ipv6 import Addresses, explain_address, parse_addresses
+from ipinsights.data.ipv6 import explain_address, parse_addresses
 from ipinsights.data.pairs import Pairs, read_blocks
 from ipinsights.errors import ClientError
 from ipinsights.serving.media_types import CSV, JSON, JSON_LINES, RequestError, request_media_type
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
-
-    from ipinsights.data.pairs import Block
 
 __all__ = ["decode"]
 
@@ -45,15 +44,7 @@ _LONGEST_SHOWN = 60
 
 
 class _RecordError(Exception):
-    """A record that is no pair.
-
-    Parameters
-    ----------
-    index
-        Which one, from 0.
-    reason
-        Why, as the end of a sentence.
-    """
+    """A record, by its index, that is no pair. The reason is the end of a sentence."""
 
     def __init__(self, index: int, reason: str) -> None:
         super().__init__(reason)
@@ -65,24 +56,9 @@ def decode(
 ) -> Pairs:
     """Return the pairs of a request's body, in their order.
 
-    Parameters
-    ----------
-    body
-        CSV (entity,ip, no header), JSON (``{"instances": [...]}``) or JSON Lines (an instance per line). An instance
-        is ``{"features": [entity, ip]}`` or ``{"data": {"features": {"values": [entity, ip]}}}``.
-    content_type
-        The header with its parameters. Empty means CSV.
-    name
-        What messages call the body.
-    first_line
-        What messages call its first line, if it is a part of a file.
-    ipv6
-        Whether IPv6 addresses are accepted.
-
-    Raises
-    ------
-    RequestError
-        415 for another type. 400 if a record is invalid, with its position and the reason, or if there is no record.
+    The body is CSV (entity,ip, no header), JSON (``{"instances": [...]}``) or JSON Lines (an instance per line). An
+    instance is ``{"features": [entity, ip]}`` or ``{"data": {"features": {"values": [entity, ip]}}}``. An empty
+    ``content_type`` means CSV. ``name`` and ``first_line`` are what messages call the body and its first line.
     """
     pairs = _DECODERS[request_media_type(content_type)](body, name, first_line, ipv6)
     if len(pairs) == 0:
@@ -107,7 +83,7 @@ def _decode_csv(body: bytes, name: str, first_line: int, ipv6: bool) -> Pairs:  
         blocks = list(read_blocks(source, count_faults=False, ipv6=ipv6))
     except ClientError as error:
         raise _unreadable(str(error), reason="a row is not valid") from None
-    return _joined(blocks)
+    return in_order(blocks)
 
 
 def _split_plain_csv(body: bytes, *, ipv6: bool) -> Pairs | None:
@@ -203,17 +179,9 @@ def _pairs(entities: Sequence[str], texts: Sequence[str], *, ipv6: bool) -> Pair
 def _pairs_of_both(entities: Sequence[str], texts: Sequence[str]) -> Pairs:
     addresses = parse_addresses(pa.array(texts, pa.string()))
     if not addresses.is_valid.all():
-        index = int(np.argmin(addresses.is_valid))
-        raise _RecordError(
-            index, f"{_shown(texts[index])} is not an address that can be used: {explain_address(texts[index])}"
-        )
+        text = texts[index := int(np.argmin(addresses.is_valid))]
+        raise _RecordError(index, f"{_shown(text)} is not an address that can be used: {explain_address(text)}")
     return Pairs(hash_entities(entities), addresses.ips, addresses)
-
-
-def _joined(blocks: Sequence[Block]) -> Pairs:
-    entities, ips = (np.concatenate([getattr(block, name) for block in blocks]) for name in ("entities", "ips"))
-    addresses = [block.addresses for block in blocks if block.addresses is not None]
-    return Pairs(entities, ips, Addresses.joined(addresses) if addresses else None)
 
 
 def _few_ips(texts: Sequence[str]) -> NDArray[np.uint32]:

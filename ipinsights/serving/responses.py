@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from ipinsights.inference.scorers import score_rows, scorer_name
 from ipinsights.serving.media_types import JSON, JSON_LINES
 
 if TYPE_CHECKING:
@@ -58,28 +57,15 @@ _STYLES = {
 def encode(
     scorer: Scorer, pairs: Pairs, wanted: ResponseFormat, *, threshold: Threshold | None = None
 ) -> Iterator[bytes]:
-    """Score pairs and return the body of the answer in pieces, in bounded memory.
+    """Score pairs, at least one, and return the body of the answer in pieces, in bounded memory.
 
-    Parameters
-    ----------
-    scorer
-        Scorer of a model. Its name is the key of the scores.
-    pairs
-        At least one.
-    wanted
-        What the body looks like.
-    threshold
-        Tells ``p_value`` and ``verdict`` in an extended answer.
-
-    Raises
-    ------
-    ClientError
-        A score is not a number. The error is raised before the first piece.
+    The name of the scorer is the key of the scores. An extended answer has ``p_value`` and ``verdict`` if there is a
+    threshold. A score that is not a number raises an error before the first piece.
     """
-    scores = score_rows(scorer, pairs)
+    scores = scorer.score_rows(pairs)
     if len(scores) <= _FEW_NUMBERS and not (wanted.verbose or wanted.extended):
-        return iter([_few_scores(scorer_name(scorer), scores, _STYLES[wanted.media_type])])
-    step = max(1, _BLOCK_NUMBERS // (scorer.hyperparameters.vector_dim if wanted.verbose else 1))
+        return iter([_few_scores(scorer.name, scores, _STYLES[wanted.media_type])])
+    step = max(1, _BLOCK_NUMBERS // (scorer.predictor.hyperparameters.vector_dim if wanted.verbose else 1))
     parts = (slice(start, start + step) for start in range(0, len(pairs), step))
     blocks = (_columns(scorer, pairs[part], scores[part], wanted, threshold) for part in parts)
     return encode_columns(blocks, wanted.media_type)
@@ -88,12 +74,7 @@ def encode(
 def encode_columns(blocks: Iterable[Mapping[str, NDArray[Any]]], media_type: str) -> Iterator[bytes]:
     """Yield the body that holds records, block by block.
 
-    Parameters
-    ----------
-    blocks
-        Columns by key, in the order of the keys: numbers or booleans (n,), lists of numbers (n, d), or objects (n,).
-    media_type
-        ``application/json`` or ``application/jsonlines``.
+    Columns are in the order of the keys: numbers or booleans (n,), lists of numbers (n, d), or objects (n,).
     """
     style = _STYLES[media_type]
     before = style.head
@@ -111,10 +92,10 @@ def _columns(
     wanted: ResponseFormat,
     threshold: Threshold | None,
 ) -> dict[str, NDArray[Any]]:
-    columns: dict[str, NDArray[Any]] = {scorer_name(scorer): scores}
+    columns: dict[str, NDArray[Any]] = {scorer.name: scores}
     if wanted.verbose:
-        columns["ip_embedding"] = scorer.ip_embeddings(pairs.ips)
-        columns["entity_embedding"] = scorer.entity_embeddings(pairs.entities)
+        columns["ip_embedding"] = scorer.predictor.ip_embeddings(pairs.ips)
+        columns["entity_embedding"] = scorer.predictor.entity_embeddings(pairs.entities)
     if wanted.extended:
         from scipy.special import expit
 

@@ -43,51 +43,21 @@ _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - for heartbeats, which must not
 
 @dataclass(frozen=True)
 class Server:
-    """A server that is not started yet.
+    """A server that is not started yet."""
 
-    Attributes
-    ----------
-    model_path
-        Model directory, ``model_algo-1`` or ``model.tar.gz``.
-    host, port
-        Address to listen at. Port 0 is any free port.
-    num_workers
-        Number of worker processes.
-    timeout
-        Seconds in which a request must arrive, and in which a client must read a piece of its answer.
-    max_payload_mb
-        Largest body in mebibytes.
-    watch_model
-        Whether a model file that was replaced is loaded without SIGHUP.
-    metrics_port
-        Port of Prometheus metrics on the same host, None without metrics. Port 0 is any free port.
-    access_log
-        File for a JSON line about each request, or None.
-    scorer
-        Name of the scorer of requests that name no scorer.
-    """
-
-    model_path: Path
+    model_path: Path  # model directory, ``model_algo-1`` or ``model.tar.gz``
     host: str = "127.0.0.1"
-    port: int = 8080
+    port: int = 8080  # 0 is any free port
     num_workers: int = 1
-    timeout: int = 60
-    max_payload_mb: int = 6
-    watch_model: bool = False
-    metrics_port: int | None = None
-    access_log: Path | None = None
-    scorer: str = "dot_product"
+    timeout: int = 60  # seconds in which a request must arrive, and in which a client must read a piece of its answer
+    max_payload_mb: int = 6  # largest body in mebibytes
+    watch_model: bool = False  # whether a model file that was replaced is loaded without SIGHUP
+    metrics_port: int | None = None  # port of Prometheus metrics on the same host, 0 for any free port
+    access_log: Path | None = None  # file for a JSON line about each request, or None
+    scorer: str = "dot_product"  # name of the scorer of requests that name no scorer
 
     def run(self) -> None:
-        """Serve until SIGTERM or SIGINT.
-
-        Raises
-        ------
-        ClientError
-            The model or the access log cannot be opened, or an address cannot be used.
-        SystemExit
-            At the end.
-        """
+        """Serve until SIGTERM or SIGINT."""
         log = LogStream()
         _set_up_logging(log)
         _check_address(self.host, self.port)
@@ -142,13 +112,7 @@ class Server:
 
 
 class _Gunicorn(BaseApplication):
-    """Gunicorn around an application that is loaded before it forks.
-
-    Attributes
-    ----------
-    timeout
-        Seconds in which a request must arrive.
-    """
+    """Gunicorn around an application that is loaded before it forks."""
 
     def __init__(self, server: Server, application: Application, exporter: Exporter | None) -> None:
         self._server = server
@@ -252,10 +216,7 @@ def _freeze_memory() -> None:
 
 
 def _check_address(host: str, port: int) -> None:
-    """Raise an error if the address is in use.
-
-    Gunicorn would retry for five seconds first.
-    """
+    """Raise an error if the address is in use. Gunicorn would retry for five seconds first."""
     try:
         with socket.create_server((host, port)):
             pass

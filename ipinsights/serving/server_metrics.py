@@ -43,19 +43,9 @@ _FILE_BYTES = 2**16
 
 
 class ServerMetrics:
-    """Counters of the endpoint.
+    """Counters of the endpoint in a private folder, which the exporter removes at the end.
 
     Create one object before the workers are forked.
-
-    Attributes
-    ----------
-    folder
-        Private folder of the mapped files. The exporter removes it at the end.
-
-    Raises
-    ------
-    ClientError
-        There is no space for the files.
     """
 
     def __init__(self) -> None:

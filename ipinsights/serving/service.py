@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
@@ -9,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ipinsights.errors import ClientError
 from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.predictor import Predictor
-from ipinsights.inference.scorers import DOT_PRODUCT, HISTORY, accepts_ipv6
+from ipinsights.inference.scorers import DOT_PRODUCT, HISTORY
 from ipinsights.inference.threshold import find_threshold
 from ipinsights.model import artifact
+from ipinsights.model.untar import is_tar
 from ipinsights.serving.media_types import CSV, JSON, RequestError, ResponseFormat
-from ipinsights.serving.model_file import ModelFile
 from ipinsights.serving.requests import decode
 from ipinsights.serving.responses import encode
 
@@ -27,77 +30,77 @@ if TYPE_CHECKING:
     from ipinsights.inference.scorers import Scorer
     from ipinsights.inference.threshold import Threshold
 
-__all__ = ["Answer", "InferenceModel"]
+__all__ = ["Answer", "InferenceModel", "ModelFile"]
 
 # Bodies of up to this size take less than a millisecond with embeddings of this width.
 _SMALL_BYTES, _SMALL_DIM = 16 * 2**10, 128
 _LEAST_SMALL_BYTES = 256
 _DAMAGED = "The model file was changed in use. Rename a whole model to its place, then reload the server with SIGHUP."
 
+_Identity = tuple[int, int, int, int]
+
 
 @dataclass(frozen=True)
 class Answer:
-    """The body of a response.
+    """The body of a response."""
 
-    Attributes
-    ----------
-    media_type
-        ``application/json`` or ``application/jsonlines``.
-    pieces
-        The body in pieces. A small one is a single block and its end.
-    rows
-        Number of scored pairs.
+    media_type: str  # ``application/json`` or ``application/jsonlines``
+    pieces: Iterator[bytes]  # the body, a small one as a single block and its end
+    rows: int  # number of scored pairs
+
+
+class ModelFile:
+    """An open descriptor of a model file, which tells whether the file is still what it was.
+
+    The table of entity embeddings is a memory map. A program that writes into the file changes scores, and one that
+    truncates it ends the process with SIGBUS. Both change the size or the time of modification, which ``fstat`` reads
+    in a microsecond. A file renamed over the model changes neither, because the opened file lives on without its name.
     """
 
-    media_type: str
-    pieces: Iterator[bytes]
-    rows: int
+    def __init__(self, path: Path) -> None:
+        self.path = artifact.find(path)
+        # An archive was unpacked into a private file.
+        self._is_mapped = not is_tar(self.path)
+        try:
+            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise ClientError(f"{self.path} cannot be opened: {error.strerror}.") from None
+        weakref.finalize(self, os.close, self._descriptor)
+        self._opened = _identity(os.fstat(self._descriptor))
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether nobody wrote into the opened file."""
+        return not self._is_mapped or _identity(os.fstat(self._descriptor)) == self._opened
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the path still leads to the opened file as it was."""
+        return self.identity_at_path() == self._opened
+
+    def identity_at_path(self) -> _Identity | None:
+        """Return device, inode, size and modification time of the file at the path, or None."""
+        try:
+            return _identity(self.path.stat())
+        except OSError:
+            return None
 
 
 @dataclass(frozen=True)
 class InferenceModel:
-    """A model that answers requests.
+    """A model that answers requests."""
 
-    Attributes
-    ----------
-    predictor
-        Scorer of pairs by the network.
-    threshold
-        Judge of the network's scores in extended answers, None if the model directory has none.
-    file
-        The model's file, None if the predictor does not map one.
-    history
-        Scorer of pairs by the history, None if the model has none.
-    history_threshold
-        Judge of the history's scores, None if the model directory has none.
-    scorer
-        Name of the scorer of requests that name no scorer.
-    """
-
-    predictor: Predictor
+    predictor: Predictor  # scorer of pairs by the network
+    # judge of the network's scores in extended answers, None if the model directory has none
     threshold: Threshold | None
-    file: ModelFile | None = None
-    history: HistoryScorer | None = None
-    history_threshold: Threshold | None = None
-    scorer: str = DOT_PRODUCT
+    file: ModelFile | None = None  # the model's file, None if the predictor does not map one
+    history: HistoryScorer | None = None  # scorer of pairs by the history, None if the model has none
+    history_threshold: Threshold | None = None  # judge of the history's scores, None if the model directory has none
+    scorer: str = DOT_PRODUCT  # name of the scorer of requests that name no scorer
 
     @classmethod
     def load(cls, path: Path, scorer: str = DOT_PRODUCT) -> InferenceModel:
-        """Open a model and its thresholds, and score once, so that forked processes share memory.
-
-        Parameters
-        ----------
-        path
-            Model directory, ``model_algo-1`` or ``model.tar.gz``.
-        scorer
-            Name of the scorer of requests that name no scorer.
-
-        Raises
-        ------
-        ClientError
-            There is no model, it is damaged or without the history that the scorer needs, or a threshold was made for
-            another.
-        """
+        """Open a model and its thresholds, and score once, so that forked processes share memory."""
         while True:
             # The model is opened by its path a second time. Another file may have been renamed to it in between.
             file = ModelFile(path)
@@ -126,13 +129,7 @@ class InferenceModel:
             pass
 
     def check_usable(self) -> None:
-        """Check that nobody wrote into the model file.
-
-        Raises
-        ------
-        RequestError
-            503 with a sentence.
-        """
+        """Check that nobody wrote into the model file."""
         if self.file is not None and not self.file.is_intact:
             raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, _DAMAGED, reason="the model file was changed in use")
 
@@ -153,21 +150,12 @@ class InferenceModel:
     def answer(self, body: bytes, *, content_type: str, accept: str, default: str) -> Answer:
         """Answer a request, whole or not at all.
 
-        Parameters
-        ----------
-        body, content_type
-            See :func:`ipinsights.serving.requests.decode`.
-        accept, default
-            See :meth:`ipinsights.serving.media_types.ResponseFormat.negotiate`.
-
-        Raises
-        ------
-        RequestError
-            400, 406 or 415 with a sentence that says what is wrong, 503 if the model cannot be used.
+        See :func:`ipinsights.serving.requests.decode` and
+        :meth:`ipinsights.serving.media_types.ResponseFormat.negotiate`.
         """
         wanted = ResponseFormat.negotiate(accept, default=default)
         scorer, threshold = self._chosen(wanted)
-        pairs = decode(body, content_type, ipv6=accepts_ipv6(scorer))
+        pairs = decode(body, content_type, ipv6=scorer.accepts_ipv6)
         _check_embeddings(pairs, wanted)
         self.check_usable()
         pieces = encode(scorer, pairs, wanted, threshold=threshold)
@@ -177,7 +165,7 @@ class InferenceModel:
     def decode(self, body: bytes, content_type: str, accept: str, *, name: str, first_line: int) -> Pairs:
         """Return the pairs of a request, see :func:`ipinsights.serving.requests.decode`."""
         scorer, _ = self._chosen(ResponseFormat.negotiate(accept, default=JSON))
-        return decode(body, content_type, name=name, first_line=first_line, ipv6=accepts_ipv6(scorer))
+        return decode(body, content_type, name=name, first_line=first_line, ipv6=scorer.accepts_ipv6)
 
     def _chosen(self, wanted: ResponseFormat) -> tuple[Scorer, Threshold | None]:
         """Return the scorer that a request asks for, with its threshold."""
@@ -207,3 +195,7 @@ def _check_embeddings(pairs: Pairs, wanted: ResponseFormat) -> None:
             "IPv6 addresses have no embeddings: the network knows IPv4 only. Ask without verbose.",
             reason="embeddings of IPv6 addresses",
         )
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -41,16 +41,10 @@ _SHARE_ANNOUNCED = {
 
 @dataclass(frozen=True)
 class Ranges:
-    """Ranges of routed IPv4 addresses in ascending order, none overlapping another.
+    """Ranges of routed IPv4 addresses in ascending order, none overlapping another."""
 
-    Attributes
-    ----------
-    first, last
-        First and last address of each range, both belonging to it, shape (num_ranges,).
-    """
-
-    first: NDArray[np.uint32]
-    last: NDArray[np.uint32]
+    first: NDArray[np.uint32]  # (num_ranges,)
+    last: NDArray[np.uint32]  # (num_ranges,), which belongs to the range
 
     def __len__(self) -> int:
         return len(self.first)
@@ -103,11 +97,6 @@ def load_ranges(path: Path) -> Ranges:
     A line is ``first, last, ASN, country, name``, separated by tabs, in ascending order, without a header.
     Addresses are numbers (``ip2asn-v4-u32.tsv``) or dotted quads (``ip2asn-v4.tsv``). A file whose name ends
     in ``.gz`` is unpacked. Ranges of ASN 0 are not routed and are left out.
-
-    Raises
-    ------
-    ClientError
-        When the file cannot be read, a line is not of this form, ranges are out of order, or none is routed.
     """
     first_texts, last_texts, asn_texts = (column.combine_chunks() for column in _read_table(path).columns)
     first, first_valid = _parse_addresses(first_texts)
@@ -133,6 +122,7 @@ def _read_table(path: Path) -> pa.Table:
     malformed: list[csv.InvalidRow] = []
 
     def keep_in_mind(row: csv.InvalidRow) -> str:
+        """Skip a malformed row, which is reported after the whole table is read."""
         malformed.append(row)
         return "skip"
 

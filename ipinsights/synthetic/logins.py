@@ -16,8 +16,6 @@ import numpy as np
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
-    from typing import Literal
-
     from numpy.typing import NDArray
 
     from ipinsights.synthetic.ip_ranges import Ranges
@@ -37,28 +35,14 @@ SECONDS_PER_DAY = 86_400
 
 @dataclass(frozen=True)
 class Events:
-    """Log-ins, sorted by time.
+    """Log-ins, sorted by time."""
 
-    Attributes
-    ----------
-    user
-        User number, 0 to ``num_users - 1``, shape (num_events,).
-    ip
-        Address, shape (num_events,).
-    time
-        Seconds since 1970 in UTC, shape (num_events,).
-    num_users, num_days
-        What was asked for.
-    end
-        The first day after the last event's.
-    """
-
-    user: NDArray[np.int32]
-    ip: NDArray[np.uint32]
-    time: NDArray[np.int64]
+    user: NDArray[np.int32]  # user number, 0 to ``num_users - 1``, shape (num_events,)
+    ip: NDArray[np.uint32]  # address, shape (num_events,)
+    time: NDArray[np.int64]  # seconds since 1970 in UTC, shape (num_events,)
     num_users: int
     num_days: int
-    end: date
+    end: date  # the first day after the last event's
 
     def __len__(self) -> int:
         return len(self.user)
@@ -89,7 +73,7 @@ def split_days(num_days: int) -> tuple[int, int, int]:
 def simulate(
     *, num_users: int, num_days: int, ranges: Ranges, rng: np.random.Generator, end: date = date(2018, 11, 14)
 ) -> Events:
-    """Return simulated log-ins of users with a home and a work network.
+    """Return simulated log-ins of users with a home and a work network, before the day ``end``.
 
     A user's activity is Pareto (a = 1, scale 50, at most 10,000 log-ins in ten days). The home network is
     anywhere in the table of ranges, the work network at most 50,000 ranges away from it. A log-in is from
@@ -98,24 +82,6 @@ def simulate(
     table's end going on at its beginning. The address is uniform in the range, and the time in the period.
 
     Source: the AWS tutorial's description and, where it leaves something open, data made by its generator.
-
-    Parameters
-    ----------
-    num_users
-        At least 2.
-    num_days
-        At least 3: one each to train, to validate and to test.
-    ranges
-        Where addresses come from, see :mod:`ipinsights.synthetic.ip_ranges`.
-    rng
-        Source of all randomness.
-    end
-        The first day after the period.
-
-    Raises
-    ------
-    ClientError
-        When there are too few users or days.
     """
     _check_size(num_users, num_days)
     users = _draw_users(num_users, num_days, len(ranges), rng)
@@ -167,19 +133,11 @@ def _draw_places(
 
 @dataclass(frozen=True)
 class AttackTest:
-    """Labelled log-ins in random order.
+    """Labelled log-ins in random order."""
 
-    Attributes
-    ----------
-    user, ip
-        As in :class:`Events`, shape (num_rows,).
-    label
-        1 for an attack, 0 for a log-in of the user's own, shape (num_rows,).
-    """
-
-    user: NDArray[np.int32]
-    ip: NDArray[np.uint32]
-    label: NDArray[np.int8]
+    user: NDArray[np.int32]  # (num_rows,)
+    ip: NDArray[np.uint32]  # (num_rows,)
+    label: NDArray[np.int8]  # 1 for an attack, 0 for a log-in of the user's own, shape (num_rows,)
 
     def __len__(self) -> int:
         return len(self.label)
@@ -191,27 +149,19 @@ def attack_test(
     *,
     rng: np.random.Generator,
     num_good: int = 100_000,
-    victims: Literal["uniform", "matched"] = "uniform",
 ) -> AttackTest:
     """Return ``num_good`` log-ins of the test days and as many attacks from random ranges.
 
     All log-ins of the test days are used if there are fewer than ``num_good``.
 
-    With ``"uniform"`` victims, the tutorial's recipe, all users are attacked alike while good rows are mostly
-    of busy users. That flatters: a score that only knows how busy a user is tells many attacks. With
-    ``"matched"`` victims each good row's user is attacked once, so the user alone tells nothing. ``ipinsights
-    evaluate`` matches victims.
-
-    Raises
-    ------
-    ClientError
-        When no log-in falls on a test day.
+    The recipe is the tutorial's: all users are attacked alike while good rows are mostly of busy users. That flatters:
+    a score that only knows how busy a user is tells many attacks. ``ipinsights evaluate`` matches victims.
     """
     good = np.arange(len(events))[events.splits()[2]]
     if not len(good):
         raise ClientError("No log-in falls on a test day: simulate more users or more days.")
     good = rng.choice(good, size=min(num_good, len(good)), replace=False)
-    attacked = events.user[good] if victims == "matched" else rng.integers(events.num_users, size=len(good))
+    attacked = rng.integers(events.num_users, size=len(good))
     order = rng.permutation(2 * len(good))
     return AttackTest(
         user=np.concatenate([events.user[good], attacked.astype(np.int32)])[order],

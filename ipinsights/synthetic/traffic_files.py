@@ -47,11 +47,6 @@ def write_traffic(
     ``train.csv`` and ``validation.csv`` are headerless ``entity,ip``. The train rows are mixed, since
     training keeps the order of the file. ``test.csv`` is ``entity,ip,label``, 1 for an attack. ``access.log``
     holds all events in Apache's combined format. All files are renamed to their targets when all are complete.
-
-    Raises
-    ------
-    ClientError
-        When the directory cannot be made or written to.
     """
     train, validation, _ = events.splits()
     mixed = rng.permutation(np.arange(train.start, train.stop))

@@ -31,7 +31,7 @@ __all__ = ["EntityPartition", "StreamedTable", "batch_spans", "cut_points"]
 
 _logger = logging.getLogger(__name__)
 
-# No host holds more than so many times its equal share of the table.
+# No host holds more than this multiple of its equal share of the table.
 _LARGEST_RANGE = 1.25
 # Tables of more rows than this are counted in blocks, so that a sum of the counts has a few MB at most.
 _COUNTED_ROWS, _BLOCK_ROWS = 2**20, 256

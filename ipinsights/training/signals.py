@@ -64,6 +64,7 @@ def stopped_by_interrupt(trainer: Trainer) -> Iterator[None]:
         return
 
     def receive(_signal: int, _frame: FrameType | None) -> None:
+        """Stop the training after its batch. A second signal raises KeyboardInterrupt."""
         if is_interrupted.is_set():
             raise KeyboardInterrupt
         is_interrupted.set()

@@ -149,7 +149,7 @@ class Tuner:
 
 
 class _MedianWatcher(Callback):
-    """Tells the study each epoch's AUC, and stops the trainer when the study has seen enough."""
+    """Report each epoch's AUC to the study, and stop a trainer that the study prunes."""
 
     def __init__(self, trial: optuna.Trial) -> None:
         self._trial = trial

@@ -9,7 +9,7 @@ Two standards are compared with:
   times, files of integers and text, answers of the server. Each is a transcript that can be read. Numbers that depend
   on the processor are compared with a tolerance of 1e-4. After a change that is meant, write them anew and look at the
   diff: `pytest tests/contract --update-golden`.
-- **The base commit** (`BASE` in `builds.py`), unpacked from the history and run beside the build under test with the
+- **The base commit** (`BASE` in `builds.py`), unpacked from the history and run like the build under test with the
   same interpreter on the same files. Whatever depends on floating point must equal its bytes: scores, embeddings,
   answers, trained parameters. Where the history is missing or the base does not run, these tests are skipped, and
   the golden files remain.

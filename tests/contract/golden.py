@@ -71,8 +71,8 @@ class Golden:
 def _is_close(stored: str, found: str) -> bool:
     if _NUMBER.sub("#", stored) != _NUMBER.sub("#", found):
         return False
-    numbers = [np.array(_NUMBER.findall(text), dtype=np.float64) for text in (stored, found)]
-    return bool(np.allclose(*numbers, rtol=TOLERANCE, atol=TOLERANCE))
+    first, second = (np.array(_NUMBER.findall(text), dtype=np.float64) for text in (stored, found))
+    return bool(np.allclose(first, second, rtol=TOLERANCE, atol=TOLERANCE))
 
 
 def transcript(outcome: Outcome) -> str:

@@ -22,7 +22,7 @@ WORKFLOW = ("Prepare data", "Train", "Judge", "Score", "Keep a history", "Run as
 
 
 def section(text: str, name: str) -> list[str]:
-    """Return the first column of a section of a help text, without the prose beside it."""
+    """Return the first column of a section of a help text, without the prose next to it."""
     found = re.search(rf"^{name}:\n((?:  .*\n|\n)*)", text, re.MULTILINE)
     lines = found[1].split("\n") if found else []
     # further lines of the prose stand under it, and not in the first column

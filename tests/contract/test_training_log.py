@@ -30,7 +30,7 @@ def shown(outcome: Outcome) -> str:
         f"$ ipinsights {done.command}\nexit code {done.code}",
         *([f"==> standard error\n{decoded(done.stderr)}"] if done.stderr else []),
         f"==> {folder.name}\n{' '.join(sorted(path.name for path in folder.iterdir()))}",
-        *(f"==> {other}\n{outcome.output(other) or '(no such file)'}" for other in others),
+        *(f"==> {other}\n{decoded(outcome.output(other) or b'(no such file)')}" for other in others),
         f"==> standard output\n{without_values(masked(decoded(done.stdout)))}",
         f"==> {name}\n{described(model, values=False)}",
     ]

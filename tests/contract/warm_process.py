@@ -87,7 +87,7 @@ if __name__ == "__main__":
         serve(connection)
     code = run()
     # The interpreter would now take a second to free every module.
-    threading._shutdown()
+    threading._shutdown()  # type: ignore[attr-defined]  # typeshed does not have it
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from .waiting import is_true_soon
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -63,14 +65,6 @@ def scrape(port: int) -> dict[str, float]:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
-
-
-def is_true_soon(condition: Callable[[], bool]) -> bool:
-    """Return whether a condition becomes true within some seconds."""
-    deadline = time.monotonic() + 60
-    while not (found := condition()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return found
 
 
 def is_gone(path: Path) -> bool:

@@ -8,7 +8,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +16,10 @@ from ipinsights.data.entity_hash import hash_entities
 from ipinsights.inference.predictor import Predictor
 from ipinsights.testing import save_random_model
 
+from .waiting import is_true_soon
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -67,14 +68,6 @@ class Running:
     def workers(self) -> list[int]:
         """Return all workers that were started, oldest first."""
         return [int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", self.text())]
-
-
-def is_true_soon(condition: Callable[[], bool], seconds: float = 60) -> bool:
-    """Return whether a condition becomes true in time."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return found
 
 
 @contextlib.contextmanager

@@ -64,7 +64,7 @@ def on_terminal(
 
 
 def _read_all(terminal: int) -> str:
-    parts = []
+    parts: list[bytes] = []
     while True:
         try:
             part = os.read(terminal, 2**16)

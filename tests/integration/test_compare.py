@@ -150,7 +150,7 @@ class TestCompareCommand:
         ],
     )  # fmt: skip
     def test_a_user_s_error_has_exit_code_2(self, trained: Path, arguments: tuple[str, ...], sentence: str) -> None:
-        """And one sentence."""
+        """The exit code is 2, and standard error has one sentence."""
         done = compare(*arguments, folder=trained)
         assert (done.returncode, done.stderr) == (2, sentence)
 
@@ -196,7 +196,7 @@ class TestScripts:
         assert "240 pairs, rank correlation 1.0000: " in done.stdout
 
     def test_a_user_s_error_has_exit_code_2(self, trained: Path) -> None:
-        """And one sentence."""
+        """The exit code is 2, and standard error has one sentence."""
         done = run_in(trained, ROOT / "scripts" / "compare_scores.py", "good.csv", "train.csv")
         assert done.returncode == 2
         assert done.stderr.startswith("ClientError: train.csv has no column 'dot_product'")

@@ -108,7 +108,7 @@ def test_without_numba_and_mxnet_the_error_names_the_cure(rows: Path, tmp_path: 
 
 @pytest.mark.slow
 def test_the_number_of_threads_does_not_change_the_model(rows: Path, tmp_path: Path) -> None:
-    """Also on one core, where the process may use no more."""
+    """One and three threads, and a process bound to one core, train equal parameters."""
     options = ("-H", "vector_dim=256", "-H", "mini_batch_size=512")
     assert train(rows, tmp_path / "one", *options, "--threads", "1").returncode == 0
     assert train(rows, tmp_path / "three", *options, "--threads", "3").returncode == 0
@@ -123,7 +123,7 @@ def test_the_number_of_threads_does_not_change_the_model(rows: Path, tmp_path: P
 def test_two_processes_train_while_both_compile(rows: Path, tmp_path: Path) -> None:
     """With an empty cache, at the same time: two models that are equal to the byte."""
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
-    commands = [
+    commands: list[list[str | Path]] = [
         [sys.executable, "-m", "ipinsights", "train", "--train", rows, "--model-dir", tmp_path / name, *SETTINGS]
         for name in ("one", "other")
     ]

@@ -214,7 +214,7 @@ class Page(HTMLParser):
 
 
 class TestEvaluate:
-    """A model beside counting."""
+    """A model next to counting."""
 
     def test_the_planted_answer_is_found(self, shown: tuple[str, Path]) -> None:
         """The evaluation finds the planted structure.
@@ -230,7 +230,7 @@ class TestEvaluate:
             "other entities' addresses",
             "other entities' networks",
         ):
-            # 2 % of ordinary events are odd themselves: whoever sees the rest gets 1 - 0.02 / 2 of the area
+            # 2 % of ordinary events are odd themselves: a score that sees the rest gets 1 - 0.02 / 2 of the area
             assert value[attacker, "all", "/16 seen", "ROC-AUC"] == pytest.approx(0.99, abs=0.01)
             assert value[attacker, "all", "model", "ROC-AUC"] == pytest.approx(0.99, abs=0.015)
             assert value[attacker, "all", "entity only (control)", "ROC-AUC"] == pytest.approx(0.5, abs=0.001)

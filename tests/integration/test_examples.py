@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ipinsights.cli.examples import EXAMPLES
+from ipinsights.cli.help_text import EXAMPLES
 
 # Fewer users, for the time that the test takes.
 SMALLER = ("--users 500", "--users 60")

@@ -16,6 +16,8 @@ from .command import run
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
 
 class TestEmbeddings:
     """``ipinsights embeddings``."""
@@ -73,7 +75,7 @@ class TestEmbeddings:
         )
 
 
-def read_embeddings(path: Path, name: str) -> tuple[list[str], list[bool] | None, np.ndarray]:  # type: ignore[type-arg]
+def read_embeddings(path: Path, name: str) -> tuple[list[str], list[bool] | None, NDArray[np.float32]]:
     """Return names, a mask of known names, and vectors (n, d) of an export."""
     if path.suffix == ".parquet":
         table = parquet.read_table(path)
@@ -87,5 +89,4 @@ def read_embeddings(path: Path, name: str) -> tuple[list[str], list[bool] | None
 
     frame = pd.read_csv(path)
     known = frame["entity_known"].tolist() if "entity_known" in frame else None
-    columns = [column for column in frame if column.startswith("dim_")]
-    return frame[name].tolist(), known, frame[columns].to_numpy(dtype=np.float32)
+    return frame[name].tolist(), known, frame.filter(regex="^dim_").to_numpy(dtype=np.float32)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .running_server import PAIR, Running, answer_of, is_true_soon, running
+from .running_server import PAIR, Running, answer_of, running
+from .waiting import is_true_soon
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +128,7 @@ class TestSignals:
             assert is_true_soon(lambda: len(server.workers()) == 2)
             for number in range(5):
                 os.kill(server.workers()[number], signal.SIGKILL)
-                assert is_true_soon(lambda number=number: len(server.workers()) == number + 3)
+                assert is_true_soon(lambda expected: len(server.workers()) == expected, number + 3)
                 assert server.ask()[0] == 200
             assert server.process.poll() is None
 

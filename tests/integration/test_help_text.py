@@ -8,8 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from ipinsights.cli import cli
-from ipinsights.cli.examples import EXAMPLES
-from ipinsights.cli.help_text import WORKFLOW
+from ipinsights.cli.help_text import EXAMPLES, WORKFLOW
 
 WIDTH = 80
 

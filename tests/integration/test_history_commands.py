@@ -126,7 +126,7 @@ class TestTraining:
         assert artifact.load(tmp_path).history is None
 
     def test_a_resumed_job_keeps_the_whole_history(self, files: Files, tmp_path: Path) -> None:
-        """A job that goes on from a checkpoint has the history of all rows."""
+        """A job that resumes from a checkpoint has the history of all rows."""
         options = ("--keep-history", "--checkpoint-dir", tmp_path / "checkpoints")
         trained(tmp_path / "one", *options, data=files.train)
         model = trained(tmp_path / "two", *options, "-H", "epochs=2", data=files.train)
@@ -217,12 +217,12 @@ class TestScoring:
     @pytest.mark.parametrize("command", ["score", "explain", "threshold"])
     def test_a_model_without_a_history(self, files: Files, command: str) -> None:
         """One sentence says what is missing."""
-        arguments = {
+        arguments: dict[str, list[str | Path | float]] = {
             "score": [files.test],
             "explain": ["user_1", "9.9.9.9"],
             "threshold": ["--calibration", files.calibration, "--fpr", 0.1],
-        }[command]
-        text = run(command, *arguments, "--model-dir", files.plain, "--scorer", "history", code=2)
+        }
+        text = run(command, *arguments[command], "--model-dir", files.plain, "--scorer", "history", code=2)
         assert text == (
             "ClientError: This model has no history. Train it with keep_history to use the scorer 'history'.\n"
         )

@@ -225,7 +225,7 @@ class TestHyperparameters:
     """Hyperparameters on the command line."""
 
     def test_all_that_is_wrong_is_told_at_once(self, tmp_path: Path) -> None:
-        """Before any data is read: there is none."""
+        """All errors are reported at once, before the data is looked for."""
         wrong = {"epoch": "3", "epochs": "1.5", "learning_rate": "nan", "mini_batch_size": "inf", "vector_dim": "3",
                  "weight_decay": "", "random_negative_sampling_rate": "0",
                  "shuffled_negative_sampling_rate": "0"}  # fmt: skip

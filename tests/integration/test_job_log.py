@@ -74,7 +74,7 @@ class TestLog:
     """The lines of a job."""
 
     def test_it_is_the_original_s_line_by_line(self, log: list[str]) -> None:
-        """But for what is measured, and some lines that we do not write, not a byte differs."""
+        """Every line is the original's, except for measured values and lines that we do not write."""
         text = (DATA / "logs" / "sagemaker-python3.7.log").read_text(encoding="utf-8")
         original = [line for line in map(masked, text.split("\n")) if not line.startswith(LEFT_OUT)]
         ours = [masked(line) for line in log]

@@ -62,7 +62,8 @@ def _nested_parquet(login: Login) -> bytes:
     file = pa.BufferOutputStream()
     record = {"actor": {"user": {"name": login.user}}, "src": [{"ip": login.ip}], "time": 1706843045000}
     parquet.write_table(pa.Table.from_pylist([record]), file)
-    return file.getvalue().to_pybytes()
+    content: bytes = file.getvalue().to_pybytes()
+    return content
 
 
 CSV = "--format csv --entity user --ip ip --timestamp at"
@@ -130,10 +131,7 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=[case.kind for case in CASES])
 @pytest.mark.parametrize("is_packed", [False, True])
 def test_the_row_is_right(case: Case, login: Login, tmp_path: Path, is_packed: bool) -> None:  # noqa: FBT001
-    """Packed or not, the one log-in is written with its user, its address and its time.
-
-    And nothing else is.
-    """
+    """Packed or not, the one log-in is written with user, address and time, and nothing else."""
     content = case.content(login)
     content = json.dumps(content) if isinstance(content, (dict, list)) else content
     raw = content if isinstance(content, bytes) else f"{content}\n".encode()

@@ -40,7 +40,7 @@ def test_notebook_runs_and_shows_what_is_kept(tmp_path: Path, monkeypatch: pytes
 
 
 def test_outputs_are_kept_and_name_no_machine() -> None:
-    """Tables are in the file for who does not run it, and no path of whoever ran it last."""
+    """The file has the tables, and no path of the machine that ran it last."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     kinds = [kind for cell in shown(notebook) for output in cell for kind in output]
     assert kinds.count("text/html") >= 10

@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections import Counter
 from dataclasses import dataclass
@@ -27,8 +26,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ipinsights.testing import save_random_model
 
+from .waiting import is_true_soon
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 FILES = Path(__file__).parents[2] / "docs" / "how-to" / "operate"
 PAIR = b"secret_name,192.168.1.2\n"
@@ -78,20 +79,12 @@ class Server:
         return [int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", self.log.read_text())]
 
 
-def is_true_soon(condition: Callable[[], bool]) -> bool:
-    """Return whether a condition becomes true in time."""
-    deadline = time.monotonic() + 60
-    while not (found := condition()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return found
-
-
 @contextlib.contextmanager
 def running(tmp_path: Path) -> Iterator[Server]:
     """Run a server of two workers."""
     model = save_random_model(tmp_path / "model", num_entities=100, vector_dim=8, rng=np.random.default_rng(0))
-    command = [sys.executable, "-m", "ipinsights", "serve", "--model-dir", model, "--port", "0", "--workers", "2"]
-    command += ["--metrics-port", "0", "--access-log", tmp_path / "access.log"]
+    command: list[str | Path] = [sys.executable, "-m", "ipinsights", "serve", "--model-dir", model, "--port", "0"]
+    command += ["--workers", "2", "--metrics-port", "0", "--access-log", tmp_path / "access.log"]
     log = tmp_path / "log"
     with log.open("wb") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
@@ -99,7 +92,7 @@ def running(tmp_path: Path) -> Iterator[Server]:
         patterns = (r"Listening at: http://127.0.0.1:(\d+)", r"Metrics at: http://127.0.0.1:(\d+)/metrics")
         ports = [0, 0]
         for number, pattern in enumerate(patterns):
-            assert is_true_soon(lambda pattern=pattern: bool(re.search(pattern, log.read_text()))), log.read_text()
+            assert is_true_soon(lambda pattern: bool(re.search(pattern, log.read_text())), pattern), log.read_text()
             found = re.search(pattern, log.read_text())
             ports[number] = int(found[1]) if found else 0
         yield Server(process, log, tmp_path / "access.log", *ports)
@@ -199,7 +192,7 @@ class TestMetrics:
             assert statuses == {200: 100}
             victim = server.workers()[-1]
             os.kill(victim, signal.SIGKILL)
-            assert is_true_soon(lambda victim=victim: server.workers()[-1] != victim)
+            assert is_true_soon(lambda victim: server.workers()[-1] != victim, victim)
             while True:
                 try:
                     server.request("GET", "/livez")
@@ -309,7 +302,7 @@ class TestAccessLog:
         tmp_path.chmod(0o700)
         server.request("GET", "/ping")
         assert is_true_soon(lambda: len(server.lines()) == 1)
-        command = ["logrotate", "--force", "--state", tmp_path / "state", tmp_path / "logrotate.conf"]
+        command: list[str | Path] = ["logrotate", "--force", "--state", tmp_path / "state", tmp_path / "logrotate.conf"]
         subprocess.run(command, check=True, env={**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin"})
         assert is_true_soon(server.access_log.exists)
         assert is_true_soon(lambda: all(str(server.access_log) in open_files(pid) for pid in server.workers()))
@@ -389,7 +382,7 @@ class TestFiles:
         )
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         # 10 is a service without any restriction, 1.3 this one.
-        security = ["systemd-analyze", "security", "--offline=true", "--threshold=20", unit]
+        security: list[str | Path] = ["systemd-analyze", "security", "--offline=true", "--threshold=20", unit]
         assert subprocess.run(security, capture_output=True, check=False).returncode == 0
         help_text = subprocess.run([program, "serve", "--help"], capture_output=True, text=True, check=True).stdout
         assert all(

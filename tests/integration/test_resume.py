@@ -79,7 +79,7 @@ def measured(log: str) -> list[str]:
 def mounted(folder: Path, options: str) -> Iterator[None]:
     """Mount a memory file system at a new folder, or skip the test without permission."""
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", options, "none", folder]
+    mount: list[str | Path] = ["mount", "-t", "tmpfs", "-o", options, "none", folder]
     done = subprocess.run(mount, check=False, capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"only root may mount a file system: {done.stderr.strip()}")
@@ -139,7 +139,7 @@ class TestOneJobAtATime:
 
 
 class TestGoingOn:
-    """A run that is stopped and gone on with is the run that was not stopped."""
+    """A run that is stopped and resumed is the run that was not stopped."""
 
     def test_model_and_log_are_those_of_an_uninterrupted_run(self, tmp_path: Path, whole: tuple[Path, str]) -> None:
         """A run resumed within the second epoch has the model and log of an uninterrupted run.
@@ -181,7 +181,7 @@ class TestGoingOn:
             assert done.returncode == 0
 
     def test_a_finished_run_gives_its_model_again(self, tmp_path: Path, whole: tuple[Path, str]) -> None:
-        """And more epochs go on from there."""
+        """A finished run writes the same model, and more epochs resume from its checkpoint."""
         fewer = validated(tmp_path, "--checkpoint-dir", "ck", epochs="2")
         assert fewer.returncode == 0
         first = model(tmp_path)
@@ -207,7 +207,7 @@ class TestGoingOn:
         assert is_same(model(tmp_path), model(whole[0]))
 
     def test_a_damaged_checkpoint_is_passed_over(self, tmp_path: Path, whole: tuple[Path, str]) -> None:
-        """The one before is gone on from, with a warning, to the same model."""
+        """The job resumes from the one before, with a warning, and trains the same model."""
         validated(tmp_path, "--checkpoint-dir", "ck", epochs="2")
         newest = tmp_path / "ck" / "checkpoint-000000000120"
         newest.write_bytes(newest.read_bytes()[:-100])
@@ -234,7 +234,7 @@ class TestGoingOn:
 
 
 class TestRefusals:
-    """What must not be gone on with, and what cannot be written."""
+    """Checkpoints that must not be resumed from, and files that cannot be written."""
 
     def test_another_run_is_refused_naming_each_difference(self, tmp_path: Path) -> None:
         """A checkpoint of another run is refused, with all differences in one sentence.
@@ -275,7 +275,7 @@ class TestRefusals:
             assert len(names) > 0
 
     def test_a_disk_too_full_for_the_model_leaves_none(self, tmp_path: Path) -> None:
-        """The checkpoint beside it is whole: the same command makes the model when there is room."""
+        """The checkpoint is whole: the same command makes the model when there is space."""
         with mounted(tmp_path / "model", "size=16k"):
             message = refusal_of(run(tmp_path, "--checkpoint-dir", "ck"))
             assert message == "The model cannot be written to model: No space left on device."

@@ -36,7 +36,7 @@ def night(home: Path, day: int) -> subprocess.CompletedProcess[str]:
         "IPINSIGHTS_HOME": str(home),
         "MODELS_KEPT": "2",
     }
-    command = ["bash", SCRIPT, home / "logs" / f"2018-11-{day:02}.log", f"2018-11-{day:02}"]
+    command: list[str | Path] = ["bash", SCRIPT, home / "logs" / f"2018-11-{day:02}.log", f"2018-11-{day:02}"]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -150,7 +150,6 @@ def test_the_script_is_valid() -> None:
 def test_units_are_valid(name: str) -> None:
     """Each has its sections, and systemd accepts it where there is systemd."""
     unit = configparser.ConfigParser(strict=False, interpolation=None)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read(FILES / name, encoding="utf-8")
     assert unit.sections()[:2] == ["Unit", "Service" if name.endswith("service") else "Timer"]
     if shutil.which("systemd-analyze") is None:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ipinsights.serving.model_file import ModelFile
+from ipinsights.serving.service import ModelFile
 
-from .running_server import PAIR, answer_of, is_true_soon, make_model, running
+from .running_server import PAIR, answer_of, make_model, running
+from .waiting import is_true_soon
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,10 +70,7 @@ class TestNewModel:
             connection.close()
 
     def test_kept_connections_of_a_replaced_worker(self, model: Path, tmp_path: Path) -> None:
-        """The old worker ends only connections that it announced to end.
-
-        Also amid a response or a request.
-        """
+        """The old worker ends only connections that it announced to end, even amid a request."""
         with running(model, tmp_path / "log", "--workers", "1") as server, contextlib.ExitStack() as stack:
 
             def connect() -> http.client.HTTPConnection:

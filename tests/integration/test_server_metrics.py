@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .counting_client import Counting, counting, is_true_soon
+from .counting_client import Counting, counting
+from .waiting import is_true_soon
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,7 +131,7 @@ def test_files_do_not_pile_up(server: Counting) -> None:
     for _ in range(20):
         pid = server.send("/invocations 200 1")
         os.kill(pid, signal.SIGKILL)
-        assert is_true_soon(lambda pid=pid: pid not in pids_of_files(server.folder))
+        assert is_true_soon(lambda pid: pid not in pids_of_files(server.folder), pid)
     assert server.scrape()["ipinsights_requests_total route=/invocations status=200"] == 20
     assert len(list(server.folder.iterdir())) <= 4 * 3 + 1
 
@@ -148,7 +149,7 @@ def test_counts_never_decrease_while_workers_end(server: Counting) -> None:
             pid = server.send("/ping 200 0")
             sent += 1
         os.kill(pid, signal.SIGKILL)
-        assert is_true_soon(lambda pid=pid: pid not in server.children())
+        assert is_true_soon(lambda pid: pid not in server.children(), pid)
         seen += [server.scrape()["ipinsights_requests_total route=/ping status=200"] for _ in range(3)]
         assert seen[-3:] == 3 * [sent]
 

@@ -114,7 +114,7 @@ class TestRoutes:
         assert server.log.read_text().count("#metrics") == before
 
     def test_execution_parameters(self, server: Running) -> None:
-        """A batch transform is told of the workers and of the size of a payload."""
+        """A batch transform learns the number of workers and the size of a payload."""
         status, headers, body = server.request("GET", "/execution-parameters")
         assert (status, headers["content-type"]) == (200, JSON)
         expected = {"MaxConcurrentTransforms": 2, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 1}
@@ -430,9 +430,9 @@ class TestRobustness:
             assert repr(score).encode() in read_all(client)
 
     def test_too_slow(self, model: Path, tmp_path: Path) -> None:
-        """A request that does not come in within the timeout gets 408.
+        """A request that is not complete within the timeout gets 408.
 
-        And an answer that nobody reads is cut off.
+        An answer that nobody reads is cut off.
         """
         with served(model, tmp_path / "log", "--workers", "1", "--timeout", "1") as running:
             reader = connect(running)

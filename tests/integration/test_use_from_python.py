@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -72,7 +73,7 @@ def test_the_page_runs_and_the_command_line_agrees(
     assert (tmp_path / "cli" / "model_algo-1").read_bytes() == (tmp_path / "model" / "model_algo-1").read_bytes()
     names["pairs"].to_csv("pairs.csv", header=False, index=False)
     done = run_command("score", "pairs.csv", "--model-dir", "model", "--extended", folder=tmp_path)
-    scored = pd.read_csv(pd.io.common.StringIO(done.stdout))
+    scored = pd.read_csv(io.StringIO(done.stdout))
     assert np.array_equal(scored["dot_product"].to_numpy(np.float32), np.asarray(names["scores"]))
     assert scored["entity_known"].tolist() == names["known"].tolist()
     flagged = names["pairs"].index.isin(names["alerts"].index)

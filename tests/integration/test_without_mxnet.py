@@ -98,7 +98,11 @@ def test_a_cpu_does_not_need_an_mxnet_that_cannot_be_loaded(rows: Path, tmp_path
 def test_its_model_scores_and_is_inspected(rows: Path, tmp_path: Path, blocker: Path) -> None:
     """By either: equal text comes of the model of the other."""
     train(rows, tmp_path / "without", blocker=blocker)
-    for words in (["inspect", tmp_path / "without"], ["score", "--model-dir", tmp_path / "without", rows]):
+    commands: list[list[str | Path]] = [
+        ["inspect", tmp_path / "without"],
+        ["score", "--model-dir", tmp_path / "without", rows],
+    ]
+    for words in commands:
         one, other = ipinsights(*words), ipinsights(*words, blocker=blocker)
         assert (one.returncode, other.returncode) == (0, 0), one.stderr + other.stderr
         assert one.stdout == other.stdout != ""
@@ -124,7 +128,7 @@ def test_a_checkpoint_of_one_is_resumed_by_the_other(
 def test_an_initial_model_and_early_stopping_work(rows: Path, tmp_path: Path, blocker: Path) -> None:
     """Warm start from a model of MXNet and early stopping are the same without MXNet."""
     train(rows, tmp_path / "initial")
-    options = ["--initial-model", tmp_path / "initial", "--early-stopping-patience", "1"]
+    options: list[str | Path] = ["--initial-model", tmp_path / "initial", "--early-stopping-patience", "1"]
     done = [train(rows, tmp_path / str(bool(one)), *options, blocker=one, epochs="4") for one in (None, blocker)]
     assert [each.returncode for each in done] == [0, 0]
     assert "Keeping the model of epoch" in done[1].stdout

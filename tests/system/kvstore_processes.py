@@ -17,7 +17,7 @@ def serve(environment: dict[str, str]) -> None:
 
 
 def run(num_hosts: int, num_servers: int, work: Any, *arguments: Any) -> None:
-    """Start every process of so many hosts on this machine, and wait until all have ended well."""
+    """Start every process of ``num_hosts`` hosts here, and wait until all have ended well."""
     spawn = multiprocessing.get_context("spawn")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

@@ -58,9 +58,9 @@ def expected_of(size: int, rank: int) -> dict[str, Any]:
 
 
 def train(group: ProcessGroup) -> dict[str, Any]:
-    """Train an epoch on pairs of which the last host may have none.
+    """Train an epoch, and return a digest of the encoder and the rows.
 
-    And return a digest of the encoder and the rows.
+    The last host may have no pairs.
     """
     rng = np.random.default_rng(4)
     entities = np.concatenate([np.zeros(150), rng.integers(20, size=150)]).astype(np.uint64)

@@ -56,7 +56,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("server")
     model = save_random_model(folder / "model", num_entities=100, vector_dim=8, rng=np.random.default_rng(0))
     log = folder / "log"
-    command = [sys.executable, "-m", "ipinsights", "serve", "--model-dir", model, "--port", "0"]
+    command: list[str | Path] = [sys.executable, "-m", "ipinsights", "serve", "--model-dir", model, "--port", "0"]
     with log.open("wb") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
     try:

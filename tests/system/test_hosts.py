@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from ipinsights.model import artifact
 from ipinsights.testing import PlantedNetworks, csv_text, make_container_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 pytestmark = pytest.mark.slow
 
@@ -122,7 +123,7 @@ class Network:
         given = names or [f"algo-{number}" for number in range(1, len(train) + 1)]
         known = {f"algo-{number}": f"10.77.0.{number}" for number in range(1, len(train) + 1)}
         for number, text in enumerate(train, start=1):
-            values = hyperparameters if isinstance(hyperparameters, dict) else hyperparameters[number - 1]
+            values = hyperparameters if isinstance(hyperparameters, Mapping) else hyperparameters[number - 1]
             tree = make_container_tree(
                 self.folder / f"host{number}",
                 hyperparameters=values,
@@ -177,7 +178,8 @@ class Network:
 
     def _start(self, name: str, namespace: str, tree: Path) -> Host:
         log = tree / "log"
-        command = ["ip", "netns", "exec", namespace, sys.executable, "-m", "ipinsights", "train", "--base-dir", tree]
+        command: list[str | Path] = ["ip", "netns", "exec", namespace, sys.executable, "-m", "ipinsights"]
+        command += ["train", "--base-dir", tree]
         with log.open("w") as stream:
             process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, text=True)
         return Host(name, namespace, tree, process, log)
@@ -412,8 +414,8 @@ class TestGoingOn:
             assert {path.suffix for path in folder.glob("checkpoint-*")} == {f".{number}-of-2"}
         (tmp_path / "train.csv").write_text(text)
         given = [f"-H{name}={value}" for name, value in values.items()]
-        whole = [sys.executable, "-m", "ipinsights", "train", "--train", tmp_path / "train.csv", "--model-dir",
-                 tmp_path / "whole", "--hosts", "2", *given]  # fmt: skip
+        whole: list[str | Path] = [sys.executable, "-m", "ipinsights", "train", "--train", tmp_path / "train.csv"]
+        whole += ["--model-dir", tmp_path / "whole", "--hosts", "2", *given]
         subprocess.run(whole, check=True, capture_output=True)
         found, expected = artifact.load(first.tree / "model"), artifact.load(tmp_path / "whole")
         assert {name: array.tobytes() for name, array in found.params.items()} == {

@@ -43,9 +43,12 @@ def interpreter(version: str) -> str:
     """Return a Python of this version, or skip the test without one that makes environments."""
     pyenv = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
     for python in (shutil.which(f"python{version}"), *map(str, pyenv)):
-        command = [python, "-c", "import sys, venv; print('%d.%d' % sys.version_info[:2])"]
+        command = ["-c", "import sys, venv; print('%d.%d' % sys.version_info[:2])"]
         # A pyenv shim exists for versions that do not.
-        if python and subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() == version:
+        if python is None:
+            continue
+        found = subprocess.run([python, *command], capture_output=True, text=True, check=False)
+        if found.stdout.strip() == version:
             return python
     pytest.skip(f"there is no Python {version} here")
 
@@ -144,7 +147,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(environment: Environment, data: Path, model_dir: Path) -> tuple[str, dict[str, bytes]]:
     """Train, and return the log and the members of the artifact."""
-    words = ["--train", data / "rows.csv", "--validation", data / "rows.csv", "--model-dir", model_dir, *SETTINGS]
+    rows = data / "rows.csv"
+    words: list[str | Path] = ["--train", rows, "--validation", rows, "--model-dir", model_dir, *SETTINGS]
     log = environment.ipinsights("train", *words, cwd=data)
     with zipfile.ZipFile(model_dir / "model_algo-1") as archive:
         return log, {name: archive.read(name) for name in archive.namelist()}
@@ -152,7 +156,8 @@ def train(environment: Environment, data: Path, model_dir: Path) -> tuple[str, d
 
 def answer_of_a_server(environment: Environment, model_dir: Path, body: str) -> bytes:
     """Return what ``ipinsights serve`` answers to a request."""
-    command = [environment.bin / "ipinsights", "serve", "--model-dir", model_dir, "--port", "0", "--workers", "1"]
+    command: list[str | Path] = [environment.bin / "ipinsights", "serve", "--model-dir", model_dir]
+    command += ["--port", "0", "--workers", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
         try:
             assert server.stdout is not None
@@ -178,7 +183,7 @@ class TestNewest:
         row = (data / "rows.csv").read_text().partition("\n")[0]
         (prediction,) = json.loads(answer_of_a_server(newest, tmp_path, row))["predictions"]
         assert prediction["dot_product"] == pytest.approx(float(scores.splitlines()[1].rpartition(",")[2]))
-        report = ["--train", data / "rows.csv", "--test", data / "later.csv"]
+        report: list[str | Path] = ["--train", data / "rows.csv", "--test", data / "later.csv"]
         assert "AUC" in newest.ipinsights("evaluate", "--model-dir", tmp_path, *report, cwd=data)
 
     def test_the_documented_command_adds_mxnet(self, newest: Environment, data: Path, tmp_path: Path) -> None:
@@ -232,7 +237,7 @@ class TestOldest:
         assert environment.versions()["numpy"].startswith("1.23.")
         # An old package warns of what a newer one deprecates. In two processes the tests take half the time.
         options = ["-n2", "--dist=loadfile", "-p", "no:cacheprovider", "-W", "ignore::DeprecationWarning"]
-        tests = ["-q", "-c", ROOT / "pyproject.toml", *options, "-m", "not slow", ROOT / "tests"]
+        tests: list[str | Path] = ["-q", "-c", ROOT / "pyproject.toml", *options, "-m", "not slow", ROOT / "tests"]
         run(environment.python, "-m", "pytest", *tests, cwd=tmp_path)
 
 

@@ -41,7 +41,7 @@ def rows(tmp_path: Path, rng: np.random.Generator) -> str:
     return text
 
 
-def command(folder: Path, num_hosts: int, *options: str, model: str = "model", **changes: str) -> list[object]:
+def command(folder: Path, num_hosts: int, *options: str, model: str = "model", **changes: str) -> list[str | Path]:
     """Return the command that trains on the folder's rows with ``num_hosts`` hosts."""
     given = [f"-H{name}={value}" for name, value in {**HYPERPARAMETERS, **changes}.items()]
     return [sys.executable, "-m", "ipinsights", "train", "--train", folder / "train.csv", "--model-dir",
@@ -262,7 +262,7 @@ class TestFailing:
     def test_a_full_disk_ends_all(self, tmp_path: Path) -> None:
         """A host that cannot write its part says so for all."""
         (tmp_path / "ck").mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "none", tmp_path / "ck"]
+        mount: list[str | Path] = ["mount", "-t", "tmpfs", "-o", "size=16k", "none", tmp_path / "ck"]
         mounted = subprocess.run(mount, check=False, capture_output=True, text=True)
         if mounted.returncode:
             pytest.skip(f"only root may mount a file system: {mounted.stderr.strip()}")

@@ -35,7 +35,7 @@ SETTINGS = ["-Hnum_entity_vectors=200", "-Hvector_dim=16", "-Hmini_batch_size=10
 
 
 def mpi(num_processes: int, *command: object) -> list[str]:
-    """Return the command that starts so many processes on this machine."""
+    """Return the command that starts a number of processes on this machine."""
     mpiexec = str(MPIEXEC) if MPIEXEC.exists() else "mpiexec"
     return [mpiexec, "-n", str(num_processes), sys.executable, *map(str, command)]
 

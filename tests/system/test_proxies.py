@@ -90,7 +90,8 @@ def running(command: list[str | Path], log: Path) -> Iterator[subprocess.Popen[b
 def backend(tmp_path: Path) -> Iterator[Backend]:
     """Yield a server of two workers."""
     model = save_random_model(tmp_path / "model", num_entities=100, vector_dim=8, rng=np.random.default_rng(0))
-    serve = [sys.executable, "-m", "ipinsights", "serve", "--model-dir", model, "--port", "0", "--workers", "2"]
+    serve: list[str | Path] = [sys.executable, "-m", "ipinsights", "serve", "--model-dir", model, "--port", "0"]
+    serve += ["--workers", "2"]
     log = tmp_path / "server.log"
     with running(serve, log) as process:
         yield Backend(process, log)
@@ -102,9 +103,9 @@ def certificate(tmp_path: Path) -> Path:
     if not shutil.which("openssl"):
         pytest.skip("openssl is not installed")
     key, pem = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out", pem]
-    subprocess.run([*command, *names], check=True, capture_output=True)
+    command: list[str | Path] = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    subprocess.run([*command, "-keyout", key, "-out", pem], check=True, capture_output=True)
     with pem.open("a") as stream:
         stream.write(key.read_text())
     return pem

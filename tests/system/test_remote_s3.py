@@ -11,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,7 +111,7 @@ os._exit(0)
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return what commands did with objects of S3."""
     folder = tmp_path_factory.mktemp("s3")
     python = folder / "env" / "bin" / "python"
@@ -125,7 +126,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
         check=False, timeout=100,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
@@ -134,14 +135,14 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 class TestS3:
     """Commands on objects."""
 
-    def test_a_model_is_trained_and_scores(self, results: dict[str, object]) -> None:
+    def test_a_model_is_trained_and_scores(self, results: dict[str, Any]) -> None:
         """Folders with markers, patterns and objects whose names are patterns are read."""
         assert results["train"] == [0, ""]
         assert results["score"] == [0, ""]
         assert results["hostile"] == [0, ""]
         assert (results["same"], results["rows"]) == (True, 401)
 
-    def test_what_is_not_there_is_told(self, results: dict[str, object]) -> None:
+    def test_what_is_not_there_is_told(self, results: dict[str, Any]) -> None:
         """A missing bucket is noticed before the work, not after it."""
         assert results["object"] == [2, "ClientError: There is no file or folder s3://data/none.csv.\n"]
         assert results["bucket"] == [2, "ClientError: There is no file or folder s3://missing/model.\n"]
@@ -150,12 +151,12 @@ class TestS3:
         ]  # fmt: skip
 
     @pytest.mark.parametrize("name", ["one part", "several parts"])
-    def test_an_interrupted_upload_leaves_the_old_model(self, results: dict[str, object], name: str) -> None:
+    def test_an_interrupted_upload_leaves_the_old_model(self, results: dict[str, Any], name: str) -> None:
         """Whether a model has one part or several.
 
         Nothing else is left in the bucket, and the new file is kept.
         """
-        code, message = results[name]  # type: ignore[misc]
+        code, message = results[name]
         assert code == 2
         assert message.startswith("ClientError: s3://data/model cannot be written: ")
         assert " What was to be written is kept in TMP/ipinsights-" in message
@@ -165,7 +166,7 @@ class TestS3:
              "train/day=1/", "train/day=1/a", "train/day=1/a/b", "train/part-0.csv", "train/year=1_$folder$"]
         )  # fmt: skip
 
-    def test_a_large_model_is_sent_in_parts(self, results: dict[str, object]) -> None:
+    def test_a_large_model_is_sent_in_parts(self, results: dict[str, Any]) -> None:
         """It replaces the old one when all parts are there."""
         assert results["large"] == [0, ""]
         assert results["is new"] is True

@@ -101,8 +101,8 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a model with a history."""
     rows = [(f"user_{number % 50}", f"11.{number % 50}.{number % 7}.1") for number in range(2000)]
-    settings = {"vector_dim": 16, "epochs": 1, "num_entity_vectors": 100, "keep_history": True}
-    IPInsights(**settings, progress=False).fit(rows).save(tmp_path_factory.mktemp("model"))
+    model = IPInsights(vector_dim=16, epochs=1, num_entity_vectors=100, keep_history=True, progress=False)
+    model.fit(rows).save(tmp_path_factory.mktemp("model"))
     return tmp_path_factory.getbasetemp() / "model0"
 
 
@@ -117,7 +117,8 @@ def write_parts(folder: Path, table: pa.Table, num_parts: int) -> None:
 def read_parts(path: Path) -> pd.DataFrame:
     """Return the rows of a file, or of a folder without markers."""
     files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
-    return pd.concat([pq.ParquetFile(file).read().to_pandas() for file in files], ignore_index=True)
+    frames: list[pd.DataFrame] = [pq.ParquetFile(file).read().to_pandas() for file in files]
+    return pd.concat(frames, ignore_index=True)
 
 
 def pairs_of(path: Path, engine: Engine) -> str:
@@ -128,7 +129,9 @@ def pairs_of(path: Path, engine: Engine) -> str:
 def drawn(size: int, *, rng: np.random.Generator) -> list[tuple[str | None, str | None]]:
     """Return rows of known and unknown users at random addresses, with odd rows among them."""
     users, octets = rng.integers(80, size=size).tolist(), rng.integers(256, size=(size, 4)).tolist()
-    rows = [(f"user_{user}", ".".join(map(str, ip))) for user, ip in zip(users, octets, strict=True)]
+    rows: list[tuple[str | None, str | None]] = [
+        (f"user_{user}", ".".join(map(str, ip))) for user, ip in zip(users, octets, strict=True)
+    ]
     for row in ODD_ROWS:
         rows.insert(int(rng.integers(len(rows))), row)
     return rows

@@ -27,7 +27,7 @@ ROWS = "".join(f"user_{row},10.{row >> 16}.{row >> 8 & 255}.{row & 255}\n" for r
 LONG = {"num_entity_vectors": "100000", "vector_dim": "128", "mini_batch_size": "100", "epochs": "1000"}
 
 
-def train(base: Path) -> list[object]:
+def train(base: Path) -> list[str | Path]:
     """Return the command that trains the job of a folder tree."""
     return [sys.executable, "-m", "ipinsights", "train", "--base-dir", base]
 
@@ -96,7 +96,7 @@ def test_a_stopped_job_saves_what_is_trained_so_far(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_second_signal_changes_nothing(tmp_path: Path) -> None:
-    """Whoever is impatient and stops a job twice gets its model all the same."""
+    """A job that is stopped twice writes its model all the same."""
     base = make_container_tree(tmp_path, hyperparameters=LONG, channels={"train": ROWS})
     code, log = stop_at(base, "batch=0 train", "SIGTERM received: stopping.")
     assert code == 0
@@ -142,7 +142,7 @@ def test_a_validation_is_broken_off_and_done_again(tmp_path: Path, rng: np.rando
 
 @pytest.mark.slow
 def test_a_checkpoint_that_is_being_written_is_finished(tmp_path: Path) -> None:
-    """And the job ends after it, with a model of the same moment."""
+    """The job writes the checkpoint to its end, and then a model of the same state."""
     values = {**LONG, "mini_batch_size": "10000"}
     base = make_container_tree(tmp_path, hyperparameters=values, channels={"train": ROWS})
     (base / "checkpoints").mkdir()

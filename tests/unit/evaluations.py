@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,12 +11,15 @@ from ipinsights.evaluation.baselines import BASELINES, CONTROL
 from ipinsights.evaluation.detection import METRICS
 from ipinsights.evaluation.results import AWS_RECIPE, MODEL, Evaluation
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 NETWORKS = "other entities' networks"
 # Headline metric and every other one by scorer. Intervals reach 0.02 to both sides.
 VALUES = {MODEL: 0.75, **{name: 0.1 * number for number, name in enumerate(BASELINES, start=1)}, CONTROL: 0.5}
 
 
-def detection(attackers: dict[str, tuple[str, ...]]) -> pd.DataFrame:
+def detection(attackers: Mapping[str, tuple[str, ...]]) -> pd.DataFrame:
     """Return a line per attacker, slice, scorer and metric."""
     return pd.DataFrame(
         [

@@ -93,7 +93,7 @@ TABLE = [
     {"who": "", "from": "192.0.2.8", "when": "2018-11-11T10:30:05Z", "ok": "no"},
 ]
 
-NAMES = {"entity": "who", "ip": "from", "timestamp": "when"}
+NAMES: dict[str, Any] = {"entity": "who", "ip": "from", "timestamp": "when"}
 
 TABLE_ROWS = [["alice", "192.0.2.7", "2018-11-11T09:30:05Z"], ["bob, jr.", "192.0.2.8", "2018-11-11T09:30:05Z"]]
 
@@ -107,7 +107,7 @@ def as_csv(table: Sequence[Mapping[str, str]]) -> str:
     return stream.getvalue()
 
 
-def as_jsonl(table: Sequence[Mapping[str, str]]) -> str:
+def as_jsonl(table: Sequence[Mapping[str, Any]]) -> str:
     """Write a table as JSON Lines."""
     return "".join(f"{json.dumps(row)}\n" for row in table)
 

@@ -118,24 +118,6 @@ class TestRotation:
         log.write(RECORD)
         assert (old.read_text().count("\n"), path.read_text().count("\n")) == (2, 1)
 
-    def test_new_worker(self, tmp_path: Path) -> None:
-        """A worker that is forked after a rename writes to the new file."""
-        code = """
-import os, sys
-from pathlib import Path
-from ipinsights.serving.access_log import AccessLog, RequestRecord
-path = Path(sys.argv[1])
-log = AccessLog(path)
-path.rename(sys.argv[2])
-if os.fork() == 0:
-    log.write(RequestRecord("order-17", "/ping", 200, 0, 0, 0, 0.1))
-    os._exit(0)
-os.wait()
-"""
-        subprocess.run([sys.executable, "-c", code, tmp_path / "log", tmp_path / "log.1"], check=True)
-        assert (tmp_path / "log.1").read_text() == ""
-        assert (tmp_path / "log").read_text().count("\n") == 1
-
     def test_no_leak(self, tmp_path: Path) -> None:
         """The file descriptor of the old file is closed."""
         log = AccessLog(tmp_path / "log")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +11,12 @@ import pytest
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.pairs import Pairs
 from ipinsights.training.advice import ValidationWatch, advice_on_data, advice_on_steps
-from ipinsights.training.train_state import TrainState
+from ipinsights.training.trainer import Trainer
 
 
-def hyperparameters(**changes: int) -> Hyperparameters:
+def hyperparameters(**changes: Any) -> Hyperparameters:
     """Return hyperparameters with changes."""
-    return Hyperparameters(**{"num_entity_vectors": 10, "vector_dim": 4, **changes})
+    return Hyperparameters(num_entity_vectors=10, vector_dim=4, **changes)
 
 
 class TestSteps:
@@ -50,21 +50,14 @@ class TestData:
         assert found == (expected if num_single == 4 else None)
 
 
-@dataclass
-class Run:
-    """The part of a trainer that is looked at."""
-
-    state: TrainState = field(default_factory=TrainState)
-
-
 def warnings_of(*aucs: float | None) -> list[str]:
     """Return the warnings after epochs with these AUCs."""
     warned: list[str] = []
-    watch, run = ValidationWatch(warned.append), Run()
+    watch, trainer = ValidationWatch(warned.append), Trainer(hyperparameters())
     for epoch, auc in enumerate(aucs):
-        run.state.epoch, run.state.validation_auc = epoch, auc
-        watch.on_epoch_end(run)  # type: ignore[arg-type]
-    watch.on_train_end(run)  # type: ignore[arg-type]
+        trainer.state.epoch, trainer.state.validation_auc = epoch, auc
+        watch.on_epoch_end(trainer)
+    watch.on_train_end(trainer)
     return warned
 
 

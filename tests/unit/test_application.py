@@ -127,7 +127,7 @@ class TestRoutes:
         assert answer[::2] == (400, b"The request has no Host header.\n")
 
     def test_request_ids(self, model: InferenceModel) -> None:
-        """A request id is returned under both names, and made if there is none."""
+        """A request id is returned under both names, and drawn if the request has no id."""
         _, sent, _ = asked(made(model), "GET", "/ping", X_Request_Id="order-17")
         assert (sent["x-request-id"], sent["x-amzn-requestid"]) == ("order-17", "order-17")
         assert len(asked(made(model), "GET", "/ping")[1]["x-request-id"]) >= 16

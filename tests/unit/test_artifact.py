@@ -163,7 +163,7 @@ class TestSave:
         assert str(caught.value) == "The model cannot be written to /proc/model: No such file or directory."
 
     def test_a_full_disk_leaves_the_old_model(self, tmp_path: Path) -> None:
-        """Nothing half written takes the place of a whole model, and nothing stays beside it."""
+        """A model half written does not replace a whole one, and leaves no file."""
         _, path = saved(tmp_path)
         before = path.read_bytes()
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -322,7 +322,7 @@ class TestLoad:
 
 
 class TestInspect:
-    """What is told of a model."""
+    """The summary of a model."""
 
     def test_the_summary_is_json(self, tmp_path: Path) -> None:
         """Meta data, shapes and the number of known entities survive JSON."""
@@ -391,7 +391,7 @@ class TestHistory:
             assert array.ctypes.data % 64 == 0
             assert not array.flags.writeable
         record = HistoryRecord.read(loaded.meta)
-        assert (record.rows_per_entity, record.fingerprints) == (100, {"f"})
+        assert (record.rows_per_entity, record.fingerprints) == (100, frozenset({"f"}))
 
     def test_removing_it_leaves_the_file_as_it_was(self, tmp_path: Path) -> None:
         """The version is that of a model without a history again, and every byte is the same."""

@@ -15,7 +15,7 @@ META = meta_data(VALUES, {"num_rows": 3, "versions": {"numpy": "1.26"}})
 
 
 def test_what_is_written_is_accepted() -> None:
-    """Also after a round trip through JSON, with the hyperparameters as they were."""
+    """Meta data are accepted after a round trip through JSON, with the same hyperparameters."""
     assert check_meta(json.loads(json.dumps(META))) == VALUES
     assert META["training"] == {"num_rows": 3, "versions": {"numpy": "1.26"}}
     assert (META["format_version"], META["algorithm"]) == (1, "ipinsights")

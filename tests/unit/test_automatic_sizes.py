@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.training.automatic_sizes import Sizes, choose_sizes
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-def entities(num_rows: int, num_entities: int) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+
+def entities(num_rows: int, num_entities: int) -> NDArray[np.uint64]:
     """Return rows of entities, each about as often as any other."""
-    return hash_entities([f"user_{number}" for number in range(num_entities)])[np.arange(num_rows) % num_entities]
+    hashes = hash_entities([f"user_{number}" for number in range(num_entities)])
+    return np.take(hashes, np.arange(num_rows) % num_entities)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def scores(entity: int, address: str) -> dict[str, float]:
         )
     )
     evidence = Evidence.look_up(history, np.array([entity]), np.array([number_of(address)], dtype=np.uint32))
-    return {name: float(values[0]) for name, values in baseline_scores(evidence).items()}
+    return {name: float(values[0]) for name, values in baseline_scores(evidence, BASELINES).items()}
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def scores(entity: int, address: str) -> dict[str, float]:
 def test_seen(entity: int, address: str, seen: tuple[int, int, int], bits: int) -> None:
     """Address, /24 and /16 seen or not by this very entity, and the longest prefix."""
     found = scores(entity, address)
-    assert (found["address seen"], found["/24 seen"], found["/16 seen"]) == seen
+    assert [found[name] for name in ("address seen", "/24 seen", "/16 seen")] == list(seen)
     assert found["longest prefix"] == bits
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,9 @@ from hypothesis import strategies as st
 
 from ipinsights.model import bloom
 from ipinsights.model.bloom import BloomFilter
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 HASHES = st.lists(st.integers(0, 2**64 - 1), max_size=50).map(lambda numbers: np.array(numbers, dtype=np.uint64))
 SIZES = st.integers(1, 100)
@@ -26,13 +31,13 @@ class TestBloomFilter:
         assert found.bits.tolist() == [2**3 + 2**2, 2**0 + 2**5]
 
     @given(HASHES, SIZES)
-    def test_what_is_in_it_is_found(self, hashes: np.ndarray, size: int) -> None:
+    def test_what_is_in_it_is_found(self, hashes: NDArray[np.uint64], size: int) -> None:
         """All of it, however small the filter is."""
         assert BloomFilter.of(hashes, size).contain(hashes).all()
 
     @given(HASHES, HASHES, SIZES)
     def test_the_filter_of_both_is_that_of_either_and_the_other(
-        self, some: np.ndarray, others: np.ndarray, size: int
+        self, some: NDArray[np.uint64], others: NDArray[np.uint64], size: int
     ) -> None:
         """To the bit, whatever occurs twice."""
         together = BloomFilter.of(np.concatenate([some, others, some]), size)
@@ -58,7 +63,7 @@ class TestBloomFilter:
         hashes = rng.integers(2**64, size=50_000, dtype=np.uint64)
         strangers = rng.integers(2**64, size=1_000_000, dtype=np.uint64)
         found = BloomFilter.of(hashes, bytes_per_hash * len(hashes)).contain(strangers).mean()
-        # of so many draws, five standard deviations
+        # five standard deviations of this number of draws
         assert found == pytest.approx(share, rel=0.03, abs=5 * (share / len(strangers)) ** 0.5)
 
     @pytest.mark.parametrize(("number", "size"), [(0, 10), (1, 10), (4, 1000), (100_000, 100_000)])

@@ -6,7 +6,7 @@ import csv
 import gzip
 import io
 import itertools
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import given, settings
@@ -23,6 +23,7 @@ from .small_model import model_file
 
 if TYPE_CHECKING:
     from pathlib import Path
+
 MEGABYTE = 2**20
 # Two hundred times the limit of a line, in a file of 200 kB: read whole, it takes 400 MB and more.
 LONG_BYTES = 200 * MEGABYTE
@@ -47,6 +48,11 @@ class Trickle(io.BytesIO):
         return super().read(self._size)
 
 
+def as_text(lines: WholeLines) -> IO[str]:
+    """Return the text of lines, as a reader of CSV takes it."""
+    return io.TextIOWrapper(cast("IO[bytes]", lines), encoding="utf-8", newline="")
+
+
 class TestWholeLines:
     """Blocks of lines."""
 
@@ -69,11 +75,11 @@ class TestWholeLines:
 
     @given(rows=st.lists(st.lists(st.text('ab,"\r\n', max_size=5), min_size=1, max_size=3), max_size=8))
     def test_rows_of_csv_are_read_as_they_were(self, rows: list[list[str]]) -> None:
-        """Also with line ends inside of quotes."""
+        """Rows are read as they were written, with line ends inside of quotes."""
         text = io.StringIO(newline="")
         csv.writer(text).writerows(rows)
-        stream = io.TextIOWrapper(WholeLines(io.BytesIO(text.getvalue().encode())), encoding="utf-8", newline="")  # type: ignore[type-var]
-        assert list(csv.reader(stream)) == list(csv.reader(io.StringIO(text.getvalue(), newline="")))
+        lines = WholeLines(io.BytesIO(text.getvalue().encode()))
+        assert list(csv.reader(as_text(lines))) == list(csv.reader(io.StringIO(text.getvalue(), newline="")))
 
     def test_carriage_returns_alone_end_lines(self) -> None:
         """Old spreadsheets write them, in files that have no line feed at all."""
@@ -84,7 +90,7 @@ class TestWholeLines:
         monkeypatch.setattr(bounded_lines, "LONGEST_ROW", 100)
         monkeypatch.setattr(bounded_lines, "_BLOCK_BYTES", 40)
         lines = WholeLines(io.BytesIO(b'"\n' + b'",,"\n' * 60))
-        rows = csv.reader(io.TextIOWrapper(lines, encoding="utf-8", newline=""))  # type: ignore[type-var]
+        rows = csv.reader(as_text(lines))
         with pytest.raises(csv.Error, match="a row has more than 100 bytes"):
             next(rows)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+import click
 import numpy as np
 import pytest
 
@@ -52,7 +53,7 @@ def shape_of(message: str) -> str:
 
 
 class TestSpeedometer:
-    """Speed and running metrics every so many batches."""
+    """Speed and running metrics at an interval of batches."""
 
     def test_it_prints_mxnets_lines(self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
         """Lines appear at multiples of the interval but not at batch 0, with the right speed.
@@ -116,4 +117,4 @@ class TestCheckpointer:
     @pytest.mark.parametrize(("text", "expected"), [("500", (500, None)), ("90s", (None, 90)), ("10m", (None, 600))])
     def test_how_often_is_a_number_or_a_time(self, text: str, expected: tuple[int | None, float | None]) -> None:
         """Of batches; or of seconds or minutes."""
-        assert parse_every(None, None, text) == expected
+        assert parse_every(click.Context(click.Command("x")), click.Option(["--x"]), text) == expected

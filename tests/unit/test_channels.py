@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ipinsights.data import channels
 from ipinsights.data.channels import channel_files, read_channel
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.pairs import read_pairs
@@ -121,7 +120,7 @@ class TestFolders:
             channel_files(make_folder(tmp_path / "none"))
 
     def test_a_small_file_that_is_damaged_is_not_empty(self, tmp_path: Path) -> None:
-        """Whoever reads it reports the damage."""
+        """A damaged file counts as data, so that its reader reports the damage."""
         fill(tmp_path, {"a.gz": gzip.compress(b"")[:12] + b"\xff\xff\xff\xff"})
         assert names(tmp_path) == ["a.gz"]
 
@@ -180,7 +179,7 @@ def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monkey
     def refuse(_: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(channels.os, "scandir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(ClientError) as caught:
         channel_files(tmp_path)
     assert str(caught.value) == f"The folder {tmp_path} cannot be read: Permission denied."

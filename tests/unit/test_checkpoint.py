@@ -95,7 +95,7 @@ class TestSaving:
         assert path.stat().st_size < 2000
 
     def test_the_best_models_parameters_are_told_from_the_last_ones(self, tmp_path: Path) -> None:
-        """They lie beside them under a prefix of their own."""
+        """They have names with a prefix of their own."""
         directory = saved(tmp_path)
         arrays = {name: np.full(1, number, np.float32) for number, name in enumerate(["a", "best:a", "mean:a"])}
         directory.save(checkpoint(1, arrays=arrays))
@@ -264,7 +264,7 @@ class TestLock:
 
 
 class TestRefusals:
-    """What cannot be written, and what must not be gone on with."""
+    """Checkpoints that cannot be written, or must not be resumed from."""
 
     def test_a_file_in_the_place_of_the_directory(self, tmp_path: Path) -> None:
         """One sentence with the place and the reason."""

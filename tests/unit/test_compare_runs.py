@@ -14,6 +14,7 @@ from .training_logs import with_metric
 
 if TYPE_CHECKING:
     from ipinsights.runs.run import RunLog
+    from ipinsights.runs.run_comparison import RunComparison
 
 SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "compare_runs.py"))
 
@@ -23,8 +24,12 @@ class TestJUnit:
 
     def test_cases_fail_and_are_skipped(self, baseline: RunLog) -> None:
         """A suite per candidate with its counts."""
-        results = {"good": compare(baseline, baseline), "bad": compare(baseline, with_metric(baseline, AUC, 0.5)),
-                   "broken\x00": "no metrics"}  # fmt: skip
+        worse = compare(baseline, with_metric(baseline, AUC, 0.5))
+        results: dict[str, RunComparison | str] = {
+            "good": compare(baseline, baseline),
+            "bad": worse,
+            "broken\x00": "no metrics",
+        }
         root = ET.fromstring(SCRIPT["junit_xml"](results))  # noqa: S314 - our own
         counts = [[suite.get(name) for name in ("name", "tests", "failures", "errors", "skipped")] for suite in root]
         assert counts == [

@@ -22,7 +22,7 @@ class TestReports:
     """What people read."""
 
     def test_a_regression_is_said_in_the_headline(self, baseline: RunLog) -> None:
-        """And the reason in the table."""
+        """The headline names the metric, and the table the reason."""
         report = comparison_report(compare(baseline, with_metric(baseline, AUC, 0.5)))
         assert report.headline == f"REGRESSION: candidate.log is worse than {baseline.name} in auc."
         assert report.text().endswith(report.headline)
@@ -53,7 +53,7 @@ class TestReports:
         """Batch 0 is noise: 0.4 there is less interesting than 0.0625 later."""
         batches = baseline.batches.copy()
         batches.loc[("algo-1", 0, 0), ACCURACY] = 0.1
-        batches.loc[("algo-1", 1, 10), ACCURACY] += 0.0625
+        batches.loc[("algo-1", 1, 10), ACCURACY] = batches[ACCURACY]["algo-1", 1, 10] + 0.0625
         sections = comparison_report(compare(baseline, replace(baseline, batches=batches))).sections
         inside = next(section for section in sections if section.title == "Inside epochs")
         assert inside.remarks[0] == ("accuracy: 6 points in common, largest difference +0.062500 at epoch 1, batch 10.")

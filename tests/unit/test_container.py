@@ -42,12 +42,12 @@ class TestFromEnvironment:
         assert cluster_from_environment(given) == Cluster(("127.0.0.3", "127.0.0.2"), 1, "127.0.0.3", "127.0.0.1")
 
     def test_a_host_that_is_none_of_them(self, tmp_path: Path) -> None:
-        """A configuration that contradicts itself is told of before any waiting."""
+        """A configuration that contradicts itself is reported before any waiting."""
         given = environment(tmp_path, hosts=("algo-1", "algo-2"), current_host="algo-3", interface=None)
         with pytest.raises(ClientError) as caught:
             cluster_from_environment(given)
         assert str(caught.value) == (
-            "resourceconfig.json contradicts itself: current_host 'algo-3' is none of the hosts algo-1, algo-2."
+            "resourceconfig.json contradicts itself: current_host 'algo-3' is not among the hosts algo-1, algo-2."
         )
 
     def test_an_interface_that_is_not_there(self, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_a_local_option_refuses_a_url() -> None:
 def test_rows_are_scored_from_a_folder_to_a_file(store: Any, tmp_path: Path) -> None:
     """The scores are those of local files.
 
-    And markers are skipped with a message that names the URL.
+    Markers are skipped with a message that names the URL.
     """
     local = tmp_path / "rows.csv"
     local.write_bytes(ROWS + ROWS)

@@ -21,6 +21,7 @@ from ipinsights.data.pairs import read_pairs
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 ROWS = "".join(f"user_{number},192.0.2.{number}\n" for number in range(60)).encode()
@@ -38,7 +39,7 @@ def zipped(content: bytes, **names: bytes) -> bytes:
 
 
 def tarred(content: bytes, layout: int = tarfile.PAX_FORMAT) -> bytes:
-    """Return a tar archive with a file in it, and what programs leave beside it."""
+    """Return a tar archive with a file in it, and with the markers that programs leave."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=layout) as archive:
         for name, text in (("logs/_SUCCESS", b""), ("logs/" + "x" * 120 + ".csv", content), ("logs/.DS_Store", b"\0")):
@@ -48,7 +49,7 @@ def tarred(content: bytes, layout: int = tarfile.PAX_FORMAT) -> bytes:
     return stream.getvalue()
 
 
-PACKERS = {
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "bzip2": bz2.compress,
     "xz": lzma.compress,

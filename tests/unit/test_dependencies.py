@@ -30,7 +30,7 @@ def requirements() -> dict[str, Requirement]:
 
 @pytest.mark.parametrize("name", FIXED_IN)
 def test_no_version_with_a_known_hole_is_accepted(name: str) -> None:
-    """The lowest version that a dependency may have is not before the one that mended it."""
+    """The lowest version of a dependency is not before the one that fixed the hole."""
     lowest = [Version(bound.version) for bound in requirements()[name].specifier if bound.operator in (">=", "==")]
     assert max(lowest) >= Version(FIXED_IN[name])
 

@@ -13,15 +13,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ipinsights import HistoryExplanation, IPInsights, explain
+from ipinsights import Explanation, HistoryExplanation, IPInsights, explain
 from ipinsights.data.ipv4 import format_ips
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.predictor import Predictor
+from ipinsights.model import artifact
 from ipinsights.testing import PlantedNetworks
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 RNG = np.random.default_rng(11)
 PLANTED = PlantedNetworks.draw(6, rng=RNG)
@@ -52,8 +55,8 @@ def model(fitted: IPInsights) -> IPInsights:
 def test_scores_are_the_predictor_s(model: IPInsights, tmp_path: Path) -> None:
     """Before and after a model is saved and loaded, as a Series or an array."""
     model.save(tmp_path)
-    pairs = LATER.to_csv(tmp_path / "rows.csv", header=False, index=False) or tmp_path / "rows.csv"
-    scores = model.score_samples(pairs)
+    LATER.to_csv(tmp_path / "rows.csv", header=False, index=False)
+    scores = model.score_samples(tmp_path / "rows.csv")
     assert scores.dtype == np.float32
     assert np.array_equal(model.score_samples(LATER).to_numpy(), scores)
     assert model.score_samples(LATER).index.equals(LATER.index)
@@ -63,7 +66,7 @@ def test_scores_are_the_predictor_s(model: IPInsights, tmp_path: Path) -> None:
     assert len(loaded.history_) == 0
 
 
-def _hashed(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _hashed(rows: pd.DataFrame) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
     from ipinsights.data.frames import read_rows
 
     pairs = read_rows(rows).pairs
@@ -112,6 +115,7 @@ def test_a_pair_is_explained(model: IPInsights, tmp_path: Path) -> None:
     user, address = TRAIN.iloc[0]
     fitted = IPInsights(vector_dim=8, epochs=1, progress=False).fit(TRAIN)
     found = fitted.explain(user, address)
+    assert isinstance(found, Explanation)
     assert found.num_events == (TRAIN["user"] == user).sum()
     fitted.save(tmp_path)
     loaded = IPInsights.load(tmp_path)
@@ -119,14 +123,16 @@ def test_a_pair_is_explained(model: IPInsights, tmp_path: Path) -> None:
     with pytest.raises(InvalidValueError, match=r"^The model was loaded without its training data\. Pass "):
         loaded.explain(user, address)
     assert found._repr_html_().startswith(f"<pre>{user} from {address}: score ")
-    assert model.calibrate(LATER, fpr=0.1).threshold_._repr_html_().startswith("<pre>Suspicious: score &lt; ")
+    threshold = model.calibrate(LATER, fpr=0.1).threshold_
+    assert threshold is not None
+    assert threshold._repr_html_().startswith("<pre>Suspicious: score &lt; ")
 
 
 class TestSaving:
     """A directory has the model and its threshold."""
 
     def test_a_threshold_is_saved_and_found(self, model: IPInsights, tmp_path: Path) -> None:
-        """And is removed by a model that has none."""
+        """A threshold is loaded with its model, and removed by a model without a threshold."""
         model.calibrate(LATER, fpr=0.1, allow=["10.0.0.0/8"]).save(tmp_path)
         loaded = IPInsights.load(str(tmp_path))
         assert loaded.offset_ == model.offset_
@@ -147,7 +153,7 @@ class TestSaving:
         )
 
     def test_a_loaded_model_is_saved_to_the_byte(self, model: IPInsights, tmp_path: Path) -> None:
-        """Also one of an archive, as SageMaker leaves it."""
+        """A model from a directory, a file or SageMaker's archive is saved as the same bytes."""
         file = model.save(tmp_path / "first")
         with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
             archive.add(file, "model_algo-1")
@@ -173,7 +179,7 @@ class TestPickles:
         assert copied.get_params() == model.get_params()
         assert copied.history_.equals(model.history_)
         table = model.num_entity_vectors_ * model.vector_dim_ * 4
-        assert (model._model.params["entity_weight"].tobytes() in content) is not is_saved
+        assert (model.artifact_.params["entity_weight"].tobytes() in content) is not is_saved
         assert table > 0
 
     def test_a_loaded_model_is_a_small_pickle_and_shares_tables(self, model: IPInsights, tmp_path: Path) -> None:
@@ -194,7 +200,7 @@ class TestPickles:
         assert copied.offset_ != loaded.offset_ == 0
 
     def test_unpickled_arrays_are_aligned(self, historian: IPInsights) -> None:
-        """Also if their bytes come at odd addresses, as those that Dask sends may."""
+        """Arrays are aligned even if their bytes come at odd addresses, as from Dask."""
         buffers: list[pickle.PickleBuffer] = []
         content = pickle.dumps(historian, protocol=5, buffer_callback=buffers.append)
         odd = [memoryview(b"x" + buffer.raw())[1:] for buffer in buffers]
@@ -263,7 +269,7 @@ class TestHistory:
         loaded = IPInsights.load(tmp_path, scorer="history")
         assert np.array_equal(loaded.score_samples(tmp_path / "rows.csv"), scores.to_numpy())
         is_ipv6 = rows["address"].str.contains(":")
-        direct = HistoryScorer.load(tmp_path).score(*_hashed(rows[~is_ipv6]))
+        direct = HistoryScorer(artifact.load(tmp_path)).score(*_hashed(rows[~is_ipv6]))
         assert np.array_equal(direct, scores[~is_ipv6].to_numpy())
         assert np.array_equal(
             IPInsights.load(tmp_path).score_samples(rows[~is_ipv6]), loaded.predictor_.score(*_hashed(rows[~is_ipv6]))

@@ -29,7 +29,7 @@ class TestEntities:
     def test_rows_are_the_hash_modulo_the_table(self) -> None:
         """The row is the remainder, also of hashes beyond 2^63."""
         rows = entity_rows(np.array([2**64 - 1, 25, 3], dtype=np.uint64), 10)
-        assert (rows.tolist(), rows.dtype) == ([5, 5, 3], np.int32)
+        assert (rows.tolist(), rows.dtype.name) == ([5, 5, 3], "int32")
 
     def test_the_rows_that_occur_are_each_given_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Ascending, and the same however many hashes are looked at together."""

@@ -38,10 +38,7 @@ def drawn(size: int = 200) -> Pairs:
 
 def divided(size: int, work: Callable[[EntityPartition, Pairs], Any], *, pairs: Pairs | None = None,
             is_sharded: bool = False, values: Hyperparameters = VALUES) -> list[Any]:  # fmt: skip
-    """Divide pairs between hosts.
-
-    And return what a function makes of each host's partition and pairs.
-    """
+    """Divide pairs between hosts, and call a function with each host's partition and pairs."""
     whole = pairs or drawn()
 
     def one(group: ProcessGroup) -> Any:
@@ -77,9 +74,9 @@ class TestCuts:
 @given(num_pairs=st.lists(st.integers(0, 500), min_size=1, max_size=5), size=st.integers(1, 50))
 @settings(max_examples=100, deadline=None)
 def test_spans_are_in_proportion(num_pairs: list[int], size: int) -> None:
-    """Every pair is in one batch, all batches of a host are equal to one pair.
+    """Every pair is in one batch, and all batches of a host are equal to one pair.
 
-    And no union is larger than W x B.
+    No union is larger than W x B.
     """
     spans = batch_spans(num_pairs, size)
     parts = np.diff(spans, axis=0)
@@ -182,7 +179,7 @@ class TestTogether:
         assert list(itertools.chain(*found[0][1])) == alone.parameters()["entity_weight"].tolist()
 
     def test_the_first_host_s_rows_reach_all(self) -> None:
-        """Only its validation data counts, and none is none."""
+        """All hosts have the validation data of the first, or none if the first has none."""
         given = [drawn(5), drawn(9)]
         found = divided(2, lambda partition, _: (
             partition.from_first(given[partition.group.rank]), partition.from_first(None)))  # fmt: skip

@@ -63,7 +63,7 @@ class TestEnvironment:
         )
         assert environment.hyperparameters_file == tmp_path / "input" / "config" / "hyperparameters.json"
         assert environment.model_dir == tmp_path / "model"
-        assert environment.failure_file == failure_file(tmp_path) == tmp_path / "output" / "failure"
+        assert failure_file(tmp_path) == tmp_path / "output" / "failure"
 
     def test_no_configuration_is_needed(self, tmp_path: Path) -> None:
         """On a laptop every folder below input/data is a channel, and the only host is algo-1."""
@@ -149,7 +149,7 @@ class TestChannel:
         )
 
     def test_no_channel_at_all_is_told_with_the_place(self, tmp_path: Path) -> None:
-        """Whoever makes a tree by hand learns where the data goes."""
+        """The message says where a tree made by hand has its data."""
         assert refusal_of_channel(Environment.read(tmp_path), "train") == (
             f"The job has no channel 'train'; it has none at all. Put the data into {tmp_path}/input/data/train."
         )

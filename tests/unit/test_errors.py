@@ -21,6 +21,6 @@ def test_an_error_knows_whose_fault_it_is(error: IPInsightsError, exit_code: int
 
 
 def test_one_clause_catches_all() -> None:
-    """Whoever reports failures need know the base only."""
+    """Both kinds of errors have one base class."""
     assert issubclass(ClientError, IPInsightsError)
     assert issubclass(AlgorithmError, IPInsightsError)

@@ -163,7 +163,7 @@ def test_invalid_parameters_are_refused_when_fitting(parameters: dict[str, Any],
 
 def test_numbers_of_numpy_are_numbers() -> None:
     """As a grid of parameters has them."""
-    values = {"vector_dim": np.int64(8), "epochs": np.int32(1), "learning_rate": np.float64(0.01)}
+    values: dict[str, Any] = {"vector_dim": np.int64(8), "epochs": np.int32(1), "learning_rate": np.float64(0.01)}
     assert IPInsights(**values, progress=False).fit(TRAIN).vector_dim_ == 8
 
 
@@ -215,9 +215,13 @@ class TestStopping:
         assert model.save(tmp_path).is_file()
 
     def test_a_second_ctrl_c_ends_at_once(self) -> None:
-        """And the object is as it was before: not fitted."""
-        twice = _At(lambda _: [os.kill(os.getpid(), signal.SIGINT) for _ in range(2)])
-        model = IPInsights(**QUICK, callbacks=[twice])
+        """A second interrupt raises KeyboardInterrupt, and the estimator is not fitted."""
+
+        def interrupt_twice(_: Trainer) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        model = IPInsights(**QUICK, callbacks=[_At(interrupt_twice)])
         with pytest.raises(KeyboardInterrupt):
             model.fit(TRAIN)
         with pytest.raises(NotFittedError):
@@ -306,7 +310,7 @@ class TestHistory:
         """With a bound and IPv6 rows, whatever kind of data the rows come in."""
         rows, file = both_families(300), tmp_path / "train.csv"
         rows.to_csv(file, header=False, index=False)
-        options = {"keep_history": True, "ipv6": True, "history_rows_per_entity": 20}
+        options: dict[str, Any] = {"keep_history": True, "ipv6": True, "history_rows_per_entity": 20}
         models = [IPInsights(**QUICK, **options).fit(data) for data in (rows, rows.to_numpy(), file)]
         contents = {model.save(tmp_path / str(at)).read_bytes() for at, model in enumerate(models)}
         assert run_command(

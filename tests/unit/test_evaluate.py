@@ -47,8 +47,10 @@ class TestEvaluateModel:
     def test_the_report_is_written(self, folder: Path) -> None:
         """The last line names the files, and they hold what was shown."""
         lines: list[str] = []
-        paths = {"model_dir": folder / "model", "train": folder / "train.csv", "test": folder / "test.csv"}
-        evaluate_model(**paths, report_dir=folder / "report", echo=lines.append)
+        train, test = folder / "train.csv", folder / "test.csv"
+        evaluate_model(
+            model_dir=folder / "model", train=train, test=test, report_dir=folder / "report", echo=lines.append
+        )
         assert lines[1] == f"Written: {folder / 'report' / 'report.html'}, report.json and model_card.md."
         found = json.loads((folder / "report" / "report.json").read_text(encoding="utf-8"))
         assert lines[0].splitlines()[-1] == found["headline"]

@@ -79,16 +79,17 @@ def test_ipv6_is_evaluated_by_its_protocol(model: IPInsights, tmp_path: Path) ->
     (_, train), (ipv4, test), (_, before) = (split(read_rows(each, ipv6=True).pairs)
                                              for each in (TRAIN, TEST, CALIBRATION))  # fmt: skip
     expected = evaluate_ipv6(model.scorer_, train, test, ipv4=ipv4, calibration=before, seed=5)
-    files = []
+    files: list[Path] = []
     for name, data in (("train", TRAIN), ("test", TEST), ("calibration", CALIBRATION)):
         files.append(tmp_path / f"{name}.csv")
         pd.DataFrame(data).to_csv(files[-1], header=False, index=False)
-    for data in ((TRAIN, TEST, CALIBRATION), files):
-        found = evaluate(model, data[0], data[1], calibration=data[2], seed=5, family="IPv6")
+    for fit, later, calibration in ((TRAIN, TEST, CALIBRATION), files):
+        found = evaluate(model, fit, later, calibration=calibration, seed=5, family="IPv6")
         assert (found.family, found.main_scorer) == ("IPv6", HISTORY)
         pd.testing.assert_frame_equal(found.detection, expected.detection)
         pd.testing.assert_frame_equal(found.alerts, expected.alerts)
         assert found.families is not None
+        assert expected.families is not None
         pd.testing.assert_frame_equal(found.families, expected.families)
 
 

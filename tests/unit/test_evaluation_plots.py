@@ -14,6 +14,7 @@ from ipinsights.evaluation.evaluation_plots import draw_embeddings, draw_rocs, d
 from ipinsights.evaluation.results import AWS_RECIPE, GIVEN_ATTACKS, MODEL
 from ipinsights.inference.predictor import Predictor
 from ipinsights.model.artifact import Artifact
+from ipinsights.model.bloom import BloomFilter
 from ipinsights.reporting.plot_style import COLOURS
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def random_predictor(rng: np.random.Generator) -> Predictor:
         "entity_weight": rng.normal(size=(10, 8)).astype(np.float32),
         "ip_octet_weight": rng.normal(size=(1024, 2)).astype(np.float32),
     }
-    seen = np.full(2, 255, dtype=np.uint8)
+    seen = BloomFilter(np.full(2, 255, dtype=np.uint8))
     return Predictor(Artifact(Hyperparameters(10, 8, num_ip_encoder_layers=0), params, seen, {}))
 
 
@@ -46,7 +47,7 @@ def rocs_figure() -> Figure:
 
 
 def map_figure(rng: np.random.Generator, num_networks: int = 60) -> Figure:
-    """Draw so many networks."""
+    """Draw a number of networks."""
     ips = (np.repeat(0x0B00 + 7 * np.arange(num_networks), 3) << 16) + rng.integers(2**16, size=3 * num_networks)
     return draw_embeddings(random_predictor(rng), Pairs(np.zeros(len(ips), dtype=np.uint64), ips.astype(np.uint32)))
 
@@ -63,6 +64,7 @@ def test_scores_are_told_apart_by_colour_and_by_stroke(rng: np.random.Generator)
     """Each attacker has a colour of Okabe and Ito's palette, and neighbours differ in stroke."""
     (axes,) = scores_figure(rng).axes
     legend = axes.get_legend()
+    assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == [
         "ordinary events", "attacks: random addresses", "attacks: announced ranges"
     ]  # fmt: skip
@@ -94,7 +96,7 @@ def test_curves_have_a_logarithmic_false_alarm_rate() -> None:
 def test_the_map_has_a_dot_per_network(rng: np.random.Generator, num_networks: int) -> None:
     """However few there are; some are named, in full."""
     axes = map_figure(rng, num_networks).axes[0]
-    assert len(axes.collections[0].get_offsets()) == num_networks
+    assert len(np.asarray(axes.collections[0].get_offsets())) == num_networks
     names = [text.get_text() for text in axes.texts]
     assert 1 <= len(names) <= 12
     assert all(name.endswith(".0.0/16") for name in names)

@@ -12,7 +12,7 @@ from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
-from ipinsights.inference.explain import Crowd, explain
+from ipinsights.inference.explain import Crowd, Explanation, explain
 from ipinsights.inference.predictor import Predictor
 from ipinsights.inference.threshold import Threshold
 from ipinsights.model.artifact import Artifact
@@ -55,6 +55,7 @@ def test_networks_and_crowd_by_hand() -> None:
     """
     predictor = predictor_of(TRAIN)
     found = explain(predictor, pairs_of(TRAIN), "ann", "20.1.2.200")
+    assert isinstance(found, Explanation)
     assert (found.num_events, found.num_networks) == (10, 2)
     assert [(usual.network, usual.num_events) for usual in found.usual] == [("198.51.7.0/24", 7), ("20.1.2.0/24", 3)]
     assert [usual.score for usual in found.usual] == [
@@ -122,6 +123,7 @@ def test_collisions_and_strangers_are_flagged() -> None:
     assert everybody.flags == ("hash collision: the entity shares its embedding with 2 others of training.",)
     unknown = "unknown entity: the model never learned it, and its score means nothing."
     stranger = explain(predictor_of(TRAIN), pairs_of(TRAIN), "zoe", "8.8.8.8")
+    assert isinstance(stranger, Explanation)
     assert (stranger.flags, stranger.nearest, stranger.num_events) == ((unknown,), None, 0)
     other = explain(predictor_of(TRAIN[10:]), pairs_of(TRAIN), "ann", "8.8.8.8")
     assert other.flags == (unknown, "the training data given is not what the model was trained on.")

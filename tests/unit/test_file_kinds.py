@@ -25,7 +25,10 @@ from ipinsights.etl.pipeline import extract
 from ipinsights.etl.records import Columns
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from _typeshed import WriteableBuffer
 
 ROWS = "".join(f"user_{number},192.0.2.{number}\n" for number in range(60)).encode()
 TABLE = pa.table({"entity": ["ann", "ben"], "ip": ["192.0.2.1", "192.0.2.2"]})
@@ -39,10 +42,10 @@ def zipped() -> bytes:
     return stream.getvalue()
 
 
-def written(write: object) -> bytes:
+def written(write: Callable[[pa.Table, io.BytesIO], object]) -> bytes:
     """Return what a writer of Arrow makes of a table."""
     stream = io.BytesIO()
-    write(TABLE, stream)  # type: ignore[operator]
+    write(TABLE, stream)
     return stream.getvalue()
 
 
@@ -155,10 +158,10 @@ class Trickle(io.RawIOBase):
         """Return that there is something to read."""
         return True
 
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Read a byte."""
         piece = self._content.read(1)
-        buffer[: len(piece)] = piece
+        memoryview(buffer)[: len(piece)] = piece
         return len(piece)
 
 

@@ -128,7 +128,7 @@ class TestReplacing:
             "try: write_file(Path(sys.argv[1]), b'x' * 100_000)\n"
             "except ClientError as error: print(error)"
         )
-        command = [sys.executable, "-c", script, output]
+        command: list[str | Path] = [sys.executable, "-c", script, output]
         done = subprocess.run(
             command, stdout=subprocess.PIPE, check=True, text=True,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)),

@@ -17,6 +17,7 @@ from ipinsights.data.pairs import read_pairs
 from ipinsights.errors import InvalidValueError, RowsError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 PAIRS = [("alice", "192.0.2.1"), ("7", " 192.0.2.2"), ("Zoë", "8.8.8.8")]
@@ -144,11 +145,12 @@ def test_columns_of_one_kind_are_read_alone_or_from_pairs() -> None:
         assert np.array_equal(read_entities(data).numbers, read_rows(FRAME).pairs.entities)
     for data in (FRAME["address"], FRAME["address"].tolist(), PAIRS):
         assert np.array_equal(read_ips(data).numbers, read_rows(FRAME).pairs.ips)
-    for read, data, message in (
+    refused: list[tuple[Callable[[Any], Any], Any, str]] = [
         (read_entities, "alice", "X must be a list, an array or a Series. Got the text 'alice'."),
         (read_entities, ["a", ""], "row 1 of X: the entity is empty."),
         (read_ips, ["x"], f"row 0 of X: 'x' {NO_IP}"),
-    ):
+    ]
+    for read, value, message in refused:
         with pytest.raises(InvalidValueError) as caught:
-            read(data)
+            read(value)
         assert str(caught.value) == message

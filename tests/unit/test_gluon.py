@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def learner_on(num_devices: int, *, store: str = "device", seed: int = 3, **changes: Any) -> GluonLearner:
-    """Return a small learner on so many devices."""
+    """Return a small learner on a number of devices."""
     small = {"num_entity_vectors": 40, "vector_dim": 8, "mini_batch_size": 10, "learning_rate": 0.01}
     devices = [mx.cpu(index) for index in range(num_devices)]
     return GluonLearner(Hyperparameters(**{**small, **changes}), devices=devices, store=store, seed=seed)
@@ -49,9 +49,9 @@ def largest_difference(one: GluonLearner, other: GluonLearner) -> float:
 def test_devices_together_take_the_step_of_one(
     num_devices: int, store: str, size: int, rng: np.random.Generator
 ) -> None:
-    """Ten records do not divide by three, two and one leave a device without any.
+    """Devices take the step of one, also where records do not divide or a device has none.
 
-    And weights decay.
+    Weights decay.
     """
     learner, alone = learner_on(num_devices, store=store, weight_decay=0.01), learner_on(1, weight_decay=0.01)
     before = arrays(learner)["entity_weight"]

@@ -68,8 +68,14 @@ def test_hosts_take_the_steps_of_one_on_their_records_together(
 
     Where a gradient is nearly 0 rounding decides on its sign, and Adam makes a whole step of it.
     """
-    values = {"vector_dim": dim, "num_ip_encoder_layers": num_layers, "weight_decay": 0.01, "learning_rate": 0.001,
-              "random_negative_sampling_rate": 0, "shuffled_negative_sampling_rate": 0}  # fmt: skip
+    values: dict[str, Any] = {
+        "vector_dim": dim,
+        "num_ip_encoder_layers": num_layers,
+        "weight_decay": 0.01,
+        "learning_rate": 0.001,
+        "random_negative_sampling_rate": 0,
+        "shuffled_negative_sampling_rate": 0,
+    }
     steps, cuts = batches(num_hosts), np.linspace(0, NUM_ROWS, num_hosts + 1).astype(int)
     sizes = [sum(map(len, parts)) for parts in steps]
 

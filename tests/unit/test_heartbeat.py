@@ -1,4 +1,4 @@
-"""Heartbeats: a silence, whoever was awake to hear it, and processes that are stopped."""
+"""Heartbeats: a silence, also while the listener slept, and processes that are stopped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import time
 
 import pytest
 
-from ipinsights.distributed import heartbeat
 from ipinsights.distributed.heartbeat import Silence, is_paused, keep_alive
 
 
@@ -30,7 +29,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Return the clock that silences are measured by."""
     moved = Clock()
-    monkeypatch.setattr(heartbeat.time, "monotonic", moved)
+    monkeypatch.setattr(time, "monotonic", moved)
     return moved
 
 
@@ -74,10 +73,7 @@ def test_a_stopped_process_is_seen() -> None:
 
 
 def test_ten_seconds_without_an_answer_end_a_connection() -> None:
-    """On Linux: the first question after 4 seconds, three more every 2.
-
-    And 10 for what was sent.
-    """
+    """On Linux: a probe after 4 seconds, three more every 2, and 10 seconds for sent data."""
     names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
     with socket.socket() as connection:
         keep_alive(connection)

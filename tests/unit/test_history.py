@@ -1,7 +1,4 @@
-"""Histories of parts merge to that of all, whatever the parts and their order.
-
-And go through tables of Arrow.
-"""
+"""Histories of parts merge to that of all, and survive tables of Arrow."""
 
 from __future__ import annotations
 
@@ -43,7 +40,7 @@ def content(history: History) -> dict[str, bytes]:
 
 @given(ROWS, st.integers(1, 6), st.randoms())
 def test_parts_in_any_order_are_one_pass(rows: Rows, num_parts: int, order: random.Random) -> None:
-    """Also if they are merged two by two, or go through tables."""
+    """Parts merge to the history of all rows at once, two by two, or as tables."""
     parts = [of_rows(rows[part::num_parts]) for part in range(num_parts)]
     order.shuffle(parts)
     whole = of_rows(rows)
@@ -59,7 +56,7 @@ def test_parts_in_any_order_are_one_pass(rows: Rows, num_parts: int, order: rand
 
 @given(ROWS)
 def test_a_history_is_equal_to_what_comes_of_a_table_or_a_pickle(rows: Rows) -> None:
-    """And its hash, too."""
+    """A history from a table or a pickle is equal, and so is its hash."""
     history = of_rows(rows, ipv6=False)
     for again in (History.from_arrow(history.to_arrow()), pickle.loads(pickle.dumps(history))):  # noqa: S301 - our own
         assert content(again) == content(history)
@@ -119,7 +116,7 @@ def test_tables_of_other_columns_are_refused() -> None:
 
 
 def test_invalid_rows_are_refused_unless_they_are_skipped() -> None:
-    """And another way is refused."""
+    """An invalid row is an error unless rows are skipped. No other option is accepted."""
     with pytest.raises(RowsError, match=r"^row 1 of the columns: the entity is missing\.$"):
         of_rows([("ann", "10.0.0.1"), (None, "10.0.0.1")], errors="raise")
     with pytest.raises(InvalidValueError, match=r"^errors must be 'raise' or 'skip'\. Got 'null'\.$"):
@@ -158,7 +155,7 @@ def test_a_model_of_ipv4_takes_no_ipv6(model: Path) -> None:
 
 
 def test_a_model_without_a_history_takes_none(tmp_path: Path) -> None:
-    """And has none to return."""
+    """A model without a history returns none and accepts none."""
     IPInsights(vector_dim=4, epochs=1, num_entity_vectors=20, progress=False).fit(TRAIN).save(tmp_path)
     for act in (lambda: History.of_model(tmp_path), lambda: of_rows([*TRAIN]).add_to(tmp_path)):
         with pytest.raises(ClientError) as caught:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,9 @@ from ipinsights.inference.history_density import (
 from ipinsights.inference.history_scorer import HistoryTables
 from ipinsights.model import history_settings as settings
 from ipinsights.model.pair_history import PairHistory
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 HERE, NEXT_DOOR, FAR = 0x0A000001, 0x0A000002, 0x0A010001
 
@@ -35,7 +40,7 @@ def ipv6_evidence(rows: list[tuple[int, int]], *addresses: int) -> Evidence:
     return tables.evidence(np.zeros(len(addresses), dtype=np.int64), np.array(addresses, dtype=np.uint64))
 
 
-def floats(*values: float) -> np.ndarray:  # type: ignore[type-arg]
+def floats(*values: float) -> NDArray[np.float32]:
     """Return an array of one value each."""
     return np.array(values, dtype=np.float32)
 

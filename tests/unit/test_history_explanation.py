@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,19 +11,20 @@ from ipinsights import IPInsights
 from ipinsights.errors import InvalidValueError
 from ipinsights.inference.history_explanation import HistoryExplanation, explain_by_history
 from ipinsights.inference.history_scorer import HistoryScorer
+from ipinsights.model import artifact
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ROWS = [("alice", "11.0.0.1")] * 3 + [("alice", "11.0.1.1"), ("bob", "11.0.0.9"), ("carol", "12.0.0.1")]
+SETTINGS: dict[str, Any] = {"vector_dim": 4, "epochs": 1, "progress": False, "keep_history": True}
 ROWS_IPV6 = [*ROWS, ("alice", "2a00:1::1"), ("bob", "2a00:2::1")]
 
 
 @pytest.fixture(scope="module")
 def model() -> IPInsights:
     """Return a model with a history of both families."""
-    settings = {"vector_dim": 4, "epochs": 1, "progress": False, "keep_history": True, "scorer": "history"}
-    return IPInsights(**settings, ipv6=True).fit(ROWS_IPV6)  # type: ignore[arg-type]
+    return IPInsights(**SETTINGS, scorer="history", ipv6=True).fit(ROWS_IPV6)
 
 
 @pytest.fixture(scope="module")
@@ -125,8 +126,7 @@ def test_addresses_that_cannot_be_used(scorer: HistoryScorer, ip: str, message: 
 
 def test_ipv6_without_ipv6(tmp_path: Path) -> None:
     """A model of IPv4 only refuses IPv6 as ever."""
-    settings = {"vector_dim": 4, "epochs": 1, "progress": False, "keep_history": True}
-    file = IPInsights(**settings).fit(ROWS).save(tmp_path)  # type: ignore[arg-type]
+    file = IPInsights(**SETTINGS).fit(ROWS).save(tmp_path)
     with pytest.raises(InvalidValueError) as caught:
-        explain_by_history(HistoryScorer.load(file), "alice", "2a00::1")
+        explain_by_history(HistoryScorer(artifact.load(file)), "alice", "2a00::1")
     assert str(caught.value) == "'2a00::1' is no IPv4 address: it looks like IPv6; leave such rows out."

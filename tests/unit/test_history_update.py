@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ipinsights.model.pair_history import PairHistory
 
 TRAIN = [("alice", "11.0.0.1"), ("bob", "12.0.0.1"), ("bob", "12.0.0.1")]
+SMALL: dict[str, Any] = {"vector_dim": 4, "epochs": 1, "num_entity_vectors": 20, "progress": False}
 MORE = "alice,11.0.0.1\ncarol,13.0.0.1\n"
 
 
@@ -32,8 +33,8 @@ def model(tmp_path: Path) -> Path:
 
 def saved(folder: Path, rows: list[tuple[str, str]] = TRAIN, **settings: Any) -> Path:
     """Train a small model that keeps its history, and return its folder."""
-    given = {"vector_dim": 4, "epochs": 1, "num_entity_vectors": 20, "progress": False, "keep_history": True}
-    IPInsights(**given, **settings).fit(rows).save(folder)
+    model = IPInsights(**SMALL, keep_history=True, **settings)
+    model.fit(rows).save(folder)
     return folder
 
 
@@ -57,7 +58,7 @@ def content(model: Path) -> dict[str, bytes]:
 
 
 def test_merged_events_are_those_of_training_with_all(model: Path, tmp_path: Path) -> None:
-    """Also from a folder of files, and the network stays as it was."""
+    """Events from a folder of files are merged, and the network stays as it was."""
     before = artifact.load(model)
     (tmp_path / "folder").mkdir()
     updated = update_history(model, csv_file(tmp_path / "folder", MORE).parent)
@@ -169,8 +170,7 @@ class TestStrip:
 
     def test_the_file_is_that_of_a_model_without_a_history(self, model: Path, tmp_path: Path) -> None:
         """To the byte. There is nothing to strip a second time."""
-        settings = {"vector_dim": 4, "epochs": 1, "num_entity_vectors": 20, "progress": False}
-        plain = IPInsights(**settings).fit(TRAIN).save(tmp_path / "plain")  # type: ignore[arg-type]
+        plain = IPInsights(**SMALL).fit(TRAIN).save(tmp_path / "plain")
         assert strip_history(model) == 2
         assert (model / "model_algo-1").read_bytes() == plain.read_bytes()
         for call in (strip_history, lambda path: update_history(path, None, forget=["bob"])):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from ipinsights.data.ipv6 import Ipv6Pairs
-from ipinsights.evaluation.ipv6_attackers import Ipv6Pairing, draw_ipv6_attacks
-from ipinsights.evaluation.ipv6_prefix_counts import Ipv6PrefixCounts
+from ipinsights.evaluation.attackers import Pairing
+from ipinsights.evaluation.ipv6_attackers import draw_ipv6_attacks
+from ipinsights.evaluation.prefix_counts import Ipv6PrefixCounts
 
 if TYPE_CHECKING:
     from ipinsights.evaluation.attackers import Attack
@@ -25,6 +26,11 @@ def draw(size: int, rng: np.random.Generator) -> Ipv6Pairs:
     return Ipv6Pairs(entities, upper, rng.integers(2**63, size=size).astype(np.uint64))
 
 
+def rows_of(pairs: Pairing) -> set[tuple[int, int, int]]:
+    """Return entities with both halves of their addresses."""
+    return set(zip(pairs.numbers.tolist(), *pairs.ips.T.tolist(), strict=True))
+
+
 class Case:
     """Training rows, ordinary events, and the attacks on them."""
 
@@ -33,7 +39,7 @@ class Case:
         self.train = draw(600, rng)
         self.history = Ipv6PrefixCounts(self.train)
         test = draw(500, rng)
-        self.ordinary = Ipv6Pairing(self.history.numbers(test.entities), test.upper, test.lower)
+        self.ordinary = Pairing(self.history.numbers(test.entities), np.column_stack([test.upper, test.lower]))
         found = draw_ipv6_attacks(self.history, self.ordinary, rng=rng)
         self.attacks = {attack.name: attack for attack in found}
 
@@ -43,8 +49,8 @@ class Case:
 
     def own(self, attack: Attack, length: int) -> list[bool]:
         """Return for each attack whether the victim was on its network."""
-        counts = self.history.counts(attack.pairs.numbers, attack.pairs.ips.astype(np.uint64), length)
-        return (counts > 0).tolist()
+        counts = self.history.counts(attack.pairs.numbers, attack.pairs.upper, length)
+        return [count > 0 for count in counts.tolist()]
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +79,14 @@ def test_no_attack_is_what_the_victim_did(case: Case) -> None:
     """In training or among the ordinary events, by the whole address."""
     numbers = case.history.numbers(case.train.entities)
     done = set(zip(numbers.tolist(), case.train.upper.tolist(), case.train.lower.tolist(), strict=True))
-    done |= set(zip(*(column.tolist() for column in vars(case.ordinary).values()), strict=True))
+    done |= rows_of(case.ordinary)
     for attack in case.attacks.values():
-        assert isinstance(attack.pairs, Ipv6Pairing)
-        assert not done & set(zip(*(column.tolist() for column in vars(attack.pairs).values()), strict=True))
+        assert not done & rows_of(attack.pairs)
 
 
 def test_random_addresses_are_in_use(case: Case) -> None:
     """They are in 2000::/3, and in no network of training."""
-    upper = case.attacks["random addresses"].pairs.ips.astype(np.uint64)
+    upper = case.attacks["random addresses"].pairs.upper
     assert set((upper >> np.uint64(61)).tolist()) == {1}
     assert not set((upper >> np.uint64(32)).tolist()) & case.networks(32)
 
@@ -92,7 +97,7 @@ def test_random_addresses_are_in_use(case: Case) -> None:
 def test_attackers_from_networks_of_others(case: Case, name: str, length: int) -> None:
     """Their networks are of training, and but for the /32 of all they are not the victim's."""
     attack = case.attacks[name]
-    upper = attack.pairs.ips.astype(np.uint64)
+    upper = attack.pairs.upper
     assert set((upper >> np.uint64(64 - length)).tolist()) <= case.networks(length)
     if length > 32:
         assert not any(case.own(attack, length))
@@ -111,7 +116,7 @@ def test_attacks_that_cannot_be_drawn_are_counted() -> None:
     """Where there is one entity, there is no other."""
     nothing = np.zeros(1, dtype=np.uint64)
     history = Ipv6PrefixCounts(Ipv6Pairs(nothing, nothing + np.uint64(2**61), nothing))
-    ordinary = Ipv6Pairing(np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.uint64), np.arange(3, dtype=np.uint64))
+    ordinary = Pairing(np.zeros(3, dtype=np.int64), np.column_stack([np.zeros(3), np.arange(3)]).astype(np.uint64))
     attacks = draw_ipv6_attacks(history, ordinary, rng=np.random.default_rng(0))
     removed = {attack.name: attack.num_removed for attack in attacks}
     assert removed["other entities' addresses"] == removed["other entities' /48"] == 3

@@ -52,7 +52,7 @@ class Case:
         history = PairHistory.from_pairs(self.ipv4.entities, self.ipv4.ips, (self.train.entities, self.train.upper))
         record = HistoryRecord([{"kind": "training", "num_rows": 1100, "num_entities": 40, "fingerprint": "f"}])
         artifact.replace_history(folder, artifact.load(folder), history, record)
-        self.scorer = HistoryScorer.load(folder)
+        self.scorer = HistoryScorer(artifact.load(folder))
         self.evaluation = evaluate_ipv6(
             self.scorer, self.train, self.test, ipv4=self.test_ipv4, calibration=self.calibration, seed=seed
         )

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import io
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ipinsights.etl.json_documents import BLANK, Malformed, batches_of_records, inner_record
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 RECORDS = st.lists(
     st.fixed_dictionaries({"entity": st.text(max_size=5), "ip": st.just("192.0.2.7"), "n": st.integers(-9, 9)}),
     max_size=5,
 )
-LAYOUTS = {
+LAYOUTS: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "lines": lambda records: "\n".join(map(json.dumps, records)),
     "list": json.dumps,
     "pretty list": lambda records: json.dumps(records, indent=2),

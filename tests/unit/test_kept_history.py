@@ -109,7 +109,7 @@ class TestSeveralHosts:
         ]
 
     def test_a_channel_that_all_hosts_read(self) -> None:
-        """History and record are those of one host, so that the file is recognised whoever trained."""
+        """History and record are those of one host, so that the file is recognised."""
         alone = gathered(self.whole, self.ipv6)
         for kept in on_hosts(self.parts(), whole_fingerprint=joined(self.whole, self.ipv6).fingerprint):
             assert content(kept) == content(alone)
@@ -130,8 +130,9 @@ class TestWarmStart:
 
     def test_new_rows_are_added(self) -> None:
         """The history is that of both, and so is the record."""
-        first, both = gathered(rows(1)), Pairs(*(np.concatenate(columns) for columns in zip(
-            *((part.entities, part.ips) for part in (rows(1), rows(2))), strict=True)))  # fmt: skip
+        parts = (rows(1), rows(2))
+        entities, ips = (np.concatenate([getattr(part, name) for part in parts]) for name in ("entities", "ips"))
+        first, both = gathered(parts[0]), Pairs(entities, ips)
         kept = gathered(rows(2), initial=model_of(first))
         assert content(kept) == content(gathered(both))
         assert sources(kept) == sources(first) + sources(gathered(rows(2)))
@@ -140,7 +141,9 @@ class TestWarmStart:
         """Whether one host trains on them again or several do."""
         train = rows(1)
         initial = model_of(gathered(train))
-        parts = [(Pairs(train.entities[rank::2].copy(), train.ips[rank::2].copy()), None) for rank in range(2)]
+        parts: list[tuple[Pairs, Ipv6Pairs | None]] = [
+            (Pairs(train.entities[rank::2].copy(), train.ips[rank::2].copy()), None) for rank in range(2)
+        ]
         again = on_hosts(parts, initial=initial, whole_fingerprint=joined(train, None).fingerprint)
         for kept in (gathered(train, initial=initial), *again):
             assert content(kept) == content(gathered(train))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.model.ip_encoder import octet_rows
+from ipinsights.model.ip_encoder import octet_rows, place_columns
 from ipinsights.training.learners.compilation import load_kernels
 
 if TYPE_CHECKING:
@@ -37,8 +37,9 @@ def floats(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
     return rng.normal(size=shape).astype(np.float32)
 
 
-def adam_of(values: Any, means: Any, variances: Any, gradient: Any, decay: float) -> tuple[Any, Any, Any]:
+def adam_of(state: NDArray[Any], gradient: NDArray[Any], decay: float) -> tuple[NDArray[Any], ...]:
     """Return values and moments after a step of Adam in double precision."""
+    values, means, variances = state
     gradient = gradient.astype(float) + decay * values
     means, variances = 0.9 * means + 0.1 * gradient, 0.999 * variances + 0.001 * gradient**2
     return values - float(RATE) * means / (np.sqrt(variances) + 1e-8), means, variances
@@ -71,16 +72,17 @@ class Batch:
         np.add.at(gradient, self.rows, error * embeddings)
         entities = self.entities.astype(float)
         own = np.unique(self.rows)
-        entities[own] = np.stack(adam_of(*entities[own].swapaxes(0, 1), gradient[own], 0.0), axis=1)
+        entities[own] = np.stack(adam_of(entities[own].swapaxes(0, 1), gradient[own], 0.0), axis=1)
         return scores, error * vectors, entities
 
 
 def test_adam_is_the_formula(called: Callable[..., Any], rng: np.random.Generator) -> None:
-    """A dense step with decay, to rounding."""
-    state, gradient = floats(rng, 3, 50), floats(rng, 50)
+    """A dense step with decay on the given rows, to rounding; the others stay."""
+    state, gradient = floats(rng, 3, 10, 5), floats(rng, 10, 5)
     state[2] **= 2
-    expected = adam_of(*state.astype(float), gradient, float(DECAY))
-    called(kernels.adam, *state, gradient, RATE, DECAY)
+    expected = state.astype(float)
+    expected[:, 2:7] = adam_of(state[:, 2:7].astype(float), gradient[2:7], float(DECAY))
+    called(kernels.adam, state, gradient, 2, 7, RATE, DECAY)
     assert np.abs(state - expected).max() < 1e-6
 
 
@@ -120,24 +122,16 @@ class TestGroup:
         assert np.abs(np.diff(starts[bounds]) - 2500).max() < 100
 
 
-@pytest.mark.parametrize("has_layer", [True, False])
-def test_octets_that_occur_are_found(
-    called: Callable[..., Any],
-    has_layer: bool,  # noqa: FBT001
-    rng: np.random.Generator,
-) -> None:
-    """In the order of the table, with their embeddings, behind a relu only if a layer follows."""
-    ips, octets = rng.integers(2**32, size=SIZE, dtype=np.uint32), floats(rng, 1024, 2)
+def test_octets_that_occur_are_found(called: Callable[..., Any], rng: np.random.Generator) -> None:
+    """In the order of the table, with the places' bounds."""
+    ips = rng.integers(2**32, size=SIZE, dtype=np.uint32)
     index, used, bounds = (np.empty(size, np.int32) for size in (1024, 1024, 5))
-    inputs = np.empty((1024, 2), np.float32)
-    called(kernels.find_octets, ips, octets, has_layer, index, used, bounds, inputs)
+    called(kernels.find_octets, ips, index, used, bounds)
     occurring = np.unique(octet_rows(ips))
     assert used[: bounds[4]].tolist() == occurring.tolist()
     assert bounds.tolist() == np.searchsorted(occurring, [0, 256, 512, 768, 1024]).tolist()
     assert index[occurring].tolist() == list(range(len(occurring)))
     assert (index == -1).sum() == 1024 - len(occurring)
-    expected = octets[occurring]
-    assert (inputs[: bounds[4]] == (np.maximum(expected, 0) if has_layer else expected)).all()
 
 
 class TestLearn:
@@ -199,22 +193,67 @@ def test_embeddings_are_sums_and_spread_is_the_transpose(called: Callable[..., A
     assert float((table * spread).sum()) == pytest.approx(float((embeddings * gradients).sum()), abs=1e-3)
 
 
-@pytest.mark.parametrize("has_layer", [True, False])
-def test_octet_values_without_a_gradient_move_too(
-    called: Callable[..., Any],
-    has_layer: bool,  # noqa: FBT001
-    rng: np.random.Generator,
-) -> None:
-    """Adam is dense here, so rows and columns without a gradient decay and keep moving.
+class Layer:
+    """The octet table with a first layer or none, and the octet values of a batch."""
 
-    These are rows that do not occur, and a column that the octet position does not use.
-    """
-    state, products = floats(rng, 3, 256, 3), floats(rng, 20, 2)
-    state[2] **= 2
-    used = np.sort(rng.permutation(256)[:20]).astype(np.int32)
-    inputs = np.maximum(state[0, used], 0) if has_layer else state[0, used]
-    gradient = np.zeros((256, 3))
-    gradient[used, :2] = products * (inputs[:, :2] > 0) if has_layer else products
-    expected = adam_of(*state.astype(float), gradient, float(DECAY))
-    called(kernels.update_octets, products, used + 512, inputs, has_layer, *state, RATE, DECAY, 512)
-    assert np.abs(state - expected).max() < 1e-5
+    def __init__(self, rng: np.random.Generator, *, has_layer: bool) -> None:
+        ips = rng.integers(2**32, size=SIZE, dtype=np.uint32)
+        self.index, self.used, self.bounds = (np.empty(size, np.int32) for size in (1024, 1024, 5))
+        kernels.find_octets(ips, self.index, self.used, self.bounds)
+        self.columns = [(columns.start, columns.stop) for columns in place_columns(DIM)]
+        self.octets = floats(rng, 3, 1024, max(stop - start for start, stop in self.columns))
+        self.weight = floats(rng, 3, DIM if has_layer else 0, DIM)
+        self.bias = floats(rng, 3, 1 if has_layer else 0, DIM)
+
+    def concatenated(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return octet embeddings at the columns of their place, and a mask of these columns."""
+        inputs, is_own = np.zeros((self.bounds[4], DIM)), np.zeros((self.bounds[4], DIM), bool)
+        for n, row in enumerate(self.used[: self.bounds[4]]):
+            start, stop = self.columns[row // 256]
+            inputs[n, start:stop], is_own[n, start:stop] = self.octets[0, row, : stop - start], True
+        return inputs, is_own
+
+
+@pytest.mark.parametrize("has_layer", [True, False])
+class TestLayer:
+    """The octet table and the first layer."""
+
+    def test_the_table_is_the_layer_of_each_octet_value(
+        self,
+        called: Callable[..., Any],
+        has_layer: bool,  # noqa: FBT001
+        rng: np.random.Generator,
+    ) -> None:
+        """The bias belongs to the first place; without a layer the embeddings themselves are added."""
+        layer, table = Layer(rng, has_layer=has_layer), floats(rng, 1024, DIM)
+        for place, columns in enumerate(layer.columns):
+            arrays = layer.used, layer.bounds, layer.octets, layer.weight, layer.bias, table
+            called(kernels.tabulate, place, *columns, *arrays)
+        expected, _ = layer.concatenated()
+        if has_layer:
+            expected = np.maximum(expected, 0) @ layer.weight[0]
+            expected[: layer.bounds[1]] += layer.bias[0]
+        assert np.abs(table[: layer.bounds[4]] - expected).max() < 1e-5
+
+    def test_gradients_are_those_of_the_table(
+        self,
+        called: Callable[..., Any],
+        has_layer: bool,  # noqa: FBT001
+        rng: np.random.Generator,
+    ) -> None:
+        """Octet values and columns that do not occur have a gradient of 0; pieces are summed."""
+        layer, pieces = Layer(rng, has_layer=has_layer), floats(rng, 2, 1024, DIM)
+        gradient = pieces[:, : layer.bounds[4]].astype(float).sum(axis=0)
+        found = [np.ones_like(state[0]) for state in (layer.octets, layer.weight, layer.bias)]
+        for place, columns in enumerate(layer.columns):
+            arrays = layer.used, layer.bounds, layer.octets, layer.weight, pieces
+            called(kernels.differentiate, place, *columns, *arrays, *found)
+        inputs, is_own = layer.concatenated()
+        product = gradient @ layer.weight[0].T * (inputs > 0) if has_layer else gradient
+        octets = np.zeros((1024, layer.octets.shape[2]))
+        for row, values, own in zip(layer.used, product, is_own, strict=False):
+            octets[row, : own.sum()] = values[own]
+        assert np.abs(found[0] - octets).max() < 1e-5
+        if has_layer:
+            assert np.abs(found[1] - np.maximum(inputs, 0).T @ gradient).max() < 1e-4
+            assert np.abs(found[2] - gradient[: layer.bounds[1]].sum(axis=0)).max() < 1e-4

@@ -38,7 +38,7 @@ def test_keycloak(bench: Bench) -> None:
 
 
 def test_logfmt(bench: Bench) -> None:
-    """Words without a pair are malformed, a missing user is none."""
+    """Words without a pair are malformed, and a missing user is counted."""
     log = "ts=2024-01-02T03:04:05Z level=info user=ann remote=192.0.2.7:443\n\noops\nts=1 level=info\n"
     names = {"entity": "user", "ip": "remote"}
     assert bench.of("logfmt", log, **names) == (

@@ -40,7 +40,7 @@ def sending(name: str, result: object) -> tuple[Connection, SpawnProcess]:
 
 
 def test_results_are_in_the_order_of_hosts() -> None:
-    """Whoever ends first."""
+    """Results have the order of the hosts, in whatever order these end."""
     hosts = dict([sending("algo-1", Path("model")), sending("algo-2", None)])
     assert _collect(hosts) == [Path("model"), None]
 

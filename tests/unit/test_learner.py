@@ -100,17 +100,18 @@ def share_beyond(tolerance: float, learner: Learner, expected: Mapping[str, NDAr
     return float(np.concatenate(beyond).mean())
 
 
-def drawn(learner: Learner, *, rng: np.random.Generator) -> Params:
+def drawn(learner: Learner, *, rng: np.random.Generator) -> dict[str, NDArray[np.float32]]:
     """Return parameters with embeddings and scores of about 1 for any number of layers.
 
     After several layers, the small initial values leave embeddings of 1e-6, whose gradients are little but rounding.
     """
     dim = learner.hyperparameters.vector_dim
     scales = {"entity_weight": dim**-0.5, "ip_octet_weight": 1.0}
-    return {
-        name: rng.normal(scale=scales.get(name, (2 / dim) ** 0.5 if name.endswith("weight") else 0.1), size=array.shape)
-        for name, array in arrays(learner).items()
-    }
+    found = {}
+    for name, array in arrays(learner).items():
+        scale = scales.get(name, (2 / dim) ** 0.5 if name.endswith("weight") else 0.1)
+        found[name] = rng.normal(scale=scale, size=array.shape).astype(np.float32)
+    return found
 
 
 def fifty_steps(learner: Learner, *, rng: np.random.Generator) -> Iterator[tuple[NDArray[np.float32], Records]]:
@@ -329,7 +330,7 @@ def gradients(params: Params, batch: Records) -> Params:
         found[f"ip_layer{layer}_bias"] = backward.sum(axis=0)
         backward = backward @ params[f"ip_layer{layer}_weight"] * (xs[layer] > 0)
     for place, part in enumerate(np.split(backward, np.cumsum(widths)[:-1], axis=1)):
-        np.add.at(found["ip_octet_weight"], (octets[:, place], slice(0, widths[place])), part)
+        np.add.at(found["ip_octet_weight"][:, : widths[place]], octets[:, place], part)
     return found
 
 

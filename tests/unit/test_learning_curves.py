@@ -50,4 +50,4 @@ class TestPlots:
         empty = replace(baseline, epochs=baseline.epochs.iloc[:0], batches=baseline.batches.iloc[:0])
         with pytest.raises(ClientError) as caught:
             draw_runs([empty], ["some.log"])
-        assert str(caught.value) == "There is nothing to draw: no metric is told of by some.log."
+        assert str(caught.value) == "Nothing to plot: no metrics in some.log."

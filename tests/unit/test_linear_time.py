@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import score_reader
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +16,6 @@ from ipinsights.config import constraints
 from ipinsights.data.ipv4 import explain_ip
 from ipinsights.etl.csv_dialect import Dialect
 from ipinsights.etl.json_documents import batches_of_records
-from ipinsights.evaluation import score_reader
 from ipinsights.runs import criteria, parse_line, reader, unwrap
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def test_dumps_of_events(tmp_path_factory: pytest.TempPathFactory, item: str) ->
 
 def test_scores_one_after_another() -> None:
     """Documents without a line's end between them."""
-    check_linear(lambda text: list(score_reader._consecutive(text, None)), "", '{"a":1} ', "")  # type: ignore[arg-type]
+    check_linear(lambda text: list(score_reader._consecutive(text, Path("scores"))), "", '{"a":1} ', "")
 
 
 @pytest.mark.parametrize("part", ['{"a":1}{"b":2}\n', '{"a":1} ', '{"a":1\n', '{"a":[\n', "[\n", "{\n", '{"a":1}x\n'])
@@ -177,4 +178,4 @@ def test_searches_and_splits() -> None:
             "[ ",
             "\x1b]",
         ):
-            check_linear(lambda text, pattern=pattern: pattern.split(text), "", part, "")  # type: ignore[misc]
+            check_linear(pattern.split, "", part, "")

@@ -68,9 +68,9 @@ def test_threads_load_it_once(tmp_path: Path, loads: list[Path]) -> None:
 
 
 def test_a_replaced_file_is_loaded_anew(tmp_path: Path) -> None:
-    """Also with the same size and time of modification.
+    """A replaced file is loaded anew, even with the same size and time of modification.
 
-    And what was loaded before keeps its parameters.
+    A model that was loaded before keeps its parameters.
     """
     model = save(tmp_path / "model", 1)
     status = (model / "model_algo-1").stat()

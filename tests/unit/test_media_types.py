@@ -108,7 +108,7 @@ class TestRequestMediaType:
         ],
     )
     def test_parameters_do_not_matter(self, content_type: str, expected: str) -> None:
-        """Nor does case; no type at all is CSV."""
+        """Parameters and case of a media type are ignored, and a missing type is CSV."""
         assert request_media_type(content_type) == expected
 
     @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ipinsights.serving.access_log import new_request_id
 from ipinsights.serving.media_types import JSON, JSON_LINES
-from ipinsights.serving.messages import Request, Response, new_request_id, refusal, send_large, send_small
+from ipinsights.serving.messages import Request, Response, refusal, send_large, send_small
 from ipinsights.serving.service import Answer
 
 if TYPE_CHECKING:

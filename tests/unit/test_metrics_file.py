@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOGINS = [(f"user_{n % 9}", f"10.{n % 9}.{n % 7}.{n}") for n in range(200)]
-SIZES = {"num_entity_vectors": 20, "vector_dim": 8, "mini_batch_size": 50, "epochs": 2, "progress": False}
+SIZES: dict[str, Any] = {"num_entity_vectors": 20, "vector_dim": 8, "mini_batch_size": 50, "epochs": 2}
 
 
-def lines_of(path: Path) -> list[dict[str, float]]:
+def lines_of(path: Path) -> list[dict[str, Any]]:
     """Return the objects of a file."""
     return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -30,7 +30,7 @@ def test_a_line_for_each_epoch(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text("of a run before\n")
     before = time.time()
-    ipinsights.IPInsights(**SIZES, callbacks=[MetricsFile(path)]).fit(LOGINS)
+    ipinsights.IPInsights(**SIZES, progress=False, callbacks=[MetricsFile(path)]).fit(LOGINS)
     first, second = lines_of(path)
     assert list(first) == [
         "epoch", "accuracy", "cross_entropy", "validation_auc", "seconds", "num_batches", "num_records", "time",

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from ipinsights.errors import ClientError
-from ipinsights.serving.model_file import ModelFile
-from ipinsights.serving.service import InferenceModel
+from ipinsights.serving.service import InferenceModel, ModelFile
 from ipinsights.testing import save_random_model
 
 from .asgi import asked, made

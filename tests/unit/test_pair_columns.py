@@ -18,7 +18,7 @@ from ipinsights.data.pair_columns import pair_blocks, pairs_of_columns, place_of
 from ipinsights.errors import InvalidValueError, RowsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 ENTITIES = ["ann", None, "", "bob", "x" * (LONGEST_FIELD + 1)]
 IPS = ["192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2", "192.0.2.1"]
@@ -46,11 +46,8 @@ def validity(entities: Any, ips: Any, *, ipv6: bool = False) -> list[bool]:
         lambda texts: np.array(texts, dtype=object),
     ],
 )
-def test_columns_of_all_kinds_are_read(as_column: Callable[[list[str | None]], Any]) -> None:
-    """An entity that is null, empty or too long makes a row invalid.
-
-    And so does a text that is not an address.
-    """
+def test_columns_of_all_kinds_are_read(as_column: Callable[[Sequence[str | None]], Any]) -> None:
+    """A row is invalid if its entity is null, empty or too long, or its address is not one."""
     assert validity(as_column(ENTITIES), as_column(IPS)) == [True, False, False, False, False]
     pairs = pairs_of_columns((as_column(["ann", "bob"]), as_column(["10.0.0.1", " 10.0.0.2"])), None, "X", ipv6=False)
     assert pairs.entities.tolist() == hash_entities(["ann", "bob"]).tolist()
@@ -69,7 +66,7 @@ def test_bytes_that_are_not_utf_8_are_invalid() -> None:
 
 
 def test_ipv6_is_valid_where_it_is_accepted() -> None:
-    """Also an address that stands for one of IPv4, and no link-local address."""
+    """IPv6 is valid where accepted, IPv4-mapped addresses included and link-local ones excluded."""
     ips = pa.array(["2a00:1::2", "::ffff:10.0.0.1", "fe80::1", None])
     entities = pa.array(["ann"] * 4)
     assert validity(entities, ips) == [False] * 4
@@ -101,7 +98,7 @@ def test_blocks_change_nothing(rows: list[tuple[str | None, str]]) -> None:
 
 
 def test_the_first_five_rows_are_named() -> None:
-    """And the number of all is told."""
+    """The message names the first five invalid rows and the number of all."""
     with pytest.raises(RowsError) as caught:
         pairs_of_columns((pa.array([None] * 7, pa.string()), pa.array(["10.0.0.1"] * 7)), None, "X", ipv6=False)
     assert str(caught.value).splitlines() == [

@@ -6,15 +6,16 @@ import csv
 import gzip
 import io
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import csv as csv_of_arrow
 
+from ipinsights.data.csv_errors import TAIL
 from ipinsights.data.entity_hash import hash_entities
-from ipinsights.data.pairs import _OPTIONS, TAIL, _ArrowInput, read_blocks, read_pairs
+from ipinsights.data.pairs import _OPTIONS, _ArrowInput, read_blocks, read_pairs
 from ipinsights.errors import ClientError
 
 from .csv_rows import fault_of, rows_of
@@ -23,7 +24,7 @@ from .peak_memory import run_with_peak
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Python's writer leaves a lone carriage return unquoted, and a byte order mark at the beginning is none of the entity.
+# Python's writer leaves a lone carriage return unquoted, and a byte order mark at the beginning belongs to no entity.
 ENTITIES = st.text(st.characters(codec="utf-8", exclude_characters="\r\0\ufeff"), min_size=1, max_size=6)
 IP = "1.2.3.4"
 IP_NUMBER = 0x01020304
@@ -71,7 +72,7 @@ class TestRead:
         assert block.ips.tolist() == list(range(200))
 
     def test_long_texts_have_the_hash_of_all_others(self) -> None:
-        """Of more than 512 bytes, beside short ones."""
+        """Texts of more than 512 bytes have the same hash next to short ones."""
         texts = ["a", "b" * 512, "c" * 513, "\u00fc" * 300]
         content = "".join(f"{text},{IP}\n" for text in texts).encode()
         (block,) = read_blocks(io.BytesIO(content))
@@ -94,7 +95,7 @@ class TestRead:
         st.sampled_from(["\n", "\r\n"]),
         st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
     )
-    def test_what_python_writes_is_read(self, rows: list[tuple[str, int]], end: str, quoting: int) -> None:
+    def test_what_python_writes_is_read(self, rows: list[tuple[str, int]], end: str, quoting: Literal[0, 1]) -> None:
         """Any entities and addresses survive the way through Python's own CSV writer."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator=end, quoting=quoting)

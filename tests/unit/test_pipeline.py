@@ -131,7 +131,7 @@ class TestAddresses:
         ],
     )
     def test_reasons(self, bench: Bench, ip: Any, reason: str) -> None:
-        """A port, a list, a host's name, an empty field, and what is none of these."""
+        """Ports, lists, names of hosts, empty fields and other texts have a reason each."""
         lines = [json.dumps({"entity": "ann", "ip": address}) for address in (ip, "192.0.2.7")]
         assert bench.of("jsonl", "\n".join(lines), with_times=False)[1] == {reason: 1}
 
@@ -172,7 +172,8 @@ class TestNothingUsable:
 
     def test_an_entity_that_is_missing(self, bench: Bench) -> None:
         """The error names the option and the fields; the summary shows a record for each reason."""
-        records = [{"actor": {"name": "ann", "id": 7}, "ip": "192.0.2.7"}, {"actor": {}, "ip": "192.0.2.7"}]
+        ip = "192.0.2.7"
+        records = [{"actor": {"name": "ann", "id": 7}, "ip": ip}, {"actor": {}, "ip": ip}]
         error = self.refused(bench, "jsonl", as_jsonl(records), entity="user", with_times=False)
         assert str(error) == (
             "No row was written: most records name no entity. Name the field of the entity with `entity`: "
@@ -275,13 +276,13 @@ class TestNumbersAsTimes:
         times = [1700043753, 1700043753000]
         flows = "\n".join(f"eni-1 192.0.2.7 {time}" for time in times)
         table = pa.table({"entity": ["a"] * 2, "ip": ["192.0.2.7"] * 2, "timestamp": times})
-        content: str | bytes = {
+        contents: dict[str, str | bytes] = {
             "csv": "entity,ip,timestamp\n" + "".join(f"a,192.0.2.7,{time}\n" for time in times),
             "jsonl": "".join(f'{{"entity":"a","ip":"192.0.2.7","timestamp":{time}}}\n' for time in times),
             "vpcflow": f"interface-id srcaddr start\n{flows}\n",
             "parquet": as_parquet(table),
-        }[log_format]
-        path = bench.put(content)
+        }
+        path = bench.put(contents[log_format])
         with pytest.raises(ClientError) as caught:
             bench.extract(log_format)
         assert str(caught.value) == (

@@ -1,4 +1,4 @@
-"""The style of the project's English: denied words, and the first lines of docstrings."""
+"""The style of the project's English: denied words, first lines and fragments."""
 
 from __future__ import annotations
 
@@ -6,55 +6,144 @@ import ast
 import io
 import re
 import tokenize
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 ROOT = Path(__file__).parents[2]
-PROGRAMS = sorted(
-    path for folder in ("ipinsights", "scripts", "benchmarks", "tests") for path in ROOT.glob(f"{folder}/**/*.py")
-)
-PAGES = sorted([*ROOT.glob("*.md"), *(path for path in ROOT.glob("docs/*/*.md") if "_build" not in path.parts)])
+FOLDERS = ("ipinsights", "scripts", "benchmarks", "tests", "docs")
+PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob(".github/**/*.md"), *ROOT.glob("docs/**/*.md")})
 LONGEST_FIRST_LINE = 90
 # `is None` is a word of Python's.
-DENIED = re.compile(r"\b(gone on with|goes on from|told of|is none|[Ww]hoever|by and by|mended)\b")
-FIRST_WORDS = re.compile(r"(Give|Tell|Say)\b")
+DENIED = re.compile(
+    r"\b(gone\s+on|goes\s+on\s+from|told\s+of|is\s+none|so\s+many|whoever|Whoever|beside|Beside|by\s+and\s+by|mended)\b"
+)
+FIRST_WORDS = re.compile(r"(Give|Tell|Say)s?\b")
+FRAGMENT = re.compile(r"(And|But|Or|Nor|Also)\b")
 
 
-def docstrings(path: Path) -> list[str]:
-    """Return the docstrings of a module, its classes and its functions."""
+@cache
+def docstrings(folder: str) -> list[tuple[Path, int, str]]:
+    """Return file, line and text of each docstring of a folder's modules, classes and functions."""
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    nodes = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, kinds))
-    return [text for node in nodes if (text := ast.get_docstring(node))]
+    return [
+        (path, node.body[0].lineno, text)
+        for path in sorted(ROOT.glob(f"{folder}/**/*.py"))
+        if "_build" not in path.parts
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, kinds) and (text := ast.get_docstring(node))
+    ]
 
 
-def prose(path: Path) -> str:
-    """Return the comments and docstrings of a module."""
-    tokens = tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline)
-    comments = [token.string for token in tokens if token.type == tokenize.COMMENT]
-    return "\n".join([*comments, *docstrings(path)])
+@cache
+def comments(folder: str) -> list[tuple[Path, int, str]]:
+    """Return file, line and text of each comment in a folder."""
+    return [
+        (path, token.start[0], token.string)
+        for path in sorted(ROOT.glob(f"{folder}/**/*.py"))
+        if "_build" not in path.parts
+        for token in tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline)
+        if token.type == tokenize.COMMENT
+    ]
 
 
-def relative(path: Path) -> str:
-    """Return a path as it is shown."""
-    return str(path.relative_to(ROOT))
+@cache
+def strings(folder: str) -> list[tuple[Path, int, str]]:
+    """Return file, line and text of each string in a folder: messages and help texts, too."""
+    return [
+        (path, node.lineno, node.value)
+        for path in sorted(ROOT.glob(f"{folder}/**/*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
 
 
-@pytest.mark.parametrize("path", PROGRAMS, ids=relative)
-def test_docstrings_begin_with_a_short_line(path: Path) -> None:
-    """A docstring begins with a line of at most 90 characters, and not with Give, Tell or Say."""
-    first_lines = [text.splitlines()[0] for text in docstrings(path)]
-    assert [line for line in first_lines if len(line) > LONGEST_FIRST_LINE] == []
-    assert [line for line in first_lines if FIRST_WORDS.match(line)] == []
+def matches(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, str]]:
+    """Yield the offset of the line of each match, and the line."""
+    for found in pattern.finditer(text):
+        number = text.count("\n", 0, found.start())
+        yield number, text.splitlines()[number].strip()
 
 
-@pytest.mark.parametrize("path", [path for path in PROGRAMS if "tests" not in path.parts], ids=relative)
-def test_denied_words_are_not_in_programs(path: Path) -> None:
-    """Comments and docstrings have none of the denied words."""
-    assert DENIED.findall(prose(path)) == []
+def long_first_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the first line of a docstring if it is too long."""
+    line = text.splitlines()[0]
+    if len(line) > LONGEST_FIRST_LINE:
+        yield 0, line
 
 
-@pytest.mark.parametrize("path", PAGES, ids=relative)
-def test_denied_words_are_not_on_pages(path: Path) -> None:
-    """Pages have none of the denied words."""
-    assert DENIED.findall(path.read_text(encoding="utf-8")) == []
+def wrong_first_words(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the first line of a docstring if it begins with Give, Tell or Say."""
+    if FIRST_WORDS.match(text):
+        yield 0, text.splitlines()[0]
+
+
+def fragments(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the first line of each paragraph that is only the rest of a sentence."""
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        if FRAGMENT.match(line) and (number == 0 or not lines[number - 1]):
+            yield number, line
+
+
+def denied_words(text: str) -> Iterator[tuple[int, str]]:
+    """Yield each line with a denied word."""
+    return matches(DENIED, text)
+
+
+def shown(rule: Callable[[str], Iterator[tuple[int, str]]], texts: list[tuple[Path, int, str]]) -> list[str]:
+    """Return what breaks a rule as file, line and text."""
+    return [
+        f"{path.relative_to(ROOT)}:{first + number}: {line}"
+        for path, first, text in texts
+        for number, line in rule(text)
+    ]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("rule", [long_first_lines, wrong_first_words, fragments, denied_words])
+def test_docstrings(rule: Callable[[str], Iterator[tuple[int, str]]], folder: str) -> None:
+    """No docstring breaks a rule."""
+    assert shown(rule, docstrings(folder)) == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_comments(folder: str) -> None:
+    """No comment has a denied word."""
+    assert shown(denied_words, comments(folder)) == []
+
+
+def test_messages() -> None:
+    """No message or help text of the package has a denied word."""
+    assert shown(denied_words, strings("ipinsights")) == []
+
+
+def test_pages() -> None:
+    """No page has a denied word."""
+    texts = [(path, 1, path.read_text(encoding="utf-8")) for path in PAGES if "_build" not in path.parts]
+    assert shown(denied_words, texts) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "text", "expected"),
+    [
+        (long_first_lines, "x" * 90, []),
+        (long_first_lines, "x" * 91, [(0, "x" * 91)]),
+        (wrong_first_words, "Gives a row.", [(0, "Gives a row.")]),
+        (wrong_first_words, "Given rows, return one.", []),
+        (fragments, "Return rows.\n\nAnd sum them.\nAnd more.", [(2, "And sum them.")]),
+        (fragments, "Also on one core.", [(0, "Also on one core.")]),
+        (denied_words, "A run\nthat is told\nof a host.", [(1, "that is told")]),
+        (denied_words, "Neither is None.", []),
+    ],
+)
+def test_rules_see_what_they_are_for(
+    rule: Callable[[str], Iterator[tuple[int, str]]], text: str, expected: list[tuple[int, str]]
+) -> None:
+    """Each rule finds its line, and nothing next to its limit."""
+    assert list(rule(text)) == expected

@@ -64,14 +64,14 @@ class TestScore:
         rows = entity_rows(entities, NUM_ENTITIES)
         expected = learner.score(rows, ips)
         scores = predictor.score(entities, ips)
-        assert (scores.dtype, scores.shape) == (np.float32, (50,))
+        assert (scores.dtype.name, scores.shape) == ("float32", (50,))
         assert scores.tolist() == pytest.approx(expected.tolist(), rel=1e-5, abs=1e-5 * float(abs(expected).max()))
         for found, wanted in zip(
             (predictor.entity_embeddings(entities), predictor.ip_embeddings(ips)),
             learner.embeddings(rows, ips),
             strict=True,
         ):
-            assert (found.dtype, found.shape) == (np.float32, (50, vector_dim))
+            assert (found.dtype.name, found.shape) == ("float32", (50, vector_dim))
             assert np.abs(found - wanted).max() < 1e-5 * np.abs(wanted).max()
 
     @pytest.mark.parametrize("num_layers", [0, 1, 3])

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ipinsights.inference.prefix_trie import IPV4, IPV6, AddressFamily, PrefixTrie
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Addresses = NDArray[np.uint32] | NDArray[np.uint64]
 
 EDGES = {IPV4: [0, 2**32 - 1, 0x0A000000], IPV6: [0, 2**64 - 1, 0xFFFF << 48]}
 
@@ -18,12 +25,17 @@ def addresses_of(family: AddressFamily) -> st.SearchStrategy[int]:
     return near.map(lambda parts: (parts[0] ^ (parts[1] >> parts[2])) % 2**family.bits)
 
 
-def trie_of(family: AddressFamily, rows: list[tuple[int, int]]) -> tuple[PrefixTrie, np.ndarray]:
+def array_of(family: AddressFamily, numbers: list[int]) -> Addresses:
+    """Return addresses as a history keeps them."""
+    return np.array(numbers, dtype=np.uint32) if family is IPV4 else np.array(numbers, dtype=np.uint64)
+
+
+def trie_of(family: AddressFamily, rows: list[tuple[int, int]]) -> tuple[PrefixTrie, Addresses]:
     """Return the trie of sorted distinct rows, and the distinct addresses."""
-    kind = np.uint32 if family is IPV4 else np.uint64
-    owners, addresses = np.array([row[0] for row in rows]), np.array([row[1] for row in rows], dtype=kind)
-    distinct = np.unique(addresses)
-    return PrefixTrie(family, addresses, owners, np.searchsorted(distinct, addresses)), distinct
+    owners, addresses = np.array([row[0] for row in rows]), array_of(family, [row[1] for row in rows])
+    distinct = array_of(family, sorted({row[1] for row in rows}))
+    columns = np.asarray(np.searchsorted(distinct, addresses))
+    return PrefixTrie(family, addresses, owners, columns), distinct
 
 
 def shared_levels(family: AddressFamily, one: int, other: int) -> int:
@@ -43,7 +55,7 @@ class TestAgainstOneByOne:
         rows = sorted(set(data.draw(st.lists(pairs, min_size=1, max_size=20))))
         asked = data.draw(st.lists(st.tuples(st.integers(0, 3), addresses_of(family)), min_size=1, max_size=10)) + rows
         trie, distinct = trie_of(family, rows)
-        owners, addresses = np.array([each[0] for each in asked]), np.array([each[1] for each in asked], distinct.dtype)
+        owners, addresses = np.array([each[0] for each in asked]), array_of(family, [each[1] for each in asked])
         found = trie.find(addresses, np.searchsorted(distinct, addresses), owners)
         best = [
             max((shared_levels(family, address, other) for who, other in rows if who == owner), default=0)
@@ -78,6 +90,5 @@ class TestAgainstOneByOne:
 
     def test_levels_at_both_ends(self, family: AddressFamily) -> None:
         """The lowest and the highest address share the root only, and each all its own levels."""
-        kind = np.uint32 if family is IPV4 else np.uint64
-        differences = np.array([0, 1, 2**family.bits - 1], dtype=kind)
+        differences = array_of(family, [0, 1, 2**family.bits - 1])
         assert family.num_shared(differences).tolist() == [len(family.levels), len(family.levels) - 1, 1]

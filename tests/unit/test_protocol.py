@@ -137,12 +137,12 @@ class TestDetection:
     def test_differences(self, case: Case) -> None:
         """The best baseline has the highest headline metric, and the control is no baseline."""
         for line in case.evaluation.differences.itertuples():
-            names = {"attacker": line.attacker, "slice_name": line.slice}
+            names = {"attacker": str(line.attacker), "slice_name": str(line.slice)}
             values = {
                 name: case.evaluation.value(HEADLINE_METRIC, **names, scorer=name) for name in (MODEL, *BASELINES)
             }
             best = max(value for name, value in values.items() if name not in {MODEL, CONTROL})
-            assert values[line.best_baseline] == best
+            assert values[str(line.best_baseline)] == best
             assert line.difference == pytest.approx(values[MODEL] - best)
 
 

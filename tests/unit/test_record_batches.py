@@ -30,7 +30,8 @@ LATIN = COMBINED.encode().replace(b"frank", b"caf\xe9")
 
 def batches_of(content: bytes, log_format: str, **options: Any) -> tuple[list[list[str]], Summary]:
     """Return the rows of a log, times as `extract` writes them, and the sum of the summaries."""
-    rows, total = [], Summary()
+    rows: list[list[str]] = []
+    total = Summary()
     for batch, summary in extract_batches(io.BytesIO(content), log_format, **options):
         texts = [batch["entity"].to_pylist(), batch["ip"].to_pylist()]
         if "time" in batch.schema.names:
@@ -69,7 +70,7 @@ def test_rows_and_counts_are_those_of_extract(bench: Bench, lines: list[bytes], 
 
 
 def test_batches_have_one_schema() -> None:
-    """Also a batch without rows, of a log without records or without usable ones."""
+    """A batch without rows has the schema of all others."""
     for content in (COMBINED.encode(), b"", b"nonsense"):
         batches = [batch for batch, _ in extract_batches(io.BytesIO(content), "apache")]
         assert [batch.schema for batch in batches] == [WITH_TIMES]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ROWS = b"alice,192.0.2.1\nbob,203.0.113.9\n"
 
 
-class _FullFile(MemoryFile):  # type: ignore[misc]  # fsspec has no types
+class _FullFile(MemoryFile):
     """A file that takes ten bytes."""
 
     def write(self, data: bytes) -> int:
@@ -35,7 +35,7 @@ class _FullFile(MemoryFile):  # type: ignore[misc]  # fsspec has no types
         raise OSError(28, "No space left on device")
 
 
-class _FullFileSystem(MemoryFileSystem):  # type: ignore[misc]
+class _FullFileSystem(MemoryFileSystem):
     """A file system whose files cannot be written to their end."""
 
     protocol = "full"
@@ -166,7 +166,7 @@ class TestInputs:
             assert path.read_bytes() == ROWS
 
     def test_no_object_is_written_outside_of_the_folder(self, store: Any, temporary_folder: Path) -> None:
-        """Whoever may write to a bucket chooses the names of objects."""
+        """Names of objects are chosen by any writer to the bucket, and stay inside the folder."""
         names = ["../../../evil.csv", "/evil.csv", "new\nline.csv", "x" * 300]
         store.pipe({f"/b/t/{name}": ROWS for name in names})
         with staged("memory://b/t") as path:

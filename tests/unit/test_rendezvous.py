@@ -33,7 +33,7 @@ def gathered(num_hosts: int, *, absent: int = 0) -> Iterator[list[Link]]:
 
 
 def wait_until_present(rendezvous: Rendezvous, num_hosts: int) -> None:
-    """Wait until so many hosts have been taken in, by threads of the rendezvous."""
+    """Wait until a number of hosts is registered by threads of the rendezvous."""
     while len(rendezvous._streams) < num_hosts:
         time.sleep(0.01)
 
@@ -98,7 +98,7 @@ class TestReady:
                 )
 
     def test_only_hosts_that_did_not_come_are_missed(self) -> None:
-        """Reading a large shard may take hours: whoever is there has all the time it needs."""
+        """Reading a large shard may take hours: a registered host has all the time it needs."""
         clusters = clusters_of(3)
         with Rendezvous(clusters[0]) as rendezvous, Link(clusters[0]) as first, Link(clusters[1]) as second:
             wait_until_present(rendezvous, 2)
@@ -120,7 +120,7 @@ class TestReady:
             assert [first.receive(), second.receive()] == [[{"over": True}]] * 2
 
     def test_a_port_that_is_taken(self) -> None:
-        """A second job on the same host is told of the address."""
+        """The error of a second job on the same host names the address."""
         with gathered(1) as links:
             cluster = Cluster.loopback(1, 0, links[0]._socket.getpeername()[1] - 1)
             with pytest.raises(ClientError) as caught:
@@ -238,14 +238,14 @@ class TestSilence:
 
 
 class TestStrangers:
-    """Whoever else connects."""
+    """Connections that are not a host's."""
 
     @pytest.mark.parametrize(
         "line",
         [b"GET / HTTP/1.1\n", b"{}\n", b"[]\n", b'{"host": "algo-9"}\n', b'{"host": "algo-1"}\n', b"7\n", b"\xff\n"],
     )
     def test_a_stranger_is_sent_away_and_changes_nothing(self, line: bytes) -> None:
-        """Also one that calls itself by the name of a host that is there."""
+        """A stranger is disconnected, even under the name of a host that is registered."""
         cluster = clusters_of(1)[0]
         with Rendezvous(cluster) as rendezvous, Link(cluster) as link:
             wait_until_present(rendezvous, 1)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ipinsights.training.collectives import ProcessGroup
 
-VALUES = {"num_entity_vectors": 50, "vector_dim": 8, "mini_batch_size": 20, "learning_rate": 0.01}
+VALUES: dict[str, Any] = {"num_entity_vectors": 50, "vector_dim": 8, "mini_batch_size": 20, "learning_rate": 0.01}
 
 
 def rows(seed: int, size: int) -> Pairs:
@@ -140,8 +140,7 @@ def test_validation_is_on_the_first_host_with_all_scores() -> None:
 
 def test_hosts_end_with_the_best_model() -> None:
     """All stop with the first one, and keep their rows of its epoch."""
-    hasty = {"learning_rate": 0.5, "patience": 1}
-    found = on_hosts(2, lambda group: train(group, None, epochs=40, **hasty))
+    found = on_hosts(2, lambda group: train(group, None, epochs=40, learning_rate=0.5, patience=1))
     aucs = found[0][1].aucs
     best = aucs.index(max(aucs, key=float))
     assert len(aucs) == best + 2 < 40

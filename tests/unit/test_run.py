@@ -21,8 +21,8 @@ class TestSeveralHosts:
         run = read_run(LOGS / "two-hosts.log")
         assert run.unknown == ()
         assert run.hosts == ("algo-1", "algo-2")
-        assert run.epochs.loc["algo-2", AUC].tolist() == [0.9, 0.95]
-        assert run.epochs.loc["algo-2", "time_cost"].tolist() == [1.5, 2.5]
+        assert run.epochs[AUC]["algo-2"].tolist() == [0.9, 0.95]
+        assert run.epochs["time_cost"]["algo-2"].tolist() == [1.5, 2.5]
         assert run.num_starts == 1
 
     def test_together_they_average_and_add(self) -> None:

@@ -63,7 +63,8 @@ class TestExpand:
     def test_types_are_what_the_network_takes(self, rng: np.random.Generator) -> None:
         """Rows int32, addresses uint32, labels float32; slices copy nothing."""
         records = expand_rows(4, num_random=1, num_shuffled=1, rng=rng)
-        assert (records.entity_rows.dtype, records.ips.dtype, records.labels.dtype) == (np.int32, np.uint32, np.float32)
+        columns = (records.entity_rows, records.ips, records.labels)
+        assert [column.dtype.name for column in columns] == ["int32", "uint32", "float32"]
         assert np.shares_memory(records[2:5].ips, records.ips)
         assert len(records[2:5]) == 3
 

@@ -1,7 +1,4 @@
-"""Columns are scored as the command line scores files, to the bit.
-
-And invalid rows become null.
-"""
+"""Columns are scored as the command line scores files, to the bit. Invalid rows become null."""
 
 from __future__ import annotations
 
@@ -126,11 +123,11 @@ def test_a_history_scores_ipv6(tmp_path: Path) -> None:
     rows = [("ann", "11.0.0.1"), ("ann", "2a00:1::1"), ("bob", "2a00:2::1"), ("bob", "12.0.0.1")] * 5
     model = IPInsights(vector_dim=4, epochs=1, keep_history=True, ipv6=True, scorer="history", progress=False).fit(rows)
     model.save(tmp_path / "model")
-    given = columns([*rows, ("ann", "fe80::1")])
+    entities, ips = columns([*rows, ("ann", "fe80::1")])
     expected = model.score_samples(rows).tolist()
     for scores in (
-        model.score_arrow(*given, errors="null"),
-        score_arrow(tmp_path / "model", *given, errors="null", scorer="history"),
+        model.score_arrow(entities, ips, errors="null"),
+        score_arrow(tmp_path / "model", entities, ips, errors="null", scorer="history"),
     ):
         assert scores.to_pylist() == [*expected, None]
 

@@ -8,11 +8,11 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from score_comparison import compare_scores
+from score_reader import Labels, Scores
+from score_report import score_report
 
 from ipinsights.errors import ClientError
-from ipinsights.evaluation.score_comparison import compare_scores
-from ipinsights.evaluation.score_reader import Labels, Scores
-from ipinsights.evaluation.score_report import score_report
 from ipinsights.reporting.report import json_text
 
 SCORES = np.array([0.5, -1.25, 3.0])
@@ -79,7 +79,7 @@ class TestCompareScores:
         assert compare_scores(Scores("a", SCORES), Scores("b", SCORES)).detection() is None
 
     def test_the_quantiles_are_numpy_s(self, rng: np.random.Generator) -> None:
-        """And mean and deviation too."""
+        """Quantiles and means are those of NumPy."""
         values = rng.normal(size=1000)
         table = compare_scores(Scores("a", values), Scores("b", -values)).distribution()
         assert table[0]["quantile 0.01"] == np.quantile(values, 0.01)
@@ -88,7 +88,7 @@ class TestCompareScores:
     def test_everything_fits_in_json(self) -> None:
         """A precision of nothing is null."""
         labels = Labels(np.array([True, False, False]))
-        comparison = compare_scores(Scores("a", SCORES), Scores("b", SCORES + 9), labels)
+        comparison = compare_scores(Scores("a", SCORES), Scores("b", SCORES + 9.0), labels)
         content = json.loads(json_text(comparison.to_json(5)))
         assert content["detection"]["precision below the threshold"] == {"first": 0.0, "second": None}
         assert content["disagreements"] == [{"row": 2, "first": -1.25, "second": 7.75, "is attack": False}]

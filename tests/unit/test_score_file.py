@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from pyarrow import csv as csv_of_arrow
 
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data import pairs
@@ -95,7 +96,7 @@ class TestScoreFile:
         content = "".join(f"user_{number},10.0.{number // 250}.{number % 250}\n" for number in range(3000)).encode()
         whole = scored(predictor, tmp_path, content)
         monkeypatch.setitem(
-            pairs._OPTIONS, "read_options", pairs.csv.ReadOptions(block_size=500, autogenerate_column_names=True)
+            pairs._OPTIONS, "read_options", csv_of_arrow.ReadOptions(block_size=500, autogenerate_column_names=True)
         )
         assert scored(predictor, tmp_path, gzip.compress(content)) == whole
         assert [row[0] for row in whole[1:]] == [f"user_{number}" for number in range(3000)]
@@ -123,8 +124,8 @@ class TestScoreFile:
         """
         calibration = Pairs(rng.integers(2**64, size=999, dtype=np.uint64), rng.integers(2**32, size=999).astype("u4"))
         threshold = Threshold.calibrate(predictor, calibration, fpr=0.3, allow=["10.0.0.0/8"])
-        rows = [f"user_{number},{10 + number % 2}.2.3.4\n" for number in range(100)]
-        head, *rows = scored(predictor, tmp_path, "".join(rows).encode(), extended=True, threshold=threshold)
+        content = "".join(f"user_{number},{10 + number % 2}.2.3.4\n" for number in range(100))
+        head, *rows = scored(predictor, tmp_path, content.encode(), extended=True, threshold=threshold)
         assert head == ["entity", "ip", "dot_product", "entity_known", "probability", "p_value", "verdict"]
         for _, ip, score, known, _, p_value, verdict in rows:
             p_values = threshold.p_values(np.array([score], dtype=np.float32)).tolist() if known == "true" else []

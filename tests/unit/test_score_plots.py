@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from score_comparison import compare_scores
+from score_plots import draw_scores
+from score_reader import Labels, Scores
 
-from ipinsights.evaluation.score_comparison import compare_scores
-from ipinsights.evaluation.score_plots import draw_scores
-from ipinsights.evaluation.score_reader import Labels, Scores
 from ipinsights.reporting.plot_style import png
 
 PNG = b"\x89PNG\r\n"

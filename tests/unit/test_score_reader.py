@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import score_reader
+from score_reader import read_labels, read_scores
 
 from ipinsights.errors import ClientError
-from ipinsights.evaluation import score_reader
-from ipinsights.evaluation.score_reader import read_labels, read_scores
 
 SCORES = np.array([0.5, -1.25, 3.0])
 

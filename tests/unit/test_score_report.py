@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-
-from ipinsights.evaluation.score_comparison import compare_scores
-from ipinsights.evaluation.score_reader import Labels, Scores
-from ipinsights.evaluation.score_report import score_report
+from score_comparison import compare_scores
+from score_reader import Labels, Scores
+from score_report import score_report
 
 SCORES = np.array([0.5, -1.25, 3.0])
 

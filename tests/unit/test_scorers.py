@@ -14,15 +14,7 @@ from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.predictor import Predictor
-from ipinsights.inference.scorers import (
-    accepts_ipv6,
-    as_scorer,
-    check_scorer,
-    load_scorer,
-    make_scorer,
-    score_rows,
-    scorer_name,
-)
+from ipinsights.inference.scorers import as_scorer, check_scorer, load_scorer, make_scorer
 from ipinsights.model import artifact
 from ipinsights.model.history_member import HistoryRecord
 from ipinsights.model.pair_history import PairHistory
@@ -50,7 +42,7 @@ def test_scorers_have_names(tmp_path: Path) -> None:
     for name, kind in (("dot_product", Predictor), ("history", HistoryScorer)):
         scorer = load_scorer(folder, name)
         assert isinstance(scorer, kind)
-        assert scorer_name(scorer) == name
+        assert scorer.name == name
     assert isinstance(load_scorer(folder), Predictor)
 
 
@@ -77,7 +69,7 @@ def test_a_model_without_a_history(tmp_path: Path) -> None:
 ])  # fmt: skip
 def test_only_histories_with_ipv6_accept_it(tmp_path: Path, name: str, *, ipv6: bool, is_accepted: bool) -> None:
     """The network does not, whatever the history has."""
-    assert accepts_ipv6(load_scorer(with_history(tmp_path, ipv6=ipv6), name)) is is_accepted
+    assert load_scorer(with_history(tmp_path, ipv6=ipv6), name).accepts_ipv6 is is_accepted
 
 
 def test_rows_of_both_families_have_the_scores_of_each(tmp_path: Path) -> None:
@@ -85,12 +77,12 @@ def test_rows_of_both_families_have_the_scores_of_each(tmp_path: Path) -> None:
     scorer = load_scorer(with_history(tmp_path), "history")
     assert isinstance(scorer, HistoryScorer)
     addresses = parse_addresses(pa.array(["2000::1", "0.0.0.2", "3000::1"]))
-    scores = score_rows(scorer, Pairs(ENTITIES, addresses.ips, addresses))
+    scores = scorer.score_rows(Pairs(ENTITIES, addresses.ips, addresses))
     assert scores[[0, 2]].tolist() == scorer.score_ipv6(ENTITIES[[0, 2]], addresses.upper[[0, 2]]).tolist()
     assert scores[1:2].tolist() == scorer.score(ENTITIES[1:2], addresses.ips[1:2]).tolist()
     ipv4 = Pairs(ENTITIES, np.array([1, 2, 3], dtype=np.uint32))
-    assert score_rows(scorer, ipv4).tolist() == scorer.score(ipv4.entities, ipv4.ips).tolist()
-    assert score_rows(scorer.predictor, ipv4).tolist() == scorer.predictor.score(ipv4.entities, ipv4.ips).tolist()
+    assert scorer.score_rows(ipv4).tolist() == scorer.score(ipv4.entities, ipv4.ips).tolist()
+    assert scorer.predictor.score_rows(ipv4).tolist() == scorer.predictor.score(ipv4.entities, ipv4.ips).tolist()
 
 
 def test_what_is_at_hand_is_a_scorer(tmp_path: Path) -> None:

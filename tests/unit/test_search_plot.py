@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ipinsights.tuning.search_plot import draw_search
 from ipinsights.tuning.search_range import SearchRange
 from ipinsights.tuning.study import Outcome
@@ -22,8 +24,8 @@ class TestPlot:
             Outcome(5, values, 0.9, ""),
         ]
         trials, rates, dims = draw_search(outcomes, ranges).axes
-        assert trials.collections[0].get_offsets().tolist() == [[1, 0.7], [3, 0.95], [4, 0.6], [5, 0.9]]
-        assert trials.lines[0].get_ydata().tolist() == [0.7, 0.7, 0.9]
+        assert np.asarray(trials.collections[0].get_offsets()).tolist() == [[1, 0.7], [3, 0.95], [4, 0.6], [5, 0.9]]
+        assert np.asarray(trials.lines[0].get_ydata()).tolist() == [0.7, 0.7, 0.9]
         assert [(axes.get_xlabel(), axes.get_xscale()) for axes in (trials, rates, dims)] == [
             ("trial", "linear"), ("learning_rate", "log"), ("vector_dim", "linear"),
         ]  # fmt: skip

@@ -54,7 +54,7 @@ def test_a_request_chooses(model: Path) -> None:
 
 def test_the_score_is_that_of_the_scorer(model: Path) -> None:
     """Many records are written like few, and both have the scorer's numbers."""
-    served, scorer = InferenceModel.load(model, "history"), HistoryScorer.load(model)
+    served, scorer = InferenceModel.load(model, "history"), HistoryScorer(artifact.load(model))
     expected = float(scorer.score(hash_entities(["user"]), np.array([0x0A000001], dtype=np.uint32))[0])
     assert answered(served)["history"] == expected
     pieces = served.answer(b"\n".join([BODY] * 50), content_type=CSV, accept=JSON_LINES, default=JSON).pieces

@@ -24,7 +24,7 @@ class TestHashColumn:
 
     @given(TEXTS)
     def test_it_is_the_hash_of_pandas(self, texts: list[str]) -> None:
-        """Of texts of any lengths and characters beside each other, empty ones and none at all too."""
+        """Texts of any lengths and characters have the hash of pandas."""
         assert hash_column(pa.array(texts, pa.string())).tolist() == (by_pandas(texts) if texts else [])
 
     def test_lengths_about_a_word(self) -> None:

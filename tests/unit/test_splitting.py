@@ -138,7 +138,7 @@ class TestPartsByFraction:
     """Parts that hold given shares."""
 
     def test_shares(self, events: TimedRows) -> None:
-        """Of rows, not of days; no calibration if its share is none."""
+        """Shares are of rows, not of days. A share of 0 has no part."""
         assert sizes(parts_by_fraction(events, (0.6, 0.2, 0.2))) == {"train": 3, "calibration": 1, "test": 1}
         assert sizes(parts_by_fraction(events, (0.8, 0, 0.2))) == {"train": 4, "test": 1}
 

@@ -171,7 +171,7 @@ class TestSshd:
     ) -> None:
         """Method, name and identity are the client's.
 
-        The row has the client's address, or there is none.
+        A row that is written has the client's address.
         """
         more, name, shown = baits
         user = "alice" if is_known else f"invalid user {name}"
@@ -256,7 +256,7 @@ class TestSshd:
         assert bench.of("sshd", SSHD)[0][0][2] == f"{year}-10-09T08:15:01Z"
 
     def test_new_year_across_blocks(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The year goes on from one block to the next."""
+        """The next block has the year that the last one ended with."""
         monkeypatch.setattr(bounded_lines, "_BLOCK_BYTES", 64)
         days = ["Dec 30", "Dec 31", "Jan  1", "Jan  2"]
         rows, _ = bench.of("sshd", "\n".join(SSHD.replace("Oct  9", day) for day in days), year=2018)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.distributed import heartbeat
 from ipinsights.distributed.cluster import Cluster
 from ipinsights.distributed.heartbeat import is_paused
 from ipinsights.distributed.supervisor import Supervisor, die_with_parent, end_of
@@ -86,7 +85,7 @@ class TestProcesses:
         os.kill(process.pid, signal.SIGSTOP)
         assert is_true_soon(lambda: is_paused(process.pid or 0))
         clock = itertools.count(step=5)
-        monkeypatch.setattr(heartbeat.time, "monotonic", lambda: float(next(clock)))
+        monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
         self.check_pauses(supervisor, 3)
         with pytest.raises(AlgorithmError) as caught:
             self.check_pauses(supervisor, 50)
@@ -173,7 +172,7 @@ def test_a_process_ends_with_its_parent(is_paused_first: bool) -> None:  # noqa:
 
 
 def is_running(pid: int) -> bool:
-    """Return whether a process exists and is no zombie, whoever its parent is by now."""
+    """Return whether a process exists and is no zombie, whatever its parent is by now."""
     path = Path(f"/proc/{pid}/stat")
     try:
         return path.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,7 +67,7 @@ class TestInOrder:
     """What comes first is given first."""
 
     def test_results_keep_the_order_of_the_pieces(self) -> None:
-        """Also if the first piece is done last."""
+        """Results keep the order of the pieces, even if the first piece is done last."""
         second_is_done = threading.Event()
 
         def work(piece: int) -> int:
@@ -89,7 +90,8 @@ class TestInOrder:
 
         results = in_order(abs, pieces())
         assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
-        results.close()  # type: ignore[attr-defined]
+        assert isinstance(results, Generator)
+        results.close()
         assert len(taken) == 5 + available_cpus()
 
     def test_what_work_raises_comes_where_its_result_would(self) -> None:

@@ -17,7 +17,11 @@ TABLE = [
     {"arn": "-", "name": "ben", "from": "unknown", "proxy": "192.0.2.8:443"},
     {"arn": "", "name": "", "from": "", "proxy": "-"},
 ]
-CONTENTS = {"csv": as_csv(TABLE), "jsonl": as_jsonl(TABLE), "parquet": as_parquet(pa.Table.from_pylist(TABLE))}
+CONTENTS: dict[str, str | bytes] = {
+    "csv": as_csv(TABLE),
+    "jsonl": as_jsonl(TABLE),
+    "parquet": as_parquet(pa.Table.from_pylist(TABLE)),
+}
 
 
 @pytest.mark.parametrize("log_format", CONTENTS)

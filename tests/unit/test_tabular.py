@@ -38,7 +38,7 @@ class TestTables:
         ],
     )
     def test_columns_by_name(self, bench: Bench, log_format: str, content: str | bytes) -> None:
-        """Three names say what to take; an empty entity is none."""
+        """Three names say which columns are read. An empty entity is a missing one."""
         assert bench.of(log_format, content, **NAMES) == (TABLE_ROWS, {"NO_USER": 1})
         bench.extract(log_format, Columns(**NAMES), Filters.parse(path=None, status="", where=["ok=yes"]))
         assert bench.rows() == TABLE_ROWS[:1]
@@ -88,7 +88,7 @@ class TestTables:
         assert str(caught.value) == f"{path}: The first row cannot be read as CSV: '\"a\"b,ip'."
 
     def test_rows_with_a_field_too_many_are_shown(self, bench: Bench) -> None:
-        """With both numbers of fields. An empty field behind the last is none."""
+        """The example has both numbers of fields. An empty field behind the last is ignored."""
         path = bench.put("entity,ip\nann,192.0.2.7,x\nben,192.0.2.8,\n")
         summary = bench.extract("csv", Columns(with_times=False))
         assert summary.examples == {Reason.MALFORMED: f"{path}: 'ann,192.0.2.7,x (3 fields, the first row has 2)'"}

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,9 +25,9 @@ class TestTaskThreads:
     @pytest.mark.parametrize("num_threads", [1, 2, 5])
     @pytest.mark.parametrize("num_tasks", [0, 1, 3, 40])
     def test_every_task_is_called_once(self, num_threads: int, num_tasks: int) -> None:
-        """Also with fewer tasks than threads, and with none."""
+        """Every task is called once, also with fewer tasks than threads."""
         found: list[int] = []
-        TaskThreads(num_threads).run([lambda number=number: found.append(number) for number in range(num_tasks)])
+        TaskThreads(num_threads).run([partial(found.append, number) for number in range(num_tasks)])
         assert sorted(found) == list(range(num_tasks))
 
     def test_tasks_run_at_the_same_time(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -56,8 +56,11 @@ def draw_pairs(size: int, rng: np.random.Generator) -> Pairs:
     return Pairs(rng.integers(0, 2**64, size=size, dtype=np.uint64), rng.integers(0, 2**32, size=size, dtype=np.uint32))
 
 
-class FakePredictor:
+class FakePredictor(Predictor):
     """A model that scores the address itself, so that a test can choose the scores."""
+
+    def __init__(self) -> None:
+        pass
 
     def entity_known(self, entities: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Know all but entity 0."""
@@ -69,10 +72,10 @@ class FakePredictor:
         return ips.astype(np.float32)
 
 
-def calibrate(scores: list[int], **options: float) -> Threshold:
+def calibrate(scores: list[int], **options: Any) -> Threshold:
     """Return the threshold of calibration rows with these scores."""
     pairs = Pairs(np.ones(len(scores), dtype=np.uint64), np.array(scores, dtype=np.uint32))
-    return Threshold.calibrate(FakePredictor(), pairs, **options)  # type: ignore[arg-type]
+    return Threshold.calibrate(FakePredictor(), pairs, **options)
 
 
 class TestGuarantee:
@@ -150,7 +153,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize(("fpr", "needed"), [(0.01, 99), (0.001, 999), (0.07, 14), (0.3, 3)])
     def test_too_few_rows(self, fpr: float, needed: int) -> None:
-        """The message says how many are needed, and so many are indeed enough."""
+        """The message says how many are needed, and that number is enough."""
         calibrate(list(range(needed)), fpr=fpr)
         with pytest.raises(ClientError) as caught:
             calibrate(list(range(needed - 1)), fpr=fpr)
@@ -185,9 +188,8 @@ class TestVerdicts:
         allowed = pairs.ips < 2**31
         used = known & ~allowed
         threshold = Threshold.calibrate(predictor, pairs, fpr=0.05, allow=["0.0.0.0/1"])
-        assert (threshold.num_rows, threshold.num_unknown, threshold.num_allowed) == (
-            used.sum(), (~known & ~allowed).sum(), allowed.sum()
-        )  # fmt: skip
+        expected = [int(rows.sum()) for rows in (used, ~known & ~allowed, allowed)]
+        assert [threshold.num_rows, threshold.num_unknown, threshold.num_allowed] == expected
         same = Threshold.calibrate(predictor, Pairs(pairs.entities[used], pairs.ips[used]), fpr=0.05)
         assert same.score == threshold.score
 
@@ -197,14 +199,13 @@ class TestVerdicts:
         A score at the threshold is normal.
         """
         pairs = Pairs(np.ones(99, dtype=np.uint64), np.arange(1000, 1099, dtype=np.uint32))
-        threshold = Threshold.calibrate(FakePredictor(), pairs, fpr=0.1, allow=["10.0.0.0/8"])  # type: ignore[arg-type]
+        threshold = Threshold.calibrate(FakePredictor(), pairs, fpr=0.1, allow=["10.0.0.0/8"])
         scores = np.array([0, 0, 0, 1009, 1008], dtype=np.float32)
         ips = np.array([0x0A000001, 0x0AFFFFFF, 0x0B000000, 1, 1], dtype=np.uint32)
-        known = np.array([True, False, False, True, True])
-        assert threshold.verdicts(scores, ips, known).tolist() == [
+        events, known = Pairs(np.zeros(5, dtype=np.uint64), ips), np.array([True, False, False, True, True])
+        assert threshold.verdicts(scores, events, known).tolist() == [
             "allowed", "allowed", "unknown_entity", "normal", "suspicious"
         ]  # fmt: skip
-        assert threshold.verdicts(scores, ips)[2] == "suspicious"
 
 
 class TestFile:
@@ -218,8 +219,9 @@ class TestFile:
         loaded.check(predictor)
         scores = np.linspace(-9, 9, 1001, dtype=np.float32)
         np.testing.assert_array_equal(loaded.p_values(scores), threshold.p_values(scores))
-        ips = np.arange(1001, dtype=np.uint32) * 4_000_000
-        np.testing.assert_array_equal(loaded.verdicts(scores, ips), threshold.verdicts(scores, ips))
+        events = Pairs(np.zeros(1001, dtype=np.uint64), np.arange(1001, dtype=np.uint32) * np.uint32(4_000_000))
+        known = np.ones(1001, dtype=bool)
+        np.testing.assert_array_equal(loaded.verdicts(scores, events, known), threshold.verdicts(scores, events, known))
         assert (loaded.score, loaded.interval, loaded.allow.texts) == (
             threshold.score, threshold.interval, ("10.0.0.0/8", "192.0.2.1")
         )  # fmt: skip

@@ -215,7 +215,7 @@ class TestParseSyslogTimes:
         assert parse_syslog_times(pa.array([b"Feb 29 12:00:00"]), year=2019)[1].tolist() == [False]
 
     def test_no_month_says_nothing_about_the_year(self) -> None:
-        """A text whose month is none is no time, and leaves year and month as they were."""
+        """A text with an invalid month is no time, and leaves year and month as they were."""
         times, timed, year, month = parse_syslog_times(pa.array([b"Foo 10 12:00:00"]), year=2018, after=5)
         assert (times.tolist(), timed.tolist(), year, month) == ([0], [False], 2018, 5)
 

@@ -134,7 +134,7 @@ def test_a_directory_that_cannot_be_made_is_the_users_fault(few: Events, tmp_pat
 
 
 def test_a_failed_write_leaves_no_partial_file(few: Events, tmp_path: Path) -> None:
-    """When a file cannot be put in its place, what was written beside is removed."""
+    """When a file cannot be put in its place, the temporary file is removed."""
     (tmp_path / "access.log").mkdir()
     test = attack_test(few, ruler(1000), rng=np.random.default_rng(1))
     with pytest.raises(ClientError) as caught:

@@ -129,7 +129,7 @@ class TestFit:
             assert loss == pytest.approx(math.log(2), abs=0.0005)
 
     def test_a_seed_gives_the_same_model_to_the_bit(self) -> None:
-        """And another seed gives another."""
+        """The same seed trains the same model, and another seed another model."""
         models = []
         for seed in (7, 7, 8):
             trainer = Trainer(values(epochs=2), seed=seed)
@@ -220,7 +220,7 @@ class TestEvaluate:
         trainer = Trainer(values(num_ip_encoder_layers=0, random_negative_sampling_rate=3), seed=3)
         plant_first_octets(trainer)
         entities = rng.integers(40, size=2000).astype(np.uint64)
-        ips = (entities.astype(np.uint32) << 24) + rng.integers(2**24, size=2000, dtype=np.uint32)
+        ips = (entities.astype(np.uint32) << np.uint32(24)) + rng.integers(2**24, size=2000, dtype=np.uint32)
         # Every positive scores 1, and a negative less, unless it has the right octet: one in 256 is a tie.
         assert trainer.evaluate(Pairs(entities, ips)) == pytest.approx(1 - 0.5 / 256, abs=0.003)
 
@@ -229,7 +229,7 @@ class TestEvaluate:
         trainer = Trainer(values(num_ip_encoder_layers=0), seed=3)
         plant_first_octets(trainer, sign=-1)
         entities = rng.integers(40, size=500).astype(np.uint64)
-        assert trainer.evaluate(Pairs(entities, entities.astype(np.uint32) << 24)) < 0.02
+        assert trainer.evaluate(Pairs(entities, entities.astype(np.uint32) << np.uint32(24))) < 0.02
 
     def test_epochs_can_be_compared(self) -> None:
         """The same network has the same AUC each time, and the draws of training are unaffected.

@@ -63,7 +63,7 @@ class TestWeb:
 
     @pytest.mark.parametrize("field", ["HIT", "https", "staging"])
     def test_a_word_in_every_line_is_no_name(self, bench: Bench, field: str) -> None:
-        """A field behind the user has a value in each line, whoever it is about."""
+        """A field behind the user that has a value in each line is not part of the name."""
         log = "".join(f"{COMBINED.replace('frank', f'{user} {field}')}\n" for user in ("ann", "-", "ben"))
         with pytest.raises(ClientError, match="None of the 3 records is in the format apache"):
             bench.of("apache", log)

@@ -21,7 +21,7 @@ class _Shared:
 
     def __init__(self, size: int) -> None:
         self.barrier = threading.Barrier(size)
-        self.shown: list[NDArray[np.float32] | None] = [None] * size
+        self.shown: dict[int, NDArray[np.float32]] = {}
 
 
 class ThreadGroup(ProcessGroup):
@@ -37,7 +37,7 @@ class ThreadGroup(ProcessGroup):
         self.num_sums += 1
         self._shared.shown[self.rank] = values.copy()
         self._shared.barrier.wait(timeout=60)
-        total = np.sum(np.stack(self._shared.shown), axis=0, dtype=np.float32)  # type: ignore[arg-type]
+        total = np.sum([self._shared.shown[rank] for rank in range(self.size)], axis=0, dtype=np.float32)
         self._shared.barrier.wait(timeout=60)
         values[:] = total
 
@@ -55,8 +55,8 @@ def on_hosts(size: int, work: Callable[[ProcessGroup], Any]) -> list[Any]:
 
     with ThreadPoolExecutor(size) as pool:
         jobs = [pool.submit(one, rank) for rank in range(size)]
-        failures = [job.exception() for job in jobs if job.exception()]
+        failures = [error for job in jobs if (error := job.exception())]
         others = [error for error in failures if not isinstance(error, threading.BrokenBarrierError)]
         if failures:
-            raise (others or failures)[0]  # type: ignore[misc]
+            raise (others or failures)[0]
         return [job.result() for job in jobs]

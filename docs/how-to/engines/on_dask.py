@@ -76,7 +76,7 @@ def prepare(rows: str, until: str, train: str) -> None:
 
 
 def count(rows: str, model: str) -> None:
-    """Count the pairs of each file, merge the counts in a tree, and add them to the history of a model."""
+    """Count the pairs of each file, merge the counts in a tree, and add them to a history."""
 
     def count_file(path: Path) -> History:
         table = pq.read_table(path, columns=["entity", "ip"])

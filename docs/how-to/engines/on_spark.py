@@ -82,7 +82,7 @@ def prepare(spark: SparkSession, rows: str, until: str, train: str) -> None:
 
 
 def count(spark: SparkSession, rows: str, model: str) -> None:
-    """Count the pairs of each partition, add the counts, and merge them into the history of a model."""
+    """Count the pairs of each partition, add the counts, and merge them into a history."""
     from ipinsights import History
 
     def count_pairs(batches: Iterable[RecordBatch]) -> Iterator[RecordBatch]:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CPULearner", "num_pieces"]
 
-_TABLE, _OCTETS, _FIRST = "entity_weight", "ip_octet_weight", "ip_layer0_weight"
+_TABLE, _FIRST = "entity_weight", "ip_layer0_weight"
 # A parameter and Adam's running means of its gradient and of the square.
 _KINDS = ("", "mean:", "variance:")
 # MXNet's defaults, which are those of Kingma and Ba.
@@ -96,10 +96,7 @@ class CPULearner:
         num_layers = hyperparameters.num_ip_encoder_layers
         self._is_shared = size * dim * max(1, num_layers) >= _SHARED_NUMBERS
         self._encoder = AddressEncoder(self.parameters(), dim, num_layers)
-        self._octet_layer = OctetLayer(
-            *(self._arrays.get(name) for name in (_OCTETS, _FIRST, "ip_layer0_bias")),  # type: ignore[arg-type]
-            num_pieces=num_pieces(size, dim), dim=dim,
-        )  # fmt: skip
+        self._octet_layer = OctetLayer(self._arrays, num_pieces=num_pieces(size, dim), dim=dim)
         layers = [
             (self._arrays[f"ip_layer{n}_weight"], self._arrays[f"ip_layer{n}_bias"]) for n in range(1, num_layers)
         ]
@@ -179,6 +176,7 @@ class CPULearner:
         """Return parameters or moments by their names in a checkpoint."""
         at = _KINDS.index(kind)
         own = {name: array[:, at] if name == _TABLE else array[at] for name, array in self._arrays.items()}
+        own |= {name: view[0] for name, view in own.items() if name.endswith("_bias")}
         return {f"{kind}{name}": view.T if name == _FIRST else view for name, view in own.items()}
 
     def _step(self, batch: Records, labels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -205,7 +203,7 @@ class CPULearner:
         self._share([partial(self._octet_layer.write_gradients, place, total.gradients) for place in range(4)])
         total.reduce()
         for name, gradient in total.gradients.items():
-            self._kernels.adam(*(part.ravel() for part in self._arrays[name]), gradient.ravel(), rate, decay)
+            self._kernels.adam(self._arrays[name], gradient, 0, len(gradient), rate, decay)
 
     def _write_layer(self, index: int, *of_layer: NDArray[np.float32]) -> None:
         """Write the gradients of weight and bias of a layer behind the first."""
@@ -231,7 +229,7 @@ class CPULearner:
                 self._kernels.learn, first, last, *groups, batch.ips, labels, layer.index, layer.table,
                 self._arrays[_TABLE], rate, gradient[:num_rows], scores,
             )
-            for first, last, gradient in zip(self._bounds[:-1], self._bounds[1:], layer.gradients, strict=True)
+            for first, last, gradient in zip(self._bounds[:-1], self._bounds[1:], layer.table_gradients, strict=True)
         ])  # fmt: skip
 
     def _learn_embeddings(
@@ -241,7 +239,7 @@ class CPULearner:
         layer, groups, kernels = self._octet_layer, (self._order, self._distinct, self._starts), self._kernels
         num_rows = layer.num_rows()
         x = np.empty((len(batch), self.hyperparameters.vector_dim), dtype=np.float32)
-        rows = split(len(batch), len(layer.gradients))
+        rows = split(len(batch), len(layer.table_gradients))
         self._share([partial(kernels.embed, batch.ips[part], layer.index, layer.table, x[part]) for part in rows])
         x = self._hidden_layers.forward(x)
         self._share([
@@ -254,7 +252,7 @@ class CPULearner:
         x = self._hidden_layers.backward(x, self._write_layer if self._sum else update)
         self._share([
             partial(kernels.spread, batch.ips[part], layer.index, x[part], gradient[:num_rows])
-            for part, gradient in zip(rows, layer.gradients, strict=True)
+            for part, gradient in zip(rows, layer.table_gradients, strict=True)
         ])  # fmt: skip
 
     def _share(self, tasks: Sequence[Callable[[], object]]) -> None:
@@ -267,7 +265,7 @@ class CPULearner:
 
 
 def _padded(labels: NDArray[np.float32], num_all: int | None) -> NDArray[np.float32]:
-    """Return labels followed by so many numbers that nobody reads that there are ``num_all``."""
+    """Return labels padded to ``num_all`` numbers, of which the further ones are never read."""
     if num_all is None:
         return labels
     padded = np.empty(num_all, dtype=np.float32)
@@ -290,10 +288,13 @@ def _allocate(hyperparameters: Hyperparameters) -> dict[str, NDArray[np.float32]
     """Return memory for every parameter and its moments, which are zero.
 
     An entity with its moments is one piece of memory, (num_entity_vectors, 3, vector_dim). The other parameters are
-    (3, *shape), and the weight of the first layer is input by output.
+    (3, rows, columns), where a bias is one row, and the weight of the first layer is input by output.
     """
     shapes = parameter_shapes(hyperparameters)
     num_entities, dim = shapes.pop(_TABLE)
-    layout = {_TABLE: (num_entities, 3, dim), **{name: (3, *shape) for name, shape in shapes.items()}}
+    layout = {
+        _TABLE: (num_entities, 3, dim),
+        **{name: (3, *[1] * (2 - len(shape)), *shape) for name, shape in shapes.items()},
+    }
     # Written to, unlike np.zeros: memory that is not there after all is missed now, and no step waits for pages.
     return {name: np.full(shape, 0, dtype=np.float32) for name, shape in layout.items()}

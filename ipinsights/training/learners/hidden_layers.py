@@ -27,7 +27,7 @@ _COLUMNS = 512
 class HiddenLayers:
     """Fully connected layers, each behind a relu: forward, and backward with Adam's step.
 
-    A layer is its weight and moments, (3, dim, dim) as output by input, and its bias and moments, (3, dim). The rows
+    A layer is its weight and moments, (3, dim, dim) as output by input, and its bias and moments, (3, 1, dim). The rows
     of a batch are cut into ``num_pieces``. ``share`` calls tasks, on threads or one after the other.
     """
 
@@ -70,7 +70,7 @@ class HiddenLayers:
                       for columns in split(len(weight_gradient), max(1, len(weight_gradient) // _COLUMNS))),
                 ]
             )  # fmt: skip
-            use(index, weight_gradient, gradient.sum(axis=0))
+            use(index, weight_gradient, gradient.sum(axis=0, keepdims=True))
             gradient = before
         self._inputs = []
         return gradient
@@ -78,7 +78,7 @@ class HiddenLayers:
     def update(self, rate: np.float32, decay: np.float32, index: int, *gradients: NDArray[np.float32]) -> None:
         """Take Adam's step on weight and bias of a layer."""
         for state, gradient in zip(self._layers[index], gradients, strict=True):
-            self._kernels.adam(*(part.ravel() for part in state), gradient.ravel(), rate, decay)
+            self._kernels.adam(state, gradient, 0, len(gradient), rate, decay)
 
     def _rows(self, x: NDArray[np.float32]) -> list[slice]:
         return split(len(x), self._num_pieces)

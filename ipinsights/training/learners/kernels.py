@@ -16,9 +16,21 @@ import math
 from typing import Any
 
 import numpy as np
+import scipy.linalg.cython_blas  # noqa: F401, whose products Numba calls
 from numba import njit
 
-__all__ = ["KERNELS", "adam", "embed", "find_octets", "group", "learn", "learn_embedded", "spread"]
+__all__ = [
+    "KERNELS",
+    "adam",
+    "differentiate",
+    "embed",
+    "find_octets",
+    "group",
+    "learn",
+    "learn_embedded",
+    "spread",
+    "tabulate",
+]
 
 # Sums may be reassociated when they are compiled. Infinities and NaN are kept, because a run that diverges shows them.
 _OPTIONS: dict[str, Any] = {
@@ -32,7 +44,7 @@ _ZERO, _ONE, _TWO = np.float32(0), np.float32(1), np.float32(2)
 _BETA1, _BETA2, _EPSILON = np.float32(0.9), np.float32(0.999), np.float32(1e-8)
 _REST1, _REST2 = np.float32(1 - 0.9), np.float32(1 - 0.999)
 
-_INTS, _FLOATS, _MATRIX = "int32[::1]", "float32[::1]", "float32[:, ::1]"
+_INTS, _FLOATS, _MATRIX, _CUBE = "int32[::1]", "float32[::1]", "float32[:, ::1]", "float32[:, :, ::1]"
 _GROUPS = f"{_INTS}, {_INTS}, {_INTS}"
 
 
@@ -61,13 +73,25 @@ def _adam(values: Any, means: Any, variances: Any, gradients: Any, rate: Any, de
         variances[j] = variance
 
 
-@njit(f"void({_FLOATS}, {_FLOATS}, {_FLOATS}, {_FLOATS}, float32, float32)", **_OPTIONS)
-def adam(values: Any, means: Any, variances: Any, gradients: Any, rate: Any, decay: Any) -> None:
-    """Take a dense step of Adam, with weight decay as L2, on numbers (n,) and their moments.
+@njit(f"void({_CUBE}, {_MATRIX}, int64, int64, float32, float32)", **_OPTIONS)
+def adam(state: Any, gradients: Any, first: int, last: int, rate: Any, decay: Any) -> None:
+    """Take a dense step of Adam, with weight decay as L2, on some rows of a parameter.
 
     Source: MXNet 1.9.1, ``adam_update`` (``src/operator/optimizer_op-inl.h``). The bias correction is in the rate.
+
+    Parameters
+    ----------
+    state
+        The parameter, and the running means of its gradient and of the square, (3, rows, width).
+    gradients
+        Gradient of the parameter, (rows, width).
+    first, last
+        The rows.
+    rate, decay
+        Adam's rate for this step, and the weight decay.
     """
-    _adam(values, means, variances, gradients, rate, decay)
+    for row in range(first, last):
+        _adam(state[0, row], state[1, row], state[2, row], gradients[row], rate, decay)
 
 
 @njit(f"int64({_INTS}, {_INTS}, {_GROUPS}, {_INTS})", **_OPTIONS)
@@ -113,24 +137,18 @@ def group(rows: Any, numbers: Any, order: Any, distinct: Any, starts: Any, bound
     return num_distinct
 
 
-@njit(f"void(uint32[::1], {_MATRIX}, boolean, {_INTS}, {_INTS}, {_INTS}, {_MATRIX})", **_OPTIONS)
-def find_octets(ips: Any, octets: Any, has_layer: Any, index: Any, used: Any, bounds: Any, inputs: Any) -> None:
-    """Find the octet values that occur in a batch, and take out their embeddings.
+@njit(f"void(uint32[::1], {_INTS}, {_INTS}, {_INTS})", **_OPTIONS)
+def find_octets(ips: Any, index: Any, used: Any, bounds: Any) -> None:
+    """Find the octet values that occur in a batch.
 
     Parameters
     ----------
     ips
         Addresses, (batch,).
-    octets
-        Octet table, (1024, width).
-    has_layer
-        Whether a relu follows.
     index
         Output: number of each row of the octet table among those that occur, -1 for the others, (1024,).
     used, bounds
         Output: rows that occur, ascending, and where those of each place begin among them, (5,).
-    inputs
-        Output: embeddings of the rows that occur, behind the relu, (1024, width).
     """
     index[:] = -1
     for ip in ips:
@@ -140,18 +158,106 @@ def find_octets(ips: Any, octets: Any, has_layer: Any, index: Any, used: Any, bo
     for row in range(len(index)):
         if row % 256 == 0:
             bounds[row // 256] = num_used
-        if index[row] < 0:
-            continue
-        for j in range(octets.shape[1]):
-            inputs[num_used, j] = max(octets[row, j], _ZERO) if has_layer else octets[row, j]
-        index[row] = num_used
-        used[num_used] = row
-        num_used += 1
+        if index[row] == 0:
+            index[row] = num_used
+            used[num_used] = row
+            num_used += 1
     bounds[4] = num_used
 
 
+@njit(inline="always", **{**_OPTIONS, "cache": False})
+def _inputs(octets: Any, rows: Any, width: Any) -> Any:
+    """Return the outputs of the relu for some rows of the octet table, (rows, width)."""
+    inputs = np.empty((len(rows), width), np.float32)
+    for n in range(len(rows)):
+        octet = octets[rows[n]]
+        for j in range(width):
+            inputs[n, j] = max(octet[j], _ZERO)
+    return inputs
+
+
+@njit(f"void(int64, int64, int64, {_INTS}, {_INTS}, {_CUBE}, {_CUBE}, {_CUBE}, {_MATRIX})", **_OPTIONS)
+def tabulate(
+    place: int, begin: int, end: int, used: Any, bounds: Any, octets: Any, weight: Any, bias: Any, table: Any
+) -> None:
+    """Compute what the octet values of one place add to an embedding.
+
+    The first place adds the bias.
+
+    Parameters
+    ----------
+    place
+        The octet's position, 0 to 3.
+    begin, end
+        Its columns in the concatenation of an address's octet embeddings.
+    used, bounds
+        Octet values that occur, see :func:`find_octets`.
+    octets
+        Octet table and its moments, (3, 1024, width).
+    weight, bias
+        First layer and its moments, (3, dim, dim) as input by output, and (3, 1, dim). Empty without a layer.
+    table
+        Output: the rows of the place, (1024, dim).
+    """
+    first, last = bounds[place], bounds[place + 1]
+    rows, out = used[first:last], table[first:last]
+    if weight.size == 0:
+        out[:] = _ZERO
+        for n in range(len(rows)):
+            out[n, begin:end] = octets[0, rows[n], : end - begin]
+        return
+    np.dot(_inputs(octets[0], rows, end - begin), weight[0, begin:end], out)
+    if place == 0:
+        out += bias[0]
+
+
 @njit(
-    f"void(int64, int64, {_GROUPS}, uint32[::1], {_FLOATS}, {_INTS}, {_MATRIX}, float32[:, :, ::1], float32, {_MATRIX},"
+    f"void(int64, int64, int64, {_INTS}, {_INTS}, {_CUBE}, {_CUBE}, {_CUBE}, {_MATRIX}, {_MATRIX}, {_MATRIX})",
+    **_OPTIONS,
+)
+def differentiate(
+    place: int, begin: int, end: int, used: Any, bounds: Any, octets: Any, weight: Any, table_gradients: Any,
+    octet_gradient: Any, weight_gradient: Any, bias_gradient: Any,
+) -> None:  # fmt: skip
+    """Compute the gradients of the parameters of one place from those of the table.
+
+    Parameters
+    ----------
+    table_gradients
+        Gradients of the table, whose sum is taken, (pieces, 1024, dim). The first one is overwritten.
+    octet_gradient
+        Output: rows of the place, which are 0 for octet values that do not occur, (1024, width).
+    weight_gradient
+        Output: rows of the place's columns, (dim, dim). Empty without a layer.
+    bias_gradient
+        Output of the first place: every address has one octet there, (1, dim). Empty without a layer.
+    place, begin, end, used, bounds, octets, weight
+        As in :func:`tabulate`.
+    """
+    first, last, width = bounds[place], bounds[place + 1], end - begin
+    rows, gradient = used[first:last], table_gradients[0, first:last]
+    for piece in range(1, len(table_gradients)):
+        gradient += table_gradients[piece, first:last]
+    octet_gradient[256 * place : 256 * (place + 1)] = _ZERO
+    if weight.size == 0:
+        for n in range(len(rows)):
+            octet_gradient[rows[n], :width] = gradient[n, begin:end]
+        return
+    inputs = _inputs(octets[0], rows, width)
+    np.dot(inputs.T, gradient, weight_gradient[begin:end])
+    product = np.dot(gradient, weight[0, begin:end].T)
+    for n in range(len(rows)):
+        row = octet_gradient[rows[n]]
+        for j in range(width):
+            row[j] = product[n, j] if inputs[n, j] > _ZERO else _ZERO
+    if place == 0:
+        bias_gradient[:] = _ZERO
+        for n in range(len(rows)):
+            bias_gradient[0] += gradient[n]
+
+
+@njit(
+    f"void(int64, int64, {_GROUPS}, uint32[::1], {_FLOATS}, {_INTS}, {_MATRIX}, {_CUBE}, float32, {_MATRIX},"
     f" {_FLOATS})",
     **_OPTIONS,
 )
@@ -221,7 +327,7 @@ def embed(ips: Any, index: Any, table: Any, embeddings: Any) -> None:
             embeddings[i, j] = table[a, j] + table[b, j] + table[p, j] + table[q, j]
 
 
-@njit(f"void(int64, int64, {_GROUPS}, {_FLOATS}, {_MATRIX}, float32[:, :, ::1], float32, {_FLOATS})", **_OPTIONS)
+@njit(f"void(int64, int64, {_GROUPS}, {_FLOATS}, {_MATRIX}, {_CUBE}, float32, {_FLOATS})", **_OPTIONS)
 def learn_embedded(
     first: int, last: int, order: Any, distinct: Any, starts: Any, labels: Any, embeddings: Any, entities: Any,
     rate: Any, scores: Any,
@@ -269,45 +375,5 @@ def spread(ips: Any, index: Any, embedding_gradients: Any, table_gradient: Any) 
                 table_gradient[row, j] += embedding_gradients[i, j]
 
 
-@njit(
-    f"void({_MATRIX}, {_INTS}, {_MATRIX}, boolean, {_MATRIX}, {_MATRIX}, {_MATRIX}, float32, float32, int64)",
-    **_OPTIONS,
-)
-def update_octets(
-    products: Any, used: Any, inputs: Any, has_layer: Any, octets: Any, means: Any, variances: Any, rate: Any,
-    decay: Any, begin: int,
-) -> None:  # fmt: skip
-    """Take a dense step of Adam on the octet table of one octet position.
-
-    Rows that do not occur in the batch have a gradient of 0.
-
-    Parameters
-    ----------
-    products
-        Gradient of the embeddings of the octet values that occur, in front of the relu's, (n, columns of the place).
-    used
-        Their rows of the whole table, ascending, (n,).
-    inputs
-        What :func:`find_octets` took out for them, (n, width).
-    has_layer
-        Whether a relu follows.
-    octets, means, variances
-        The place's part of the table and of its moments, (256, width).
-    rate, decay
-        Adam's rate for this step, and the weight decay.
-    begin
-        First row of the place in the whole table.
-    """
-    gradient = np.zeros(octets.shape[1], np.float32)
-    n = 0
-    for row in range(len(octets)):
-        gradient[:] = _ZERO
-        if n < len(used) and used[n] == begin + row:
-            for j in range(products.shape[1]):
-                gradient[j] = _ZERO if has_layer and inputs[n, j] <= _ZERO else products[n, j]
-            n += 1
-        _adam(octets[row], means[row], variances[row], gradient, rate, decay)
-
-
-KERNELS = (adam, embed, find_octets, group, learn, learn_embedded, spread, update_octets)
+KERNELS = (adam, differentiate, embed, find_octets, group, learn, learn_embedded, spread, tabulate)
 """All of them, for the count of those that were compiled."""

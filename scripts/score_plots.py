@@ -11,8 +11,7 @@ from ipinsights.reporting.plot_style import colour, new_figure, stroke
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from ipinsights.evaluation.score_comparison import ScoreComparison
+    from score_comparison import ScoreComparison
 
 __all__ = ["draw_scores"]
 

@@ -16,8 +16,7 @@ from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from ipinsights.evaluation.score_reader import Labels, Scores
+    from score_reader import Labels, Scores
 
 __all__ = ["ScoreComparison", "compare_scores"]
 

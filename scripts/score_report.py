@@ -9,7 +9,7 @@ import pandas as pd
 from ipinsights.reporting.report import Report, Section, number, signed
 
 if TYPE_CHECKING:
-    from ipinsights.evaluation.score_comparison import ScoreComparison
+    from score_comparison import ScoreComparison
 
 __all__ = ["score_report"]
 
