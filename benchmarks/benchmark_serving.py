@@ -291,10 +291,9 @@ def measure_memory(folder: Path) -> None:
     shapes = artifact.parameter_shapes(hyperparameters)
     params = {name: np.full(shape, 0.01, dtype=np.float32) for name, shape in shapes.items()}
     everybody = BloomFilter(np.full(4_000_000, 255, dtype=np.uint8))
-    artifact.save(
-        folder, params=params, symbol="{}", known_entities=everybody, hyperparameters=hyperparameters, training={}
-    )
-    del params
+    model = artifact.Artifact(hyperparameters, params, everybody, artifact.meta_data(hyperparameters, {}), "{}")
+    artifact.write(folder, model)
+    del params, model
     rows = folder / "rows.csv"
     ips = np.arange(200_000, dtype=np.uint32)
     with endpoint(serve_command(folder, 4), folder / "log") as url:

@@ -30,12 +30,7 @@ def available_cpus(root: Path = Path("/")) -> int:
     """Return the number of cores that this process may use, at least 1.
 
     It is bounded by the process's affinity and by the CPU quota of its control groups, whose fractions are cut off.
-    Where the system tells nothing, it is the number of cores of the machine.
-
-    Parameters
-    ----------
-    root
-        Folder that contains ``proc`` and ``sys``.
+    Where the system tells nothing, it is the number of cores of the machine. ``proc`` and ``sys`` are below ``root``.
     """
     # macOS has no affinity
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -45,16 +40,8 @@ def available_cpus(root: Path = Path("/")) -> int:
 def group_folders(root: Path, hierarchy: str, controller: str) -> set[Path]:
     """Return the folders of this process's control group and of all groups around it.
 
-    A container sees its own group as the root of the hierarchy.
-
-    Parameters
-    ----------
-    root
-        Folder that contains ``proc`` and ``sys``.
-    hierarchy
-        Where the hierarchy is mounted, such as ``sys/fs/cgroup``.
-    controller
-        Controller of the hierarchy, such as ``memory``, empty in version 2 of control groups.
+    A container sees its own group as the root of the hierarchy, which is mounted below ``root``, as
+    ``sys/fs/cgroup``. Version 2 of control groups has no controllers.
     """
     mounted = root / hierarchy
     folders = {mounted}
@@ -82,14 +69,10 @@ def _cpu_quotas(root: Path) -> Iterator[float]:
 
 
 def in_order(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator[Result]:
-    """Yield the result of each piece in order, while the next pieces are processed.
+    """Yield the result of each piece in order, while the next pieces are processed on threads.
 
-    Parameters
-    ----------
-    work
-        Called on threads, one a core. What it raises is raised where its result is asked for.
-    pieces
-        Taken no further ahead than one more than there are cores, so that few are in memory at a time.
+    What ``work`` raises is raised where its result is asked for. Pieces are taken no further ahead than one more than
+    there are cores, so that few are in memory at a time.
     """
     num_cores = available_cpus()
     waiting: deque[Future[Result]] = deque()
@@ -105,8 +88,6 @@ def in_order(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterat
 def one_ahead(items: Iterator[Result]) -> Generator[Result, None, None]:
     """Yield items of an iterator, each made on a thread while the one before is used.
 
-    Examples
-    --------
     >>> list(one_ahead(iter([1, 2, 3])))
     [1, 2, 3]
     """

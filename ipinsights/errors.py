@@ -1,4 +1,4 @@
-"""Whose fault a failure is: the one thing every room of the house shares.
+"""Errors, and whose fault each is.
 
 SageMaker tells a user's fault from the algorithm's by the first word of the failure file and by the exit code, so both
 are attributes of the class: an error that knows its class cannot be reported wrongly further up.

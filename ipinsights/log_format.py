@@ -83,23 +83,10 @@ def set_up_logging(level: str = "info", stream: IO[str] | None = None) -> None:
 def logging_to(
     log_file: Path | None, level: str = "info", *, quiet: bool = False, shows_log: bool = True
 ) -> Iterator[None]:
-    """Send this package's log to standard output, to a file, or to both.
+    """Send this package's log to standard output, to a file that is written anew, or to both.
 
-    Parameters
-    ----------
-    log_file
-        File that is written anew. None for no file.
-    level
-        Least serious level that is logged.
-    quiet
-        Whether standard output gets errors only.
-    shows_log
-        Whether standard output gets the log. If not, standard error gets the warnings in plain words.
-
-    Raises
-    ------
-    ClientError
-        The file cannot be written.
+    If ``quiet``, standard output gets errors only. Without ``shows_log``, standard error gets the warnings in plain
+    words instead.
     """
     set_up_logging("error" if quiet and log_file is None else level)
     logger = logging.getLogger("ipinsights")
@@ -144,14 +131,8 @@ def emit_metrics(
 ) -> None:
     """Log a ``#metrics`` line, with an empty one after it as the original's.
 
-    Parameters
-    ----------
-    values
-        Metrics by name, durations in milliseconds.
-    start, end
-        Seconds since the epoch between which they were measured. ``end`` is by default now.
-    dimensions
-        What they belong to: ``Algorithm``, ``Host``, ``Operation`` and more.
+    Durations are in milliseconds, times in seconds since 1970, ``end`` by default now. The dimensions are
+    ``Algorithm``, ``Host``, ``Operation`` and more.
     """
     line = {
         "StartTime": start,

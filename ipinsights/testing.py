@@ -45,11 +45,7 @@ class PlantedNetworks:
     """Entities that each live in a /16 network of their own, so that the right answer is known.
 
     A model that learned them tells an entity's addresses, seen or not, from those of any other entity's network.
-
-    Attributes
-    ----------
-    networks
-        First two octets of each entity's network as a number, all different, shape (num_entities,).
+    ``networks`` has the first two octets of each as a number, all different, (num_entities,).
     """
 
     networks: NDArray[np.uint32]
@@ -115,27 +111,7 @@ def make_container_tree(
 ) -> Path:
     """Write what the platform lays below ``/opt/ml`` before it starts a training container.
 
-    Parameters
-    ----------
-    base
-        Stands for ``/opt/ml``.
-    hyperparameters
-        As sent with the job.
-    channels
-        CSV text by channel name.
-    content_type
-        Content type of every channel, None without one.
-    hosts
-        All hosts of the job.
-    current_host
-        Host of the tree, by default the first host.
-    distribution
-        Of every channel: ``FullyReplicated`` or ``ShardedByS3Key``.
-
-    Returns
-    -------
-    Path
-        The base itself.
+    ``base`` stands for ``/opt/ml`` and is returned. ``channels`` has CSV text by channel name.
     """
     config = base / "input" / "config"
     config.mkdir(parents=True)
@@ -160,20 +136,7 @@ def make_container_tree(
 
 
 def save_random_model(directory: Path, *, num_entities: int, vector_dim: int, rng: np.random.Generator) -> Path:
-    """Write a model of random parameters, with scores of about 1 and half the entities known.
-
-    Parameters
-    ----------
-    directory
-        Where ``model_algo-1`` goes.
-    num_entities, vector_dim
-        Size of the entity table.
-
-    Returns
-    -------
-    Path
-        The directory.
-    """
+    """Write a model of random parameters, with scores of about 1 and half the entities known."""
     hyperparameters = Hyperparameters(num_entities, vector_dim)
     params = {
         name: rng.normal(scale=vector_dim**-0.5 if "layer" in name else 1, size=shape).astype(np.float32)
@@ -181,14 +144,8 @@ def save_random_model(directory: Path, *, num_entities: int, vector_dim: int, rn
     }
     # four of an entity's bits must be set
     known = BloomFilter(np.packbits(rng.random(8 * num_entities) < 0.5**0.25))
-    artifact.save(
-        directory,
-        params=params,
-        symbol="{}",
-        known_entities=known,
-        hyperparameters=hyperparameters,
-        training={},
-    )
+    meta = artifact.meta_data(hyperparameters, {})
+    artifact.write(directory, artifact.Artifact(hyperparameters, params, known, meta, "{}"))
     return directory
 
 
@@ -202,17 +159,7 @@ class Done:
 
 
 def run_command(*arguments: object, folder: Path | None = None, stdin: str = "") -> Done:
-    """Run ``ipinsights`` in this process, which saves the time of imports.
-
-    Parameters
-    ----------
-    arguments
-        What follows the name of the command.
-    folder
-        Working directory, by default the current one.
-    stdin
-        What it reads from standard input.
-    """
+    """Run ``ipinsights`` in this process, which saves the time of imports."""
     from ipinsights.cli import main
 
     given = io.TextIOWrapper(io.BufferedReader(io.BytesIO(stdin.encode())), encoding="utf-8")

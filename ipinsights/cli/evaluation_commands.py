@@ -75,7 +75,7 @@ def evaluate(entity_names: tuple[str, ...], ip_names: tuple[str, ...], **options
 
     Attacks are simulated, or come from the third column of the test. Values have 95 % intervals.
     """
-    from ipinsights.etl.kept_fields import KeptFields
+    from ipinsights.etl.records import KeptFields
     from ipinsights.evaluation.evaluate import evaluate_model
 
     given, label = ("train", "calibration"), KeptFields(("label",))

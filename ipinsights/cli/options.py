@@ -15,7 +15,7 @@ from ipinsights.cli.output import echo_error
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ipinsights.etl.kept_fields import KeptFields
+    from ipinsights.etl.records import KeptFields
 
 __all__ = [
     "ENTITY",

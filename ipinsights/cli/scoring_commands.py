@@ -57,7 +57,7 @@ def score(
     the score) and, if `ipinsights threshold` stored one, p_value (share of ordinary events that look this odd) and
     verdict (normal, suspicious, unknown_entity or allowed). --threshold means --extended.
     """
-    from ipinsights.etl.kept_fields import KeptFields
+    from ipinsights.etl.records import KeptFields
     from ipinsights.inference.score_file import score_file
     from ipinsights.inference.scorers import load_scorer
     from ipinsights.inference.threshold import find_threshold

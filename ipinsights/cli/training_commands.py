@@ -207,8 +207,8 @@ def _local_job(
     from ipinsights.data.both_families import joined, read_families
     from ipinsights.distributed.launcher import has_several_processes
     from ipinsights.distributed.mpi_collectives import num_mpi_processes
+    from ipinsights.training.automatic_sizes import SizeChoice
     from ipinsights.training.job import Job
-    from ipinsights.training.size_choice import SizeChoice
 
     if train_path is None or fields["model_dir"] is None:
         raise click.UsageError("Give --train and --model-dir, or --base-dir for a container's tree.")

@@ -12,7 +12,7 @@ from ipinsights.cli.output import echo_error
 from ipinsights.data.remote_names import as_given
 from ipinsights.reporting.plain_text import printable
 from ipinsights.training.advice import ValidationWatch, advice_on_data, advice_on_steps
-from ipinsights.training.job_view import JobView
+from ipinsights.training.callbacks import JobView
 
 if TYPE_CHECKING:
     from pathlib import Path

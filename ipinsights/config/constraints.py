@@ -20,18 +20,12 @@ class TooLargeError(ValueError):
 
 @dataclass(frozen=True)
 class Number:
-    """Values from an interval, its ends included.
+    """Values from an interval, its ends included."""
 
-    Attributes
-    ----------
-    type
-        ``int`` or ``float``. Integers may be written as ``1e4``, since their value is what counts.
-    low, high
-        The ends. A ``high`` of None is :data:`LARGEST_INTEGER`, which the text leaves out.
-    """
-
+    # Integers may be written as ``1e4``, since their value is what counts.
     type: type[int | float]
     low: float
+    # None is :data:`LARGEST_INTEGER`, which the text leaves out.
     high: float | None = None
 
     def __str__(self) -> str:
@@ -41,13 +35,9 @@ class Number:
         return f"{name} from {self.low} to {self.high}"
 
     def parse(self, text: str) -> float:
-        """Parse a number of this type within the interval.
+        """Parse a finite number of this type within the interval, or raise a ValueError.
 
-        Raises
-        ------
-        ValueError
-            The text is no finite number of this type, or outside the interval. :class:`TooLargeError` if it is above
-            an end that is not named.
+        It is a :class:`TooLargeError` if the number is above an end that is not named.
         """
         if not _NUMBER.fullmatch(text):
             raise ValueError(text)
@@ -71,10 +61,7 @@ class AutoOrNumber:
         return f"'auto' or {Number(int, self.low)}"
 
     def parse(self, text: str) -> float | None:
-        """Parse an integer or "auto", which is None.
-
-        Raise ValueError for any other text.
-        """
+        """Parse an integer or "auto", which is None. Any other text is a ValueError."""
         return None if text == "auto" else Number(int, self.low).parse(text)
 
 
@@ -88,10 +75,7 @@ class Choice:
         return "one of " + ", ".join(f"'{word}'" for word in self.words)
 
     def parse(self, text: str) -> str:
-        """Return the text itself.
-
-        Raise ValueError for a text that is not among the words.
-        """
+        """Return the text itself. A text that is not among the words is a ValueError."""
         if text not in self.words:
             raise ValueError(text)
         return text

@@ -26,29 +26,19 @@ class TuningRange:
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """One row of the table.
+    """One row of the table."""
 
-    Attributes
-    ----------
-    name
-        Name as in SageMaker. A leading underscore marks the original's undocumented ones.
-    domain
-        Which values are allowed.
-    default
-        As a text, None if the hyperparameter is required.
-    help
-        What it does, in a sentence.
-    tuning
-        Recommended range for tuning, None if the hyperparameter is not to be tuned.
-    source
-        Where name, range and default are known from.
-    """
-
+    # Name as in SageMaker. A leading underscore marks the original's undocumented ones.
     name: str
+    # Which values are allowed.
     domain: Domain
+    # As a text, None if the hyperparameter is required.
     default: str | None
+    # What it does, in a sentence.
     help: str
+    # Recommended range for tuning, None if the hyperparameter is not to be tuned.
     tuning: TuningRange | None = None
+    # Where name, range and default are known from.
     source: str = _DOCUMENTED
 
     @property

@@ -46,17 +46,7 @@ def _default(name: str) -> Any:
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Checked hyperparameters of a job, see ``TABLE`` for meaning and range of each.
-
-    Attributes
-    ----------
-    num_gpus, num_kv_servers
-        None stands for ``auto``.
-    keep_history, history_rows_per_entity, ipv6
-        Hyperparameters of this project, see ``EXTENSIONS``. None stands for all rows.
-    ignored
-        Names that were given, are not ours, and change nothing. Platform names are not listed.
-    """
+    """Checked hyperparameters of a job, see ``TABLE`` for meaning and range of each."""
 
     num_entity_vectors: int
     vector_dim: int
@@ -70,33 +60,29 @@ class Hyperparameters:
     weight_decay: float = _default("weight_decay")
     kvstore: str = _default("_kvstore")
     log_level: str = _default("_log_level")
+    # None stands for ``auto``.
     num_gpus: int | None = _default("_num_gpus")
     num_kv_servers: int | None = _default("_num_kv_servers")
     tuning_objective_metric: str = _default("_tuning_objective_metric")
+    # Hyperparameters of this project, see ``EXTENSIONS``. None stands for all rows.
     keep_history: bool = False
     history_rows_per_entity: int | None = None
     ipv6: bool = False
+    # Names that were given, are not ours, and change nothing. Platform names are not listed.
     ignored: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
     def parse(cls, provided: Mapping[str, Any], *, any_size: bool = False) -> Hyperparameters:
         """Parse hyperparameters from a map of strings.
 
-        Parameters
-        ----------
-        provided
-            Values by name. A value may also be a JSON number, or a text in JSON's quotes. Names that start with
-            ``sagemaker_`` are the platform's. Others with an underscore, and the SDK's ``feature_dim``, are set aside.
-        any_size
-            Allow entity tables of 2^31 elements and more: several hosts and artifacts can hold them, and a ``_kvstore``
-            of parameter servers whatever this says.
-
-        Raises
-        ------
-        ClientError
-            Names every unknown name, bad value, missing value and contradiction at once, in the table's order.
+        A value may also be a JSON number, or a text in JSON's quotes. Names that start with ``sagemaker_`` are the
+        platform's. Others with an underscore, and the SDK's ``feature_dim``, are set aside. ``any_size`` allows
+        entity tables of 2^31 elements and more: several hosts and artifacts can hold them, and a ``_kvstore`` of
+        parameter servers whatever this says. One ClientError names every unknown name, bad value, missing value and
+        contradiction, in the table's order.
         """
-        faults = _unknown(provided)
+        names = [name for name in provided if name not in _ROWS and not name.startswith(("_", "sagemaker_"))]
+        faults = [f"Hyperparameter '{name}' is unknown{_advice(name)}" for name in names if name != "feature_dim"]
         values: dict[str, Any] = {}
         for row in _ROWS.values():
             try:
@@ -105,8 +91,10 @@ class Hyperparameters:
                 faults.append(str(error))
         values |= {name: values.get(name) == "true" for name in ("keep_history", "ipv6")}
         faults += _contradictions(values, any_size=any_size)
+        if len(faults) > 1:
+            faults = ["\n  - ".join([f"{len(faults)} hyperparameters are wrong:", *faults])]
         if faults:
-            raise ClientError(_in_one_message(faults))
+            raise ClientError(faults[0])
         ignored = tuple(name for name in provided if name not in _ROWS and not name.startswith("sagemaker_"))
         return cls(**values, ignored=ignored)
 
@@ -148,10 +136,7 @@ def _described(row: Hyperparameter) -> list[str]:
 
 
 def specification() -> list[dict[str, Any]]:
-    """Return the documented hyperparameters in the format of SageMaker's DescribeAlgorithm.
-
-    The key of this list is ``SupportedHyperParameters``.
-    """
+    """Return SageMaker's ``SupportedHyperParameters`` with the documented hyperparameters."""
     return [_specify(row) for row in TABLE if row.is_documented]
 
 
@@ -168,12 +153,6 @@ def _specify(row: Hyperparameter) -> dict[str, Any]:
         "IsRequired": row.default is None,
     }
     return entry if row.default is None else {**entry, "DefaultValue": row.default}
-
-
-def _unknown(provided: Mapping[str, Any]) -> list[str]:
-    names = [name for name in provided if name not in _ROWS and not name.startswith("_")]
-    strange = [name for name in names if not name.startswith("sagemaker_") and name != "feature_dim"]
-    return [f"Hyperparameter '{name}' is unknown{_advice(name)}" for name in strange]
 
 
 def _advice(name: str) -> str:
@@ -236,9 +215,3 @@ def _contradictions(values: Mapping[str, Any], *, any_size: bool) -> list[str]:
             f"it is {rows} x {dim}. The largest num_entity_vectors for vector_dim {dim} is {_MAX_ELEMENTS // dim}."
         )
     return faults
-
-
-def _in_one_message(faults: list[str]) -> str:
-    if len(faults) == 1:
-        return faults[0]
-    return "\n  - ".join([f"{len(faults)} hyperparameters are wrong:", *faults])

@@ -21,19 +21,12 @@ __all__ = [
     "read_events",
     "read_families",
     "read_in_order",
-    "rows_fingerprint",
     "split",
 ]
 
 
 def read_families(path: Path, *, ipv6: bool) -> tuple[Pairs, Ipv6Pairs | None]:
-    """Read a channel: its IPv4 rows, and its IPv6 rows if they are wanted.
-
-    Raises
-    ------
-    ClientError
-        As :func:`ipinsights.data.pairs.read_pairs`.
-    """
+    """Read a channel: its IPv4 rows, and its IPv6 rows if wanted, see :func:`read_pairs`."""
     rows = Ipv6Rows() if ipv6 else None
     pairs = read_pairs(path, progress=True, ipv6=rows)
     return pairs, None if rows is None else rows.pairs()
@@ -57,13 +50,7 @@ def joined(ipv4: Pairs, ipv6: Ipv6Pairs | None) -> Pairs:
 
 
 def read_in_order(path: Path, *, progress: bool = False) -> Pairs:
-    """Read a channel: the rows of both families in their order.
-
-    Raises
-    ------
-    ClientError
-        As :func:`ipinsights.data.pairs.read_pairs`.
-    """
+    """Read a channel: the rows of both families in their order, see :func:`read_pairs`."""
     blocks = (block for file in channel_files(path) for block in read_blocks(file, progress=progress, ipv6=True))
     # Blocks hold the text of their rows, and are let go of.
     return in_order([Pairs(block.entities, block.ips, block.addresses) for block in blocks])
@@ -92,8 +79,3 @@ def split(pairs: Pairs) -> tuple[Pairs, Ipv6Pairs]:
 def by_family(pairs: Pairs) -> Pairs:
     """Return rows of both families as :func:`joined` does: IPv4 first, each family in its order."""
     return joined(*split(pairs))
-
-
-def rows_fingerprint(ipv4: Pairs, ipv6: Ipv6Pairs | None) -> str:
-    """Return the fingerprint of rows, by which a history knows what was merged into it."""
-    return joined(ipv4, ipv6).fingerprint

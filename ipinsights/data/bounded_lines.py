@@ -34,14 +34,8 @@ def whole_lines(
 ) -> Iterator[bytes]:
     """Yield blocks of whole lines, with their ends, of a few megabytes or ``longest`` bytes.
 
-    Parameters
-    ----------
-    stream
-        Binary stream.
-    longest
-        Bytes that a line may have. A longer one is replaced by :data:`LONG_LINE`.
-    when_long
-        Called with the number of each longer line, from 1.
+    A line of more than ``longest`` bytes is replaced by :data:`LONG_LINE`, and ``when_long`` is called with its
+    number.
     """
     report = when_long or (lambda _: None)
     number, rest = 1, b""
@@ -67,15 +61,9 @@ def whole_lines(
 class WholeLines(io.RawIOBase):
     """A stream of :func:`whole_lines`, for Python's readers of text and CSV.
 
-    A row of CSV may go over many lines. A reader of rows calls :meth:`begin_row` after each of them, and a row of
-    more than :data:`LONGEST_ROW` bytes ends in ``csv.Error``. Lines of old spreadsheets may end in a carriage return.
-
-    Parameters
-    ----------
-    stream, longest, when_long
-        As for :func:`whole_lines`.
-    has_rows
-        Whether rows are counted. Otherwise :meth:`begin_row` need not be called.
+    A row of CSV may go over many lines. A reader of rows calls :meth:`begin_row` after each of them, unless
+    ``has_rows`` is False, and a row of more than :data:`LONGEST_ROW` bytes ends in ``csv.Error``. Lines of old
+    spreadsheets may end in a carriage return.
     """
 
     def __init__(

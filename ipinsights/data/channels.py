@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ipinsights.data.file_kinds import GZIP_MAGIC
+from ipinsights.data.file_kinds import GZIP_MAGIC, HEAD_BYTES
 from ipinsights.data.remote_names import as_given
 from ipinsights.errors import ClientError
 
@@ -36,7 +36,6 @@ _MANIFEST_NAME = re.compile(r"(?P<surely>(?:^|[._-])manifest(?:\.json)?$)|manife
 _MANIFEST = re.compile(
     rb'\s*(?:\[\s*\{\s*"prefix"|\{\s*"entries"\s*:\s*\[\s*\{\s*"url"\s*:\s*"s3|\{\s*"source-ref"|"?s3[an]?://)'
 )
-_HEAD_BYTES = 512
 # Nothing longer consists of blank lines, and gzip needs some 20 bytes for nothing.
 _LARGEST_EMPTY = 4096
 _NAMES_SHOWN = 3
@@ -44,30 +43,20 @@ _NAMES_SHOWN = 3
 
 @dataclass(frozen=True)
 class Channel:
-    """The files of a channel.
+    """The files of a channel."""
 
-    Attributes
-    ----------
-    files
-        Files that hold data, sorted.
-    empty
-        Files without content, sorted: nothing, or blank lines, or gzip of that.
-    skipped
-        Files that are not data, by the reason in words.
-    """
-
+    # Files that hold data, sorted.
     files: tuple[Path, ...]
+    # Files without content, sorted: nothing, or blank lines, or gzip of that.
     empty: tuple[Path, ...]
+    # Files that are not data, by the reason in words.
     skipped: Mapping[str, Sequence[Path]]
 
 
 def channel_files(path: Path) -> list[Path]:
     """Return the files that hold data: the file itself, or those below a folder, sorted.
 
-    Raises
-    ------
-    ClientError
-        There is nothing at the path, or no file with data in the folder, or it cannot be read to its end.
+    It is a ClientError if there are none, or the folder cannot be read to its end.
     """
     channel = read_channel(path)
     if not path.is_dir():
@@ -79,15 +68,7 @@ def channel_files(path: Path) -> list[Path]:
 
 
 def check_filled(files: Sequence[Path], skipped: Mapping[str, Sequence[Path]], root: Path) -> None:
-    """Raise an error if a folder has no files with data.
-
-    ``skipped`` holds the skipped files by reason, which the message names.
-
-    Raises
-    ------
-    ClientError
-        There are no files.
-    """
+    """Raise an error if a folder has no files with data, with the skipped files by reason."""
     if not files:
         listed = _listed(skipped, root)
         others = f": skipped are {listed}" if listed else ""
@@ -103,12 +84,7 @@ def log_skipped(groups: Mapping[str, Sequence[Path]], root: Path) -> None:
 def read_channel(path: Path) -> Channel:
     """Return the files of a channel and the skipped files.
 
-    Linked folders are read too, and each file is read once.
-
-    Raises
-    ------
-    ClientError
-        There is nothing at the path, a link leads nowhere, or a folder cannot be read.
+    Linked folders are read too, and each file is read once. It is a ClientError if a link leads nowhere.
     """
     if not path.exists():
         raise ClientError(f"There is no file or folder {path}.")
@@ -136,10 +112,7 @@ def is_marker(name: str) -> bool:
 
 
 def _files_below(root: Path, skipped: dict[str, list[Path]]) -> Iterator[Path]:
-    """Yield each file in a folder tree once.
-
-    Files and folders come before links to them.
-    """
+    """Yield each file in a folder tree once, files and folders before links to them."""
     seen: set[str] = set()
     level = [root]
     while level:
@@ -166,7 +139,9 @@ def _entered(path: Path, seen: set[str], links: list[Path], skipped: dict[str, l
             if is_marker(entry.name):
                 skipped["markers or metadata"].append(below)
             elif entry.is_symlink():
-                _check_link(below)
+                if not below.exists():
+                    target = Path(os.readlink(below))  # noqa: PTH115 - a path of os.scandir
+                    raise ClientError(f"{below} cannot be read: it is a link to {target}, which does not exist.")
                 links.append(below)
             elif entry.is_dir() or entry.is_file():
                 waiting.append((below, os.path.join(real, entry.name)))  # noqa: PTH118 - a text, to look up
@@ -182,25 +157,17 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         raise ClientError(f"The folder {folder} cannot be read: {error.strerror}.") from None
 
 
-def _check_link(link: Path) -> None:
-    if not link.exists():
-        raise ClientError(f"{link} cannot be read: it is a link to {Path(os.readlink(link))}, which does not exist.")  # noqa: PTH115
-
-
 def _is_manifest(file: Path) -> bool:
     """Return whether a file is a list of files, as SageMaker, Redshift and Athena write it."""
     named = _MANIFEST_NAME.search(file.name)
     if named is None:
         return False
-    head = _head(file, _HEAD_BYTES)
+    head = _head(file, HEAD_BYTES)
     return bool(_MANIFEST.match(head)) or (bool(named["surely"]) and head.lstrip().startswith((b"{", b"[")))
 
 
 def _is_empty(file: Path) -> bool:
-    """Return whether a file has only blank lines.
-
-    Only small files are read.
-    """
+    """Return whether a file has only blank lines. Only small files are read."""
     if not file.is_file() or file.stat().st_size > _LARGEST_EMPTY:
         return False
     content = _head(file, _LARGEST_EMPTY)

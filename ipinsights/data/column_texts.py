@@ -21,17 +21,7 @@ __all__ = ["column_texts", "is_invalid_entity", "is_missing", "value_text"]
 def column_texts(values: Any, name: str) -> pa.StringArray:
     """Return a column as texts (n,), with null for what is no text.
 
-    Parameters
-    ----------
-    values
-        Series, array of NumPy or column of Arrow, of texts or integers.
-    name
-        Name of the column for messages.
-
-    Raises
-    ------
-    InvalidValueError
-        The column holds floating-point numbers.
+    ``values`` is a Series, an array of NumPy or a column of Arrow. Floating-point numbers are an InvalidValueError.
     """
     kind = getattr(getattr(values, "dtype", None), "kind", "O")
     if kind in "fc" or (isinstance(values, (pa.ChunkedArray, pa.Array)) and pa.types.is_floating(values.type)):

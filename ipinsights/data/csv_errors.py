@@ -14,16 +14,14 @@ import re
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, cast
 
-from tqdm import tqdm
-
 from ipinsights.data.bounded_lines import LONG_LINE, LONGEST_LINE, WholeLines
 from ipinsights.data.decoding import decoded_stream
 from ipinsights.data.file_kinds import HEAD_BYTES
 from ipinsights.data.files import read_errors
+from ipinsights.data.input_streams import watched
 from ipinsights.data.ipv4 import BLANKS, explain_ip, is_ip
 from ipinsights.data.ipv6 import explain_address, is_address
 from ipinsights.errors import ClientError
-from ipinsights.reporting.plain_text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -55,20 +53,13 @@ _LONG_LINE = LONG_LINE.decode(errors="surrogateescape")
 
 @dataclass(frozen=True)
 class Source:
-    """Bytes that can be read more than once.
+    """Bytes that can be read more than once."""
 
-    Attributes
-    ----------
-    name
-        What messages call it.
-    open_raw
-        Gives a context manager around a binary stream at its beginning.
-    first_line
-        Number of its first line, if it is a part of something.
-    """
-
+    # What messages call it.
     name: str
+    # Returns a context manager around a binary stream at its beginning.
     open_raw: Callable[[], contextlib.AbstractContextManager[IO[bytes]]]
+    # Number of its first line, if it is a part of something.
     first_line: int = 1
 
     @classmethod
@@ -95,10 +86,7 @@ class Source:
     def open(self, *, progress: bool = False) -> Iterator[IO[bytes]]:
         """Open the source as a stream of UTF-8 text, with an optional progress bar on a terminal.
 
-        Raises
-        ------
-        ClientError
-            The source cannot be opened, is a pipe, holds nothing, is damaged, or is not text.
+        It is a ClientError if the source cannot be opened, is a pipe, holds nothing, is damaged, or is not text.
         """
         with read_errors(self.name), self.open_raw() as raw:
             if not raw.seekable():
@@ -107,7 +95,7 @@ class Source:
             raw.seek(0)
             if size == 0:
                 raise ClientError(f"{self.name} is empty: it must hold at least one row of entity,ip.")
-            with _watched(raw, size, self.name, progress=progress) as stream:
+            with watched(raw, size, self.name) if progress else contextlib.nullcontext(raw) as stream:
                 yield decoded_stream(stream, head, self.name)
 
 
@@ -116,21 +104,8 @@ def fault_report(
 ) -> str | None:
     """Return one message about all invalid rows: the first five in full, and the total number.
 
-    Parameters
-    ----------
-    sources
-        What to read through.
-    num_columns
-        Columns that a row must have, None for as many as the first row of its source has.
-    count_all
-        Whether all rows are read for the total. Otherwise reading stops after more than five invalid rows.
-    ipv6
-        Whether IPv6 addresses are accepted.
-
-    Returns
-    -------
-    str or None
-        None if no row is faulty.
+    None if all are valid. ``num_columns`` None means as many as the first row of a source has. Without ``count_all``,
+    reading stops after more than five invalid rows.
     """
     faults = itertools.chain.from_iterable(_faults(source, num_columns, ipv6=ipv6) for source in sources)
     shown = [f"{place}: {reason}." for place, reason in itertools.islice(faults, _NUM_SHOWN)]
@@ -141,30 +116,14 @@ def fault_report(
 def rows_message(shown: Sequence[str], num_more: int, *, is_counted: bool = True) -> str | None:
     """Return one message about invalid rows, or None.
 
-    Parameters
-    ----------
-    shown
-        A sentence on each of the first rows, at most five.
-    num_more
-        Number of further rows.
-    is_counted
-        Whether ``num_more`` counts all of them.
+    ``shown`` has a sentence on each of the first five rows, ``num_more`` is the number of further rows, which are all
+    of them if ``is_counted``.
     """
     if len(shown) <= 1:
         return shown[0] if shown else None
     number = f"{len(shown) + num_more}" if is_counted or not num_more else f"More than {_NUM_SHOWN}"
     head = f"{number} rows cannot be used" + (f"; the first {_NUM_SHOWN}:" if num_more else ":")
     return "\n  - ".join([head, *shown])
-
-
-def _watched(raw: IO[bytes], size: int, name: str, *, progress: bool) -> contextlib.AbstractContextManager[IO[bytes]]:
-    """Return the stream, with a progress bar if requested and on a terminal."""
-    if not progress:
-        return contextlib.nullcontext(raw)
-    bar = tqdm.wrapattr(
-        raw, "read", total=size, desc=f"reading {one_line(name)}", unit="B", unit_scale=True, leave=False, disable=None
-    )
-    return cast("contextlib.AbstractContextManager[IO[bytes]]", bar)
 
 
 def _faults(source: Source, num_columns: int | None, *, ipv6: bool) -> Iterator[tuple[str, str]]:

@@ -35,15 +35,9 @@ def csv_lines(columns: Sequence[pa.StringArray]) -> memoryview:
         csv.write_csv(
             table, lines, csv.WriteOptions(include_header=False, quoting_style="none", batch_size=max(1, len(table)))
         )
-    except pa.ArrowInvalid:  # a field is in quotes, which Arrow would put in quotes again
-        return _joined(columns)
+    except pa.ArrowInvalid:
+        # A field is in quotes, which Arrow would quote again. To join the texts takes three times as long. Arrow
+        # stores them contiguously, which is the layout of the file.
+        joined = pc.binary_join_element_wise(pc.binary_join_element_wise(*columns, ","), "\n", "")
+        return memoryview(joined.buffers()[2])
     return memoryview(lines.getvalue())
-
-
-def _joined(columns: Sequence[pa.StringArray]) -> memoryview:
-    """Return the same lines for quoted fields, in three times the time of Arrow's writer.
-
-    Arrow stores strings contiguously, which is the layout of the file.
-    """
-    lines = pc.binary_join_element_wise(pc.binary_join_element_wise(*columns, ","), "\n", "")
-    return memoryview(lines.buffers()[2])

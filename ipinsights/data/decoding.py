@@ -23,8 +23,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from ipinsights.data.channels import is_marker
 from ipinsights.data.file_kinds import GZIP_MAGIC, kind_of, refuse_other_kinds, text_encoding
-from ipinsights.data.files import beginning
-from ipinsights.data.wrapped_streams import DAMAGE, Forward, Guarded, Inflated, Joined, Utf8
+from ipinsights.data.wrapped_streams import DAMAGE, Forward, Guarded, Inflated, Joined, Utf8, beginning
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
@@ -46,35 +45,14 @@ def decoded_stream(
 ) -> IO[bytes]:
     """Return the content of a file: UTF-8 text without a byte order mark, or Parquet unchanged.
 
-    Parameters
-    ----------
-    stream
-        At its beginning.
-    head
-        Its first bytes, see :func:`ipinsights.data.files.beginning`.
-    name
-        What messages call the file.
-    parquet
-        Whether Parquet is what is wanted, instead of text.
-    encoding
-        Name of the text's encoding, None to detect it from the first bytes.
-
-    Raises
-    ------
-    ClientError
-        The file is damaged, is packed by a program that is not known here, or is not what is wanted.
+    ``head`` has the first bytes, ``name`` is for messages. Without an ``encoding``, the first bytes decide. A file
+    that is damaged, of another kind, or packed by an unknown program is a ClientError.
     """
     return _Decoder(name, parquet=parquet, encoding=encoding).decoded(stream, head)
 
 
 def check_encoding(name: str) -> None:
-    """Check that an encoding exists.
-
-    Raises
-    ------
-    ClientError
-        Python knows no text encoding of this name.
-    """
+    """Raise an error if Python knows no text encoding of this name."""
     try:
         b"a".decode(name)
     except (LookupError, UnicodeDecodeError, ValueError):
@@ -103,10 +81,7 @@ class _Decoder:
         return stream if self._parquet else self._in_utf8(stream, head)
 
     def _unpacked(self, stream: IO[bytes], head: bytes, layer: int) -> tuple[IO[bytes] | None, str | None]:
-        """Return the unpacked stream and its program, which is None for an archive.
-
-        (None, None) if the stream is not packed.
-        """
+        """Return the unpacked stream or None, and its program, which is None for an archive."""
         if head.startswith(GZIP_MAGIC):
             return cast("IO[bytes]", gzip.GzipFile(fileobj=stream)), "gzip"
         if head.startswith(b"PK\x03\x04"):

@@ -22,20 +22,13 @@ _FEWEST_CHARACTERS, _LATIN_SHARE = 8, 0.7
 
 @dataclass(frozen=True)
 class FileKind:
-    """A kind of file.
+    """A kind of file."""
 
-    Attributes
-    ----------
-    name
-        With an article, to follow "it is".
-    cure
-        What a user can do, as a sentence.
-    program
-        Name of the program that packed the file, if it is packed.
-    """
-
+    # With an article, to follow "it is".
     name: str
+    # What a user can do, as a sentence.
     cure: str
+    # Name of the program that packed the file, if it is packed.
     program: str | None = None
 
 
@@ -101,21 +94,9 @@ def _is_certain(head: bytes) -> bool:
 
 
 def refuse_other_kinds(head: bytes, name: str, *, parquet: bool = False) -> None:
-    """Raise an error that names a file's kind if it is not text.
+    """Raise an error that names a file's kind if it is neither text nor the Parquet wanted.
 
-    Parameters
-    ----------
-    head
-        First bytes of the file, ``HEAD_BYTES`` of them if there are as many.
-    name
-        What messages call the file.
-    parquet
-        Whether Parquet is what is wanted.
-
-    Raises
-    ------
-    ClientError
-        The file is packed, an archive, or another binary file.
+    ``head`` are its first ``HEAD_BYTES`` bytes.
     """
     kind = kind_of(head)
     if kind is not None and not (parquet and kind is _PARQUET):

@@ -21,15 +21,13 @@ import zlib
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from ipinsights.data.file_kinds import GZIP_MAGIC, HEAD_BYTES
-from ipinsights.data.live_input import is_live
+from ipinsights.data.file_kinds import GZIP_MAGIC
 from ipinsights.errors import ClientError, OutputClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
-    "beginning",
     "drop_unwritten",
     "flush_output",
     "open_output",
@@ -51,17 +49,9 @@ _STREAM_FOLDERS = (Path("/dev"), Path("/dev/fd"), Path("/proc"))
 def replacing(target: Path, *, is_durable: bool = False) -> Iterator[IO[bytes]]:
     """Open a new file that replaces the target at the end of the block.
 
-    Parameters
-    ----------
-    target
-        Its path, in a folder that exists. A device or a named pipe is written directly, a link is followed.
-    is_durable
-        Wait until the file would outlive a loss of power.
-
-    Raises
-    ------
-    OSError
-        The disk is full, or the folder cannot be written. The old file is as it was, and no other is left.
+    A device or a named pipe is written directly, a link is followed. ``is_durable`` waits until the file would
+    outlive a loss of power. After an OSError (full disk, folder without write access) the old file is as it was, and
+    no other is left.
     """
     if _is_stream(target):
         with target.open("ab") as stream:
@@ -88,12 +78,7 @@ def replacing(target: Path, *, is_durable: bool = False) -> Iterator[IO[bytes]]:
 def open_output(path: Path | None) -> Iterator[IO[bytes]]:
     """Open the output of a command, see :func:`replacing`. None is standard output.
 
-    Raises
-    ------
-    ClientError
-        The output cannot be written.
-    OutputClosedError
-        The output is a pipe, and its reader has gone.
+    An output that cannot be written is a ClientError, a pipe whose reader has gone an OutputClosedError.
     """
     try:
         with _standard_output() if path is None else replacing(path) as stream:
@@ -111,13 +96,7 @@ def write_file(path: Path, content: str | bytes) -> None:
 
 
 def flush_output() -> None:
-    """Write what standard output has buffered.
-
-    Raises
-    ------
-    ClientError, OutputClosedError
-        As :func:`open_output`.
-    """
+    """Write what standard output has buffered, with the errors of :func:`open_output`."""
     if sys.stdout is not None:
         with open_output(None):
             pass
@@ -139,15 +118,6 @@ def unpacked(stream: IO[bytes], begins: bytes) -> IO[bytes]:
     return cast("IO[bytes]", gzip.GzipFile(fileobj=stream)) if begins.startswith(GZIP_MAGIC) else stream
 
 
-def beginning(stream: IO[bytes]) -> tuple[bytes, IO[bytes]]:
-    """Return the first bytes of a stream for recognition, and a stream that still contains them."""
-    if isinstance(stream, io.BufferedReader) and stream.seekable():
-        return stream.peek(HEAD_BYTES)[:HEAD_BYTES], stream
-    head = stream.read(HEAD_BYTES)  # a peek into a pipe may show a single byte
-    restored = _Restored(head, stream)
-    return head, cast("IO[bytes]", restored) if is_live(stream) else io.BufferedReader(restored)
-
-
 def peekable(stream: IO[bytes]) -> io.BufferedReader:
     """Return a stream that has `peek`. A pipe is buffered for it."""
     return cast("io.BufferedReader", stream if hasattr(stream, "peek") else io.BufferedReader(cast("Any", stream)))
@@ -155,44 +125,13 @@ def peekable(stream: IO[bytes]) -> io.BufferedReader:
 
 @contextlib.contextmanager
 def read_errors(name: str) -> Iterator[None]:
-    """Raise what reading a file ends in as one sentence about the file.
-
-    Raises
-    ------
-    ClientError
-        The file cannot be read, or is a damaged gzip file.
-    """
+    """Raise what reading a file ends in as a ClientError of one sentence about the file."""
     try:
         yield
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ClientError(f"{name} is a damaged gzip file: {str(error).rstrip('.')}.") from None
     except OSError as error:
         raise ClientError(f"{name} cannot be read: {error.strerror or error}.") from None
-
-
-class _Restored(io.RawIOBase):
-    """A stream whose first bytes were read already, with these bytes in front again."""
-
-    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
-        self._head = head
-        self._rest = rest
-        self.is_live = is_live(rest)
-
-    @property
-    def name(self) -> str:
-        return self._rest.name
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # no Buffer before 3.12
-        room = memoryview(buffer)
-        piece = self._head[: len(room)]
-        self._head = self._head[len(piece) :]
-        if not (piece and self.is_live):
-            piece += self._rest.read(len(room) - len(piece))
-        room[: len(piece)] = piece
-        return len(piece)
 
 
 def _is_stream(path: Path) -> bool:

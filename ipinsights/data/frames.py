@@ -36,28 +36,17 @@ _COLUMNS = ("entity", "ip")
 
 @dataclass(frozen=True)
 class Values:
-    """One value for each row, (n,), and the index of their source.
+    """One value for each row, (n,), and the index of their source."""
 
-    Attributes
-    ----------
-    numbers
-        Hashed entities, or addresses as numbers.
-    index
-        Index of the DataFrame or Series that they come from, None for other sources.
-    """
-
+    # Hashed entities, or addresses as numbers.
     numbers: Any
+    # Index of the DataFrame or Series that they come from, None for other sources.
     index: Any = None
 
     def like_source(self, results: NDArray[Any], name: str) -> Any:
         """Return results as an array, or as a Series or DataFrame with the index.
 
-        Parameters
-        ----------
-        results
-            One result or one vector for each row.
-        name
-            Name of the Series. Columns of a DataFrame are ``name_0``, ``name_1`` and so on.
+        There is one value or vector for each row. The columns of a DataFrame are ``name_0``, ``name_1`` and so on.
         """
         if self.index is None:
             return results
@@ -85,28 +74,11 @@ def read_rows(
 ) -> Rows:
     """Return the pairs of a DataFrame, an array, a list or a path.
 
-    Parameters
-    ----------
-    data
-        A DataFrame of pandas, polars or Arrow with two columns, or with columns ``entity`` and ``ip`` among others. An
-        array of shape (n, 2), a list of pairs, a dictionary of columns, or the path of a CSV file or folder. Integers
-        are taken as the text of their digits.
-    name
-        Name of the parameter for messages.
-    can_be_empty
-        Whether no rows are valid.
-    progress
-        Show a bar on a terminal while files are read.
-    ipv6
-        Whether IPv6 addresses are accepted. The ``addresses`` of the pairs are then those of both families.
+    Accepted are a DataFrame of pandas, polars or Arrow with two columns, or with columns ``entity`` and ``ip`` among
+    others, an array of shape (n, 2), a list of pairs, a dictionary of columns, and the path of a CSV file or folder.
+    Integers are taken as the text of their digits. With ``ipv6`` the pairs have ``addresses`` of both families. Other
+    objects are an InvalidValueError, invalid rows a RowsError that names the first five.
 
-    Raises
-    ------
-    InvalidValueError
-        The object has no such columns. :class:`~ipinsights.errors.RowsError` names the first five invalid rows.
-
-    Examples
-    --------
     >>> rows = read_rows([("alice", "192.0.2.1"), ("bob", "192.0.2.2")])
     >>> rows.pairs.ips
     array([3221225985, 3221225986], dtype=uint32)
@@ -166,8 +138,7 @@ def _two_columns(data: Any, name: str) -> tuple[tuple[Any, Any], Any]:
     if isinstance(data, dict) or getattr(getattr(data, "dtype", None), "names", None):
         import pandas as pd
 
-        frame = pd.DataFrame(data)
-        return _named_columns(frame, list(frame.columns), name), None
+        return _two_columns(pd.DataFrame(data), name)[0], None
     return _array_columns(data, name), None
 
 
@@ -210,11 +181,11 @@ def _list_columns(rows: list[Any], name: str) -> tuple[NDArray[np.object_], NDAr
     if rows and all(isinstance(row, dict) for row in rows):
         import pandas as pd
 
-        frame = pd.DataFrame(rows)
-        return _named_columns(frame, list(frame.columns), name)
+        return _two_columns(pd.DataFrame(rows), name)[0]
     faulty = [at for at, row in enumerate(rows) if isinstance(row, (str, bytes)) or _length(row) != 2]  # noqa: PLR2004
     if faulty:
-        refuse((f"row {at} of {name}", _wrong_length(rows[at])) for at in faulty)
+        found = ((at, 1 if isinstance(rows[at], (str, bytes)) else _length(rows[at]) or 1) for at in faulty)
+        refuse((f"row {at} of {name}", f"a row must have 2 columns (entity,ip), this one has {n}") for at, n in found)
     columns = np.empty((2, len(rows)), dtype=object)
     for at, row in enumerate(rows):
         columns[:, at] = list(row)
@@ -225,11 +196,6 @@ def _length(row: Any) -> int | None:
     return len(row) if hasattr(row, "__len__") else None
 
 
-def _wrong_length(row: Any) -> str:
-    number = 1 if isinstance(row, (str, bytes)) else _length(row) or 1
-    return f"a row must have 2 columns (entity,ip), this one has {number}"
-
-
 def _one_column(data: Any, name: str) -> Any:
     """Return data of one dimension as a column, None for others."""
     if isinstance(data, str):
@@ -238,17 +204,10 @@ def _one_column(data: Any, name: str) -> Any:
         return data
     if isinstance(data, np.ndarray):
         return data if data.ndim == 1 and data.dtype.names is None else None
-    return _objects(data) if _is_sequence_of_values(data) else None
-
-
-def _is_sequence_of_values(data: Any) -> bool:
-    """Return whether a list holds values instead of rows."""
-    return isinstance(data, (list, tuple, set)) and not any(
+    if not isinstance(data, (list, tuple, set)) or any(
         isinstance(value, dict) or (hasattr(value, "__len__") and not isinstance(value, (str, bytes))) for value in data
-    )
-
-
-def _objects(data: Any) -> NDArray[np.object_]:
+    ):
+        return None
     column = np.empty(len(data), dtype=object)
     column[:] = list(data)
     return column

@@ -15,16 +15,17 @@ from tqdm import tqdm
 
 from ipinsights.data.bounded_lines import LONGEST_LINE, whole_lines
 from ipinsights.data.decoding import decoded_stream
-from ipinsights.data.files import beginning, read_errors
+from ipinsights.data.files import read_errors
 from ipinsights.data.live_input import LiveInput
 from ipinsights.data.remote_names import as_given
+from ipinsights.data.wrapped_streams import beginning
 from ipinsights.reporting.plain_text import one_line
 
 if TYPE_CHECKING:
     import io
     from collections.abc import Callable, Iterator
 
-__all__ = ["STANDARD_INPUT", "line_blocks", "opened", "opened_stream", "warning_of"]
+__all__ = ["STANDARD_INPUT", "line_blocks", "opened", "opened_stream", "warning_of", "watched"]
 
 STANDARD_INPUT = Path("-")
 
@@ -35,49 +36,22 @@ _logger = logging.getLogger(__name__)
 def opened(path: Path, *, parquet: bool = False, encoding: str | None = None) -> Iterator[IO[bytes]]:
     """Open a file (``-``: standard input) as UTF-8 text, decoded, with a bar on a terminal.
 
-    Parameters
-    ----------
-    path
-        Packed or encoded in any way that :mod:`ipinsights.data.decoding` knows.
-    parquet
-        Open a Parquet file as it is instead.
-    encoding
-        Name of the text's encoding, None to detect it from the first bytes.
-
-    Raises
-    ------
-    ClientError
-        The file cannot be read, is damaged, or is not text.
+    See :func:`ipinsights.data.decoding.decoded_stream` for what is decoded. ``parquet`` opens a Parquet file as it
+    is.
     """
     name = "standard input" if path == STANDARD_INPUT else str(path)
     with read_errors(name), _raw(path) as raw:
         head, restored = beginning(raw)
-        with _watched(restored, path) as watched:
-            yield decoded_stream(watched, head, name, parquet=parquet, encoding=encoding)
+        size = None if path == STANDARD_INPUT else path.stat().st_size
+        with watched(restored, size, as_given(str(path))) as stream:
+            yield decoded_stream(stream, head, name, parquet=parquet, encoding=encoding)
 
 
 @contextlib.contextmanager
 def opened_stream(
     stream: IO[bytes], name: str, *, parquet: bool = False, encoding: str | None = None
 ) -> Iterator[IO[bytes]]:
-    """Yield the content of a stream as :func:`opened` does for that of a file.
-
-    The stream stays open.
-
-    Parameters
-    ----------
-    stream
-        Stream of bytes, packed or encoded in any way.
-    name
-        Name of the stream for messages.
-    parquet, encoding
-        As in :func:`opened`.
-
-    Raises
-    ------
-    ClientError
-        The stream cannot be read, is damaged, or is not text.
-    """
+    """Yield the content of a stream, which stays open, as :func:`opened` does for a file."""
     with read_errors(name):
         head, restored = beginning(stream)
         yield decoded_stream(restored, head, name, parquet=parquet, encoding=encoding)
@@ -90,16 +64,10 @@ def _raw(path: Path) -> contextlib.AbstractContextManager[io.BufferedReader]:
     return path.open("rb")
 
 
-def _watched(raw: IO[bytes], path: Path) -> contextlib.AbstractContextManager[IO[bytes]]:
+def watched(raw: IO[bytes], size: int | None, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+    """Return a stream with a progress bar on a terminal."""
     bar = tqdm.wrapattr(
-        raw,
-        "read",
-        total=None if path == STANDARD_INPUT else path.stat().st_size,
-        desc=f"reading {one_line(as_given(str(path)))}",
-        unit="B",
-        unit_scale=True,
-        leave=False,
-        disable=None,
+        raw, "read", total=size, desc=f"reading {one_line(name)}", unit="B", unit_scale=True, leave=False, disable=None
     )
     return cast("contextlib.AbstractContextManager[IO[bytes]]", bar)
 

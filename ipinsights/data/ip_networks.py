@@ -42,24 +42,9 @@ _HALF = 2**64 - 1
 
 
 class Networks:
-    """A list of networks.
+    """A list of networks such as ``10.0.0.0/8``, or single addresses, kept as ``texts``.
 
-    Parameters
-    ----------
-    texts
-        Networks such as ``10.0.0.0/8``, or single addresses.
-    ipv6
-        Whether IPv6 networks are accepted, too.
-
-    Attributes
-    ----------
-    texts
-        The list as it was given.
-
-    Raises
-    ------
-    ClientError
-        A text is not a network of an accepted family: tells which.
+    Any other text is a ClientError.
     """
 
     def __init__(self, texts: Sequence[str], *, ipv6: bool = False) -> None:

@@ -29,19 +29,10 @@ _ZEROS = text_scalar("0.0.0.0")  # noqa: S104 - no address of ours
 
 
 def parse_ips(texts: pa.StringArray) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
-    """Parse a column of IPv4 addresses.
+    """Parse a column of IPv4 addresses (n,) without nulls.
 
     An address is four numbers from 0 to 255 without leading zeros, separated by dots. Blanks may stand around it.
-
-    Parameters
-    ----------
-    texts
-        Strings without nulls, shape (n,).
-
-    Returns
-    -------
-    tuple
-        Addresses, 0 for invalid texts, and a mask of the valid texts, shape (n,) each.
+    Returned are addresses, 0 for invalid texts, and a mask of the valid texts, shape (n,) each.
     """
     trimmed = trim(texts)
     ips = _parse_if_all_valid(trimmed)
@@ -93,10 +84,7 @@ def explain_ip(text: str) -> str | None:
 
 
 def _parse_if_all_valid(texts: pa.StringArray) -> NDArray[np.uint32] | None:
-    """Return the addresses if every text is valid, else None.
-
-    Arithmetic on all bytes at once is faster than a regular expression.
-    """
+    """Return the addresses if every text is valid, else None: faster than a regular expression."""
     offsets, data = text_bytes(texts)
     starts, ends = offsets[:-1], offsets[1:]
     dots = np.flatnonzero(data == _DOT)
@@ -118,10 +106,7 @@ def _parse_if_all_valid(texts: pa.StringArray) -> NDArray[np.uint32] | None:
 
 
 def _values_so_far(data: NDArray[np.uint8], starts: NDArray[np.int64]) -> NDArray[np.uint16] | None:
-    """Return at each byte the value of its octet's digits up to this byte.
-
-    None if an octet does not have one to three digits.
-    """
+    """Return at each byte the value of its octet so far, None unless all have 1 to 3 digits."""
     digits = data - np.uint8(_ZERO)
     is_digit = digits <= 9  # noqa: PLR2004
     # whether the byte before belongs to the same octet, and the two before

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from itertools import starmap
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ipinsights.data.ipv4 import BLANKS, explain_ip, is_ip, parse_ips
+from ipinsights.data.arrow import packed
+from ipinsights.data.ipv4 import BLANKS, explain_ip, format_ips, is_ip, parse_ips
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +28,7 @@ __all__ = [
     "Ipv6Pairs",
     "Ipv6Rows",
     "explain_address",
+    "format_addresses",
     "format_ipv6",
     "is_address",
     "parse_address",
@@ -46,24 +50,15 @@ _REFUSED = {
 
 @dataclass(frozen=True)
 class Addresses:
-    """A column of addresses of both families, (n,) each.
+    """A column of addresses of both families, (n,) each."""
 
-    Attributes
-    ----------
-    ips
-        IPv4 addresses, 0 for other texts.
-    is_ipv6
-        Whether the address is IPv6.
-    upper, lower
-        Halves of IPv6 addresses, 0 for other texts.
-    is_valid
-        Whether the text is an address that is accepted.
-    """
-
+    # IPv4 addresses, 0 for other texts.
     ips: NDArray[np.uint32]
     is_ipv6: NDArray[np.bool_]
+    # Halves of IPv6 addresses, 0 for other texts.
     upper: NDArray[np.uint64]
     lower: NDArray[np.uint64]
+    # Whether the text is an address that is accepted.
     is_valid: NDArray[np.bool_]
 
     def __getitem__(self, part: slice | NDArray[np.bool_] | NDArray[np.int64]) -> Addresses:
@@ -78,15 +73,7 @@ class Addresses:
 
 @dataclass(frozen=True)
 class Ipv6Pairs:
-    """IPv6 rows of data, (n,) each.
-
-    Attributes
-    ----------
-    entities
-        Hashes of the entities.
-    upper, lower
-        Halves of the addresses.
-    """
+    """IPv6 rows of data: hashes of the entities, and halves of the addresses, (n,) each."""
 
     entities: NDArray[np.uint64]
     upper: NDArray[np.uint64]
@@ -124,15 +111,8 @@ class Ipv6Rows:
 
 
 def parse_addresses(texts: pa.StringArray) -> Addresses:
-    """Parse a column of IPv4 and IPv6 addresses.
+    """Parse a column of IPv4 and IPv6 addresses without nulls.
 
-    Parameters
-    ----------
-    texts
-        Strings without nulls, shape (n,).
-
-    Examples
-    --------
     >>> import pyarrow as pa
     >>> found = parse_addresses(pa.array(["10.0.0.1", "2a00:1::2", "::ffff:10.0.0.1", "fe80::1"]))
     >>> found.ips.tolist()
@@ -169,6 +149,13 @@ def format_ipv6(upper: int, lower: int) -> str:
     '2a00:1::2'
     """
     return socket.inet_ntop(socket.AF_INET6, (upper << 64 | lower).to_bytes(16, "big"))
+
+
+def format_addresses(addresses: Addresses) -> pa.StringArray:
+    """Return the texts of addresses of both families, (n,)."""
+    texts, is_ipv6 = format_ips(addresses.ips), addresses.is_ipv6
+    halves = zip(addresses.upper[is_ipv6].tolist(), addresses.lower[is_ipv6].tolist(), strict=True)
+    return pc.replace_with_mask(texts, packed(is_ipv6), pa.array(starmap(format_ipv6, halves), pa.string()))
 
 
 def is_address(text: str) -> bool:
@@ -212,10 +199,7 @@ def _kind(value: int | str) -> int:
 
 
 def _halves(value: int | str) -> tuple[int, int]:
-    """Return both 64-bit halves of an IPv6 address.
-
-    For an embedded IPv4 address these are 0 and the IPv4 address, for an invalid text 0 and 0.
-    """
+    """Return both 64-bit halves: 0 and the address for embedded IPv4, 0 and 0 for invalid texts."""
     if isinstance(value, str):
         return 0, 0
     if _kind(value) == 4:  # noqa: PLR2004

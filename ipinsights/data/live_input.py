@@ -14,15 +14,7 @@ _MOST_SECONDS = 0.5
 
 
 class LiveInput:
-    """A pipe or terminal. A read returns what arrives within half a second of its first byte.
-
-    Parameters
-    ----------
-    descriptor
-        Number of the open file.
-    name
-        What messages call the input.
-    """
+    """A pipe or terminal. A read returns what arrives within half a second of its first byte."""
 
     is_live = True
 

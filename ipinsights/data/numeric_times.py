@@ -47,10 +47,7 @@ class NumericTimes:
     def parse(self, texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Return microseconds since 1970, 0 for invalid texts, and a mask of valid texts, (n,) each.
 
-        Raises
-        ------
-        ClientError
-            Two numbers have different units.
+        Two numbers of different units are a ClientError.
         """
         whole, fraction = pc.extract_regex(texts, _EPOCH).flatten()
         values = numbers(whole)
@@ -61,7 +58,7 @@ class NumericTimes:
             found = (seconds >= _EARLIEST_SECOND) & (seconds <= latest_time())
             if found.any():
                 self._agree(unit, texts[int(found.argmax())].as_py())
-                times[found] = seconds[found] * 1_000_000 + _remainder(values[found], unit)
+                times[found] = seconds[found] * 1_000_000 + values[found] % 1000**unit * 1_000_000 // 1000**unit
                 valid |= found
         if self._unit == 0:
             times += np.where(valid, numbers(zero_padded(fraction, 6)), 0)
@@ -75,12 +72,6 @@ class NumericTimes:
                 f"The times are numbers of different units: {self._example} is in {_UNITS[self._unit]}, {example} in "
                 f"{_UNITS[unit]}. Convert them to one unit first."
             )
-
-
-def _remainder(values: NDArray[np.int64], unit: int) -> NDArray[np.int64]:
-    """Return the microseconds beyond whole seconds."""
-    parts: NDArray[np.int64] = (values % 1000**unit) * 1_000_000 // 1000**unit
-    return parts
 
 
 def numbers(digits: Any) -> NDArray[np.int64]:

@@ -48,17 +48,7 @@ _EMPTY = text_scalar("")
 
 @dataclass(frozen=True)
 class PairBlock:
-    """Some consecutive rows of two columns.
-
-    Attributes
-    ----------
-    part
-        Which rows of the columns these are.
-    pairs
-        Pairs of the rows. Those of invalid rows mean nothing.
-    is_valid
-        Whether a row has an entity and an address, shape (n,).
-    """
+    """Some consecutive rows of two columns. The pairs of invalid rows mean nothing."""
 
     part: slice
     pairs: Pairs
@@ -66,19 +56,10 @@ class PairBlock:
 
 
 def pair_blocks(entities: Any, ips: Any, *, ipv6: bool) -> Iterator[PairBlock]:
-    """Yield the rows of two columns.
+    """Yield the rows of two columns of equal length, (n,).
 
-    Parameters
-    ----------
-    entities, ips
-        Series, arrays of NumPy or columns of Arrow, of texts or integers, shape (n,).
-    ipv6
-        Whether IPv6 addresses are valid.
-
-    Raises
-    ------
-    InvalidValueError
-        The columns do not have the same number of rows, or one holds floating-point numbers.
+    They are Series, arrays of NumPy or columns of Arrow, of texts or integers. Columns of unequal length or of
+    floating-point numbers are an InvalidValueError.
     """
     if len(entities) != len(ips):
         raise InvalidValueError(f"entities and ips must have as many rows. Got {len(entities):,} and {len(ips):,}.")
@@ -86,36 +67,19 @@ def pair_blocks(entities: Any, ips: Any, *, ipv6: bool) -> Iterator[PairBlock]:
         part = slice(start, start + _BLOCK_ROWS)
         texts = column_texts(_cut(entities, part), "entity")
         address_texts = pc.coalesce(column_texts(_cut(ips, part), "ip"), _EMPTY)
-        is_valid = ~is_invalid_entity(texts)
-        if ipv6:
-            addresses = parse_addresses(address_texts)
-            is_valid &= addresses.is_valid
-            pairs = Pairs(_hashes(texts, is_valid), addresses.ips, addresses)
-        else:
-            numbers, is_address = _parsed(address_texts)
-            is_valid &= is_address
-            pairs = Pairs(_hashes(texts, is_valid), numbers)
-        yield PairBlock(part, pairs, is_valid)
+        addresses = parse_addresses(address_texts) if ipv6 else None
+        numbers, is_address = _parsed(address_texts) if addresses is None else (addresses.ips, addresses.is_valid)
+        is_valid = ~is_invalid_entity(texts) & is_address
+        # Texts that are not valid may be null, or too long to be hashed in a reasonable time.
+        hashes = hash_entity_column(texts if is_valid.all() else pc.if_else(packed(is_valid), texts, _EMPTY))
+        yield PairBlock(part, Pairs(hashes, numbers, addresses), is_valid)
 
 
 def pairs_of_columns(columns: tuple[Any, Any], index: Any, name: str, *, ipv6: bool) -> Pairs:
-    """Return the pairs of two columns.
+    """Return the pairs of two columns, see :func:`pair_blocks`.
 
-    Parameters
-    ----------
-    columns
-        Entities and addresses, see :func:`pair_blocks`.
-    index
-        Index of their DataFrame, None for other sources.
-    name
-        Name of the parameter for messages.
-    ipv6
-        Whether IPv6 addresses are valid.
-
-    Raises
-    ------
-    RowsError
-        Rows are invalid. The first five are named.
+    ``index`` is that of their DataFrame or None, ``name`` that of the parameter for messages. Invalid rows are a
+    RowsError that names the first five.
     """
     size = len(columns[0])
     entities, ips = np.empty(size, dtype=np.uint64), np.empty(size, dtype=np.uint32)
@@ -130,13 +94,7 @@ def pairs_of_columns(columns: tuple[Any, Any], index: Any, name: str, *, ipv6: b
 
 
 def refuse_rows(columns: tuple[Any, Any], index: Any, name: str, faulty: Sequence[int], *, ipv6: bool) -> None:
-    """Raise an error that names the first faulty rows of two columns, if there are any.
-
-    Raises
-    ------
-    RowsError
-        There are faulty rows.
-    """
+    """Raise a RowsError that names the first faulty rows of two columns, if there are any."""
     if not len(faulty):
         return
     values = ((at, scalar(columns[0], at), scalar(columns[1], at)) for at in faulty)
@@ -145,13 +103,7 @@ def refuse_rows(columns: tuple[Any, Any], index: Any, name: str, faulty: Sequenc
 
 
 def refuse(faults: Iterator[tuple[str, str]], num_faulty: int | None = None) -> None:
-    """Raise an error that names the first invalid rows, given place and reason of each.
-
-    Raises
-    ------
-    RowsError
-        Always.
-    """
+    """Raise a RowsError that names the first invalid rows, given place and reason of each."""
     shown = [f"{place}: {reason}." for place, reason in islice(faults, _NUM_SHOWN)]
     num_more = sum(1 for _ in faults) if num_faulty is None else num_faulty - len(shown)
     raise RowsError(rows_message(shown, num_more))
@@ -192,12 +144,6 @@ def scalar(column: Any, at: int) -> Any:
 
 def _cut(column: Any, part: slice) -> Any:
     return column.iloc[part] if is_pandas(column, "Series") else column[part]
-
-
-def _hashes(texts: pa.StringArray, is_valid: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    """Return the hash of each valid entity, (n,)."""
-    # Texts that are not valid may be null, or too long to be hashed in a reasonable time.
-    return hash_entity_column(texts if is_valid.all() else pc.if_else(packed(is_valid), texts, _EMPTY))
 
 
 def _parsed(texts: pa.StringArray) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:

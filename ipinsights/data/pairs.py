@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import csv as python_csv
+import functools
 import hashlib
 import io
 from dataclasses import dataclass
@@ -61,20 +62,13 @@ _OPTIONS = {
 
 @dataclass(frozen=True)
 class Pairs:
-    """Rows of data, 12 bytes each.
+    """Rows of data, 12 bytes each."""
 
-    Attributes
-    ----------
-    entities
-        Hashes of the entities, see :func:`ipinsights.data.entity_hash.hash_entities`, shape (n,).
-    ips
-        Addresses as numbers, shape (n,).
-    addresses
-        Addresses of both families, (n,). None if all are IPv4. The ``ips`` of IPv6 rows are 0.
-    """
-
+    # Hashes of the entities, see :func:`ipinsights.data.entity_hash.hash_entities`, shape (n,).
     entities: NDArray[np.uint64]
+    # Addresses as numbers, shape (n,).
     ips: NDArray[np.uint32]
+    # Addresses of both families, (n,). None if all are IPv4. The ``ips`` of IPv6 rows are 0.
     addresses: Addresses | None = None
 
     def __len__(self) -> int:
@@ -94,26 +88,11 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Block:
-    """Some consecutive rows of a file together with their text.
+class Block(Pairs):
+    """Some consecutive rows of a file together with their text."""
 
-    Attributes
-    ----------
-    columns
-        The text of each column, quotes removed: entity, address, and further ones if they were asked for, (n,) each.
-    entities, ips
-        As in :class:`Pairs`. The ``ips`` of IPv6 rows are 0.
-    addresses
-        Addresses of both families, (n,). None if only IPv4 was asked for.
-    """
-
-    columns: tuple[pa.StringArray, ...]
-    entities: NDArray[np.uint64]
-    ips: NDArray[np.uint32]
-    addresses: Addresses | None = None
-
-    def __len__(self) -> int:
-        return len(self.ips)
+    # The text of each column, quotes removed: entity, address, and further ones if they were asked for, (n,) each.
+    columns: tuple[pa.StringArray, ...] = ()
 
 
 def fingerprint(*arrays: NDArray[Any]) -> str:
@@ -127,19 +106,8 @@ def fingerprint(*arrays: NDArray[Any]) -> str:
 def read_pairs(path: Path, *, progress: bool = False, ipv6: Ipv6Rows | None = None) -> Pairs:
     """Return the IPv4 rows of a channel, a CSV file or a folder of them, in their order.
 
-    Parameters
-    ----------
-    path
-        See :func:`ipinsights.data.channels.channel_files`.
-    progress
-        Show a bar on a terminal.
-    ipv6
-        Collector of the IPv6 rows. Without one, IPv6 rows are errors.
-
-    Raises
-    ------
-    ClientError
-        Something cannot be read: names the first five offenders with file, line and reason, and counts all.
+    IPv6 rows are collected in ``ipv6``, and are errors without it. A ClientError names the first five offenders with
+    file, line and reason, and counts all.
     """
     keep_freed_memory()
     store = _Store()
@@ -160,27 +128,11 @@ def read_blocks(
     count_faults: bool = True,
     ipv6: bool = False,
 ) -> Iterator[Block]:
-    """Return an iterator over blocks of rows of one file or stream, in bounded memory.
+    """Return an iterator over blocks of rows of one file or seekable stream, in bounded memory.
 
-    Parameters
-    ----------
-    source
-        A file, a binary stream that can seek, or either with its name.
-    name
-        Name in messages, by default the path.
-    num_columns
-        Columns that each row must have, the first two being entity and address. None for those of the first row.
-    progress
-        Show a bar on a terminal.
-    count_faults
-        Whether somebody waits for the number of all rows that cannot be read.
-    ipv6
-        Whether IPv6 addresses are accepted.
-
-    Raises
-    ------
-    ClientError
-        As in :func:`read_pairs`.
+    A row must have ``num_columns``, the first two being entity and address, or as many as the first row for None.
+    Errors are those of :func:`read_pairs`, where ``count_faults`` asks for the number of all rows that cannot be
+    read.
     """
     if isinstance(source, Path):
         source = Source.file(source, name)
@@ -211,7 +163,7 @@ def _read_fast(source: Source, *, num_columns: int | None, progress: bool, ipv6:
             width = len(batches.schema)
             if not 2 <= width <= MAX_COLUMNS or num_columns not in (None, width):  # noqa: PLR2004
                 raise _UnreadableError(f"it has {width} columns")
-            yield from in_order(_block_of_both if ipv6 else _block, (batch for batch in batches if len(batch)))
+            yield from in_order(functools.partial(_block, ipv6=ipv6), (batch for batch in batches if len(batch)))
         except pa.ArrowInvalid as error:
             raise _UnreadableError(str(error).rstrip(".")) from None
 
@@ -278,31 +230,19 @@ class _ArrowInput(io.RawIOBase):
         return taken
 
 
-def _block(batch: pa.RecordBatch) -> Block:
-    ips, valid = parse_ips(batch.column(1))
-    return _checked(Block(tuple(batch.columns), _hashed(batch), ips), valid)
-
-
-def _block_of_both(batch: pa.RecordBatch) -> Block:
-    addresses = parse_addresses(batch.column(1))
-    return _checked(Block(tuple(batch.columns), _hashed(batch), addresses.ips, addresses), addresses.is_valid)
-
-
-def _hashed(batch: pa.RecordBatch) -> NDArray[np.uint64]:
-    entities = batch.column(0)
+def _block(batch: pa.RecordBatch, *, ipv6: bool) -> Block:
+    entities, texts = batch.column(0), batch.column(1)
+    addresses = parse_addresses(texts) if ipv6 else None
+    ips, valid = parse_ips(texts) if addresses is None else (addresses.ips, addresses.is_valid)
     if pc.min(pc.binary_length(entities)).as_py() == 0:
         raise _UnreadableError("an entity is empty")
-    return hash_entity_column(entities)
-
-
-def _checked(block: Block, valid: NDArray[np.bool_]) -> Block:
     if not valid.all():
         raise _UnreadableError("a row is no pair of entity and IPv4 address")
-    if block.columns[-1][-1].as_py().endswith(TAIL):
+    if batch.column(-1)[-1].as_py().endswith(TAIL):
         raise _UnreadableError("a closing quote is missing")
-    if any(map(_has_long_field, block.columns)):
+    if any(map(_has_long_field, batch.columns)):
         raise _UnreadableError("a field is too long")
-    return block
+    return Block(hash_entity_column(entities), ips, addresses, tuple(batch.columns))
 
 
 def _has_long_field(texts: pa.StringArray) -> bool:

@@ -85,17 +85,8 @@ class Staging:
     def path(self, url: str, role: Role = "data") -> Path:
         """Return the path of a local copy.
 
-        Parameters
-        ----------
-        url
-            A file, a folder, or for data a pattern such as ``s3://BUCKET/logs/*.gz``, which makes a folder.
-        role
-            What the URL is for: ``data``, ``model`` or ``output``.
-
-        Raises
-        ------
-        ClientError
-            There is no such object, access is denied, or a package is missing.
+        The URL is a file, a folder, or for data a pattern such as ``s3://BUCKET/logs/*.gz``, which makes a folder. A
+        missing object or package and a denied access are ClientErrors.
         """
         name = local_names([posixpath.basename(shown_url(url).rstrip("/"))])[0]
         path = self._folder / str(len(self._copies)) / name
@@ -170,7 +161,10 @@ def _downloaded(url: str, path: Path, role: Role) -> _Copy:
     for file in local:
         file.parent.mkdir(parents=True, exist_ok=True)
     files.get(list(found), list(map(str, local)), callback=_progress(url))
-    _check_whole(found, local, url)
+    for info, file in zip(found.values(), local, strict=True):
+        # A web server may have packed it for the way.
+        if not is_web(url) and info.get("size") not in (None, file.stat().st_size):
+            raise ClientError(f"{as_given(str(file))} was changed while it was read. Try again.")
     versions = {file: _version(info) for file, info in zip(local, found.values(), strict=True)}
     return _Copy(url, path, role, {file: _state(file) for file in local}, versions)
 
@@ -204,16 +198,6 @@ def _matches(files: Any, pattern: str, url: str) -> tuple[str, dict[str, Any]]:
 
 def _pattern_characters(url: str) -> str:
     return "*[" if is_web(url) else "*[?"  # a question mark begins the query of a web address
-
-
-def _check_whole(found: Mapping[str, Any], local: list[Path], url: str) -> None:
-    """Raise an error if a file has not the size that was announced.
-
-    A web server may have packed it for the way.
-    """
-    for info, file in zip(found.values(), local, strict=True):
-        if not is_web(url) and info.get("size") not in (None, file.stat().st_size):
-            raise ClientError(f"{as_given(str(file))} was changed while it was read. Try again.")
 
 
 def _upload(copy: _Copy, changed: list[Path]) -> None:

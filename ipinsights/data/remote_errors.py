@@ -22,22 +22,8 @@ _DENIED, _MISSING = (401, 403), (None, 404, 410)
 
 @contextlib.contextmanager
 def remote_errors(url: str, done: str) -> Iterator[None]:
-    """Raise whatever a remote file system raises as one sentence about the URL.
+    """Raise whatever a remote file system raises as a ClientError of one sentence about the URL.
 
-    Parameters
-    ----------
-    url
-        Remote file or folder.
-    done
-        What cannot be done with it: ``read`` or ``written``.
-
-    Raises
-    ------
-    ClientError
-        There is no such object, access is denied, a package is missing, or a server fails.
-
-    Examples
-    --------
     >>> with remote_errors("s3://bucket/train.csv", "read"):
     ...     raise PermissionError
     Traceback (most recent call last):
@@ -61,13 +47,10 @@ def _reason(error: Exception, url: str, done: str) -> str:
     if isinstance(error, FileNotFoundError):
         if not is_web(url) or (status in _MISSING and not isinstance(error.__cause__, OSError)):
             return f"There is no file or folder {name}."
-        return f"{name} cannot be {done}: {_server_error(status)}."
+        answer = "does not answer" if status is None else f"answers with status {status}"
+        return f"{name} cannot be {done}: the server {answer}."
     text = (getattr(error, "strerror", None) or str(error) or type(error).__name__).partition("\n")[0]
     return f"{name} cannot be {done}: {text.replace(url, name).rstrip('.')}."
-
-
-def _server_error(status: int | None) -> str:
-    return "the server does not answer" if status is None else f"the server answers with status {status}"
 
 
 def _missing(error: ImportError, url: str) -> str:

@@ -68,13 +68,8 @@ def as_given(text: str) -> str:
 def local_names(names: list[str]) -> list[str]:
     """Return distinct relative paths for objects, none of which leads out of their folder.
 
-    Parameters
-    ----------
-    names
-        Names of objects, with slashes. Anybody who may write to a bucket chooses them.
+    Anybody who may write to a bucket chooses the names of its objects.
 
-    Examples
-    --------
     >>> local_names(["day=1/part-0.csv", "../../etc/passwd", "a", "a/b"])
     ['day=1/part-0.csv', '%2E%2E/%2E%2E/etc/passwd', 'a%', 'a/b']
     """
@@ -98,10 +93,9 @@ def _local_part(part: str) -> str:
     if len(part.encode("utf-8", "surrogatepass")) <= _LONGEST_PLAIN and part.isprintable() and "\\" not in part:
         return part
     escaped = quote(part, safe="", errors="surrogatepass")
-    return escaped if len(escaped) <= _LONGEST_PLAIN else f"{escaped[:_KEPT_OF_LONG]}%{_digest(part)}"
-
-
-def _digest(part: str) -> str:
+    if len(escaped) <= _LONGEST_PLAIN:
+        return escaped
     import hashlib
 
-    return hashlib.blake2b(part.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(part.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return f"{escaped[:_KEPT_OF_LONG]}%{digest}"

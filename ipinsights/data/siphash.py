@@ -80,10 +80,8 @@ def _pandas_hash() -> Callable[[NDArray[np.object_], str, str], NDArray[np.uint6
 
 
 def _hash(words: NDArray[np.uint64], starts: NDArray[np.intp], lengths: NDArray[np.intp]) -> NDArray[np.uint64]:
-    """Return the hashes of texts of any lengths.
-
-    Texts with more whole words come first, so that the texts that still have words are a slice.
-    """
+    """Return the hashes of texts of any lengths."""
+    # Texts with more whole words come first, so that the texts that still have words are a slice.
     whole_words = lengths // _WORD
     order = np.argsort(-whole_words, kind="stable")
     starts, lengths, whole_words = starts[order], lengths[order], whole_words[order]

@@ -49,13 +49,7 @@ _COMPACT = (
 
 
 def check_zone(zone: str) -> None:
-    """Refuse a time zone that the machine does not know.
-
-    Raises
-    ------
-    ClientError
-        It is no name of the IANA time zone database.
-    """
+    """Raise an error if the machine does not know a time zone of the IANA database."""
     try:
         zoneinfo.ZoneInfo(zone)
         localized(np.zeros(1, dtype=np.int64), zone)
@@ -71,12 +65,7 @@ def parse_times(texts: pa.StringArray, *, zone: str = "UTC") -> tuple[NDArray[np
 class TimeColumn:
     """Parser of the times of one column, block by block.
 
-    Parameters
-    ----------
-    zone
-        Time zone of clocks that do not state their offset.
-    time_format
-        Format as of ``strptime``, which alone is read. None for all known formats.
+    Clocks that do not state their offset stand in ``zone``. With a ``time_format`` of ``strptime`` only this is read.
     """
 
     def __init__(self, zone: str = "UTC", time_format: str | None = None) -> None:
@@ -87,15 +76,7 @@ class TimeColumn:
     def parse(self, texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Parse ISO 8601 (RFC 3339, with or without time), 20231115102233 and numbers since 1970.
 
-        Parameters
-        ----------
-        texts
-            Strings, null if missing.
-
-        Raises
-        ------
-        ClientError
-            Numbers of the column have different units.
+        Missing times are null. Numbers of different units are a ClientError.
         """
         texts = texts.fill_null("")
         if self._format is not None:
@@ -109,15 +90,12 @@ class TimeColumn:
 
     def _parse_others(self, texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         times, timed = self._numeric.parse(texts)
-        for parse in (_parse_iso, _parse_compact, self._parse_written):
+        parse_written = functools.partial(parse_written_times, dotnet=self._numeric.parse)
+        for parse in (_parse_iso, _parse_compact, parse_written):
             if not timed.all():
-                found, is_found = parse(texts, self._zone)
+                found, is_found = parse(texts, zone=self._zone)
                 times, timed = np.where(is_found, found, times), timed | is_found
         return times, timed
-
-    def _parse_written(self, texts: pa.StringArray, zone: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Parse formats of people and spreadsheets whose order of day and month is certain."""
-        return parse_written_times(texts, zone=zone, dotnet=self._numeric.parse)
 
 
 def _parse_compact(texts: pa.StringArray, zone: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -166,27 +144,11 @@ def parse_clf_times(texts: pa.BinaryArray) -> tuple[NDArray[np.int64], NDArray[n
 def parse_syslog_times(
     texts: pa.BinaryArray, *, year: int, after: int = 0, zone: str = "UTC"
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], int, int]:
-    """Parse times of RFC 3164, ``Oct  9 13:55:36``, which have no year.
+    """Parse times of RFC 3164, ``Oct  9 13:55:36``, which have no year, in the order of the log.
 
-    Each text must have this layout.
-
-    A month that is six or more before the last one begins a year, one that is as much later goes back to the old.
-
-    Parameters
-    ----------
-    texts
-        In the order of the log.
-    year
-        Year of the text before the first one.
-    after
-        Month of that text, 0 if there was none.
-    zone
-        Where the clock stood.
-
-    Returns
-    -------
-    tuple
-        Times and whether they are some, then year and month of the last text.
+    ``year`` and ``after`` are year and month of the text before the first one, the month 0 if there was none. The
+    result ends with those of the last text. A month that is six or more before the last one begins a year, one that
+    is as much later goes back to the old.
     """
     text = _matrix(texts, 15)
     month, known = _month(text[:, :3])
@@ -241,10 +203,7 @@ def _assembled(
     minute: NDArray[np.int64],
     second: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the times of dates and clock times, and a mask of those that exist.
-
-    A leap second becomes the next second.
-    """
+    """Return times and a mask of those that exist. A leap second becomes the next second."""
     possible = (year > 0) & (year <= _LAST_YEAR) & (month >= 1) & (month <= 12)  # noqa: PLR2004
     months = np.where(possible, (year - 1970) * 12 + month - 1, 0).astype("datetime64[M]")
     days = months.astype("datetime64[D]") + (day - 1)

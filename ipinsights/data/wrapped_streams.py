@@ -1,48 +1,82 @@
-"""Streams around streams, which unpack, join, guard and decode what they read, in pieces."""
+"""Streams around streams: they restore, unpack, join, guard and decode in pieces."""
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import io
 import lzma
 import tarfile
 import zipfile
 import zlib
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
+
+from ipinsights.data.file_kinds import HEAD_BYTES
+from ipinsights.data.live_input import is_live
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ipinsights.errors import ClientError
 
-__all__ = ["DAMAGE", "Decompressor", "Forward", "Guarded", "Inflated", "Joined", "Utf8"]
+__all__ = ["DAMAGE", "Decompressor", "Forward", "Guarded", "Inflated", "Joined", "Utf8", "beginning"]
 
 _PIECE_BYTES = 2**20
 DAMAGE = (ArithmeticError, EOFError, LookupError, OSError, RecursionError, TypeError, ValueError, tarfile.TarError,
            zipfile.BadZipFile, lzma.LZMAError, zlib.error, NotImplementedError, RuntimeError)  # fmt: skip
 """What damaged or forged files raise in Python's modules."""
+Decompressor: TypeAlias = bz2.BZ2Decompressor | lzma.LZMADecompressor
+"""What unpacks a stream. That of zstd has the same methods."""
 
 
-class Decompressor(Protocol):
-    """What Python's decompressors of bzip2, xz and zstd have in common."""
+class _PieceStream(io.RawIOBase):
+    """Base of streams whose reads each return one piece of bytes, empty at the end."""
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # no Buffer before 3.12
+        """Read into a buffer, and return the number of bytes."""
+        room = memoryview(buffer)
+        piece = self.piece(len(room))
+        room[: len(piece)] = piece
+        return len(piece)
+
+    def piece(self, size: int) -> bytes:
+        """Return at most ``size`` of the next bytes."""
+        raise NotImplementedError
+
+
+class _Restored(_PieceStream):
+    """A stream whose first bytes were read already, with these bytes in front again."""
+
+    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
+        self._head = head
+        self._rest = rest
+        self.is_live = is_live(rest)
 
     @property
-    def eof(self) -> bool:
-        """Whether the end of the compressed stream was reached."""
+    def name(self) -> str:
+        """Name of the stream."""
+        return self._rest.name
 
-    @property
-    def needs_input(self) -> bool:
-        """Whether nothing can be unpacked without more data."""
-
-    @property
-    def unused_data(self) -> bytes:
-        """Data behind the compressed stream."""
-
-    def decompress(self, data: bytes, max_length: int = ..., /) -> bytes:
-        """Unpack data, at most ``max_length`` bytes."""
+    def piece(self, size: int) -> bytes:
+        """Return the next bytes."""
+        piece, self._head = self._head[:size], self._head[size:]
+        return piece if piece and self.is_live else piece + self._rest.read(size - len(piece))
 
 
-class Inflated(io.RawIOBase):
+def beginning(stream: IO[bytes]) -> tuple[bytes, IO[bytes]]:
+    """Return the first bytes of a stream for recognition, and a stream that still contains them."""
+    if isinstance(stream, io.BufferedReader) and stream.seekable():
+        return stream.peek(HEAD_BYTES)[:HEAD_BYTES], stream
+    head = stream.read(HEAD_BYTES)  # a peek into a pipe may show a single byte
+    restored = _Restored(head, stream)
+    return head, cast("IO[bytes]", restored) if is_live(stream) else io.BufferedReader(restored)
+
+
+class Inflated(_PieceStream):
     """What a compressed stream unpacks to, also if several were put one behind another."""
 
     def __init__(
@@ -53,19 +87,12 @@ class Inflated(io.RawIOBase):
         self._error = error
         self._inner = make()
 
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # no Buffer before 3.12
-        """Read into a buffer, and return the number of bytes."""
-        room = memoryview(buffer)
+    def piece(self, size: int) -> bytes:
+        """Return the next bytes."""
         try:
-            piece = self._next(len(room))
+            return self._next(size)
         except DAMAGE as reason:
             raise self._error(reason) from None
-        room[: len(piece)] = piece
-        return len(piece)
 
     def _next(self, size: int) -> bytes:
         piece = b""
@@ -84,29 +111,22 @@ class Inflated(io.RawIOBase):
         return piece
 
 
-class Guarded(io.RawIOBase):
+class Guarded(_PieceStream):
     """A file of an archive, whose damage is an error that names the archive."""
 
     def __init__(self, stream: IO[bytes], error: Callable[[Exception], ClientError]) -> None:
         self._stream = stream
         self._error = error
 
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # no Buffer before 3.12
-        """Read into a buffer, and return the number of bytes."""
-        room = memoryview(buffer)
+    def piece(self, size: int) -> bytes:
+        """Return the next bytes."""
         try:
-            piece = self._stream.read(min(len(room), _PIECE_BYTES))
+            return self._stream.read(min(size, _PIECE_BYTES))
         except DAMAGE as reason:
             raise self._error(reason) from None
-        room[: len(piece)] = piece
-        return len(piece)
 
 
-class Joined(io.RawIOBase):
+class Joined(_PieceStream):
     """Streams one behind another, each of which ends a line."""
 
     def __init__(self, streams: Iterator[IO[bytes]]) -> None:
@@ -114,26 +134,20 @@ class Joined(io.RawIOBase):
         self._current: IO[bytes] | None = None
         self._last = b"\n"
 
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # no Buffer before 3.12
-        """Read into a buffer, and return the number of bytes."""
-        room = memoryview(buffer)
+    def piece(self, size: int) -> bytes:
+        """Return the next bytes."""
         while True:
             if self._current is None:
                 self._current = next(self._streams, None)
                 if self._current is None:
-                    return 0
-            piece = self._current.read(len(room))
+                    return b""
+            piece = self._current.read(size)
             if not piece:
                 self._current = None
                 piece, self._last = (b"" if self._last == b"\n" else b"\n"), b"\n"
             if piece:
                 self._last = piece[-1:]
-                room[: len(piece)] = piece
-                return len(piece)
+                return piece
 
 
 class Forward:
@@ -169,7 +183,7 @@ class Forward:
         return self._place
 
 
-class Utf8(io.RawIOBase):
+class Utf8(_PieceStream):
     """A text of another encoding in UTF-8. Bytes that have no meaning become escapes."""
 
     def __init__(self, stream: IO[bytes], encoding: str) -> None:
@@ -177,18 +191,12 @@ class Utf8(io.RawIOBase):
         self._decoder = codecs.getincrementaldecoder(encoding)("backslashreplace")
         self._ready = b""
 
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # no Buffer before 3.12
-        """Read into a buffer, and return the number of bytes."""
-        room = memoryview(buffer)
+    def piece(self, size: int) -> bytes:
+        """Return the next bytes."""
         piece = b"more"
         while piece and not self._ready:
             piece = self._stream.read(_PIECE_BYTES)
             text = self._decoder.decode(piece, final=not piece)
             self._ready = text.removeprefix("\ufeff").encode("utf-8", "backslashreplace")
-        taken, self._ready = self._ready[: len(room)], self._ready[len(room) :]
-        room[: len(taken)] = taken
-        return len(taken)
+        taken, self._ready = self._ready[:size], self._ready[size:]
+        return taken

@@ -51,21 +51,9 @@ _LAST_MINUTE = 59
 
 
 def parse_written_times(texts: pa.StringArray, *, zone: str, dotnet: Callable[[pa.StringArray], _Times]) -> _Times:
-    """Parse times that are written for people.
+    """Parse times that are written for people, texts without nulls.
 
-    Parameters
-    ----------
-    texts
-        Strings without nulls, shape (n,).
-    zone
-        Time zone of clocks that do not state their offset.
-    dotnet
-        Parser of the numbers in ``/Date(1714551301123)/``.
-
-    Returns
-    -------
-    tuple
-        Microseconds since 1970 in UTC, 0 for invalid texts, and a mask of the valid texts, shape (n,) each.
+    ``dotnet`` parses the numbers in ``/Date(1714551301123)/``.
     """
     times, timed = np.zeros(len(texts), dtype=np.int64), np.zeros(len(texts), dtype=bool)
     number = pc.extract_regex(texts, _DOTNET).field("number") if len(texts) else texts

@@ -12,24 +12,16 @@ _SCHEDULER_PORT = 9000
 
 @dataclass(frozen=True)
 class Cluster:
-    """The hosts of a job, seen from one of them.
+    """The hosts of a job, seen from one of them."""
 
-    Attributes
-    ----------
-    hosts
-        Names of all hosts. The first one runs the scheduler, keeps the roll, validates and saves.
-    rank
-        Which of them this one is, from 0.
-    first_address, own_address
-        IPv4 addresses of the first host and of this one. Nothing listens on any other address.
-    port
-        Port of the scheduler. The next ports are those of the rendezvous, this host's servers and its worker.
-    """
-
+    # Names of all hosts. The first one runs the scheduler, keeps the roll, validates and saves.
     hosts: tuple[str, ...]
+    # Which of them this one is, from 0.
     rank: int
+    # IPv4 addresses of the first host and of this one. Nothing listens on any other address.
     first_address: str
     own_address: str
+    # Port of the scheduler. The next ports are those of the rendezvous, this host's servers and its worker.
     port: int = _SCHEDULER_PORT
 
     @classmethod
@@ -56,10 +48,7 @@ class Cluster:
     def roles(self, num_servers: int) -> list[dict[str, str]]:
         """Return MXNet's environment of each process of this host: scheduler, servers, worker.
 
-        Parameters
-        ----------
-        num_servers
-            Servers of the whole job, which are assigned to the hosts in turn.
+        The ``num_servers`` of the whole job are assigned to the hosts in turn.
         """
         servers = len(range(self.rank, num_servers, self.size))
         scheduler = [("scheduler", self.port)] if self.rank == 0 else []

@@ -26,13 +26,7 @@ _KEEP_ALIVE = {
 
 
 class Silence:
-    """How long somebody has been silent, as far as this process was awake to hear it.
-
-    Parameters
-    ----------
-    seconds
-        How long the silence may last.
-    """
+    """How long somebody has been silent, as far as this process was awake to hear it."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

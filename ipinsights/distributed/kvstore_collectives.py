@@ -18,17 +18,10 @@ __all__ = ["KVStoreGroup"]
 
 
 class KVStoreGroup(ProcessGroup):
-    """The hosts of a distributed job, which sum through the store.
+    """The hosts of a distributed job, which sum through a connected store of type ``dist_sync``.
 
     A server without an optimizer keeps the sum of what all hosts have pushed. It adds in the order of arrival, so the
     sum of three hosts and more may differ in its last bit from run to run. All hosts pull the same bits.
-
-    Parameters
-    ----------
-    rank, size
-        As in :class:`~ipinsights.training.collectives.ProcessGroup`.
-    store
-        The job's store of type ``dist_sync``, connected.
     """
 
     def __init__(self, rank: int, size: int, store: mx.kv.KVStore) -> None:

@@ -20,10 +20,7 @@ __all__ = ["connect", "serve"]
 def serve(environment: Mapping[str, str]) -> None:
     """Run the scheduler or a server, according to ``DMLC_ROLE``, until the last worker leaves.
 
-    Parameters
-    ----------
-    environment
-        MXNet's ``DMLC_*`` variables. They must not be set when MXNet is imported: it would serve at once, with pickles.
+    MXNet's ``DMLC_*`` variables must not be set when MXNet is imported: it would serve at once, with pickles.
     """
     os.environ.update(environment)
     _Server(mx.kv.create("dist")).run()

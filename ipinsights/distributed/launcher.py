@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
     from pathlib import Path
 
-    from ipinsights.training.job_view import JobView
+    from ipinsights.training.callbacks import JobView
 
 __all__ = ["has_several_processes", "require_mxnet", "train"]
 
@@ -41,11 +41,6 @@ def train(job: Job, *, num_hosts: int = 1, quiet: bool = False, view: JobView | 
 
     A single host is this process itself, unless ``_kvstore`` asks for a distributed store. A process that MPI has
     started is one host of the job.
-
-    Raises
-    ------
-    IPInsightsError
-        As :func:`ipinsights.training.job.run` and :meth:`ipinsights.distributed.supervisor.Supervisor.run`.
     """
     if num_mpi_processes() > 1:
         if num_hosts > 1:
@@ -112,9 +107,9 @@ def _start_host(job: Job, cluster: Cluster, *, quiet: bool) -> tuple[Connection,
 
 
 def _collect(hosts: Mapping[Connection, SpawnProcess]) -> list[Path | None]:
-    """Return the result of every host, in their order.
+    """Return the result of every host, in their order, or raise the failure that comes first.
 
-    Raises the failure that comes first, once all have ended or have had the time for it: one that is paused cannot.
+    All have then ended or have had the time for it: one that is paused cannot.
     """
     results: dict[object, Path | None] = {}
     failures: list[IPInsightsError] = []
@@ -146,10 +141,7 @@ def _obituary(host: SpawnProcess) -> AlgorithmError:
 
 
 def _be_host(job: Job, cluster: Cluster, quiet: bool, parent: Connection) -> None:  # noqa: FBT001
-    """Run one simulated host.
-
-    The parent handles an interrupt from the terminal.
-    """
+    """Run one simulated host. The parent handles an interrupt from the terminal."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

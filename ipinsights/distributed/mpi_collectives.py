@@ -30,8 +30,6 @@ _SLURM_SIZE, _SLURM_PMIX = "SLURM_STEP_NUM_TASKS", "PMIX_RANK"
 def num_mpi_processes(environment: Mapping[str, str] = os.environ) -> int:
     """Return the number of processes that MPI has started, 1 where it has not.
 
-    Examples
-    --------
     >>> num_mpi_processes({"PMI_SIZE": "4"}), num_mpi_processes({"SLURM_STEP_NUM_TASKS": "4"})
     (4, 1)
     """
@@ -63,13 +61,7 @@ class MPIGroup(ProcessGroup):
 
 
 class MPIHost(SingleHost):
-    """The context of a process in an MPI job.
-
-    Raises
-    ------
-    ClientError
-        mpi4py cannot be imported, or it was not built for the MPI that has started the job.
-    """
+    """The context of a process in an MPI job."""
 
     is_distributed = True
 

@@ -29,7 +29,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ipinsights.distributed.heartbeat import BEATS_PER_SILENCE, SILENCE_SECONDS, Silence, keep_alive
-from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
+from ipinsights.errors import AlgorithmError, ClientError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -50,24 +50,9 @@ _BEAT = {"beat": True}
 class Rendezvous(socketserver.ThreadingTCPServer):
     """Server on the first host for the connections of all hosts, as a context manager.
 
-    The server handles each connection in a thread.
-
-    When all hosts are ready with equal settings, each receives the facts of all. The first failure, the loss of a host
-    or the success of all hosts is the outcome, which each host receives. A host that sends no heartbeat is lost.
-
-    Parameters
-    ----------
-    cluster
-        The hosts, from the first one's point of view.
-    join_seconds
-        Seconds within which all hosts must connect.
-    silence_seconds
-        Seconds without a message after which a host is lost.
-
-    Raises
-    ------
-    ClientError
-        The port is in use.
+    The server handles each connection in a thread. When all hosts are ready with equal settings, each receives the
+    facts of all. The first failure, the loss of a host or the success of all hosts is the outcome, which each host
+    receives. A host is lost if it does not connect within ``join_seconds``, or sends nothing for ``silence_seconds``.
     """
 
     allow_reuse_address = True
@@ -203,22 +188,7 @@ class _Host(socketserver.StreamRequestHandler):
 
 
 class Link:
-    """The connection of this host to the first one. A context manager.
-
-    Parameters
-    ----------
-    cluster
-        The hosts, from this one's point of view.
-    join_seconds
-        Seconds within which the first host must listen.
-    silence_seconds
-        Seconds without a message after which the first host is lost.
-
-    Raises
-    ------
-    AlgorithmError
-        The first host cannot be reached.
-    """
+    """The connection of this host to the first one, which must listen. A context manager."""
 
     def __init__(
         self, cluster: Cluster, *, join_seconds: float = _JOIN_SECONDS, silence_seconds: float = SILENCE_SECONDS
@@ -252,13 +222,7 @@ class Link:
             self._socket.sendall(_line(message))
 
     def beat(self) -> None:
-        """Send a heartbeat, and check that the first host sends some.
-
-        Raises
-        ------
-        AlgorithmError
-            The first host has been silent for too long.
-        """
+        """Send a heartbeat, and raise an error if the first host has been silent for too long."""
         self.send(**_BEAT)
         if self._silence.is_too_long():
             raise _lost(self._first, f"it has been silent for {self._silence_seconds:g} seconds")
@@ -266,10 +230,7 @@ class Link:
     def receive(self) -> list[dict[str, Any]]:
         """Return the messages that have arrived except heartbeats. Wait if nothing has arrived.
 
-        Raises
-        ------
-        IPInsightsError
-            A host failed, or the first host was lost.
+        A host's failure, and the loss of the first host, are raised.
         """
         try:
             piece = self._socket.recv(_MAX_LINE_BYTES)
@@ -282,17 +243,14 @@ class Link:
         messages = [message for message in map(json.loads, lines) if message != _BEAT]
         for message in messages:
             if "failed" in message:
-                raise _failure(**message["failed"])
+                host, text, exit_code = (message["failed"][name] for name in ("host", "message", "exit_code"))
+                error = ClientError if exit_code == ClientError.exit_code else AlgorithmError
+                raise error(f"Host '{host}' failed: {text}" if host else text)
         return messages
 
 
 def _lost(host: str, reason: str) -> AlgorithmError:
     return AlgorithmError(f"Host '{host}' was lost: {reason}. Training cannot go on without it; start the job again.")
-
-
-def _failure(host: str, message: str, exit_code: int) -> IPInsightsError:
-    error = ClientError if exit_code == ClientError.exit_code else AlgorithmError
-    return error(f"Host '{host}' failed: {message}" if host else message)
 
 
 def check_alike(agreed: Mapping[str, Mapping[str, str]]) -> None:

@@ -52,17 +52,7 @@ _BEAT_SECONDS = SILENCE_SECONDS / BEATS_PER_SILENCE
 
 
 class Supervisor:
-    """Supervisor of one host.
-
-    Parameters
-    ----------
-    job
-        The job. It is the same on every host except for its data.
-    cluster
-        The hosts, from this one's point of view.
-    quiet
-        As in :func:`ipinsights.training.job.run`.
-    """
+    """Supervisor of one host of a job, which is the same on every host except for its data."""
 
     def __init__(self, job: Job, cluster: Cluster, *, quiet: bool = False) -> None:
         self._job = job
@@ -79,10 +69,7 @@ class Supervisor:
     def run(self) -> Path | None:
         """Train with the other hosts. Return the artifact on the first host, else None.
 
-        Raises
-        ------
-        IPInsightsError
-            This host failed, or another one failed or was lost.
+        An error of this host, a failure of another one and its loss are raised.
         """
         set_up_logging("error" if self._quiet else self._hyperparameters.log_level)
         with ExitStack() as stack:
@@ -201,10 +188,7 @@ class Supervisor:
             process.join()
 
     def _stop(self, *_: object) -> None:
-        """Pass SIGTERM to the worker, which stops together with all other workers.
-
-        The process exits at once if the first host is not connected yet.
-        """
+        """Pass SIGTERM to the worker, or exit if the first host is not connected yet."""
         if not self._is_connected and self._cluster.rank > 0:
             _logger.warning(STOPPED_EARLY)
             raise SystemExit(0)

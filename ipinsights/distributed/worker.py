@@ -17,17 +17,7 @@ __all__ = ["ClusterHost"]
 
 
 class ClusterHost(SingleHost):
-    """The context of a host in a job on several hosts.
-
-    Parameters
-    ----------
-    cluster
-        The hosts of the job, from this one's point of view.
-    environment
-        MXNet's environment for a worker of this host.
-    supervisor
-        Pipe to the supervisor, which does the rendezvous.
-    """
+    """The context of a host in a job on several hosts, whose supervisor does the rendezvous."""
 
     def __init__(self, cluster: Cluster, environment: Mapping[str, str], supervisor: Connection) -> None:
         self._environment = environment

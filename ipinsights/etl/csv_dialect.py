@@ -20,20 +20,13 @@ _NUM_SAMPLED = 50
 
 @dataclass(frozen=True)
 class Dialect:
-    """The way a file is written.
+    """The way a file is written."""
 
-    Attributes
-    ----------
-    separator
-        Character between fields.
-    num_before
-        Number of lines before the first row: one that only names the separator, as ``sep=;``, and blank ones before it.
-    has_backslashes
-        Whether a backslash stands before a quote inside of quotes, as Spark writes it, instead of a second quote.
-    """
-
+    # Character between fields.
     separator: str
+    # Number of lines before the first row: one that only names the separator, as ``sep=;``, and blank ones.
     num_before: int
+    # Whether a backslash stands before a quote inside of quotes, as Spark writes it, not a second quote.
     has_backslashes: bool
 
     @classmethod
@@ -73,10 +66,7 @@ def _num_faults(dialect: Dialect, lines: Sequence[str]) -> int:
 
 
 def _separator(lines: Sequence[str]) -> str:
-    """Return the separator of a file.
-
-    It is the first of those in the first line, outside of quotes, that gives most other lines as many fields.
-    """
+    """Return the first separator in the first line that gives most other lines as many fields."""
     unquoted = [re.sub('"[^"]*"', "", line).strip("\r\n") for line in lines]
     found = [separator for separator in _SEPARATORS if unquoted and separator in unquoted[0]]
     for separator in found:

@@ -29,16 +29,10 @@ _FIELDS = ("#Fields:", "#fields")
 
 
 class Lines:
-    """Lines of a text, the last one of which is remembered, and their characters counted.
+    """Lines of a text. The last one is remembered, and the characters of all are counted.
 
-    Attributes
-    ----------
-    last
-        The last line.
-    num_characters
-        Number of characters of all lines so far.
-    fields
-        Names of the fields of the lines to come, [] where no line names them. At such a line the lines pause.
+    ``fields`` has the names of the fields of the lines to come, [] where no line names them. At such a line the lines
+    pause.
     """
 
     def __init__(self, whole: WholeLines, *, num_skipped: int = 0) -> None:
@@ -132,17 +126,10 @@ Row = list[str] | MalformedRow
 
 
 class Rows:
-    """Rows of a file.
+    """Rows of a file. Blank lines are empty rows, and an invalid row occurs once per line.
 
-    Blank lines are empty rows, and an invalid row occurs once per line.
-
-    Attributes
-    ----------
-    separator
-        Character between fields.
-    width
-        Number of fields that a row must have, None while it is not known. Empty fields behind them are dropped, and one
-        that is missing behind them is empty if ``has_empty_end``.
+    A row must have ``width`` fields, None while this is not known. Empty fields behind them are dropped, and one that
+    is missing behind them is empty if ``has_empty_end``.
     """
 
     def __init__(self, reader: Any, lines: Lines, whole: WholeLines, separator: str) -> None:
@@ -188,8 +175,5 @@ class Rows:
         if self.has_empty_end and len(row) == width - 1:
             return [*row, ""]
         text = self.separator.join(row)[:_LONGEST_SHOWN]
-        return MalformedRow(f"{text} ({_number_of_fields(row)}, the first row has {width})")
-
-
-def _number_of_fields(row: list[str]) -> str:
-    return "1 field" if len(row) == 1 else f"{len(row)} fields"
+        number = "1 field" if len(row) == 1 else f"{len(row)} fields"
+        return MalformedRow(f"{text} ({number}, the first row has {width})")

@@ -25,31 +25,18 @@ __all__ = ["Filters"]
 
 @dataclass(frozen=True)
 class Filters:
-    """Filters of records. A record is used only if it passes all of them.
+    """Filters of records. A record is used only if it passes all of them."""
 
-    Attributes
-    ----------
-    path
-        Regular expression (RE2) to be found in the field ``path``.
-    statuses
-        Values of which the field ``status`` must be one.
-    where
-        Pairs of a field and its value.
-    """
-
+    # Regular expression (RE2) to be found in the field ``path``.
     path: str | None = None
+    # Values of which the field ``status`` must be one.
     statuses: tuple[str, ...] = ()
+    # Pairs of a field and its value.
     where: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def parse(cls, *, path: str | None, status: str, where: Sequence[str]) -> Filters:
-        """Parse filters from the texts of command options: ``200,302`` and ``FIELD=VALUE``.
-
-        Raises
-        ------
-        ClientError
-            One is not of that form.
-        """
+        """Parse filters from the texts of command options: ``200,302`` and ``FIELD=VALUE``."""
         try:
             pc.match_substring_regex(pa.array([""]), path or "")
         except pa.ArrowInvalid as error:
@@ -66,13 +53,7 @@ class Filters:
         return cls(path, statuses, tuple((name, value) for name, _, value in pairs))
 
     def hold(self, records: LogRecords) -> NDArray[np.bool_]:
-        """Return a mask of the records that pass all filters, shape (n,).
-
-        Raises
-        ------
-        ClientError
-            The format has no such field.
-        """
+        """Return a mask of the records that pass all filters, (n,). Unknown fields are ClientErrors."""
         passing = np.ones(len(records), dtype=bool)
         if self.path is not None:
             passing &= mask(pc.match_substring_regex(_field(records, "path", "path"), self.path))

@@ -39,7 +39,9 @@ def syslog_blocks(stream: IO[bytes]) -> Iterator[pa.BinaryArray]:
     head = next((line for line in first.to_pylist() if line.strip()), b"").lstrip(b"\x1e \t")
     again = itertools.chain([first], blocks)
     if head.startswith((b"{", b"data:", b"[")):
-        yield from _of_json(_Blocks(again, getattr(stream, "name", "standard input")))
+        joined: Any = _Blocks(again, getattr(stream, "name", "standard input"))
+        for records in batches_of_records(joined):
+            yield pa.array(map(_line, records), pa.binary())
     elif head.startswith(b"__CURSOR=") or _VERBOSE.match(head):
         yield from _of_fields(again)
     else:
@@ -61,11 +63,6 @@ class _Blocks:
             self._rest = b"" if block is None else b"\n".join(block.to_pylist()) + b"\n"
         piece, self._rest = self._rest[:size], self._rest[size:]
         return piece
-
-
-def _of_json(stream: Any) -> Iterator[pa.BinaryArray]:
-    for records in batches_of_records(stream):
-        yield pa.array(map(_line, records), pa.binary())
 
 
 def _line(record: Any) -> bytes:
@@ -101,10 +98,7 @@ def _clock(micros: str) -> str:
 
 
 def _of_fields(blocks: Iterable[pa.BinaryArray]) -> Iterator[pa.BinaryArray]:
-    """Yield lines of records with one field per line.
-
-    A blank line or a line with a time begins the next record.
-    """
+    """Yield lines of records with one field per line, which a blank line or a time separates."""
     record: dict[str, Any] = {}
     for block in blocks:
         lines = []

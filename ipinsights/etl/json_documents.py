@@ -16,14 +16,13 @@ from typing import IO, TYPE_CHECKING, Any
 import orjson
 
 from ipinsights.data.input_streams import line_blocks
-from ipinsights.etl.field_paths import Path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
 
-__all__ = ["BLANK", "Malformed", "batches_of_records", "inner_record"]
+__all__ = ["BLANK", "Malformed", "Path", "batches_of_records", "inner_record"]
 
 _logger = logging.getLogger(__name__)
 
@@ -42,6 +41,7 @@ _ENVELOPES = (
 # A record as text inside of another one.
 _INNER = ("CloudTrailEvent", "message", "@message", "AuditData", "log", "_raw", "_source", "detail", "properties")
 _decoder = json.JSONDecoder()
+_INDEX = re.compile(r"\[(\d{0,6})\]")
 # What may stand between two documents of a line, and behind the last one.
 _BETWEEN = re.compile(r"[ \t\r,]*")
 
@@ -56,12 +56,7 @@ class Malformed:
 def batches_of_records(stream: IO[bytes], names: Sequence[str] = ()) -> Iterator[list[Any]]:
     """Yield the records of a stream in batches: objects, and placeholders for invalid lines.
 
-    Parameters
-    ----------
-    stream
-        Text in UTF-8.
-    names
-        Paths of fields. An object that has any of them is a record, and not an envelope around a list.
+    An object that has any of the paths in ``names`` is a record, and not an envelope around a list.
     """
     reader, paths = _Reader(stream), list(map(Path, names))
     for lines in itertools.chain(line_blocks(stream, longest=_LONGEST_DOCUMENT), [None]):
@@ -85,11 +80,52 @@ def inner_record(record: dict[str, Any]) -> Any:
     return None
 
 
-class _Reader:
-    """Reader of documents from blocks of lines.
+class Path:
+    """A path to a value. A key that has the very name of the path, dots and all, goes first.
 
-    A document may continue in the next block.
+    >>> Path("request.ipChain[0].ip").value({"request": {"ipChain": [{"ip": "192.0.2.1"}]}})
+    '192.0.2.1'
+    >>> Path("id.orig_h").value({"id.orig_h": "192.0.2.1"})
+    '192.0.2.1'
     """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._names = _INDEX.sub(lambda found: f".{found[1] or 0}", text).removeprefix(".").split(".")
+
+    def value(self, record: Any) -> Any:
+        """Return the value at the path, or None."""
+        if not isinstance(record, dict):
+            return None
+        if self._text in record:
+            return record[self._text]
+        value: Any = record.get(self._names[0])
+        for name in self._names[1:]:
+            if type(value) is not dict:
+                return _value_at(record, self._names)
+            value = value.get(name)
+        return _value_at(record, self._names) if value is None else value
+
+
+def _value_at(value: Any, names: list[str]) -> Any:
+    """Return the value at a path of names, of which consecutive ones can form a key with dots."""
+    if not names:
+        return value
+    if isinstance(value, list):
+        place = int(names[0]) if names[0].isdecimal() and len(names[0]) <= 6 else None  # noqa: PLR2004
+        if place is None:  # of a list of objects the first
+            return _value_at(value[0], names) if value and isinstance(value[0], dict) else None
+        return _value_at(value[place], names[1:]) if place < len(value) else None
+    if isinstance(value, dict):
+        for end in range(1, len(names) + 1):
+            key = ".".join(names[:end])
+            if key in value and (found := _value_at(value[key], names[end:])) is not None:
+                return found
+    return None
+
+
+class _Reader:
+    """Reader of documents from blocks of lines. A document may continue in the next block."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._name = getattr(stream, "name", "standard input")
@@ -128,10 +164,7 @@ class _Reader:
             yield lines[self._place]
 
     def _take_documents(self, lines: list[bytes], place: int, found: list[Any]) -> int:
-        """Add the documents that begin in a line.
-
-        Return the index of the next line to read.
-        """
+        """Add the documents that begin in a line, and return the index of the next line to read."""
         line = lines[place].lstrip(b"\x1e \t")
         line = line.removeprefix(b"data:").lstrip()
         if line[:1] not in (b"{", b"[") or self._num_wasted > _MOST_WASTE * self._num_bytes:
@@ -168,10 +201,7 @@ class _Reader:
 
 
 def _decode(text: str) -> tuple[list[Any], int, int | None]:
-    """Return the documents of a text, the end of the last one, and the position of an error.
-
-    Reading stops when a document ends at the end of a line.
-    """
+    """Return the documents up to an end of line, the end of the last, and the place of an error."""
     documents: list[Any] = []
     end = 0
     try:

@@ -5,7 +5,6 @@ Source: "CloudTrail record contents" and "CloudTrail userIdentity element" of th
 
 from __future__ import annotations
 
-import functools
 import itertools
 import re
 from typing import IO, TYPE_CHECKING, Any
@@ -15,9 +14,8 @@ import orjson
 import pyarrow as pa
 
 from ipinsights.data.timestamps import TimeColumn
-from ipinsights.etl.field_paths import Path
 from ipinsights.etl.field_values import NOTHING
-from ipinsights.etl.json_documents import BLANK, Malformed, batches_of_records, inner_record
+from ipinsights.etl.json_documents import BLANK, Malformed, Path, batches_of_records, inner_record
 from ipinsights.etl.records import LogRecords, Reason, names_or
 
 if TYPE_CHECKING:
@@ -41,23 +39,25 @@ def read_cloudtrail(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]
 
     The entity is the caller's ARN, or else the most permanent name.
     """
-    records_from = functools.partial(
-        records_of, columns=columns, entity=_CLOUDTRAIL_ENTITIES, ip=("sourceIPAddress",), timestamp=("eventTime",)
-    )
-    time = TimeColumn(columns.zone, columns.time_format)
-    for records in batches_of_records(stream, _first_names(columns, _CLOUDTRAIL_ENTITIES, ("sourceIPAddress",))):
-        yield records_from(records, time=time)
+    return _read(stream, columns, entity=_CLOUDTRAIL_ENTITIES, ip=("sourceIPAddress",), timestamp=("eventTime",))
 
 
 def read_jsonl(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     """Yield the records of JSON by the paths to their fields: entity, ip and timestamp."""
+    return _read(stream, columns)
+
+
+def _read(
+    stream: IO[bytes],
+    columns: Columns,
+    *,
+    entity: tuple[str, ...] = ("entity",),
+    ip: tuple[str, ...] = ("ip",),
+    timestamp: tuple[str, ...] = ("timestamp",),
+) -> Iterator[LogRecords]:
     time = TimeColumn(columns.zone, columns.time_format)
-    for records in batches_of_records(stream, _first_names(columns, ("entity",), ("ip",))):
-        yield records_of(records, columns=columns, time=time)
-
-
-def _first_names(columns: Columns, entity: tuple[str, ...], ip: tuple[str, ...]) -> list[str]:
-    return [*names_or(columns.entity, entity), *names_or(columns.ip, ip)]
+    for records in batches_of_records(stream, [*names_or(columns.entity, entity), *names_or(columns.ip, ip)]):
+        yield records_of(records, columns=columns, time=time, entity=entity, ip=ip, timestamp=timestamp)
 
 
 def records_of(
@@ -69,24 +69,12 @@ def records_of(
     ip: tuple[str, ...] = ("ip",),
     timestamp: tuple[str, ...] = ("timestamp",),
 ) -> LogRecords:
-    """Return records as columns.
+    """Return objects, and what stands for lines that hold none, as columns.
 
-    Parameters
-    ----------
-    records
-        Objects, and what stands for lines that hold none.
-    columns
-        Names of fields, which go before those below.
-    time
-        Parser of times.
-    entity, ip, timestamp
-        Paths to the fields, each for records without those before it.
+    The paths of ``columns`` go before ``entity``, ``ip`` and ``timestamp``. Each path is for records without those
+    before.
     """
-    entities, ips, times = (
-        names_or(columns.entity, entity),
-        names_or(columns.ip, ip),
-        names_or(columns.timestamp, timestamp),
-    )
+    entities, ips = names_or(columns.entity, entity), names_or(columns.ip, ip)
     entity_texts, ip_texts = _texts(records, entities), _address_texts(records, ips)
     for place in [place for place, text in enumerate(entity_texts) if text is None and ip_texts[place] is None]:
         if isinstance(record := records[place], dict):
@@ -99,13 +87,16 @@ def records_of(
         path = Path(name)
         return pa.array([_text(path.value(record)) for record in records], pa.string())
 
-    parsed = time.parse(pa.array(_texts(records, times), pa.string()))
-    reasons = np.array([_reason(record) for record in records], dtype=np.uint8)
+    stamps = _texts(records, names_or(columns.timestamp, timestamp))
+    reasons = [
+        Reason.BLANK if record is BLANK else Reason.NONE if isinstance(record, dict) else Reason.MALFORMED
+        for record in records
+    ]
     return LogRecords(
         pa.array(entity_texts, pa.string()),
         pa.array(ip_texts, pa.string()),
-        *parsed,
-        reasons,
+        *time.parse(pa.array(stamps, pa.string())),
+        np.array(reasons, dtype=np.uint8),
         _known_fields(records),
         field,
         _shown(records),
@@ -125,10 +116,7 @@ def _texts(records: list[Any], names: tuple[str, ...]) -> list[str | None]:
 
 
 def _address_texts(records: list[Any], names: tuple[str, ...]) -> list[str | None]:
-    """Return the first value of each record, among several paths, that has an address.
-
-    A value can be an address or a list of addresses.
-    """
+    """Return for each record the first value at some paths that is an address or a list of such."""
     first, *others = map(Path, names)
     texts = [_address_text(first.value(record)) for record in records]
     for path in others:
@@ -136,12 +124,6 @@ def _address_texts(records: list[Any], names: tuple[str, ...]) -> list[str | Non
             if text is None or not _HAS_ADDRESS(text):
                 texts[place] = _address_text(path.value(records[place])) or text
     return texts
-
-
-def _reason(record: Any) -> Reason:
-    if record is BLANK:
-        return Reason.BLANK
-    return Reason.NONE if isinstance(record, dict) else Reason.MALFORMED
 
 
 def _text(value: Any) -> str | None:

@@ -16,7 +16,7 @@ from ipinsights.etl.records import Columns
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ipinsights.etl.kept_fields import KeptFields
+    from ipinsights.etl.records import KeptFields
     from ipinsights.etl.summary import Summary
 
 __all__ = ["named_pairs"]
@@ -30,23 +30,9 @@ def named_pairs(
 ) -> Iterator[tuple[Path, Summary]]:
     """Write the pairs of a table to a temporary headerless CSV file.
 
-    Yield its path and summary.
-
-    Parameters
-    ----------
-    source
-        CSV with a header, JSON or Parquet: a file, a folder, or ``-`` for standard input, which is CSV or JSON.
-    entity, ip
-        Names of the columns, or paths to them. Each is used for rows without the names before it.
-    kept
-        Further columns to write, None for no such columns.
-
-    Raises
-    ------
-    ClientError
-        The source cannot be read, or has no such columns.
-    NothingUsableError
-        There is no pair.
+    Yield its path and summary. The source is a file, a folder, or ``-`` for standard input, of CSV with a header,
+    JSON or Parquet (not on standard input). Each of the names of a column, or paths to one, is used for rows without
+    the names before it.
     """
     columns = Columns(entity, ip, with_times=False)
     with tempfile.TemporaryDirectory(prefix="ipinsights-") as folder:

@@ -27,13 +27,7 @@ _COLUMNS_SHOWN = 8
 
 
 def read_parquet(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
-    """Yield the records of a Parquet file by the names of its columns: entity, ip and timestamp.
-
-    Raises
-    ------
-    ClientError
-        The file is not Parquet, or has no column of a name that is needed.
-    """
+    """Yield the records of a Parquet file by the names of its columns: entity, ip and timestamp."""
     time = TimeColumn(columns.zone, columns.time_format)
     try:
         file = parquet.ParquetFile(_arrow_file(stream))

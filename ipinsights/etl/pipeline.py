@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from dataclasses import replace
 from datetime import date
@@ -33,8 +34,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ipinsights.etl.filters import Filters
-    from ipinsights.etl.kept_fields import KeptFields
-    from ipinsights.etl.records import Columns, LogRecords
+    from ipinsights.etl.records import Columns, KeptFields, LogRecords
     from ipinsights.etl.usable_rows import UsableRows
 
 __all__ = ["FORMATS", "extract", "read_records", "resolved"]
@@ -67,37 +67,16 @@ def extract(
 ) -> Summary:
     """Write ``entity,ip,timestamp`` rows of the records of log files, in bounded memory.
 
-    Rows have no header and times in ISO 8601 in UTC.
-
-    Where ``columns`` wants no times, ``entity,ip``.
-
-    Parameters
-    ----------
-    sources
-        Files, folders or ``-`` for standard input, plain or gzip by their first bytes.
-    output
-        Replaced when the new file is complete. None is standard output.
-    log_format
-        One of :data:`FORMATS` or of :data:`ipinsights.etl.presets.PRESETS`.
-    columns, filters
-        What to take, and from which records.
-    num_shown
-        Number of rows to write, though all are counted, or None for all.
-    kept
-        Further fields to write behind the others, None for no such fields.
-
-    Raises
-    ------
-    ClientError
-        A file cannot be read, or a field is not known or cannot be chosen.
-    NothingUsableError
-        There is no row to write.
+    Rows have no header, and times in ISO 8601 in UTC if ``columns`` wants times. The ``kept`` fields stand behind
+    them. The sources are files, folders or ``-`` for standard input, in one of :data:`FORMATS` or of the presets. All
+    records are counted, though only ``num_shown`` rows are written. Without any row it is a NothingUsableError.
     """
     log_format, columns = resolved(log_format, columns)
     summary = Summary()
     num_left = sys.maxsize if num_shown is None else num_shown
+    files = ([source] if source == STANDARD_INPUT else channel_files(source) for source in sources)
     with open_output(output) as out:
-        for file in _files(sources):
+        for file in itertools.chain.from_iterable(files):
             summary.num_files += 1
             for records in _records(file, log_format, columns):
                 rows = usable_rows(records, filters, summary, str(file), columns)
@@ -111,17 +90,7 @@ def extract(
 def resolved(log_format: str, columns: Columns) -> tuple[str, Columns]:
     """Return the format whose reader reads a log, and checked columns for the reader.
 
-    Parameters
-    ----------
-    log_format
-        One of :data:`FORMATS` or of :data:`ipinsights.etl.presets.PRESETS`.
-    columns
-        What to take.
-
-    Raises
-    ------
-    ClientError
-        There is no such format, time zone or encoding, or a field cannot be chosen.
+    An unknown format, time zone or encoding, and fields that cannot be chosen are ClientErrors.
     """
     check_zone(columns.zone)
     if columns.encoding is not None:
@@ -137,21 +106,9 @@ def resolved(log_format: str, columns: Columns) -> tuple[str, Columns]:
 
 
 def read_records(stream: IO[bytes], name: str, log_format: str, columns: Columns) -> Iterator[LogRecords]:
-    """Yield the records of a log.
+    """Yield the records of a log, given the results of :func:`resolved`.
 
-    Parameters
-    ----------
-    stream
-        Text in UTF-8, or Parquet.
-    name
-        Name of the log for messages.
-    log_format, columns
-        Results of :func:`resolved`.
-
-    Raises
-    ------
-    ClientError
-        The log cannot be read, or has no such fields.
+    The stream is text in UTF-8, or Parquet. A ClientError begins with the ``name`` of the log.
     """
     try:
         yield from FORMATS[log_format](stream, columns)
@@ -187,11 +144,6 @@ def _records(file: Path, log_format: str, columns: Columns) -> Iterator[LogRecor
 
 def _written(file: Path) -> date:
     return date.today() if file == STANDARD_INPUT else date.fromtimestamp(file.stat().st_mtime)  # noqa: DTZ011, DTZ012
-
-
-def _files(sources: Sequence[Path]) -> Iterator[Path]:
-    for source in sources:
-        yield from [source] if source == STANDARD_INPUT else channel_files(source)
 
 
 def _lines(rows: UsableRows, further: Sequence[pa.StringArray]) -> memoryview:

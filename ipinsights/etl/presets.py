@@ -31,25 +31,17 @@ _S3 = (
 
 @dataclass(frozen=True)
 class Preset:
-    """A format by another one.
+    """A format by another one."""
 
-    Attributes
-    ----------
-    reader
-        Name of the other format.
-    entity, ip, timestamp
-        Paths to fields, each for records without those before it.
-    fields
-        Names of the fields of a line.
-    line_format
-        Format of a line in the notation of nginx.
-    """
-
+    # Name of the other format.
     reader: str
+    # Paths to fields, each for records without those before it.
     entity: tuple[str, ...] = ()
     ip: tuple[str, ...] = ()
     timestamp: tuple[str, ...] = ()
+    # Names of the fields of a line.
     fields: str = ""
+    # Format of a line in the notation of nginx.
     line_format: str | None = None
 
     def applied(self, columns: Columns) -> Columns:

@@ -13,13 +13,14 @@ import pyarrow.compute as pc
 
 from ipinsights.data.arrow import mask
 from ipinsights.data.bounded_lines import LONG_LINE, LONG_LINE_SHOWN
+from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-__all__ = ["Columns", "LogRecords", "Reason", "blank_or_none", "line_text", "names_or", "timeless"]
+__all__ = ["Columns", "KeptFields", "LogRecords", "Reason", "blank_or_none", "line_text", "names_or", "timeless"]
 
 
 class Reason(enum.IntEnum):
@@ -42,39 +43,24 @@ class Reason(enum.IntEnum):
 
 @dataclass(frozen=True)
 class LogRecords:
-    """Some consecutive records of a log.
+    """Some consecutive records of a log, (n,)."""
 
-    Attributes
-    ----------
-    entity
-        Text or bytes as in the log, null if missing, shape (n,).
-    ip
-        Text likewise.
-    times
-        Microseconds since 1970 in UTC, shape (n,).
-    timed
-        Whether a record has a time, shape (n,).
-    reasons
-        Why a record cannot be used, according to its format, shape (n,), see :class:`Reason`.
-    known_fields
-        Sentence that says which fields there are.
-    field
-        Returns a further field as text by its name, shape (n,), null where a record has none. None if there is no such
-        field in this format.
-    shown
-        Returns a record as people know it, by its place.
-    names
-        Names of the fields that a user may want to keep: all columns of a table, or all of the first object.
-    """
-
+    # Text or bytes as in the log, null if missing.
     entity: pa.StringArray | pa.BinaryArray
     ip: pa.StringArray
+    # Microseconds since 1970 in UTC, and whether a record has a time.
     times: NDArray[np.int64]
     timed: NDArray[np.bool_]
+    # Why a record cannot be used, according to its format, see :class:`Reason`.
     reasons: NDArray[np.uint8]
+    # Sentence that says which fields there are.
     known_fields: str
+    # Returns a further field as text by its name, (n,), null where a record has none. None if the format has not the
+    # field.
     field: Callable[[str], pa.StringArray | None]
+    # Returns a record as people know it, by its place.
     shown: Callable[[int], str]
+    # Names of the fields that a user may want to keep: all columns of a table, or all of the first object.
     names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -83,50 +69,62 @@ class LogRecords:
 
 @dataclass(frozen=True)
 class Columns:
-    """Fields of entity, address and time, None for the format's default, and how to read times.
+    """Fields of entity, address and time, None for the format's default, and how to read times."""
 
-    Attributes
-    ----------
-    entity, ip, timestamp
-        Names of fields, each of which is for records without those before it.
-    zone
-        Name of the time zone of times that do not say theirs.
-    year
-        Year of a file's first line where times have none. None for the latest that is not after ``written``.
-    written
-        Day on which the file was last written to.
-    with_times
-        Whether times are wanted. A record then needs one.
-    encoding
-        Name of the encoding of text, None to detect it from the first bytes of a file.
-    has_header
-        Whether the first row of CSV may be a header. A row with an address never is a header.
-    ipv6
-        Whether records with IPv6 addresses are used, for models whose history knows them.
-    time_format
-        Format of times as of Python's ``strptime``, None for all known formats.
-    fields
-        Names of the fields of a line, where no header names them.
-    line_format
-        Format of a line of a web server, in the notation of nginx or Apache.
-    num_skipped
-        Number of lines to skip at the beginning of a table.
-    """
-
+    # Names of fields, each of which is for records without those before it.
     entity: str | tuple[str, ...] | None = None
     ip: str | tuple[str, ...] | None = None
     timestamp: str | tuple[str, ...] | None = None
+    # Name of the time zone of times that do not say theirs.
     zone: str = "UTC"
+    # Year of a file's first line where times have none. None for the latest that is not after ``written``.
     year: int | None = None
+    # Day on which the file was last written to.
     written: date = date.max
+    # Whether times are wanted. A record then needs one.
     with_times: bool = True
+    # Name of the encoding of text, None to detect it from the first bytes of a file.
     encoding: str | None = None
+    # Whether the first row of CSV may be a header. A row with an address never is a header.
     has_header: bool = True
+    # Whether records with IPv6 addresses are used, for models whose history knows them.
     ipv6: bool = False
+    # Format of times as of Python's ``strptime``, None for all known formats.
     time_format: str | None = None
+    # Names of the fields of a line, where no header names them.
     fields: tuple[str, ...] = ()
+    # Format of a line of a web server, in the notation of nginx or Apache.
     line_format: str | None = None
+    # Number of lines to skip at the beginning of a table.
     num_skipped: int = 0
+
+
+@dataclass
+class KeptFields:
+    """Fields that are written behind entity and address. The first records say which there are."""
+
+    # Names of fields, which need not be there. None for all fields.
+    wanted: tuple[str, ...] | None = None
+    # Names of fields that are not kept, because they are written already.
+    without: tuple[str, ...] = ()
+    # Names that are kept, None until the first records were read.
+    names: tuple[str, ...] | None = None
+
+    def columns(self, records: LogRecords) -> list[pa.StringArray]:
+        """Return the values of each field, (n,), empty where a record has none.
+
+        It is a ClientError if a file has not the fields that the first one has.
+        """
+        if self.names is None:
+            wanted = records.names if self.wanted is None else self.wanted
+            self.names = tuple(name for name in records.names if name in wanted and name not in self.without)
+        return [self._column(records, name) for name in self.names]
+
+    def _column(self, records: LogRecords, name: str) -> pa.StringArray:
+        values = records.field(name)
+        if values is None:
+            raise ClientError(f"There is no column {name!r}, which the first file has. {records.known_fields}")
+        return values.fill_null("")
 
 
 def names_or(given: str | tuple[str, ...] | None, default: tuple[str, ...]) -> tuple[str, ...]:

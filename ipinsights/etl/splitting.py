@@ -21,11 +21,12 @@ from ipinsights.data.channels import channel_files
 from ipinsights.data.csv_writer import csv_lines, quoted
 from ipinsights.data.files import open_output
 from ipinsights.data.ipv4 import format_ips
-from ipinsights.data.ipv6 import Addresses, format_ipv6
+from ipinsights.data.ipv6 import Addresses, format_addresses
 from ipinsights.data.pairs import read_blocks
 from ipinsights.data.timestamps import TimeColumn, format_times, parse_times
 from ipinsights.errors import ClientError
 from ipinsights.etl.summary import num_days
+from ipinsights.reporting.plain_text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,25 +44,14 @@ _ROWS_PER_CHUNK = 500_000
 
 @dataclass(frozen=True)
 class TimedRows:
-    """Rows in order of time.
+    """Rows in order of time, (n,). Rows with equal times keep their order of the file."""
 
-    Rows with equal times keep their order of the file.
-
-    Attributes
-    ----------
-    entities
-        Dictionary-encoded text, shape (n,).
-    ips
-        Addresses, shape (n,).
-    times
-        Microseconds since 1970 in UTC, shape (n,), never falling.
-    addresses
-        Addresses of both families, (n,). None if all are IPv4.
-    """
-
+    # Dictionary-encoded text.
     entities: pa.DictionaryArray
     ips: NDArray[np.uint32]
+    # Microseconds since 1970 in UTC, never falling.
     times: NDArray[np.int64]
+    # Addresses of both families. None if all are IPv4.
     addresses: Addresses | None = None
 
     def __len__(self) -> int:
@@ -70,55 +60,34 @@ class TimedRows:
 
 @dataclass(frozen=True)
 class Part:
-    """Consecutive events that belong into one file.
+    """Consecutive events that belong into one file."""
 
-    Attributes
-    ----------
-    name
-        ``train``, ``calibration`` or ``test``.
-    rows
-        Which ones.
-    first, last
-        Times of the first and the last one, as text.
-    """
-
+    # ``train``, ``calibration`` or ``test``.
     name: str
     rows: slice
+    # Times of the first and the last one, as text.
     first: str
     last: str
 
     def __str__(self) -> str:
         """Return name, number of rows and period as one line of text."""
         size = self.rows.stop - self.rows.start
-        return f"{self.name}.csv: {size:,} {'row' if size == 1 else 'rows'} from {self.first} to {self.last}"
+        return f"{self.name}.csv: {counted(size, 'row')} from {self.first} to {self.last}"
 
 
 def describe_parts(events: TimedRows, parts: Sequence[Part]) -> str:
     """Return a line for each part, with its entities and days, for people."""
-    return "\n".join(f"{part}, {_extent(events, part.rows)}" for part in parts)
-
-
-def _extent(events: TimedRows, rows: slice) -> str:
-    num_entities = pc.count_distinct(events.entities.indices.slice(rows.start, rows.stop - rows.start)).as_py()
-    first, last = events.times[[rows.start, rows.stop - 1]].tolist()
-    return f"{num_entities:,} {'entity' if num_entities == 1 else 'entities'}, {num_days(first, last)}"
+    lines = []
+    for part in parts:
+        start, stop = part.rows.start, part.rows.stop
+        num_entities = pc.count_distinct(events.entities.indices.slice(start, stop - start)).as_py()
+        days = num_days(*events.times[[start, stop - 1]].tolist())
+        lines.append(f"{part}, {counted(num_entities, 'entity', 'entities')}, {days}")
+    return "\n".join(lines)
 
 
 def read_events(path: Path, *, ipv6: bool = False) -> TimedRows:
-    """Read rows of ``entity,ip,timestamp`` without a header, in any order.
-
-    Parameters
-    ----------
-    path
-        A file, or a folder of which all files are read.
-    ipv6
-        Whether IPv6 addresses are accepted.
-
-    Raises
-    ------
-    ClientError
-        A row or its time is invalid. The message names the place.
-    """
+    """Read rows of ``entity,ip,timestamp``, in any order and without a header, below a path."""
     parts = [part for file in channel_files(path) for part in _read_file(file, ipv6=ipv6)]
     time = np.concatenate([part.times for part in parts])
     order = np.argsort(time, kind="stable")
@@ -156,15 +125,7 @@ def _times(block: Block, column: TimeColumn, file: Path, num_rows_before: int) -
 
 
 def parts_by_time(events: TimedRows, *, test_from: str, calibration_from: str | None = None) -> list[Part]:
-    """Return train, calibration and test parts, split at given times (UTC).
-
-    The train part ends at the first time, and the test part begins at ``test_from``.
-
-    Raises
-    ------
-    ClientError
-        A time cannot be read, they are in the wrong order, or a part is empty.
-    """
+    """Return train, calibration and test parts, split at given times (UTC), none of them empty."""
     test = _time("test_from", test_from)
     names, starts = ["train", "test"], [test]
     if calibration_from is not None:
@@ -188,14 +149,9 @@ def _time(option: str, text: str) -> int:
 
 
 def parts_by_fraction(events: TimedRows, fractions: Sequence[float]) -> list[Part]:
-    """Return train, calibration and test parts with given shares of the rows.
+    """Return train, calibration and test parts with given shares of rows, none of them empty.
 
     There is no calibration part if its share is 0.
-
-    Raises
-    ------
-    ClientError
-        The shares are invalid, do not add up to 1, or a part is empty.
     """
     train, calibration, test = fractions
     usable = train > 0 and calibration >= 0 and test > 0
@@ -229,26 +185,11 @@ def write_parts(
     rng: np.random.Generator,
     keep_timestamps: bool = False,
 ) -> None:
-    """Write each part as a CSV file of ``entity,ip`` rows without a header.
+    """Write each part as a CSV file of ``entity,ip`` rows without a header into a folder.
 
-    All files are renamed to their targets when all of them are complete.
-
-    Parameters
-    ----------
-    directory
-        Folder of the files, made if it does not exist. An existing file of a part that is not written stays.
-    events, parts
-        Rows to write. The rows of ``train`` are mixed, since training keeps the order of the file, and the others are
-        in the order of time.
-    rng
-        What mixes them.
-    keep_timestamps
-        Add the timestamp as a third column to ``test``.
-
-    Raises
-    ------
-    ClientError
-        The directory cannot be made or written to.
+    The folder is made, and all files are renamed to their targets when all of them are complete. The rows of
+    ``train`` are mixed by ``rng``, since training keeps the order of the file, and the others are in the order of
+    time. ``keep_timestamps`` adds the timestamp as a third column to ``test``.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -268,16 +209,6 @@ def write_parts(
 def _lines(events: TimedRows, texts: pa.StringArray, rows: NDArray[np.int64], *, timed: bool) -> Iterator[memoryview]:
     for start in range(0, len(rows), _ROWS_PER_CHUNK):
         chunk = rows[start : start + _ROWS_PER_CHUNK]
-        columns = [texts.take(events.entities.indices.take(pa.array(chunk))), _address_texts(events, chunk)]
+        ips = format_ips(events.ips[chunk]) if events.addresses is None else format_addresses(events.addresses[chunk])
+        columns = [texts.take(events.entities.indices.take(pa.array(chunk))), ips]
         yield csv_lines([*columns, format_times(events.times[chunk])] if timed else columns)
-
-
-def _address_texts(events: TimedRows, rows: NDArray[np.int64]) -> pa.StringArray:
-    """Return the addresses of some rows as texts, (n,)."""
-    texts = format_ips(events.ips[rows])
-    if events.addresses is None:
-        return texts
-    chosen = events.addresses[rows]
-    halves = zip(chosen.upper[chosen.is_ipv6].tolist(), chosen.lower[chosen.is_ipv6].tolist(), strict=True)
-    ipv6 = pa.array([format_ipv6(upper, lower) for upper, lower in halves], pa.string())
-    return pc.replace_with_mask(texts, pa.array(chosen.is_ipv6), ipv6)

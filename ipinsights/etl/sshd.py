@@ -173,10 +173,7 @@ class _Clock:
         return np.where(timed, times + micros, 0), timed
 
     def _first_year(self, clocks: pa.StringArray) -> int:
-        """Return the last year in which the first line can have been written.
-
-        If there is a 29th of February, it must exist, too.
-        """
+        """Return the last year for the first line in which its days exist, also a 29th of February."""
         self._is_guess = True
         latest = self._written.year
         times, _, *_ = parse_syslog_times(clocks[:1], year=latest)

@@ -14,6 +14,7 @@ from ipinsights.data.entity_hash import hash_entity_column
 from ipinsights.data.timestamps import format_times
 from ipinsights.errors import ClientError
 from ipinsights.etl.records import Reason
+from ipinsights.reporting.plain_text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,13 +48,7 @@ _MOST_ENTITIES = 1_000_000
 
 
 class NothingUsableError(ClientError):
-    """No record of any file gives a row.
-
-    Attributes
-    ----------
-    summary
-        What became of the records. It may show one of them for each reason.
-    """
+    """No record of any file gives a row. The summary may show one of them for each reason."""
 
     def __init__(self, message: str, summary: Summary) -> None:
         super().__init__(message)
@@ -161,30 +156,26 @@ class Summary:
                 self.examples[reason] = f"{name}: {_escaped(shown(int(np.argmax(reasons == reason))))}"
 
     def check(self, log_format: str, *, is_fixed: bool) -> None:
-        """Raise an error if no row was written, with the most frequent reason and what would help.
-
-        Raises
-        ------
-        NothingUsableError
-            There is no row.
-        """
+        """Raise an error if no row was written, with the most frequent reason and what would help."""
         if self.num_written:
             return
         reasons = Counter({reason: number for reason, number in self.skipped.items() if reason is not Reason.BLANK})
         if not reasons:
             raise NothingUsableError(
-                f"No row was written: there is no record in {_number(self.num_files, 'file')}.", self
+                f"No row was written: there is no record in {counted(self.num_files, 'file')}.", self
             )
         reason = reasons.most_common(1)[0][0]
         if reason is Reason.MALFORMED and reasons.total() == reasons[reason]:
             why = f"None of the {self.num_records} records is in the format {log_format}."
             raise NothingUsableError(f"{why} {_FORMAT_CURES.get(log_format, _FORMAT_CURE)}", self)
-        cure = _FIXED_CURES.get(reason, "") if is_fixed else _CURES[reason] + _continued(self.known_fields)
+        fields = self.known_fields
+        further = f": {fields[0].lower()}{fields[1:]}" if fields else "."
+        cure = _FIXED_CURES.get(reason, "") if is_fixed else _CURES[reason] + further
         raise NothingUsableError(f"No row was written: {_WHY[reason]}. {cure}".rstrip(), self)
 
     def __str__(self) -> str:
         """Return lines for people."""
-        lines = [f"{_number(self.num_records, 'record')} in {_number(self.num_files, 'file')}: {self.num_written:,} "
+        lines = [f"{counted(self.num_records, 'record')} in {counted(self.num_files, 'file')}: {self.num_written:,} "
                  f"written, {sum(self.skipped.values()):,} skipped."]  # fmt: skip
         for reason, label in _LABELS.items():
             if self.skipped[reason]:
@@ -199,10 +190,10 @@ class Summary:
         if num_faulty and self.num_written:
             share = 100 * num_faulty / self.num_records
             warnings.append(
-                f"Warning: {num_faulty:,} of {_number(self.num_records, 'record')} ({share:.3g}%) cannot be used."
+                f"Warning: {num_faulty:,} of {counted(self.num_records, 'record')} ({share:.3g}%) cannot be used."
             )
         if self.num_escaped:
-            entities = _number(self.num_escaped, "entity", "entities")
+            entities = counted(self.num_escaped, "entity", "entities")
             warnings.append(
                 f"Warning: {entities} with bytes that are not UTF-8, written as escapes. Name the encoding with "
                 "`encoding`, for example cp1252."
@@ -213,7 +204,7 @@ class Summary:
         if not self.num_written:
             return []
         more = "more than " if len(self.entities) >= _MOST_ENTITIES else ""
-        what = f"{_number(self.num_written, 'row')} of {more}{_number(len(self.entities), 'entity', 'entities')}"
+        what = f"{counted(self.num_written, 'row')} of {more}{counted(len(self.entities), 'entity', 'entities')}"
         if self.first is None or self.last is None:
             return [f"Written: {what}."]
         first, last = format_times(np.array([self.first, self.last])).to_pylist()
@@ -223,17 +214,10 @@ class Summary:
 def num_days(first: int, last: int) -> str:
     """Return the number of days (UTC) from one time to another in words, both included.
 
-    Parameters
-    ----------
-    first, last
-        Times in microseconds since 1970.
-
-    Examples
-    --------
     >>> num_days(0, 86_400_000_000)
     '2 days'
     """
-    return _number(last // _DAY - first // _DAY + 1, "day")
+    return counted(last // _DAY - first // _DAY + 1, "day")
 
 
 _WHY = {
@@ -276,15 +260,6 @@ _FORMAT_CURES = {
     "jsonl": "Lines of key=value are logfmt. See `log_format` for other formats.",
     "csv": "Each row must have as many fields as the first. See `log_format` for other formats.",
 }
-
-
-def _continued(sentence: str) -> str:
-    """Return a sentence as the end of another one."""
-    return f": {sentence[0].lower()}{sentence[1:]}" if sentence else "."
-
-
-def _number(number: int, singular: str, plural: str | None = None) -> str:
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 def _escaped(text: str) -> str:

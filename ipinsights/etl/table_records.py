@@ -39,27 +39,9 @@ def table_records(
 ) -> LogRecords:
     """Return the rows of a table as records.
 
-    Parameters
-    ----------
-    column
-        Function that returns a column by its name, or None.
-    columns
-        Which columns are wanted.
-    reasons
-        Why a row cannot be used as far as it is known, shape (n,).
-    names
-        Names of all columns.
-    time
-        Parser of times.
-    shown
-        Returns a row as text by its place.
-    cure
-        What a user can do if a column is missing, to follow "or".
-
-    Raises
-    ------
-    ClientError
-        There is no column of a name that is needed.
+    ``column`` returns a column by its name, or None. ``reasons`` say why a row cannot be used as far as it is known,
+    (n,), ``names`` are those of all columns, and ``cure`` is what a user can do if a column is missing, to follow
+    "or".
     """
     known_fields = f"The columns are {textwrap.shorten(', '.join(names), _LONGEST_SHOWN)}."
 

@@ -45,18 +45,13 @@ _DATE, _TIME = "date", "time"
 def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     """Yield the records of CSV (RFC 4180), by the names in its header: entity, ip and timestamp.
 
-    A first row with an address in it is not a header. The columns are then called 1, 2, 3, and are taken in this order.
-    What spreadsheets and Spark write is read, too, see :class:`ipinsights.etl.csv_dialect.Dialect`. So are logs whose
-    fields a line ``#Fields:`` names, wherever it stands.
+    A first row with an address in it is not a header. The columns are then called 1, 2, 3, and are taken in this
+    order. What spreadsheets and Spark write is read, too, see :class:`ipinsights.etl.csv_dialect.Dialect`. So are
+    logs whose fields a line ``#Fields:`` names, wherever it stands.
 
-    A record of another width than the first is malformed. It counts as many times as it has lines. Blank rows, and rows
-    that are too long, may stand before the first, and lines that are not of the table before a header that has the
-    names that are wanted.
-
-    Raises
-    ------
-    ClientError
-        The first row cannot be read, or the header has no column of a name that is needed.
+    A record of another width than the first is malformed. It counts as many times as it has lines. Blank rows, and
+    rows that are too long, may stand before the first, and lines that are not of the table before a header that has
+    the names that are wanted.
     """
     whole = WholeLines(stream, when_long=warning_of(stream))
     text = Lines(whole, num_skipped=columns.num_skipped)
@@ -168,10 +163,7 @@ def _has_index(rows: Rows, width: int, sample: Sequence[str]) -> bool:
 
 
 def _first_row(rows: Rows) -> tuple[list[str], Iterator[Row]]:
-    """Return the first usable row, an empty list without one, and the rows before it.
-
-    Rows that are too long come first, then blank rows.
-    """
+    """Return the first usable row or [], and the rows before it: too long ones, then blank ones."""
     too_long: Row = []
     num_too_long = num_blank = 0
     first: list[str] = []
@@ -204,10 +196,7 @@ def _shown_row(batch: Sequence[Row], rows: Rows, place: int) -> str:
 
 
 def _csv_reasons(rows: Sequence[Row], header: list[str]) -> NDArray[np.uint8]:
-    """Return why rows cannot be used, shape (n,).
-
-    A comment and a repeated header are not records.
-    """
+    """Return why rows cannot be used, (n,). A comment and a repeated header are not records."""
 
     def reason(row: Row) -> Reason:
         """Return why a row cannot be used. A blank or malformed row is false."""

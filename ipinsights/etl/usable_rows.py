@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ipinsights.data.arrow import decoded, packed
-from ipinsights.data.ipv4 import format_ips, parse_ips
-from ipinsights.data.ipv6 import format_ipv6, parse_addresses
+from ipinsights.data.ipv4 import parse_ips
+from ipinsights.data.ipv6 import format_addresses, parse_addresses
 from ipinsights.data.numeric_times import are_plausible
 from ipinsights.etl.field_values import address_reasons, bare_addresses, stand_for_nothing
 from ipinsights.etl.records import Reason
@@ -28,39 +28,20 @@ __all__ = ["UsableRows", "usable_rows"]
 
 @dataclass(frozen=True)
 class UsableRows:
-    """Rows of records, in their order.
-
-    Attributes
-    ----------
-    entity, ip
-        Texts, shape (n,).
-    times
-        Microseconds since 1970 in UTC, shape (n,). None if no times are wanted.
-    is_used
-        Whether a record is such a row, shape (number of records,).
-    """
+    """Rows of records, in their order, (n,)."""
 
     entity: pa.StringArray
     ip: pa.StringArray
+    # Microseconds since 1970 in UTC. None if no times are wanted.
     times: NDArray[np.int64] | None
+    # Whether a record is such a row, (number of records,).
     is_used: NDArray[np.bool_]
 
 
 def usable_rows(records: LogRecords, filters: Filters, summary: Summary, name: str, columns: Columns) -> UsableRows:
     """Return the rows of the records that can be used, and count what becomes of each record.
 
-    Parameters
-    ----------
-    records
-        Records of a log.
-    filters
-        Which records are wanted.
-    summary
-        Where the records are counted.
-    name
-        Name of the log for examples.
-    columns
-        Whether times and IPv6 addresses are wanted.
+    ``name`` is that of the log, for examples. ``columns`` say whether times and IPv6 addresses are wanted.
     """
     entity, is_escaped = decoded(records.entity)
     with_times = columns.with_times
@@ -89,7 +70,4 @@ def _addresses(texts: pa.StringArray, *, ipv6: bool) -> tuple[pa.StringArray, ND
     if not ipv6:
         return ip, parse_ips(ip)[1]
     found = parse_addresses(ip)
-    written = [format_ipv6(*halves) for halves in zip(found.upper.tolist(), found.lower.tolist(), strict=True)]
-    is_mapped = found.is_valid & ~found.is_ipv6
-    texts = pc.if_else(packed(is_mapped), format_ips(found.ips), ip)
-    return pc.if_else(packed(found.is_ipv6), pa.array(written, pa.string()), texts), found.is_valid
+    return pc.if_else(packed(found.is_valid), format_addresses(found), ip), found.is_valid

@@ -42,16 +42,9 @@ _DEFAULT_LINE = (
 
 
 def read_vpcflow(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
-    """Yield the records of a flow log, one per line.
-
-    The default entity is the interface.
+    """Yield the records of a flow log, one per line. The default entity is the interface.
 
     A header names the fields of the lines behind it, wherever it stands.
-
-    Raises
-    ------
-    ClientError
-        There is no field of a name that ``columns`` asks for.
     """
     names: Sequence[str] = columns.fields
     time = TimeColumn(columns.zone, columns.time_format)
@@ -125,10 +118,7 @@ def _records(
 
 
 def _fields(lines: pa.BinaryArray, names: Sequence[str]) -> Callable[[str], pa.StringArray | None]:
-    """Return a function from the name of a field to its values, (n,) each.
-
-    Values are null for lines with a wrong number of fields.
-    """
+    """Return a function from a field's name to its values, (n,), null in lines of another width."""
     parts = pc.split_pattern(lines, b" ")
     fits = pc.equal(pc.list_value_length(parts), len(names))
     # (number of lines that fit · number of fields,), line by line

@@ -16,7 +16,7 @@ from ipinsights.data.arrow import as_text, mask
 from ipinsights.data.input_streams import line_blocks
 from ipinsights.data.timestamps import parse_clf_times, parse_times
 from ipinsights.etl.records import LogRecords, Reason, blank_or_none, line_text
-from ipinsights.etl.web_format import read_formatted
+from ipinsights.etl.web_format import CLF_TIME, read_formatted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,14 +28,13 @@ if TYPE_CHECKING:
 
 __all__ = ["FIELDS", "read_web"]
 
-_CLF_TIME = r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4}"
 _ISO_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:?[0-9]{2})"
-_TIME = rf"(?:{_CLF_TIME}|{_ISO_TIME})"
+_TIME = rf"(?:{CLF_TIME}|{_ISO_TIME})"
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _REST = rf"(?P<rest>{_QUOTED} [0-9]{{3}}(?s:.*))$"
 # RE2 takes a line in one pass if it never has to choose and keeps four groups at most. This does a million a second.
 _ONE_WORD = r'(?:[^ "\\]|\\[^ ])+|""'
-_USUAL = rf'^(?P<ip>[^ ]+) (?:-|[A-Za-z_][^ ]*) (?P<user>[^ "\\]+) \[(?P<time>{_CLF_TIME})\] {_REST}'
+_USUAL = rf'^(?P<ip>[^ ]+) (?:-|[A-Za-z_][^ ]*) (?P<user>[^ "\\]+) \[(?P<time>{CLF_TIME})\] {_REST}'
 # HTTP Basic allows blanks in a name, and neither server escapes them. Such a name consists of words. A number, a host,
 # an address or a dash next to it is a field of a format that is not known here.
 _WORD = r"""[A-Za-z\x80-\xff](?:[^ "\\.:/=\[\]0-9]|\\[^ ])*\.?"""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ipinsights.etl.records import Columns
 
-__all__ = ["WebFormat", "read_formatted"]
+__all__ = ["CLF_TIME", "WebFormat", "read_formatted"]
 
 _NAMED = {
     "common": '%h %l %u %t "%r" %>s %b',
@@ -35,13 +35,13 @@ _NAMED = {
 _NGINX = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _APACHE = re.compile(r"%[<>]?(?:!?\d{3}(?:,\d{3})*)?((?:\{[^}]*\})?\^?[A-Za-z]{1,2}|%)")
 _LONGEST_FORMAT = 10_000
-_CLF = r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4}"
+CLF_TIME = r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4}"
 _ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.,]+(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 # Values that are known by their name. %t has its brackets.
 _VALUES = {
-    "time_local": _CLF, "t": _CLF, "time_iso8601": _ISO, "msec": _NUMBER, "{sec}t": "[0-9]+", "{msec}t": "[0-9]+",
-    "{usec}t": "[0-9]+",
+    "time_local": CLF_TIME, "t": CLF_TIME, "time_iso8601": _ISO, "msec": _NUMBER, "{sec}t": "[0-9]+",
+    "{msec}t": "[0-9]+", "{usec}t": "[0-9]+",
 }  # fmt: skip
 _USERS = ("remote_user", "u")
 _ADDRESSES = ("remote_addr", "h", "a", "{c}a")
@@ -66,18 +66,7 @@ class _Variable:
 
 
 class WebFormat:
-    """A format of lines.
-
-    Parameters
-    ----------
-    text
-        In the notation of nginx or Apache, or a name of Apache's: common, combined, vhost_combined.
-
-    Raises
-    ------
-    ClientError
-        There is no variable in the text.
-    """
+    """A format of lines in the notation of nginx or Apache, or a name of Apache's for one."""
 
     def __init__(self, text: str) -> None:
         notation = _NAMED.get(text, text).replace('\\"', '"')
@@ -142,15 +131,13 @@ def _pattern(name: str, before: str, behind: str) -> str:
 def read_formatted(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     """Yield the records of an access log in the format ``columns.line_format``, one a line.
 
-    Raises
-    ------
-    ClientError
-        The format has no variable for the entity, the address or the time.
+    It is a ClientError if the format has no variable for the entity, the address or the time.
     """
     web = WebFormat(columns.line_format or "")
     entities = _chosen(web, columns.entity, _USERS, "entity")
     ips = _chosen(web, columns.ip, _ADDRESSES, "ip")
-    times = _chosen(web, columns.timestamp, _times_of(web), "timestamp") if columns.with_times else []
+    clocks = ("time_iso8601", "time_local", "t", "msec", *(name for name in web.names if name.endswith("}t")))
+    times = _chosen(web, columns.timestamp, clocks, "timestamp") if columns.with_times else []
     time = TimeColumn(columns.zone, columns.time_format or _time_format(times))
     for lines in line_blocks(stream):
         yield _records(lines, web, (entities, ips, times), time)
@@ -168,10 +155,6 @@ def _chosen(web: WebFormat, given: str | tuple[str, ...] | None, default: tuple[
             f"The variables are {', '.join(web.names)}."
         )
     return found
-
-
-def _times_of(web: WebFormat) -> tuple[str, ...]:
-    return ("time_iso8601", "time_local", "t", "msec", *(name for name in web.names if name.endswith("}t")))
 
 
 def _time_format(names: list[str]) -> str | None:

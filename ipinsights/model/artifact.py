@@ -27,7 +27,6 @@ import numpy as np
 from ipinsights.errors import ClientError
 from ipinsights.model import ndarray_archive
 from ipinsights.model.artifact_meta import check_meta, meta_data
-from ipinsights.model.artifact_text import describe
 from ipinsights.model.bloom import BloomFilter
 from ipinsights.model.history_member import (
     FORMAT_VERSION,
@@ -40,6 +39,7 @@ from ipinsights.model.history_member import (
 from ipinsights.model.ip_encoder import encoder_shapes
 from ipinsights.model.untar import DAMAGE as ARCHIVE_DAMAGE
 from ipinsights.model.untar import copy_member, is_tar
+from ipinsights.reporting.plain_text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +59,7 @@ __all__ = [
     "parameter_shapes",
     "prepare",
     "replace_history",
-    "save",
+    "summary_text",
     "write",
 ]
 
@@ -75,29 +75,18 @@ _FOREIGN = "A model that AWS's container trained cannot be read: train one with 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A model as it lies on disk.
-
-    Attributes
-    ----------
-    hyperparameters
-        What it was trained with.
-    params
-        Read-only float32 arrays by name, see :func:`parameter_shapes`.
-    known_entities
-        Hashes of the entities that training saw, in one byte for each row of the entity table.
-    meta
-        The whole of ``meta.json``.
-    symbol
-        The network as MXNet symbol JSON. None if it was trained without MXNet.
-    history
-        Pairs of the training data with their counts. None if the model does not keep them.
-    """
+    """A model as it lies on disk."""
 
     hyperparameters: Hyperparameters
+    # Read-only float32 arrays by name, see :func:`parameter_shapes`.
     params: Mapping[str, NDArray[np.float32]]
+    # Hashes of the entities that training saw, in one byte for each row of the entity table.
     known_entities: BloomFilter
+    # The whole of ``meta.json``.
     meta: Mapping[str, Any]
+    # The network as MXNet symbol JSON. None if it was trained without MXNet.
     symbol: str | None = None
+    # Pairs of the training data with their counts. None if the model does not keep them.
     history: PairHistory | None = None
 
     def summary(self) -> dict[str, Any]:
@@ -108,7 +97,44 @@ class Artifact:
 
     def describe(self) -> str:
         """Return the summary as text for a terminal."""
-        return describe(self.summary())
+        return summary_text(self.summary())
+
+
+def summary_text(summary: Mapping[str, Any]) -> str:
+    """Return what :meth:`Artifact.summary` returns as text."""
+    training = summary["training"]
+    sections = {
+        **({"History (personal data: who was where)": _history(summary["history"])} if "history" in summary else {}),
+        "Trained on": {key: value for key, value in training.items() if key != "versions"},
+        "Trained with": training.get("versions", {}),
+        "Hyperparameters": summary["hyperparameters"],
+        "Parameters": {name: " x ".join(map(str, shape)) for name, shape in summary["parameters"].items()},
+    }
+    rows, known = summary["parameters"]["entity_weight"][0], summary["num_known_entities"]
+    head = f"IP Insights model, format {summary['format_version']}: {rows} entity vectors, some {known} entities"
+    return "\n".join([head, *(line for name, values in sections.items() for line in _section(name, values))])
+
+
+def _section(name: str, values: Mapping[str, Any]) -> list[str]:
+    shown = {one_line(key): one_line(value) for key, value in values.items()}
+    width = max(map(len, shown), default=0)
+    return ["", name, *(f"  {key:<{width}}  {value}" for key, value in shown.items())]
+
+
+def _history(found: Mapping[str, Any]) -> dict[str, str]:
+    sources = {}
+    for number, source in enumerate(found["sources"], start=1):
+        days = f" of {source['days']}" if source.get("days") else ""
+        text = f"{source['kind']}, {source['num_rows']:,} rows{days}, fingerprint {source['fingerprint']}"
+        sources[f"source {number}"] = text
+    families = "IPv4 and IPv6" if found["has_ipv6"] else "IPv4"
+    return {
+        "entities": f"{found['num_entities']:,} hashes",
+        "rows": f"{found['num_rows']:,} distinct pairs of {found['num_events']:,} events, {families}",
+        "size": f"{found['num_bytes']:,} bytes",
+        **sources,
+        "to remove": "ipinsights strip --model-dir DIR",
+    }
 
 
 def parameter_shapes(hyperparameters: Hyperparameters) -> dict[str, tuple[int, ...]]:
@@ -119,13 +145,7 @@ def parameter_shapes(hyperparameters: Hyperparameters) -> dict[str, tuple[int, .
 
 
 def prepare(directory: Path) -> None:
-    """Make the directory and try to write to it, so that no training is in vain.
-
-    Raises
-    ------
-    ClientError
-        The directory cannot be made or written to.
-    """
+    """Make the directory and try to write to it, so that no training is in vain."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=directory).close()
@@ -133,53 +153,10 @@ def prepare(directory: Path) -> None:
         raise ClientError(f"The model cannot be written to {directory}: {error.strerror or error}.") from None
 
 
-def save(
-    directory: Path,
-    *,
-    params: Mapping[str, Any],
-    symbol: str | None,
-    known_entities: BloomFilter,
-    hyperparameters: Hyperparameters,
-    training: Mapping[str, Any],
-) -> Path:
-    """Write a model into a directory. The old model stays until the new one is complete.
-
-    Parameters
-    ----------
-    directory
-        Made if it does not exist.
-    params
-        MXNet or NumPy float32 arrays by name, exactly those of :func:`parameter_shapes`.
-    symbol
-        The network as MXNet symbol JSON, None without MXNet.
-    known_entities
-        Hashes of the entities that training saw, in ``num_entity_vectors`` bytes.
-    hyperparameters
-        What it was trained with.
-    training
-        Facts about the run, kept under ``training`` in ``meta.json``.
-
-    Returns
-    -------
-    Path
-        The file written.
-
-    Raises
-    ------
-    ClientError
-        The directory cannot be written, or the disk is full.
-    """
-    meta = meta_data(hyperparameters, training)
-    return write(directory, Artifact(hyperparameters, params, known_entities, meta, symbol))
-
-
 def write(directory: Path, model: Artifact) -> Path:
     """Write a model into a directory, which is made if it does not exist, and return the file.
 
-    Raises
-    ------
-    ClientError
-        The directory cannot be written, or the disk is full.
+    The old model stays until the new one is complete.
     """
     target = directory / MODEL_FILE
     try:
@@ -195,21 +172,8 @@ def replace_history(
 ) -> Path:
     """Write a model anew with another history. Everything else stays as it is, to the byte.
 
-    Parameters
-    ----------
-    path
-        Model directory or ``model_algo-1`` file. An atomic write: the old file stays until the new one is complete.
-    model
-        The model that was loaded from there.
-    history
-        The new history. None to remove it.
-    record
-        How the history was built. Needed if there is one.
-
-    Raises
-    ------
-    ClientError
-        The path is an archive, or the file cannot be written.
+    The write is atomic. ``path`` is a model directory or file, from which the model was loaded, and no archive.
+    ``record`` says how a history was built, None removes it.
     """
     target = find(path)
     if is_tar(target):
@@ -222,13 +186,7 @@ def replace_history(
 
 
 def find(path: Path) -> Path:
-    """Return the file that holds a model: of a directory the model itself, or the archive.
-
-    Raises
-    ------
-    ClientError
-        There is no model at the path.
-    """
+    """Return the file that holds a model: of a directory the model itself, or the archive."""
     if path.is_dir():
         found = [path / name for name in (MODEL_FILE, _TAR_FILE) if (path / name).is_file()]
         if not found:
@@ -245,15 +203,10 @@ def find(path: Path) -> Path:
 def load(path: Path) -> Artifact:
     """Open a model directory, its ``model_algo-1`` file, or SageMaker's ``model.tar.gz``.
 
-    Raises
-    ------
-    ClientError
-        There is no model at the path, or the file is damaged or from a later version.
+    It is a ClientError if there is no model, or the file is damaged or from a later version.
     """
     path = find(path)
-    if is_tar(path):
-        return _load_from_tar(path)
-    return _load_file(path, path)
+    return _load_from_tar(path) if is_tar(path) else _load_file(path, path)
 
 
 def _write_file(target: Path, model: Artifact) -> None:
@@ -302,30 +255,19 @@ def _load_file(path: Path, shown_as: Path) -> Artifact:
     found = {name: array.shape for name, array in params.items()}
     if found != expected:
         raise ClientError(f"{shown_as} contradicts itself: its hyperparameters ask for {expected}, it holds {found}.")
-    _check_encoder(params, shown_as)
+    # The entity table may have gigabytes, and is read where it is used: scores that are not numbers are refused there.
+    for name, values in params.items():
+        if name != "entity_weight" and not np.isfinite(values).all():
+            raise ClientError(f"{shown_as} cannot score: its {name} holds values that are no finite numbers.")
     text = None if symbol is None else symbol.decode(errors="replace")
     return Artifact(hyperparameters, params, BloomFilter(known), meta, text, history)
 
 
 def _is_foreign(path: Path) -> bool:
-    """Return whether a file was written by another program.
-
-    Such a file is neither a damaged zip archive nor an archive with ``meta.json``.
-    """
+    """Return whether a file is neither a damaged zip archive nor an archive with ``meta.json``."""
     try:
         with zipfile.ZipFile(path) as archive:
             return "meta.json" not in archive.namelist()
     except ndarray_archive.DAMAGE:
         with path.open("rb") as stream:
             return stream.read(len(_ZIP_MAGIC)) not in (_ZIP_MAGIC, b"")
-
-
-def _check_encoder(params: Mapping[str, NDArray[np.float32]], shown_as: Path) -> None:
-    """Refuse an encoder of addresses that gives no numbers.
-
-    The table of entities is not looked through: it may have gigabytes, and is read where it is used. A row of it that
-    is not a number results in scores that are not numbers, which are refused where they are computed.
-    """
-    for name, values in params.items():
-        if name != "entity_weight" and not np.isfinite(values).all():
-            raise ClientError(f"{shown_as} cannot score: its {name} holds values that are no finite numbers.")

@@ -15,10 +15,7 @@ __all__ = ["check_meta", "meta_data"]
 
 
 def meta_data(hyperparameters: Hyperparameters, training: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the meta data of a model without history.
-
-    They consist of the hyperparameters and facts about the training.
-    """
+    """Return the meta data of a model without history, with facts about its training."""
     return {
         "format_version": FORMAT_VERSION,
         "algorithm": "ipinsights",
@@ -31,10 +28,7 @@ def meta_data(hyperparameters: Hyperparameters, training: Mapping[str, Any]) -> 
 def check_meta(meta: Any) -> Hyperparameters:
     """Check the content of ``meta.json`` and return the hyperparameters in it.
 
-    Raises
-    ------
-    TypeError, ValueError
-        The content is damaged, or of another version.
+    It is a TypeError or ValueError if the content is damaged, or of another version.
     """
     if not isinstance(meta, dict):
         raise TypeError("its meta.json is no object")

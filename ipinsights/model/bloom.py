@@ -26,15 +26,11 @@ _NUM_ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, np.newaxis], axis=1)
 class BloomFilter:
     """Bloom filter of 64-bit hashes: all members are found, and a small share of other hashes.
 
-    With n hashes in b bytes that share is (1 - exp(-n / 2b)) ** 4: 0.2 % at two bytes a hash, 2.4 % at one.
+    With n hashes in b bytes that share is (1 - exp(-n / 2b)) ** 4: 0.2 % at two bytes a hash, 2.4 % at one. ``bits``
+    has eight bits in each byte, the least significant one first, (b,).
 
-    Sources: Bloom (1970), "Space/time trade-offs in hash coding with allowable errors"; Kirsch and Mitzenmacher (2006),
-    "Less hashing, same performance", for probes that come from one hash.
-
-    Attributes
-    ----------
-    bits
-        Eight bits each, the least significant one first, shape (b,).
+    Sources: Bloom (1970), "Space/time trade-offs in hash coding with allowable errors"; Kirsch and Mitzenmacher
+    (2006), "Less hashing, same performance", for probes that come from one hash.
     """
 
     bits: NDArray[np.uint8]

@@ -44,17 +44,11 @@ _SOURCE_TYPES = {"kind": str, "num_rows": int, "fingerprint": str}
 
 @dataclass(frozen=True)
 class HistoryRecord:
-    """How a history was built.
+    """How a history was built."""
 
-    Attributes
-    ----------
-    sources
-        What is recorded of each part that was merged, in their order.
-    rows_per_entity
-        Largest number of distinct addresses of an entity, by address family. None for no limit.
-    """
-
+    # What is recorded of each part that was merged, in their order.
     sources: Sequence[Mapping[str, Any]] = ()
+    # Largest number of distinct addresses of an entity, by address family. None for no limit.
     rows_per_entity: int | None = None
 
     @classmethod
@@ -69,17 +63,7 @@ class HistoryRecord:
 
 
 def with_history(meta: Mapping[str, Any], history: PairHistory | None, record: HistoryRecord | None) -> dict[str, Any]:
-    """Return the meta data of a model with this history, or without any.
-
-    Parameters
-    ----------
-    meta
-        Meta data of the model.
-    history
-        History that the model shall have. None for no history.
-    record
-        How the history was built.
-    """
+    """Return the meta data of a model with this history and how it was built, or without any."""
     rest = {name: value for name, value in meta.items() if name != HISTORY}
     if history is None or record is None:
         return {**rest, "format_version": FORMAT_VERSION}
@@ -94,13 +78,7 @@ def with_history(meta: Mapping[str, Any], history: PairHistory | None, record: H
 
 
 def history_options(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the hyperparameters of a model's history, by name, empty without a history.
-
-    Parameters
-    ----------
-    meta
-        Meta data of the model.
-    """
+    """Return the hyperparameters of a model's history, by name, empty without a history."""
     if HISTORY not in meta:
         return {}
     limit = meta[HISTORY].get("rows_per_entity")
@@ -119,13 +97,7 @@ def sizes(history: PairHistory) -> dict[str, int]:
 
 
 def check_version(meta: Mapping[str, Any]) -> None:
-    """Check that this version of ipinsights can read a model.
-
-    Raises
-    ------
-    ValueError
-        The format is of another version, or does not describe its history.
-    """
+    """Raise a ValueError if this version of ipinsights cannot read a model with this meta data."""
     version = meta.get("format_version")
     if version not in (FORMAT_VERSION, HISTORY_FORMAT_VERSION):
         known = f"{FORMAT_VERSION} and {HISTORY_FORMAT_VERSION}"
@@ -140,13 +112,7 @@ def history_columns(history: PairHistory) -> dict[str, NDArray[Any]]:
 
 
 def map_history(path: Path, archive: zipfile.ZipFile, meta: Mapping[str, Any]) -> PairHistory | None:
-    """Map the history of a model into memory. None if the model has no history.
-
-    Raises
-    ------
-    ValueError
-        The history is damaged.
-    """
+    """Map the history of a model into memory, None if it has none. Damage is a ValueError."""
     if HISTORY not in meta:
         return None
     types = column_types(has_ipv6=meta[HISTORY]["has_ipv6"])
@@ -160,8 +126,7 @@ def _is_sound(described: Any) -> bool:
     limit, sources = described.get("rows_per_entity"), described.get("sources")
     if limit is not None and not (isinstance(limit, int) and limit > 0):
         return False
-    return isinstance(sources, list) and all(map(_is_source, sources))
-
-
-def _is_source(source: Any) -> bool:
-    return isinstance(source, dict) and all(isinstance(source.get(name), kind) for name, kind in _SOURCE_TYPES.items())
+    return isinstance(sources, list) and all(
+        isinstance(source, dict) and all(isinstance(source.get(name), kind) for name, kind in _SOURCE_TYPES.items())
+        for source in sources
+    )

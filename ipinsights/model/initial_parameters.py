@@ -28,16 +28,9 @@ _SCALE = np.float32(0.07)
 
 
 def fill(params: Mapping[str, Any], *, seed: int, first_row: int = 0) -> None:
-    """Write the initial values of every parameter.
+    """Write the initial values of all parameters, arrays of NumPy or MXNet by artifact name.
 
-    Parameters
-    ----------
-    params
-        Float32 arrays of NumPy or MXNet by their names in the artifact, written in place.
-    seed
-        Seed of the model, not negative.
-    first_row
-        Row of the whole entity table that is the first of the given one.
+    ``first_row`` is the row of the whole entity table that is the first of the given one.
     """
     for name, array in params.items():
         first = first_row if name == "entity_weight" else 0
@@ -47,26 +40,10 @@ def fill(params: Mapping[str, Any], *, seed: int, first_row: int = 0) -> None:
 
 
 def draw_rows(name: str, row_shape: tuple[int, ...], start: int, stop: int, *, seed: int) -> NDArray[np.float32]:
-    """Return the initial values of rows ``start`` to ``stop`` of a parameter.
+    """Return the initial values of rows ``start`` to ``stop`` of a parameter by its name.
 
-    Parameters
-    ----------
-    name
-        Name of the parameter in the artifact.
-    row_shape
-        Shape of a row: ``(width,)`` of a weight, ``()`` of a bias.
-    start, stop
-        First row, and the row after the last one.
-    seed
-        Seed of the model, not negative.
+    ``row_shape`` is ``(width,)`` for a weight and ``()`` for a bias.
 
-    Returns
-    -------
-    NDArray[np.float32]
-        Shape ``(stop - start, *row_shape)``.
-
-    Examples
-    --------
     >>> whole = draw_rows("entity_weight", (2,), 0, 9000, seed=1)
     >>> part = draw_rows("entity_weight", (2,), 5000, 5003, seed=1)
     >>> bool((part == whole[5000:5003]).all())
@@ -78,13 +55,10 @@ def draw_rows(name: str, row_shape: tuple[int, ...], start: int, stop: int, *, s
     for block in range(start // BLOCK_ROWS, -(-stop // BLOCK_ROWS)):
         first = block * BLOCK_ROWS
         # The rows of a block before `start` are drawn and dropped: the first numbers of a generator are theirs.
-        drawn = _generator(seed, name, block).random((min(BLOCK_ROWS, stop - first), *row_shape), dtype=np.float32)
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(*name.encode(), block)))
+        drawn = rng.random((min(BLOCK_ROWS, stop - first), *row_shape), dtype=np.float32)
         kept = drawn[max(start - first, 0) :]
         begin = max(first - start, 0)
         np.multiply(kept, _SCALE + _SCALE, out=values[begin : begin + len(kept)])
     values -= _SCALE
     return values
-
-
-def _generator(seed: int, name: str, block: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(*name.encode(), block)))

@@ -37,20 +37,8 @@ _GAP = 16
 
 
 def octet_rows(ips: NDArray[np.uint32]) -> NDArray[np.int32]:
-    """Return the rows of the octet table for each address, most significant octet first.
+    """Return the octet table's rows (n, 4) of addresses (n,), most significant octet first.
 
-    Parameters
-    ----------
-    ips
-        Addresses, shape (batch,).
-
-    Returns
-    -------
-    NDArray[np.int32]
-        Shape (batch, 4). Column k lies in ``[256 * k, 256 * (k + 1))``.
-
-    Examples
-    --------
     >>> octet_rows(np.array([0x01020304], dtype=np.uint32)).tolist()
     [[1, 258, 515, 772]]
     """
@@ -61,8 +49,6 @@ def octet_rows(ips: NDArray[np.uint32]) -> NDArray[np.int32]:
 def place_columns(vector_dim: int) -> list[slice]:
     """Return the columns of an embedding that each octet fills, as evenly as the width divides.
 
-    Examples
-    --------
     >>> place_columns(6)
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None), slice(5, 6, None)]
     """
@@ -73,15 +59,6 @@ def place_columns(vector_dim: int) -> list[slice]:
 def encoder_shapes(vector_dim: int, num_layers: int) -> dict[str, tuple[int, ...]]:
     """Return the shape of every parameter of the encoder by its name in the artifact.
 
-    Parameters
-    ----------
-    vector_dim
-        Width d of an embedding.
-    num_layers
-        ``num_ip_encoder_layers``.
-
-    Examples
-    --------
     >>> encoder_shapes(6, 1)
     {'ip_octet_weight': (1024, 2), 'ip_layer0_weight': (6, 6), 'ip_layer0_bias': (6,)}
     """
@@ -95,19 +72,7 @@ def encoder_shapes(vector_dim: int, num_layers: int) -> dict[str, tuple[int, ...
 class AddressEncoder:
     """Encoder of addresses on the arrays of a model, which are read at every call.
 
-    Parameters
-    ----------
-    params
-        Float32 parameters by their names in the artifact.
-    vector_dim
-        Width d of an embedding.
-    num_layers
-        ``num_ip_encoder_layers``.
-
-    Attributes
-    ----------
-    layers
-        Weight (d, d) and bias (d,) of each layer behind the first.
+    ``layers`` has weight (d, d) and bias (d,) of each layer behind the first.
     """
 
     def __init__(self, params: Mapping[str, NDArray[np.float32]], vector_dim: int, num_layers: int) -> None:
@@ -135,16 +100,9 @@ class AddressEncoder:
         x: NDArray[np.float32],
         y: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """Return the embeddings (n, vector_dim) of addresses (n,).
+        """Return the embeddings (n, vector_dim) of addresses (n,), given :meth:`octet_tables`.
 
-        Parameters
-        ----------
-        tables
-            Result of :meth:`octet_tables`.
-        ips
-            Addresses, shape (n,).
-        x, y
-            Memory to work on, see :func:`allocate_pair`. The result is in `x`.
+        ``x`` and ``y`` are memory to work on, see :func:`allocate_pair`. The result is in ``x``.
         """
         octets = ips.astype(">u4").view(np.uint8).reshape(-1, 4).T.astype(np.intp, order="C")
         take_rows(tables[0], octets[0], x)

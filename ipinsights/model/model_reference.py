@@ -21,28 +21,16 @@ _CHUNK_BYTES = 2**20
 
 @dataclass(frozen=True)
 class ModelReference:
-    """Reference to a model on disk.
+    """Reference to a model on disk."""
 
-    Attributes
-    ----------
-    path
-        Absolute path of the file.
-    fingerprint
-        Hash of the checksums in the file's table of contents, or of the whole file if it is a ``model.tar.gz``.
-    """
-
+    # Absolute path of the file.
     path: Path
+    # Hash of the checksums in the file's table of contents, or of the whole file if it is a ``model.tar.gz``.
     fingerprint: str
 
     @classmethod
     def of(cls, path: Path) -> ModelReference:
-        """Return the reference of a model directory, file or archive.
-
-        Raises
-        ------
-        ClientError
-            There is no model at the path, or the file cannot be read.
-        """
+        """Return the reference of a model directory, file or archive."""
         file = artifact.find(path).resolve()
         try:
             return cls(file, _fingerprint(file))

@@ -29,17 +29,8 @@ def installation_command(python: tuple[int, int] = sys.version_info[:2], numpy: 
     """Return the command that installs MXNet and keeps the installed NumPy.
 
     MXNet declares ``numpy<2``. Next to NumPy 2, and where NumPy 1 has no wheels, MXNet is installed without its
-    dependencies, after the packages that it imports.
+    dependencies, after the packages that it imports. ``python`` is its version, as (major, minor).
 
-    Parameters
-    ----------
-    python
-        Version of Python, as (major, minor).
-    numpy
-        Version of NumPy that is installed.
-
-    Examples
-    --------
     >>> installation_command((3, 11), "1.26.4")
     'pip install mxnet==1.9.1'
     >>> installation_command((3, 13), "2.3.0")

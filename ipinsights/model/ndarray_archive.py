@@ -62,23 +62,10 @@ def write(
     members: Mapping[str, bytes | memoryview],
     columns: Mapping[str, NDArray[Any]] | None = None,
 ) -> None:
-    """Write an archive that replaces the old one when it is complete.
+    """Write an archive that replaces the old one when it is complete. No partial file is left.
 
-    Parameters
-    ----------
-    target
-        Its path, in a directory that exists.
-    arrays
-        Float32 arrays by name, of MXNet, NumPy, or what has a shape and gives NumPy for a slice.
-    members
-        What else it holds, by name.
-    columns
-        One-dimensional NumPy arrays by the names of their members, which :func:`map_columns` maps. None for no columns.
-
-    Raises
-    ------
-    OSError
-        The disk is full, or the directory cannot be written. No partial file is left.
+    The arrays are float32, of MXNet, NumPy, or what has a shape and gives NumPy for a slice. The columns are
+    one-dimensional arrays by the names of their members, which :func:`map_columns` maps.
     """
     with replacing(target, is_durable=True) as file, zipfile.ZipFile(file, "w") as archive:
         # First in the file, because there its numbers begin at a multiple of four bytes.
@@ -99,14 +86,9 @@ def is_unreadable(error: BaseException) -> bool:
 
 
 def read_member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    """Return a member if its size is within the limit.
+    """Return a member if it is stored uncompressed within the limit, else raise a ValueError.
 
     A small archive from an untrusted source can have huge members.
-
-    Raises
-    ------
-    ValueError
-        It is missing, compressed, or has more bytes.
     """
     member = _find(archive, name)
     if member.file_size > limit:
@@ -117,10 +99,7 @@ def read_member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
 def map_arrays(path: Path, archive: zipfile.ZipFile) -> dict[str, NDArray[np.float32]]:
     """Map the arrays of an open archive at this path into memory, and verify their checksum.
 
-    Raises
-    ------
-    ValueError
-        They are damaged, or no arrays.
+    It is a ValueError if they are damaged, or no arrays.
     """
     return _parse_arrays(_map_members(path, archive, ["params"])["params"])
 
@@ -128,17 +107,8 @@ def map_arrays(path: Path, archive: zipfile.ZipFile) -> dict[str, NDArray[np.flo
 def map_columns(path: Path, archive: zipfile.ZipFile, dtypes: Mapping[str, str]) -> dict[str, NDArray[Any]]:
     """Map columns of an archive, open at this path, into memory after checking their checksums.
 
-    Parameters
-    ----------
-    path, archive
-        The archive.
-    dtypes
-        Little-endian type of each column by the name of its member, such as ``<u4``.
-
-    Raises
-    ------
-    ValueError
-        A column is missing or damaged.
+    The types are little-endian by the name of the member, such as ``<u4``. A missing or damaged column is a
+    ValueError.
     """
     mapped = _map_members(path, archive, list(dtypes))
     return {name: np.frombuffer(mapped[name], dtype=dtype) for name, dtype in dtypes.items()}

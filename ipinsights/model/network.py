@@ -26,21 +26,11 @@ class IPEncoder(mx.gluon.HybridBlock):
 
     With no layer at all the embedding is the concatenation itself. Addresses that share octets share parameters, and
     every address has an encoding of its own. Below some 32 dimensions the first relu blurs this, since octet values
-    whose few numbers are all negative look alike behind it. The last operation is linear, as the original's embeddings
-    show.
+    whose few numbers are all negative look alike behind it. The last operation is linear, as the original's
+    embeddings show.
 
-    Parameters
-    ----------
-    vector_dim
-        Width d of the encoding, at least 4. The octets share it as evenly as it divides.
-    num_layers
-        ``num_ip_encoder_layers``, 0 to 100.
-
-    Inputs:
-        - **octet_rows**: (batch, 4), see :func:`octet_rows`.
-
-    Outputs:
-        - **ip_embedding**: (batch, vector_dim).
+    The octets share the width ``vector_dim`` as evenly as it divides. Inputs are rows of the octet table (batch, 4),
+    see :func:`octet_rows`, and the output has shape (batch, vector_dim).
     """
 
     def __init__(self, vector_dim: int, num_layers: int, **kwargs: Any) -> None:
@@ -73,22 +63,8 @@ class IPInsightsNet(mx.gluon.HybridBlock):
     """The whole network: scores pairs by the dot product of entity and address embeddings.
 
     The entity table has row-sparse gradients: only the entities of a batch are read and updated. It does not decay.
-
-    Parameters
-    ----------
-    num_entity_vectors
-        Rows of the entity table.
-    vector_dim
-        Width d of both embeddings, at least 4.
-    num_ip_encoder_layers
-        Fully connected layers of the address encoder, 0 to 100.
-
-    Inputs:
-        - **entity_rows**: (batch,) rows of the entity table, int32.
-        - **octet_rows**: (batch, 4), see :func:`octet_rows`.
-
-    Outputs:
-        - **score**: (batch,) log odds.
+    Inputs are rows of the entity table (batch,) and of the octet table (batch, 4), int32. The output is log odds
+    (batch,).
     """
 
     def __init__(self, num_entity_vectors: int, vector_dim: int, num_ip_encoder_layers: int) -> None:

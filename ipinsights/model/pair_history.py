@@ -27,20 +27,13 @@ __all__ = ["FamilyRows", "PairHistory", "column_types"]
 
 @dataclass(frozen=True)
 class FamilyRows:
-    """Distinct pairs of one address family, sorted by entity and then by address.
+    """Distinct pairs of one address family, sorted by entity and then by address."""
 
-    Attributes
-    ----------
-    starts
-        Index of the first row of each entity, and the number of all rows at the end, shape (num_entities + 1,).
-    addresses
-        IPv4 addresses (uint32), or the upper halves of IPv6 addresses (uint64), shape (n,).
-    counts
-        How often each pair occurred, at least 1, shape (n,).
-    """
-
+    # Index of the first row of each entity, and the number of all rows at the end, shape (num_entities + 1,).
     starts: NDArray[np.uint32]
+    # IPv4 addresses (uint32), or the upper halves of IPv6 addresses (uint64), shape (n,).
     addresses: Addresses
+    # How often each pair occurred, at least 1, shape (n,).
     counts: NDArray[np.uint32]
 
     def __len__(self) -> int:
@@ -63,13 +56,7 @@ class FamilyRows:
         return self.starts, self.addresses, self.counts
 
     def check(self, num_entities: int) -> None:
-        """Check that the arrays fit together.
-
-        Raises
-        ------
-        ValueError
-            They do not: the file they come from is damaged.
-        """
+        """Raise a ValueError if the arrays do not fit together: the file they come from is damaged."""
         sizes = np.diff(self.starts.astype(np.int64))
         if len(sizes) != num_entities or self.starts[0] != 0 or self.starts[-1] != len(self) or (sizes < 0).any():
             raise ValueError("the rows of its history do not fit its entities")
@@ -84,15 +71,6 @@ class FamilyRows:
 class PairHistory:
     """Distinct pairs of entity and address with their counts.
 
-    Attributes
-    ----------
-    entities
-        Hashes of the distinct entities, ascending, shape (num_entities,).
-    ipv4, ipv6
-        Rows by address family. ``ipv6`` is None for a model of IPv4 only.
-
-    Examples
-    --------
     >>> import numpy as np
     >>> entities = np.array([7, 7, 3], dtype=np.uint64)
     >>> history = PairHistory.from_pairs(entities, np.array([1, 1, 2], dtype=np.uint32))
@@ -100,8 +78,10 @@ class PairHistory:
     (array([3, 7], dtype=uint64), array([2, 1], dtype=uint32), array([1, 2], dtype=uint32))
     """
 
+    # Hashes of the distinct entities, ascending, shape (num_entities,).
     entities: NDArray[np.uint64]
     ipv4: FamilyRows
+    # None for a model of IPv4 only.
     ipv6: FamilyRows | None = None
 
     @classmethod
@@ -111,14 +91,9 @@ class PairHistory:
         ips: NDArray[np.uint32],
         ipv6: tuple[NDArray[np.uint64], NDArray[np.uint64]] | None = None,
     ) -> PairHistory:
-        """Build a history from rows of data.
+        """Build a history from the entity hashes and addresses of rows of data, (n,) each.
 
-        Parameters
-        ----------
-        entities, ips
-            Entity hash and IPv4 address of each row, shape (n,).
-        ipv6
-            Entity hash and upper half of the address of each IPv6 row, shape (m,). None for a model of IPv4 only.
+        Of IPv6 addresses these are the upper halves. None for a model of IPv4 only.
         """
         return cls.from_counts((entities, ips, None), None if ipv6 is None else (*ipv6, None))
 
@@ -130,11 +105,7 @@ class PairHistory:
     ) -> PairHistory:
         """Build a history from counted pairs in any order. The counts of equal pairs are added.
 
-        Parameters
-        ----------
-        ipv4, ipv6
-            Entity hashes, addresses and counts, shape (n,) each. Counts of None are all 1. ``ipv6`` is None for a model
-            of IPv4 only.
+        A family has entity hashes, addresses and counts, (n,) each. Counts of None are all 1.
         """
         families = [family for family in (ipv4, ipv6) if family is not None]
         entities, numbers = numbered(np.concatenate([family[0] for family in families]))
@@ -171,13 +142,7 @@ class PairHistory:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> PairHistory:
-        """Return the history that some arrays are, by the names that :attr:`arrays` gives them.
-
-        Raises
-        ------
-        ValueError
-            An array is missing, or the arrays contradict each other.
-        """
+        """Return the history of some :attr:`arrays`. Missing or contradictory ones are a ValueError."""
         families = ("ipv4", "ipv6") if "ipv6_starts" in arrays else ("ipv4",)
         names = [f"{family}_{name}" for family in families for name in ("starts", "addresses", "counts")]
         if missing := [name for name in ("entities", *names) if name not in arrays]:
@@ -228,11 +193,6 @@ class PairHistory:
         """Return the history with the most frequent rows of each entity only, by address family.
 
         Of equally frequent ones, those whose mixed address is least are kept: a sample that depends on no order.
-
-        Parameters
-        ----------
-        rows_per_entity
-            Largest number of distinct addresses of an entity, at least 1.
         """
         if all((np.diff(family.starts.astype(np.int64)) <= rows_per_entity).all() for family in self._families):
             return self

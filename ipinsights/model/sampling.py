@@ -21,20 +21,13 @@ __all__ = ["Records", "expand", "mix", "random_ips"]
 
 @dataclass(frozen=True)
 class Records:
-    """Labelled records, the unit the original counts (``Total Records Seen``).
+    """Labelled records, the unit the original counts (``Total Records Seen``), (num_records,)."""
 
-    Attributes
-    ----------
-    entity_rows
-        Row of the entity table, shape (num_records,).
-    ips
-        IPv4 address as an unsigned integer, shape (num_records,).
-    labels
-        1 for an observed pair, 0 for a negative, shape (num_records,).
-    """
-
+    # Row of the entity table.
     entity_rows: NDArray[np.int32]
+    # IPv4 address as an unsigned integer.
     ips: NDArray[np.uint32]
+    # 1 for an observed pair, 0 for a negative.
     labels: NDArray[np.float32]
 
     def __len__(self) -> int:
@@ -53,29 +46,11 @@ def expand(
     num_shuffled: int,
     rng: np.random.Generator,
 ) -> Records:
-    """Return the rows as positives together with their negatives, in random order.
+    """Return the rows (batch,) as positives together with their negatives, in random order.
 
     Every row keeps its entity in ``num_random`` negatives with a uniformly random address, and in ``num_shuffled``
     negatives with the address of another (or, as the original allows, the same) row of the batch. The mixing is what
     makes the original's first batch of an epoch look like the epoch's mean (see the fidelity table).
-
-    Parameters
-    ----------
-    entity_rows
-        Rows of the entity table, shape (batch,).
-    ips
-        Addresses, shape (batch,).
-    num_random
-        ``random_negative_sampling_rate`` R, 0 to 500.
-    num_shuffled
-        ``shuffled_negative_sampling_rate`` S, 0 to 500.
-    rng
-        Source of all randomness.
-
-    Returns
-    -------
-    Records
-        ``(1 + R + S) * batch`` records in random order.
     """
     shuffled = [ips[rng.permutation(len(ips))] for _ in range(num_shuffled)]
     return mix(entity_rows, ips, shuffled, num_random=num_random, rng=rng)
@@ -89,15 +64,7 @@ def mix(
     num_random: int,
     rng: np.random.Generator,
 ) -> Records:
-    """Return the rows as positives together with random negatives and given ones, mixed.
-
-    Parameters
-    ----------
-    entity_rows, ips, num_random, rng
-        As in :func:`expand`.
-    shuffled
-        Addresses of further negatives, (batch,) each.
-    """
+    """Return the rows as positives with random negatives and those of shuffled addresses, mixed."""
     batch = len(ips)
     # (records_per_row * batch,): positives, then random negatives, then shuffled ones
     all_ips = np.concatenate([ips, random_ips(num_random * batch, rng=rng), *shuffled])

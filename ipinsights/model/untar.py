@@ -7,6 +7,7 @@ not followed. What unpacks to far more than trained numbers can, is refused befo
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tarfile
 import zlib
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -43,16 +44,10 @@ def is_tar(path: Path) -> bool:
 
 
 def copy_member(archive: Path, name: str, target: Path) -> bool:
-    """Copy the first file with a name, in any folder, to a path.
+    """Copy the first file with a name, in any folder, to a path. Return whether there is one.
 
-    Return whether there is one.
-
-    Raises
-    ------
-    tarfile.ReadError
-        It, or what lies before it, is larger than a hundred times the archive.
-    OSError, EOFError, tarfile.TarError, zlib.error
-        The archive is damaged, or the disk is full.
+    It is a ``tarfile.ReadError`` if it, or what lies before it, is larger than a hundred times the archive. Other
+    errors are those of :data:`DAMAGE`.
     """
     limit = _SLACK_BYTES + _MAX_RATIO * archive.stat().st_size
     with _open(archive) as stream, tarfile.open(fileobj=cast("IO[bytes]", _Bounded(stream, limit)), mode="r:") as tar:
@@ -64,7 +59,8 @@ def copy_member(archive: Path, name: str, target: Path) -> bool:
                     )
                 if member.issparse():
                     raise tarfile.ReadError(f"its {name} is a sparse file")
-                _copy(cast("IO[bytes]", tar.extractfile(member)), target)
+                with target.open("wb") as copy:
+                    shutil.copyfileobj(cast("IO[bytes]", tar.extractfile(member)), copy, _PIECE_BYTES)
                 return True
     return False
 
@@ -75,17 +71,8 @@ def _open(path: Path) -> Iterator[IO[bytes]]:
         yield unpacked(raw, raw.peek(2))
 
 
-def _copy(source: IO[bytes], target: Path) -> None:
-    with target.open("wb") as copy:
-        while piece := source.read(_PIECE_BYTES):
-            copy.write(piece)
-
-
 class _Bounded:
-    """Stream with a limit, which never reads large pieces at once.
-
-    ``tarfile`` would read a header of any size at once.
-    """
+    """Stream with a limit, without large reads: ``tarfile`` would read any header at once."""
 
     def __init__(self, stream: IO[bytes], limit: int) -> None:
         self._stream = stream

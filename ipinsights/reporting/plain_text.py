@@ -8,10 +8,19 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["html_text", "markdown_text", "one_line", "preformatted", "printable"]
+__all__ = ["counted", "html_text", "markdown_text", "one_line", "preformatted", "printable"]
 
 # A closing bracket makes a link only in front of one of three characters, so intervals such as [0, 1] stay readable.
 _MARKDOWN = re.compile(r"[\\|`]|\](?=[(\[:])")
+
+
+def counted(number: int, singular: str, plural: str | None = None) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "row"), counted(2000, "entity", "entities")
+    ('1 row', '2,000 entities')
+    """
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 def printable(text: str, *, kept: str = "\n\t") -> str:

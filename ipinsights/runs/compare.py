@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ipinsights.data.files import write_file
 from ipinsights.errors import ClientError
-from ipinsights.reporting.report import Report, json_text
+from ipinsights.reporting.report import json_text
 from ipinsights.runs.comparison_report import comparison_report, history_report
 from ipinsights.runs.criteria import METRICS, parse_tolerances
 from ipinsights.runs.reader import read_run
@@ -15,10 +14,9 @@ from ipinsights.runs.run_comparison import compare
 from ipinsights.runs.run_history import log_files, read_history
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from ipinsights.runs.criteria import Tolerance
     from ipinsights.runs.run import RunLog
 
 __all__ = ["check_metrics", "compare_logs"]
@@ -37,70 +35,34 @@ def compare_logs(
 ) -> bool:
     """Show two logs side by side, or many as a table, and write what is wanted.
 
-    Returns
-    -------
-    bool
-        Is the second of two worse than the first?
-
-    Raises
-    ------
-    ClientError
-        A log cannot be read or holds no metrics, an option is wrong, or a file cannot be written.
+    Return whether the second of two is worse than the first.
     """
     allowed = parse_tolerances(tolerances)
     check_metrics(ignored)
     if len(paths) == 2 and not any(path.is_dir() for path in paths):  # noqa: PLR2004
-        outcome = _judge_two(paths[0], paths[1], allowed, ignored)
+        comparison = compare(*map(read_run, paths), tolerances=allowed, ignored=ignored)
+        report, content = comparison_report(comparison), comparison.to_json()
+        runs: tuple[RunLog, ...] = (comparison.baseline, comparison.candidate)
+        is_regression = bool(comparison.regressions)
     else:
-        outcome = _list_many(paths)
-    echo(outcome.report.text(width))
+        history = read_history([file for path in paths for file in log_files(path)])
+        report, content = history_report(history), history.to_json()
+        runs, is_regression = history.runs, False
+    echo(report.text(width))
     if markdown:
-        write_file(markdown, outcome.report.markdown())
+        write_file(markdown, report.markdown())
     if json:
-        write_file(json, json_text(outcome.content))
+        write_file(json, json_text(content))
     if plot:
         from ipinsights.reporting.plot_style import png
         from ipinsights.runs.learning_curves import draw_runs
 
-        write_file(plot, png(draw_runs(outcome.runs, [run.name for run in outcome.runs])))
-    return outcome.is_regression
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """What there is to show and to write."""
-
-    report: Report
-    content: dict[str, Any]
-    runs: tuple[RunLog, ...]
-    is_regression: bool = False
-
-
-def _judge_two(
-    baseline: Path, candidate: Path, tolerances: Mapping[str, Tolerance], ignored: Sequence[str]
-) -> _Outcome:
-    comparison = compare(read_run(baseline), read_run(candidate), tolerances=tolerances, ignored=ignored)
-    return _Outcome(
-        report=comparison_report(comparison),
-        content=comparison.to_json(),
-        runs=(comparison.baseline, comparison.candidate),
-        is_regression=bool(comparison.regressions),
-    )
-
-
-def _list_many(paths: Sequence[Path]) -> _Outcome:
-    history = read_history([file for path in paths for file in log_files(path)])
-    return _Outcome(report=history_report(history), content=history.to_json(), runs=history.runs)
+        write_file(plot, png(draw_runs(runs, [run.name for run in runs])))
+    return is_regression
 
 
 def check_metrics(names: Sequence[str]) -> None:
-    """Refuse names that are no metrics'.
-
-    Raises
-    ------
-    ClientError
-        There is one.
-    """
+    """Raise an error for a name that is not a metric's."""
     known = sorted(metric.name for metric in METRICS)
     for name in names:
         if name not in known:

@@ -9,16 +9,15 @@ import pandas as pd
 
 from ipinsights.reporting.report import Report, Section, number, signed
 from ipinsights.runs.criteria import METRICS
-from ipinsights.runs.run_comparison import RunComparison
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from ipinsights.runs.run import RunLog
-    from ipinsights.runs.run_comparison import Judgement
+    from ipinsights.runs.run_comparison import Judgement, RunComparison
     from ipinsights.runs.run_history import History
 
-__all__ = ["comparison_report", "history_report", "summary_report", "verdict_line"]
+__all__ = ["comparison_report", "history_report", "judgement_table", "verdict_line"]
 
 _DIGITS = {metric.name: metric.digits for metric in METRICS}
 # Points of a learning curve that show its shape. JSON and the plot have all points.
@@ -37,7 +36,7 @@ def verdict_line(comparison: RunComparison) -> str:
 def comparison_report(comparison: RunComparison) -> Report:
     """Return a report of two logs, side by side."""
     sections = [
-        Section("Judged by the last epoch", _judgement_table(comparison.judgements)),
+        Section("Judged by the last epoch", judgement_table(comparison.judgements)),
         _configuration_section(comparison),
         Section("Epoch by epoch", _metric_table(comparison.epochs())),
         _within_section(comparison),
@@ -49,7 +48,8 @@ def comparison_report(comparison: RunComparison) -> Report:
     )
 
 
-def _judgement_table(judgements: Iterable[Judgement]) -> pd.DataFrame:
+def judgement_table(judgements: Iterable[Judgement]) -> pd.DataFrame:
+    """Return a row for each judgement, as texts."""
     rows = [
         {
             "metric": judgement.name,
@@ -98,10 +98,7 @@ def _within_section(comparison: RunComparison) -> Section:
 
 
 def _largest_difference(metric: pd.DataFrame) -> str:
-    """Return the position of the largest difference of two curves as text.
-
-    Batch 0 is used only if there is no other difference, because its metrics are those of a single batch.
-    """
+    """Return the place of the largest difference of two curves, if possible not at a batch 0."""
     epochs, batches = (metric.index.get_level_values(level).to_numpy() for level in ("epoch", "batch"))
     differences = metric["difference"].to_numpy()
     place = int(np.argmax(np.abs(differences) * (batches > 0)))
@@ -161,30 +158,3 @@ def history_report(history: History) -> Report:
     runs, files = len(history.runs), len(history.unreadable)
     headline = f"{runs} run{'s' * (runs != 1)} read, {files} file{'s' * (files != 1)} not."
     return Report(headline, tuple(section for section in sections if section.table is not None or section.remarks))
-
-
-def summary_report(baseline: RunLog, results: Mapping[str, RunComparison | str]) -> Report:
-    """Return a report with a row per candidate.
-
-    A text in place of a comparison is the reason why the candidate was not compared.
-    """
-    sections = [Section("Candidates", pd.DataFrame([_summary_row(name, result) for name, result in results.items()]))]
-    unreadable = tuple(result for result in results.values() if isinstance(result, str))
-    worse = [result for result in results.values() if isinstance(result, RunComparison) and result.regressions]
-    sections += [Section(verdict_line(result), _judgement_table(result.judgements)) for result in worse]
-    if unreadable:
-        sections.append(Section("Not read", remarks=unreadable))
-    counts = f"{len(results)} compared with {baseline.name}, {len(worse)} worse, {len(unreadable)} not read."
-    return Report(("REGRESSION" if worse else "NOT READ" if unreadable else "OK") + f": {counts}", tuple(sections))
-
-
-def _summary_row(name: str, result: RunComparison | str) -> dict[str, str]:
-    if isinstance(result, str):
-        return {"candidate": name, "verdict": "not read", **{metric.name: "-" for metric in METRICS}}
-    values = {
-        judgement.name: f"{number(judgement.candidate, judgement.digits)} "
-        f"({signed(judgement.difference, judgement.digits)})"
-        for judgement in result.judgements
-    }
-    verdict = "WORSE" if result.regressions else "ok"
-    return {"candidate": name, "verdict": verdict, **{metric.name: values[metric.name] for metric in METRICS}}

@@ -34,27 +34,17 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Metric:
-    """What two runs are compared by.
+    """What two runs are compared by."""
 
-    Attributes
-    ----------
-    name, key
-        Ours for people, and SageMaker's.
-    higher_is_better
-        The direction.
-    tolerance
-        Default tolerance, None if the metric is not judged by default.
-    within_key
-        Its key inside epochs, None if it does not exist there.
-    digits
-        To show after the point.
-    """
-
+    # Ours for people, and SageMaker's.
     name: str
     key: str
     higher_is_better: bool
+    # Default tolerance, None if the metric is not judged by default.
     tolerance: Tolerance | None
+    # Its key inside epochs, None if it does not exist there.
     within_key: str | None
+    # To show after the point.
     digits: int = 6
 
     def of(self, run: RunLog) -> float | None:
@@ -74,13 +64,7 @@ METRICS = (
 
 
 def parse_tolerances(assignments: Sequence[str]) -> dict[str, Tolerance]:
-    """Read ``metric=0.001`` (an amount) and ``metric=5%`` (a share of the baseline's value).
-
-    Raises
-    ------
-    ClientError
-        The metric is unknown, or the value is no number from 0.
-    """
+    """Read ``metric=0.001`` (an amount) and ``metric=5%`` (a share of the baseline's value)."""
     return dict(map(_parse_tolerance, assignments))
 
 

@@ -31,13 +31,7 @@ _LABELS = {
 
 
 def draw_runs(runs: Sequence[RunLog], labels: Sequence[str]) -> Figure:
-    """Draw every metric of runs over epochs, with lines within epochs and a marker at each end.
-
-    Raises
-    ------
-    ClientError
-        No log tells of a metric, or matplotlib is not installed.
-    """
+    """Draw every metric of runs over epochs, with lines within epochs and a marker at each end."""
     tables = [table for run in runs for table in (run.per_epoch(), run.within_epochs())]
     told = {key for table in tables for key in table.dropna(axis=1, how="all")}
     panels = [metric for metric in METRICS if metric.key in told]
@@ -69,10 +63,7 @@ def _draw_run(axes: Axes, run: RunLog, key: str, position: int) -> None:
 
 
 def _inside(run: RunLog, key: str, ends: pd.Series[float]) -> Any:
-    """Return a running metric by epochs passed, with its epoch ends and a gap before each epoch.
-
-    Running metrics begin anew in each epoch, so a line from one to the next would mean nothing.
-    """
+    """Return a running metric by epochs passed, with its epoch ends and a gap before each epoch."""
     table, sizes = run.within_epochs(), run.per_epoch().get("Max Batches Seen Between Resets")
     if key not in table:
         return pd.Series(dtype=float)
@@ -82,6 +73,7 @@ def _inside(run: RunLog, key: str, ends: pd.Series[float]) -> Any:
     num_seen = int(max(batches, default=0)) + 1
     num_batches = num_seen if sizes is None or sizes.isna().all() else max(num_seen, int(sizes.max()))
     inside = pd.Series(series.to_numpy(), index=epochs + (batches + 1) / num_batches)
+    # Running metrics begin anew in each epoch, so a line from one to the next would mean nothing.
     gaps = pd.Series(float("nan"), index=sorted({float(epoch) + 1e-9 for epoch in epochs}))
     at_ends = ends[ends.index.isin(epochs)]
     return pd.concat([inside, gaps, at_ends.set_axis(at_ends.index + 1.0)]).sort_index()

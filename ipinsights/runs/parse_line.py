@@ -23,6 +23,9 @@ _LONGEST_LINE = 2**18
 _LONGEST_CONFIGURATION = 2**14
 
 
+_UNREADABLE = (ValueError, TypeError, SyntaxError, KeyError, AttributeError, RecursionError, MemoryError, OverflowError)
+
+
 class Kind(str, enum.Enum):
     """Kind of a line. The value is the text for users."""
 
@@ -50,20 +53,12 @@ class Kind(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Line:
-    """What is in a line.
-
-    Attributes
-    ----------
-    kind
-        What it is about.
-    fields
-        Values by name, as numbers and dicts where they are such.
-    thread
-        Identifier of the thread that logged it, where the line has a prefix.
-    """
+    """What is in a line."""
 
     kind: Kind
+    # Values by name, as numbers and dicts where they are such.
     fields: dict[str, Any] = field(default_factory=dict)
+    # Identifier of the thread that logged it, where the line has a prefix.
     thread: str | None = None
 
     @property
@@ -73,10 +68,7 @@ class Line:
 
 
 def parse_line(text: str) -> Line:
-    """Return the kind and the values of a line of the container.
-
-    No line raises an error.
-    """
+    """Return the kind and the values of a line of the container. No line raises an error."""
     if not text.strip():
         return Line(Kind.BLANK)
     if len(text) > _LONGEST_LINE:
@@ -98,24 +90,11 @@ def _find(message: str, grammar: _Grammar) -> tuple[Kind, dict[str, Any]]:
         try:
             if kind is Kind.METRICS:
                 return _metrics(found["metrics"])
-            return kind, {name: _convert(name, value) for name, value in found.groupdict().items() if value is not None}
-        except (
-            ValueError,
-            TypeError,
-            SyntaxError,
-            KeyError,
-            AttributeError,
-            RecursionError,
-            MemoryError,
-            OverflowError,
-        ):
+            given = {name: value for name, value in found.groupdict().items() if value is not None}
+            return kind, {name: _CONVERTERS.get(name, str)(value) for name, value in given.items()}
+        except _UNREADABLE:
             return Kind.UNKNOWN, {}
     return Kind.UNKNOWN, {}
-
-
-def _convert(name: str, value: str) -> Any:
-    convert = _CONVERTERS.get(name)
-    return convert(value) if convert else value
 
 
 def _configuration(text: str) -> dict[str, str]:
@@ -208,7 +187,7 @@ _LOGGED = _grammar(
         Kind.RESUMPTION,
         r'Resuming from checkpoint ".*": epoch (?P<epoch>\d{1,9}), after batch (?P<last_batch>-?\d{1,9})\.$',
     ),
-    (Kind.NOTICE, r'Saved checkpoint to "(?P<saved>.*)"$'),
+    (Kind.NOTICE, r'Saved checkpoint to ".*"$'),
     (Kind.NOTICE, r"Test data is not provided\.$"),
     (Kind.NOTICE, r"Launching parameter server for role \w+$"),
     (Kind.NOTICE, _ENVIRONMENT),

@@ -32,17 +32,8 @@ def read_run(path: Path) -> RunLog:
     """Read the log of a training run, ours or SageMaker's, in whatever it is wrapped.
 
     Memory is bounded by the number of metrics in it. Of a job that was started several times (or of several jobs in
-    one notebook) the last start counts. If it resumed from a checkpoint, earlier lines up to this point count, too.
-
-    Parameters
-    ----------
-    path
-        A file, plain or gzip. ``-`` is standard input.
-
-    Raises
-    ------
-    ClientError
-        The file cannot be read, or holds no training metrics, or those of another algorithm.
+    one notebook) the last start counts. If it resumed from a checkpoint, earlier lines up to this point count, too. A
+    log without training metrics of IP Insights is a ClientError.
     """
     name = "standard input" if path == STANDARD_INPUT else str(path)
     reader = _Reader()
@@ -84,7 +75,6 @@ class _Reader:
         self._rows: dict[_Who, _Rows] = {}
         self._timings: dict[str, float] = {}
         self._start: float | None = None
-        self._is_saved = False
         self._configuration: dict[str, dict[str, str]] = {}
         self._hosts: dict[str, str] = {}  # by stream or thread
         self._epoch: dict[_Who, int] = {}  # the one each is in
@@ -105,14 +95,13 @@ class _Reader:
         elif kind is Kind.UNKNOWN:
             self._note(self._unknown, given, given.text)
         else:
-            self._note_start(line, given)
+            is_start = kind is Kind.START and line.fields["command"] == "train"
+            if is_start or line.fields.get("role") == "default":
+                self._started.add(given.stream)
             self._take_values(line, given)
 
     def _kind_in_place(self, line: Line, given: LogLine) -> Kind:
-        """Return the kind of a line in its context.
-
-        Tracebacks, errors and warnings can continue over several lines.
-        """
+        """Return the kind of a line in its context. Tracebacks, errors and warnings continue."""
         if line.kind is Kind.BLANK:
             return Kind.BLANK
         expected = self._expected.pop(given.stream, None)
@@ -132,14 +121,8 @@ class _Reader:
         if len(notes) < _MOST_NOTES:
             notes.append(Note(given.number, text[:_LONGEST_NOTE]))
 
-    def _note_start(self, line: Line, given: LogLine) -> None:
-        is_start = line.kind is Kind.START and line.fields["command"] == "train"
-        if is_start or line.fields.get("role") == "default":
-            self._started.add(given.stream)
-
     def _take_values(self, line: Line, given: LogLine) -> None:
         values = line.fields
-        self._is_saved |= "saved" in values
         handler = _HANDLERS.get(line.kind)
         if handler is None:
             return
@@ -159,10 +142,7 @@ class _Reader:
         return ("host", host)
 
     def _forget(self, host: str) -> None:
-        """Move the rows of an earlier start of a host aside.
-
-        Each row is moved once.
-        """
+        """Move the rows of an earlier start of a host aside, each once."""
         sources = [who for who in self._rows if self._host_of(who) == host]
         if not sources:
             return
@@ -170,7 +150,7 @@ class _Reader:
             self._earlier.setdefault(who, {}).update(self._rows.pop(who))
         self._resumed = {who: place for who, place in self._resumed.items() if self._host_of(who) != host}
         self._num_restarts += 1
-        self._timings, self._start, self._is_saved, self._errors = {}, None, False, []
+        self._timings, self._start, self._errors = {}, None, []
 
     def _all_rows(self) -> dict[_Who, _Rows]:
         """Return the rows of each host's last start, and earlier rows up to the resume point."""
@@ -186,9 +166,8 @@ class _Reader:
         if role == "host":
             return name
         in_name = re.search(r"algo-\d+", name)
-        return self._hosts.get(name) or (in_name[0] if in_name else self._only_host())
-
-    def _only_host(self) -> str:
+        if known := self._hosts.get(name) or (in_name and in_name[0]):
+            return known
         return next(iter(self._host_names)) if len(self._host_names) == 1 else "algo-1"
 
     def _row(self, who: _Who, *place: int) -> dict[str, float]:
@@ -253,7 +232,6 @@ class _Reader:
             timings={name: self._timings[name] for name in TIMINGS if name in self._timings},  # in a fixed order
             start=self._start,
             num_starts=1 + self._num_restarts,
-            is_saved=self._is_saved,
             errors=tuple(self._errors),
             unknown=tuple(self._unknown),
             counts=dict(self._counts),

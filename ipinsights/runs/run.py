@@ -52,46 +52,29 @@ class Note:
 
 @dataclass(frozen=True)
 class RunLog:
-    """A training run.
+    """A training run."""
 
-    Attributes
-    ----------
-    name
-        Where it was read.
-    configuration
-        Hyperparameters as strings: the final ones if the log holds them, else those provided. The map may be empty.
-    epochs
-        Metrics under SageMaker's names, ``time_cost`` in seconds, ``update.time`` in milliseconds and the data
-        iterator's counters, one row per (host, epoch). NaN where the log has no value.
-    batches
-        Running metrics and speed in records per second, one row per (host, epoch, batch).
-    timings
-        Milliseconds: ``initialize.time``, ``setuptime``, ``finalize.time``, ``totaltime``, of the slowest host.
-    start
-        Earliest time of a ``#metrics`` line, in seconds since 1970.
-    num_starts
-        Number of starts of the job in this log. All else is about the last start, and the part it resumed from.
-    is_saved
-        Does the log tell that a model was saved?
-    errors, unknown
-        Failures, and lines that are not understood: the first 1000 of each.
-    counts
-        Number of lines by kind, with no line left out.
-    num_epochs_before
-        Epochs of the run before the checkpoint it went on from, of which this log does not tell.
-    """
-
+    # Where it was read.
     name: str
+    # Hyperparameters as strings: the final ones if the log holds them, else those provided. The map may be empty.
     configuration: dict[str, str]
+    # Metrics under SageMaker's names, ``time_cost`` in seconds, ``update.time`` in milliseconds and the data
+    # iterator's counters, one row per (host, epoch). NaN where the log has no value.
     epochs: pd.DataFrame
+    # Running metrics and speed in records per second, one row per (host, epoch, batch).
     batches: pd.DataFrame
+    # Milliseconds: ``initialize.time``, ``setuptime``, ``finalize.time``, ``totaltime``, of the slowest host.
     timings: dict[str, float]
+    # Earliest time of a ``#metrics`` line, in seconds since 1970.
     start: float | None
+    # Number of starts of the job in this log. All else is about the last start, and the part it resumed from.
     num_starts: int
-    is_saved: bool
+    # Failures, and lines that are not understood: the first 1000 of each.
     errors: tuple[Note, ...]
     unknown: tuple[Note, ...]
+    # Number of lines by kind, with no line left out.
     counts: dict[Kind, int]
+    # Epochs before the checkpoint from which the run resumed, which are not in this log.
     num_epochs_before: int = 0
 
     @property
@@ -117,10 +100,7 @@ class RunLog:
 
     @property
     def throughput(self) -> float | None:
-        """Median over epochs of records per second, negatives included.
-
-        The median limits the effect of a slow start.
-        """
+        """Median over epochs of records per second, which a slow start hardly changes."""
         speeds = self.per_epoch().get(THROUGHPUT, pd.Series(dtype=float)).dropna()
         return float(speeds.median()) if len(speeds) else None
 
@@ -131,18 +111,12 @@ class RunLog:
         return sorted(names - {THROUGHPUT, SPEED}) if names.isdisjoint((ACCURACY, CROSS_ENTROPY, AUC)) else []
 
     def per_epoch(self) -> pd.DataFrame:
-        """Return one row per completed epoch.
-
-        Values of hosts are averaged, and counts are summed.
-        """
+        """Return one row per completed epoch. Values of hosts are averaged, and counts are summed."""
         ended = [name for name in (ACCURACY, CROSS_ENTROPY, AUC, THROUGHPUT) if name in self.epochs]
         return _over_hosts(self.epochs.dropna(how="all", subset=ended), ["epoch"])
 
     def within_epochs(self) -> pd.DataFrame:
-        """Return one row per (epoch, batch).
-
-        Values of hosts are averaged, and speeds are summed.
-        """
+        """Return one row per (epoch, batch). Values of hosts are averaged, and speeds are summed."""
         return _over_hosts(self.batches, ["epoch", "batch"])
 
     def last(self, metric: str) -> float | None:

@@ -46,24 +46,16 @@ class Verdict(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Judgement:
-    """One thing judged.
+    """One thing judged."""
 
-    Attributes
-    ----------
-    name
-        Of the metric, or ``epochs``: did the run come to its end?
-    baseline, candidate
-        Values, None where the log has none.
-    allowed
-        How much worse the candidate may be, None when not judged.
-    verdict, reason
-        What came of it, and why where that is not plain from the numbers.
-    """
-
+    # Of the metric, or ``epochs``: did the run come to its end?
     name: str
+    # Values, None where the log has none.
     baseline: float | None
     candidate: float | None
+    # How much worse the candidate may be, None when not judged.
     allowed: float | None
+    # What came of it, and why where that is not plain from the numbers.
     verdict: Verdict
     reason: str = ""
     digits: int = 6
@@ -88,10 +80,7 @@ class RunComparison:
         return tuple(judgement for judgement in self.judgements if judgement.verdict.is_regression)
 
     def configuration(self) -> pd.DataFrame:
-        """Return the hyperparameters that differ, by name.
-
-        A missing hyperparameter is None.
-        """
+        """Return the hyperparameters that differ, by name. A missing one is None."""
         ours, theirs = self.baseline.configuration, self.candidate.configuration
         names = [name for name in sorted({*ours, *theirs}) if not _same_value(ours.get(name), theirs.get(name))]
         return pd.DataFrame(
@@ -154,21 +143,10 @@ def compare(
     tolerances: Mapping[str, Tolerance] | None = None,
     ignored: Collection[str] = (),
 ) -> RunComparison:
-    """Judge a candidate by a baseline.
+    """Judge a candidate by a baseline, which must have a finished epoch.
 
-    Parameters
-    ----------
-    baseline, candidate
-        Runs.
-    tolerances
-        By name of a metric, over the defaults of ``METRICS``.
-    ignored
-        Names of metrics that are shown and not judged.
-
-    Raises
-    ------
-    ClientError
-        The baseline has no finished epoch, so that nothing could be worse.
+    ``tolerances`` are by name of a metric, over the defaults of ``METRICS``. ``ignored`` metrics are shown and not
+    judged.
     """
     if baseline.num_epochs == 0:
         raise ClientError(
@@ -203,18 +181,15 @@ def _judge(metric: Metric, baseline: RunLog, candidate: RunLog, tolerance: Toler
         return result(Verdict.NOT_JUDGED, "the baseline does not have it")
     if theirs is None:
         return result(Verdict.MISSING, "the baseline has it")
-    if metric.key in {ACCURACY, CROSS_ENTROPY} and not _same_sampling(baseline, candidate):
+    pairs = [(baseline.configuration.get(name), candidate.configuration.get(name)) for name in _SAMPLING]
+    has_same_sampling = all(None in pair or _same_value(*pair) for pair in pairs)
+    if metric.key in {ACCURACY, CROSS_ENTROPY} and not has_same_sampling:
         return result(Verdict.NOT_JUDGED, "the runs had different shares of negatives")
     allowed = tolerance.allowed(ours)
     gain = theirs - ours if metric.higher_is_better else ours - theirs
     slack = allowed + _ROUNDING * max(abs(ours), abs(theirs))
     verdict = Verdict.WORSE if gain < -slack else Verdict.BETTER if gain > slack else Verdict.SAME
     return result(verdict, allowed=allowed)
-
-
-def _same_sampling(baseline: RunLog, candidate: RunLog) -> bool:
-    pairs = [(baseline.configuration.get(name), candidate.configuration.get(name)) for name in _SAMPLING]
-    return all(None in pair or _same_value(*pair) for pair in pairs)
 
 
 def _same_value(one: str | None, other: str | None) -> bool:

@@ -31,17 +31,11 @@ class History:
     unreadable: tuple[tuple[str, str], ...]
 
     def table(self) -> pd.DataFrame:
-        """Return a row per run, with the hyperparameters that differ between the runs.
-
-        Columns are start (UTC), state, epochs, metrics and total seconds.
-        """
+        """Return a row per run, with the hyperparameters that differ between the runs."""
         index = pd.Index([run.name for run in self.runs], name="run")
-        return pd.DataFrame([_row(run) for run in self.runs], index=index).join(self._differing().reindex(index))
-
-    def _differing(self) -> pd.DataFrame:
-        """Return the hyperparameters that differ between the runs, except the number of epochs."""
-        table = pd.DataFrame([run.configuration for run in self.runs], index=[run.name for run in self.runs], dtype=str)
-        return table[[name for name in table if name != "epochs" and len(set(table[name])) > 1]]
+        settings = pd.DataFrame([run.configuration for run in self.runs], index=list(index), dtype=str)
+        differing = settings[[name for name in settings if name != "epochs" and len(set(settings[name])) > 1]]
+        return pd.DataFrame([_row(run) for run in self.runs], index=index).join(differing.reindex(index))
 
     def to_json(self) -> dict[str, Any]:
         """Return all runs as values for JSON."""
@@ -51,29 +45,18 @@ class History:
 def _row(run: RunLog) -> dict[str, Any]:
     start = None if run.start is None else datetime.fromtimestamp(run.start, timezone.utc)
     total = run.timings.get("totaltime")
+    trained = "complete" if run.is_complete else f"{run.num_epochs} of {run.wanted_epochs or '?'} epochs"
     return {
         "start": None if start is None else f"{start:%Y-%m-%d %H:%M}",
-        "state": _state(run),
+        "state": "failed" if run.errors else trained,
         "epochs": run.num_epochs,
         **{metric.name: metric.of(run) for metric in METRICS},
         "seconds": None if total is None else total / 1000,
     }
 
 
-def _state(run: RunLog) -> str:
-    if run.errors:
-        return "failed"
-    return "complete" if run.is_complete else f"{run.num_epochs} of {run.wanted_epochs or '?'} epochs"
-
-
 def log_files(path: Path) -> list[Path]:
-    """Return the log files of a folder by name, or the file itself.
-
-    Raises
-    ------
-    ClientError
-        The folder has no logs, or the path does not exist.
-    """
+    """Return the log files of a folder by name, or the file itself."""
     if not path.is_dir():
         return [path]
     found = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and not file.name.startswith("."))
@@ -83,13 +66,7 @@ def log_files(path: Path) -> list[Path]:
 
 
 def read_history(paths: Sequence[Path]) -> History:
-    """Read many logs. A log that cannot be read does not hide the others.
-
-    Raises
-    ------
-    ClientError
-        None can be read.
-    """
+    """Read many logs. One that cannot be read does not hide the others."""
     runs, unreadable = [], []
     for path in paths:
         try:

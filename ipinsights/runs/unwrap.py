@@ -75,31 +75,18 @@ _BETWEEN_ITEMS = re.compile(r"[ \t\r\n,]*")
 
 @dataclass(frozen=True)
 class LogLine:
-    """One line as the container wrote it.
+    """One line as the container wrote it."""
 
-    Attributes
-    ----------
-    number
-        Of the line in its file, or of the event in its dump, from 1.
-    stream
-        Name of the stream or service it came from, where the wrapping tells.
-    text
-        Without an end of line, and with tabs where the log system wrote ``#011``.
-    """
-
+    # Of the line in its file, or of the event in its dump, from 1.
     number: int
+    # Name of the stream or service it came from, where the wrapping tells.
     stream: str | None
+    # Without an end of line, and with tabs where the log system wrote ``#011``.
     text: str
 
 
 def read_lines(path: Path) -> Iterator[LogLine]:
-    """Yield the container's lines of a log file (``-``: standard input), in bounded memory.
-
-    Raises
-    ------
-    ClientError
-        The file cannot be read, or is damaged.
-    """
+    """Yield the container's lines of a log file (``-``: standard input), in bounded memory."""
     with opened(path) as stream:
         buffered = peekable(stream)
         head = buffered.peek(_CHUNK)[:_CHUNK].decode("utf-8", "replace").lstrip("\ufeff")
@@ -176,10 +163,7 @@ def _table_names(head: str) -> list[str]:
 
 
 def _copied_table(stream: IO[bytes], columns: list[str]) -> Iterator[tuple[int, str | None, str]]:
-    """Yield the rows of a table of Logs Insights.
-
-    Only the message may have bars in it, escaped or not.
-    """
+    """Yield the rows of a table of Logs Insights. Only the message may have bars in it."""
     before = columns.index("@message")
     after = len(columns) - before - 1
     for number, line in enumerate(_text(WholeLines(stream)), 1):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ipinsights.reporting.plain_text import counted
 from ipinsights.training.callbacks import Callback
 
 if TYPE_CHECKING:
@@ -29,22 +30,14 @@ _WORSE_BY = 0.005
 
 
 def advice_on_steps(hyperparameters: Hyperparameters, num_rows: int) -> str | None:
-    """Return a warning if a job has too few optimizer steps to learn, else None.
-
-    Parameters
-    ----------
-    hyperparameters
-        Checked hyperparameters.
-    num_rows
-        Number of training rows, at least 1.
-    """
+    """Return a warning if a job has too few optimizer steps to learn, else None."""
     batch = hyperparameters.mini_batch_size
     per_epoch = math.ceil(num_rows / batch) * hyperparameters.records_per_row
     steps = per_epoch * hyperparameters.epochs
     if steps >= _FEWEST_STEPS:
         return None
     return (
-        f"An epoch has {_number(per_epoch, 'optimizer step')} of mini_batch_size {batch:,}, and the job {steps:,} in "
+        f"An epoch has {counted(per_epoch, 'optimizer step')} of mini_batch_size {batch:,}, and the job {steps:,} in "
         f"all: a model needs some {_ENOUGH_STEPS:,} to learn. Lower mini_batch_size or raise epochs, or set both to "
         "auto."
     )
@@ -57,19 +50,13 @@ def advice_on_data(train: Pairs) -> str | None:
     if 2 * num_single <= len(counts):
         return None
     return (
-        f"{num_single:,} of {_number(len(counts), 'entity', 'entities')} have one training row: what is normal for "
+        f"{num_single:,} of {counted(len(counts), 'entity', 'entities')} have one training row: what is normal for "
         "them is hardly learned. Train on more days."
     )
 
 
 class ValidationWatch(Callback):
-    """Warn at the end of a run whose validation AUC has fallen.
-
-    Parameters
-    ----------
-    warn
-        Called with the warning.
-    """
+    """Warn at the end of a run whose validation AUC has fallen, by a call of ``warn``."""
 
     def __init__(self, warn: Callable[[str], object]) -> None:
         self._warn = warn
@@ -91,7 +78,7 @@ class ValidationWatch(Callback):
         (best, epoch), (last, last_epoch) = self._best, self._last
         self._warn(
             f"Validation gets worse: its AUC was {best:.4f} after epoch {epoch + 1} and is {last:.4f} after epoch "
-            f"{last_epoch + 1}. Train for {_number(epoch + 1, 'epoch')}, or keep the best model with "
+            f"{last_epoch + 1}. Train for {counted(epoch + 1, 'epoch')}, or keep the best model with "
             "`early_stopping_patience`."
         )
 
@@ -101,7 +88,3 @@ def _row_counts(entities: NDArray[np.uint64]) -> NDArray[np.int64]:
 
     codes, distinct = pd.factorize(entities)
     return np.bincount(codes, minlength=len(distinct))
-
-
-def _number(number: int, singular: str, plural: str | None = None) -> str:
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"

@@ -8,17 +8,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.entity_hash import entity_rows
+from ipinsights.reporting.plain_text import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
-__all__ = ["Sizes", "choose_sizes"]
+    from ipinsights.data.pairs import Pairs
 
+__all__ = ["AUTO", "SizeChoice", "Sizes", "choose_sizes"]
+
+AUTO = "auto"
+"""Value of a size that is chosen from the data."""
+
+_REQUIRED = ("num_entity_vectors", "vector_dim")
+_SIZES = (*_REQUIRED, "mini_batch_size", "epochs")
 VECTOR_DIM = 128
 _ROWS_PER_ENTITY = 2
 # Twice the entities leave 39 % of many entities with a row that another one has too. A small table costs nothing, so
@@ -52,26 +63,14 @@ def choose_sizes(
     mini_batch_size: int | None = None,
     epochs: int | None = None,
 ) -> Sizes:
-    """Return the given sizes, and sizes from the data for None.
+    """Return the given sizes, and for None sizes from the hashed training entities (n,).
 
-    Parameters
-    ----------
-    entities
-        Hashed entities of the training rows, shape (n,). Without any, sizes are those of one.
-    records_per_row
-        Records that a row becomes with its negatives: K = 1 + R + S.
-    num_entity_vectors
-        If None, twice the number of distinct entities. The table is doubled, up to three times, while the hash gives
-        more than half of the entities a row that another entity has too. Up to 1,024 rows a tenth is enough.
-    vector_dim
-        If None, 128.
-    mini_batch_size
-        If None, a hundredth of the rows, from 32 to 10,000.
-    epochs
-        If None, as many as 3,000 optimizer steps need, from 10 to 100.
+    - ``num_entity_vectors``: twice the number of distinct entities. The table is doubled, up to three times, while the
+      hash gives more than half of the entities a row that another entity has too. Up to 1,024 rows a tenth is enough.
+    - ``vector_dim``: 128.
+    - ``mini_batch_size``: a hundredth of the rows, from 32 to 10,000.
+    - ``epochs``: as many as 3,000 optimizer steps need, from 10 to 100.
 
-    Examples
-    --------
     >>> choose_sizes(np.arange(5, dtype=np.uint64), records_per_row=3)
     Sizes(num_entity_vectors=10, vector_dim=128, mini_batch_size=32, epochs=100)
     """
@@ -93,17 +92,63 @@ def _table_rows(entities: NDArray[np.uint64]) -> int:
     distinct = pd.unique(entities) if len(entities) else np.zeros(1, dtype=np.uint64)
     rows = _ROWS_PER_ENTITY * len(distinct)
     most_rows = _LARGEST_GROWTH * rows
-    while 2 * rows <= most_rows and _share_colliding(distinct, rows) > _most_colliding(2 * rows):
+    while 2 * rows <= most_rows:
+        counts = np.bincount(entity_rows(distinct, rows), minlength=rows)
+        share_colliding = 1 - np.count_nonzero(counts == 1) / len(distinct)
+        if share_colliding <= (_MOST_COLLIDING_IN_SMALL_TABLE if 2 * rows <= _SMALL_TABLE else _MOST_COLLIDING):
+            break
         rows *= 2
     return min(rows, _LARGEST_TABLE)
 
 
-def _most_colliding(num_rows: int) -> float:
-    """Return the share of colliding entities above which a table grows."""
-    return _MOST_COLLIDING_IN_SMALL_TABLE if num_rows <= _SMALL_TABLE else _MOST_COLLIDING
+@dataclass(frozen=True)
+class SizeChoice:
+    """Values of hyperparameters by name, and the names of sizes that follow from training data."""
 
+    given: Mapping[str, Any]
+    chosen: tuple[str, ...]
 
-def _share_colliding(distinct: NDArray[np.uint64], num_rows: int) -> float:
-    """Return the share of entities that share their row of a table."""
-    counts = np.bincount(entity_rows(distinct, num_rows), minlength=num_rows)
-    return 1 - np.count_nonzero(counts == 1) / len(distinct)
+    @classmethod
+    def of(cls, assignments: Mapping[str, str], hyperparameter_map: Mapping[str, Any] | None = None) -> SizeChoice:
+        """Return what is given and what is left to the data.
+
+        Without a map and without both required sizes, all omitted sizes are chosen. Otherwise only those whose
+        assignment is ``auto`` are. Assignments take precedence over SageMaker's map, in which ``auto`` has no
+        meaning.
+
+        >>> SizeChoice.of({"epochs": "5"})
+        SizeChoice(given={'epochs': '5'}, chosen=('num_entity_vectors', 'vector_dim', 'mini_batch_size'))
+        >>> SizeChoice.of({"num_entity_vectors": "20", "vector_dim": "8", "epochs": "auto"}).chosen
+        ('epochs',)
+        """
+        asked = {name for name in _SIZES if assignments.get(name, "").strip() == AUTO}
+        given = {name: value for name, value in assignments.items() if name not in asked}
+        if hyperparameter_map is None and not any(name in given for name in _REQUIRED):
+            asked = set(_SIZES) - set(given)
+        others = {name: value for name, value in (hyperparameter_map or {}).items() if name not in asked}
+        return cls({**others, **given}, tuple(name for name in _SIZES if name in asked))
+
+    def check(self, *, any_size: bool = False) -> Hyperparameters:
+        """Return the hyperparameters with the smallest sizes for those that are to be chosen.
+
+        This check runs before any data is read.
+        """
+        smallest = {"num_entity_vectors": 1, "vector_dim": 4, "mini_batch_size": 1, "epochs": 1}
+        return Hyperparameters.parse(
+            {**self.given, **{name: smallest[name] for name in self.chosen}}, any_size=any_size
+        )
+
+    def complete(self, train: Pairs) -> dict[str, Any]:
+        """Return all values by name, the chosen ones as texts, given at least one training row."""
+        checked = self.check(any_size=True)
+        sizes = choose_sizes(
+            train.entities,
+            records_per_row=checked.records_per_row,
+            **{name: None if name in self.chosen else getattr(checked, name) for name in _SIZES},
+        )
+        return {**self.given, **{name: str(getattr(sizes, name)) for name in self.chosen}}
+
+    def describe(self, provided: Mapping[str, Any], num_rows: int) -> str:
+        """Return the chosen sizes as options to paste, for a person."""
+        options = " ".join(f"-H {name}={provided[name]}" for name in self.chosen)
+        return f"Sizes chosen from {counted(num_rows, 'row')}: {options}"

@@ -28,36 +28,20 @@ __all__ = ["BaseBatch", "BaseBatches", "PartitionedBatches"]
 
 @dataclass(frozen=True)
 class BaseBatch:
-    """One base batch, ready to be cut into K optimizer batches.
+    """One base batch, ready to be cut into K optimizer batches."""
 
-    Attributes
-    ----------
-    records
-        The B rows and their negatives, mixed: K * B records.
-    num_rows
-        Rows that are not padding. On several hosts they may be 0.
-    num_all
-        Rows of all hosts. None on one host, where each step has B records.
-    """
-
+    # The B rows and their negatives, mixed: K * B records.
     records: Records
+    # Rows that are not padding. On several hosts they may be 0.
     num_rows: int
+    # Rows of all hosts. None on one host, where each step has B records.
     num_all: int | None = None
 
 
 class BaseBatches:
     """All base batches of a data set. The last one is padded with the first rows if it is short.
 
-    Parameters
-    ----------
-    entity_rows
-        Rows of the entity table, shape (num_rows,), at least one.
-    ips
-        Addresses, shape (num_rows,).
-    hyperparameters
-        Of them ``mini_batch_size`` B and the two negative sampling rates.
-    seed
-        Of every random draw.
+    There is at least one row, of the entity table and an address each, (num_rows,).
     """
 
     def __init__(
@@ -96,15 +80,7 @@ class BaseBatches:
 
 
 class PartitionedBatches(BaseBatches):
-    """The part of each base batch that one of several hosts trains.
-
-    Parameters
-    ----------
-    partition
-        The ranges of all hosts.
-    entity_rows, ips, hyperparameters, seed
-        As in :class:`BaseBatches`, of this host's rows.
-    """
+    """The part of each base batch that one of several hosts trains, given the rows of this host."""
 
     def __init__(self, partition: EntityPartition, *args: Any, seed: int) -> None:
         super().__init__(*args, seed=seed)

@@ -17,16 +17,18 @@ from ipinsights.training.collectives import SAVE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from ipinsights.config.hyperparameters import Hyperparameters
+    from ipinsights.data.pairs import Pairs
     from ipinsights.training.checkpoint import CheckpointDirectory
-    from ipinsights.training.learners.learner import Learner
     from ipinsights.training.run_identity import RunIdentity
     from ipinsights.training.train_state import TrainState
     from ipinsights.training.trainer import Trainer
 
-__all__ = ["Callback", "Checkpointer", "Deadline", "EarlyStopping", "Speedometer"]
+__all__ = ["Callback", "Checkpointer", "Deadline", "EarlyStopping", "JobView", "Speedometer"]
 
 _logger = logging.getLogger(__name__)
 
@@ -63,6 +65,19 @@ class Callback:
         """Run after the last epoch."""
 
 
+class JobView(Callback):
+    """Callback with hooks before and after the training. Every hook is a no-op."""
+
+    # Whether the original's log goes to standard output.
+    shows_log = True
+
+    def on_data_read(self, hyperparameters: Hyperparameters, train: Pairs) -> None:
+        """Run when the training rows are read, before the network is built."""
+
+    def on_model_saved(self, path: Path) -> None:
+        """Run when the model is written."""
+
+
 class Speedometer(Callback):
     """Log training speed and running metrics as MXNet 1.3's Speedometer did.
 
@@ -70,11 +85,6 @@ class Speedometer(Callback):
 
     Samples count negatives too. Batch 0 starts the clock and prints nothing. MXNet's own later Speedometer resets the
     metrics it prints, prints another format, and divides by zero on a fast network.
-
-    Parameters
-    ----------
-    interval
-        ``batch_metrics_publish_interval``: number of batches between two lines, at least 1.
     """
 
     def __init__(self, interval: int) -> None:
@@ -106,12 +116,9 @@ class Speedometer(Callback):
 
 
 class Deadline(Callback):
-    """Stop a run after a number of seconds. What is trained by then is kept.
+    """Stop a run a number of seconds after this callback is made. What is trained is kept.
 
-    Parameters
-    ----------
-    max_seconds
-        Seconds from the construction of this callback. The base batch in progress is the last one.
+    The base batch in progress is the last one.
     """
 
     def __init__(self, max_seconds: float) -> None:
@@ -126,21 +133,11 @@ class Deadline(Callback):
 
 
 class EarlyStopping(Callback):
-    """Stop a run whose validation AUC no longer grows, and keep its best model.
+    """Stop a run whose validation AUC has no new best in some epochs, and keep its best model.
 
-    Parameters
-    ----------
-    patience
-        Epochs without a new best after which the run ends, at least 1.
-    rows
-        Rows of the entity table that occur in the data, (n,). No other row ever changes.
-
-    Attributes
-    ----------
-    best
-        Epoch and validation AUC of the best model so far, None before the first.
-    best_parameters
-        Its parameters by their names in the artifact, of the entity table only ``rows``.
+    ``rows`` are those of the entity table that occur in the data, (n,): no other row ever changes. ``best`` has epoch
+    and validation AUC of the best model so far, ``best_parameters`` its parameters by their names in the artifact, of
+    the entity table only ``rows``.
     """
 
     def __init__(self, patience: int, rows: NDArray[np.int32]) -> None:
@@ -164,7 +161,9 @@ class EarlyStopping(Callback):
         auc = trainer.group.gather({"validation_auc": state.validation_auc})[0]["validation_auc"]
         if self.best is None or auc > self.best[1]:
             self.best = state.epoch, auc
-            self.best_parameters = self._copy(trainer.learner)
+            learner = trainer.learner.state_dict(self._rows)
+            names = [name for name in trainer.learner.parameters() if name in learner]
+            self.best_parameters = {name: np.array(learner[name][0 : learner[name].shape[0]]) for name in names}
         self._stop_if_out_of_patience(state, last_epoch=state.epoch)
 
     def keep_best(self, trainer: Trainer) -> None:
@@ -174,11 +173,6 @@ class EarlyStopping(Callback):
         epoch, trainer.state.validation_auc = self.best
         _logger.info("Keeping the model of epoch %d, the best: validation discriminator_auc %r.", epoch, self.best[1])
         trainer.learner.set_parameters(self.best_parameters, self._rows)
-
-    def _copy(self, learner: Learner) -> dict[str, NDArray[np.float32]]:
-        state = learner.state_dict(self._rows)
-        names = [name for name in learner.parameters() if name in state]
-        return {name: np.array(state[name][0 : state[name].shape[0]]) for name in names}
 
     def _stop_if_out_of_patience(self, state: TrainState, *, last_epoch: int) -> None:
         if self.best is not None and last_epoch - self.best[0] >= self._patience:
@@ -190,17 +184,8 @@ class Checkpointer(Callback):
     """Write checkpoints within an epoch, at the end of each epoch and at the end of the run.
 
     Each of several hosts writes its own part: its rows of the entity table, its counters and the address encoder.
-
-    Parameters
-    ----------
-    directory
-        Directory of this host's checkpoints, prepared.
-    identity
-        Identity of the run across its hosts.
-    every_batches, every_seconds
-        Optimizer steps or seconds between two checkpoints of an epoch. None writes none within an epoch.
-    early_stopping
-        Callback whose best model becomes a part of each checkpoint.
+    Without optimizer steps or seconds between two checkpoints, none is written within an epoch. The best model of
+    ``early_stopping`` becomes a part of each checkpoint.
     """
 
     def __init__(

@@ -46,26 +46,17 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of a run between two base batches.
+    """The state of a run between two base batches."""
 
-    Attributes
-    ----------
-    identity
-        Entries of the :class:`~ipinsights.training.run_identity.RunIdentity`.
-    counters
-        Counters of :class:`~ipinsights.training.train_state.TrainState`.
-    metric_sums
-        Result of :meth:`ipinsights.training.metrics.RunningClassification.sums`.
-    best
-        Epoch and validation AUC of the best model so far. None without early stopping.
-    arrays
-        Float32 arrays by name, or objects that return an array for a slice. They are read when the checkpoint is saved.
-    """
-
+    # Entries of the :class:`~ipinsights.training.run_identity.RunIdentity`.
     identity: Mapping[str, str]
+    # Counters of :class:`~ipinsights.training.train_state.TrainState`.
     counters: Mapping[str, Any]
+    # Result of :meth:`ipinsights.training.metrics.RunningClassification.sums`.
     metric_sums: tuple[int, int, int, float]
+    # Epoch and validation AUC of the best model so far. None without early stopping.
     best: tuple[int, float] | None = None
+    # Float32 arrays, or objects that return an array for a slice, which are read when the checkpoint is saved.
     arrays: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -75,13 +66,7 @@ class Checkpoint:
         return {rest: self.arrays[name] for name, (before, _, rest) in parts.items() if rest and not before}
 
     def check_identity(self, identity: Mapping[str, str], place: Path) -> None:
-        """Check that a run may resume from this checkpoint.
-
-        Raises
-        ------
-        ClientError
-            The identities differ. The message names each difference.
-        """
+        """Raise an error with each difference if a run may not resume from this checkpoint."""
         names = list(dict.fromkeys([*self.identity, *identity]))
         differences = [
             f"{name} was {self.identity.get(name, 'not given')} and is {identity.get(name, 'not given')}"
@@ -96,17 +81,7 @@ class Checkpoint:
 
 
 class CheckpointDirectory:
-    """The newest checkpoints of one run, locked against a second job until :meth:`close`.
-
-    Parameters
-    ----------
-    path
-        Path of the directory.
-    keep
-        Number of checkpoints that are kept, at least 1.
-    rank, num_hosts
-        Which of the job's hosts writes here, from 0, and how many there are.
-    """
+    """The newest ``keep`` checkpoints of a run, locked against a second job until :meth:`close`."""
 
     def __init__(self, path: Path, *, keep: int, rank: int = 0, num_hosts: int = 1) -> None:
         self.path = path
@@ -117,13 +92,7 @@ class CheckpointDirectory:
         self._lock: int | None = None
 
     def prepare(self) -> None:
-        """Make the directory, lock it, and remove the partial files of killed processes.
-
-        Raises
-        ------
-        ClientError
-            The directory cannot be made or written to, or another job uses it.
-        """
+        """Make the directory, lock it, and remove the partial files of killed processes."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self.path).close()
@@ -143,17 +112,18 @@ class CheckpointDirectory:
             self._lock = None
 
     def save(self, checkpoint: Checkpoint) -> Path:
-        """Write a checkpoint.
-
-        Raises
-        ------
-        ClientError
-            The disk is full, or the directory is not writable any more. Earlier checkpoints are unchanged.
-        """
+        """Write a checkpoint. Earlier ones are unchanged if this fails."""
         # Numbers of one width, so that the order of the names is the order in time.
         target = self.path / f"{_PREFIX}{checkpoint.counters['num_batches']:012d}{self._suffix}"
+        meta = {
+            "format_version": FORMAT_VERSION,
+            "identity": dict(checkpoint.identity),
+            "counters": dict(checkpoint.counters),
+            "metric_sums": checkpoint.metric_sums,
+            "best": checkpoint.best,
+        }
         try:
-            ndarray_archive.write(target, checkpoint.arrays, {"meta.json": json.dumps(_meta(checkpoint)).encode()})
+            ndarray_archive.write(target, checkpoint.arrays, {"meta.json": json.dumps(meta).encode()})
         except OSError as error:
             raise self._unwritable(error) from None
         return target
@@ -162,11 +132,6 @@ class CheckpointDirectory:
         """Keep the newest `keep` checkpoints up to this one.
 
         Any newer file is corrupt, otherwise the run would have resumed from it.
-
-        Raises
-        ------
-        ClientError
-            A file cannot be removed.
         """
         try:
             kept = [path for path in self._paths() if path <= newest][-self._keep :]
@@ -177,14 +142,10 @@ class CheckpointDirectory:
             raise self._unwritable(error) from None
 
     def whole(self) -> Iterator[tuple[Path, Checkpoint]]:
-        """Yield the whole checkpoints with their paths, the newest first.
+        """Yield the whole checkpoints with their paths, the newest first, and warn of damaged ones.
 
-        Log a warning for each damaged one.
-
-        Raises
-        ------
-        ClientError
-            A checkpoint cannot be read at the moment, and may be whole. Or all are of another number of hosts.
+        It is a ClientError if one cannot be read at the moment, and may be whole, or if all are of another number of
+        hosts.
         """
         try:
             paths = self._paths()
@@ -241,16 +202,6 @@ class CheckpointDirectory:
 
     def _unwritable(self, error: OSError) -> ClientError:
         return ClientError(f"Checkpoints cannot be written to {self.path}: {error.strerror or error}.")
-
-
-def _meta(checkpoint: Checkpoint) -> dict[str, Any]:
-    return {
-        "format_version": FORMAT_VERSION,
-        "identity": dict(checkpoint.identity),
-        "counters": dict(checkpoint.counters),
-        "metric_sums": checkpoint.metric_sums,
-        "best": checkpoint.best,
-    }
 
 
 def _read(path: Path) -> Checkpoint:

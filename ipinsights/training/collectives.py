@@ -30,22 +30,9 @@ _SHORTEST = 64
 class ProcessGroup:
     """The collectives of a job's hosts. This base class is a group of one host.
 
-    Every host calls a collective at the same place. Subclasses replace :meth:`allreduce`.
+    Every host calls a collective at the same place. Subclasses replace :meth:`allreduce`. The ``votes`` of this host
+    for the next sum of a step are 0 or 1 at ``STOP`` and ``SAVE``.
 
-    Parameters
-    ----------
-    rank
-        Rank of this host, from 0.
-    size
-        Number of hosts.
-
-    Attributes
-    ----------
-    votes
-        What this host votes for in the next sum of a step, 0 or 1 at ``STOP`` and ``SAVE``.
-
-    Examples
-    --------
     >>> group = ProcessGroup()
     >>> group.gather({"rows": 3})
     [{'rows': 3}]
@@ -122,15 +109,7 @@ class ProcessGroup:
 
 
 class SingleHost:
-    """The context of the only host of a job.
-
-    Attributes
-    ----------
-    rank, size
-        Rank of this host, from 0, and number of hosts.
-    is_distributed
-        Whether the entity table is divided between the hosts of a group.
-    """
+    """The context of the only host of a job. Several hosts divide the entity table."""
 
     rank = 0
     size = 1
@@ -142,13 +121,7 @@ class SingleHost:
         return self.rank == 0
 
     def join(self, terms: Mapping[str, str]) -> ProcessGroup:  # noqa: ARG002
-        """Return the group of hosts that train together, once all of them are there.
-
-        Parameters
-        ----------
-        terms
-            Settings that all hosts must have alike, by their names in messages.
-        """
+        """Return the group of hosts that train together, once all are there with the same terms."""
         return ProcessGroup()
 
 

@@ -40,23 +40,14 @@ _NO_PAIRS = np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint32)
 
 @dataclass(frozen=True)
 class EntityPartition:
-    """The ranges of all hosts, and the batches that follow from their pairs.
-
-    Attributes
-    ----------
-    group
-        The hosts.
-    cuts
-        First row of the table of each host, and the number of rows, (num_hosts + 1,).
-    spans
-        First pair of each base batch on each host, and the number of pairs, (num_batches + 1, num_hosts).
-    ips
-        Addresses of the pairs of each host in their order, by rank.
-    """
+    """The ranges of all hosts, and the batches that follow from their pairs."""
 
     group: ProcessGroup
+    # First row of the table of each host, and the number of rows, (num_hosts + 1,).
     cuts: NDArray[np.int64]
+    # First pair of each base batch on each host, and the number of pairs, (num_batches + 1, num_hosts).
     spans: NDArray[np.int64]
+    # Addresses of the pairs of each host in their order, by rank.
     ips: Sequence[NDArray[np.uint32]]
 
     @classmethod
@@ -65,23 +56,9 @@ class EntityPartition:
     ) -> tuple[EntityPartition, Pairs]:
         """Cut the table, and return the partition with the pairs of this host.
 
-        Every host calls this.
-
-        Parameters
-        ----------
-        group
-            The hosts.
-        pairs
-            Pairs that this host has read.
-        hyperparameters
-            Hyperparameters of the whole job.
-        is_sharded
-            Whether each host has read files of its own, so that pairs are exchanged, or all of them have read all.
-
-        Raises
-        ------
-        ClientError
-            The table has fewer rows than the job has hosts, or hosts that should read the same data do not.
+        Every host calls this. ``is_sharded`` if each host has read files of its own, so that pairs are exchanged.
+        Otherwise all have read all. It is a ClientError if they did not, or if the table has fewer rows than the job
+        has hosts.
         """
         num_rows = hyperparameters.num_entity_vectors
         if num_rows < group.size:
@@ -114,16 +91,9 @@ class EntityPartition:
         return entity_rows(entities, int(self.cuts[-1])) - np.int32(self.first)
 
     def shuffled_ips(self, index: int, count: int, *, rng: np.random.Generator) -> list[NDArray[np.uint32]]:
-        """Return this host's parts of permutations of a base batch's addresses.
+        """Return this host's parts of ``count`` permutations of the addresses of a base batch.
 
-        Parameters
-        ----------
-        index
-            Index of the base batch.
-        count
-            Number of permutations.
-        rng
-            Generator that is in the same state on all hosts.
+        The generator is in the same state on all hosts.
         """
         begins, ends = self.spans[index : index + 2]
         union = np.concatenate([ips[begin:end] for ips, begin, end in zip(self.ips, begins, ends, strict=True)])
@@ -216,24 +186,9 @@ class StreamedTable:
 def cut_points(counts: NDArray[Any], num_hosts: int, num_rows: int, *, rows_per_count: int = 1) -> NDArray[np.int64]:
     """Cut a table into ranges with about equal numbers of training pairs.
 
-    Parameters
-    ----------
-    counts
-        Training pairs of each block of consecutive rows, (num_blocks,).
-    num_hosts
-        Number of ranges. Each has a row at least, and 1.25 times its equal share of the rows at most.
-    num_rows
-        Rows of the table, at least one for each host.
-    rows_per_count
-        Rows of a block.
+    ``counts`` are those of blocks of ``rows_per_count`` rows. A range has a row at least, and 1.25 times its equal
+    share of the rows at most. Returned is the first row of each range, and ``num_rows``, (num_hosts + 1,).
 
-    Returns
-    -------
-    NDArray[np.int64]
-        First row of each range, and ``num_rows``, (num_hosts + 1,).
-
-    Examples
-    --------
     >>> cut_points(np.array([2, 1, 1, 4]), 2, 4).tolist()
     [0, 3, 4]
     """
@@ -251,8 +206,6 @@ def cut_points(counts: NDArray[Any], num_hosts: int, num_rows: int, *, rows_per_
 def batch_spans(num_pairs: Sequence[int], mini_batch_size: int) -> NDArray[np.int64]:
     """Return the first pair of each base batch on each host, (num_batches + 1, num_hosts).
 
-    Examples
-    --------
     >>> batch_spans([4, 1], 2).tolist()
     [[0, 0], [2, 0], [4, 1]]
     """

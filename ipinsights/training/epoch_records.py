@@ -1,7 +1,9 @@
-"""Epoch records and one progress bar for training from Python."""
+"""Records of epochs, in memory and in a file, and one progress bar for a run."""
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 import time
 from importlib.util import find_spec
@@ -9,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from ipinsights.errors import ClientError
 from ipinsights.training.callbacks import Callback
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ipinsights.training.trainer import Trainer
 
-__all__ = ["EpochRecorder", "RunBar", "is_in_notebook"]
+__all__ = ["EpochRecorder", "MetricsFile", "RunBar", "is_in_notebook"]
 
 _MIN_SECONDS = 0.5
 
@@ -22,11 +27,8 @@ _MIN_SECONDS = 0.5
 class EpochRecorder(Callback):
     """Recorder of the metrics of each finished epoch.
 
-    Attributes
-    ----------
-    records
-        One dictionary for each epoch: ``epoch`` from 1, ``accuracy``, ``cross_entropy``, ``validation_auc`` (NaN
-        without validation data) and ``seconds``.
+    Each of the ``records`` is a dictionary: ``epoch`` from 1, ``accuracy``, ``cross_entropy``, ``validation_auc``
+    (NaN without validation data) and ``seconds``.
     """
 
     def __init__(self) -> None:
@@ -49,14 +51,48 @@ class EpochRecorder(Callback):
         })  # fmt: skip
 
 
-class RunBar(Callback):
-    """Progress bar over all base batches of a run.
+class MetricsFile(EpochRecorder):
+    """Callback that appends a line to a file after each epoch.
 
-    Parameters
-    ----------
-    is_shown
-        Whether the bar is shown. None shows it on a terminal and in a notebook.
+    A line is a JSON object with ``epoch`` from 1, ``accuracy``, ``cross_entropy``, ``validation_auc`` (null without
+    validation data), ``seconds``, ``num_batches`` and ``num_records`` since the beginning of the run, and ``time`` in
+    seconds since 1970. The file is written anew unless the run is resumed.
     """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._write("", mode="a")  # before the work is done
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        """Empty the file at the beginning of a run."""
+        if trainer.state.num_batches == 0:
+            self._write("", mode="w")
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        """Append the line of the epoch."""
+        super().on_epoch_end(trainer)
+        record = self.records.pop()
+        auc = record["validation_auc"]
+        line = {
+            **record,
+            "validation_auc": None if math.isnan(auc) else auc,
+            "num_batches": trainer.state.num_batches,
+            "num_records": trainer.state.num_records,
+            "time": round(time.time(), 3),
+        }
+        self._write(f"{json.dumps(line, allow_nan=False)}\n", mode="a")
+
+    def _write(self, text: str, *, mode: str) -> None:
+        try:
+            with self._path.open(mode, encoding="utf-8") as stream:
+                stream.write(text)
+        except OSError as error:
+            raise ClientError(f"The metrics file {self._path} cannot be written: {error.strerror}.") from None
+
+
+class RunBar(Callback):
+    """Progress bar over all base batches of a run. By default on a terminal and in a notebook."""
 
     def __init__(self, *, is_shown: bool | None = None) -> None:
         # tqdm shows a bar on a terminal only where ``disable`` is None.

@@ -23,8 +23,6 @@ from ipinsights.training.memory_check import check_memory
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from numpy.typing import NDArray
-
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.data.ipv6 import Ipv6Pairs
     from ipinsights.data.pairs import Pairs
@@ -47,44 +45,31 @@ def train_in_memory(
 ) -> Artifact:
     """Train a model as ``ipinsights train`` does, without log and files.
 
-    Parameters
-    ----------
-    hyperparameters
-        Checked hyperparameters.
-    train, validation
-        Rows to train on, and rows to measure ``validation_auc`` on after each epoch.
-    seed
-        Seed of every random draw.
-    num_threads
-        Number of threads that train on a CPU. None for all processors of the process.
-    callbacks
-        Callbacks, called in this order.
-    stopped_by
-        Returns a context manager around the training, which may set the trainer's ``state.stop``.
-    ipv6
-        IPv6 rows for the history. None for a model of IPv4 only.
-
-    Returns
-    -------
-    Artifact
-        The model, with arrays of its own. Written to a directory it has the bytes of the command's model.
-
-    Raises
-    ------
-    ClientError
-        The model does not fit into memory, or training diverged.
-    KeyboardInterrupt
-        Training was stopped before its first batch.
+    The model has arrays of its own. Written to a directory it has the bytes of the command's model. ``stopped_by``
+    returns a context manager around the training, which may set the trainer's ``state.stop``. Before the first batch
+    this is a KeyboardInterrupt. ``ipv6`` has the IPv6 rows for the history.
     """
+    # Imported here because MXNet takes a second to load.
+    from ipinsights.training.learners.devices import build_learner, choose_gpus, store_type
+    from ipinsights.training.trainer import Trainer
+
     with missing_memory_reported(hyperparameters):
-        trainer = _build_trainer(
-            hyperparameters, seed=seed, callbacks=callbacks, num_rows=len(train), num_threads=num_threads
-        )
+        gpus = choose_gpus(hyperparameters.num_gpus)
+        store = store_type(hyperparameters.kvstore, num_hosts=1, num_gpus=len(gpus))
+        if not gpus:
+            check_memory(hyperparameters, num_rows=len(train))
+        learner = build_learner(hyperparameters, gpus=gpus, store=store, seed=seed, num_threads=num_threads)
+        trainer = Trainer(hyperparameters, seed=seed, callbacks=callbacks, learner=learner, num_threads=num_threads)
         with stopped_by(trainer):
             trainer.fit(train, validation)
         if trainer.state.num_batches == 0 and len(train):
             raise KeyboardInterrupt
-        return _with_own_arrays(trained_model(trainer, train, seed=seed, ipv6=ipv6))
+        model = trained_model(trainer, train, seed=seed, ipv6=ipv6)
+        # The learner's own arrays are views next to Adam's moments, which are freed together with the learner.
+        params: dict[str, Any] = {**model.params}
+        for name, array in params.items():
+            params[name] = np.array(array, order="C") if isinstance(array, np.ndarray) else array.asnumpy()
+        return replace(model, params=params)
 
 
 def trained_model(
@@ -96,24 +81,10 @@ def trained_model(
     ipv6: Ipv6Pairs | None = None,
     whole_fingerprint: str | None = None,
 ) -> Artifact:
-    """Return the model of a trainer after training.
+    """Return the model of a trainer after training. Every host calls this.
 
-    Every host calls this.
-
-    Parameters
-    ----------
-    trainer
-        A trainer after :meth:`~ipinsights.training.trainer.Trainer.fit`. The parameters remain its learner's own.
-    train
-        Training rows of this host.
-    seed
-        Seed of the run.
-    initial
-        Model of a warm start.
-    ipv6
-        IPv6 rows of this host for the history. None for a model of IPv4 only.
-    whole_fingerprint
-        Fingerprint of the rows of all hosts, where each host reads all of them.
+    The parameters remain the learner's own. ``train`` and ``ipv6`` are the rows of this host, ``initial`` is the
+    model of a warm start, and ``whole_fingerprint`` that of the rows of all hosts, where each host reads all of them.
     """
     hyperparameters = trainer.hyperparameters
     # A job that was stopped in its first epoch has not seen the last rows.
@@ -161,38 +132,6 @@ def missing_memory_reported(hyperparameters: Hyperparameters) -> Iterator[None]:
             f"There is not enough memory to train this model: {rows} x {dim} entity vectors and Adam's two moments of "
             f"each take {12e-9 * rows * dim:.1f} GB. Lower num_entity_vectors or vector_dim, or use a larger machine."
         ) from None
-
-
-def _build_trainer(
-    hyperparameters: Hyperparameters,
-    *,
-    seed: int,
-    callbacks: Sequence[Callback],
-    num_rows: int,
-    num_threads: int | None,
-) -> Trainer:
-    # Imported here because MXNet takes a second to load.
-    from ipinsights.training.learners.devices import build_learner, choose_gpus, store_type
-    from ipinsights.training.trainer import Trainer
-
-    gpus = choose_gpus(hyperparameters.num_gpus)
-    store = store_type(hyperparameters.kvstore, num_hosts=1, num_gpus=len(gpus))
-    if not gpus:
-        check_memory(hyperparameters, num_rows=num_rows)
-    learner = build_learner(hyperparameters, gpus=gpus, store=store, seed=seed, num_threads=num_threads)
-    return Trainer(hyperparameters, seed=seed, callbacks=callbacks, learner=learner, num_threads=num_threads)
-
-
-def _with_own_arrays(model: Artifact) -> Artifact:
-    """Return a model with C-contiguous copies of its arrays.
-
-    The learner's own arrays are views next to Adam's moments, which are freed together with the learner.
-    """
-    return replace(model, params={name: _copied(array) for name, array in model.params.items()})
-
-
-def _copied(array: Any) -> NDArray[np.float32]:
-    return np.array(array, order="C") if isinstance(array, np.ndarray) else array.asnumpy()
 
 
 def _facts(trainer: Trainer, train: Pairs, seed: int) -> dict[str, Any]:

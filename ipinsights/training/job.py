@@ -11,24 +11,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ipinsights
-from ipinsights.data.both_families import read_families, rows_fingerprint
+from ipinsights.data.both_families import joined, read_families
 from ipinsights.data.pairs import fingerprint
 from ipinsights.log_format import logging_to
 from ipinsights.model import artifact
-from ipinsights.training.callbacks import Checkpointer, Deadline, EarlyStopping, Speedometer
+from ipinsights.training.callbacks import Checkpointer, Deadline, EarlyStopping, JobView, Speedometer
 from ipinsights.training.checkpoint import CheckpointDirectory
 from ipinsights.training.collectives import SingleHost
 from ipinsights.training.entity_partition import EntityPartition, StreamedTable
+from ipinsights.training.epoch_records import MetricsFile
 from ipinsights.training.in_memory import missing_memory_reported, trained_model
 from ipinsights.training.job_log import JobLog
-from ipinsights.training.job_view import JobView
 from ipinsights.training.limits import Limits
 from ipinsights.training.memory_check import check_memory, is_large
-from ipinsights.training.metrics_file import MetricsFile
-from ipinsights.training.resume import resume
+from ipinsights.training.resume import load_initial_model, resume
 from ipinsights.training.run_identity import RunIdentity
 from ipinsights.training.signals import StopSignal
-from ipinsights.training.warm_start import load_initial_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,69 +45,41 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """A training job: its settings, its data, and the place of its model.
-
-    Attributes
-    ----------
-    hyperparameters
-        Checked hyperparameters.
-    provided
-        The map that they were parsed from, for the log.
-    source
-        Name of the place that the map came from, for the log.
-    train, validation
-        A file or a folder each. ``validation`` may be None.
-    model_dir
-        Folder that the artifact is written to.
-    host_name
-        Name of this host in the log.
-    seed
-        Seed of every random draw.
-    is_sharded
-        Whether each host has training files of its own, instead of all of them.
-    checkpoint_dir
-        Folder of checkpoints, which the job writes and resumes from. None for no checkpoints.
-    initial_model
-        Artifact of a warm start. None to begin with drawn parameters.
-    limits
-        When checkpoints are written, and when the job ends before its last epoch.
-    engine
-        Engine of the steps on one CPU: ``auto`` for compiled kernels, ``gluon`` for MXNet.
-    num_threads
-        Threads of the steps on one CPU. None for the cores available to the process.
-    rows
-        IPv4 and IPv6 rows of ``train`` that were read before. None to read them.
-    log_file
-        File that the log is written to as well. None for no file.
-    metrics_file
-        File for the metrics of each epoch as JSON lines. None for no file.
-    """
+    """A training job: its settings, its data, and the place of its model."""
 
     hyperparameters: Hyperparameters
+    # The map that the hyperparameters were parsed from and the name of its place, for the log.
     provided: Mapping[str, Any]
     source: str
+    # A file or a folder each.
     train: Path
     validation: Path | None
+    # Folder that the artifact is written to.
     model_dir: Path
     host_name: str = "algo-1"
     seed: int = 0
+    # Whether each host has training files of its own, instead of all of them.
     is_sharded: bool = False
+    # Folder of checkpoints, which the job writes and resumes from. None for no checkpoints.
     checkpoint_dir: Path | None = None
+    # Artifact of a warm start. None to begin with drawn parameters.
     initial_model: Path | None = None
     limits: Limits = field(default_factory=Limits)
+    # Engine of the steps on one CPU: ``auto`` for compiled kernels, ``gluon`` for MXNet.
     engine: str = "auto"
+    # Threads of the steps on one CPU. None for the cores available to the process.
     num_threads: int | None = None
+    # IPv4 and IPv6 rows of ``train`` that were read before. None to read them.
     rows: tuple[Pairs, Ipv6Pairs | None] | None = field(default=None, repr=False, compare=False)
+    # File that the log is written to as well. None for no file.
     log_file: Path | None = None
+    # File for the metrics of each epoch as JSON lines. None for no file.
     metrics_file: Path | None = None
 
 
 @dataclass(frozen=True)
 class _Inputs:
-    """Training inputs of a host.
-
-    The fingerprint covers the rows of all hosts, and is None where no history needs it.
-    """
+    """Training inputs of a host. ``whole_fingerprint`` is of all hosts, None where unneeded."""
 
     train: Pairs
     ipv6: Ipv6Pairs | None
@@ -122,28 +92,10 @@ def run(job: Job, *, quiet: bool = False, host: SingleHost | None = None, view: 
     """Train and save a model, and write the original's log.
 
     SIGTERM ends training after the current base batch, or within the current validation, and saves what is trained so
-    far. A job with checkpoints resumes from the newest one.
+    far. A job with checkpoints resumes from the newest one. ``quiet`` logs only errors to standard output.
 
-    Parameters
-    ----------
-    job
-        Job to run.
-    quiet
-        Whether only errors are logged to standard output.
-    host
-        This host in a job on several hosts.
-    view
-        View that shows the job to a person. None for the log alone.
-
-    Returns
-    -------
-    Path or None
-        The artifact. None when the job was stopped before its first batch, and on all hosts but the first.
-
-    Raises
-    ------
-    ClientError
-        Data or paths are at fault, or training diverged.
+    Returned is the artifact's path, None when the job was stopped before its first batch, and on all hosts but the
+    first.
     """
     view = view or JobView()
     with (
@@ -199,7 +151,7 @@ def _read(job: Job, host: SingleHost) -> _Inputs:
     accepts_ipv6 = job.hyperparameters.ipv6
     pairs, ipv6 = job.rows or read_families(job.train, ipv6=accepts_ipv6)
     is_divided = job.hyperparameters.keep_history and host.size > 1 and not job.is_sharded
-    whole_fingerprint = rows_fingerprint(pairs, ipv6) if is_divided else None
+    whole_fingerprint = joined(pairs, ipv6).fingerprint if is_divided else None
     if ipv6 is not None and not job.is_sharded:
         ipv6 = ipv6[host.rank :: host.size]
     validation = read_families(job.validation, ipv6=accepts_ipv6)[0] if job.validation and host.is_first else None

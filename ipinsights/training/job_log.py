@@ -39,12 +39,8 @@ _COUNTERS = (
 class JobLog(Callback):
     """The original's log of a training job, from its first line to its last.
 
-    Parameters
-    ----------
-    host
-        Name of this host in the lines, ``algo-1`` where there is one.
-    interval
-        ``batch_metrics_publish_interval``: batches between quality metrics inside an epoch, batch 0 included.
+    ``host`` names this host in the lines. ``interval`` is ``batch_metrics_publish_interval``: batches between quality
+    metrics inside an epoch, batch 0 included.
     """
 
     def __init__(self, *, host: str, interval: int) -> None:
@@ -69,15 +65,7 @@ class JobLog(Callback):
 
     @contextlib.contextmanager
     def initialization(self, num_gpus: int, store: str) -> Iterator[None]:
-        """Log the devices, and the duration of the block that builds the network on them.
-
-        Parameters
-        ----------
-        num_gpus
-            Number of GPUs of this host.
-        store
-            Type of MXNet's KVStore, which exchanges the parameters.
-        """
+        """Log the devices, the type of KVStore, and the time of the block that builds the network."""
         self._store = store
         _logger.info("Number of GPUs being used: %d", num_gpus)
         start, clock = time.time(), time.perf_counter()

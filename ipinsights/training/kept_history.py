@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ipinsights.data.both_families import rows_fingerprint
+from ipinsights.data.both_families import joined
 from ipinsights.model.history_member import HistoryRecord
 from ipinsights.model.pair_history import PairHistory
 
@@ -26,15 +26,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class KeptHistory:
-    """A history, and how it was built.
-
-    Attributes
-    ----------
-    history
-        Pairs with their counts. None if the job keeps none.
-    record
-        What the artifact records of it.
-    """
+    """A history, and what the artifact records of it. Both are None if the job keeps none."""
 
     history: PairHistory | None = None
     record: HistoryRecord | None = None
@@ -51,27 +43,15 @@ class KeptHistory:
         initial: Artifact | None = None,
         whole_fingerprint: str | None = None,
     ) -> KeptHistory:
-        """Return the history of a job from the rows of all its hosts.
+        """Return the history of a job from the rows of all its hosts, which all call this.
 
-        Every host calls this method at the same step.
-
-        Parameters
-        ----------
-        hyperparameters
-            Hyperparameters of the job.
-        group
-            The hosts.
-        train, ipv6
-            IPv4 and IPv6 rows of this host. ``ipv6`` is None for a model of IPv4 only.
-        num_seen
-            Number of IPv4 rows that training has seen.
-        initial
-            Model of a warm start. Its history is kept, too.
-        whole_fingerprint
-            Fingerprint of the rows of all hosts, where each host reads all of them. None if each host reads its own.
+        Training has seen ``num_seen`` of the IPv4 rows ``train``. ``ipv6`` is None for a model of IPv4 only. The
+        history of the initial model is kept, too. ``whole_fingerprint`` is that of the rows of all hosts, where each
+        host reads all of them.
         """
         if not hyperparameters.keep_history:
-            _warn_of_lost(initial)
+            if initial is not None and initial.history is not None:
+                _logger.warning("The history of the initial model is not kept: set _keep_history to true to keep it.")
             return cls()
         own = PairHistory.from_pairs(
             train.entities[:num_seen], train.ips[:num_seen], None if ipv6 is None else (ipv6.entities, ipv6.upper)
@@ -79,7 +59,7 @@ class KeptHistory:
         facts = {
             "num_rows": len(train) + (0 if ipv6 is None else len(ipv6)),
             "num_entities": len(own.entities),
-            "fingerprint": rows_fingerprint(train, ipv6),
+            "fingerprint": joined(train, ipv6).fingerprint,
         }
         gathered, history = group.gather(facts), _across(group, own)
         sources = [{"kind": "training", **each} for each in _joined(gathered, history, whole_fingerprint)]
@@ -115,10 +95,7 @@ def _across(group: ProcessGroup, own: PairHistory) -> PairHistory:
 def _after(
     initial: Artifact | None, history: PairHistory, sources: list[dict[str, Any]]
 ) -> tuple[PairHistory, list[dict[str, Any]]]:
-    """Return a history merged into the history of an initial model, and its sources.
-
-    Rows that the initial model was trained on are not added again.
-    """
+    """Return a history merged into that of an initial model, which may know these rows already."""
     if initial is None or initial.history is None:
         return history, sources
     record = HistoryRecord.read(initial.meta)
@@ -126,8 +103,3 @@ def _after(
     if all(source["fingerprint"] in known for source in sources):
         return initial.history.merge(history.empty()), earlier
     return initial.history.merge(history), [*earlier, *sources]
-
-
-def _warn_of_lost(initial: Artifact | None) -> None:
-    if initial is not None and initial.history is not None:
-        _logger.warning("The history of the initial model is not kept: set _keep_history to true to keep it.")

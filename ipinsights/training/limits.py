@@ -15,41 +15,22 @@ __all__ = ["Limits"]
 
 @dataclass(frozen=True)
 class Limits:
-    """When a job saves checkpoints, and when it ends before its last epoch.
+    """When a job saves checkpoints, and when it ends before its last epoch. None sets no limit.
 
-    Attributes
-    ----------
-    every_batches, every_seconds
-        Optimizer steps or seconds between two checkpoints of an epoch. None writes none within an epoch. One more is
-        always written at the end of each epoch.
-    keep_checkpoints
-        Number of checkpoints that are kept, at least 1.
-    early_stopping_patience
-        Number of epochs without a better validation AUC after which the job ends with its best model. None never ends
-        it early.
-    max_seconds
-        Seconds of training after which the job ends. None sets no limit.
-
-    Examples
-    --------
     >>> Limits(early_stopping_patience=2).max_seconds is None
     True
     """
 
+    # Optimizer steps or seconds between two checkpoints of an epoch. One more is always written at its end.
     every_batches: int | None = None
     every_seconds: float | None = 600.0
     keep_checkpoints: int = 2
+    # Epochs without a better validation AUC after which the job ends with its best model.
     early_stopping_patience: int | None = None
     max_seconds: float | None = None
 
     def check_validation(self, validation: Path | None) -> None:
-        """Check that early stopping has data to measure the AUC on.
-
-        Raises
-        ------
-        ClientError
-            Patience is given, and there is no validation channel.
-        """
+        """Check that early stopping has data to measure the AUC on."""
         if self.early_stopping_patience is not None and validation is None:
             raise ClientError(
                 "`early_stopping_patience` waits for a better validation AUC, and there is no validation data. Give "

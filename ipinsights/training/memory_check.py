@@ -5,9 +5,9 @@ Otherwise the kernel would kill the process without a message.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,22 +34,10 @@ _ROW_NUMBER_BYTES = 4
 _RECORD_BYTES = 2 * 12 + 20
 
 
-@dataclass(frozen=True)
-class _Hierarchy:
-    """Version of control groups: its mount point and the names of its files."""
-
-    folder: str
-    controller: str
-    limit: str
-    usage: str
-    cache: str
-
-
+# Versions of control groups: mount point, controller, files of limit and usage, and the cache in `memory.stat`.
 _HIERARCHIES = (
-    _Hierarchy("sys/fs/cgroup", "", "memory.max", "memory.current", "inactive_file"),
-    _Hierarchy(
-        "sys/fs/cgroup/memory", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
-    ),
+    ("sys/fs/cgroup", "", "memory.max", "memory.current", "inactive_file"),
+    ("sys/fs/cgroup/memory", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
 
 
@@ -78,15 +66,12 @@ def is_large(hyperparameters: Hyperparameters) -> bool:
 def available_bytes(root: Path = Path("/")) -> int | None:
     """Return the available memory in bytes, from machine and control groups, or None if unknown.
 
-    Parameters
-    ----------
-    root
-        Where ``proc`` and ``sys`` are.
+    ``proc`` and ``sys`` are below ``root``.
     """
     groups = [
-        _of_group(folder, files)
-        for files in _HIERARCHIES
-        for folder in group_folders(root, files.folder, files.controller)
+        _of_group(folder, *files)
+        for mount, controller, *files in _HIERARCHIES
+        for folder in group_folders(root, mount, controller)
     ]
     return min((limit for limit in (_of_machine(root), *groups) if limit is not None), default=None)
 
@@ -94,19 +79,7 @@ def available_bytes(root: Path = Path("/")) -> int | None:
 def check_memory(hyperparameters: Hyperparameters, *, num_rows: int, root: Path = Path("/")) -> None:
     """Log the memory of a large model, and raise an error if the model does not fit.
 
-    Parameters
-    ----------
-    hyperparameters
-        Of the model.
-    num_rows
-        Rows of data that are in memory already.
-    root
-        As in :func:`available_bytes`.
-
-    Raises
-    ------
-    ClientError
-        The model needs more than there is.
+    ``num_rows`` rows of data are in memory already.
     """
     needed, available = training_bytes(hyperparameters) + _ROW_NUMBER_BYTES * num_rows, available_bytes(root)
     model = f"{hyperparameters.num_entity_vectors} entity vectors of {hyperparameters.vector_dim} dimensions"
@@ -130,22 +103,16 @@ def _of_machine(root: Path) -> int | None:
     return int(sizes["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in sizes else None
 
 
-def _of_group(folder: Path, files: _Hierarchy) -> int | None:
-    """Return the bytes that a group may still allocate, or None without a limit.
-
-    Files in the page cache count as used, but the kernel evicts them when memory is needed.
-    """
+def _of_group(folder: Path, limit_file: str, usage_file: str, cache: str) -> int | None:
+    """Return the bytes that a group may still allocate, or None without a limit."""
     try:
-        limit, usage = (int((folder / name).read_text(encoding="ascii")) for name in (files.limit, files.usage))
+        limit, usage = (int((folder / name).read_text(encoding="ascii")) for name in (limit_file, usage_file))
     except (OSError, ValueError):
         # There is no such group, or its limit is "max", which means no limit.
         return None
-    return max(0, limit - usage + _cached_bytes(folder / "memory.stat", files.cache))
-
-
-def _cached_bytes(path: Path, name: str) -> int:
-    try:
-        pairs = (line.split() for line in path.read_text(encoding="ascii").splitlines())
-        return next(int(value) for key, value in pairs if key == name)
-    except (OSError, StopIteration):
-        return 0
+    # Files in the page cache count as used, but the kernel evicts them when memory is needed.
+    cached = 0
+    with contextlib.suppress(OSError, StopIteration):
+        pairs = (line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
+        cached = next(int(value) for key, value in pairs if key == cache)
+    return max(0, limit - usage + cached)

@@ -22,17 +22,7 @@ def cross_entropy(scores: NDArray[np.float32], labels: NDArray[np.float32]) -> N
 
     .. math:: -y \ln \sigma(s) - (1 - y) \ln(1 - \sigma(s)) = \max(s, 0) - s y + \ln(1 + e^{-|s|})
 
-    Parameters
-    ----------
-    scores
-        Log odds, shape (batch,).
-    labels
-        0 or 1, shape (batch,).
-
-    Returns
-    -------
-    NDArray[np.float32]
-        Shape (batch,).
+    Scores are log odds, labels 0 or 1. All have shape (batch,).
     """
     losses: NDArray[np.float32] = np.maximum(scores, 0) - scores * labels + np.log1p(np.exp(-np.abs(scores)))
     return losses
@@ -55,19 +45,12 @@ def discriminator_auc(positives: NDArray[np.float32], negatives: NDArray[np.floa
 class RunningClassification:
     """Accuracy and cross-entropy over all batches since the last reset.
 
-    Scores that are MXNet arrays are read a few batches later, when the engine has long computed them: a synchronisation
-    after every batch would cost 7 to 9 % of the training speed. Scores that are NumPy arrays are read together, because
-    a few calls of NumPy for each batch would cost as much. A call that returns values reads everything first.
+    Scores that are MXNet arrays are read ``lag`` batches later, when the engine has long computed them: a
+    synchronisation after every batch would cost 7 to 9 % of the training speed. Scores that are NumPy arrays are read
+    together, because a few calls of NumPy for each batch would cost as much. A call that returns values reads
+    everything first.
 
-    Parameters
-    ----------
-    lag
-        Number of batches that may wait to be read. It also bounds how far Python runs ahead of the engine.
-
-    Attributes
-    ----------
-    first_bad_batch
-        Index since the last reset of the first batch whose loss was not finite, None while all losses are finite.
+    ``first_bad_batch`` is the index of the first batch whose loss was not finite, None while all losses are finite.
     """
 
     def __init__(self, lag: int = 16) -> None:

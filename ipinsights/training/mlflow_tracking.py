@@ -37,13 +37,7 @@ class MLflowCallback(EpochRecorder):
         self._is_own_run = False
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        """Start a run unless one is active, and log the hyperparameters.
-
-        Raises
-        ------
-        ClientError
-            MLflow is not installed.
-        """
+        """Start a run unless one is active, and log the hyperparameters."""
         mlflow = _import_mlflow()
         self._is_own_run = mlflow.active_run() is None
         if self._is_own_run:

@@ -32,16 +32,11 @@ class RunIdentity:
     """What the model of a run follows from.
 
     A checkpoint is resumed only by a run whose entries are all equal.
-
-    Attributes
-    ----------
-    entries
-        Hyperparameters, seed, version and fingerprints of the data, by their names in messages.
-    rows
-        Ascending rows of the learner's entity table that occur in the training data, (n,). No other row ever changes.
     """
 
+    # Hyperparameters, seed, version and fingerprints of the data, by their names in messages.
     entries: Mapping[str, str]
+    # Ascending rows of the learner's entity table that occur in the data, (n,). No other row ever changes.
     rows: NDArray[np.int32]
 
     @classmethod
@@ -57,18 +52,8 @@ class RunIdentity:
     ) -> RunIdentity:
         """Compute the identity of a run on this host.
 
-        Parameters
-        ----------
-        hyperparameters
-            Hyperparameters of the job.
-        seed
-            Seed of every random draw.
-        train, validation
-            Rows that this host trains, and validation data.
-        rows
-            Ascending rows of ``train`` in the learner's entity table. None where the learner has the whole table.
-        initial
-            Model of a warm start.
+        ``rows`` are the ascending rows of ``train`` in the learner's entity table. None where the learner has the
+        whole table.
         """
         values = {name: f"'{value}'" for name, value in hyperparameters.to_strings().items() if name not in _MAY_DIFFER}
         entries = {

@@ -11,28 +11,6 @@ __all__ = ["TrainState"]
 class TrainState:
     """The counters of a run, and its request to stop.
 
-    Attributes
-    ----------
-    epoch
-        Index of the current epoch, from 0. After training, the number of finished epochs.
-    batch
-        Index of the last optimizer step in this epoch, -1 before the first one.
-    num_records
-        Number of records since the beginning, with negatives and without padding: K * N after one epoch over N rows.
-    num_batches
-        Number of optimizer steps since the beginning: K * ceil(N / B) after one epoch.
-    num_base_batches
-        Number of base batches since the beginning, also those in which only other hosts had rows.
-    epoch_records, epoch_batches, epoch_base_batches
-        The same since this epoch's beginning.
-    validation_auc
-        Of the last validated epoch. None without a validation channel.
-    stop
-        Request to stop, set by a callback or a signal at any time. Training ends after the current base batch. A
-        validation ends at once and is repeated by the resumed run.
-
-    Examples
-    --------
     >>> state = TrainState()
     >>> state.count_batch()
     >>> state.count_base_batch(100)
@@ -40,15 +18,24 @@ class TrainState:
     (0, 100)
     """
 
+    # Index of the current epoch, from 0. After training, the number of finished epochs.
     epoch: int = 0
+    # Index of the last optimizer step in this epoch, -1 before the first one.
     batch: int = -1
+    # Records since the beginning, with negatives and without padding: K * N after one epoch over N rows.
     num_records: int = 0
+    # Optimizer steps since the beginning: K * ceil(N / B) after one epoch.
     num_batches: int = 0
+    # Base batches since the beginning, also those in which only other hosts had rows.
     num_base_batches: int = 0
+    # The same since this epoch's beginning.
     epoch_records: int = 0
     epoch_batches: int = 0
     epoch_base_batches: int = 0
+    # Of the last validated epoch. None without a validation channel.
     validation_auc: float | None = None
+    # Request to stop, set by a callback or a signal at any time. Training ends after the current base batch. A
+    # validation ends at once and is repeated by the resumed run.
     stop: bool = False
 
     def begin_epoch(self) -> None:

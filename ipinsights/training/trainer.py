@@ -45,34 +45,13 @@ _VALIDATION_PIECE = 10 * SCORING_BATCH
 class Trainer:
     """Trainer of one model on this host.
 
-    Parameters
-    ----------
-    hyperparameters
-        Checked hyperparameters.
-    seed
-        Seed of every random draw. The same seed on the same machine gives the same model to the bit.
-    callbacks
-        Callbacks, called in this order.
-    learner
-        Network and optimizer. Defaults to a learner on the CPU.
-    partition
-        The ranges of the entity table that several hosts own. None if this host has all of it.
-    num_threads
-        Threads of this process, the cores available to it when not given. With more than one, each base batch is made
-        while the one before is learned.
+    The same seed on the same machine gives the same model to the bit. Without a ``learner`` it is one on the CPU. A
+    ``partition`` has the ranges of the entity table that several hosts own. With more than one thread, by default the
+    cores available, each base batch is made while the one before is learned. Callbacks are called in their order.
 
-    Attributes
-    ----------
-    learner
-        The network and its optimizer, ready to be saved at any callback.
-    group
-        The hosts that train together.
-    state
-        Counters of the run.
-    metrics
-        Running metrics of the current epoch.
-    batches_per_epoch
-        Optimizer steps of one epoch, known once :meth:`fit` has begun.
+    A callback finds the ``learner``, ready to be saved at any time, the ``group`` of hosts, the counters ``state``,
+    the running ``metrics`` of the epoch, and ``batches_per_epoch``, the optimizer steps of one, once :meth:`fit` has
+    begun.
     """
 
     def __init__(
@@ -100,16 +79,10 @@ class Trainer:
         self._is_within_epoch = False
 
     def resume_from(self, state: TrainState, metric_sums: tuple[int, int, int, float]) -> None:
-        """Restore the counters, so that :meth:`fit` continues after a base batch.
+        """Restore the counters at the end of a base batch or epoch, where :meth:`fit` continues.
 
-        The learner is restored separately.
-
-        Parameters
-        ----------
-        state
-            Counters at the end of a base batch or of an epoch.
-        metric_sums
-            Result of :meth:`ipinsights.training.metrics.RunningClassification.sums` at that step.
+        The learner is restored separately. ``metric_sums`` is the result of
+        :meth:`ipinsights.training.metrics.RunningClassification.sums` at that step.
         """
         self.state = state
         self.metrics.resume_from(metric_sums)
@@ -118,17 +91,8 @@ class Trainer:
     def fit(self, train: Pairs, validation: Pairs | None = None) -> None:
         """Train for all epochs, or until ``state.stop`` is set.
 
-        Parameters
-        ----------
-        train
-            Training rows of this host. Their order is kept in every epoch.
-        validation
-            Rows, the same on all hosts, to measure ``validation_auc`` on after each epoch.
-
-        Raises
-        ------
-        ClientError
-            The loss is not finite any more: the run has diverged.
+        The order of the rows of this host is kept in every epoch. ``validation`` is the same on all hosts. A loss
+        that is not finite any more is a ClientError: the run has diverged.
         """
         batches = self._batches(train)
         self.batches_per_epoch = len(batches) * self.hyperparameters.records_per_row
@@ -183,10 +147,7 @@ class Trainer:
         return self._stops()
 
     def _validate(self, pairs: Pairs) -> float | None:
-        """Return the AUC on the first host.
-
-        None on the others, and as soon as the run is to stop: no platform waits for millions of pairs.
-        """
+        """Return the AUC on the first host, None on others and as soon as the run is to stop."""
         scores = []
         for piece in self._validation_scores(pairs):
             if self._stops():
@@ -205,10 +166,7 @@ class Trainer:
             yield np.stack([score(rows[part], ips[part]) for ips in (pairs.ips, negatives)])
 
     def _stops(self) -> bool:
-        """Return whether the run stops on all hosts.
-
-        ``state.stop`` can change at any time, on one host only.
-        """
+        """Return whether the run stops on all hosts. ``state.stop`` can change at any time on one."""
         return self.group.agree_to_stop(self.state.stop)
 
     def _train_on(self, batch: BaseBatch) -> None:

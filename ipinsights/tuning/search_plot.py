@@ -27,11 +27,6 @@ def draw_search(outcomes: Sequence[Outcome], ranges: Sequence[SearchRange]) -> F
     """Draw the trials in their order with the best so far, and over each hyperparameter.
 
     Trials that failed are left out. Those that were stopped early are drawn hollow, at their last epoch's AUC.
-
-    Raises
-    ------
-    ClientError
-        matplotlib is not installed.
     """
     figure = new_figure(figsize=(_PANEL_INCHES * (1 + len(ranges)), _PANEL_INCHES))
     trials, *panels = figure.subplots(1, 1 + len(ranges), sharey=True, squeeze=False)[0]

@@ -20,15 +20,7 @@ _LOGARITHMIC_FROM = 50
 
 @dataclass(frozen=True)
 class SearchRange:
-    """Values of one hyperparameter to search, both ends included.
-
-    Attributes
-    ----------
-    row
-        The hyperparameter.
-    low, high
-        The ends.
-    """
+    """Values of one hyperparameter to search, both ends included."""
 
     row: Hyperparameter
     low: float
@@ -36,13 +28,7 @@ class SearchRange:
 
     @classmethod
     def parse(cls, text: str) -> SearchRange:
-        """Parse ``NAME=LOW:HIGH``, or ``NAME`` for the documented tuning range.
-
-        Raises
-        ------
-        ClientError
-            There is no such hyperparameter, it is not to be tuned, or an end is not among its values.
-        """
+        """Parse ``NAME=LOW:HIGH``, or ``NAME`` for the documented tuning range."""
         name, _, ends = text.partition("=")
         row = next((row for row in TABLE if row.name == name and row.tuning), None)
         if row is None or row.tuning is None:

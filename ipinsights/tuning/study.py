@@ -38,48 +38,24 @@ _NOTE = "note"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one trial.
+    """What came of one trial."""
 
-    Attributes
-    ----------
-    number
-        From 1.
-    values
-        The hyperparameters that were searched, by name.
-    auc
-        Validation AUC after the last epoch that was trained, or None.
-    note
-        Why the trial failed or ended early, empty when it was trained to its end.
-    """
-
+    # From 1.
     number: int
+    # The hyperparameters that were searched, by name.
     values: Mapping[str, str]
+    # Validation AUC after the last epoch that was trained, or None.
     auc: float | None
+    # Why the trial failed or ended early, empty when it was trained to its end.
     note: str
 
 
 class Tuner:
-    """A search in a file.
+    """A search in a file, SQLite, which is made when it does not exist.
 
-    Parameters
-    ----------
-    study
-        SQLite file that holds the trials, made when it does not exist.
-    ranges
-        What is searched.
-    fixed
-        Hyperparameters that all trials share.
-    train, validation
-        Rows to train on and rows to judge by.
-    seed
-        Of the search and of every training.
-    stop_early
-        End a trial after an epoch in which it is behind the median of the trials before it at that epoch.
-
-    Raises
-    ------
-    ClientError
-        optuna is not installed, the file is no study, or it is the study of another search.
+    ``fixed`` are the hyperparameters that all trials share. The ``seed`` is that of the search and of every training.
+    ``stop_early`` ends a trial after an epoch in which it is behind the median of the trials before it at that epoch.
+    It is a ClientError if optuna is not installed, or the file is no study or that of another search.
     """
 
     def __init__(
@@ -114,13 +90,7 @@ class Tuner:
         return [_outcome(number, trial) for number, trial in enumerate(finished, start=1)]
 
     def best(self) -> dict[str, str]:
-        """Return all hyperparameters of the best trial for ``ipinsights train --hyperparameters``.
-
-        Raises
-        ------
-        ClientError
-            No trial was trained to its end.
-        """
+        """Return all hyperparameters of the best trial for ``ipinsights train --hyperparameters``."""
         complete = [outcome for outcome in self.outcomes() if outcome.auc is not None and not outcome.note]
         if not complete:
             raise ClientError("No trial was trained to its end, so there is no best one. Their notes say why.")

@@ -86,7 +86,6 @@ class TestCompareCommand:
         assert log.unknown == ()
         assert log.errors == ()
         assert log.is_complete
-        assert log.is_saved
         # 120 rows make 6 base batches of 20, each of which becomes 1 + R + S = 3 batches.
         assert log.last("Total Records Seen") == 2 * 3 * 120
         assert log.last("Total Batches Seen") == 2 * 3 * 6

@@ -32,7 +32,6 @@ MODULES = (
     "ipinsights.training.automatic_sizes",
     "ipinsights.training.callbacks",
     "ipinsights.training.mlflow_tracking",
-    "ipinsights.training.size_choice",
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -10,14 +10,29 @@ import pytest
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.errors import ClientError
 from ipinsights.model import artifact
-from ipinsights.model.artifact import parameter_shapes, save
+from ipinsights.model.artifact import Artifact, meta_data, parameter_shapes
 from ipinsights.model.bloom import BloomFilter
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
 VALUES = Hyperparameters(num_entity_vectors=10, vector_dim=6)
+
+
+def save(
+    directory: Path,
+    *,
+    params: Mapping[str, Any],
+    symbol: str | None,
+    known_entities: BloomFilter,
+    hyperparameters: Hyperparameters,
+    training: Mapping[str, Any],
+) -> Path:
+    """Write a model without history into a directory, and return its file."""
+    meta = meta_data(hyperparameters, training)
+    return artifact.write(directory, Artifact(hyperparameters, params, known_entities, meta, symbol))
 
 
 def model_file(folder: Path) -> Path:

@@ -42,15 +42,9 @@ def saved(
     """Save a small model; return its learner and its file."""
     values = Hyperparameters(NUM_ROWS, 6, num_ip_encoder_layers=num_layers, learning_rate=1e-5)
     learner = CPULearner(values, seed=seed)
-    path = artifact.save(
-        folder,
-        params=learner.parameters(),
-        symbol=symbol,
-        known_entities=BloomFilter.of(KNOWN, NUM_ROWS),
-        hyperparameters=values,
-        training={"seed": seed, **facts},
-    )
-    return learner, path
+    known, meta = BloomFilter.of(KNOWN, NUM_ROWS), artifact.meta_data(values, {"seed": seed, **facts})
+    model = artifact.Artifact(values, learner.parameters(), known, meta, symbol)
+    return learner, artifact.write(folder, model)
 
 
 @cache
@@ -296,9 +290,8 @@ class TestLoad:
         params = {each: np.zeros(shape, dtype=np.float32) for each, shape in shapes.items()}
         params[name].flat[-1] = number
         nobody = BloomFilter(np.zeros(NUM_ROWS, dtype=np.uint8))
-        path = artifact.save(
-            tmp_path, params=params, symbol="{}", known_entities=nobody, hyperparameters=values, training={}
-        )
+        meta = artifact.meta_data(values, {})
+        path = artifact.write(tmp_path, artifact.Artifact(values, params, nobody, meta, "{}"))
         assert refusal_of(path) == f"{path} cannot score: its {name} holds values that are no finite numbers."
 
     def test_a_model_that_contradicts_itself_is_refused(self, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ipinsights.model.artifact_text import describe
+from ipinsights.model.artifact import summary_text
 
 SUMMARY: dict[str, Any] = {
     "format_version": 1,
@@ -28,7 +28,7 @@ HISTORY: dict[str, Any] = {
 
 def test_each_fact_has_a_line() -> None:
     """In sections, with values below one another, and versions apart from other facts."""
-    assert describe(SUMMARY) == (
+    assert summary_text(SUMMARY) == (
         "IP Insights model, format 1: 10 entity vectors, some 3 entities\n"
         "\nTrained on\n  num_rows  7\n  seed      0\n"
         "\nTrained with\n  numpy  1.26\n"
@@ -39,7 +39,7 @@ def test_each_fact_has_a_line() -> None:
 
 def test_a_history_stands_first() -> None:
     """It is personal data: sizes, sources with their days, and how it is removed."""
-    text = describe({**SUMMARY, "history": HISTORY})
+    text = summary_text({**SUMMARY, "history": HISTORY})
     assert text.split("\n\n")[1] == (
         "History (personal data: who was where)\n"
         "  entities   1,234 hashes\n"
@@ -49,11 +49,13 @@ def test_a_history_stands_first() -> None:
         "  source 2   update, 1,000 rows of 2026-01-01 to 2026-01-31, fingerprint f2\n"
         "  to remove  ipinsights strip --model-dir DIR"
     )
-    assert "distinct pairs of 30,000 events, IPv4\n" in describe({**SUMMARY, "history": {**HISTORY, "has_ipv6": False}})
+    assert "distinct pairs of 30,000 events, IPv4\n" in summary_text(
+        {**SUMMARY, "history": {**HISTORY, "has_ipv6": False}}
+    )
 
 
 def test_values_do_not_break_lines() -> None:
     """A model from elsewhere may hold any text, which stays on its line."""
-    text = describe({**SUMMARY, "hyperparameters": {"epochs": "1\n\x1b[31mTrained on"}})
-    assert len(text.splitlines()) == len(describe(SUMMARY).splitlines())
+    text = summary_text({**SUMMARY, "hyperparameters": {"epochs": "1\n\x1b[31mTrained on"}})
+    assert len(text.splitlines()) == len(summary_text(SUMMARY).splitlines())
     assert "\x1b" not in text

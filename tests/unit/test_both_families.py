@@ -17,7 +17,6 @@ from ipinsights.data.both_families import (
     read_events,
     read_families,
     read_in_order,
-    rows_fingerprint,
     split,
 )
 from ipinsights.data.entity_hash import hash_entities
@@ -92,8 +91,8 @@ def test_rows_are_collected_apart_and_joined() -> None:
     assert both.addresses.is_ipv6.tolist() == [False, True, True]
     assert both.addresses.lower.tolist() == [0, 1, 2]
     assert both[1:].entities.tolist() == [2, 3]
-    assert rows_fingerprint(ipv4, Ipv6Rows().pairs()) == rows_fingerprint(ipv4, None) == ipv4.fingerprint
-    assert rows_fingerprint(ipv4, rows.pairs()) == both.fingerprint != ipv4.fingerprint
+    assert joined(ipv4, Ipv6Rows().pairs()).fingerprint == joined(ipv4, None).fingerprint == ipv4.fingerprint
+    assert joined(ipv4, rows.pairs()).fingerprint == both.fingerprint != ipv4.fingerprint
 
 
 @given(ROWS)
@@ -109,7 +108,7 @@ def test_splitting_keeps_the_order_of_each_family(rows: list[tuple[int, str]]) -
     assert ipv4.addresses is None
     sorted_rows = sorted(rows, key=lambda row: row[1].startswith("2a00"))
     assert by_family(pairs_of(rows)).fingerprint == by_family(pairs_of(sorted_rows)).fingerprint
-    assert by_family(pairs_of(rows)).fingerprint == rows_fingerprint(ipv4, ipv6)
+    assert by_family(pairs_of(rows)).fingerprint == joined(ipv4, ipv6).fingerprint
 
 
 def test_rows_without_addresses_are_ipv4() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ipinsights.etl.field_paths import Path
+from ipinsights.etl.json_documents import Path
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from ipinsights.errors import ClientError
-from ipinsights.etl.kept_fields import KeptFields
 from ipinsights.etl.named_pairs import named_pairs
+from ipinsights.etl.records import KeptFields
 
 from .log_samples import as_csv, as_jsonl, as_parquet
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.data.both_families import rows_fingerprint
+from ipinsights.data.both_families import joined
 from ipinsights.data.ipv6 import Ipv6Pairs
 from ipinsights.data.pairs import Pairs
 from ipinsights.model.artifact import Artifact
@@ -74,7 +74,7 @@ def test_one_host() -> None:
     assert kept.history is not None
     assert kept.history.num_events == 60
     assert sources(kept) == [
-        {"kind": "training", "num_rows": 60, "num_entities": 5, "fingerprint": rows_fingerprint(train, None)}
+        {"kind": "training", "num_rows": 60, "num_entities": 5, "fingerprint": joined(train, None).fingerprint}
     ]
 
 
@@ -111,7 +111,7 @@ class TestSeveralHosts:
     def test_a_channel_that_all_hosts_read(self) -> None:
         """History and record are those of one host, so that the file is recognised."""
         alone = gathered(self.whole, self.ipv6)
-        for kept in on_hosts(self.parts(), whole_fingerprint=rows_fingerprint(self.whole, self.ipv6)):
+        for kept in on_hosts(self.parts(), whole_fingerprint=joined(self.whole, self.ipv6).fingerprint):
             assert content(kept) == content(alone)
             assert sources(kept) == sources(alone)
 
@@ -121,7 +121,7 @@ class TestSeveralHosts:
             assert content(kept) == content(gathered(self.whole, self.ipv6))
             assert [source["num_rows"] for source in sources(kept)] == [24, 22, 22]
             assert [source["fingerprint"] for source in sources(kept)] == [
-                rows_fingerprint(*part) for part in self.parts()
+                joined(*part).fingerprint for part in self.parts()
             ]
 
 
@@ -144,7 +144,7 @@ class TestWarmStart:
         parts: list[tuple[Pairs, Ipv6Pairs | None]] = [
             (Pairs(train.entities[rank::2].copy(), train.ips[rank::2].copy()), None) for rank in range(2)
         ]
-        again = on_hosts(parts, initial=initial, whole_fingerprint=rows_fingerprint(train, None))
+        again = on_hosts(parts, initial=initial, whole_fingerprint=joined(train, None).fingerprint)
         for kept in (gathered(train, initial=initial), *again):
             assert content(kept) == content(gathered(train))
             assert sources(kept) == sources(gathered(train))

@@ -21,8 +21,6 @@ TESTED_WITH_OTHERS = {
     "cpu": "unit/test_learner.py",
     "hidden_layers": "unit/test_learner.py",
     "octet_layer": "unit/test_learner.py",
-    # a view is seen on a terminal
-    "job_view": "integration/test_training_view.py",
 }
 
 

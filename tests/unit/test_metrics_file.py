@@ -11,7 +11,7 @@ import pytest
 import ipinsights
 from ipinsights.errors import ClientError
 from ipinsights.testing import run_command
-from ipinsights.training.metrics_file import MetricsFile
+from ipinsights.training.epoch_records import MetricsFile
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from ipinsights.cli import cli
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.model.artifact import parameter_shapes, save
+from ipinsights.model.artifact import parameter_shapes
 from ipinsights.model.bloom import BloomFilter
 from ipinsights.reporting import plain_text
 from ipinsights.reporting.plain_text import html_text, markdown_text, one_line, printable
+
+from .small_model import save
 
 if TYPE_CHECKING:
     from pathlib import Path

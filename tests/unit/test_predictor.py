@@ -12,9 +12,11 @@ from ipinsights.data.entity_hash import entity_rows, hash_entities
 from ipinsights.errors import ClientError
 from ipinsights.inference.predictor import Predictor
 from ipinsights.model._mxnet import mx
-from ipinsights.model.artifact import Artifact, save
+from ipinsights.model.artifact import Artifact
 from ipinsights.model.bloom import BloomFilter
 from ipinsights.training.learners.gluon import GluonLearner
+
+from .small_model import save
 
 if TYPE_CHECKING:
     from pathlib import Path

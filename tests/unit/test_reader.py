@@ -77,7 +77,6 @@ class TestGenerations:
         assert run.configuration["weight_decay"] == "0.00001"
         assert run.configuration["_tuning_objective_metric"] == ""
         assert run.is_complete
-        assert run.is_saved
 
     def test_ours_is_understood_too(self) -> None:
         """A log that `ipinsights train` wrote has no line left over."""
@@ -132,7 +131,6 @@ class TestFailures:
         ]
         assert run.unknown == ()
         assert not run.is_complete
-        assert not run.is_saved
 
     def test_a_metric_that_is_no_number_is_an_error(self, tmp_path: Path) -> None:
         """A run that diverged did not go well."""

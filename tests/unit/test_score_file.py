@@ -21,8 +21,10 @@ from ipinsights.errors import ClientError
 from ipinsights.inference.predictor import Predictor
 from ipinsights.inference.score_file import score_file
 from ipinsights.inference.threshold import Threshold
-from ipinsights.model.artifact import Artifact, save
+from ipinsights.model.artifact import Artifact
 from ipinsights.model.bloom import BloomFilter
+
+from .small_model import save
 
 if TYPE_CHECKING:
     from pathlib import Path

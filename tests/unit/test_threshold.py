@@ -32,14 +32,10 @@ def make_predictor(path: Path, *, seed: int = 0, known_bits: int = 255) -> Predi
     """Return a model with random parameters and all entities known, or fewer with fewer bits."""
     rng = np.random.default_rng(seed)
     shapes = artifact.parameter_shapes(HYPERPARAMETERS)
-    artifact.save(
-        path,
-        params={name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()},
-        symbol="{}",
-        known_entities=BloomFilter(np.full(NUM_ROWS, known_bits, dtype=np.uint8)),
-        hyperparameters=HYPERPARAMETERS,
-        training={},
-    )
+    params = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    known = BloomFilter(np.full(NUM_ROWS, known_bits, dtype=np.uint8))
+    meta = artifact.meta_data(HYPERPARAMETERS, {})
+    artifact.write(path, artifact.Artifact(HYPERPARAMETERS, params, known, meta, "{}"))
     return Predictor.load(path)
 
 

@@ -12,7 +12,7 @@ from ipinsights.errors import ClientError
 from ipinsights.model import artifact
 from ipinsights.model.artifact import parameter_shapes
 from ipinsights.model.bloom import BloomFilter
-from ipinsights.training.warm_start import load_initial_model
+from ipinsights.training.resume import load_initial_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,9 +31,7 @@ def model(tmp_path: Path) -> Path:
     values = hyperparameters()
     params = {name: np.ones(shape, np.float32) for name, shape in parameter_shapes(values).items()}
     known = BloomFilter.of(np.zeros(0, np.uint64), 20)
-    return artifact.save(
-        tmp_path, params=params, symbol=None, known_entities=known, hyperparameters=values, training={}
-    )
+    return artifact.write(tmp_path, artifact.Artifact(values, params, known, artifact.meta_data(values, {})))
 
 
 def test_a_model_of_the_same_shape_is_read(model: Path) -> None:

@@ -24,15 +24,10 @@ _logger = logging.getLogger(__name__)
 
 @cache
 def load_kernels() -> Any:
-    """Return the module of compiled kernels.
+    """Return the module of compiled kernels, or raise a ClientError if Numba cannot be imported.
 
-    Machine code comes from Numba's cache: ``NUMBA_CACHE_DIR``, or next to the package, or below the user's home. Where
-    none of them can be written to, it is kept in a folder for temporary files that only this user can use.
-
-    Raises
-    ------
-    ClientError
-        Numba cannot be imported.
+    Machine code comes from Numba's cache: ``NUMBA_CACHE_DIR``, or next to the package, or below the user's home.
+    Where none of them can be written to, it is kept in a folder for temporary files that only this user can use.
     """
     try:
         settings: Any = importlib.import_module("numba.core.config")

@@ -25,15 +25,8 @@ _logger = logging.getLogger(__name__)
 def choose_gpus(num_gpus: int | None) -> list[mx.Context]:
     """Return the GPUs to train on, none to train on the CPU.
 
-    Parameters
-    ----------
-    num_gpus
-        ``_num_gpus``: number of GPUs to use, 0 for the CPU. None (``auto``) uses all GPUs that MXNet detects.
-
-    Raises
-    ------
-    ClientError
-        More GPUs are asked for than MXNet sees, or MXNet is missing or cannot be loaded.
+    ``_num_gpus`` is the number of GPUs to use, 0 for the CPU. None (``auto``) uses all GPUs that MXNet detects. It is
+    a ClientError to ask for more than that, or for any without MXNet.
     """
     try:
         from ipinsights.model._mxnet import mx
@@ -56,12 +49,8 @@ def store_type(kvstore: str, *, num_hosts: int, num_gpus: int) -> str:
     """Return the type of MXNet's kvstore for a value of ``_kvstore``.
 
     ``auto_gpu`` gives ``local`` on a CPU and ``device`` on GPUs, as the original's log shows, and ``dist_sync`` or
-    ``dist_device_sync`` on several hosts (our choice). ``auto_cpu`` sums gradients on the CPU whatever there is.
-
-    Raises
-    ------
-    ClientError
-        The type exchanges nothing between hosts, and there are several.
+    ``dist_device_sync`` on several hosts (our choice). ``auto_cpu`` sums gradients on the CPU whatever there is. On
+    several hosts, a type that exchanges nothing between them is a ClientError.
     """
     on_gpus = kvstore == "auto_gpu" and num_gpus > 0
     if kvstore in ("auto_gpu", "auto_cpu"):
@@ -89,27 +78,9 @@ def build_learner(
 ) -> Learner:
     """Return a learner for the devices of one host.
 
-    Parameters
-    ----------
-    hyperparameters
-        Checked hyperparameters.
-    gpus
-        GPUs to train on, see :func:`choose_gpus`.
-    store
-        Type of the kvstore, see :func:`store_type`.
-    seed
-        Seed of the initial parameters.
-    engine
-        ``auto`` takes compiled kernels on a CPU, and MXNet where Numba cannot be imported. ``gluon`` takes MXNet.
-    num_threads
-        Threads of a step with compiled kernels, the cores available to this process when not given.
-    group, first_row
-        As in :class:`~ipinsights.training.learners.cpu.CPULearner`.
-
-    Raises
-    ------
-    ClientError
-        The engine cannot be imported.
+    The ``engine`` ``auto`` takes compiled kernels on a CPU, and MXNet where Numba cannot be imported. ``gluon`` takes
+    MXNet. See :func:`choose_gpus`, :func:`store_type` and :class:`~ipinsights.training.learners.cpu.CPULearner` for
+    the rest.
     """
     if engine_name(gpus, engine) == "MXNet":
         from ipinsights.training.learners.gluon import GluonLearner
@@ -126,29 +97,15 @@ def build_learner(
 def engine_name(gpus: Sequence[mx.Context], engine: str) -> str:
     """Return the name of what takes the steps of this host: MXNet or compiled kernels.
 
-    Raises
-    ------
-    ClientError
-        Neither can be used.
+    Log the reason if MXNet replaces the kernels on a CPU. It is a ClientError if neither can be used.
     """
-    return "MXNet" if gpus or engine == "gluon" or not _has_kernels() else "compiled kernels"
-
-
-def _has_kernels() -> bool:
-    """Return whether the compiled kernels can be used.
-
-    Log the reason if MXNet replaces them.
-
-    Raises
-    ------
-    ClientError
-        Neither the kernels nor MXNet can be used.
-    """
+    if gpus or engine == "gluon":
+        return "MXNet"
     try:
         load_kernels()
     except ClientError as error:
         if not mxnet_package.is_installed():
             raise
         _logger.info("Training with MXNet, which is slower on a CPU. %s", error)
-        return False
-    return True
+        return "MXNet"
+    return "compiled kernels"

@@ -28,24 +28,9 @@ __all__ = ["GluonLearner"]
 class GluonLearner:
     """Learner of one model, a :class:`~ipinsights.training.learners.learner.Learner`.
 
-    A step is one of lazy row-sparse Adam on the mean cross-entropy of a batch. Several devices take about equal parts
-    of the batch, and each device has the whole model.
-
-    Parameters
-    ----------
-    hyperparameters, seed, group, first_row
-        As in :class:`~ipinsights.training.learners.cpu.CPULearner`.
-    devices
-        MXNet devices, the CPU when not given.
-    store
-        Type of MXNet's KVStore, which sums the gradients of several devices.
-
-    Attributes
-    ----------
-    hyperparameters
-        The ones given.
-    net
-        The network that is trained.
+    A step is one of lazy row-sparse Adam on the mean cross-entropy of a batch. Several devices, by default the CPU,
+    take about equal parts of the batch, and each has the whole model. MXNet's KVStore of a type ``store`` sums their
+    gradients.
     """
 
     def __init__(
@@ -100,19 +85,13 @@ class GluonLearner:
         return entities.asnumpy(), addresses.asnumpy()
 
     def parameters(self) -> dict[str, mx.nd.NDArray]:
-        """Return every parameter by its name in the artifact.
-
-        The arrays are those of the first device, not copies.
-        """
+        """Return every parameter by its name in the artifact: arrays of the first device."""
         return {name: parameter.data(self._devices[0]) for name, parameter in self.net.collect_params().items()}
 
     def set_parameters(
         self, params: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int32] | slice = slice(None)
     ) -> None:
-        """Set the parameters by their artifact names.
-
-        Of the entity table only ``rows`` are set, all rows by default.
-        """
+        """Set the parameters by their artifact names, of the entity table only ``rows``."""
         self._write({name: parameter.list_data() for name, parameter in self._params()}, params, rows)
 
     def state_dict(self, rows: NDArray[np.int32]) -> dict[str, Any]:
@@ -164,10 +143,7 @@ class GluonLearner:
                 array[:] = gradient
 
     def _state(self) -> dict[str, list[mx.nd.NDArray]]:
-        """Return parameters and moments of every device, the learner's own arrays.
-
-        Missing moments are made.
-        """
+        """Return parameters and moments of every device, the learner's own arrays."""
         state = {name: parameter.list_data() for name, parameter in self._params()}
         updaters = self._optimizer._updaters  # noqa: SLF001 - MXNet has no other way to them
         for index, parameter in enumerate(self._optimizer._params):  # noqa: SLF001

@@ -18,20 +18,8 @@ __all__ = ["GradientSum"]
 class GradientSum:
     """Gradients of the address encoder, which a learner writes, sums over all hosts and reads.
 
-    Parameters
-    ----------
-    group
-        The hosts.
-    shapes
-        Shape of each gradient by the parameter's name, alike on all hosts.
+    ``gradients`` are views of one buffer by the parameter's name, float32.
 
-    Attributes
-    ----------
-    gradients
-        Views of the buffer by name, float32.
-
-    Examples
-    --------
     >>> from ipinsights.training.collectives import ProcessGroup
     >>> total = GradientSum(ProcessGroup(), {"ip_layer0_bias": (2,)})
     >>> total.gradients["ip_layer0_bias"][:] = [1, 2]

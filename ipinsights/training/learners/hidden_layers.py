@@ -27,14 +27,8 @@ _COLUMNS = 512
 class HiddenLayers:
     """Fully connected layers, each behind a relu: forward, and backward with Adam's step.
 
-    Parameters
-    ----------
-    layers
-        Weight and its moments, (3, dim, dim) as output by input, and bias and its moments, (3, 1, dim), of each layer.
-    num_pieces
-        Pieces that the rows of a batch are cut into.
-    share
-        Function that calls tasks, on threads or one after the other.
+    A layer is its weight and moments, (3, dim, dim) as output by input, and its bias and moments, (3, 1, dim). The rows
+    of a batch are cut into ``num_pieces``. ``share`` calls tasks, on threads or one after the other.
     """
 
     def __init__(
@@ -62,12 +56,8 @@ class HiddenLayers:
     def backward(self, gradient: NDArray[np.float32], use: UseGradients) -> NDArray[np.float32]:
         """Call a function for each layer backward, and return the gradient of the first inputs.
 
-        Parameters
-        ----------
-        gradient
-            Gradient of the outputs, (batch, dim).
-        use
-            Function of the layer's index and the gradients of its weight and bias, such as :meth:`update`.
+        ``gradient`` is that of the outputs, (batch, dim). ``use`` is called with the layer's index and the gradients
+        of its weight and bias, as :meth:`update` is.
         """
         for index in reversed(range(len(self._layers))):
             (weight, _), inputs = self._layers[index], self._inputs[index]
@@ -97,8 +87,6 @@ class HiddenLayers:
 def split(size: int, num_pieces: int) -> list[slice]:
     """Return slices of about equal length that cover a range.
 
-    Examples
-    --------
     >>> split(5, 2)
     [slice(0, 2, None), slice(2, 5, None)]
     """

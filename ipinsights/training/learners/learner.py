@@ -26,32 +26,16 @@ SCORING_BATCH = 10_000
 
 
 class Learner(Protocol):
-    """What the trainer, its callbacks, and whatever saves a model need of a learner.
-
-    Attributes
-    ----------
-    hyperparameters
-        Hyperparameters of the model.
-    """
+    """What the trainer, its callbacks, and whatever saves a model need of a learner."""
 
     hyperparameters: Hyperparameters
 
     def learn(self, records: Records, *, num_all: int | None = None) -> Iterator[tuple[NDArray[np.float32], Any]]:
-        """Take the steps of a base batch.
+        """Take the steps of a base batch, and yield labels and scores of each step, (batch,).
 
-        Parameters
-        ----------
-        records
-            Records of this host.
-        num_all
-            Records of a step on all hosts, which take K steps. None on one host, which takes a step for each
-            ``mini_batch_size``.
-
-        Yields
-        ------
-        labels, scores
-            Of the step's batch, shape (mini_batch_size,) each. The scores are those before the step. They are a NumPy
-            array, or one of MXNet, which may still be computing them.
+        ``num_all`` is the number of records of a step on all hosts, which take K steps. None on one host, which takes
+        a step for each ``mini_batch_size``. The scores are those before the step. They are a NumPy array, or one of
+        MXNet, which may still be computing them.
         """
 
     def score(self, rows: NDArray[np.int32], ips: NDArray[np.uint32]) -> NDArray[np.float32]:
@@ -71,30 +55,18 @@ class Learner(Protocol):
     def set_parameters(
         self, params: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int32] | slice = slice(None)
     ) -> None:
-        """Set the parameters, by their names in the artifact.
+        """Set all parameters by their names in the artifact.
 
-        Parameters
-        ----------
-        params
-            Values of all parameters, of the entity table those of ``rows``.
-        rows
-            Ascending rows of the entity table, all when not given.
+        Of the entity table only the ascending ``rows`` are set, all rows by default.
         """
 
     def state_dict(self, rows: NDArray[np.int32]) -> dict[str, Any]:
         """Return all but the number of steps that the next step depends on.
 
-        Parameters
-        ----------
-        rows
-            Ascending rows of the entity table that the data has, (n,). No other row ever changes.
-
-        Returns
-        -------
-        dict
-            Parameters by their names in the artifact, and Adam's running means of their gradients, ``mean:NAME``, and
-            of their squares, ``variance:NAME``. Each has a ``shape``, and a slice of it is a float32 array. They are
-            read before the next step.
+        These are parameters by their names in the artifact, and Adam's running means of their gradients,
+        ``mean:NAME``, and of their squares, ``variance:NAME``. Each has a ``shape``, and a slice of it is a float32
+        array. They are read before the next step. Of the entity table only the ascending ``rows`` that the data has
+        are returned: no other row ever changes.
         """
 
     def load_state_dict(
@@ -109,17 +81,7 @@ class Learner(Protocol):
 class RowView:
     """Rows of an array (n, width), copied slice by slice to avoid a copy of a large array.
 
-    Parameters
-    ----------
-    array
-        The array.
-    rows
-        Numbers of the rows, (m,).
-
-    Attributes
-    ----------
-    shape
-        Shape of all the rows together: (m, width).
+    The ``shape`` is that of all the rows together.
     """
 
     def __init__(self, array: NDArray[np.float32], rows: NDArray[np.int32]) -> None:

@@ -24,26 +24,10 @@ class OctetLayer:
     """Contributions of a batch's octet values to embeddings, and the update from the gradient.
 
     Only octet values that occur in a batch are multiplied. The places are independent of each other, so that threads
-    can share them.
-
-    Parameters
-    ----------
-    arrays
-        The parameters of the encoder with their moments, by name: octet table (3, 1024, widest octet), weight of the
-        first layer (3, dim, dim) as input by output, and bias (3, 1, dim).
-    num_pieces
-        Arrays that the gradient of the table is summed from.
-    dim
-        Width of an embedding.
-
-    Attributes
-    ----------
-    index
-        Row of the table for each row of the octet table, -1 for octet values that do not occur, (1024,).
-    table
-        What octet values add to an embedding, (1024, dim). As many rows are in use as octet values occur.
-    table_gradients
-        Gradients of the table to be summed, (num_pieces, 1024, dim).
+    can share them. ``arrays`` are the parameters of the encoder with their moments, by name: octet table (3, 1024,
+    widest octet), weight of the first layer (3, dim, dim) as input by output, and bias (3, 1, dim). The gradient of
+    the table is summed from ``num_pieces`` arrays. ``index`` has the row of the ``table`` for each row of the octet
+    table, -1 for octet values that do not occur.
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[np.float32]], *, num_pieces: int, dim: int) -> None:

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -23,21 +24,9 @@ __all__ = ["TaskThreads", "one_blas_thread"]
 class TaskThreads:
     """The calling thread with helpers, which take the next task whenever they are free.
 
-    Nobody spins: a helper that comes late finds no task left. The threads belong to the process that uses them, so that
-    a process after ``fork`` starts its own.
+    Nobody spins: a helper that comes late finds no task left. The threads belong to the process that uses them, so
+    that a process after ``fork`` starts its own. By default there are as many as cores available to this process.
 
-    Parameters
-    ----------
-    num_threads
-        Threads in all, the cores available to this process when not given.
-
-    Attributes
-    ----------
-    num_threads
-        Threads in all.
-
-    Examples
-    --------
     >>> found = []
     >>> TaskThreads(2).run([lambda: found.append("task")])
     >>> found
@@ -63,16 +52,11 @@ class TaskThreads:
 
     def _helpers(self) -> ThreadPoolExecutor:
         if self._pool is None or self._process != os.getpid():
-            self._pool = ThreadPoolExecutor(
-                self.num_threads - 1, thread_name_prefix="learner", initializer=_ignore_numbers_that_are_not_finite
-            )
+            # NumPy warns of no numbers that are not finite there: the trainer reports a run that diverges.
+            ignore = partial(np.seterr, invalid="ignore", over="ignore")
+            self._pool = ThreadPoolExecutor(self.num_threads - 1, thread_name_prefix="learner", initializer=ignore)
             self._process = os.getpid()
         return self._pool
-
-
-def _ignore_numbers_that_are_not_finite() -> None:
-    """Let NumPy not warn in this thread. The trainer reports a run that diverges."""
-    np.seterr(invalid="ignore", over="ignore")
 
 
 def _work_off(tasks: deque[Callable[[], object]]) -> None:

@@ -1,12 +1,12 @@
-"""Comparisons as continuous integration reads them."""
+"""Comparisons as continuous integration reads them, by ``scripts/compare_runs.py``."""
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from ipinsights.runs.comparison_report import summary_report
-from ipinsights.runs.junit import junit_xml
 from ipinsights.runs.run import AUC
 from ipinsights.runs.run_comparison import compare
 
@@ -15,6 +15,8 @@ from .training_logs import with_metric
 if TYPE_CHECKING:
     from ipinsights.runs.run import RunLog
     from ipinsights.runs.run_comparison import RunComparison
+
+SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "compare_runs.py"))
 
 
 class TestJUnit:
@@ -28,7 +30,7 @@ class TestJUnit:
             "bad": worse,
             "broken\x00": "no metrics",
         }
-        root = ET.fromstring(junit_xml(results))  # noqa: S314 - our own
+        root = ET.fromstring(SCRIPT["junit_xml"](results))  # noqa: S314 - our own
         counts = [[suite.get(name) for name in ("name", "tests", "failures", "errors", "skipped")] for suite in root]
         assert counts == [
             ["good", "5", "0", "0", "1"], ["bad", "5", "1", "0", "1"], ["broken?", "1", "0", "1", "0"],
@@ -36,5 +38,5 @@ class TestJUnit:
         failure = root.find("testsuite[@name='bad']/testcase[@name='auc']/failure")
         assert failure is not None
         assert failure.get("message") == "auc WORSE: baseline 0.953125, candidate 0.5, may be worse by 0.002"
-        report = summary_report(baseline, results)
+        report = SCRIPT["summary_report"](baseline, results)
         assert report.headline == f"REGRESSION: 3 compared with {baseline.name}, 1 worse, 1 not read."
