@@ -35,7 +35,10 @@ SETTINGS = ["-Hnum_entity_vectors=200", "-Hvector_dim=16", "-Hmini_batch_size=10
 
 @pytest.fixture(scope="module")
 def mpi_bin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the programs of an environment with MPI, which has everything else from that of the tests."""
+    """Return the programs of an environment with MPI.
+
+    Everything else comes from the environment of the tests.
+    """
     folder = tmp_path_factory.mktemp("mpi") / "env"
     subprocess.run([*UV, "venv", "--python", sys.executable, folder], check=True)
     subprocess.run([*UV, "pip", "install", "--python", folder / "bin" / "python", *PINS], check=True)

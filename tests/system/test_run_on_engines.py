@@ -35,12 +35,7 @@ from ipinsights.inference.score_file import score_file
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "how-to" / "engines"
 UV = [sys.executable, "-m", "uv", "--quiet", "--no-config"]
-PINS = {
-    "dask": ["dask[dataframe]==2026.8.0", "distributed==2026.8.0"],
-    "duckdb": ["duckdb==2.0.1"],
-    "ray": ["ray[data]==2.60.0"],
-    "spark": ["pyspark==4.3.0"],
-}
+PINS = ROOT / "requirements" / "engines"
 NUM_FILES = 16
 NUM_ROWS = 1_000_000
 # One row in so many cannot be scored.
@@ -103,7 +98,9 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp(name)
     subprocess.run([*UV, "venv", "--python", sys.executable, folder / "env"], check=True)
     python = folder / "env" / "bin" / "python"
-    subprocess.run([*UV, "pip", "install", "--python", python, *PINS[name], ROOT], check=True, cwd=folder)
+    subprocess.run(
+        [*UV, "pip", "install", "--python", python, "-r", PINS / f"{name}.txt", ROOT], check=True, cwd=folder
+    )
     return Engine(name, python)
 
 
@@ -136,7 +133,7 @@ def pairs_of(path: Path, engine: Engine) -> str:
 
 
 def drawn(size: int, *, rng: np.random.Generator) -> tuple[pa.Table, np.ndarray]:
-    """Return numbered rows of known and unknown users at random addresses, and which rows are odd."""
+    """Return numbered rows of known and unknown users, and which rows are odd."""
     kinds = rng.integers(len(ODD_ROWS), size=size)
     is_odd = rng.integers(ODD_EVERY, size=size) == 0
     drawn_columns = [
@@ -209,7 +206,7 @@ def test_a_pool_of_all_processors_is_refused(
 
 
 def log_lines(number: int) -> bytes:
-    """Return a log of several batches with bad lines, addresses of IPv6, and names that are not UTF-8."""
+    """Return a log of several batches with bad lines, IPv6, and names that are not UTF-8."""
     odd = ["", "nonsense", LINE.format("2001:db8::1", "ann", 1), LINE.format("11.0.0.1", "-", 1)]
     latin = LINE.format("11.0.0.2", "caf\xe9", 2)
     lines = []
