@@ -231,7 +231,6 @@ def test_logs_become_training_data_and_a_history(engine: Engine, model: Path, tm
     with (tmp_path / "rows.csv").open(encoding="utf-8", newline="") as stream:
         expected = sorted(csv.reader(stream))
 
-    is_file = engine.name == "duckdb"
     printed = engine.run("extract", tmp_path / "logs", tmp_path / "rows.parquet", "apache")
     assert Counter(ast.literal_eval(printed.splitlines()[-1])) == Counter(summary.counts)
     rows = tmp_path / "rows.parquet" / "kind=row" if engine.name == "spark" else tmp_path / "rows.parquet"
@@ -240,12 +239,16 @@ def test_logs_become_training_data_and_a_history(engine: Engine, model: Path, tm
     assert sorted(map(list, zip(found["entity"], found["ip"], times, strict=True))) == expected
 
     engine.run("prepare", rows, "2025-10-15T00:00:00", tmp_path / "train")
-    folder = tmp_path / "train"
-    files = [folder] if is_file else [path for path in folder.iterdir() if path.stem[0] not in "._"]
-    written = [tuple(row) for file in files for row in csv.reader(file.read_text(encoding="utf-8").splitlines())]
+    train = read_parts(tmp_path / "train")
+    written = list(zip(train["entity"], train["ip"], strict=True))
     before = [(entity, ip) for entity, ip, time in expected if time < "2025-10-15"]
     assert sorted(written) == before
     assert written != before
+    command = ["train", "--train", tmp_path / "train", "--entity", "entity", "--ip", "ip", "--model-dir", tmp_path]
+    settings = ["-H", "num_entity_vectors=10", "-H", "vector_dim=4", "-H", "epochs=1"]
+    trained = subprocess.run([sys.executable, "-m", "ipinsights", *command, *settings], check=False)
+    assert trained.returncode == 0
+    assert Predictor.load(tmp_path).hyperparameters.vector_dim == 4
 
     copy = tmp_path / "model"
     shutil.copytree(model, copy)

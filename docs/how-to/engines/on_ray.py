@@ -5,7 +5,7 @@
     python on_ray.py prepare ROWS UNTIL TRAIN
     python on_ray.py count ROWS MODEL
 
-MODEL is a folder that all workers see. PAIRS, SCORES and ROWS are folders of Parquet, LOGS and TRAIN of logs and CSV.
+MODEL is a folder that all workers see. PAIRS, SCORES, ROWS and TRAIN are folders of Parquet, LOGS of logs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 import ray
 
@@ -78,11 +77,8 @@ def prepare(rows: str, until: str, train: str) -> None:
     def before(block: pa.Table) -> pa.Table:
         return block.filter(pc.less(block["time"], pa.scalar(end, pa.timestamp("us", "UTC")))).select(["entity", "ip"])
 
-    def without_header() -> dict[str, Any]:
-        return {"write_options": pyarrow.csv.WriteOptions(include_header=False)}
-
     events = ray.data.read_parquet(rows).map_batches(before, batch_format="pyarrow").random_shuffle()
-    events.write_csv(train, mode="overwrite", arrow_csv_args_fn=without_header)
+    events.write_parquet(train, mode="overwrite")
 
 
 def count(rows: str, model: str) -> None:
