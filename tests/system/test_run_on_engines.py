@@ -98,9 +98,9 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp(name)
     subprocess.run([*UV, "venv", "--python", sys.executable, folder / "env"], check=True)
     python = folder / "env" / "bin" / "python"
-    subprocess.run(
-        [*UV, "pip", "install", "--python", python, "-r", PINS / f"{name}.txt", ROOT], check=True, cwd=folder
-    )
+    # uv keeps what it has built of a folder, even where its code has changed.
+    command = [*UV, "pip", "install", "--refresh-package", "ipinsights", "--python", python]
+    subprocess.run([*command, "-r", PINS / f"{name}.txt", ROOT], check=True, cwd=folder)
     return Engine(name, python)
 
 
