@@ -60,6 +60,8 @@ def replacing(target: Path, *, is_durable: bool = False) -> Iterator[IO[bytes]]:
     target = Path(os.path.realpath(target))
     _remove_abandoned(target.parent)
     partial, hidden = _open_hidden(target)
+    # A closed file has no lock, and another process would take it for abandoned before it has its name.
+    lock = os.dup(hidden.fileno())
     try:
         with hidden as stream:
             yield stream
@@ -70,6 +72,7 @@ def replacing(target: Path, *, is_durable: bool = False) -> Iterator[IO[bytes]]:
         if is_durable:
             _sync_folder(target.parent)
     finally:
+        os.close(lock)
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
 
@@ -148,12 +151,21 @@ def _open_hidden(target: Path) -> tuple[Path, IO[bytes]]:
     while True:
         partial = target.with_name(f".{target.name[:_KEPT_OF_NAME]}.{os.urandom(8).hex()}.partial")
         stream = partial.open("xb")
-        with contextlib.suppress(OSError):  # some network file systems have no locks
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Another process may have taken it for abandoned before it was locked.
-        if os.fstat(stream.fileno()).st_nlink > 0:
+        # Another process may take it for abandoned before it is locked, and has removed it or is about to.
+        if _can_lock(stream) and os.fstat(stream.fileno()).st_nlink > 0:
             return partial, stream
         stream.close()
+
+
+def _can_lock(stream: IO[bytes]) -> bool:
+    """Lock a file, and return False if another process has locked it."""
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # some network file systems have no locks
+        pass
+    return True
 
 
 @functools.cache

@@ -19,7 +19,7 @@ from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.loaded_models import aligned, load_referenced
 from ipinsights.inference.score_arrow import score_arrow
 from ipinsights.inference.scorers import make_scorer
-from ipinsights.inference.threshold import THRESHOLD_FILES, Threshold
+from ipinsights.inference.threshold import THRESHOLD_FILES, Threshold, ThresholdReference
 from ipinsights.model import artifact
 from ipinsights.model.history_member import history_options
 from ipinsights.model.model_reference import ModelReference
@@ -265,12 +265,16 @@ class Detector(BaseEstimator):
         return file
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state for pickle, with a reference to the model's file."""
+        """Return the state for pickle, with references to the model's files."""
         state = {**super().__getstate__(), "_train": None}
-        if "_scorer" in state:
-            state["_scorer"] = state["_scorer"].name
-        if "_model" in state and state["_reference"] is not None and state["_reference"].is_current():
+        if not self.__sklearn_is_fitted__():
+            return state
+        state["_scorer"] = self._scorer.name
+        if self._reference is not None and self._reference.is_current():
             state["_model"] = None
+            if self.threshold_ is not None:
+                file = self._reference.path.parent / THRESHOLD_FILES[self.threshold_.scorer]
+                state["threshold_"] = ThresholdReference.of(self.threshold_, file) or self.threshold_
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -280,6 +284,8 @@ class Detector(BaseEstimator):
                 assert self._reference is not None
                 loaded = load_referenced(self._reference)
                 self._model, self._scorer = loaded.model, loaded.scorer(state["_scorer"])
+                if isinstance(state["threshold_"], ThresholdReference):
+                    self.threshold_ = state["threshold_"].load()
             else:
                 self._model = aligned(self._model)
                 self._scorer = make_scorer(self._model, state["_scorer"])

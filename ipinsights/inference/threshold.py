@@ -5,6 +5,7 @@ Why the guarantee holds is in :mod:`ipinsights.inference.conformal`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ __all__ = [
     "THRESHOLD_FILES",
     "UNKNOWN_ENTITY",
     "Threshold",
+    "ThresholdReference",
     "default_path",
     "find_threshold",
 ]
@@ -103,6 +105,11 @@ class Threshold:
     num_below: NDArray[np.int64] = field(repr=False)
     probe: NDArray[np.float32] = field(repr=False)
     scorer: str = DOT_PRODUCT
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that is saved."""
+        return hashlib.blake2b(json.dumps(self._to_json()).encode(), digest_size=16).hexdigest()
 
     @classmethod
     def calibrate(
@@ -296,6 +303,47 @@ class Threshold:
             and (np.diff(self.num_below) > 0).all()
             and 0 <= self.num_below[0] <= self.num_below[-1] < self.num_rows
         )
+
+
+@dataclass(frozen=True)
+class ThresholdReference:
+    """Reference to the file of a threshold, for pickles: the calibration scores take some 8 KB.
+
+    Attributes
+    ----------
+    path
+        Absolute path of the file.
+    fingerprint
+        Fingerprint of the threshold.
+    """
+
+    path: Path
+    fingerprint: str
+
+    @classmethod
+    def of(cls, threshold: Threshold, path: Path) -> ThresholdReference | None:
+        """Return a reference to a file, or None if it does not hold this very threshold."""
+        try:
+            is_same = Threshold.load(path).fingerprint == threshold.fingerprint
+        except ClientError:
+            return None
+        return cls(path, threshold.fingerprint) if is_same else None
+
+    def load(self) -> Threshold:
+        """Read the threshold.
+
+        Raises
+        ------
+        ClientError
+            The file is missing, or it holds another threshold now.
+        """
+        threshold = Threshold.load(self.path)
+        if threshold.fingerprint != self.fingerprint:
+            raise ClientError(
+                f"{self.path} has changed since the model that refers to it was pickled. Load the model again with "
+                "IPInsights.load."
+            )
+        return threshold
 
 
 def default_path(model: Path, scorer: str = DOT_PRODUCT) -> Path:

@@ -43,7 +43,9 @@ def test_a_registered_model_scores_alike(tmp_path: Path) -> None:
     python = tmp_path / "env" / "bin" / "python"
     run(*UV, "venv", "--python", sys.executable, tmp_path / "env", cwd=tmp_path)
     run(*UV, "pip", "install", "--python", python, *INSTALLED, cwd=tmp_path)
-    run(*UV, "pip", "install", "--python", python, "--no-deps", ROOT, cwd=tmp_path)
+    # uv keeps what it has built of a folder, even where its code has changed.
+    current: list[str | Path] = ["--refresh-package", "ipinsights", "--no-deps", ROOT]
+    run(*UV, "pip", "install", "--python", python, *current, cwd=tmp_path)
     model = save_random_model(tmp_path / "model", num_entities=100, vector_dim=8, rng=np.random.default_rng(0))
     pairs = pd.DataFrame({"entity": ["ann", None, "bob", ""] * 9, "ip": ["10.0.0.1", "10.0.0.1", "1", "10.0.0.1"] * 9})
     pairs.to_parquet(tmp_path / "pairs.parquet")

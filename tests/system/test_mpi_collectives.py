@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -27,17 +27,29 @@ from .test_kvstore_collectives import check_training
 if TYPE_CHECKING:
     import numpy as np
 
-MPIEXEC = Path(sys.prefix) / "bin" / "mpiexec"
-needs_mpi = pytest.mark.skipif(
-    not MPIEXEC.exists() and shutil.which("mpiexec") is None, reason="MPI is not installed: pip install mpi4py mpich"
-)
+ROOT = Path(__file__).parents[2]
+UV = [sys.executable, "-m", "uv", "--quiet", "--no-config"]
+PINS = ["mpi4py==4.1.2", "mpich==5.0.2"]
 SETTINGS = ["-Hnum_entity_vectors=200", "-Hvector_dim=16", "-Hmini_batch_size=100", "-Hlearning_rate=0.01"]
 
 
-def mpi(num_processes: int, *command: object) -> list[str]:
+@pytest.fixture(scope="module")
+def mpi_bin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the programs of an environment with MPI.
+
+    Everything else comes from the environment of the tests.
+    """
+    folder = tmp_path_factory.mktemp("mpi") / "env"
+    subprocess.run([*UV, "venv", "--python", sys.executable, folder], check=True)
+    subprocess.run([*UV, "pip", "install", "--python", folder / "bin" / "python", *PINS], check=True)
+    (site_packages,) = folder.glob("lib/python*/site-packages")
+    (site_packages / "tests.pth").write_text(f"{ROOT}\n{sysconfig.get_path('purelib')}\n", encoding="utf-8")
+    return folder / "bin"
+
+
+def mpi(mpi_bin: Path, num_processes: int, *command: object) -> list[str]:
     """Return the command that starts a number of processes on this machine."""
-    mpiexec = str(MPIEXEC) if MPIEXEC.exists() else "mpiexec"
-    return [mpiexec, "-n", str(num_processes), sys.executable, *map(str, command)]
+    return [str(mpi_bin / "mpiexec"), "-n", str(num_processes), str(mpi_bin / "python"), *map(str, command)]
 
 
 def training(folder: Path, *options: str, model: str = "model") -> list[object]:
@@ -96,53 +108,46 @@ def test_a_missing_library_is_named(rows: Path) -> None:
     assert not (rows / "model").exists()
 
 
-@needs_mpi
 @pytest.mark.slow
 @pytest.mark.parametrize("num_hosts", [2, 3, 4])
-def test_hosts_agree_and_train_together(tmp_path: Path, num_hosts: int) -> None:
+def test_hosts_agree_and_train_together(tmp_path: Path, mpi_bin: Path, num_hosts: int) -> None:
     """Every collective has its result on each host, and all have one encoder after training."""
-    command = mpi(num_hosts, Path(__file__).parent / "mpi_work.py", tmp_path)
+    command = mpi(mpi_bin, num_hosts, Path(__file__).parent / "mpi_work.py", tmp_path)
     subprocess.run(command, check=True, timeout=300)
     found = [json.loads((tmp_path / f"{rank}.json").read_text(encoding="utf-8")) for rank in range(num_hosts)]
     assert [each["collectives"] for each in found] == [sums.expected_of(num_hosts, rank) for rank in range(num_hosts)]
     check_training([each["training"] for each in found])
 
 
-@needs_mpi
 @pytest.mark.slow
-def test_a_job_resumes_to_the_bit(rows: Path) -> None:
+def test_a_job_resumes_to_the_bit(rows: Path, mpi_bin: Path) -> None:
     """Three processes log under their names, and write one model, whole or in two runs."""
     validation = ["--validation", str(rows / "validation.csv")]
-    whole = subprocess.run(
-        mpi(3, *training(rows, *validation, "-Hepochs=3")), capture_output=True, text=True, check=True, timeout=300
-    )
-    assert [f"host=algo-{number}, epoch=2, train" in whole.stdout for number in (1, 2, 3)] == [True] * 3
-    assert whole.stdout.count("validation discriminator_auc") == 3
+    whole = run(mpi(mpi_bin, 3, *training(rows, *validation, "-Hepochs=3")))
+    assert [f"host=algo-{number}, epoch=2, train" in whole for number in (1, 2, 3)] == [True] * 3
+    assert whole.count("validation discriminator_auc") == 3
     options = [*validation, "--checkpoint-dir", str(rows / "ck")]
     for epochs in (1, 3):
-        resumed = mpi(3, *training(rows, *options, f"-Hepochs={epochs}", model="resumed"))
-        subprocess.run(resumed, capture_output=True, check=True, timeout=300)
+        run(mpi(mpi_bin, 3, *training(rows, *options, f"-Hepochs={epochs}", model="resumed")))
     assert sorted(path.name.partition(".")[2] for path in (rows / "ck").glob("checkpoint-*")) == [
         f"{number}-of-3" for number in (1, 2, 3) for _ in range(2)
     ]
     assert parameters(rows / "model") == parameters(rows / "resumed")
 
 
-@needs_mpi
 @pytest.mark.slow
-def test_a_fault_of_the_user_ends_all(rows: Path) -> None:
+def test_a_fault_of_the_user_ends_all(rows: Path, mpi_bin: Path) -> None:
     """With its sentence and exit code 2."""
-    command = mpi(2, *training(rows, "--initial-model", str(rows / "nothing")))
+    command = mpi(mpi_bin, 2, *training(rows, "--initial-model", str(rows / "nothing")))
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 2, done.stderr
     assert "ClientError: There is no model at " in done.stderr
 
 
-@needs_mpi
 @pytest.mark.slow
-def test_a_killed_process_ends_all(rows: Path) -> None:
+def test_a_killed_process_ends_all(rows: Path, mpi_bin: Path) -> None:
     """Within seconds, and not as a success."""
-    command = mpi(2, *training(rows, "-Hepochs=100000"))
+    command = mpi(mpi_bin, 2, *training(rows, "-Hepochs=100000"))
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as job:
         assert job.stdout is not None
         pid = read_pid(job.stdout)
@@ -151,6 +156,13 @@ def test_a_killed_process_ends_all(rows: Path) -> None:
         job.communicate(timeout=60)
         assert time.monotonic() - killed < 5
     assert job.returncode != 0
+
+
+def run(command: list[str]) -> str:
+    """Run a command that succeeds, and return what it prints."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def read_pid(stream: IO[str]) -> int:

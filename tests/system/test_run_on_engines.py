@@ -15,32 +15,36 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
 from ipinsights import History, IPInsights
+from ipinsights.data.ipv4 import format_ips
 from ipinsights.etl.filters import Filters
 from ipinsights.etl.pipeline import extract
 from ipinsights.etl.records import Columns
 from ipinsights.inference.predictor import Predictor
 from ipinsights.inference.score_file import score_file
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "how-to" / "engines"
 UV = [sys.executable, "-m", "uv", "--quiet", "--no-config"]
-PINS = {
-    "dask": ["dask[dataframe]==2026.8.0", "distributed==2026.8.0"],
-    "duckdb": ["duckdb==2.0.1"],
-    "ray": ["ray[data]==2.60.0"],
-    "spark": ["pyspark==4.3.0"],
-}
+PINS = ROOT / "requirements" / "engines"
 NUM_FILES = 16
-ODD_IPS = ["", None, "2a00:1::1", "1.2.3.256"]
-ODD_ROWS = [("", "10.0.0.1"), (None, "10.0.0.1"), *(("ann", ip) for ip in ODD_IPS)]
+NUM_ROWS = 1_000_000
+# One row in this number cannot be scored.
+ODD_EVERY = 100
+ODD_ROWS = [("", "10.0.0.1"), (None, "10.0.0.1"), *(("user_1", ip) for ip in ("", None, "2a00:1::1", "1.2.3.256"))]
 # Writes the process's number into a folder whenever Python maps a model.
 COUNT_LOADS = """
 import os, sys
@@ -51,6 +55,7 @@ def hook(event, args):
                 file.write("1")
 sys.addaudithook(hook)
 """
+NUM_LINES = 60_000
 LINE = '{} - {} [{:02}/Oct/2025:13:55:36 +0000] "GET / HTTP/1.0" 200 2326 "-" "-"'
 
 pytestmark = pytest.mark.slow
@@ -65,10 +70,16 @@ class Engine:
 
     def run(self, command: str, *words: str | Path, loads: Path | None = None) -> str:
         """Run a command of the example, and return what it prints."""
+        done = self.start(command, *words, loads=loads)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def start(self, command: str, *words: str | Path, loads: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command of the example, and return its end."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
         local = {"PYSPARK_PYTHON": str(self.python), "SPARK_LOCAL_IP": "127.0.0.1", "RAY_USAGE_STATS_ENABLED": "0"}
         counting = {} if loads is None else {"PYTHONPATH": str(loads / "hook"), "LOADS": str(loads)}
-        done = subprocess.run(
+        return subprocess.run(
             [self.python, EXAMPLES / f"on_{self.name}.py", command, *words],
             cwd=self.python.parents[2],
             env={**kept, **local, **counting},
@@ -76,8 +87,6 @@ class Engine:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
 
 # Ray and Spark take minutes to install and to start.
@@ -93,7 +102,9 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp(name)
     subprocess.run([*UV, "venv", "--python", sys.executable, folder / "env"], check=True)
     python = folder / "env" / "bin" / "python"
-    subprocess.run([*UV, "pip", "install", "--python", python, *PINS[name], ROOT], check=True, cwd=folder)
+    # uv keeps what it has built of a folder, even where its code has changed.
+    command: list[str | Path] = [*UV, "pip", "install", "--refresh-package", "ipinsights", "--python", python]
+    subprocess.run([*command, "-r", PINS / f"{name}.txt", ROOT], check=True, cwd=folder)
     return Engine(name, python)
 
 
@@ -126,21 +137,25 @@ def pairs_of(path: Path, engine: Engine) -> str:
     return f"{path}/*.parquet" if engine.name == "duckdb" else str(path)
 
 
-def drawn(size: int, *, rng: np.random.Generator) -> list[tuple[str | None, str | None]]:
-    """Return rows of known and unknown users at random addresses, with odd rows among them."""
-    users, octets = rng.integers(80, size=size).tolist(), rng.integers(256, size=(size, 4)).tolist()
-    rows: list[tuple[str | None, str | None]] = [
-        (f"user_{user}", ".".join(map(str, ip))) for user, ip in zip(users, octets, strict=True)
+def drawn(size: int, *, rng: np.random.Generator) -> tuple[pa.Table, NDArray[np.bool_]]:
+    """Return numbered rows of known and unknown users, and which rows are odd."""
+    kinds = rng.integers(len(ODD_ROWS), size=size)
+    is_odd = rng.integers(ODD_EVERY, size=size) == 0
+    drawn_columns = [
+        pa.array([f"user_{user}" for user in range(80)]).take(pa.array(rng.integers(80, size=size))),
+        format_ips(rng.integers(2**32, size=size, dtype=np.uint32)),
     ]
-    for row in ODD_ROWS:
-        rows.insert(int(rng.integers(len(rows))), row)
-    return rows
+    odd_columns = [pa.array(column, pa.string()).take(pa.array(kinds)) for column in zip(*ODD_ROWS, strict=True)]
+    columns = [pc.if_else(pa.array(is_odd), *both) for both in zip(odd_columns, drawn_columns, strict=True)]
+    return pa.table([*columns, pa.array(range(size))], ["entity", "ip", "row"]), is_odd
 
 
-def as_table(rows: list[tuple[str | None, str | None]]) -> pa.Table:
-    """Return rows as a table with their numbers."""
-    entities, ips = (pa.array([row[at] for row in rows], pa.string()) for at in (0, 1))
-    return pa.table({"entity": entities, "ip": ips, "row": pa.array(range(len(rows)))})
+def scores_of_the_command(model: Path, rows: pa.Table, folder: Path) -> bytes:
+    """Return the scores that `ipinsights score` writes, as bytes of float32."""
+    options = pa.csv.WriteOptions(include_header=False, quoting_style="none")
+    pa.csv.write_csv(rows.select(["entity", "ip"]), folder / "rows.csv", options)
+    score_file(Predictor.load(model), folder / "rows.csv", folder / "expected.csv")
+    return pd.read_csv(folder / "expected.csv")["dot_product"].to_numpy(np.float32).tobytes()
 
 
 @pytest.mark.parametrize("num_parts", [1, 7, NUM_FILES])
@@ -151,36 +166,60 @@ def test_scores_are_those_of_the_command(
 
     A worker loads the model once.
     """
-    rows = drawn(3000, rng=rng)
-    write_parts(tmp_path / "pairs", as_table(rows), num_parts)
-    is_odd = np.array([row in ODD_ROWS for row in rows])
-    (tmp_path / "rows.csv").write_text("".join(f"{row[0]},{row[1]}\n" for row in rows if row not in ODD_ROWS))
-    score_file(Predictor.load(model), tmp_path / "rows.csv", tmp_path / "expected.csv")
-    expected = pd.read_csv(tmp_path / "expected.csv")["dot_product"].to_numpy(np.float32)
+    rows, is_odd = drawn(NUM_ROWS, rng=rng)
+    write_parts(tmp_path / "pairs", rows, num_parts)
+    expected = scores_of_the_command(model, rows.filter(pa.array(~is_odd)), tmp_path)
 
     loads = tmp_path / "loads"
     (loads / "hook").mkdir(parents=True)
     (loads / "hook" / "sitecustomize.py").write_text(COUNT_LOADS)
-    commands = ["score", "score_in_sql"] if engine.name == "duckdb" else ["score"]
-    for command in commands:
-        output = tmp_path / command
-        engine.run(command, model, pairs_of(tmp_path / "pairs", engine), output, loads=loads)
-        found = read_parts(output).sort_values("row")
-        scores = found["dot_product"].to_numpy(np.float32)
-        assert np.isnan(scores).tolist() == is_odd.tolist()
-        assert scores[~is_odd].tobytes() == expected.tobytes()
+    for command in ["score", "score_in_sql"] if engine.name == "duckdb" else ["score"]:
+        engine.run(command, model, pairs_of(tmp_path / "pairs", engine), tmp_path / command, loads=loads)
+        check_scores(tmp_path / command, expected, is_odd)
     processes = [file for file in loads.iterdir() if file.is_file()]
     assert processes
     # A load maps the parameters and the history.
     assert {file.read_text() for file in processes} == {"11"}
 
 
+def check_scores(output: Path, expected: bytes, is_odd: NDArray[np.bool_]) -> None:
+    """Check that an engine's rows have these scores, and no score where they are odd."""
+    found = read_parts(output).sort_values("row")
+    scores = found["dot_product"].to_numpy(np.float32)
+    assert np.array_equal(np.isnan(scores), is_odd)
+    assert scores[~is_odd].tobytes() == expected
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("engine", ["ray"], indirect=True)
+def test_a_pool_of_all_processors_is_refused(
+    engine: Engine, model: Path, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """It would wait forever for a processor that reads. A smaller pool scores as tasks do."""
+    rows, is_odd = drawn(10_000, rng=rng)
+    write_parts(tmp_path / "pairs", rows, 7)
+    num_cpus = os.cpu_count() or 1
+    refused = engine.start("score", model, tmp_path / "pairs", tmp_path / "scores", str(num_cpus))
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[-1] == (
+        f"{num_cpus} actors would take all {num_cpus} CPUs and leave none to read the rows: take fewer actors."
+    )
+    if num_cpus > 1:
+        engine.run("score", model, tmp_path / "pairs", tmp_path / "scores", str(num_cpus - 1))
+        expected = scores_of_the_command(model, rows.filter(pa.array(~is_odd)), tmp_path)
+        check_scores(tmp_path / "scores", expected, is_odd)
+
+
 def log_lines(number: int) -> bytes:
-    """Return a log with bad lines, addresses of IPv6, and a name that is not UTF-8."""
-    lines = [LINE.format(f"11.{number}.0.{at}", f"user_{at % 5}", 1 + at % 28) for at in range(40)]
+    """Return a log of several batches with bad lines, IPv6, and names that are not UTF-8."""
     odd = ["", "nonsense", LINE.format("2001:db8::1", "ann", 1), LINE.format("11.0.0.1", "-", 1)]
-    latin = LINE.format("11.0.0.2", "caf\xe9", 2).encode("latin-1")
-    return b"\n".join([*(line.encode() for line in [*lines, *odd]), latin, b""])
+    latin = LINE.format("11.0.0.2", "caf\xe9", 2)
+    lines = []
+    for at in range(NUM_LINES):
+        lines.append(LINE.format(f"11.{number}.{at // 256}.{at % 256}", f"user_{at % 5}", 1 + at % 28))
+        if at % 1000 == number:
+            lines += [*odd, latin]
+    return "\n".join([*lines, ""]).encode("latin-1")
 
 
 def test_logs_become_training_data_and_a_history(engine: Engine, model: Path, tmp_path: Path) -> None:
@@ -197,7 +236,6 @@ def test_logs_become_training_data_and_a_history(engine: Engine, model: Path, tm
     with (tmp_path / "rows.csv").open(encoding="utf-8", newline="") as stream:
         expected = sorted(csv.reader(stream))
 
-    is_file = engine.name == "duckdb"
     printed = engine.run("extract", tmp_path / "logs", tmp_path / "rows.parquet", "apache")
     assert Counter(ast.literal_eval(printed.splitlines()[-1])) == Counter(summary.counts)
     rows = tmp_path / "rows.parquet" / "kind=row" if engine.name == "spark" else tmp_path / "rows.parquet"
@@ -206,12 +244,26 @@ def test_logs_become_training_data_and_a_history(engine: Engine, model: Path, tm
     assert sorted(map(list, zip(found["entity"], found["ip"], times, strict=True))) == expected
 
     engine.run("prepare", rows, "2025-10-15T00:00:00", tmp_path / "train")
-    folder = tmp_path / "train"
-    files = [folder] if is_file else [path for path in folder.iterdir() if path.stem[0] not in "._"]
-    written = [tuple(row) for file in files for row in csv.reader(file.read_text(encoding="utf-8").splitlines())]
+    train = read_parts(tmp_path / "train")
+    written = list(zip(train["entity"], train["ip"], strict=True))
     before = [(entity, ip) for entity, ip, time in expected if time < "2025-10-15"]
     assert sorted(written) == before
     assert written != before
+    command: list[str | Path] = [
+        "train",
+        "--train",
+        tmp_path / "train",
+        "--entity",
+        "entity",
+        "--ip",
+        "ip",
+        "--model-dir",
+        tmp_path,
+    ]
+    settings = ["-H", "num_entity_vectors=10", "-H", "vector_dim=4", "-H", "epochs=1"]
+    trained = subprocess.run([sys.executable, "-m", "ipinsights", *command, *settings], check=False)
+    assert trained.returncode == 0
+    assert Predictor.load(tmp_path).hyperparameters.vector_dim == 4
 
     copy = tmp_path / "model"
     shutil.copytree(model, copy)

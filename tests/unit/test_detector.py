@@ -199,6 +199,50 @@ class TestPickles:
         copied.calibrate(LATER, fpr=0.5)
         assert copied.offset_ != loaded.offset_ == 0
 
+    @pytest.mark.parametrize("scorer", ["dot_product", "history"])
+    def test_a_calibrated_model_is_a_small_pickle(self, historian: IPInsights, tmp_path: Path, scorer: str) -> None:
+        """Less than 2 KB with a threshold of either scorer, which is read from its file."""
+        historian.save(tmp_path)
+        IPInsights.load(tmp_path, scorer=scorer).calibrate(LATER, fpr=0.1, allow=["10.0.0.0/8"]).save(tmp_path)
+        loaded = IPInsights.load(tmp_path, scorer=scorer)
+        content = pickle.dumps(loaded)
+        assert len(content) < 2000
+        copied = pickle.loads(content)  # noqa: S301 - our own
+        assert np.array_equal(copied.predict(LATER), loaded.predict(LATER))
+        thresholds, scores = (loaded.threshold_, copied.threshold_), np.arange(9, dtype=np.float32)
+        assert thresholds[0] is not None
+        assert thresholds[1] is not None
+        assert thresholds[0].describe() == thresholds[1].describe()
+        assert thresholds[0].p_values(scores).tolist() == thresholds[1].p_values(scores).tolist()
+
+    def test_a_threshold_that_is_in_no_file_is_carried(self, model: IPInsights, tmp_path: Path) -> None:
+        """Next to the file of another threshold, too."""
+        model.calibrate(LATER, fpr=0.1).save(tmp_path)
+        loaded = IPInsights.load(tmp_path).calibrate(LATER, fpr=0.2)
+        for is_there in (True, False):
+            if not is_there:
+                (tmp_path / "threshold.json").unlink()
+            copied = pickle.loads(pickle.dumps(loaded))  # noqa: S301 - our own
+            assert copied.threshold_.score == copied.offset_ == loaded.offset_
+
+    def test_a_threshold_that_has_changed_is_refused(self, model: IPInsights, tmp_path: Path) -> None:
+        """When the pickle is loaded: offset and p-values are of one threshold."""
+        model.calibrate(LATER, fpr=0.1).save(tmp_path)
+        content = pickle.dumps(IPInsights.load(tmp_path))
+        IPInsights.load(tmp_path).calibrate(LATER, fpr=0.2).save(tmp_path)
+        with pytest.raises(ClientError) as caught:
+            pickle.loads(content)  # noqa: S301 - our own
+        assert str(caught.value) == (
+            f"{tmp_path / 'threshold.json'} has changed since the model that refers to it was pickled. Load the model "
+            "again with IPInsights.load."
+        )
+        (tmp_path / "threshold.json").unlink()
+        with pytest.raises(ClientError) as caught:
+            pickle.loads(content)  # noqa: S301 - our own
+        assert str(caught.value) == (
+            f"The threshold cannot be read from {tmp_path / 'threshold.json'}: No such file or directory."
+        )
+
     def test_unpickled_arrays_are_aligned(self, historian: IPInsights) -> None:
         """Arrays are aligned even if their bytes come at odd addresses, as from Dask."""
         buffers: list[pickle.PickleBuffer] = []

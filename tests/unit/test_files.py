@@ -18,6 +18,32 @@ from ipinsights.data.files import open_output, replacing, write_file
 from ipinsights.errors import ClientError, OutputClosedError
 
 LONGEST_NAME = 255
+# A process that removes abandoned files locks the new one just before its writer does, and removes it later.
+LOCKS_FIRST = """
+import fcntl, sys
+from pathlib import Path
+from ipinsights.data import files
+folder, taken = Path(sys.argv[1]), []
+def hook(event, args):
+    if event == "fcntl.flock" and not taken:
+        taken.extend(path.open("rb") for path in folder.glob(".*.partial"))
+        for stream in taken:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if event == "os.rename":
+        for stream in taken:
+            Path(stream.name).unlink()
+"""
+# Such a process comes just before the new file is renamed.
+COMES_LAST = """
+import sys
+from pathlib import Path
+from ipinsights.data import files
+folder = Path(sys.argv[1])
+def hook(event, args):
+    if event == "os.rename":
+        for path in folder.glob(".*.partial"):
+            files._remove_if_unlocked(str(path))
+"""
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -98,6 +124,16 @@ class TestReplacing:
         finally:
             os.umask(before)
         assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o666 & ~mask
+
+    @pytest.mark.parametrize("rival", [LOCKS_FIRST, COMES_LAST])
+    def test_a_new_file_is_not_taken_for_abandoned(self, tmp_path: Path, rival: str) -> None:
+        """Another process that begins to write to the folder does not remove it.
+
+        Neither before it is locked, nor after it is closed and before it has its name.
+        """
+        write = "files.write_file(folder / 'rows.csv', 'x')"
+        assert run(f"{rival}\nsys.addaudithook(hook)\n{write}", tmp_path).stderr == ""
+        assert contents(tmp_path) == {"rows.csv": "x"}
 
     @pytest.mark.parametrize("name", ["a" * LONGEST_NAME, "ü" * (LONGEST_NAME // 2), "𝄞" * (LONGEST_NAME // 4)])
     def test_the_longest_names(self, tmp_path: Path, name: str) -> None:

@@ -5,7 +5,7 @@
     python on_dask.py prepare ROWS UNTIL TRAIN
     python on_dask.py count ROWS MODEL
 
-MODEL is a folder that all workers see. PAIRS, SCORES and ROWS are folders of Parquet, LOGS and TRAIN of logs and CSV.
+MODEL is a folder that all workers see. PAIRS, SCORES, ROWS and TRAIN are folders of Parquet, LOGS of logs.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def prepare(rows: str, until: str, train: str) -> None:
 
     events = dd.read_parquet(rows)
     before = events[events["time"] < pd.Timestamp(until, tz="UTC")][["entity", "ip"]]
-    before.map_partitions(draw).shuffle("place").map_partitions(mixed).to_csv(
-        f"{train}/part-*.csv", header=False, index=False
+    before.map_partitions(draw).shuffle("place").map_partitions(mixed).to_parquet(
+        train, write_index=False, overwrite=True
     )
 
 

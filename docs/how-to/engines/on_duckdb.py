@@ -6,7 +6,7 @@
     python on_duckdb.py prepare ROWS UNTIL TRAIN
     python on_duckdb.py count ROWS MODEL
 
-PAIRS, SCORES and ROWS are Parquet, as 'pairs/*.parquet'. TRAIN is CSV.
+PAIRS, SCORES, ROWS and TRAIN are Parquet, as 'pairs/*.parquet'.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def prepare(rows: str, until: str, train: str) -> None:
     """Write the rows before a time in random order, for `ipinsights train`."""
     query = f"SELECT entity, ip FROM '{rows}' WHERE time < '{until}'::TIMESTAMPTZ ORDER BY random()"
     duckdb.sql("SET TimeZone = 'UTC'")
-    duckdb.sql(f"COPY ({query}) TO '{train}' (FORMAT csv, HEADER false)")
+    duckdb.sql(f"COPY ({query}) TO '{train}' (FORMAT parquet)")
 
 
 def count(rows: str, model: str) -> None:

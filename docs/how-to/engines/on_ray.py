@@ -1,11 +1,11 @@
 """Score, extract, prepare and count with Ray Data.
 
-    python on_ray.py score MODEL PAIRS SCORES
+    python on_ray.py score MODEL PAIRS SCORES [ACTORS]
     python on_ray.py extract LOGS ROWS FORMAT
     python on_ray.py prepare ROWS UNTIL TRAIN
     python on_ray.py count ROWS MODEL
 
-MODEL is a folder that all workers see. PAIRS, SCORES and ROWS are folders of Parquet, LOGS and TRAIN of logs and CSV.
+MODEL is a folder that all workers see. PAIRS, SCORES, ROWS and TRAIN are folders of Parquet, LOGS of logs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 import ray
 
@@ -27,19 +26,37 @@ from ipinsights import History, extract_batches, score_arrow
 SCHEMA = pa.schema({"entity": pa.string(), "ip": pa.string(), "time": pa.timestamp("us", "UTC")})
 
 
-def score(model: str, pairs: str, scores: str) -> None:
-    """Score a data set by tasks. The path goes to the workers, and never the model.
+def score(model: str, pairs: str, scores: str, num_actors: str = "0") -> None:
+    """Score a data set by tasks, or by a pool of actors.
 
-    A pool of actors needs one CPU less than there are: `compute=ray.data.ActorPoolStrategy(size=n)`. One that takes all
-    leaves none for reading, and the job waits forever.
+    The path goes to the workers, and never the model.
     """
 
     def score_block(block: pa.Table) -> pa.Table:
         column = score_arrow(model, block["entity"], block["ip"], errors="null")
         return block.append_column("dot_product", column)
 
-    rows = ray.data.read_parquet(pairs).map_batches(score_block, batch_format="pyarrow", batch_size=131072)
+    class Actor:
+        """Scores as a task does, in a process that stays."""
+
+        def __call__(self, block: pa.Table) -> pa.Table:
+            return score_block(block)
+
+    size = int(num_actors)
+    scorer: Any = {"fn": Actor, "compute": pool(size)} if size else {"fn": score_block}
+    rows = ray.data.read_parquet(pairs).map_batches(**scorer, batch_format="pyarrow", batch_size=131072)
     rows.write_parquet(scores, mode="overwrite")  # the default adds to a folder
+
+
+def pool(size: int) -> Any:
+    """Return a pool of actors.
+
+    A pool that takes all CPUs leaves none to read, and its job waits forever.
+    """
+    num_cpus = int(ray.cluster_resources()["CPU"])
+    if size >= num_cpus:
+        sys.exit(f"{size} actors would take all {num_cpus} CPUs and leave none to read the rows: take fewer actors.")
+    return ray.data.ActorPoolStrategy(size=size)
 
 
 def extract(logs: str, rows: str, log_format: str) -> None:
@@ -66,11 +83,8 @@ def prepare(rows: str, until: str, train: str) -> None:
     def before(block: pa.Table) -> pa.Table:
         return block.filter(pc.less(block["time"], pa.scalar(end, pa.timestamp("us", "UTC")))).select(["entity", "ip"])
 
-    def without_header() -> dict[str, Any]:
-        return {"write_options": pyarrow.csv.WriteOptions(include_header=False)}
-
     events = ray.data.read_parquet(rows).map_batches(before, batch_format="pyarrow").random_shuffle()
-    events.write_csv(train, mode="overwrite", arrow_csv_args_fn=without_header)
+    events.write_parquet(train, mode="overwrite")
 
 
 def count(rows: str, model: str) -> None:

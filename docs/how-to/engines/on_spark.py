@@ -5,7 +5,7 @@
     python on_spark.py prepare ROWS UNTIL TRAIN
     python on_spark.py count ROWS MODEL
 
-MODEL is a folder that all workers see. PAIRS, SCORES and ROWS are folders of Parquet, LOGS and TRAIN of logs and CSV.
+MODEL is a folder that all workers see. PAIRS, SCORES, ROWS and TRAIN are folders of Parquet, LOGS of logs.
 """
 
 from __future__ import annotations
@@ -76,9 +76,7 @@ def extract(spark: SparkSession, logs: str, rows: str, log_format: str) -> None:
 def prepare(spark: SparkSession, rows: str, until: str, train: str) -> None:
     """Write the rows before a time in random order, for `ipinsights train`."""
     before = spark.read.parquet(rows).where(functions.col("time") < until).select("entity", "ip")
-    # Spark would escape quotes with backslashes, and trim blanks.
-    as_is = {"escape": '"', "ignoreLeadingWhiteSpace": False, "ignoreTrailingWhiteSpace": False}
-    before.orderBy(functions.rand()).write.mode("overwrite").options(**as_is).csv(train)
+    before.orderBy(functions.rand()).write.mode("overwrite").parquet(train)
 
 
 def count(spark: SparkSession, rows: str, model: str) -> None:

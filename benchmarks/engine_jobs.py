@@ -1,0 +1,152 @@
+"""Measure the jobs of one engine, in its environment, and print them as JSON.
+
+``benchmark_engines.py`` runs this once for each engine: ENGINE, a FOLDER with model, pairs and logs, and RUNS. Jobs run
+in turns after a first round that is not counted. Printed are seconds of the clock and of all processors by job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    Jobs = dict[str, Callable[[], None]]
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "docs" / "how-to" / "engines"
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds() -> float:
+    """Return the processor time of this process and of all below it, with those that have ended."""
+    children, times = defaultdict(list), {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended
+            fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            pid = int(stat.parent.name)
+            children[int(fields[1])].append(pid)
+            # User and system time, its own and of children that were waited for.
+            times[pid] = sum(map(int, fields[11:15]))
+    total, below = 0, [os.getpid()]
+    while below:
+        pid = below.pop()
+        total += times.get(pid, 0)
+        below += children[pid]
+    return total / _TICKS
+
+
+def spark_jobs(folder: Path) -> Iterator[Jobs]:
+    """Yield the jobs of Spark."""
+    import on_spark
+    from pyspark.sql import SparkSession
+
+    settings = SparkSession.builder.config("spark.sql.execution.arrow.maxRecordsPerBatch", 131072)
+    spark = settings.config("spark.ui.showConsoleProgress", value=False).getOrCreate()
+
+    def identity() -> None:
+        """Do all but score."""
+
+        def zeros(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                yield batch.append_column("dot_product", pa.array(np.zeros(batch.num_rows, dtype=np.float32)))
+
+        rows = spark.read.parquet(f"{folder}/pairs")
+        rows.mapInArrow(zeros, "entity string, ip string, dot_product float").write.mode("overwrite").parquet(
+            f"{folder}/spark-identity"
+        )
+
+    yield {
+        "identity": identity,
+        "score": lambda: on_spark.score(spark, f"{folder}/model", f"{folder}/pairs", f"{folder}/spark-scores"),
+        "extract": lambda: on_spark.extract(spark, f"{folder}/logs", f"{folder}/spark-rows", "apache"),
+    }
+    spark.stop()
+
+
+def dask_jobs(folder: Path) -> Iterator[Jobs]:
+    """Yield the jobs of Dask, whose workers have its default environment."""
+    import dask.dataframe as dd
+    import on_dask
+    from dask.distributed import Client
+
+    def identity() -> None:
+        """Do all but score."""
+        rows = dd.read_parquet(f"{folder}/pairs").assign(dot_product=np.float32(0))
+        rows.to_parquet(f"{folder}/dask-identity", overwrite=True)
+
+    with Client(n_workers=2, threads_per_worker=1, dashboard_address=None):
+        yield {
+            "identity": identity,
+            "score": lambda: on_dask.score(f"{folder}/model", f"{folder}/pairs", f"{folder}/dask-scores"),
+            "extract": lambda: on_dask.extract(f"{folder}/logs", f"{folder}/dask-rows", "apache"),
+        }
+
+
+def ray_jobs(folder: Path) -> Iterator[Jobs]:
+    """Yield the jobs of Ray, whose processes are not below this one: only their clock counts."""
+    import on_ray
+    import ray
+
+    ray.init(include_dashboard=False, log_to_driver=False)
+
+    def identity() -> None:
+        """Do all but score."""
+
+        def zeros(block: pa.Table) -> pa.Table:
+            return block.append_column("dot_product", pa.array(np.zeros(block.num_rows, dtype=np.float32)))
+
+        rows = ray.data.read_parquet(f"{folder}/pairs")
+        rows.map_batches(zeros, batch_format="pyarrow", batch_size=131072).write_parquet(
+            f"{folder}/ray-identity", mode="overwrite"
+        )
+
+    yield {
+        "identity": identity,
+        "score": lambda: on_ray.score(f"{folder}/model", f"{folder}/pairs", f"{folder}/ray-scores"),
+    }
+    ray.shutdown()
+
+
+def duckdb_jobs(folder: Path) -> Iterator[Jobs]:
+    """Yield the jobs of DuckDB."""
+    import on_duckdb
+
+    given = f"{folder}/model", f"{folder}/pairs/*.parquet"
+    yield {
+        "score": lambda: on_duckdb.score(*given, f"{folder}/duckdb-scores"),
+        "score in SQL": lambda: on_duckdb.score_in_sql(*given, f"{folder}/duckdb-scores"),
+    }
+
+
+def measured(jobs: Jobs, num_runs: int) -> dict[str, list[tuple[float, float]]]:
+    """Return seconds of clock and processors of each run of each job, but of its first."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in jobs}
+    for _ in range(1 + num_runs):
+        for name, job in jobs.items():
+            clock, cpu = time.perf_counter(), cpu_seconds()
+            with contextlib.redirect_stdout(sys.stderr):
+                job()
+            found[name].append((time.perf_counter() - clock, cpu_seconds() - cpu))
+    return {name: runs[1:] for name, runs in found.items()}
+
+
+def main() -> None:
+    """Run the jobs that the command line names."""
+    sys.path.insert(0, str(EXAMPLES))
+    engines: dict[str, Any] = {"spark": spark_jobs, "dask": dask_jobs, "ray": ray_jobs, "duckdb": duckdb_jobs}
+    for jobs in engines[sys.argv[1]](Path(sys.argv[2])):
+        print(json.dumps(measured(jobs, int(sys.argv[3]))))
+
+
+if __name__ == "__main__":
+    main()
