@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import re
@@ -54,11 +55,13 @@ def section(title: str, language: str) -> list[str]:
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the address of a server."""
     folder = tmp_path_factory.mktemp("server")
-    model = save_random_model(folder / "model", num_entities=100, vector_dim=8, rng=np.random.default_rng(0))
+    save_random_model(folder / "model", num_entities=100, vector_dim=8, rng=np.random.default_rng(0))
     log = folder / "log"
-    command = [sys.executable, "-m", "ipinsights", "serve", "--model-dir", model, "--port", "0"]
+    serve = PAGE.partition("```sh\n")[2].partition("\n")[0]
+    assert serve == "ipinsights serve --model-dir model"
+    command = [sys.executable, "-m", *serve.split(), "--port", "0"]
     with log.open("wb") as stream:
-        process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=folder, stdout=stream, stderr=subprocess.STDOUT)
     try:
         deadline = time.monotonic() + 60
         while not (found := re.search(r"Listening at: (http://127.0.0.1:\d+)", log.read_text())):
@@ -188,17 +191,27 @@ except Exception as error:
 
 
 @pytest.mark.slow
-def test_manifest_schema() -> None:
-    """The page's Kubernetes manifest is valid for the newest and an old version.
+def test_manifest_schema(tmp_path: Path) -> None:
+    """The Kubernetes manifests of the pages are valid for the newest and an old version.
 
     There are no unknown fields.
     """
     programs = environment("kubernetes", "kubernetes-validate")
-    manifest = ROOT / "docs" / "how-to" / "operate" / "kubernetes.yaml"
-    for version in ((), ("--kubernetes-version", "1.25")):
-        command = [programs / "kubernetes-validate", "--strict", *version, manifest]
+    pages = ROOT / "docs" / "how-to"
+    (job,) = re.findall(
+        r"^```yaml\n(.*?)^```$", (pages / "several-hosts.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    (tmp_path / "job.yaml").write_text(job)
+    # operate-an-endpoint.md and run-every-night.md show the first two.
+    manifests = {
+        pages / "operate" / "kubernetes.yaml": 2,
+        pages / "nightly" / "cronjob.yaml": 1,
+        tmp_path / "job.yaml": 2,
+    }
+    for version, (path, num_resources) in itertools.product(((), ("--kubernetes-version", "1.25")), manifests.items()):
+        command = [programs / "kubernetes-validate", "--strict", *version, path]
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": ""}
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        assert (done.stdout + done.stderr).count(" passed for resource ") == 2
+        assert (done.stdout + done.stderr).count(" passed for resource ") == num_resources
