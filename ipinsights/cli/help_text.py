@@ -8,6 +8,7 @@ import click
 
 from ipinsights.cli.data_paths import invoke_on_copies
 from ipinsights.cli.examples import EXAMPLES
+from ipinsights.cli.failures import report_with_options_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,7 @@ class CommandWithExamples(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, see :func:`ipinsights.cli.data_paths.invoke_on_copies`."""
+        report_with_options_of(ctx)
         return invoke_on_copies(super().invoke, ctx)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ipinsights.config.hyperparameters import Hyperparameters
+from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.training.automatic_sizes import choose_sizes
 
 if TYPE_CHECKING:
@@ -13,13 +14,27 @@ if TYPE_CHECKING:
 
     from ipinsights.data.pairs import Pairs
 
-__all__ = ["AUTO", "SizeChoice"]
+__all__ = ["AUTO", "MissingSizesError", "SizeChoice"]
 
 AUTO = "auto"
 """Value of a size that is chosen from the data."""
 
 _REQUIRED = ("num_entity_vectors", "vector_dim")
 _SIZES = (*_REQUIRED, "mini_batch_size", "epochs")
+
+
+class MissingSizesError(InvalidValueError):
+    """Hyperparameters without a required size.
+
+    Attributes
+    ----------
+    names
+        Missing sizes, which ``auto`` would choose from the data.
+    """
+
+    def __init__(self, message: str, names: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.names = names
 
 
 @dataclass(frozen=True)
@@ -73,12 +88,17 @@ class SizeChoice:
         Raises
         ------
         ClientError
-            A given value is invalid, or a required size is neither given nor chosen.
+            A given value is invalid.
+        MissingSizesError
+            A required size is neither given nor chosen. Invalid values are in the message, too.
         """
         smallest = {"num_entity_vectors": 1, "vector_dim": 4, "mini_batch_size": 1, "epochs": 1}
-        return Hyperparameters.parse(
-            {**self.given, **{name: smallest[name] for name in self.chosen}}, any_size=any_size
-        )
+        values = {**self.given, **{name: smallest[name] for name in self.chosen}}
+        try:
+            return Hyperparameters.parse(values, any_size=any_size)
+        except ClientError as error:
+            missing = tuple(name for name in _REQUIRED if name not in values)
+            raise (MissingSizesError(str(error), missing) if missing else error) from None
 
     def complete(self, train: Pairs) -> dict[str, Any]:
         """Return all values by name, the chosen ones as texts.
