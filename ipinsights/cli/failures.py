@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+import ipinsights
 from ipinsights.cli.option_names import with_option_names
 from ipinsights.cli.output import echo_error
 from ipinsights.errors import AlgorithmError, OutputClosedError, RowsError
@@ -105,7 +106,10 @@ def report_bug(error: Exception) -> int:
     """Print an error that no command expects, and return the exit code."""
     _logger.error("Unexpected failure", exc_info=error)
     prefix = _prefix(AlgorithmError())
-    echo_error(f"{prefix}: {error!r}. This is a bug in ipinsights; please report it.")
+    echo_error(
+        f"{prefix}: {error!r}. This is a bug in ipinsights {ipinsights.__version__}: please report it with these lines, "
+        "in the repository that it was installed from."
+    )
     return AlgorithmError.exit_code
 
 

@@ -53,16 +53,22 @@ class Report:
         Parameters
         ----------
         width
-            Columns of the terminal, where wider tables are split. None for no terminal.
+            Columns of the terminal, where wider tables are split and the headline is wrapped. None for no terminal.
         """
         parts = [_section_text(section, width) for section in self.sections]
         first = ["\n".join(textwrap.wrap(self.finding, width or _WIDTH))] if self.finding else []
-        return "\n\n".join([*first, *parts, self.headline])
+        return "\n\n".join([*first, *parts, _wrapped(self.headline, width) if width else self.headline])
 
     def markdown(self) -> str:
         """Return the report as Markdown, with the headline first."""
         parts = [section_markdown(section) for section in self.sections]
         return "\n\n".join([f"# {self.headline}", *parts]) + "\n"
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Return lines no longer than a width, but for paths and names that are."""
+    lines = text.splitlines()
+    return "\n".join(textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) for line in lines)
 
 
 def _section_text(section: Section, width: int | None) -> str:

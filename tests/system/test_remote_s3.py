@@ -99,7 +99,7 @@ direct.create_bucket(Bucket="bucket")
 trail = {"userIdentity": {"arn": "ann"}, "sourceIPAddress": "192.0.2.7", "eventTime": "2024-05-01T08:15:01Z"}
 for key, body in (("AWSLogs/a.json", json.dumps({"Records": [trail]}).encode()), ("train/a.csv", rows),
                   ("day=1/part-0.csv", rows), ("new.csv", rows)):
-    direct.put_object(Bucket="bucket", Key=key, Body=body)
+    direct.put_object(Bucket="bucket", Key=key, Body=body, ACL="public-read")
 commands = COMMANDS.replace("s3://BUCKET", "s3://bucket").replace("https://example.org", f"http://{address[0]}:{address[1]}/bucket")
 for line in commands.splitlines():
     program, *words = shlex.split(line)
