@@ -20,12 +20,14 @@ EXAMPLES = {
         "ipinsights train --train data/train.csv --validation data/calibration.csv \\",
         "    --model-dir second -H epochs=5 --seed 1 > second.log",
         "ipinsights train --train data/train.csv --model-dir third \\",
-        "    -H num_entity_vectors=1000 -H vector_dim=64 -H mini_batch_size=auto > third.log",
+        "    -H num_entity_vectors=1000 -H vector_dim=64 -H mini_batch_size=auto \\",
+        "    > third.log",
     ),
     "tune": (
         "ipinsights tune --train data/train.csv --validation data/calibration.csv \\",
         "    --tune learning_rate=0.001:0.1 --trials 2 --study study.db -o best.json \\",
-        "    -H num_entity_vectors=1000 -H vector_dim=32 -H mini_batch_size=1000 -H epochs=1",
+        "    -H num_entity_vectors=1000 -H vector_dim=32 -H mini_batch_size=1000 \\",
+        "    -H epochs=1",
     ),
     "compare": (
         "ipinsights compare second.log second.log",
@@ -33,10 +35,13 @@ EXAMPLES = {
         "    --json-file runs.json || true",
     ),
     "inspect": ("ipinsights inspect model",),
-    "threshold": ("ipinsights threshold --model-dir model --calibration data/calibration.csv --fpr 0.01",),
+    "threshold": (
+        "ipinsights threshold --model-dir model --calibration data/calibration.csv \\",
+        "    --fpr 0.01",
+    ),
     "evaluate": (
-        "ipinsights evaluate --model-dir model --train data/train.csv --test data/test.csv \\",
-        "    --calibration data/calibration.csv --report report",
+        "ipinsights evaluate --model-dir model --train data/train.csv \\",
+        "    --test data/test.csv --calibration data/calibration.csv --report report",
     ),
     "score": (
         "ipinsights score data/test.csv --model-dir model --extended -o scores.csv",
@@ -48,7 +53,8 @@ EXAMPLES = {
         "ipinsights embeddings --model-dir model --ips ips.txt -o ips.npz",
     ),
     "update": (
-        "ipinsights train --train data/train.csv --model-dir kept --keep-history > kept.log",
+        "ipinsights train --train data/train.csv --model-dir kept --keep-history \\",
+        "    > kept.log",
         "ipinsights update data/test.csv --model-dir kept",
     ),
     "strip": ("ipinsights strip --model-dir kept",),

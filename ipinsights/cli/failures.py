@@ -107,8 +107,8 @@ def report_bug(error: Exception) -> int:
     _logger.error("Unexpected failure", exc_info=error)
     prefix = _prefix(AlgorithmError())
     echo_error(
-        f"{prefix}: {error!r}. This is a bug in ipinsights {ipinsights.__version__}: please report it with these lines, "
-        "in the repository that it was installed from."
+        f"{prefix}: {error!r}. This is a bug in ipinsights {ipinsights.__version__}: please report it with these "
+        "lines, in the repository that it was installed from."
     )
     return AlgorithmError.exit_code
 

@@ -37,6 +37,13 @@ _LONGEST_SUMMARY = 100
 class CommandWithExamples(click.Command):
     """Command whose help ends with examples, and which works on local copies of URLs."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for parameter in self.params:
+            # Otherwise click writes INTEGER RANGE, and the range once more behind the help.
+            if parameter.metavar is None and isinstance(parameter.type, (click.IntRange, click.FloatRange)):
+                parameter.metavar = "N"
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, see :func:`ipinsights.cli.data_paths.invoke_on_copies`."""
         report_with_options_of(ctx)

@@ -54,7 +54,7 @@ LOCAL_FILE = DataPath(None, path_type=Path, dir_okay=False)
 LOCAL_FOLDER = DataPath(None, path_type=Path, file_okay=False)
 LOCAL_PATH = DataPath(None, path_type=Path)
 
-SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of every random draw.")
+SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed.")
 MODEL_DIR = click.option(
     "--model-dir", required=True, type=MODEL, help="Model directory, model_algo-1 or model.tar.gz."
 )

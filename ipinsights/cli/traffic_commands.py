@@ -71,7 +71,14 @@ _ROWS_SHOWN = 5
 
 @click.command(cls=CommandWithExamples)
 @click.argument("sources", nargs=-1, required=True, metavar="LOG...", type=INPUT)
-@click.option("--format", "log_format", required=True, type=click.Choice(_FORMATS), help="What wrote the logs.")
+@click.option(
+    "--format",
+    "log_format",
+    required=True,
+    type=click.Choice(_FORMATS),
+    metavar="FORMAT",
+    help=f"Log format: {', '.join(_FORMATS)}.",
+)
 @click.option("-o", "--output", type=OUTPUT_FILE, help="Where the rows go; standard output when not given.")
 @click.option("--path", metavar="REGEX", help="Only requests whose path, without its query, has this in it.")
 @click.option("--status", metavar="CODE,...", default="", help="Only responses of these status codes.")
