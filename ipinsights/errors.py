@@ -1,7 +1,7 @@
-"""Whose fault a failure is: the one thing every room of the house shares.
+"""Errors of all packages: whose fault a failure is.
 
-SageMaker tells a user's fault from the algorithm's by the first word of the failure file and by the exit code, so both
-are attributes of the class: an error that knows its class cannot be reported wrongly further up.
+SageMaker tells a user's fault from the algorithm's by the first word of the failure file and by the exit code. Both are
+attributes of the class, so every caller reports them alike.
 """
 
 from __future__ import annotations

@@ -161,6 +161,20 @@ print(*verbose["predictions"][0])
 
 
 @pytest.mark.slow
+def test_sdk_2_makes_an_estimator(tmp_path: Path) -> None:
+    """The program of container-image.md runs up to its first request to AWS."""
+    page = (ROOT / "docs" / "how-to" / "container-image.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    first, request, _ = code.partition("estimator.fit(")
+    assert request
+    shown = "print(estimator.hyperparameters(), [metric['Name'] for metric in estimator.metric_definitions])"
+    (tmp_path / "code.py").write_text(first + shown)
+    printed = shell(exports() + "python code.py", environment("sagemaker-2", "sagemaker<3"), tmp_path, ADDRESS)
+    expected = "{'num_entity_vectors': '20000', 'vector_dim': '128'} ['validation:discriminator_auc']"
+    assert printed.splitlines()[-1] == expected
+
+
+@pytest.mark.slow
 def test_sdk_3(address: str, score: str, tmp_path: Path) -> None:
     """The page's code prints the score, and so do plain bodies and another serializer."""
     # The part of `sagemaker` 3 that the page imports, without the libraries for training and MLflow.
