@@ -72,7 +72,7 @@ def test_a_hyperparameter_as_an_option() -> None:
 
 
 def test_a_missing_size_can_be_left_to_the_data(tmp_path: Path) -> None:
-    """One given size leaves the other to be given, and its error names the value that chooses it."""
+    """With one size given the other is required, and the error names `auto`."""
     (tmp_path / "train.csv").write_text("ann,192.0.2.7\n")
     done = run_command("train", "--train", "train.csv", "--model-dir", "model", "-H", "vector_dim=8", folder=tmp_path)
     assert (done.returncode, done.stderr) == (

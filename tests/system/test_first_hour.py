@@ -1,4 +1,4 @@
-"""The first hour of four people, as scripts of commands in a clone with an environment installed."""
+"""The first hour of four people, as scripts of commands in a clone."""
 
 from __future__ import annotations
 
