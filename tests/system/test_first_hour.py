@@ -36,6 +36,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("script", [path for path in SCRIPTS if path.stem != "steps"], ids=lambda path: path.stem)
 def test_commands_of_strangers(script: Path, clone: Path) -> None:
     """Each step has the exit code that it should have, and says what the script expects.

@@ -46,10 +46,10 @@ next_command() {
     sed -n 's/^Next: //p' "$printed" | tail -1
 }
 
-# wait_for FILE REGEX: wait until a file has a line, for a minute at most.
+# wait_for FILE REGEX: wait until a file has a line, for three minutes at most.
 wait_for() {
     local count
-    for ((count = 0; count < 600; count++)); do
+    for ((count = 0; count < 1800; count++)); do
         grep --quiet --extended-regexp -- "$2" "$1" 2> /dev/null && return
         sleep 0.1
     done
