@@ -1,7 +1,7 @@
 """Errors, and whose fault each is.
 
-SageMaker tells a user's fault from the algorithm's by the first word of the failure file and by the exit code, so both
-are attributes of the class: an error that knows its class cannot be reported wrongly further up.
+SageMaker tells a user's fault from the algorithm's by the first word of the failure file and by the exit code. Both are
+attributes of the class, so every caller reports them alike.
 """
 
 from __future__ import annotations

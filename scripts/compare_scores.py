@@ -35,7 +35,7 @@ PATH = click.Path(path_type=Path)
 )
 @click.option("--limit", type=click.IntRange(0), default=10, show_default=True, help="Disagreeing pairs to show.")
 @click.option("--markdown", type=PATH, help="Write the report as Markdown too.")
-@click.option("--json", "json_file", type=PATH, help="Write everything as JSON too.")
+@click.option("--json-file", type=PATH, help="Write everything as JSON too.")
 @click.option("--plot", type=PATH, help="Draw the scores as PNG.")
 def main(
     first: Path,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+import ipinsights
 from ipinsights.cli.option_names import with_option_names
 from ipinsights.cli.output import echo_error
 from ipinsights.errors import AlgorithmError, OutputClosedError, RowsError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from ipinsights.errors import IPInsightsError
 
-__all__ = ["container_words", "report_bug", "report_failure", "report_usage"]
+__all__ = ["container_words", "report_bug", "report_failure", "report_usage", "report_with_options_of"]
 
 _logger = logging.getLogger(__name__)
 
@@ -27,6 +28,13 @@ _CLEANING = (
     "`ipinsights extract --format csv --no-timestamps FILE -o CLEAN.csv` writes the rows that can be used, "
     "and counts the others."
 )
+# For commands that read more columns than entity and address.
+_CLEANING_FOR = {
+    "split": "`ipinsights extract --format csv FILE -o CLEAN.csv` writes the rows that have entity, address and time, "
+    "and counts the others.",
+    "evaluate": "`ipinsights extract --format csv --no-timestamps FILE -o CLEAN.csv` writes the rows that can be used, "
+    "without their labels, and counts the others.",
+}
 # The option that a file after the name of a command is most likely meant for.
 _OPTION_OF_A_FILE = {
     "train": "--train {} --model-dir model",
@@ -38,27 +46,41 @@ _OPTION_OF_A_FILE = {
 _EXTRA_ARGUMENT = "Got unexpected extra argument"
 
 
-class _ContainerState:
-    """Whether failures are reported to SageMaker, by the words of its contract."""
+class _State:
+    """The command that runs, and whether it is one of SageMaker's container.
 
+    Attributes
+    ----------
+    context
+        Context of the command, whose options a failure report names. None before a command begins.
+    is_container
+        Whether failures are reported to SageMaker, by the words of its contract.
+    """
+
+    context: click.Context | None = None
     is_container = False
+
+
+def report_with_options_of(context: click.Context) -> None:
+    """Let failure reports name the options of a command."""
+    _State.context = context
 
 
 @contextlib.contextmanager
 def container_words() -> Iterator[None]:
     """Keep the error prefix of SageMaker's contract in failure reports, also on a terminal."""
-    _ContainerState.is_container = True
+    _State.is_container = True
     yield
     # Not after a failure, which is reported later.
-    _ContainerState.is_container = False
+    _State.is_container = False
 
 
 def report_failure(error: IPInsightsError) -> int:
     """Print a failure, unless the output was closed, and return its exit code."""
     if not isinstance(error, OutputClosedError):
-        echo_error(with_option_names(f"{_prefix(error)}: {error}"))
-    if isinstance(error, RowsError):
-        echo_error(_CLEANING)
+        echo_error(with_option_names(f"{_prefix(error)}: {error}", _State.context))
+    if advice := _advice(error):
+        echo_error(advice)
     return error.exit_code
 
 
@@ -78,12 +100,28 @@ def report_bug(error: Exception) -> int:
     """Print an error that no command expects, and return the exit code."""
     _logger.error("Unexpected failure", exc_info=error)
     prefix = _prefix(AlgorithmError())
-    echo_error(f"{prefix}: {error!r}. This is a bug in ipinsights; please report it.")
+    echo_error(
+        f"{prefix}: {error!r}. This is a bug in ipinsights {ipinsights.__version__}: please report it with these "
+        "lines, in the repository that it was installed from."
+    )
     return AlgorithmError.exit_code
 
 
+def _advice(error: IPInsightsError) -> str | None:
+    """Return what helps against an error, in options that the command has."""
+    if isinstance(error, RowsError):
+        name = _State.context.command.name if _State.context else None
+        return _CLEANING_FOR.get(name or "", _CLEANING)
+    from ipinsights.training.automatic_sizes import MissingSizesError
+
+    if isinstance(error, MissingSizesError):
+        options = " ".join(f"-H {size}=auto" for size in error.names)
+        return f"Let the data decide: {options}"
+    return None
+
+
 def _prefix(error: IPInsightsError) -> str:
-    return "error" if sys.stderr.isatty() and not _ContainerState.is_container else error.prefix
+    return "error" if sys.stderr.isatty() and not _State.is_container else error.prefix
 
 
 def _with_small_prefix(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ipinsights.cli.data_paths import invoke_on_copies
+from ipinsights.cli.failures import report_with_options_of
 
 __all__ = ["EXAMPLES", "WORKFLOW", "CommandWithExamples", "WorkflowGroup"]
 
@@ -36,12 +37,14 @@ EXAMPLES = {
         "ipinsights train --train data/train.csv --validation data/calibration.csv \\",
         "    --model-dir second -H epochs=5 --seed 1 > second.log",
         "ipinsights train --train data/train.csv --model-dir third \\",
-        "    -H num_entity_vectors=1000 -H vector_dim=64 -H mini_batch_size=auto > third.log",
+        "    -H num_entity_vectors=1000 -H vector_dim=64 -H mini_batch_size=auto \\",
+        "    > third.log",
     ),
     "tune": (
         "ipinsights tune --train data/train.csv --validation data/calibration.csv \\",
         "    --tune learning_rate=0.001:0.1 --trials 2 --study study.db -o best.json \\",
-        "    -H num_entity_vectors=1000 -H vector_dim=32 -H mini_batch_size=1000 -H epochs=1",
+        "    -H num_entity_vectors=1000 -H vector_dim=32 -H mini_batch_size=1000 \\",
+        "    -H epochs=1",
     ),
     "compare": (
         "ipinsights compare second.log second.log",
@@ -49,10 +52,13 @@ EXAMPLES = {
         "    --json-file runs.json || true",
     ),
     "inspect": ("ipinsights inspect model",),
-    "threshold": ("ipinsights threshold --model-dir model --calibration data/calibration.csv --fpr 0.01",),
+    "threshold": (
+        "ipinsights threshold --model-dir model --calibration data/calibration.csv \\",
+        "    --fpr 0.01",
+    ),
     "evaluate": (
-        "ipinsights evaluate --model-dir model --train data/train.csv --test data/test.csv \\",
-        "    --calibration data/calibration.csv --report report",
+        "ipinsights evaluate --model-dir model --train data/train.csv \\",
+        "    --test data/test.csv --calibration data/calibration.csv --report report",
     ),
     "score": (
         "ipinsights score data/test.csv --model-dir model --extended -o scores.csv",
@@ -64,7 +70,8 @@ EXAMPLES = {
         "ipinsights embeddings --model-dir model --ips ips.txt -o ips.npz",
     ),
     "update": (
-        "ipinsights train --train data/train.csv --model-dir kept --keep-history > kept.log",
+        "ipinsights train --train data/train.csv --model-dir kept --keep-history \\",
+        "    > kept.log",
         "ipinsights update data/test.csv --model-dir kept",
     ),
     "strip": ("ipinsights strip --model-dir kept",),
@@ -85,8 +92,16 @@ _LONGEST_SUMMARY = 100
 class CommandWithExamples(click.Command):
     """Command whose help ends with examples, and which works on local copies of URLs."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for parameter in self.params:
+            # Otherwise click writes INTEGER RANGE, and the range once more behind the help.
+            if parameter.metavar is None and isinstance(parameter.type, (click.IntRange, click.FloatRange)):
+                parameter.metavar = "N"
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, see :func:`ipinsights.cli.data_paths.invoke_on_copies`."""
+        report_with_options_of(ctx)
         return invoke_on_copies(super().invoke, ctx)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ipinsights.cli.data_paths import DataPath
+from ipinsights.cli.option_names import with_option_names
 from ipinsights.cli.output import echo_error
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ __all__ = [
     "parse_assignments",
     "parse_every",
     "renamed_option",
+    "warn_of_removal",
 ]
 
 _REMOVED_IN = "0.2"
@@ -52,7 +54,7 @@ LOCAL_FILE = DataPath(None, path_type=Path, dir_okay=False)
 LOCAL_FOLDER = DataPath(None, path_type=Path, file_okay=False)
 LOCAL_PATH = DataPath(None, path_type=Path)
 
-SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of every random draw.")
+SEED = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed.")
 MODEL_DIR = click.option(
     "--model-dir", required=True, type=MODEL, help="Model directory, model_algo-1 or model.tar.gz."
 )
@@ -104,12 +106,16 @@ def pairs_of(
             try:
                 path, summary = stack.enter_context(named_pairs(source, entity=entity, ip=ip, kept=kept))
             except NothingUsableError as error:
-                echo_error(str(error.summary))
+                _echo_summary(str(error.summary))
                 raise
             paths.append(path)
             if summary.skipped:
-                echo_error(f"{source}: {summary}")
+                _echo_summary(f"{source}: {summary}")
         yield tuple(paths)
+
+
+def _echo_summary(text: str) -> None:
+    echo_error(with_option_names(text, click.get_current_context()))
 
 
 def parse_assignments(assignments: tuple[str, ...]) -> dict[str, str]:
@@ -150,3 +156,16 @@ def renamed_option(old_name: str, name: str, old_value: Path | None, value: Path
         return value
     echo_error(f"warning: {old_name} is now {name}. The old name is removed in version {_REMOVED_IN}.")
     return value or old_value
+
+
+def warn_of_removal(name: str, instead: str) -> None:
+    """Warn of an option that is going to be removed.
+
+    Parameters
+    ----------
+    name
+        Name of the option.
+    instead
+        Sentence on what the command does without the option.
+    """
+    echo_error(f"warning: {name} is removed in version {_REMOVED_IN}. {instead}")

@@ -66,10 +66,10 @@ def serve(model_dir: Path | None, base_dir: Path | None, host: str | None, worke
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=PATH)
 @MODEL_DIR
 @click.option(
-    "--output-dir", required=True, type=OUTPUT_FOLDER, help="Where INPUT.out goes; one that is there is kept."
+    "-o", "--output-dir", required=True, type=OUTPUT_FOLDER, help="Where INPUT.out goes; one that is there is kept."
 )
-@click.option("--content-type", default="text/csv", show_default=True, help="What the inputs are.")
-@click.option("--accept", default="application/jsonlines", show_default=True, help="What the outputs shall be.")
+@click.option("--content-type", default="text/csv", show_default=True, help="Media type of the inputs.")
+@click.option("--accept", default="application/jsonlines", show_default=True, help="Output media type.")
 @click.option("--max-payload-mb", type=click.IntRange(1, 100), default=6, show_default=True, help="Size of a request.")
 @SCORER
 @click.option("--concurrency", type=click.IntRange(1), help="Requests at a time; one for each CPU when not given.")

@@ -9,7 +9,7 @@ import click
 
 from ipinsights.cli.help_text import CommandWithExamples
 from ipinsights.cli.option_names import with_option_names
-from ipinsights.cli.options import FILE, INPUT, OUTPUT_FILE, OUTPUT_FOLDER, PATH, SEED
+from ipinsights.cli.options import FILE, INPUT, OUTPUT_FILE, OUTPUT_FOLDER, PATH, SEED, warn_of_removal
 from ipinsights.cli.output import echo_error
 
 if TYPE_CHECKING:
@@ -23,9 +23,18 @@ __all__ = ["COMMANDS"]
 @click.option("--days", default=10, show_default=True, help="Days to simulate, at least 3.")
 @click.option("-o", "--output-dir", required=True, type=OUTPUT_FOLDER, help="Where the files go.")
 @click.option("--asn-table", type=FILE, help="Real IP ranges in iptoasn.com's format; synthetic ones when not given.")
-@click.option("--access-log/--no-access-log", default=True, show_default=True, help="Write an Apache access log too.")
+@click.option("--no-access-log", is_flag=True, help="Write no Apache access log.")
+@click.option("--access-log", "old_access_log", is_flag=True, hidden=True)
 @SEED
-def simulate(users: int, days: int, output_dir: Path, asn_table: Path | None, access_log: bool, seed: int) -> None:  # noqa: FBT001
+def simulate(
+    users: int,
+    days: int,
+    output_dir: Path,
+    asn_table: Path | None,
+    no_access_log: bool,  # noqa: FBT001
+    old_access_log: bool,  # noqa: FBT001
+    seed: int,
+) -> None:
     """Simulate logins of users with a home and a work network.
 
     The recipe is the AWS tutorial's.
@@ -38,14 +47,16 @@ def simulate(users: int, days: int, output_dir: Path, asn_table: Path | None, ac
     from ipinsights.synthetic.ip_ranges import load_ranges, synthetic_ranges
     from ipinsights.synthetic.traffic_files import write_traffic
 
+    if old_access_log:
+        warn_of_removal("--access-log", "The log is written unless --no-access-log is given.")
     rng = np.random.default_rng(seed)
     ranges = load_ranges(asn_table) if asn_table else synthetic_ranges(rng)
     events = traffic.simulate(num_users=users, num_days=days, ranges=ranges, rng=rng)
     test = traffic.attack_test(events, ranges, rng=rng)
-    counts = write_traffic(output_dir, events, test, rng=rng, access_log=access_log)
+    counts = write_traffic(output_dir, events, test, rng=rng, access_log=not no_access_log)
     echo_error(
         f"{output_dir}: {counts.train} rows to train, {counts.validation} to validate, {counts.test} to test"
-        + (f", {counts.access_log} lines of access log." if access_log else "."),
+        + (f", {counts.access_log} lines of access log." if counts.access_log else "."),
     )
 
 
@@ -60,7 +71,14 @@ _ROWS_SHOWN = 5
 
 @click.command(cls=CommandWithExamples)
 @click.argument("sources", nargs=-1, required=True, metavar="LOG...", type=INPUT)
-@click.option("--format", "log_format", required=True, type=click.Choice(_FORMATS), help="What wrote the logs.")
+@click.option(
+    "--format",
+    "log_format",
+    required=True,
+    type=click.Choice(_FORMATS),
+    metavar="FORMAT",
+    help=f"Log format: {', '.join(_FORMATS)}.",
+)
 @click.option("-o", "--output", type=OUTPUT_FILE, help="Where the rows go; standard output when not given.")
 @click.option("--path", metavar="REGEX", help="Only requests whose path, without its query, has this in it.")
 @click.option("--status", metavar="CODE,...", default="", help="Only responses of these status codes.")

@@ -47,16 +47,16 @@ __all__ = ["COMMANDS"]
 @click.option(
     "--hyperparameters",
     metavar="FILE|MAP",
-    help="JSON file with a map of hyperparameters, or the map itself; -H goes before it.",
+    help="JSON file with a map of hyperparameters, or the map itself; -H takes precedence.",
 )
 @click.option("--base-dir", type=LOCAL_FOLDER, help="A container's tree (/opt/ml): everything is read from there.")
 @click.option(
-    "--hosts", type=click.IntRange(min=1), default=1, show_default=True, help="Hosts that this machine plays."
+    "--hosts", type=click.IntRange(min=1), default=1, show_default=True, help="Number of hosts to run on this machine."
 )
 @click.option(
     "--checkpoint-dir",
     type=LOCAL_FOLDER,
-    help="Where checkpoints are written. The job resumes from the newest one there.",
+    help="Where checkpoints are written; the job resumes from the newest.",
 )
 @click.option(
     "--checkpoint-every",
@@ -66,14 +66,20 @@ __all__ = ["COMMANDS"]
     show_default=True,
     help="Batches (500) or time (90s, 10m) between checkpoints; one more at each epoch's end.",
 )
-@click.option("--keep-checkpoints", type=click.IntRange(min=1), default=2, show_default=True, help="How many are kept.")
+@click.option(
+    "--keep-checkpoints",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="Number of checkpoints to keep.",
+)
 @click.option("--initial-model", type=MODEL, help="Model to begin with; of the same shape.")
 @click.option(
     "--early-stopping-patience",
     type=click.IntRange(min=1),
     help="Stop, with the best model, after N epochs without a better validation AUC.",
 )
-@click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), help="End training after so long.")
+@click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), help="Longest time to train.")
 @click.option(
     "--keep-history",
     is_flag=True,

@@ -32,9 +32,7 @@ __all__ = ["COMMANDS"]
 @click.option("-H", "assignments", multiple=True, metavar="NAME=VALUE", help="The same in all trials; repeatable.")
 @click.option("--keep-history", is_flag=True, help="The best map makes train keep a history (personal data).")
 @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Of the study in all.")
-@click.option(
-    "--study", type=LOCAL_FILE, required=True, help="SQLite file of the trials. A further run resumes from it."
-)
+@click.option("--study", type=LOCAL_FILE, required=True, help="SQLite file of the trials; the same command resumes it.")
 @click.option("--stop-early", is_flag=True, help="End trials that are behind the median of those before.")
 @click.option(
     "-o", "--output", type=OUTPUT_FILE, help="Where the best map goes as JSON; standard output when not given."

@@ -124,7 +124,7 @@ def final_configuration(provided: Mapping[str, Any]) -> dict[str, str]:
 def describe() -> str:
     """Return the documented hyperparameters and their meaning as text of 80 columns."""
     blocks = ["\n".join(_described(row)) for row in TABLE if row.is_documented]
-    together = "random_negative_sampling_rate + shuffled_negative_sampling_rate must be from 1 to 500."
+    together = "random_negative_sampling_rate + shuffled_negative_sampling_rate: 1 to 500."
     return "\n\n".join([*blocks, together])
 
 

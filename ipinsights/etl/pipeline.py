@@ -21,7 +21,7 @@ from ipinsights.etl.key_values import read_logfmt
 from ipinsights.etl.parquet_records import read_parquet
 from ipinsights.etl.presets import PRESETS
 from ipinsights.etl.sshd import read_sshd
-from ipinsights.etl.summary import Summary
+from ipinsights.etl.summary import WEB_FORMATS, Summary
 from ipinsights.etl.tabular import read_csv
 from ipinsights.etl.usable_rows import usable_rows
 from ipinsights.etl.vpcflow import read_vpcflow
@@ -130,7 +130,8 @@ def _refuse_names(columns: Columns, log_format: str) -> None:
     named = {"entity": columns.entity, "ip": columns.ip, "timestamp": columns.timestamp}
     given = [option for option, name in named.items() if name is not None]
     if given:
-        raise ClientError(f"`{given[0]}` cannot be used with {log_format}: its lines have fixed places for it.")
+        cure = " Name the fields of a line with `line_format`." if log_format in WEB_FORMATS else ""
+        raise ClientError(f"`{given[0]}` cannot be used with {log_format}: its lines have fixed places for it.{cure}")
 
 
 def _is_fixed(log_format: str, columns: Columns) -> bool:

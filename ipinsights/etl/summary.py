@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["NothingUsableError", "Summary", "num_days"]
+__all__ = ["WEB_FORMATS", "NothingUsableError", "Summary", "num_days"]
 
 _LABELS = {
     Reason.BLANK: "blank",
@@ -170,7 +170,7 @@ class Summary:
             raise NothingUsableError(f"{why} {_FORMAT_CURES.get(log_format, _FORMAT_CURE)}", self)
         fields = self.known_fields
         further = f": {fields[0].lower()}{fields[1:]}" if fields else "."
-        cure = _FIXED_CURES.get(reason, "") if is_fixed else _CURES[reason] + further
+        cure = _fixed_cure(reason, log_format) if is_fixed else _CURES[reason] + further
         raise NothingUsableError(f"No row was written: {_WHY[reason]}. {cure}".rstrip(), self)
 
     def __str__(self) -> str:
@@ -249,7 +249,15 @@ _FIXED_CURES = {
     Reason.MALFORMED: "See `log_format` for the formats.",
     Reason.OTHER: "See `log_format` for the formats.",
     Reason.FILTERED: "Choose other values.",
+    Reason.IPV6: "Keep them with `ipv6`: a model with a history scores them.",
     Reason.NO_TIME: "Leave times out with `no_timestamps`.",
+}
+WEB_FORMATS = ("apache", "nginx")
+_OTHER_PLACE = "If the {} is not the {} field, name the fields with `line_format`, and the one of the {} with `{}`."
+# For lines of web servers, whose fields can be named.
+_WEB_CURES = {
+    Reason.NO_USER: _OTHER_PLACE.format("user", "third", "user", "entity"),
+    **dict.fromkeys(_ADDRESS_REASONS, _OTHER_PLACE.format("client", "first", "client", "ip")),
 }
 _FORMAT_CURE = "See `log_format` for the others."
 _FORMAT_CURES = {
@@ -260,6 +268,12 @@ _FORMAT_CURES = {
     "jsonl": "Lines of key=value are logfmt. See `log_format` for other formats.",
     "csv": "Each row must have as many fields as the first. See `log_format` for other formats.",
 }
+
+
+def _fixed_cure(reason: Reason, log_format: str) -> str:
+    """Return what helps where fields have fixed places, or nothing."""
+    web_cure = _WEB_CURES.get(reason) if log_format in WEB_FORMATS else None
+    return web_cure or _FIXED_CURES.get(reason, "")
 
 
 def _escaped(text: str) -> str:

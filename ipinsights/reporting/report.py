@@ -40,16 +40,22 @@ class Report:
     def text(self, width: int | None = None) -> str:
         """Return the report for a terminal, with the finding first and the headline last.
 
-        Tables that are wider than the terminal are split. Without a width there is no terminal.
+        With the columns of a terminal, wider tables are split and the headline is wrapped.
         """
         parts = [_section_text(section, width) for section in self.sections]
         first = ["\n".join(textwrap.wrap(self.finding, width or _WIDTH))] if self.finding else []
-        return "\n\n".join([*first, *parts, self.headline])
+        return "\n\n".join([*first, *parts, _wrapped(self.headline, width) if width else self.headline])
 
     def markdown(self) -> str:
         """Return the report as Markdown, with the headline first."""
         parts = [section_markdown(section) for section in self.sections]
         return "\n\n".join([f"# {self.headline}", *parts]) + "\n"
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Return lines no longer than a width, but for paths and names that are."""
+    lines = text.splitlines()
+    return "\n".join(textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) for line in lines)
 
 
 def _section_text(section: Section, width: int | None) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.entity_hash import entity_rows
+from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.reporting.plain_text import counted
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from ipinsights.data.pairs import Pairs
 
-__all__ = ["AUTO", "SizeChoice", "Sizes", "choose_sizes"]
+__all__ = ["AUTO", "MissingSizesError", "SizeChoice", "Sizes", "choose_sizes"]
 
 AUTO = "auto"
 """Value of a size that is chosen from the data."""
@@ -101,6 +102,14 @@ def _table_rows(entities: NDArray[np.uint64]) -> int:
     return min(rows, _LARGEST_TABLE)
 
 
+class MissingSizesError(InvalidValueError):
+    """Hyperparameters without these required sizes, which ``auto`` would choose from the data."""
+
+    def __init__(self, message: str, names: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.names = names
+
+
 @dataclass(frozen=True)
 class SizeChoice:
     """Values of hyperparameters by name, and the names of sizes that follow from training data."""
@@ -131,12 +140,16 @@ class SizeChoice:
     def check(self, *, any_size: bool = False) -> Hyperparameters:
         """Return the hyperparameters with the smallest sizes for those that are to be chosen.
 
-        This check runs before any data is read.
+        This check runs before any data is read. If a required size is neither given nor chosen, invalid values are in
+        the message of the MissingSizesError, too.
         """
         smallest = {"num_entity_vectors": 1, "vector_dim": 4, "mini_batch_size": 1, "epochs": 1}
-        return Hyperparameters.parse(
-            {**self.given, **{name: smallest[name] for name in self.chosen}}, any_size=any_size
-        )
+        values = {**self.given, **{name: smallest[name] for name in self.chosen}}
+        try:
+            return Hyperparameters.parse(values, any_size=any_size)
+        except ClientError as error:
+            missing = tuple(name for name in _REQUIRED if name not in values)
+            raise (MissingSizesError(str(error), missing) if missing else error) from None
 
     def complete(self, train: Pairs) -> dict[str, Any]:
         """Return all values by name, the chosen ones as texts, given at least one training row."""

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "coming-from-sagemaker.md").read_text(encoding="utf-8")
-_BLOCK = re.compile(r"^(?:<!-- Not run: ([^\n]+) -->\n)?```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^<!-- (checked by|not run): ([^\n]+) -->\n```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks(language: str, *, is_run: bool) -> Iterator[str]:
-    """Yield the blocks in a language that are run, or those that are not."""
-    for reason, name, text in _BLOCK.findall(PAGE):
-        if name == language and bool(reason) != is_run:
+    """Yield the blocks in a language that this file runs, or those that no test runs."""
+    for mark, test, name, text in _BLOCK.findall(PAGE):
+        if name == language and is_run == (mark == "checked by") and (not is_run or "test_coming_from" in test):
             yield text
 
 

@@ -177,7 +177,7 @@ class TestScripts:
     def test_compare_scores_reads_our_csv(self, trained: Path, tmp_path: Path) -> None:
         """The model that learned finds more attacks."""
         script = ROOT / "scripts" / "compare_scores.py"
-        done = run_in(trained, script, "good.csv", "slow.csv", "labels.csv", "--json", tmp_path / "x.json",
+        done = run_in(trained, script, "good.csv", "slow.csv", "labels.csv", "--json-file", tmp_path / "x.json",
                       "--markdown", tmp_path / "x.md", "--plot", tmp_path / "x.png")  # fmt: skip
         assert (done.returncode, done.stderr) == (0, "")
         content = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))
@@ -225,4 +225,6 @@ class TestGuide:
             done = run_command(*arguments, folder=tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
         for option, name in itertools.pairwise(arguments):
-            assert option not in {"--markdown", "--json", "--plot", "--junit"} or (tmp_path / name).stat().st_size > 0
+            assert (
+                option not in {"--markdown", "--json-file", "--plot", "--junit"} or (tmp_path / name).stat().st_size > 0
+            )

@@ -69,3 +69,44 @@ def test_a_hyperparameter_as_an_option() -> None:
     """The option that takes hyperparameters is named."""
     done = run_command("train", "--vector-dim", "8")
     assert done.stderr.endswith("Hyperparameters are given with -H: -H vector_dim=VALUE.\n")
+
+
+def test_a_missing_size_can_be_left_to_the_data(tmp_path: Path) -> None:
+    """With one size given the other is required, and the error names `auto`."""
+    (tmp_path / "train.csv").write_text("ann,192.0.2.7\n")
+    done = run_command("train", "--train", "train.csv", "--model-dir", "model", "-H", "vector_dim=8", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "ClientError: Hyperparameter 'num_entity_vectors' is required and missing: give an integer from 1 to "
+        "250000000. Rows of the table that entities are hashed into; twice the number of distinct entities is a good "
+        "start.\nLet the data decide: -H num_entity_vectors=auto\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        (
+            "split rows.csv --at 2024-01-01 -o data",
+            "`ipinsights extract --format csv FILE -o CLEAN.csv` writes the rows that have entity, address and time, "
+            "and counts the others.",
+        ),
+        (
+            "score rows.csv --model-dir model",
+            "`ipinsights extract --format csv --no-timestamps FILE -o CLEAN.csv` writes the rows that can be used, "
+            "and counts the others.",
+        ),
+        (
+            "evaluate --model-dir model --train rows.csv --test rows.csv",
+            "`ipinsights extract --format csv --no-timestamps FILE -o CLEAN.csv` writes the rows that can be used, "
+            "without their labels, and counts the others.",
+        ),
+    ],
+)
+def test_advice_fits_the_command(command: str, advice: str, tmp_path: Path, model: Path) -> None:
+    """Rows that cannot be used are cleaned to what the command reads."""
+    (tmp_path / "rows.csv").write_text("ann,192.0.2\n")
+    (tmp_path / "model").symlink_to(model)
+    done = run_command(*command.split(), folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"\n{advice}\n")

@@ -80,14 +80,15 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(tmp_path: Path) -> Iterator[Server]:
-    """Run a server of two workers."""
+def running(tmp_path: Path, *options: str) -> Iterator[Server]:
+    """Run a server of two workers, with more options or later values."""
     model = save_random_model(tmp_path / "model", num_entities=100, vector_dim=8, rng=np.random.default_rng(0))
+    options = ("--metrics-port", "0", "--access-log", "access.log", *options)
     command: list[str | Path] = [sys.executable, "-m", "ipinsights", "serve", "--model-dir", model, "--port", "0"]
-    command += ["--workers", "2", "--metrics-port", "0", "--access-log", tmp_path / "access.log"]
+    command += ["--workers", "2"]
     log = tmp_path / "log"
     with log.open("wb") as stream:
-        process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
+        process = subprocess.Popen([*command, *options], cwd=tmp_path, stdout=stream, stderr=subprocess.STDOUT)
     try:
         patterns = (r"Listening at: http://127.0.0.1:(\d+)", r"Metrics at: http://127.0.0.1:(\d+)/metrics")
         ports = [0, 0]
@@ -113,6 +114,30 @@ def server(tmp_path: Path) -> Iterator[Server]:
     """Yield a server for one test, which kills, reloads or ends it."""
     with running(tmp_path) as server:
         yield server
+
+
+def blocks(language: str) -> list[str]:
+    """Return the page's blocks in a language."""
+    page = (FILES.parent / "operate-an-endpoint.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+def test_the_page_starts_a_server(tmp_path: Path) -> None:
+    """The first command starts a server.
+
+    The server loads the model that the commands of a later block rename.
+    """
+    command, swap, _ = blocks("sh")
+    words = command.replace("--metrics-port 9090", "--metrics-port 0").split()
+    assert words[:4] == ["ipinsights", "serve", "--model-dir", "model"]
+    save_random_model(tmp_path / "new", num_entities=100, vector_dim=8, rng=np.random.default_rng(1))
+    with running(tmp_path, *words[4:]) as server:
+        status, _, before = server.request("POST", "/invocations", PAIR)
+        assert status == 200
+        subprocess.run(["bash", "-ec", swap], cwd=tmp_path, check=True)
+        assert is_true_soon(lambda: server.request("POST", "/invocations", PAIR)[2] != before)
+        assert server.scrape()["ipinsights_model_loads_total outcome=success"] == 2
+        assert is_true_soon(lambda: len(server.lines()) >= 2)
 
 
 class TestMetrics:
@@ -268,6 +293,14 @@ class TestAccessLog:
             assert text not in shared.access_log.read_text()
         assert "secret" not in shared.log.read_text()
 
+    def test_the_page_shows_a_line(self, shared: Server) -> None:
+        """The line on the page has the keys of a line of the server, in their order."""
+        before = len(shared.lines())
+        shared.request("POST", "/invocations", PAIR)
+        assert is_true_soon(lambda: len(shared.lines()) == before + 1)
+        (shown,) = blocks("json")
+        assert list(json.loads(shown)) == list(shared.lines()[-1])
+
     def test_request_ids(self, shared: Server) -> None:
         """A valid id is returned and logged, otherwise a new one."""
         before = len(shared.lines())
@@ -336,6 +369,14 @@ class TestFiles:
         for document in yaml.compose_all((FILES / name).read_text()):
             assert document is not None
             unique_keys(document)
+
+    def test_the_page_scrapes_its_own_port(self) -> None:
+        """Prometheus is given the port of the page's first command, and the job name of the alerts."""
+        (text,) = blocks("yaml")
+        (job,) = yaml.safe_load(text)["scrape_configs"]
+        port = blocks("sh")[0].partition("--metrics-port ")[2].split()[0]
+        assert job["static_configs"] == [{"targets": [f"127.0.0.1:{port}"]}]
+        assert f'job="{job["job_name"]}"' in (FILES / "alerts.yaml").read_text(encoding="utf-8")
 
     def test_alerts(self, shared: Server) -> None:
         """Every metric and label value of an alert is one that the server exports."""

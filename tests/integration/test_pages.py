@@ -163,6 +163,23 @@ def test_pages_do_what_they_say(pages: list[str], tmp_path: Path) -> None:
     for command, printed in zip(typed, type_all(typed, tmp_path), strict=True):
         if command.output:
             assert_alike(command.output, printed)
+    if "docs/tutorial/from-an-access-log-to-an-alert.md" in pages:
+        assert_lines_are_in_files(ROOT / "docs/tutorial/from-an-access-log-to-an-alert.md", tmp_path)
+
+
+def assert_lines_are_in_files(page: Path, folder: Path) -> None:
+    """Compare the page's line of the log and its alert with the files.
+
+    The line is cut at three dots.
+    """
+    line, alert = re.findall(r"^```text\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    with (folder / "traffic" / "access.log").open(encoding="utf-8") as log:
+        assert log.readline().startswith(line.partition("...")[0])
+    key = ",".join(alert.split(",")[:2])
+    (found,) = [row for row in (folder / "alerts.csv").read_text().splitlines() if row.startswith(key)]
+    columns, shown = found.split(","), alert.strip().split(",")
+    assert_alike(",".join(shown[:3]), ",".join(columns[:3]))
+    assert [columns[at] for at in (3, 6, 7)] == [shown[at] for at in (3, 6, 7)]
 
 
 def test_first_page_shows_what_the_tutorial_prints() -> None:
@@ -180,7 +197,8 @@ def test_the_first_page_of_all_does_what_it_says(tmp_path: Path, rng: np.random.
     lay_out_clone(tmp_path)
     rows = PlantedNetworks.draw(50, rng=rng).csv(3000, rng=rng).replace(",", ";")
     (tmp_path / "export.csv").write_text(f"user;address\n{rows}mallory;2001:db8::1\nalice;203.0.113.7\n")
-    blocks = re.findall(r"^```\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    readme = (ROOT / "README.md").read_text("utf-8")
+    blocks = re.findall(r"^```(?:sh|console)\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
     extract, train, score = (block for block in blocks if ".venv/bin/ipinsights" in block)
     score, shown = score.removeprefix("$ ").split("\n", 1)
     typed = [Command(text, "") for text in (extract, train, score)]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from ipinsights.data.pairs import read_pairs
+from ipinsights.evaluation.labelled_events import read_test
 from ipinsights.model import artifact
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +44,30 @@ def test_model_is_read_without_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     exec(code, found)  # noqa: S102 - that the page's code runs is what is tested
     expected = artifact.load(ROOT / "tests" / "data" / "golden").params["entity_weight"]
     assert getattr(found["entity_weight"], "tolist")() == expected.tolist()  # noqa: B009 - its type is the page's affair
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/reference/data.md"])
+def test_rows_of_pages_are_read(name: str, tmp_path: Path) -> None:
+    """Rows to train on are read as pairs, and rows with a label as labelled events."""
+    page = (ROOT / name).read_text(encoding="utf-8")
+    rows, *labelled = re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "rows.csv").write_text(rows)
+    assert len(read_pairs(tmp_path / "rows.csv")) == rows.count("\n")
+    for text in labelled:
+        (tmp_path / "test.csv").write_text(text)
+        found = read_test(tmp_path / "test.csv")
+        assert found.attacks is not None
+        assert (len(found.ordinary), len(found.attacks)) == (1, 1)
+
+
+def test_the_shell_completes_commands() -> None:
+    """After the line of command-line.md, bash completes the commands and their options."""
+    page = (REFERENCE / "command-line.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    script = f"PATH={Path(sys.executable).parent}:$PATH\n{line}\nCOMP_WORDS=(ipinsights inspec) COMP_CWORD=1\n"
+    script += "_ipinsights_completion ipinsights\nprintf '%s\\n' \"${COMPREPLY[@]}\""
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("inspect\n", "")
 
 
 def test_parameters_are_those_of_the_page() -> None:

@@ -6,6 +6,7 @@ import configparser
 import contextlib
 import http.client
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 FILES = Path(__file__).parents[2] / "docs" / "how-to" / "nightly"
 SCRIPT = FILES / "nightly.sh"
+PAGE = (FILES.parent / "run-every-night.md").read_text(encoding="utf-8")
+HOME = "/var/lib/ipinsights"
 LOGIN = "user_1,192.0.2.1\n"
 
 
@@ -40,13 +43,20 @@ def night(home: Path, day: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
+def blocks() -> list[str]:
+    """Return the page's commands: the server, the way back, and the first rows."""
+    return re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
 @contextlib.contextmanager
-def endpoint(model_dir: Path) -> Iterator[int]:
-    """Yield the port of an endpoint that watches its model."""
+def endpoint(home: Path) -> Iterator[int]:
+    """Yield the port of an endpoint that the page's command starts."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "ipinsights", "serve", "--model-dir", model_dir, "--watch-model", "--workers", "1"]
-    server = subprocess.Popen([*map(str, command), "--port", str(port)], stdout=subprocess.DEVNULL)
+    words = blocks()[0].replace(HOME, str(home)).split()
+    assert words[:2] == ["ipinsights", "serve"]
+    command = [sys.executable, "-m", *words, "--workers", "1", "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         yield port
     finally:
@@ -105,13 +115,16 @@ def give_logins_to_others(log: Path) -> None:
 
 @pytest.mark.slow
 def test_three_nights_under_a_running_endpoint(tmp_path: Path) -> None:
-    """The first model is served, the second replaces it, and a worse one does not."""
+    """The first model is served, the second replaces it, and a worse one does not.
+
+    The first can come back.
+    """
     write_days(tmp_path)
     current = tmp_path / "current"
     first = night(tmp_path, 11)
     assert first.returncode == 0, first.stderr
     assert current.readlink() == Path("models/2018-11-11")
-    with endpoint(current) as port:
+    with endpoint(tmp_path) as port:
         of_first = answer_other_than(port, None)
         assert b'"verdict"' in of_first
         second = night(tmp_path, 12)
@@ -124,9 +137,11 @@ def test_three_nights_under_a_running_endpoint(tmp_path: Path) -> None:
         assert "REGRESSION" in third.stdout
         assert current.readlink() == Path("models/2018-11-12")
         assert answer(port) == of_second
-    assert artifact.load(current).meta["training"]["num_rows"] == sum(
-        len((tmp_path / "rows" / f"2018-11-{day:02}.csv").read_text().splitlines()) for day in range(4, 12)
-    )
+        days = [(tmp_path / "rows" / f"2018-11-{day:02}.csv").read_text() for day in range(4, 12)]
+        assert artifact.load(current).meta["training"]["num_rows"] == sum(day.count("\n") for day in days)
+        way_back = blocks()[1].replace(HOME, str(tmp_path)).replace("models/2018-11-12", "models/2018-11-11")
+        subprocess.run(["bash", "-ec", way_back], check=True)
+        assert answer_other_than(port, of_second) == of_first
 
 
 @pytest.mark.slow

@@ -115,3 +115,13 @@ def test_extract_names_the_next_command(tmp_path: Path) -> None:
     assert untimed.stderr.endswith(
         f"Written: 100 rows of 7 entities.\nNext: ipinsights train --train '{rows}' --model-dir model\n"
     )
+
+
+def test_an_old_option_warns(tmp_path: Path) -> None:
+    """`simulate --access-log`, which says what happens anyway, works for one more version."""
+    done = run_command("simulate", "--users", 2, "--days", 3, "--access-log", "-o", "traffic", folder=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[0] == (
+        "warning: --access-log is removed in version 0.2. The log is written unless --no-access-log is given."
+    )
+    assert (tmp_path / "traffic" / "access.log").exists()

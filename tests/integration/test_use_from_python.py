@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,23 @@ def write_data(folder: Path) -> None:
         entities, ips = draw(120, rng=rng)
         rows += [*zip(planted.names(entities), format_ips(ips).to_pylist(), [label] * 120, strict=True)]
     pd.DataFrame(rows).to_csv(folder / "new.csv", header=False, index=False)
+
+
+def test_the_first_page_of_all_runs() -> None:
+    """The program of README.md runs with three frames of users and addresses."""
+    (program,) = re.findall(
+        r"^```python\n(.*?)^```$", (PAGE.parents[2] / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    rng = np.random.default_rng(5)
+    planted = PlantedNetworks.draw(8, rng=rng)
+    frames = {
+        name: pd.read_csv(StringIO(planted.csv(size, rng=rng)), names=["user", "address"])
+        for name, size in (("logins", 200), ("later", 200), ("new", 50))
+    }
+    names: dict[str, Any] = dict(frames)
+    exec(program, names)  # noqa: S102 - that the page's code runs is what is tested
+    assert list(names["alerts"].columns) == ["user", "address"]
+    assert len(names["alerts"]) < len(frames["new"])
 
 
 @pytest.mark.parametrize(

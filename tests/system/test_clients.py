@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import re
@@ -54,11 +55,13 @@ def section(title: str, language: str) -> list[str]:
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the address of a server."""
     folder = tmp_path_factory.mktemp("server")
-    model = save_random_model(folder / "model", num_entities=100, vector_dim=8, rng=np.random.default_rng(0))
+    save_random_model(folder / "model", num_entities=100, vector_dim=8, rng=np.random.default_rng(0))
     log = folder / "log"
-    command: list[str | Path] = [sys.executable, "-m", "ipinsights", "serve", "--model-dir", model, "--port", "0"]
+    serve = PAGE.partition("```sh\n")[2].partition("\n")[0]
+    assert serve == "ipinsights serve --model-dir model"
+    command = [sys.executable, "-m", *serve.split(), "--port", "0"]
     with log.open("wb") as stream:
-        process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=folder, stdout=stream, stderr=subprocess.STDOUT)
     try:
         deadline = time.monotonic() + 60
         while not (found := re.search(r"Listening at: (http://127.0.0.1:\d+)", log.read_text())):
@@ -158,6 +161,20 @@ print(*verbose["predictions"][0])
 
 
 @pytest.mark.slow
+def test_sdk_2_makes_an_estimator(tmp_path: Path) -> None:
+    """The program of container-image.md runs up to its first request to AWS."""
+    page = (ROOT / "docs" / "how-to" / "container-image.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    first, request, _ = code.partition("estimator.fit(")
+    assert request
+    shown = "print(estimator.hyperparameters(), [metric['Name'] for metric in estimator.metric_definitions])"
+    (tmp_path / "code.py").write_text(first + shown)
+    printed = shell(exports() + "python code.py", environment("sagemaker-2", "sagemaker<3"), tmp_path, ADDRESS)
+    expected = "{'num_entity_vectors': '20000', 'vector_dim': '128'} ['validation:discriminator_auc']"
+    assert printed.splitlines()[-1] == expected
+
+
+@pytest.mark.slow
 def test_sdk_3(address: str, score: str, tmp_path: Path) -> None:
     """The page's code prints the score, and so do plain bodies and another serializer."""
     # The part of `sagemaker` 3 that the page imports, without the libraries for training and MLflow.
@@ -188,17 +205,27 @@ except Exception as error:
 
 
 @pytest.mark.slow
-def test_manifest_schema() -> None:
-    """The page's Kubernetes manifest is valid for the newest and an old version.
+def test_manifest_schema(tmp_path: Path) -> None:
+    """The Kubernetes manifests of the pages are valid for the newest and an old version.
 
     There are no unknown fields.
     """
     programs = environment("kubernetes", "kubernetes-validate")
-    manifest = ROOT / "docs" / "how-to" / "operate" / "kubernetes.yaml"
-    for version in ((), ("--kubernetes-version", "1.25")):
-        command = [programs / "kubernetes-validate", "--strict", *version, manifest]
+    pages = ROOT / "docs" / "how-to"
+    (job,) = re.findall(
+        r"^```yaml\n(.*?)^```$", (pages / "several-hosts.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    (tmp_path / "job.yaml").write_text(job)
+    # operate-an-endpoint.md and run-every-night.md show the first two.
+    manifests = {
+        pages / "operate" / "kubernetes.yaml": 2,
+        pages / "nightly" / "cronjob.yaml": 1,
+        tmp_path / "job.yaml": 2,
+    }
+    for version, (path, num_resources) in itertools.product(((), ("--kubernetes-version", "1.25")), manifests.items()):
+        command: list[str | Path] = [programs / "kubernetes-validate", "--strict", *version, path]
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": ""}
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        assert (done.stdout + done.stderr).count(" passed for resource ") == 2
+        assert (done.stdout + done.stderr).count(" passed for resource ") == num_resources

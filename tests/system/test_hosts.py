@@ -37,6 +37,7 @@ HYPERPARAMETERS = {
 }
 ENDLESS = {**HYPERPARAMETERS, "epochs": "100000"}
 _NUMBERS = itertools.count()
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "several-hosts.md").read_text(encoding="utf-8")
 
 
 @dataclass
@@ -376,6 +377,7 @@ class TestLoss:
         assert first.failure == (
             f"AlgorithmError: Host 'algo-2' was lost: its connection to the first host has ended. {advice}"
         )
+        assert f"\n{first.failure}\n" in PAGE
         assert second.failure == f"AlgorithmError: Host 'algo-1' was lost: its connection has ended. {advice}"
         assert (first.returncode, second.returncode) == (1, 1)
 

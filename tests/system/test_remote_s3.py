@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -18,7 +19,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 UV = [sys.executable, "-m", "uv", "--quiet", "--no-config"]
 PROGRAM = """
-import json, logging, os, socket, threading
+import json, logging, os, shlex, socket, threading
 os.environ |= {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1",
                "AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1",
                "FSSPEC_S3": json.dumps({"default_block_size": 5 * 2**20})}
@@ -94,6 +95,21 @@ results["rows"] = len(get("scores.csv").splitlines())
 results["object"] = run("score", "s3://data/none.csv", "--model-dir", "s3://data/model")
 results["bucket"] = run(*train, "s3://missing/model", *small)
 old = get("model/model_algo-1")
+
+direct.create_bucket(Bucket="bucket")
+trail = {"userIdentity": {"arn": "ann"}, "sourceIPAddress": "192.0.2.7", "eventTime": "2024-05-01T08:15:01Z"}
+for key, body in (("AWSLogs/a.json", json.dumps({"Records": [trail]}).encode()), ("train/a.csv", rows),
+                  ("day=1/part-0.csv", rows), ("new.csv", rows)):
+    direct.put_object(Bucket="bucket", Key=key, Body=body, ACL="public-read")
+commands = COMMANDS.replace("s3://BUCKET", "s3://bucket").replace("https://example.org", f"http://{address[0]}:{address[1]}/bucket")
+for line in commands.splitlines():
+    program, *words = shlex.split(line)
+    if program == "ipinsights":
+        more = ["-H", "epochs=1", "--quiet"] if words[0] == "train" else []
+        results["page " + words[0]] = run(*words, *more)
+names = {}
+exec(CODE.replace("s3://BUCKET", "s3://bucket"), names)
+results["page python"] = len(names["scores"])
 proxy.limit = 2**20
 results["one part"] = run(*train, "s3://data/model", "-H", "vector_dim=4", "-H", "num_entity_vectors=200000")
 results["several parts"] = run(*train, "s3://data/model", "-H", "vector_dim=16", "-H", "num_entity_vectors=200000")
@@ -118,7 +134,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     subprocess.run([*UV, "venv", "--python", sys.executable, folder / "env"], check=True)
     subprocess.run([*UV, "pip", "install", "--python", python, "moto[server,s3]", "s3fs"], check=True)
     own = [sysconfig.get_path("purelib"), str(ROOT)]
-    (folder / "run.py").write_text(f"import sys\nsys.path += {own!r}\n{PROGRAM}")
+    page = (ROOT / "docs" / "how-to" / "remote-files.md").read_text(encoding="utf-8")
+    commands, code = re.findall(r"^```(?:sh|python)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    head = f"import sys\nsys.path += {own!r}\nCOMMANDS, CODE = {commands!r}, {code!r}\n"
+    (folder / "run.py").write_text(head + PROGRAM)
     (folder / "tmp").mkdir()
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL", "AWS"))}
     done = subprocess.run(
@@ -141,6 +160,13 @@ class TestS3:
         assert results["score"] == [0, ""]
         assert results["hostile"] == [0, ""]
         assert (results["same"], results["rows"]) == (True, 401)
+
+    def test_the_page_runs(self, results: dict[str, Any]) -> None:
+        """The commands and the program of the page work on a bucket."""
+        for command in ("extract", "train", "threshold", "score"):
+            code, _ = results[f"page {command}"]
+            assert code == 0, results[f"page {command}"]
+        assert results["page python"] == 400
 
     def test_what_is_not_there_is_told(self, results: dict[str, Any]) -> None:
         """A missing bucket is noticed before the work, not after it."""

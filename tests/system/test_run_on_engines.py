@@ -1,4 +1,4 @@
-"""The examples of the page "Run on engines".
+"""The examples of the page `run-on-engines.md`.
 
 Each engine in local mode and in an environment of its own.
 """

@@ -6,6 +6,7 @@ import click
 import pytest
 
 from ipinsights.cli import cli
+from ipinsights.cli.data_paths import DataPath
 from ipinsights.cli.option_names import _OPTIONS, with_option_names
 
 
@@ -22,6 +23,41 @@ from ipinsights.cli.option_names import _OPTIONS, with_option_names
 def test_names_in_backquotes_become_options(message: str, shown: str) -> None:
     """Values of users, which stand in quotes, stay as they are."""
     assert with_option_names(message) == shown
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("extract", "Name the encoding with --encoding."),
+        ("train", "Name the encoding with `ipinsights extract --encoding`."),
+    ],
+)
+def test_options_of_other_commands_are_named_with_them(command: str, shown: str) -> None:
+    """An option that the running command lacks is not shown as one of its own."""
+    context = click.Context(cli.commands[command], parent=click.Context(cli))
+    assert with_option_names("Name the encoding with `encoding`.", context) == shown
+
+
+def kind_of(option: click.Option) -> str:
+    """Return what an option takes: nothing, a path, or the name of a type."""
+    if option.is_flag:
+        return "flag"
+    if isinstance(option.type, DataPath):
+        return "path"
+    return option.type.name
+
+
+def test_an_option_has_one_meaning() -> None:
+    """An option takes the same kind of value in each command, and ``-o`` is always the output."""
+    kinds: dict[str, set[str]] = {}
+    outputs = {"--output", "--output-dir"}
+    for command in cli.commands.values():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and not parameter.hidden:
+                for name in parameter.opts:
+                    kinds.setdefault(name, set()).add(kind_of(parameter))
+                assert ("-o" in parameter.opts) == bool(outputs & {*parameter.opts}), (command.name, parameter.opts)
+    assert {name: found for name, found in kinds.items() if len(found) > 1} == {}
 
 
 def test_every_option_exists() -> None:

@@ -212,10 +212,33 @@ class TestNothingUsable:
             "entity, ip, timestamp."
         )
 
-    def test_a_format_with_fixed_places(self, bench: Bench) -> None:
-        """No option names a field there."""
-        error = self.refused(bench, "apache", COMBINED.replace("frank", "-"))
-        assert str(error) == "No row was written: most records name no entity."
+    @pytest.mark.parametrize(
+        ("old", "new", "message"),
+        [
+            (
+                "frank",
+                "-",
+                "most records name no entity. If the user is not the third field, name the fields with `line_format`, "
+                "and the one of the user with `entity`.",
+            ),
+            (
+                COMBINED.partition(" ")[0],
+                "host",
+                "names stand where addresses must. If the client is not the first field, name the fields with "
+                "`line_format`, and the one of the client with `ip`.",
+            ),
+            (
+                COMBINED.partition(" ")[0],
+                "::1",
+                "the addresses are IPv6, which the model does not know. Keep them with `ipv6`: a model with a history "
+                "scores them.",
+            ),
+        ],
+    )
+    def test_a_format_with_fixed_places(self, bench: Bench, old: str, new: str, message: str) -> None:
+        """A format of the user's can have the field elsewhere."""
+        error = self.refused(bench, "apache", COMBINED.replace(old, new))
+        assert str(error) == f"No row was written: {message}"
 
     def test_filters_that_nothing_passes(self, bench: Bench) -> None:
         """The options are named."""

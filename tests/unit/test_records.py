@@ -22,4 +22,5 @@ class TestColumns:
         """Choosing one is refused rather than ignored."""
         with pytest.raises(ClientError) as caught:
             bench.of(log_format, COMBINED, ip="agent")
-        assert str(caught.value) == f"`ip` cannot be used with {log_format}: its lines have fixed places for it."
+        cure = "" if log_format == "sshd" else " Name the fields of a line with `line_format`."
+        assert str(caught.value) == f"`ip` cannot be used with {log_format}: its lines have fixed places for it.{cure}"

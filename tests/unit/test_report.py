@@ -48,6 +48,12 @@ class TestReport:
             "h",
         ]
 
+    def test_the_headline_is_wrapped_on_a_terminal(self) -> None:
+        """Lines fit, and a path stays whole. Without a terminal the headline is one line."""
+        report = Report("OK: runs/last-week.log is not worse.", ())
+        assert report.text(width=10).splitlines() == ["OK:", "runs/last-week.log", "is not", "worse."]
+        assert report.text() == "OK: runs/last-week.log is not worse."
+
     def test_a_table_is_split_to_fit_the_terminal(self) -> None:
         """The first column is repeated in front of those that do not fit, and every line fits."""
         table = pd.DataFrame({"score": ["model", "count"], "one two": ["1.0", "2"], "three": ["12345", "x"]})

@@ -7,7 +7,7 @@ import pytest
 
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
-from ipinsights.training.automatic_sizes import SizeChoice
+from ipinsights.training.automatic_sizes import MissingSizesError, SizeChoice
 
 ALL = ("num_entity_vectors", "vector_dim", "mini_batch_size", "epochs")
 TRAIN = Pairs(np.arange(6400, dtype=np.uint64), np.arange(6400, dtype=np.uint32))
@@ -42,8 +42,12 @@ def test_faults_are_found_before_data_is_read() -> None:
     """Invalid values and missing required sizes are refused before rows are read."""
     with pytest.raises(ClientError, match=r"^Hyperparameter 'epochs' must be an integer, at least 1"):
         SizeChoice.of({"epochs": "0"}).check()
-    with pytest.raises(ClientError, match=r"^Hyperparameter 'vector_dim' is required and missing"):
+    with pytest.raises(MissingSizesError, match=r"^Hyperparameter 'vector_dim' is required and missing") as caught:
         SizeChoice.of({"num_entity_vectors": "9"}).check()
+    assert caught.value.names == ("vector_dim",)
+    with pytest.raises(MissingSizesError) as caught:
+        SizeChoice.of({"epochs": "0"}, {}).check()
+    assert caught.value.names == ("num_entity_vectors", "vector_dim")
 
 
 def test_chosen_sizes_follow_from_the_rows_and_the_given_ones() -> None:
