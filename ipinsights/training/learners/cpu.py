@@ -1,4 +1,4 @@
-"""The learner on a CPU: compiled kernels, with products by BLAS between them.
+"""The learner on a CPU: compiled kernels, with products by BLAS in them.
 
 The steps are those of :class:`~ipinsights.training.learners.gluon.GluonLearner`, to rounding:
 ``tests/unit/test_learner.py`` holds both to one formula. They are fast because
