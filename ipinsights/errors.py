@@ -11,6 +11,7 @@ __all__ = [
     "ClientError",
     "IPInsightsError",
     "InvalidValueError",
+    "MissingSizesError",
     "OutputClosedError",
     "RowsError",
 ]
@@ -80,6 +81,14 @@ class InvalidValueError(ClientError, ValueError):
     Traceback (most recent call last):
     ipinsights.errors.InvalidValueError: Hyperparameter 'vector_dim' must be an integer from 4 to 4096; it is 2.
     """
+
+
+class MissingSizesError(InvalidValueError):
+    """Hyperparameters without these required sizes, which ``auto`` would choose from the data."""
+
+    def __init__(self, message: str, names: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.names = names
 
 
 class RowsError(InvalidValueError):

@@ -13,7 +13,7 @@ import click
 import ipinsights
 from ipinsights.cli.option_names import with_option_names
 from ipinsights.cli.output import echo_error
-from ipinsights.errors import AlgorithmError, OutputClosedError, RowsError
+from ipinsights.errors import AlgorithmError, MissingSizesError, OutputClosedError, RowsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,8 +112,6 @@ def _advice(error: IPInsightsError) -> str | None:
     if isinstance(error, RowsError):
         name = _State.context.command.name if _State.context else None
         return _CLEANING_FOR.get(name or "", _CLEANING)
-    from ipinsights.training.automatic_sizes import MissingSizesError
-
     if isinstance(error, MissingSizesError):
         options = " ".join(f"-H {size}=auto" for size in error.names)
         return f"Let the data decide: {options}"

@@ -14,7 +14,7 @@ import numpy as np
 
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.entity_hash import entity_rows
-from ipinsights.errors import ClientError, InvalidValueError
+from ipinsights.errors import ClientError, MissingSizesError
 from ipinsights.reporting.plain_text import counted
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ipinsights.data.pairs import Pairs
 
-__all__ = ["AUTO", "MissingSizesError", "SizeChoice", "Sizes", "choose_sizes"]
+__all__ = ["AUTO", "SizeChoice", "Sizes", "choose_sizes"]
 
 AUTO = "auto"
 """Value of a size that is chosen from the data."""
@@ -100,14 +100,6 @@ def _table_rows(entities: NDArray[np.uint64]) -> int:
             break
         rows *= 2
     return min(rows, _LARGEST_TABLE)
-
-
-class MissingSizesError(InvalidValueError):
-    """Hyperparameters without these required sizes, which ``auto`` would choose from the data."""
-
-    def __init__(self, message: str, names: tuple[str, ...]) -> None:
-        super().__init__(message)
-        self.names = names
 
 
 @dataclass(frozen=True)

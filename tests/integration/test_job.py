@@ -240,7 +240,8 @@ class TestHyperparameters:
             "Rows of the table that entities are hashed into; twice the number of distinct entities is a good start.\n"
             "  - Hyperparameter 'vector_dim' must be an integer from 4 to 4096; it is '3'.\n"
             "  - Hyperparameter 'weight_decay' must be a number from 0.0 to 10.0; it is ''.\n"
-            "  - random_negative_sampling_rate + shuffled_negative_sampling_rate must be from 1 to 500; it is 0 + 0."
+            "  - random_negative_sampling_rate + shuffled_negative_sampling_rate must be from 1 to 500; it is 0 + 0.\n"
+            "Let the data decide: -H num_entity_vectors=auto"
         )
 
     def test_a_model_beyond_the_engine_is_refused_before_anything_is_read(self, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ class TestTransform:
             run_command("transform", *words, "--model-dir", model).stderr.splitlines()[-1]
             for words in (["--output-dir", "out"], ["rows.csv"])
         ]
-        assert errors == ["Error: Missing argument 'INPUT...'.", "Error: Missing option '--output-dir'."]
+        assert errors == ["Error: Missing argument 'INPUT...'.", "Error: Missing option '-o' / '--output-dir'."]
 
     def test_defaults(self, model: Path, tmp_path: Path) -> None:
         """CSV becomes JSON Lines, and the last line counts the files."""

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ipinsights.data.pairs import Pairs
-from ipinsights.errors import ClientError
-from ipinsights.training.automatic_sizes import MissingSizesError, SizeChoice
+from ipinsights.errors import ClientError, MissingSizesError
+from ipinsights.training.automatic_sizes import SizeChoice
 
 ALL = ("num_entity_vectors", "vector_dim", "mini_batch_size", "epochs")
 TRAIN = Pairs(np.arange(6400, dtype=np.uint64), np.arange(6400, dtype=np.uint32))
