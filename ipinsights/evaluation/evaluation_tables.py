@@ -174,8 +174,8 @@ def _other_family(evaluation: Evaluation) -> list[str]:
         return []
     other = "IPv6" if evaluation.family == "IPv4" else "IPv4"
     return [
-        f"Set aside: {ordinary:,} ordinary events and {attacks:,} labelled attacks from {other}. They are evaluated where "
-        f"training and test both have ordinary {other} events."
+        f"Set aside: {ordinary:,} ordinary events and {attacks:,} labelled attacks from {other}. "
+        f"Training and test must both have ordinary {other} events to evaluate them."
     ]
 
 

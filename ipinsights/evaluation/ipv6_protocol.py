@@ -47,7 +47,7 @@ def evaluate_ipv6(
 ) -> Evaluation:
     """Evaluate a history on IPv6 rows.
 
-    ``attacks`` are the known attacks from IPv6 of the test. ``ipv4`` are ordinary IPv4 events of the test, for attackers
+    ``attacks`` are known attacks of the test from IPv6. ``ipv4`` are ordinary IPv4 events of the test, for attackers
     who change the address family. None to leave them out.
     """
     run = _Ipv6Run(scorer, Ipv6PrefixCounts(train), seed)
@@ -67,9 +67,7 @@ class _Ipv6Run(ProtocolRun):
     def __init__(self, scorer: HistoryScorer, history: Ipv6PrefixCounts, seed: int) -> None:
         super().__init__(scorer.predictor, history, seed, scorer, HISTORY)
 
-    def across_families(
-        self, ipv4: Pairs, test: Ipv6Pairs, given: Ipv6Pairs | None = None
-    ) -> Iterator[dict[str, Any]]:
+    def across_families(self, ipv4: Pairs, test: Ipv6Pairs, given: Ipv6Pairs | None = None) -> Iterator[dict[str, Any]]:
         """Yield the shares of attacks from IPv6 detected, with ordinary events of both families.
 
         ``given`` are the attacks that the test has itself, which come first.
