@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ipinsights.data.both_families import read_families
-from ipinsights.evaluation.evaluation_tables import report
 from ipinsights.errors import ClientError
+from ipinsights.evaluation.evaluation_tables import report
 from ipinsights.evaluation.html_report import make_folder, write_pages
 from ipinsights.evaluation.ipv6_protocol import evaluate_ipv6
 from ipinsights.evaluation.labelled_events import read_test
 from ipinsights.evaluation.protocol import evaluate
 from ipinsights.evaluation.results import HISTORY, MODEL
+from ipinsights.evaluation.suspicious_events import suspicious_events
 from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.predictor import Predictor
 from ipinsights.inference.scorers import DOT_PRODUCT
@@ -65,7 +66,8 @@ def evaluate_model(
     for evaluation in evaluations:
         echo(report(evaluation).text(width))
     if report_dir is not None:
-        write_pages(report_dir, evaluations, model=model, train=data.train, training=training)
+        suspicious = [] if history is None else suspicious_events(history, test)
+        write_pages(report_dir, evaluations, model=model, train=data.train, training=training, suspicious=suspicious)
         echo(f"Written: {report_dir / 'report.html'}, report.json and model_card.md.")
 
 
@@ -122,9 +124,7 @@ def _evaluations(
 
 def _of_the_other_family(evaluated: str, events: TestSet) -> dict[str, int]:
     """Return the numbers of ordinary events and labelled attacks of the family that is not evaluated, if any."""
-    ordinary, attacks = (
-        (events.ipv6, events.attacks_ipv6) if evaluated == "IPv4" else (events.ordinary, events.attacks)
-    )
+    ordinary, attacks = (events.ipv6, events.attacks_ipv6) if evaluated == "IPv4" else (events.ordinary, events.attacks)
     numbers = {
         "test_rows_of_the_other_family": 0 if ordinary is None else len(ordinary),
         "labelled_attacks_of_the_other_family": 0 if attacks is None else len(attacks),
