@@ -128,20 +128,22 @@ def test_attackers_who_change_the_family(case: Case) -> None:
         assert families[metric].between(0, 1).all()
 
 
+@pytest.fixture(scope="module")
+def attacks() -> Ipv6Pairs:
+    """Return attacks from a /32 that nobody used: 12 on entities with IPv6, 5 on others, and 3 on strangers."""
+    victims = np.repeat([3, NUM_WITH_IPV6 + 2, NUM_ENTITIES + 1], [12, 5, 3]).astype(np.uint64)
+    upper = np.full(20, 0x2B00000000000000, dtype=np.uint64)
+    return Ipv6Pairs(victims, upper, np.arange(20, dtype=np.uint64))
+
+
+@pytest.fixture(scope="module")
+def labelled(case: Case, attacks: Ipv6Pairs, seed: int) -> Evaluation:
+    """Return an evaluation with the attacks."""
+    return evaluate_ipv6(case.scorer, case.train, case.test, attacks=attacks, ipv4=case.test_ipv4, seed=seed)
+
+
 class TestLabelledAttacks:
     """Attacks from IPv6 that the test has itself."""
-
-    @pytest.fixture(scope="class")
-    def attacks(self) -> Ipv6Pairs:
-        """Return attacks from a /32 that nobody used: 12 on entities with IPv6, 5 on others, and 3 on strangers."""
-        victims = np.repeat([3, NUM_WITH_IPV6 + 2, NUM_ENTITIES + 1], [12, 5, 3]).astype(np.uint64)
-        upper = np.full(20, 0x2B00000000000000, dtype=np.uint64)
-        return Ipv6Pairs(victims, upper, np.arange(20, dtype=np.uint64))
-
-    @pytest.fixture(scope="class")
-    def labelled(self, case: Case, attacks: Ipv6Pairs, seed: int) -> Evaluation:
-        """Return an evaluation with the attacks."""
-        return evaluate_ipv6(case.scorer, case.train, case.test, attacks=attacks, ipv4=case.test_ipv4, seed=seed)
 
     def test_they_lead_the_tables(self, case: Case, labelled: Evaluation) -> None:
         """The headline is about them, and what is simulated is measured as without them."""
