@@ -73,7 +73,7 @@ def evaluate_model(
 
 @dataclass(frozen=True)
 class _Data:
-    """What an evaluation reads. IPv6 rows are None if they are not accepted, calibration rows if there are none."""
+    """Rows that an evaluation reads. None if they are not accepted or not given."""
 
     train: Pairs
     train_ipv6: Ipv6Pairs | None
@@ -97,7 +97,7 @@ def _evaluations(
     seed: int,
     main_scorer: str,
 ) -> Iterator[Evaluation]:
-    """Yield the evaluation of each address family that training and test have in common, IPv4 first."""
+    """Yield the evaluation of each family that training and test share, IPv4 first."""
     events = data.events
     if len(data.train) and len(events.ordinary):
         yield evaluate(
@@ -123,7 +123,7 @@ def _evaluations(
 
 
 def _of_the_other_family(evaluated: str, events: TestSet) -> dict[str, int]:
-    """Return the numbers of ordinary events and labelled attacks of the family that is not evaluated, if any."""
+    """Return the numbers of test rows of the family that is not evaluated, if any."""
     ordinary, attacks = (events.ipv6, events.attacks_ipv6) if evaluated == "IPv4" else (events.ordinary, events.attacks)
     numbers = {
         "test_rows_of_the_other_family": 0 if ordinary is None else len(ordinary),

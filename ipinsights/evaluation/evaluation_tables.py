@@ -165,7 +165,7 @@ def _attacks_set_aside(evaluation: Evaluation) -> tuple[str, ...]:
 
 
 def _other_family(evaluation: Evaluation) -> list[str]:
-    """Return a line about the test's rows of the family that is not evaluated, if there are any."""
+    """Return a line about test rows of the family that is not evaluated, if any."""
     facts = evaluation.facts
     ordinary, attacks = (
         facts.get(name, 0) for name in ("test_rows_of_the_other_family", "labelled_attacks_of_the_other_family")

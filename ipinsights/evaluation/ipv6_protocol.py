@@ -90,7 +90,7 @@ class _Ipv6Run(ProtocolRun):
     def _caught(
         self, attacker: str, ordinary: NDArray[np.float32], victims: NDArray[np.int64], upper: NDArray[np.uint64]
     ) -> Iterator[dict[str, Any]]:
-        """Yield the shares of attacks detected: of all, and of those on entities without IPv6 events in the history.
+        """Yield the shares of attacks detected, of all and by victims who only used IPv4.
 
         Victims are numbers in the history. Without any attack nothing is yielded.
         """

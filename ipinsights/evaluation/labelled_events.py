@@ -83,7 +83,10 @@ def read_test(path: Path, *, ipv6: bool = False) -> TestSet:
 
 
 def read_labelled_blocks(path: Path, *, ipv6: bool = False) -> Iterator[tuple[Block, NDArray[np.bool_]]]:
-    """Yield blocks of rows with their text, and whether each row (n,) is an attack, see :func:`read_test`."""
+    """Yield blocks of rows with their text, and a mask of attacks (n,).
+
+    The rows are those of :func:`read_test`.
+    """
     for file in channel_files(path):
         first_row = 1
         for block in read_blocks(file, num_columns=None, progress=True, ipv6=ipv6):

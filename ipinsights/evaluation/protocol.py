@@ -193,7 +193,7 @@ class ProtocolRun:
         }
 
     def _unmatched(self, given: Pairing | None, size: int) -> Iterator[tuple[str, Pairing]]:
-        """Yield attacks on victims that are not matched with ordinary events: labelled ones, and AWS's recipe."""
+        """Yield labelled attacks and those of AWS's recipe, whose victims are not matched."""
         if given is not None and len(given):
             yield GIVEN_ATTACKS, given
         victims = np.sort(self._rng.integers(len(self._history.entities), size=size))

@@ -36,7 +36,7 @@ _LONGEST_NAME = 80
 
 @dataclass(frozen=True)
 class SuspiciousEvent:
-    """An event of the test, explained. The explanation's entity is its name, shortened if it is very long."""
+    """An event of the test with its explanation, in which very long names are shortened."""
 
     is_attack: bool  # whether the test has the event as an attack
     explanation: HistoryExplanation

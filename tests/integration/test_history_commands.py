@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import re
 import shutil
@@ -308,7 +309,7 @@ class TestEvaluation:
         content = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
         assert {"headline", "detection", "IPv6"} <= set(content)
         page = (tmp_path / "report.html").read_text(encoding="utf-8")
-        shown = re.findall("<pre>(.*?)</pre>", page, re.DOTALL)
+        shown = [html.unescape(text) for text in re.findall("<pre>(.*?)</pre>", page, re.DOTALL)]
         assert len(shown) == 5
         ((entity, ip),) = re.findall(r"^(\S+) from (\S+): score", shown[0])
         assert run("explain", entity, ip, "--model-dir", files.both, "--scorer", "history") == f"{shown[0]}\n"

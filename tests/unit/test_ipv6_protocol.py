@@ -130,7 +130,10 @@ def test_attackers_who_change_the_family(case: Case) -> None:
 
 @pytest.fixture(scope="module")
 def attacks() -> Ipv6Pairs:
-    """Return attacks from a /32 that nobody used: 12 on entities with IPv6, 5 on others, and 3 on strangers."""
+    """Return attacks from a /32 that nobody used.
+
+    12 are on an entity with IPv6, 5 on one without, and 3 on a stranger.
+    """
     victims = np.repeat([3, NUM_WITH_IPV6 + 2, NUM_ENTITIES + 1], [12, 5, 3]).astype(np.uint64)
     upper = np.full(20, 0x2B00000000000000, dtype=np.uint64)
     return Ipv6Pairs(victims, upper, np.arange(20, dtype=np.uint64))
@@ -164,7 +167,7 @@ class TestLabelledAttacks:
         )
 
     def test_of_victims_who_only_used_ipv4(self, case: Case, labelled: Evaluation) -> None:
-        """The history scores attacks on every entity that it knows, and the known answer is by hand."""
+        """The history catches all attacks on an entity that it knows from IPv4 only."""
         assert labelled.families is not None
         assert case.evaluation.families is not None
         first, second = labelled.families.iloc[0], labelled.families.iloc[1]
@@ -174,7 +177,7 @@ class TestLabelledAttacks:
         pd.testing.assert_frame_equal(labelled.families.iloc[2:].reset_index(drop=True), case.evaluation.families)
 
     def test_all_are_on_strangers(self, case: Case, attacks: Ipv6Pairs) -> None:
-        """The number of attacks is shown where the table would be, and the headline is about simulated attacks."""
+        """Their number is in place of the table, and the headline is about simulated attacks."""
         found = evaluate_ipv6(case.scorer, case.train, case.test, attacks=attacks[np.arange(20) >= 17])
         first = report(found).sections[0]
         assert (first.title, first.table) == ("Your labelled attacks", None)

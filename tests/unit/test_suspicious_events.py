@@ -1,4 +1,4 @@
-"""Explained events of a test: which are chosen, and that they are what the history scorer says."""
+"""Explained events of a test: which are chosen, and what is said about them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def found_in(scorer: HistoryScorer, folder: Path, text: str) -> list[tuple[bool,
 
 
 def test_the_lowest_scores_of_a_test(scorer: HistoryScorer, tmp_path: Path) -> None:
-    """Five distinct events of many, far behind the first block of rows too, in the order of their scores."""
+    """Five distinct events of many blocks are chosen, in the order of their scores."""
     odd = [f"user_{number}" for number in (3, 7, 1, 8, 5, 2)]
     usual = "".join(f"{entity},{ip}\n" for entity, ip in ROWS)
     text = usual + f"{odd[0]},200.0.0.1\n" * 3 + usual * 3000 + "".join(f"{name},200.0.0.1\n" for name in odd[1:])
@@ -78,7 +78,7 @@ def test_the_explanation_is_that_of_explain(scorer: HistoryScorer, tmp_path: Pat
 
 
 def test_names_are_bounded(scorer: HistoryScorer, tmp_path: Path) -> None:
-    """A long name is cut and a name of two lines is one, and the event is still that of the whole name."""
+    """A long name is cut and a name has one line, and the score is that of the whole name."""
     (tmp_path / "test.csv").write_text(f'"two\nlines",12.0.0.1\n{LONG},12.0.0.1\n', encoding="utf-8")
     found = {event.explanation.entity: event.explanation for event in suspicious_events(scorer, tmp_path / "test.csv")}
     assert set(found) == {"two\\nlines", "n" * 77 + "..."}
