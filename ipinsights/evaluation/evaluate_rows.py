@@ -96,8 +96,15 @@ def evaluate(
     before = None if calibration is None else _read(calibration, "calibration", progress=progress, ipv6=ipv6)
     events = as_test_set(test, ipv6=ipv6)
     if family == "IPv6" and history is not None and events.ipv6 is not None:
-        later, ipv4 = events.ipv6, events.ordinary
-        return evaluate_ipv6(history, rows_ipv6, later, ipv4=ipv4, calibration=before and before[1], seed=seed)
+        return evaluate_ipv6(
+            history,
+            rows_ipv6,
+            events.ipv6,
+            attacks=events.attacks_ipv6,
+            ipv4=events.ordinary,
+            calibration=before and before[1],
+            seed=seed,
+        )
     return protocol.evaluate(
         predictor,
         rows,

@@ -130,6 +130,7 @@ def _data(evaluation: Evaluation) -> Section:
         *(f"  {number:,} in the slice: {name}" for name, number in evaluation.slices.items() if name != "all"),
         *_foreign(facts["train_entities_unknown_to_model"]),
         f"Set aside: {facts['test_rows_of_unknown_entities']:,} events of entities that training never saw.",
+        *_other_family(evaluation),
         "For each ordinary event each attacker attacks its entity once.",
         *(f"  {number:,} found no address but the victim's own: {name}" for name, number in removed.items()),
         "In brackets: 95 % intervals, resampled over entities.",
@@ -139,14 +140,43 @@ def _data(evaluation: Evaluation) -> Section:
 
 def _own_attacks(evaluation: Evaluation) -> list[Section]:
     """Return the table of the attacks that the test labels, if there are any."""
+    title, remarks = "Your labelled attacks", _attacks_set_aside(evaluation)
     if not _has_labels(evaluation):
-        return []
+        return [Section(title, None, remarks)] if remarks else []
     cells = {
         "caught at 1 false alarm in 100, in %": (HEADLINE_METRIC, GIVEN_ATTACKS),
         "AUC": (AUC, GIVEN_ATTACKS),
     }
-    remark = "Attacks on entities that training never saw are left out."
-    return [Section("Your labelled attacks", _by_scorer(evaluation, cells), (remark,))]
+    remarks = remarks or ("Attacks on entities that training never saw are left out.",)
+    return [Section(title, _by_scorer(evaluation, cells), remarks)]
+
+
+def _attacks_set_aside(evaluation: Evaluation) -> tuple[str, ...]:
+    """Return lines about the labelled attacks that are not in the table, none if all are."""
+    number = evaluation.facts.get("labelled_attacks_of_unknown_entities", 0)
+    if not number:
+        return ()
+    if evaluation.family == "IPv4":
+        return (f"Set aside: {number:,} attacks on entities that training never saw.",)
+    line = f"Set aside: {number:,} attacks on entities whose IPv6 events training never saw."
+    if evaluation.families is None or evaluation.families.empty:
+        return (line,)
+    return (line, "The table of attackers who change the address family has those of them that are known from IPv4.")
+
+
+def _other_family(evaluation: Evaluation) -> list[str]:
+    """Return a line about test rows of the family that is not evaluated, if any."""
+    facts = evaluation.facts
+    ordinary, attacks = (
+        facts.get(name, 0) for name in ("test_rows_of_the_other_family", "labelled_attacks_of_the_other_family")
+    )
+    if not ordinary and not attacks:
+        return []
+    other = "IPv6" if evaluation.family == "IPv4" else "IPv4"
+    return [
+        f"Set aside: {ordinary:,} ordinary events and {attacks:,} labelled attacks from {other}. "
+        f"Training and test must both have ordinary {other} events to evaluate them."
+    ]
 
 
 def _hint(evaluation: Evaluation) -> list[Section]:

@@ -16,13 +16,14 @@ from ipinsights.reporting.plot_style import new_figure
 from ipinsights.reporting.report import json_text, section_markdown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from jinja2 import Environment
 
     from ipinsights.data.pairs import Pairs
     from ipinsights.evaluation.results import Evaluation
+    from ipinsights.evaluation.suspicious_events import SuspiciousEvent
     from ipinsights.model.artifact import Artifact
     from ipinsights.reporting.report import Report
     from ipinsights.runs.run import RunLog
@@ -47,10 +48,12 @@ def write_pages(
     model: Artifact,
     train: Pairs,
     training: RunLog | None = None,
+    suspicious: Sequence[SuspiciousEvent] = (),
 ) -> None:
     """Write the report of evaluations by address family, IPv4 first, into a folder.
 
     ``train`` are the model's IPv4 training rows. The log of its training, if given, adds curves of each epoch.
+    ``suspicious`` are explained by name in ``report.html``, and in no other file.
     """
     first, *others = evaluations
     has_ipv4 = first.family == "IPv4"
@@ -63,8 +66,8 @@ def write_pages(
         **{other.family: _content(other) for other in others},
     }
     write_file(directory / "report.json", json_text(content))
-    for name, text in _pages(first, others, model, figures):
-        write_file(directory / name, text)
+    write_file(directory / "report.html", _page(first, others, figures, suspicious))
+    write_file(directory / "model_card.md", _card(first, others, model))
 
 
 def _content(evaluation: Evaluation) -> dict[str, Any]:
@@ -84,31 +87,41 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _pages(
-    first: Evaluation, others: Sequence[Evaluation], model: Artifact, figures: Mapping[str, tuple[str, str]]
-) -> Iterator[tuple[str, str]]:
-    """Yield the name and the text of each file that is made from a template."""
-    templates, told = _templates(), report(first)
-    further = {other.family: report(other) for other in others}
-    yield (
-        "report.html",
-        templates.get_template("report.html.j2").render(
-            report=told, others=further, figures=figures, details=full_sections(first), version=ipinsights.__version__
-        ),
+def _page(
+    first: Evaluation,
+    others: Sequence[Evaluation],
+    figures: Mapping[str, tuple[str, str]],
+    suspicious: Sequence[SuspiciousEvent],
+) -> str:
+    """Return the text of ``report.html``."""
+    return _rendered(
+        "report.html.j2",
+        report=report(first),
+        others={other.family: report(other) for other in others},
+        suspicious=suspicious,
+        figures=figures,
+        details=full_sections(first),
+        version=ipinsights.__version__,
     )
+
+
+def _card(first: Evaluation, others: Sequence[Evaluation], model: Artifact) -> str:
+    """Return the text of ``model_card.md``."""
     training = {name: value for name, value in model.meta.get("training", {}).items() if name != "versions"}
-    yield (
-        "model_card.md",
-        # Source of the headings: Mitchell et al., Model Cards for Model Reporting, 2019.
-        templates.get_template("model_card.md.j2").render(
-            report=told,
-            others={family: _nested(other) for family, other in further.items()},
-            hyperparameters=model.hyperparameters.to_strings(),
-            history=model.history,
-            training=training,
-            sections=_nested(told),
-        ),
+    # Source of the headings: Mitchell et al., Model Cards for Model Reporting, 2019.
+    return _rendered(
+        "model_card.md.j2",
+        report=report(first),
+        others={other.family: _nested(report(other)) for other in others},
+        hyperparameters=model.hyperparameters.to_strings(),
+        history=model.history,
+        training=training,
+        sections=_nested(report(first)),
     )
+
+
+def _rendered(template: str, **values: Any) -> str:
+    return _templates().get_template(template).render(**values)
 
 
 def _nested(told: Report) -> str:

@@ -15,7 +15,7 @@ from ipinsights.evaluation.detection import TPR_FPRS, RocCurve
 from ipinsights.evaluation.ipv6_attackers import draw_ipv6_attacks
 from ipinsights.evaluation.prefix_counts import Ipv6PrefixCounts
 from ipinsights.evaluation.protocol import ProtocolRun
-from ipinsights.evaluation.results import HISTORY
+from ipinsights.evaluation.results import GIVEN_ATTACKS, HISTORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from ipinsights.evaluation.results import Evaluation
     from ipinsights.inference.history_scorer import HistoryScorer
 
-__all__ = ["FAMILIES", "evaluate_ipv6"]
+__all__ = ["FAMILIES", "GIVEN_FAMILIES", "ONLY_IPV4", "evaluate_ipv6"]
 
 FAMILIES = "both families: other entities' IPv6 addresses"
-ONLY_IPV4 = f"{FAMILIES}, of victims who only used IPv4"
+GIVEN_FAMILIES = f"both families: {GIVEN_ATTACKS} from IPv6"
+ONLY_IPV4 = ", of victims who only used IPv4"
 
 
 def evaluate_ipv6(
@@ -39,18 +40,20 @@ def evaluate_ipv6(
     train: Ipv6Pairs,
     test: Ipv6Pairs,
     *,
+    attacks: Ipv6Pairs | None = None,
     ipv4: Pairs | None = None,
     calibration: Ipv6Pairs | None = None,
     seed: int = 0,
 ) -> Evaluation:
     """Evaluate a history on IPv6 rows.
 
-    ``ipv4`` are ordinary IPv4 events of the test, for attackers who change the address family. None to leave them out.
+    ``attacks`` are known attacks of the test from IPv6. ``ipv4`` are ordinary IPv4 events of the test, for attackers
+    who change the address family. None to leave them out.
     """
     run = _Ipv6Run(scorer, Ipv6PrefixCounts(train), seed)
-    evaluation = run.measure(test, calibration)
+    evaluation = run.measure(test, calibration, attacks)
     if ipv4 is not None and len(ipv4):
-        evaluation.families = pd.DataFrame(run.across_families(ipv4, test))
+        evaluation.families = pd.DataFrame(run.across_families(ipv4, test, attacks))
     return evaluation
 
 
@@ -64,8 +67,11 @@ class _Ipv6Run(ProtocolRun):
     def __init__(self, scorer: HistoryScorer, history: Ipv6PrefixCounts, seed: int) -> None:
         super().__init__(scorer.predictor, history, seed, scorer, HISTORY)
 
-    def across_families(self, ipv4: Pairs, test: Ipv6Pairs) -> Iterator[dict[str, Any]]:
-        """Yield the shares of attacks from IPv6 detected, with ordinary events of both families."""
+    def across_families(self, ipv4: Pairs, test: Ipv6Pairs, given: Ipv6Pairs | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the shares of attacks from IPv6 detected, with ordinary events of both families.
+
+        ``given`` are the attacks that the test has itself, which come first.
+        """
         history, scorer = self._scorer.history, self._scorer
         known_ipv4 = ipv4[scorer.entity_known(ipv4.entities)]
         known_ipv6 = test[scorer.entity_known(test.entities)]
@@ -73,15 +79,28 @@ class _Ipv6Run(ProtocolRun):
             scorer.score(known_ipv4.entities, known_ipv4.ips),
             scorer.score_ipv6(known_ipv6.entities, known_ipv6.upper),
         ])  # fmt: skip
+        if given is not None:
+            known = given[scorer.entity_known(given.entities)]
+            yield from self._caught(GIVEN_FAMILIES, ordinary, history.numbers(known.entities), known.upper)
         victims = history.numbers(np.concatenate([known_ipv4.entities, known_ipv6.entities]))
         owners, upper = self._history.row(self._rng.integers(len(self._history), size=len(victims)))
         is_other = self._history.entities[owners] != history.entities[victims]
-        attacks = scorer.score_ipv6(history.entities[victims], upper)
+        yield from self._caught(FAMILIES, ordinary, victims[is_other], upper[is_other])
+
+    def _caught(
+        self, attacker: str, ordinary: NDArray[np.float32], victims: NDArray[np.int64], upper: NDArray[np.uint64]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the shares of attacks detected, of all and by victims who only used IPv4.
+
+        Victims are numbers in the history. Without any attack nothing is yielded.
+        """
+        history = self._scorer.history
         assert history.ipv6 is not None
+        scores = self._scorer.score_ipv6(history.entities[victims], upper)
         only_ipv4 = np.diff(history.ipv6.starts.astype(np.int64))[victims] == 0
-        for name, chosen in ((FAMILIES, is_other), (ONLY_IPV4, is_other & only_ipv4)):
+        for name, chosen in ((attacker, np.ones_like(only_ipv4)), (f"{attacker}{ONLY_IPV4}", only_ipv4)):
             if chosen.any():
-                curve = RocCurve.of(np.sort(ordinary), attacks[chosen])
+                curve = RocCurve.of(np.sort(ordinary), scores[chosen])
                 rates = {metric: float(curve.tpr_at(fpr)) for metric, fpr in TPR_FPRS.items()}
                 yield {"attacker": name, "attacks": int(chosen.sum()), **rates}
 
@@ -94,5 +113,7 @@ class _Ipv6Run(ProtocolRun):
     def _attacks(self, ordinary: Pairing) -> list[Attack]:
         return draw_ipv6_attacks(self._history, ordinary, rng=self._rng)
 
-    def _unmatched(self, given: Pairs | None, size: int) -> Iterator[tuple[str, Pairing]]:  # noqa: ARG002
-        return iter(())
+    def _unmatched(self, given: Pairing | None, size: int) -> Iterator[tuple[str, Pairing]]:  # noqa: ARG002
+        """Yield the labelled attacks. AWS's recipe has no IPv6."""
+        if given is not None and len(given):
+            yield GIVEN_ATTACKS, given

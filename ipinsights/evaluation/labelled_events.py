@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,13 +18,14 @@ from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.evaluation.results import TestSet
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from ipinsights.data.pairs import Block
 
-__all__ = ["as_test_set", "read_test"]
+__all__ = ["as_test_set", "read_labelled_blocks", "read_test"]
 
 _LABEL_OR_TIME = r"^(?:[01]|\d{4}-\d{2}-\d{2}T\S*)$"
 _LABEL = "label"
@@ -36,7 +36,7 @@ _WIDTH = 3
 def as_test_set(test: Any, *, ipv6: bool = False) -> TestSet:
     """Return ordinary events and attacks of a DataFrame, a list or a path.
 
-    A third column, or a column ``label`` of a DataFrame, holds 0 or 1. Attacks from IPv6 are left out.
+    A third column, or a column ``label`` of a DataFrame, holds 0 or 1.
     """
     if isinstance(test, TestSet):
         return test
@@ -75,44 +75,34 @@ def _split_labels(test: Any) -> tuple[Any, Any]:
 def read_test(path: Path, *, ipv6: bool = False) -> TestSet:
     """Read test events of a CSV file or folder.
 
-    Rows are ``entity,ip``, or have a label, 1 for an attack, or a time (ISO 8601) in a third column. Attacks from IPv6
-    are left out.
+    Rows are ``entity,ip``, or have a label, 1 for an attack, or a time (ISO 8601) in a third column.
     """
-    parts = [
-        (block, _is_attack(block, file, first_row))
-        for file in channel_files(path)
-        for first_row, block in _numbered(file, ipv6=ipv6)
-    ]
+    parts = list(read_labelled_blocks(path, ipv6=ipv6))
     is_attack = np.concatenate([np.zeros(0, dtype=bool), *(attack for _, attack in parts)])
     return _by_family(in_order([block for block, _ in parts]), is_attack, path, ipv6=ipv6)
 
 
+def read_labelled_blocks(path: Path, *, ipv6: bool = False) -> Iterator[tuple[Block, NDArray[np.bool_]]]:
+    """Yield blocks of rows with their text, and a mask of attacks (n,).
+
+    The rows are those of :func:`read_test`.
+    """
+    for file in channel_files(path):
+        first_row = 1
+        for block in read_blocks(file, num_columns=None, progress=True, ipv6=ipv6):
+            yield block, _is_attack(block, file, first_row)
+            first_row += len(block)
+
+
 def _by_family(pairs: Pairs, is_attack: NDArray[np.bool_], source: object, *, ipv6: bool) -> TestSet:
     """Return attacks and ordinary events, the IPv6 rows apart if they are accepted."""
-    if not ipv6:
-        return _test_set(pairs, is_attack, source)
-    is_ipv6 = np.zeros(len(pairs), dtype=bool) if pairs.addresses is None else pairs.addresses.is_ipv6
-    rows = split(pairs[~is_attack])[1]
-    found = _test_set(split(pairs)[0], is_attack[~is_ipv6], source, can_be_empty=len(rows) > 0)
-    return replace(found, ipv6=rows)
-
-
-def _test_set(pairs: Pairs, is_attack: NDArray[np.bool_], source: object, *, can_be_empty: bool = False) -> TestSet:
-    if is_attack.all() and not can_be_empty:
+    if is_attack.all():
         raise ClientError(
             f"{source} holds no ordinary events: give rows of entity,ip, or of entity,ip,label with label 0."
         )
-    attacks = Pairs(pairs.entities[is_attack], pairs.ips[is_attack]) if is_attack.any() else None
-    return TestSet(Pairs(pairs.entities[~is_attack], pairs.ips[~is_attack]), attacks)
-
-
-def _numbered(file: Path, *, ipv6: bool) -> list[tuple[int, Block]]:
-    """Return the blocks of a file with their first row numbers, from 1."""
-    numbered, first_row = [], 1
-    for block in read_blocks(file, num_columns=None, progress=True, ipv6=ipv6):
-        numbered.append((first_row, block))
-        first_row += len(block)
-    return numbered
+    ordinary, ordinary_ipv6 = split(pairs[~is_attack])
+    attacks, attacks_ipv6 = split(pairs[is_attack])
+    return TestSet(ordinary, attacks if len(attacks) else None, ordinary_ipv6 if ipv6 else None, attacks_ipv6 or None)
 
 
 def _is_attack(block: Block, file: Path, first_row: int) -> NDArray[np.bool_]:

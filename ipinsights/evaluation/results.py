@@ -41,6 +41,7 @@ class TestSet:
     ordinary: Pairs  # what users did
     attacks: Pairs | None = None  # known attacks, if there are any
     ipv6: Ipv6Pairs | None = None  # IPv6 rows of what users did, None if IPv6 was not asked for
+    attacks_ipv6: Ipv6Pairs | None = None  # known attacks from IPv6, if there are any
 
 
 @dataclass

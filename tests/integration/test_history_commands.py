@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -306,8 +308,24 @@ class TestEvaluation:
         assert "Attackers who change the address family, the history (TPR in %)" in text
         content = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
         assert {"headline", "detection", "IPv6"} <= set(content)
+        page = (tmp_path / "report.html").read_text(encoding="utf-8")
+        shown = [html.unescape(text) for text in re.findall("<pre>(.*?)</pre>", page, re.DOTALL)]
+        assert len(shown) == 5
+        ((entity, ip),) = re.findall(r"^(\S+) from (\S+): score", shown[0])
+        assert run("explain", entity, ip, "--model-dir", files.both, "--scorer", "history") == f"{shown[0]}\n"
         card = (tmp_path / "model_card.md").read_text(encoding="utf-8")
         assert "**The model holds personal data.**" in card
+
+    def test_labelled_attacks_of_both_families(self, files: Files, tmp_path: Path) -> None:
+        """Each family's tables begin with its own, and its headline is about them."""
+        test, rows = tmp_path / "test.csv", (files.folder / "test6.csv").read_text(encoding="utf-8").splitlines()
+        attacks = [f"user_{number},{ip},1\n" for number in range(9) for ip in ("203.0.1.9", "2b00::9")]
+        test.write_text("".join([*(f"{row},0\n" for row in rows), *attacks, "nobody,2b00::9,1\n"]), encoding="utf-8")
+        text = run("evaluate", "--model-dir", files.both, "--train", files.folder / "train6.csv", "--test", test)
+        assert text.count("\nYour labelled attacks\n") == 2
+        assert text.count(" of your labelled attacks; the best baseline, ") == 2
+        assert "\nSet aside: 1 attacks on entities whose IPv6 events training never saw.\n" in text
+        assert re.search(r"\nboth families: attacks of the test file from IPv6 +9 ", text)
 
 
 class TestUpdate:

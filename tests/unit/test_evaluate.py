@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+import ipinsights
 from ipinsights.data.pairs import read_pairs
 from ipinsights.errors import ClientError
 from ipinsights.evaluation.evaluate import evaluate_model
@@ -64,3 +65,61 @@ class TestEvaluateModel:
         assert str(caught.value) == (
             f"There is no model at {missing}: give a model directory, a model_algo-1 file or a model.tar.gz."
         )
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with rows of each family and a model of both."""
+    folder, ipv6 = tmp_path_factory.mktemp("both"), [("user_1", "2a00:1::1"), ("user_2", "2a00:2::1")] * 100
+    ipv4 = [(f"user_{number % 5}", f"11.{number % 5}.0.{number % 9}") for number in range(300)]
+    model = ipinsights.IPInsights(vector_dim=4, epochs=1, progress=False, keep_history=True, ipv6=True)
+    model.fit(ipv4 + ipv6).save(folder / "model")
+    for name, rows in (("ipv4", ipv4), ("ipv6", ipv6), ("both", ipv4 + ipv6)):
+        (folder / f"{name}.csv").write_text("".join(f"{entity},{ip}\n" for entity, ip in rows))
+    return folder
+
+
+class TestBothFamilies:
+    """Tests whose rows are of other families than those of training."""
+
+    @pytest.mark.parametrize(
+        ("train", "ordinary", "attack", "line"),
+        [
+            ("both", "ipv4", "2b00::1", "Set aside: 0 ordinary events and 1 labelled attacks from IPv6. Training "
+             "and test must both have ordinary IPv6 events to evaluate them."),
+            ("both", "ipv6", "203.0.1.9", "Set aside: 0 ordinary events and 1 labelled attacks from IPv4. Training "
+             "and test must both have ordinary IPv4 events to evaluate them."),
+            ("ipv4", "both", "2b00::1", "Set aside: 200 ordinary events and 1 labelled attacks from IPv6. Training "
+             "and test must both have ordinary IPv6 events to evaluate them."),
+        ],
+    )  # fmt: skip
+    def test_rows_of_a_family_that_is_not_evaluated(
+        self, both: Path, tmp_path: Path, train: str, ordinary: str, attack: str, line: str
+    ) -> None:
+        """They are counted among the data, and the other family is evaluated."""
+        rows = (both / f"{ordinary}.csv").read_text().splitlines()
+        test = tmp_path / "test.csv"
+        test.write_text("".join([*(f"{row},0\n" for row in rows), f"user_1,{attack},1\n"]))
+        shown: list[str] = []
+        evaluate_model(model_dir=both / "model", train=both / f"{train}.csv", test=test, echo=shown.append)
+        assert len(shown) == 1
+        assert line in " ".join(shown[0].split())
+
+    def test_nothing_is_set_aside(self, both: Path) -> None:
+        """Both families are evaluated, and no line is about a family that is not."""
+        shown: list[str] = []
+        rows = both / "both.csv"
+        evaluate_model(model_dir=both / "model", train=rows, test=rows, echo=shown.append)
+        assert len(shown) == 2
+        assert "labelled" not in "".join(shown)
+
+    @pytest.mark.parametrize(("train", "test"), [("ipv4", "ipv6"), ("ipv6", "ipv4")])
+    def test_no_family_in_common(self, both: Path, tmp_path: Path, train: str, test: str) -> None:
+        """There is nothing to count, with a report or without."""
+        first, second = both / f"{train}.csv", both / f"{test}.csv"
+        for report_dir in (None, tmp_path):
+            with pytest.raises(ClientError) as caught:
+                evaluate_model(model_dir=both / "model", train=first, test=second, report_dir=report_dir)
+            assert str(caught.value) == (
+                f"{first} and {second} have no address family in common. Give training rows of the family of the test."
+            )

@@ -12,8 +12,15 @@ from sklearn.exceptions import NotFittedError
 from ipinsights import IPInsights, evaluate
 from ipinsights.data.both_families import split
 from ipinsights.data.frames import read_rows
-from ipinsights.evaluation.ipv6_protocol import evaluate_ipv6
-from ipinsights.evaluation.results import HISTORY, HISTORY_ALONE, MODEL, TestSet
+from ipinsights.evaluation.ipv6_protocol import GIVEN_FAMILIES, evaluate_ipv6
+from ipinsights.evaluation.results import (
+    GIVEN_ATTACKS,
+    HEADLINE_METRIC,
+    HISTORY,
+    HISTORY_ALONE,
+    MODEL,
+    TestSet,
+)
 from ipinsights.inference.history_scorer import HistoryScorer
 
 if TYPE_CHECKING:
@@ -94,13 +101,18 @@ def test_ipv6_is_evaluated_by_its_protocol(model: IPInsights, tmp_path: Path) ->
 
 
 def test_labelled_rows_of_both_families(model: IPInsights) -> None:
-    """Attacks from IPv6 are left out, and ordinary IPv6 rows are not."""
-    labelled = [(*row, int(at % 10 == 0)) for at, row in enumerate(TEST)]
+    """The attacks of a family are in its table, and no attack is an ordinary event."""
+    labelled = [(*row, int(at % 10 < 2)) for at, row in enumerate(TEST)]
     frame = pd.DataFrame(labelled, columns=["entity", "ip", "label"])
     for test in (labelled, frame):
         ipv4, ipv6 = evaluate(model, TRAIN, test), evaluate(model, TRAIN, test, family="IPv6")
         assert ipv4.facts["test_rows"] == sum(":" not in ip and not label for _, ip, label in labelled)
         assert ipv6.facts["test_rows"] == sum(":" in ip and not label for _, ip, label in labelled)
+        for found in (ipv4, ipv6):
+            assert np.isfinite(found.value(HEADLINE_METRIC, attacker=GIVEN_ATTACKS, scorer=HISTORY))
+        assert ipv6.families is not None
+        attacks = dict(zip(ipv6.families.attacker, ipv6.families.attacks, strict=True))
+        assert attacks[GIVEN_FAMILIES] == sum(":" in ip and bool(label) for _, ip, label in labelled)
 
 
 def test_events_that_were_read_before(model: IPInsights) -> None:

@@ -6,7 +6,7 @@ import html
 import json
 import math
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,9 @@ from ipinsights.errors import ClientError
 from ipinsights.evaluation.evaluation_tables import finding, full_sections, headline, report
 from ipinsights.evaluation.html_report import make_folder, write_pages
 from ipinsights.evaluation.results import HEADLINE_METRIC
+from ipinsights.evaluation.suspicious_events import suspicious_events
+from ipinsights.inference.history_explanation import explain_by_history
+from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.model import artifact
 from ipinsights.testing import save_random_model
 
@@ -26,11 +29,11 @@ from .evaluations import NETWORKS, detection, made_up
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-    from typing import Any
 
     from ipinsights.runs.run import RunLog
 
 MARKUP = "<b>no</b> & co"
+SETTINGS: dict[str, Any] = {"vector_dim": 4, "epochs": 1, "progress": False, "keep_history": True, "scorer": "history"}
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +116,49 @@ def test_a_model_without_notes(tmp_path: Path, baseline: RunLog) -> None:
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<h2>Training</h2>\n<figure><svg " in text
     assert "<h2>Alerts" not in text
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the pages of an evaluation with two events, of which one has markup as its name."""
+    folder = tmp_path_factory.mktemp("named")
+    rows = [(name, ip) for name in ("alice", "<b>&") for ip in ("11.0.0.1", "12.0.0.1")]
+    model = ipinsights.IPInsights(**SETTINGS).fit(rows)
+    scorer = model.scorer_
+    assert isinstance(scorer, HistoryScorer)
+    kept = model.save(folder / "model")
+    (folder / "test.csv").write_text("alice,200.0.0.1,1\n<b>&,11.0.0.1,0\n", encoding="utf-8")
+    train = Pairs(np.zeros(9, dtype=np.uint64), (np.arange(9) << 16).astype(np.uint32))
+    events = suspicious_events(scorer, folder / "test.csv")
+    write_pages(folder, [made_up()], model=artifact.load(kept), train=train, suspicious=events)
+    (folder / "expected.txt").write_text(explain_by_history(scorer, "alice", "200.0.0.1").text(), encoding="utf-8")
+    return folder
+
+
+class TestSuspiciousEvents:
+    """The section that explains events by name."""
+
+    def test_the_explanations(self, named: Path) -> None:
+        """They are those of `ipinsights explain`, escaped, with the label of each event."""
+        text = (named / "report.html").read_text(encoding="utf-8")
+        section = text.partition("<h2>Most suspicious events</h2>")[2].partition("<h2>")[0]
+        assert re.findall("<h3>(.*?)</h3>", section) == ["Labelled attack", "Ordinary event"]
+        first, second = (html.unescape(shown) for shown in re.findall("<pre>(.*?)</pre>", section, re.DOTALL))
+        assert first == (named / "expected.txt").read_text(encoding="utf-8")
+        assert second.startswith("<b>& from 11.0.0.1: score ")
+        assert "<b>" not in text
+        assert section.count("</pre>") == 2
+
+    def test_the_section_says_that_it_names_users(self, named: Path) -> None:
+        """No other file of the report does."""
+        text = (named / "report.html").read_text(encoding="utf-8")
+        assert "This section names users and addresses. Share the page only with those who may know them." in text
+        for name in ("report.json", "model_card.md"):
+            assert "alice" not in (named / name).read_text(encoding="utf-8")
+
+    def test_without_events(self, files: Path) -> None:
+        """The section is left out."""
+        assert "names users" not in (files / "report.html").read_text(encoding="utf-8")
 
 
 class TestFolder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
@@ -13,8 +14,9 @@ from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
 from ipinsights.evaluation.baselines import CONTROL
 from ipinsights.evaluation.detection import AUC, TPR_FPRS
-from ipinsights.evaluation.ipv6_protocol import FAMILIES, ONLY_IPV4, evaluate_ipv6
-from ipinsights.evaluation.results import HEADLINE_METRIC, HISTORY
+from ipinsights.evaluation.evaluation_tables import headline, report
+from ipinsights.evaluation.ipv6_protocol import FAMILIES, GIVEN_FAMILIES, ONLY_IPV4, evaluate_ipv6
+from ipinsights.evaluation.results import GIVEN_ATTACKS, HEADLINE_METRIC, HISTORY
 from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.model import artifact
 from ipinsights.model.history_member import HistoryRecord
@@ -23,6 +25,8 @@ from ipinsights.testing import save_random_model
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ipinsights.evaluation.results import Evaluation
 
 NUM_ENTITIES, NUM_WITH_IPV6 = 40, 30
 SITES = "other entities' /48"
@@ -115,13 +119,70 @@ def test_attackers_who_change_the_family(case: Case) -> None:
     """
     families = case.evaluation.families
     assert families is not None
-    assert families.attacker.tolist() == [FAMILIES, ONLY_IPV4]
+    assert families.attacker.tolist() == [FAMILIES, f"{FAMILIES}{ONLY_IPV4}"]
     both, only = families.attacks.tolist()
     share = np.isin(case.test_ipv4.entities, case.train.entities, invert=True).sum()
     assert 0 < only == share
     assert only < both <= len(case.test_ipv4) + len(case.test)
     for metric in TPR_FPRS:
         assert families[metric].between(0, 1).all()
+
+
+@pytest.fixture(scope="module")
+def attacks() -> Ipv6Pairs:
+    """Return attacks from a /32 that nobody used.
+
+    12 are on an entity with IPv6, 5 on one without, and 3 on a stranger.
+    """
+    victims = np.repeat([3, NUM_WITH_IPV6 + 2, NUM_ENTITIES + 1], [12, 5, 3]).astype(np.uint64)
+    upper = np.full(20, 0x2B00000000000000, dtype=np.uint64)
+    return Ipv6Pairs(victims, upper, np.arange(20, dtype=np.uint64))
+
+
+@pytest.fixture(scope="module")
+def labelled(case: Case, attacks: Ipv6Pairs, seed: int) -> Evaluation:
+    """Return an evaluation with the attacks."""
+    return evaluate_ipv6(case.scorer, case.train, case.test, attacks=attacks, ipv4=case.test_ipv4, seed=seed)
+
+
+class TestLabelledAttacks:
+    """Attacks from IPv6 that the test has itself."""
+
+    def test_they_lead_the_tables(self, case: Case, labelled: Evaluation) -> None:
+        """The headline is about them, and what is simulated is measured as without them."""
+        assert labelled.value(AUC, attacker=GIVEN_ATTACKS, scorer="/32 seen") == pytest.approx(1)
+        assert " of your labelled attacks; the best baseline, " in headline(labelled)
+        simulated = labelled.detection[labelled.detection.attacker != GIVEN_ATTACKS]
+        assert simulated.value.tolist() == case.evaluation.detection.value.tolist()
+
+    def test_what_is_set_aside_is_counted(self, labelled: Evaluation) -> None:
+        """Attacks on entities without IPv6 events have no baseline, and the table says so."""
+        first = report(labelled).sections[0]
+        assert (first.title, first.remarks) == (
+            "Your labelled attacks",
+            (
+                "Set aside: 8 attacks on entities whose IPv6 events training never saw.",
+                "The table of attackers who change the address family has those of them that are known from IPv4.",
+            ),
+        )
+
+    def test_of_victims_who_only_used_ipv4(self, case: Case, labelled: Evaluation) -> None:
+        """The history catches all attacks on an entity that it knows from IPv4 only."""
+        assert labelled.families is not None
+        assert case.evaluation.families is not None
+        first, second = labelled.families.iloc[0], labelled.families.iloc[1]
+        assert (first.attacker, first.attacks) == (GIVEN_FAMILIES, 17)
+        assert (second.attacker, second.attacks) == (f"{GIVEN_FAMILIES}{ONLY_IPV4}", 5)
+        assert second[HEADLINE_METRIC] == 1
+        pd.testing.assert_frame_equal(labelled.families.iloc[2:].reset_index(drop=True), case.evaluation.families)
+
+    def test_all_are_on_strangers(self, case: Case, attacks: Ipv6Pairs) -> None:
+        """Their number is in place of the table, and the headline is about simulated attacks."""
+        found = evaluate_ipv6(case.scorer, case.train, case.test, attacks=attacks[np.arange(20) >= 17])
+        first = report(found).sections[0]
+        assert (first.title, first.table) == ("Your labelled attacks", None)
+        assert first.remarks == ("Set aside: 3 attacks on entities whose IPv6 events training never saw.",)
+        assert "attacks from other entities' addresses" in headline(found)
 
 
 def test_other_families_are_left_out(case: Case) -> None:

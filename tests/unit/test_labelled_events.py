@@ -135,3 +135,35 @@ class TestReadTest:
         assert refusal_of(path) == (
             f"{path} holds no ordinary events: give rows of entity,ip, or of entity,ip,label with label 0."
         )
+
+
+class TestIPv6:
+    """Labels of rows of both families."""
+
+    ROWS = (("a", IP, 0), ("a", "2a00:1::1", 1), ("b", "2a00:2::2", 0), ("b", IP, 1))
+
+    def test_attacks_of_each_family(self, tmp_path: Path) -> None:
+        """Every row is in one of four groups, of a file or of rows in memory."""
+        path = tmp_path / "test.csv"
+        path.write_text("".join(f"{entity},{ip},{label}\n" for entity, ip, label in self.ROWS))
+        for found in (as_test_set(list(self.ROWS), ipv6=True), read_test(path, ipv6=True)):
+            assert (shown(found.ordinary), shown(found.attacks)) == (events("a"), events("b"))
+            assert found.ipv6 is not None
+            assert found.attacks_ipv6 is not None
+            assert found.ipv6.upper.tolist() == [0x2A00000200000000]
+            assert found.attacks_ipv6.upper.tolist() == [0x2A00000100000000]
+
+    def test_without_attacks_from_ipv6(self) -> None:
+        """There are none, which is not an empty group."""
+        assert as_test_set([("a", IP, 1), ("b", "2a00:2::2", 0)], ipv6=True).attacks_ipv6 is None
+
+    def test_ordinary_events_of_one_family(self) -> None:
+        """They are enough for a test whose attacks are of the other family."""
+        found = as_test_set([("a", IP, 0), ("b", "2a00:2::2", 1)], ipv6=True)
+        assert found.ipv6 is not None
+        assert (shown(found.ordinary), len(found.ipv6)) == (events("a"), 0)
+        with pytest.raises(ClientError) as caught:
+            as_test_set([("a", IP, 1), ("b", "2a00:2::2", 1)], ipv6=True)
+        assert str(caught.value) == (
+            "test holds no ordinary events: give rows of entity,ip, or of entity,ip,label with label 0."
+        )
