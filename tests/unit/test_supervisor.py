@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,15 +17,13 @@ import pytest
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.distributed.cluster import Cluster
 from ipinsights.distributed.heartbeat import is_paused
-from ipinsights.distributed.supervisor import Supervisor, die_with_parent, end_of
+from ipinsights.distributed.supervisor import Supervisor, end_of
 from ipinsights.errors import AlgorithmError, ClientError
 from ipinsights.training.job import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from multiprocessing.connection import Connection
 
-SPAWN = multiprocessing.get_context("spawn")
 ADVICE = "Training cannot go on without it; start the job again."
 
 
@@ -143,31 +141,31 @@ class TestRun:
         assert server.is_alive()
 
 
-def follow(pipe: Connection) -> None:
-    """Be a process that ends with its parent."""
+# A process whose child ends with it. The child's number is printed.
+PARENT = """
+import multiprocessing, os, time
+from ipinsights.distributed.supervisor import die_with_parent
+
+def follow():
     die_with_parent()
-    pipe.send(os.getpid())
+    print(os.getpid(), flush=True)
     time.sleep(600)
 
-
-def lead(pipe: Connection) -> None:
-    """Be the parent of such a process."""
-    process = SPAWN.Process(target=follow, args=(pipe,))
-    process.start()
-    process.join()
+process = multiprocessing.get_context("fork").Process(target=follow)
+process.start()
+process.join()
+"""
 
 
 @pytest.mark.parametrize("is_paused_first", [False, True])
 def test_a_process_ends_with_its_parent(is_paused_first: bool) -> None:  # noqa: FBT001
     """When the parent is killed, its child is gone soon, even one that is stopped."""
-    ours, theirs = SPAWN.Pipe()
-    parent = SPAWN.Process(target=lead, args=(theirs,))
-    parent.start()
-    child = ours.recv()
-    if is_paused_first:
-        os.kill(child, signal.SIGSTOP)
-    parent.kill()
-    parent.join()
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        if is_paused_first:
+            os.kill(child, signal.SIGSTOP)
+        parent.kill()
     assert is_true_soon(lambda: not is_running(child))
 
 
