@@ -102,17 +102,21 @@ def simulate(gigabits: float, latency: float, kvstore: bool) -> None:  # noqa: F
 
 @main.command()
 @click.option("--batch", default=10_000, show_default=True, help="Size of a batch on each host.")
-def throughput(batch: int) -> None:
+@click.option("--mpi", is_flag=True, help="Start the hosts with the mpiexec next to this Python, not by KVStore.")
+def throughput(batch: int, *, mpi: bool) -> None:
     """Compare records a second of one process and of two hosts, one thread each.
 
     In the last epoch.
     """
+    mpiexec = str(Path(sys.executable).with_name("mpiexec"))
     speeds: dict[str, list[float]] = {"1": [], "2": []}
     with tempfile.TemporaryDirectory() as folder:
         data = _write_rows(Path(folder) / "train.csv", 200 * batch)
         for _ in range(_RUNS):
             for hosts, values in speeds.items():
-                log = _run(_command(data, batch, 3, "--hosts", hosts, "--threads", "1"))
+                start = [mpiexec, "-n", hosts] if mpi else []
+                options = () if mpi else ("--hosts", hosts)
+                log = _run([*start, *_command(data, batch, 3, *options, "--threads", "1")])
                 found = dict(re.findall(r"#throughput_metric: host=(\S+), train throughput=(\S+) records", log))
                 values.append(sum(map(float, found.values())))
     for hosts, values in speeds.items():
