@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from ipinsights.data.remote import Role, Staging
 
-__all__ = ["DataPath", "invoke_on_copies"]
+__all__ = ["DataPath", "Url", "invoke_on_copies"]
 
 
 @dataclass(frozen=True)
-class _Url:
+class Url:
     """A URL on the command line, and what the path is for."""
 
     url: str
@@ -44,12 +44,12 @@ class DataPath(click.Path):
         url = str(value)
         if self.role is None:
             self.fail(f"'{shown_url(url)}' is a URL, and this must be a local path.", param, ctx)
-        return _Url(url, self.role)
+        return Url(url, self.role)
 
 
 def invoke_on_copies(invoke: Callable[[click.Context], Any], ctx: click.Context) -> Any:
     """Run a command with local copies in place of URLs, and upload what it wrote into them."""
-    if not any(isinstance(value, _Url) for given in ctx.params.values() for value in _values(given)):
+    if not any(isinstance(value, Url) for given in ctx.params.values() for value in _values(given)):
         return invoke(ctx)
     from ipinsights.data.remote import Staging
 
@@ -65,5 +65,5 @@ def _values(given: Any) -> tuple[Any, ...]:
 def _copied(given: Any, staging: Staging) -> Any:
     if isinstance(given, tuple):
         return tuple(_copied(value, staging) for value in given)
-    path: Path | Any = staging.path(given.url, given.role) if isinstance(given, _Url) else given
+    path: Path | Any = staging.path(given.url, given.role) if isinstance(given, Url) else given
     return path

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ipinsights.cli.data_paths import Url
 from ipinsights.cli.failures import container_words
 from ipinsights.cli.help_text import CommandWithExamples
 from ipinsights.cli.options import LOCAL_FOLDER, LOCAL_PATH, MODEL, MODEL_DIR, OUTPUT_FOLDER, PATH, SCORER
 from ipinsights.cli.output import echo_error
+from ipinsights.data.remote_names import shown_url
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +20,22 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS"]
 
 
-@click.command(cls=CommandWithExamples)
+class _Serve(CommandWithExamples):
+    """Command that needs the model itself, not a copy, to notice that it was replaced."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, unless it would watch a URL."""
+        model = ctx.params["model_dir"]
+        if ctx.params["watch_model"] and isinstance(model, Url):
+            raise click.UsageError(
+                f"--watch-model watches a local file, and '{shown_url(model.url)}' is a URL. "
+                "Leave it out, and start the server again for a new model.",
+                ctx,
+            )
+        return super().invoke(ctx)
+
+
+@click.command(cls=_Serve)
 @click.option("--model-dir", type=MODEL, help="Model directory, model_algo-1 or model.tar.gz.")
 @click.option(
     "--base-dir", type=LOCAL_FOLDER, help="A container's tree (/opt/ml): its model, and all addresses as host."

@@ -67,6 +67,18 @@ class TestServe:
         )
 
 
+def test_a_url_cannot_be_watched(tmp_path: Path) -> None:
+    """Its copy would never change."""
+    done = run_command(
+        "serve", "--model-dir", "https://key:word@example.org/model.tar.gz", "--watch-model", "--port", "0"
+    )
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        2,
+        "Error: --watch-model watches a local file, and 'https://example.org/model.tar.gz' is a URL. Leave it out, and "
+        "start the server again for a new model.",
+    )
+
+
 class TestTransform:
     """``ipinsights transform``."""
 
