@@ -67,7 +67,7 @@ class TestServe:
         )
 
 
-def test_a_url_cannot_be_watched(tmp_path: Path) -> None:
+def test_a_url_cannot_be_watched() -> None:
     """Its copy would never change."""
     done = run_command(
         "serve", "--model-dir", "https://key:word@example.org/model.tar.gz", "--watch-model", "--port", "0"
