@@ -7,7 +7,7 @@ import gzip
 import json
 import logging
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -20,10 +20,7 @@ from ipinsights.etl.pipeline import extract
 from ipinsights.etl.records import Columns
 from ipinsights.testing import run_command
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-GOLDEN = "tests/data/golden"
+GOLDEN = str(Path(__file__).parents[1] / "data" / "golden")
 IP = "192.0.2.1"
 
 

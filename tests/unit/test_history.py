@@ -66,7 +66,7 @@ def test_a_history_is_equal_to_what_comes_of_a_table_or_a_pickle(rows: Rows) -> 
 @given(ROWS)
 def test_counted_pairs_are_the_rows(rows: Rows) -> None:
     """Each row with its count, as a database groups them, is as many rows."""
-    table = pd.DataFrame(rows, columns=["entity", "ip"], dtype=object).dropna().value_counts().reset_index()
+    table = pd.DataFrame(rows, columns=["entity", "ip"], dtype=object).dropna().value_counts().reset_index(name="count")
     counted = History.from_pairs(table["entity"], table["ip"], table["count"], errors="skip", ipv6=True)
     assert content(counted) == content(of_rows(rows))
 

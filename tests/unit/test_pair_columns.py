@@ -20,6 +20,7 @@ from ipinsights.errors import InvalidValueError, RowsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+STRING_VIEW: Any = getattr(pa, "string_view", pa.string)  # PyArrow 15 has none
 ENTITIES = ["ann", None, "", "bob", "x" * (LONGEST_FIELD + 1)]
 IPS = ["192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2", "192.0.2.1"]
 
@@ -38,7 +39,7 @@ def validity(entities: Any, ips: Any, *, ipv6: bool = False) -> list[bool]:
         lambda texts: pa.chunked_array([texts[:2], [], texts[2:]], pa.string()),
         lambda texts: pa.chunked_array([pa.array(texts)]).dictionary_encode(),
         lambda texts: pa.array(texts).cast(pa.binary()),
-        lambda texts: pa.array(texts, pa.string_view()),
+        lambda texts: pa.array(texts, STRING_VIEW()),
         lambda texts: pa.array(["another", *texts])[1:],
         pd.Series,
         lambda texts: pd.Series(texts, index=range(7, 7 + len(texts))),
