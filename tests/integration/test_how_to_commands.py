@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +13,8 @@ import pytest
 from ipinsights.data.ipv4 import format_ips
 from ipinsights.model import mxnet_package
 from ipinsights.testing import PlantedNetworks
+
+from .shell import run_script
 
 ROOT = Path(__file__).parents[2]
 MARKED = re.compile(
@@ -74,13 +75,7 @@ def test_commands_of_pages_run(page: str, tmp_path: Path) -> None:
     blocks = MARKED.findall((ROOT / page).read_text(encoding="utf-8"))
     assert blocks
     script = "".join(blocks).replace(".venv/bin/python", sys.executable).replace(" scripts/", f" {ROOT}/scripts/")
-    done = subprocess.run(
-        ["bash", "-c", f"set -eo pipefail\nPATH={Path(sys.executable).parent}:$PATH\n{script}"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_script(script, tmp_path)
     # `compare` ends with 1 where the candidate is worse.
     assert done.returncode == 0 or (done.returncode == 1 and "REGRESSION" in done.stdout), done.stderr
     assert [name for name in WRITTEN[page] if not (tmp_path / name).exists()] == []

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,8 @@ import pytest
 from ipinsights import IPInsights
 from ipinsights.model import artifact
 from ipinsights.testing import PlantedNetworks
+
+from .shell import run_script
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "keep-a-history.md").read_text(encoding="utf-8")
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -35,8 +35,7 @@ def typed() -> list[tuple[str, str]]:
 
 def shell(command: str, folder: Path) -> str:
     """Type a command into a shell, and return what it prints."""
-    script = f"set -eo pipefail\nPATH={Path(sys.executable).parent}:$PATH\n{command}"
-    done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, check=False)
+    done = run_script(command, folder)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ipinsights.testing import PlantedNetworks
+
+from .shell import run_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,12 +98,8 @@ def type_all(typed: list[Command], folder: Path) -> list[str]:
 
     Return their outputs until the first failure.
     """
-    script = f"set -eo pipefail\nPATH={Path(sys.executable).parent}:$PATH\n" + "".join(
-        f"{command.text.rstrip()}\necho '{_DONE}'\n" for command in typed
-    )
-    ran = subprocess.run(
-        ["bash", "-c", script], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
+    script = "".join(f"{command.text.rstrip()}\necho '{_DONE}'\n" for command in typed)
+    ran = run_script(f"exec 2>&1\n{script}", folder)
     assert ran.returncode == 0, ran.stdout
     return ran.stdout.split(f"{_DONE}\n")[:-1]
 

@@ -18,6 +18,8 @@ from ipinsights.data.entity_hash import hash_entities
 from ipinsights.inference.predictor import Predictor
 from ipinsights.testing import save_random_model
 
+from .shell import run_script
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -31,13 +33,14 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def typed(text: str, folder: Path) -> str:
-    """Type a block into a shell whose ``ipinsights`` is ours; give what it prints."""
-    script = f"set -e\nPATH={Path(sys.executable).parent}:$PATH\n{text}"
-    return subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, check=True).stdout
+    """Type a block into a shell, and return what it prints."""
+    done = run_script(text, folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def run_python(python: str | Path, code: str) -> str:
-    """Run a block of Python; give what it prints."""
+    """Run a block of Python, and return what it prints."""
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
