@@ -50,12 +50,11 @@ def train_in_memory(
     this is a KeyboardInterrupt. ``ipv6`` has the IPv6 rows for the history.
     """
     # Imported here because MXNet takes a second to load.
-    from ipinsights.training.learners.devices import build_learner, choose_gpus, store_type
+    from ipinsights.training.learners.devices import build_learner, choose_devices
     from ipinsights.training.trainer import Trainer
 
     with missing_memory_reported(hyperparameters):
-        gpus = choose_gpus(hyperparameters.num_gpus)
-        store = store_type(hyperparameters.kvstore, num_hosts=1, num_gpus=len(gpus))
+        gpus, store = choose_devices(hyperparameters)
         if not gpus:
             check_memory(hyperparameters, num_rows=len(train))
         learner = build_learner(hyperparameters, gpus=gpus, store=store, seed=seed, num_threads=num_threads)

@@ -168,12 +168,11 @@ def _build_trainer(
 ) -> tuple[Trainer, _Inputs]:
     """Return a trainer on the devices of this host, and the rows that this host trains."""
     # Imported here because MXNet takes a second to load: bad hyperparameters and bad data are reported sooner.
-    from ipinsights.training.learners.devices import build_learner, choose_gpus, engine_name, store_type
+    from ipinsights.training.learners.devices import build_learner, choose_devices, engine_name
     from ipinsights.training.trainer import Trainer
 
     hyperparameters = job.hyperparameters
-    gpus = choose_gpus(hyperparameters.num_gpus)
-    store = store_type(hyperparameters.kvstore, num_hosts=host.size, num_gpus=len(gpus))
+    gpus, store = choose_devices(hyperparameters, num_hosts=host.size)
     with watchers[0].initialization(len(gpus), store):
         partition, engine, own, first_row = None, job.engine, hyperparameters, 0
         if host.is_distributed:

@@ -17,9 +17,15 @@ if TYPE_CHECKING:
     from ipinsights.training.collectives import ProcessGroup
     from ipinsights.training.learners.learner import Learner
 
-__all__ = ["build_learner", "choose_gpus", "engine_name", "store_type"]
+__all__ = ["build_learner", "choose_devices", "choose_gpus", "engine_name", "store_type"]
 
 _logger = logging.getLogger(__name__)
+
+
+def choose_devices(hyperparameters: Hyperparameters, *, num_hosts: int = 1) -> tuple[list[mx.Context], str]:
+    """Return the GPUs to train on, none to train on the CPU, and the type of MXNet's kvstore."""
+    gpus = choose_gpus(hyperparameters.num_gpus)
+    return gpus, store_type(hyperparameters.kvstore, num_hosts=num_hosts, num_gpus=len(gpus))
 
 
 def choose_gpus(num_gpus: int | None) -> list[mx.Context]:
@@ -79,8 +85,7 @@ def build_learner(
     """Return a learner for the devices of one host.
 
     The ``engine`` ``auto`` takes compiled kernels on a CPU, and MXNet where Numba cannot be imported. ``gluon`` takes
-    MXNet. See :func:`choose_gpus`, :func:`store_type` and :class:`~ipinsights.training.learners.cpu.CPULearner` for
-    the rest.
+    MXNet. See :func:`choose_devices` and :class:`~ipinsights.training.learners.cpu.CPULearner` for the rest.
     """
     if engine_name(gpus, engine) == "MXNet":
         from ipinsights.training.learners.gluon import GluonLearner
