@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 kernels = load_kernels()
 DIM, SIZE, NUM_ENTITIES = 6, 40, 9
 RATE, DECAY = np.float32(0.01), np.float32(0.1)
+# First and last place of each call: one place, and several at once.
+PARTS = [(0, 1), (1, 4)]
 
 
 @pytest.fixture(params=["compiled", "plain"])
@@ -200,8 +202,9 @@ class Layer:
         ips = rng.integers(2**32, size=SIZE, dtype=np.uint32)
         self.index, self.used, self.bounds = (np.empty(size, np.int32) for size in (1024, 1024, 5))
         kernels.find_octets(ips, self.index, self.used, self.bounds)
-        self.columns = [(columns.start, columns.stop) for columns in place_columns(DIM)]
-        self.octets = floats(rng, 3, 1024, max(stop - start for start, stop in self.columns))
+        self.columns = np.array([0, *(columns.stop for columns in place_columns(DIM))], np.int32)
+        self.places = self.columns, self.used, self.bounds
+        self.octets = floats(rng, 3, 1024, max(np.diff(self.columns)))
         self.weight = floats(rng, 3, DIM if has_layer else 0, DIM)
         self.bias = floats(rng, 3, 1 if has_layer else 0, DIM)
 
@@ -209,7 +212,7 @@ class Layer:
         """Return octet embeddings at the columns of their place, and a mask of these columns."""
         inputs, is_own = np.zeros((self.bounds[4], DIM)), np.zeros((self.bounds[4], DIM), bool)
         for n, row in enumerate(self.used[: self.bounds[4]]):
-            start, stop = self.columns[row // 256]
+            start, stop = self.columns[row // 256 : row // 256 + 2]
             inputs[n, start:stop], is_own[n, start:stop] = self.octets[0, row, : stop - start], True
         return inputs, is_own
 
@@ -226,9 +229,8 @@ class TestLayer:
     ) -> None:
         """The bias belongs to the first place; without a layer the embeddings themselves are added."""
         layer, table = Layer(rng, has_layer=has_layer), floats(rng, 1024, DIM)
-        for place, columns in enumerate(layer.columns):
-            arrays = layer.used, layer.bounds, layer.octets, layer.weight, layer.bias, table
-            called(kernels.tabulate, place, *columns, *arrays)
+        for first, last in PARTS:
+            called(kernels.tabulate, first, last, *layer.places, layer.octets, layer.weight, layer.bias, table)
         expected, _ = layer.concatenated()
         if has_layer:
             expected = np.maximum(expected, 0) @ layer.weight[0]
@@ -245,9 +247,8 @@ class TestLayer:
         layer, pieces = Layer(rng, has_layer=has_layer), floats(rng, 2, 1024, DIM)
         gradient = pieces[:, : layer.bounds[4]].astype(float).sum(axis=0)
         found = [np.ones_like(state[0]) for state in (layer.octets, layer.weight, layer.bias)]
-        for place, columns in enumerate(layer.columns):
-            arrays = layer.used, layer.bounds, layer.octets, layer.weight, pieces
-            called(kernels.differentiate, place, *columns, *arrays, *found)
+        for first, last in PARTS:
+            called(kernels.differentiate, first, last, *layer.places, layer.octets, layer.weight, pieces, *found)
         inputs, is_own = layer.concatenated()
         product = gradient @ layer.weight[0].T * (inputs > 0) if has_layer else gradient
         octets = np.zeros((1024, layer.octets.shape[2]))
@@ -257,3 +258,22 @@ class TestLayer:
         if has_layer:
             assert np.abs(found[1] - np.maximum(inputs, 0).T @ gradient).max() < 1e-4
             assert np.abs(found[2] - gradient[: layer.bounds[1]].sum(axis=0)).max() < 1e-4
+
+    def test_an_update_is_the_gradient_and_a_step_of_adam(
+        self,
+        called: Callable[..., Any],
+        has_layer: bool,  # noqa: FBT001
+        rng: np.random.Generator,
+    ) -> None:
+        """Every number of octet table, layer and bias takes the step of its own gradient, with decay, once."""
+        layer, pieces = Layer(rng, has_layer=has_layer), floats(rng, 1, 1024, DIM)
+        states = layer.octets, layer.weight, layer.bias
+        for state in states:
+            state[2] **= 2
+        gradients = [np.ones_like(state[0]) for state in states]
+        called(kernels.differentiate, 0, 4, *layer.places, *states[:2], pieces.copy(), *gradients)
+        expected = [adam_of(s.astype(float), g, float(DECAY)) for s, g in zip(states, gradients, strict=True)]
+        for first, last in PARTS:
+            called(kernels.update, first, last, *layer.places, *states, pieces, *gradients, RATE, DECAY)
+        for state, numbers in zip(states, expected, strict=True):
+            assert np.abs(state - np.stack(numbers)).max(initial=0) < 1e-6

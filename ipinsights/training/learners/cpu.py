@@ -22,7 +22,7 @@ from ipinsights.model.ip_encoder import AddressEncoder, allocate_pair
 from ipinsights.training.learners.compilation import load_kernels
 from ipinsights.training.learners.gradient_sum import GradientSum
 from ipinsights.training.learners.hidden_layers import HiddenLayers, split
-from ipinsights.training.learners.learner import SCORING_BATCH, steps_of, view_rows, write_rows
+from ipinsights.training.learners.learner import SCORING_BATCH, aligned_zeros, steps_of, view_rows, write_rows
 from ipinsights.training.learners.octet_layer import OctetLayer
 from ipinsights.training.learners.task_threads import TaskThreads, one_blas_thread
 
@@ -95,6 +95,8 @@ class CPULearner:
         size, dim = hyperparameters.mini_batch_size, hyperparameters.vector_dim
         num_layers = hyperparameters.num_ip_encoder_layers
         self._is_shared = size * dim * max(1, num_layers) >= _SHARED_NUMBERS
+        # First and last octet of each task: a call takes some microseconds, so one takes all where it is not shared.
+        self._places = [(n, n + 1) for n in range(4)] if self._is_shared else [(0, 4)]
         self._encoder = AddressEncoder(self.parameters(), dim, num_layers)
         self._octet_layer = OctetLayer(self._arrays, num_pieces=num_pieces(size, dim), dim=dim)
         layers = [
@@ -115,10 +117,7 @@ class CPULearner:
         # The products of a step are too small to be shared: threads would wait for each other longer than they work.
         with one_blas_thread():
             for batch in steps_of(records, self.hyperparameters, num_all=num_all):
-                # The trainer reports numbers that are not finite, and NumPy 2.5 would warn of them in products.
-                with np.errstate(invalid="ignore", over="ignore"):
-                    scores = self._step(batch, _padded(batch.labels, num_all))
-                yield batch.labels, scores
+                yield batch.labels, self._step(batch, _padded(batch.labels, num_all))
 
     def step(self, batch: Records) -> NDArray[np.float32]:
         """Take one step on at most ``mini_batch_size`` records.
@@ -187,20 +186,22 @@ class CPULearner:
         decay = np.float32(self.hyperparameters.weight_decay)
         scores, layer = np.empty(len(batch), dtype=np.float32), self._octet_layer
         layer.begin(batch.ips)
-        self._share([self._group(batch), *(partial(layer.tabulate, place) for place in range(4))])
+        self._share([self._group(batch), *(partial(layer.tabulate, *places) for places in self._places)])
         if self.hyperparameters.num_ip_encoder_layers > 1:
-            self._learn_embeddings(batch, labels, rate, decay, scores)
+            # The trainer reports numbers that are not finite, and NumPy 2.5 would warn of them in products.
+            with np.errstate(invalid="ignore", over="ignore"):
+                self._learn_embeddings(batch, labels, rate, decay, scores)
         else:
             self._learn_sums(batch, labels, rate, scores)
         if self._sum is None:
-            self._share([partial(layer.update, place, rate, decay) for place in range(4)])
+            self._share([partial(layer.update, *places, rate, decay) for places in self._places])
         else:
             self._update_encoder(self._sum, rate, decay)
         return scores
 
     def _update_encoder(self, total: GradientSum, rate: np.float32, decay: np.float32) -> None:
         """Sum the gradients of the encoder over all hosts, and take Adam's step on the encoder."""
-        self._share([partial(self._octet_layer.write_gradients, place, total.gradients) for place in range(4)])
+        self._share([partial(self._octet_layer.write_gradients, *part, total.gradients) for part in self._places])
         total.reduce()
         for name, gradient in total.gradients.items():
             self._kernels.adam(self._arrays[name], gradient, 0, len(gradient), rate, decay)
@@ -296,5 +297,4 @@ def _allocate(hyperparameters: Hyperparameters) -> dict[str, NDArray[np.float32]
         _TABLE: (num_entities, 3, dim),
         **{name: (3, *[1] * (2 - len(shape)), *shape) for name, shape in shapes.items()},
     }
-    # Written to, unlike np.zeros: memory that is not there after all is missed now, and no step waits for pages.
-    return {name: np.full(shape, 0, dtype=np.float32) for name, shape in layout.items()}
+    return {name: aligned_zeros(shape) for name, shape in layout.items()}

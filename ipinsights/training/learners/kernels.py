@@ -7,7 +7,8 @@ an embedding, and ``index`` the row of it for each of the 1,024 rows of the octe
 ``entities``: its vector, and the running means of the gradient and of its square.
 
 Every sum has one order, so results depend neither on threads nor on the number of cores. Import this module by
-:func:`ipinsights.training.learners.compilation.load_kernels`, which sees to the cache.
+:func:`ipinsights.training.learners.compilation.load_kernels`, which sees to the cache. What kernels call is in the same
+file: Numba compiles a kernel anew when its own file changes, and does not look at others.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401, whose products Numba calls
 from numba import njit
+
+from ipinsights.training.learners.prefetch import prefetch
 
 __all__ = [
     "KERNELS",
@@ -30,6 +33,7 @@ __all__ = [
     "learn_embedded",
     "spread",
     "tabulate",
+    "update",
 ]
 
 # Sums may be reassociated when they are compiled. Infinities and NaN are kept, because a run that diverges shows them.
@@ -44,8 +48,11 @@ _ZERO, _ONE, _TWO = np.float32(0), np.float32(1), np.float32(2)
 _BETA1, _BETA2, _EPSILON = np.float32(0.9), np.float32(0.999), np.float32(1e-8)
 _REST1, _REST2 = np.float32(1 - 0.9), np.float32(1 - 0.999)
 
+# Entities between the one that is computed with and the one that is prefetched.
+_AHEAD = 2
+
 _INTS, _FLOATS, _MATRIX, _CUBE = "int32[::1]", "float32[::1]", "float32[:, ::1]", "float32[:, :, ::1]"
-_GROUPS = f"{_INTS}, {_INTS}, {_INTS}"
+_GROUPS = _PLACES = f"{_INTS}, {_INTS}, {_INTS}"
 
 
 @njit(inline="always", **{**_OPTIONS, "cache": False})
@@ -176,20 +183,20 @@ def _inputs(octets: Any, rows: Any, width: Any) -> Any:
     return inputs
 
 
-@njit(f"void(int64, int64, int64, {_INTS}, {_INTS}, {_CUBE}, {_CUBE}, {_CUBE}, {_MATRIX})", **_OPTIONS)
+@njit(f"void(int64, int64, {_PLACES}, {_CUBE}, {_CUBE}, {_CUBE}, {_MATRIX})", **_OPTIONS)
 def tabulate(
-    place: int, begin: int, end: int, used: Any, bounds: Any, octets: Any, weight: Any, bias: Any, table: Any
+    first: int, last: int, columns: Any, used: Any, bounds: Any, octets: Any, weight: Any, bias: Any, table: Any
 ) -> None:
-    """Compute what the octet values of one place add to an embedding.
+    """Compute what the octet values of some places add to an embedding.
 
     The first place adds the bias.
 
     Parameters
     ----------
-    place
-        The octet's position, 0 to 3.
-    begin, end
-        Its columns in the concatenation of an address's octet embeddings.
+    first, last
+        The places, positions of an octet, 0 to 4.
+    columns
+        Where the columns of each place begin in the concatenation of an address's octet embeddings, (5,).
     used, bounds
         Octet values that occur, see :func:`find_octets`.
     octets
@@ -197,63 +204,82 @@ def tabulate(
     weight, bias
         First layer and its moments, (3, dim, dim) as input by output, and (3, 1, dim). Empty without a layer.
     table
-        Output: the rows of the place, (1024, dim).
+        Output: the rows of the places, (1024, dim).
     """
-    first, last = bounds[place], bounds[place + 1]
-    rows, out = used[first:last], table[first:last]
-    if weight.size == 0:
-        out[:] = _ZERO
-        for n in range(len(rows)):
-            out[n, begin:end] = octets[0, rows[n], : end - begin]
-        return
-    np.dot(_inputs(octets[0], rows, end - begin), weight[0, begin:end], out)
-    if place == 0:
-        out += bias[0]
+    for place in range(first, last):
+        begin, end = columns[place], columns[place + 1]
+        rows, out = used[bounds[place] : bounds[place + 1]], table[bounds[place] : bounds[place + 1]]
+        if weight.size == 0:
+            out[:] = _ZERO
+            for n in range(len(rows)):
+                out[n, begin:end] = octets[0, rows[n], : end - begin]
+        else:
+            np.dot(_inputs(octets[0], rows, end - begin), weight[0, begin:end], out)
+        if weight.size != 0 and place == 0:
+            out += bias[0]
 
 
-@njit(
-    f"void(int64, int64, int64, {_INTS}, {_INTS}, {_CUBE}, {_CUBE}, {_CUBE}, {_MATRIX}, {_MATRIX}, {_MATRIX})",
-    **_OPTIONS,
-)
+@njit(f"void(int64, int64, {_PLACES}, {_CUBE}, {_CUBE}, {_CUBE}, {_MATRIX}, {_MATRIX}, {_MATRIX})", **_OPTIONS)
 def differentiate(
-    place: int, begin: int, end: int, used: Any, bounds: Any, octets: Any, weight: Any, table_gradients: Any,
+    first: int, last: int, columns: Any, used: Any, bounds: Any, octets: Any, weight: Any, table_gradients: Any,
     octet_gradient: Any, weight_gradient: Any, bias_gradient: Any,
 ) -> None:  # fmt: skip
-    """Compute the gradients of the parameters of one place from those of the table.
+    """Compute the gradients of the parameters of some places from those of the table.
 
     Parameters
     ----------
     table_gradients
         Gradients of the table, whose sum is taken, (pieces, 1024, dim). The first one is overwritten.
     octet_gradient
-        Output: rows of the place, which are 0 for octet values that do not occur, (1024, width).
+        Output: rows of the places, which are 0 for octet values that do not occur, (1024, width).
     weight_gradient
-        Output: rows of the place's columns, (dim, dim). Empty without a layer.
+        Output: rows of the places' columns, (dim, dim). Empty without a layer.
     bias_gradient
         Output of the first place: every address has one octet there, (1, dim). Empty without a layer.
-    place, begin, end, used, bounds, octets, weight
+    first, last, columns, used, bounds, octets, weight
         As in :func:`tabulate`.
     """
-    first, last, width = bounds[place], bounds[place + 1], end - begin
-    rows, gradient = used[first:last], table_gradients[0, first:last]
-    for piece in range(1, len(table_gradients)):
-        gradient += table_gradients[piece, first:last]
-    octet_gradient[256 * place : 256 * (place + 1)] = _ZERO
-    if weight.size == 0:
+    for place in range(first, last):
+        begin, end, start, stop = columns[place], columns[place + 1], bounds[place], bounds[place + 1]
+        rows, width, gradient = used[start:stop], end - begin, table_gradients[0, start:stop]
+        for piece in range(1, len(table_gradients)):
+            gradient += table_gradients[piece, start:stop]
+        octet_gradient[256 * place : 256 * (place + 1)] = _ZERO
+        if weight.size == 0:
+            for n in range(len(rows)):
+                octet_gradient[rows[n], :width] = gradient[n, begin:end]
+            continue
+        inputs = _inputs(octets[0], rows, width)
+        np.dot(inputs.T, gradient, weight_gradient[begin:end])
+        product = np.dot(gradient, weight[0, begin:end].T)
         for n in range(len(rows)):
-            octet_gradient[rows[n], :width] = gradient[n, begin:end]
-        return
-    inputs = _inputs(octets[0], rows, width)
-    np.dot(inputs.T, gradient, weight_gradient[begin:end])
-    product = np.dot(gradient, weight[0, begin:end].T)
-    for n in range(len(rows)):
-        row = octet_gradient[rows[n]]
-        for j in range(width):
-            row[j] = product[n, j] if inputs[n, j] > _ZERO else _ZERO
-    if place == 0:
-        bias_gradient[:] = _ZERO
-        for n in range(len(rows)):
-            bias_gradient[0] += gradient[n]
+            row = octet_gradient[rows[n]]
+            for j in range(width):
+                row[j] = product[n, j] if inputs[n, j] > _ZERO else _ZERO
+        if place == 0:
+            bias_gradient[:] = _ZERO
+            for n in range(len(rows)):
+                bias_gradient[0] += gradient[n]
+
+
+@njit(
+    f"void(int64, int64, {_PLACES}, {_CUBE}, {_CUBE}, {_CUBE}, {_CUBE}, {_MATRIX}, {_MATRIX}, {_MATRIX}, float32,"
+    " float32)",
+    **_OPTIONS,
+)
+def update(
+    first: int, last: int, columns: Any, used: Any, bounds: Any, octets: Any, weight: Any, bias: Any,
+    table_gradients: Any, octet_gradient: Any, weight_gradient: Any, bias_gradient: Any, rate: Any, decay: Any,
+) -> None:  # fmt: skip
+    """Take Adam's step on the parameters of some places: see :func:`differentiate` and :func:`adam`."""
+    differentiate(
+        first, last, columns, used, bounds, octets, weight, table_gradients, octet_gradient, weight_gradient,
+        bias_gradient,
+    )  # fmt: skip
+    adam(octets, octet_gradient, 256 * first, 256 * last, rate, decay)
+    if weight.size != 0:
+        adam(weight, weight_gradient, columns[first], columns[last], rate, decay)
+        adam(bias, bias_gradient, 0, 1 if first == 0 else 0, rate, decay)
 
 
 @njit(
@@ -291,6 +317,8 @@ def learn(
     share = _ONE / np.float32(len(labels))
     table_gradient[:] = _ZERO
     for c in range(first, last):
+        if c + _AHEAD < last:
+            prefetch(entities, distinct[c + _AHEAD])
         entity = entities[distinct[c]]
         vector = entity[0]
         for at in range(starts[c], starts[c + 1]):
@@ -347,6 +375,8 @@ def learn_embedded(
     gradient = np.zeros(dim, np.float32)
     share = _ONE / np.float32(len(labels))
     for c in range(first, last):
+        if c + _AHEAD < last:
+            prefetch(entities, distinct[c + _AHEAD])
         entity = entities[distinct[c]]
         vector = entity[0]
         for at in range(starts[c], starts[c + 1]):
@@ -375,5 +405,5 @@ def spread(ips: Any, index: Any, embedding_gradients: Any, table_gradient: Any) 
                 table_gradient[row, j] += embedding_gradients[i, j]
 
 
-KERNELS = (adam, differentiate, embed, find_octets, group, learn, learn_embedded, spread, tabulate)
+KERNELS = (adam, differentiate, embed, find_octets, group, learn, learn_embedded, spread, tabulate, update)
 """All of them, for the count of those that were compiled."""
