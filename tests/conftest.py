@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import subprocess
 import sys
@@ -69,6 +70,12 @@ def kernels_compiled() -> None:
     """Compile all kernels, so that no log of a test has a line about a compilation."""
     code = "from ipinsights.training.learners.compilation import load_kernels; load_kernels()"
     subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+
+
+@pytest.fixture
+def unmeasured() -> dict[str, str]:
+    """Return the environment of a process with limits, which coverage's own data would be too large for, too."""
+    return {name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_CONFIG"}
 
 
 @pytest.fixture(autouse=True)

@@ -405,7 +405,9 @@ class TestUpdate:
         text = run("update", files.test, "--model-dir", files.plain, code=2)
         assert text == "ClientError: This model has no history. Train it with keep_history to have one.\n"
 
-    def test_a_full_disk_leaves_the_model_as_it_was(self, files: Files, tmp_path: Path) -> None:
+    def test_a_full_disk_leaves_the_model_as_it_was(
+        self, files: Files, tmp_path: Path, unmeasured: dict[str, str]
+    ) -> None:
         """On a full disk the update fails with one sentence, and the model is unchanged.
 
         No file is left. A limit of the file size stands for the full disk.
@@ -414,7 +416,7 @@ class TestUpdate:
         before = (model / "model_algo-1").read_bytes()
         command = f"{sys.executable} -m ipinsights update {files.test} --model-dir {model}"
         limited = ["bash", "-c", f"trap '' XFSZ; ulimit -f {len(before) // 2048}; exec {command}"]
-        done = subprocess.run(limited, capture_output=True, text=True, check=False)
+        done = subprocess.run(limited, capture_output=True, text=True, check=False, env=unmeasured)
         assert done.returncode == 2
         assert done.stderr == f"ClientError: The model cannot be written to {model}/model_algo-1: File too large.\n"
         assert (model / "model_algo-1").read_bytes() == before

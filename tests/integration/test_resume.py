@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import os
 import re
 import resource
 import shutil
@@ -293,7 +292,9 @@ class TestRefusals:
             assert refusal_of(done) == f"{what} cannot be written to {folder}: Read-only file system."
             assert "Number of GPUs" not in done.stdout
 
-    def test_a_file_that_may_not_grow_leaves_nothing_half_written(self, tmp_path: Path) -> None:
+    def test_a_file_that_may_not_grow_leaves_nothing_half_written(
+        self, tmp_path: Path, unmeasured: dict[str, str]
+    ) -> None:
         """A limit on the size of files stands for a full disk where nobody may mount one."""
         (tmp_path / "rows.csv").write_text(ROWS)
         options = ["--train", "rows.csv", "--model-dir", "model", "--checkpoint-dir", "ck"]
@@ -302,8 +303,6 @@ class TestRefusals:
         def limit() -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 
-        # Coverage's own data would be too large, too.
-        unmeasured = {name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_CONFIG"}
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, cwd=tmp_path, preexec_fn=limit, env=unmeasured
         )

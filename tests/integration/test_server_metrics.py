@@ -154,7 +154,7 @@ def test_counts_never_decrease_while_workers_end(server: Counting) -> None:
         assert seen[-3:] == 3 * [sent]
 
 
-def test_no_space_for_a_worker() -> None:
+def test_no_space_for_a_worker(unmeasured: dict[str, str]) -> None:
     """A worker that cannot allocate its files serves without counting, and reports it once."""
     code = """
 import logging, os, resource, signal
@@ -174,7 +174,7 @@ if os.fork() == 0:
 os.wait()
 __import__("shutil").rmtree(metrics.folder)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=unmeasured)
     pid, folder = done.stdout.split()
     assert done.stderr == f"Worker {pid} does not count requests: No space left on device in {folder}.\n"
 

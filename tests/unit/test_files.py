@@ -151,7 +151,7 @@ class TestReplacing:
         assert (tmp_path / "link").is_symlink()
         assert {name: (tmp_path / name).read_text() for name in ("old", "new")} == {"old": "link", "new": "dangling"}
 
-    def test_a_disk_that_is_full(self, tmp_path: Path) -> None:
+    def test_a_disk_that_is_full(self, tmp_path: Path, unmeasured: dict[str, str]) -> None:
         """On a full disk the old file stays, and no part of the new file remains.
 
         A size limit of the operating system stands for the full disk.
@@ -166,7 +166,7 @@ class TestReplacing:
         )
         command: list[str | Path] = [sys.executable, "-c", script, output]
         done = subprocess.run(
-            command, stdout=subprocess.PIPE, check=True, text=True,
+            command, stdout=subprocess.PIPE, check=True, text=True, env=unmeasured,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)),
         )  # fmt: skip
         assert done.stdout == f"{output} cannot be written: File too large.\n"
