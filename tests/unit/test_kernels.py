@@ -276,4 +276,4 @@ class TestLayer:
         for first, last in PARTS:
             called(kernels.update, first, last, *layer.places, *states, pieces, *gradients, RATE, DECAY)
         for state, numbers in zip(states, expected, strict=True):
-            assert np.abs(state - np.stack(numbers)).max(initial=0) < 1e-6
+            assert np.abs(state - np.stack(numbers)).max(initial=0) < 1e-5
