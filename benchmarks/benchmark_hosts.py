@@ -3,7 +3,6 @@
 python benchmarks/benchmark_hosts.py simulate    # steps of up to 64 hosts, from constants that are printed
 python benchmarks/benchmark_hosts.py throughput  # two hosts of one thread on this machine against one, interleaved
 python benchmarks/benchmark_hosts.py table       # a table of over 2^31 elements: 27 GB of memory, 9 GB of disk, minutes
-python benchmarks/benchmark_hosts.py quality     # AUC of a model by 16 hosts and by one, with the same batches: an hour
 python benchmarks/benchmark_hosts.py checkpoints # what a checkpoint weighs, and how long training stands still for it
 """
 
@@ -20,14 +19,9 @@ from pathlib import Path
 
 import click
 import numpy as np
-import pandas as pd
 
-from ipinsights import IPInsights
-from ipinsights.data.ipv4 import format_ips
-from ipinsights.model.sampling import random_ips
 from ipinsights.testing import PlantedNetworks, csv_text
 from ipinsights.training.memory_check import available_bytes
-from ipinsights.training.metrics import discriminator_auc
 
 NUM_ENTITIES = 100_000
 VECTOR_DIM = 128
@@ -128,46 +122,6 @@ def throughput(batch: int, *, mpi: bool) -> None:
     for hosts, values in speeds.items():
         click.echo(f"{hosts} host{'s'[: int(hosts) - 1]}: {statistics.median(values):,.0f} records/s")
     click.echo(f"ratio: {statistics.median(two / one for one, two in zip(*speeds.values(), strict=True)):.2f}")
-
-
-@main.command()
-@click.option("--hosts", default=16, show_default=True, help="Hosts that are compared with one.")
-@click.option("--users", default=2000, show_default=True, help="Users whose log-ins are simulated.")
-@click.option("--seeds", default=3, show_default=True, help="Models of one host and of all hosts.")
-def quality(hosts: int, users: int, seeds: int) -> None:
-    """Compare the AUC of models that one process and many hosts train.
-
-    Each step of both has 960 records in all, at the tutorial's other settings. Negatives of the validation log-ins are
-    random addresses, and those of other users.
-    """
-    found: dict[int, list[tuple[float, float]]] = {1: [], hosts: []}
-    settings = {"learning_rate": 0.01, "random_negative_sampling_rate": 5, "num_entity_vectors": 2 * users}
-    options = [f"-H{name}={value}" for name, value in settings.items()]
-    with tempfile.TemporaryDirectory() as folder:
-        simulate_logins = ["simulate", "--users", str(users), "--no-access-log", "-o", folder]
-        _run([sys.executable, "-m", "ipinsights", *simulate_logins])
-        validation = pd.read_csv(Path(folder) / "validation.csv", header=None, names=["entity", "ip"])
-        for seed in range(seeds):
-            for number, values in found.items():
-                job = ("--hosts", str(number), "--seed", str(seed))
-                _run(_command(Path(folder) / "train.csv", 960 // number, 2, *options, *job))
-                values.append(_aucs(Path(folder) / "model", validation))
-    click.echo("AUC against random addresses and against those of other users, by seed:")
-    for number, values in found.items():
-        shown = ", ".join(f"{by_random:.4f} {by_others:.4f}" for by_random, by_others in values)
-        click.echo(f"{number} host{'s'[: number - 1]}: {shown}")
-    change = np.mean(found[hosts], axis=0) - np.mean(found[1], axis=0)
-    click.echo(f"{hosts} hosts against one, means: {change[0]:+.4f} and {change[1]:+.4f}")
-
-
-def _aucs(model: Path, pairs: pd.DataFrame) -> tuple[float, float]:
-    """Return the AUC of pairs against random addresses and against those of other users."""
-    rng, scored = np.random.default_rng(0), IPInsights.load(model)
-    scores = scored.score_samples(pairs)
-    negatives = format_ips(random_ips(len(pairs), rng=rng)).to_numpy(zero_copy_only=False), rng.permutation(pairs["ip"])
-    others = (scored.score_samples(pairs.assign(ip=ips)) for ips in negatives)
-    by_random, by_others = (discriminator_auc(scores, negative) for negative in others)
-    return by_random, by_others
 
 
 @main.command()
