@@ -74,7 +74,7 @@ def entities(counts: tuple[int, ...], given: tuple[str, ...]) -> None:
 @main.command()
 @click.option("--vector-dim", default=128, show_default=True)
 def largest(vector_dim: int) -> None:
-    """Train, save, load and score the largest model that fits this machine's memory."""
+    """Train, save, load and score the largest model that fits this machine's memory if all entity vectors have data."""
     free = available_bytes()
     assert free is not None
     count = int(_SHARE_FOR_THE_MODEL * free / training_bytes(Hyperparameters(1_000_000, vector_dim)) * 1_000_000)
@@ -146,12 +146,13 @@ def counted(line: str) -> Iterator[int]:
 def tell(kind: str, settings: dict[str, Any], found: dict[str, float], *, num_rows: int) -> None:
     """Print the cost of a job, and append it to the file of results."""
     hyperparameters = Hyperparameters.parse({name: value for name, value in settings.items() if name != "rows"})
-    formula = training_bytes(hyperparameters, num_rows=num_rows)
+    most = min(num_rows, hyperparameters.num_entity_vectors)
+    formula = training_bytes(hyperparameters, num_rows=num_rows, num_used=most)
     given = ", ".join(f"{name}={value}" for name, value in settings.items() if name != "epochs")
     click.echo(
         f"{given}: first batch after {found['first']:.1f} s, epoch {found['epoch']:.1f} s "
         f"({found['first'] / found['epoch']:.0%}), {found['speed']:,.0f} records/s, whole job {found['whole']:.1f} s, "
-        f"{found['peak'] / 1e9:.2f} GB at the peak, {formula / 1e9:.2f} GB by the formula"
+        f"{found['peak'] / 1e9:.2f} GB at the peak, at most {formula / 1e9:.2f} GB by the formula"
     )
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     with RESULTS.open("a", encoding="utf-8") as stream:

@@ -16,6 +16,8 @@ it is used, see :mod:`ipinsights.model.ndarray_archive`.
 from __future__ import annotations
 
 import json
+import math
+import shutil
 import tempfile
 import zipfile
 from dataclasses import dataclass, replace
@@ -144,13 +146,20 @@ def parameter_shapes(hyperparameters: Hyperparameters) -> dict[str, tuple[int, .
     return {"entity_weight": (hyperparameters.num_entity_vectors, dim), **encoder}
 
 
-def prepare(directory: Path) -> None:
-    """Make the directory and try to write to it, so that no training is in vain."""
+def prepare(directory: Path, hyperparameters: Hyperparameters) -> None:
+    """Make the directory, and check that a model can be written to it and has room, so that no training is in vain."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=directory).close()
+        free = shutil.disk_usage(directory).free
     except OSError as error:
         raise ClientError(f"The model cannot be written to {directory}: {error.strerror or error}.") from None
+    needed = 4 * sum(math.prod(shape) for shape in parameter_shapes(hyperparameters).values())
+    if needed > free:
+        raise ClientError(
+            f"The model takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free in {directory}. Lower "
+            "num_entity_vectors or vector_dim, or free some space."
+        )
 
 
 def write(directory: Path, model: Artifact) -> Path:

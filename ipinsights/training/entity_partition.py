@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipinsights.data.entity_hash import entity_rows
+from ipinsights.data.entity_hash import distinct_entity_rows, entity_rows
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ipinsights.training.collectives import ProcessGroup
     from ipinsights.training.learners.learner import Learner
 
-__all__ = ["EntityPartition", "StreamedTable", "batch_spans", "cut_points"]
+__all__ = ["EntityPartition", "StreamedTable", "batch_spans", "cut_points", "used_rows"]
 
 _logger = logging.getLogger(__name__)
 
@@ -181,6 +181,18 @@ class StreamedTable:
             values[begin - start : end - start] = found if isinstance(found, np.ndarray) else found.asnumpy()
         self._partition.group.allreduce(values.reshape(-1))
         return values
+
+
+def used_rows(
+    hyperparameters: Hyperparameters, train: Pairs, validation: Pairs | None, partition: EntityPartition | None = None
+) -> NDArray[np.int32]:
+    """Return the ascending rows of this host's entity table that its data has, (num_used,)."""
+    columns = [train.entities, *([validation.entities] if validation else [])]
+    rows = distinct_entity_rows(hyperparameters.num_entity_vectors, *columns)
+    if partition is None:
+        return rows
+    begin, end = np.searchsorted(rows, partition.cuts[partition.group.rank : partition.group.rank + 2])
+    return rows[begin:end] - np.int32(partition.first)
 
 
 def cut_points(counts: NDArray[Any], num_hosts: int, num_rows: int, *, rows_per_count: int = 1) -> NDArray[np.int64]:

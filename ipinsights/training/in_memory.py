@@ -16,7 +16,7 @@ from ipinsights.errors import ClientError
 from ipinsights.model.artifact import Artifact, meta_data
 from ipinsights.model.bloom import BloomFilter
 from ipinsights.model.history_member import with_history
-from ipinsights.training.entity_partition import StreamedTable
+from ipinsights.training.entity_partition import StreamedTable, used_rows
 from ipinsights.training.kept_history import KeptHistory
 from ipinsights.training.memory_check import check_memory
 
@@ -57,7 +57,8 @@ def train_in_memory(
         gpus, store = choose_devices(hyperparameters)
         if not gpus:
             check_memory(hyperparameters, num_rows=len(train))
-        learner = build_learner(hyperparameters, gpus=gpus, store=store, seed=seed, num_threads=num_threads)
+        rows = used_rows(hyperparameters, train, validation)
+        learner = build_learner(hyperparameters, gpus=gpus, store=store, seed=seed, num_threads=num_threads, rows=rows)
         trainer = Trainer(hyperparameters, seed=seed, callbacks=callbacks, learner=learner, num_threads=num_threads)
         with stopped_by(trainer):
             trainer.fit(train, validation)
@@ -67,7 +68,8 @@ def train_in_memory(
         # The learner's own arrays are views next to Adam's moments, which are freed together with the learner.
         params: dict[str, Any] = {**model.params}
         for name, array in params.items():
-            params[name] = np.array(array, order="C") if isinstance(array, np.ndarray) else array.asnumpy()
+            whole = array[0 : array.shape[0]]
+            params[name] = whole.asnumpy() if hasattr(whole, "asnumpy") else np.array(whole, order="C")
         return replace(model, params=params)
 
 
@@ -129,7 +131,8 @@ def missing_memory_reported(hyperparameters: Hyperparameters) -> Iterator[None]:
         rows, dim = hyperparameters.num_entity_vectors, hyperparameters.vector_dim
         raise ClientError(
             f"There is not enough memory to train this model: {rows} x {dim} entity vectors and Adam's two moments of "
-            f"each take {12e-9 * rows * dim:.1f} GB. Lower num_entity_vectors or vector_dim, or use a larger machine."
+            f"each take up to {12e-9 * rows * dim:.1f} GB. Lower num_entity_vectors or vector_dim, or use a larger "
+            "machine."
         ) from None
 
 

@@ -18,7 +18,7 @@ from ipinsights.model import artifact
 from ipinsights.training.callbacks import Checkpointer, Deadline, EarlyStopping, JobView, Speedometer
 from ipinsights.training.checkpoint import CheckpointDirectory
 from ipinsights.training.collectives import SingleHost
-from ipinsights.training.entity_partition import EntityPartition, StreamedTable
+from ipinsights.training.entity_partition import EntityPartition, StreamedTable, used_rows
 from ipinsights.training.epoch_records import MetricsFile
 from ipinsights.training.in_memory import missing_memory_reported, trained_model
 from ipinsights.training.job_log import JobLog
@@ -109,7 +109,7 @@ def run(job: Job, *, quiet: bool = False, host: SingleHost | None = None, view: 
 def _run(job: Job, host: SingleHost, stop: StopSignal, view: JobView) -> Path | None:
     log = _begin_log(job)
     if host.is_first:
-        artifact.prepare(job.model_dir)
+        artifact.prepare(job.model_dir, job.hyperparameters)
     job.limits.check_validation(job.validation)
     with _checkpoint_directory(job, host) as directory:
         inputs = _read(job, host)
@@ -184,11 +184,13 @@ def _build_trainer(
             partition, train = EntityPartition.divide(group, inputs.train, hyperparameters, is_sharded=job.is_sharded)
             inputs = replace(inputs, train=train, validation=partition.from_first(inputs.validation))
             own, first_row = partition.local_hyperparameters(hyperparameters), partition.first
+        rows = used_rows(hyperparameters, inputs.train, inputs.validation, partition)
         if not gpus:
-            check_memory(own, num_rows=len(inputs.train))
+            num_used = None if engine == "gluon" else len(rows)
+            check_memory(own, num_rows=len(inputs.train), num_used=num_used)
         learner = build_learner(
             own, gpus=gpus, store=store, seed=job.seed, engine=engine, num_threads=job.num_threads,
-            group=partition.group if partition else None, first_row=first_row,
+            group=partition.group if partition else None, first_row=first_row, rows=rows,
         )  # fmt: skip
         metrics = (MetricsFile(job.metrics_file),) if job.metrics_file and host.is_first else ()
         callbacks = (Speedometer(hyperparameters.batch_metrics_publish_interval), *watchers, *metrics)

@@ -41,15 +41,18 @@ _HIERARCHIES = (
 )
 
 
-def training_bytes(hyperparameters: Hyperparameters, *, num_rows: int = 0) -> int:
+def training_bytes(hyperparameters: Hyperparameters, *, num_rows: int = 0, num_used: int | None = None) -> int:
     """Return the bytes that a model and ``num_rows`` rows take in training on one CPU.
 
-    Weights and Adam's two moments are 12 bytes a number, and saving needs no copy of them. Rows are 16 bytes each.
-    Python with its libraries (0.3 GB) comes on top.
+    Weights and Adam's two moments are 12 bytes a number, and saving needs no copy of them. Of the entity vectors only
+    the ``num_used`` that the data has are in memory, by default all. Rows are 16 bytes each. Python with its libraries
+    (0.3 GB) comes on top.
     """
     dim, layers = hyperparameters.vector_dim, hyperparameters.num_ip_encoder_layers
     batch = hyperparameters.mini_batch_size
     numbers = sum(math.prod(shape) for shape in parameter_shapes(hyperparameters).values())
+    if num_used is not None:
+        numbers -= (hyperparameters.num_entity_vectors - num_used) * dim
     tables = 4 * NUM_OCTET_ROWS * dim * (1 + num_pieces(batch, dim))
     # Embeddings of a batch, which layers behind the first keep for their gradients.
     embeddings = 4 * batch * dim * (layers + 1) if layers > 1 else 0
@@ -76,21 +79,24 @@ def available_bytes(root: Path = Path("/")) -> int | None:
     return min((limit for limit in (_of_machine(root), *groups) if limit is not None), default=None)
 
 
-def check_memory(hyperparameters: Hyperparameters, *, num_rows: int, root: Path = Path("/")) -> None:
+def check_memory(
+    hyperparameters: Hyperparameters, *, num_rows: int, num_used: int | None = None, root: Path = Path("/")
+) -> None:
     """Log the memory of a large model, and raise an error if the model does not fit.
 
-    ``num_rows`` rows of data are in memory already.
+    ``num_rows`` rows of data are in memory already. They have ``num_used`` of the entity vectors, by default all.
     """
-    needed, available = training_bytes(hyperparameters) + _ROW_NUMBER_BYTES * num_rows, available_bytes(root)
-    model = f"{hyperparameters.num_entity_vectors} entity vectors of {hyperparameters.vector_dim} dimensions"
+    total = training_bytes(hyperparameters, num_rows=num_rows, num_used=num_used)
+    needed, available = total - (16 - _ROW_NUMBER_BYTES) * num_rows, available_bytes(root)
+    part = "" if num_used in (None, hyperparameters.num_entity_vectors) else f"{num_used} of "
+    model = f"{part}{hyperparameters.num_entity_vectors} entity vectors of {hyperparameters.vector_dim} dimensions"
     if available is not None and needed > available:
         raise ClientError(
             f"The model does not fit into memory: {model} take {needed / 1e9:.1f} GB to train (12 bytes a number: the "
             f"weights and Adam's two moments), and {available / 1e9:.1f} GB are free. Lower num_entity_vectors or "
             "vector_dim, or use a larger machine."
         )
-    if is_large(hyperparameters):
-        total = training_bytes(hyperparameters, num_rows=num_rows)
+    if total > _WORTH_TELLING:
         _logger.info("Training %s takes %.1f GB of memory at its peak.", model, total / 1e9)
 
 

@@ -67,7 +67,7 @@ class RunIdentity:
         if initial is not None:
             entries["the initial model"] = fingerprint(*initial.params.values())
         if rows is None:
-            rows = distinct_entity_rows(train.entities, hyperparameters.num_entity_vectors)
+            rows = distinct_entity_rows(hyperparameters.num_entity_vectors, train.entities)
         return cls(entries, rows)
 
     def across(self, group: ProcessGroup) -> RunIdentity:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import resource
 import tarfile
 import tempfile
@@ -156,11 +157,22 @@ class TestSave:
 
     def test_it_can_be_tried_before_training(self, tmp_path: Path) -> None:
         """A usable folder is created and stays empty, and an unusable folder is refused at once."""
-        artifact.prepare(tmp_path / "new" / "folder")
+        sizes = Hyperparameters(num_entity_vectors=10, vector_dim=4)
+        artifact.prepare(tmp_path / "new" / "folder", sizes)
         assert list((tmp_path / "new" / "folder").iterdir()) == []
         with pytest.raises(ClientError) as caught:
-            artifact.prepare(Path("/proc/model"))
+            artifact.prepare(Path("/proc/model"), sizes)
         assert str(caught.value) == "The model cannot be written to /proc/model: No such file or directory."
+
+    def test_a_model_that_the_disk_has_no_room_for_is_refused(self, tmp_path: Path) -> None:
+        """Before training, with both sizes and the cure."""
+        with pytest.raises(ClientError) as caught:
+            artifact.prepare(tmp_path, Hyperparameters(num_entity_vectors=250_000_000, vector_dim=4096))
+        expected = (
+            rf"The model takes 4096\.\d GB, and \d+\.\d GB are free in {tmp_path}\. Lower num_entity_vectors or "
+            r"vector_dim, or free some space\."
+        )
+        assert re.fullmatch(expected, str(caught.value))
 
     def test_a_full_disk_leaves_the_old_model(self, tmp_path: Path) -> None:
         """A model half written does not replace a whole one, and leaves no file."""

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
-from ipinsights.training.entity_partition import EntityPartition, StreamedTable, batch_spans, cut_points
+from ipinsights.training.entity_partition import EntityPartition, StreamedTable, batch_spans, cut_points, used_rows
 from ipinsights.training.learners.cpu import CPULearner
 
 from .thread_group import on_hosts
@@ -85,6 +85,19 @@ def test_spans_are_in_proportion(num_pairs: list[int], size: int) -> None:
     if len(parts):
         assert np.ptp(parts, axis=0).max() <= 1
         assert parts.sum(axis=1).max() < size * len(num_pairs) + len(num_pairs)
+
+
+def test_used_rows_are_those_of_training_and_validation_data_in_the_range_of_a_host() -> None:
+    """Together they are the rows of all pairs, once each, from the first row of each range."""
+    train, validation = drawn()[:150], drawn()[150:]
+
+    def rows(group: ProcessGroup) -> tuple[int, list[int]]:
+        partition, _ = EntityPartition.divide(group, train, VALUES, is_sharded=False)
+        return partition.first, used_rows(VALUES, train, validation, partition).tolist()
+
+    expected = sorted({int(entity) % 40 for entity in drawn().entities})
+    assert used_rows(VALUES, train, validation).tolist() == expected
+    assert [first + row for first, found in on_hosts(3, rows) for row in found] == expected
 
 
 class TestDivide:

@@ -198,6 +198,40 @@ class TestManySteps:
         assert share_beyond(1e-5, learner, arrays(gluon)) < 2e-3
 
     @pytest.mark.parametrize("num_layers", [1, 3])
+    def test_rows_without_data_change_nothing(self, num_layers: int, rng: np.random.Generator) -> None:
+        """A learner with the rows of its data takes the steps of one with all rows, to the bit, also resumed."""
+        given = values(num_ip_encoder_layers=num_layers, num_entity_vectors=400)
+        batches = [random_records(10, rng=rng) for _ in range(4)]
+        rows = np.unique(np.concatenate([batch.entity_rows for batch in batches]))
+        full, part, resumed = (CPULearner(given, seed=6, rows=own) for own in (None, rows, rows))
+        for batch in batches[:2]:
+            assert part.step(batch).tolist() == full.step(batch).tolist()
+        state = {name: np.array(array[0 : array.shape[0]]) for name, array in full.state_dict(rows).items()}
+        resumed.load_state_dict(state, rows, num_steps=2)
+        for batch in batches[2:]:
+            scores = full.step(batch).tolist()
+            assert part.step(batch).tolist() == resumed.step(batch).tolist() == scores
+        everyone, ips = np.arange(400, dtype=np.int32), rng.integers(2**32, size=400, dtype=np.uint32)
+        assert part.score(everyone, ips).tolist() == full.score(everyone, ips).tolist()
+        assert part.embeddings(everyone, ips)[0].tolist() == full.embeddings(everyone, ips)[0].tolist()
+        for name, array in arrays(full).items():
+            assert arrays(part)[name].tolist() == arrays(resumed)[name].tolist() == array.tolist()
+
+    def test_the_best_model_and_another_one_can_be_set(self, rng: np.random.Generator) -> None:
+        """Of the rows with data, and of all rows."""
+        rows = np.array([3, 20], np.int32)
+        learner, other = (CPULearner(values(), seed=seed, rows=rows) for seed in (1, 2))
+        whole = drawn(learner, rng=rng)
+        learner.set_parameters(whole)
+        assert {name: array.tolist() for name, array in arrays(learner).items()} == {
+            name: array.tolist() for name, array in whole.items()
+        }
+        other.set_parameters({**whole, "entity_weight": whole["entity_weight"][rows]}, rows)
+        assert arrays(other)["entity_weight"][rows].tolist() == whole["entity_weight"][rows].tolist()
+        initial = CPULearner(values(), seed=2).parameters()["entity_weight"]
+        assert arrays(other)["entity_weight"][[0, 39]].tolist() == initial[[0, 39]].tolist()
+
+    @pytest.mark.parametrize("num_layers", [1, 3])
     def test_the_model_does_not_depend_on_threads(self, num_layers: int) -> None:
         """One seed results in one model, to the bit, on one, two or three threads.
 

@@ -40,6 +40,12 @@ def test_a_model_takes_twelve_bytes_a_number_and_a_row_sixteen() -> None:
     assert training_bytes(LARGE, num_rows=1000) == 12 * numbers + 9_000_000 + 4 * tables + 44 * records + 16_000
 
 
+def test_entity_vectors_without_data_take_no_numbers() -> None:
+    """Of half of the vectors a model has half of the numbers, and still 9 bytes for each vector."""
+    saved = training_bytes(LARGE) - training_bytes(LARGE, num_used=500_000)
+    assert saved == 12 * 500_000 * 128
+
+
 def test_layers_behind_the_first_keep_a_batch_s_embeddings() -> None:
     """One more array of them for each layer, and two for the first."""
     one, two, three = (
@@ -104,6 +110,15 @@ def test_what_does_not_fit_is_refused_with_the_numbers(tmp_path: Path) -> None:
         "The model does not fit into memory: 1000000 entity vectors of 128 dimensions take 1.5 GB to train (12 bytes a "
         "number: the weights and Adam's two moments), and 1.2 GB are free. Lower num_entity_vectors or vector_dim, or "
         "use a larger machine."
+    )
+
+
+def test_the_refusal_says_how_many_vectors_have_data(tmp_path: Path) -> None:
+    """Where some have none."""
+    with pytest.raises(ClientError) as refused:
+        check_memory(LARGE, num_rows=0, num_used=800_000, root=machine(tmp_path, free_gb=1.2))
+    assert str(refused.value).startswith(
+        "The model does not fit into memory: 800000 of 1000000 entity vectors of 128 dimensions take 1.2 GB to train "
     )
 
 

@@ -11,6 +11,7 @@ The steps are those of :class:`~ipinsights.training.learners.gluon.GluonLearner`
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from ipinsights.model.artifact import parameter_shapes
 from ipinsights.model.initial_parameters import fill
 from ipinsights.model.ip_encoder import AddressEncoder, allocate_pair
 from ipinsights.training.learners.compilation import load_kernels
+from ipinsights.training.learners.entity_table import EntityTable
 from ipinsights.training.learners.gradient_sum import GradientSum
 from ipinsights.training.learners.hidden_layers import HiddenLayers, split
 from ipinsights.training.learners.learner import SCORING_BATCH, aligned_zeros, steps_of, view_rows, write_rows
@@ -65,6 +67,9 @@ class CPULearner:
         Hosts with which the gradients of the address encoder are summed. None for one host.
     first_row
         Row of the whole entity table that is this learner's first.
+    rows
+        Ascending rows of the entity table that are trained and often scored, (num_used,). The others take no memory.
+        None for all.
 
     Attributes
     ----------
@@ -85,11 +90,14 @@ class CPULearner:
         num_threads: int | None = None,
         group: ProcessGroup | None = None,
         first_row: int = 0,
+        rows: NDArray[np.int32] | None = None,
     ) -> None:
         self._kernels = load_kernels()
         self.hyperparameters = hyperparameters
         self._arrays = _allocate(hyperparameters)
-        fill(self.parameters(), seed=seed, first_row=first_row)
+        fill(self._views(""), seed=seed)
+        shape = hyperparameters.num_entity_vectors, hyperparameters.vector_dim
+        self._table = EntityTable(*shape, rows=rows, seed=seed, first_row=first_row)
         self._num_steps = 0
         self._threads = TaskThreads(num_threads)
         size, dim = hyperparameters.mini_batch_size, hyperparameters.vector_dim
@@ -103,10 +111,10 @@ class CPULearner:
             (self._arrays[f"ip_layer{n}_weight"], self._arrays[f"ip_layer{n}_bias"]) for n in range(1, num_layers)
         ]
         self._hidden_layers = HiddenLayers(layers, num_pieces=num_pieces(size, dim), share=self._share)
-        encoder = {name: array.shape[1:] for name, array in self._arrays.items() if name != _TABLE}
+        encoder = {name: array.shape[1:] for name, array in self._arrays.items()}
         self._sum = None if group is None else GradientSum(group, encoder)
         # Records of a step by entity, see kernels.group
-        self._numbers = np.full(hyperparameters.num_entity_vectors, -1, dtype=np.int32)
+        self._numbers = np.full(len(self._table.states), -1, dtype=np.int32)
         self._order, self._distinct = np.empty(size, dtype=np.int32), np.empty(size, dtype=np.int32)
         self._starts, self._bounds = np.empty(size + 1, dtype=np.int32), np.empty(num_pieces(size, dim) + 1, np.int32)
 
@@ -114,6 +122,7 @@ class CPULearner:
         self, records: Records, *, num_all: int | None = None
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Take the steps of a base batch, and yield labels and scores of each, (batch,)."""
+        records = replace(records, entity_rows=self._table.index(records.entity_rows))
         # The products of a step are too small to be shared: threads would wait for each other longer than they work.
         with one_blas_thread():
             for batch in steps_of(records, self.hyperparameters, num_all=num_all):
@@ -134,7 +143,7 @@ class CPULearner:
             part = slice(start, start + SCORING_BATCH)
             x, y = allocate_pair(len(rows[part]), self.hyperparameters.vector_dim)
             embedded_ips = self._encoder.embed(tables, ips[part], x, y)
-            scores[part] = np.einsum("nd,nd->n", self._arrays[_TABLE][rows[part], 0], embedded_ips)
+            scores[part] = np.einsum("nd,nd->n", self._table.vectors(rows[part]), embedded_ips)
         return scores
 
     def embeddings(
@@ -142,11 +151,14 @@ class CPULearner:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return embeddings (n, vector_dim) of entity table rows and of addresses, (n,) each."""
         pair = allocate_pair(len(ips), self.hyperparameters.vector_dim)
-        return self._arrays[_TABLE][rows, 0], self._encoder.embed(self._encoder.octet_tables(), ips, *pair)
+        return self._table.vectors(rows), self._encoder.embed(self._encoder.octet_tables(), ips, *pair)
 
-    def parameters(self) -> dict[str, NDArray[np.float32]]:
-        """Return every parameter by its artifact name, as views of the learner's arrays."""
-        return self._views("")
+    def parameters(self) -> dict[str, Any]:
+        """Return every parameter by its artifact name, as views of the learner's arrays.
+
+        The entity table has a ``shape`` and slices like an array where some of its rows are not in memory.
+        """
+        return {_TABLE: self._table.parameter(), **self._views("")}
 
     def set_parameters(
         self, params: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int32] | slice = slice(None)
@@ -155,26 +167,33 @@ class CPULearner:
 
         Of the entity table only ``rows`` are set, all rows by default.
         """
-        write_rows(self.parameters(), params, rows)
+        if isinstance(rows, slice):
+            self._table.replace(params[_TABLE])
+            write_rows(self._views(""), params, rows)
+        else:
+            write_rows(self._trained(""), params, self._table.index(rows))
 
     def state_dict(self, rows: NDArray[np.int32]) -> dict[str, Any]:
         """Return all but the number of steps that the next step depends on."""
-        return view_rows(self._state(), rows)
+        return view_rows(self._state(), self._table.index(rows))
 
     def load_state_dict(
         self, state: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int32], *, num_steps: int
     ) -> None:
         """Load a state of these rows after ``num_steps`` steps into a learner without steps."""
-        write_rows(self._state(), state, rows)
+        write_rows(self._state(), state, self._table.index(rows))
         self._num_steps = num_steps
 
     def _state(self) -> dict[str, NDArray[np.float32]]:
-        return {name: view for kind in _KINDS for name, view in self._views(kind).items()}
+        return {name: view for kind in _KINDS for name, view in self._trained(kind).items()}
+
+    def _trained(self, kind: str) -> dict[str, NDArray[np.float32]]:
+        """Return parameters or moments by their names in a checkpoint, of the table only the rows in memory."""
+        return {f"{kind}{_TABLE}": self._table.states[:, _KINDS.index(kind)], **self._views(kind)}
 
     def _views(self, kind: str) -> dict[str, NDArray[np.float32]]:
-        """Return parameters or moments by their names in a checkpoint."""
-        at = _KINDS.index(kind)
-        own = {name: array[:, at] if name == _TABLE else array[at] for name, array in self._arrays.items()}
+        """Return the encoder's parameters or moments by their names in a checkpoint."""
+        own = {name: array[_KINDS.index(kind)] for name, array in self._arrays.items()}
         own |= {name: view[0] for name, view in own.items() if name.endswith("_bias")}
         return {f"{kind}{name}": view.T if name == _FIRST else view for name, view in own.items()}
 
@@ -228,7 +247,7 @@ class CPULearner:
         self._share([
             partial(
                 self._kernels.learn, first, last, *groups, batch.ips, labels, layer.index, layer.table,
-                self._arrays[_TABLE], rate, gradient[:num_rows], scores,
+                self._table.states, rate, gradient[:num_rows], scores,
             )
             for first, last, gradient in zip(self._bounds[:-1], self._bounds[1:], layer.table_gradients, strict=True)
         ])  # fmt: skip
@@ -245,7 +264,7 @@ class CPULearner:
         x = self._hidden_layers.forward(x)
         self._share([
             partial(
-                kernels.learn_embedded, first, last, *groups, labels, x, self._arrays[_TABLE], rate, scores
+                kernels.learn_embedded, first, last, *groups, labels, x, self._table.states, rate, scores
             )
             for first, last in zip(self._bounds[:-1], self._bounds[1:], strict=True)
         ])  # fmt: skip
@@ -286,15 +305,9 @@ def num_pieces(mini_batch_size: int, vector_dim: int) -> int:
 
 
 def _allocate(hyperparameters: Hyperparameters) -> dict[str, NDArray[np.float32]]:
-    """Return memory for every parameter and its moments, which are zero.
+    """Return memory for every parameter of the encoder and its moments, which are zero.
 
-    An entity with its moments is one piece of memory, (num_entity_vectors, 3, vector_dim). The other parameters are
-    (3, rows, columns), where a bias is one row, and the weight of the first layer is input by output.
+    They are (3, rows, columns), where a bias is one row, and the weight of the first layer is input by output.
     """
-    shapes = parameter_shapes(hyperparameters)
-    num_entities, dim = shapes.pop(_TABLE)
-    layout = {
-        _TABLE: (num_entities, 3, dim),
-        **{name: (3, *[1] * (2 - len(shape)), *shape) for name, shape in shapes.items()},
-    }
-    return {name: aligned_zeros(shape) for name, shape in layout.items()}
+    shapes = {name: shape for name, shape in parameter_shapes(hyperparameters).items() if name != _TABLE}
+    return {name: aligned_zeros((3, *[1] * (2 - len(shape)), *shape)) for name, shape in shapes.items()}

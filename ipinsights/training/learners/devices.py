@@ -12,6 +12,9 @@ from ipinsights.training.learners.compilation import load_kernels
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.model._mxnet import mx
     from ipinsights.training.collectives import ProcessGroup
@@ -81,6 +84,7 @@ def build_learner(
     num_threads: int | None = None,
     group: ProcessGroup | None = None,
     first_row: int = 0,
+    rows: NDArray[np.int32] | None = None,
 ) -> Learner:
     """Return a learner for the devices of one host.
 
@@ -96,7 +100,7 @@ def build_learner(
         )
     from ipinsights.training.learners.cpu import CPULearner
 
-    return CPULearner(hyperparameters, seed=seed, num_threads=num_threads, group=group, first_row=first_row)
+    return CPULearner(hyperparameters, seed=seed, num_threads=num_threads, group=group, first_row=first_row, rows=rows)
 
 
 def engine_name(gpus: Sequence[mx.Context], engine: str) -> str:
