@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipinsights.data.pairs import Pairs
 from ipinsights.inference.history_explanation import explain_by_history
 from ipinsights.reporting.plain_text import one_line
 
@@ -50,7 +49,7 @@ def suspicious_events(scorer: HistoryScorer, test: Iterable[LabelledBlock]) -> l
     """
     attacks, ordinary = _Lowest(), _Lowest()
     for block, is_attack in test:
-        scores = scorer.score_rows(Pairs(block.entities, block.ips, block.addresses))
+        scores = scorer.score_rows(block)
         is_known = scorer.entity_known(block.entities)
         attacks.add(block, scores, is_known & is_attack)
         ordinary.add(block, scores, is_known & ~is_attack)
