@@ -1,4 +1,4 @@
-"""Attackers of growing strength: whom they pretend to be, and from where they come.
+"""Attackers of growing strength: the entities and the addresses that they use.
 
 Each attacker attacks once for every ordinary event, pretending to be that event's entity. So attacked entities are as
 active as ordinary ones, and a score that only knows how active an entity is tells nothing. (Drawing victims uniformly
@@ -54,7 +54,7 @@ class Pairing:
 
 @dataclass(frozen=True)
 class Attack:
-    """What one attacker does."""
+    """Attacks of one attacker."""
 
     name: str  # where the addresses are from
     victims: NDArray[np.int64]  # the ordinary event that each attack is matched with, (m,), ascending
@@ -71,18 +71,16 @@ def draw_attacks(
     attacker who needs them is left out.
     """
     draw = _Ipv4Draw(history, ordinary, rng)
-    proposals: dict[str, Callable[[Pairing], Proposal]] = {
-        "random addresses": draw.anywhere,
+    proposals: dict[str, Callable[[Pairing], Proposal]] = {"random addresses": draw.anywhere}
+    if ranges is not None:
+        proposals["announced ranges"] = lambda victims: (
+            ranges.draw_anywhere(len(victims), rng=rng), everybody(victims)
+        )  # fmt: skip
+    proposals |= {
         "other entities' addresses": draw.address_of_another,
         "other entities' networks": draw.network_of_another,
         "the victim's own /16": draw.own_neighbourhood,
     }
-    if ranges is not None:
-        proposals = {
-            "random addresses": draw.anywhere,
-            "announced ranges": lambda victims: (ranges.draw_anywhere(len(victims), rng=rng), everybody(victims)),
-            **proposals,
-        }
     return draw.attacks(proposals)
 
 

@@ -1,4 +1,4 @@
-"""What ``ipinsights evaluate`` does: reads, judges, shows, and writes the report."""
+"""Evaluation from files: read, evaluate, print, and write the report."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def evaluate_model(
     width: int | None = None,
     echo: Callable[[str], object] = print,
 ) -> None:
-    """Judge a model, show how it does, and write the report where one is wanted."""
+    """Evaluate a model, print the results, and write the report if a folder is given."""
     if report_dir is not None:
         make_folder(report_dir)  # before the work is done
     model, training = artifact.load(model_dir), None if log is None else read_run(log)
@@ -75,7 +75,7 @@ def evaluate_model(
 def _read_test(
     test: Path, history: HistoryScorer | None, *, ipv6: bool, is_explained: bool
 ) -> tuple[TestSet, list[SuspiciousEvent]]:
-    """Return the events of a test, and the explained ones if they are wanted and there is a history."""
+    """Return the events of a test, and those that are explained by a history, if any."""
     parts = list(read_labelled_blocks(test, ipv6=ipv6))
     events = join_blocks(parts, test)
     return events, suspicious_events(history, parts) if history is not None and is_explained else []

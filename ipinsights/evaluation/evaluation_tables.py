@@ -25,11 +25,11 @@ _NOTHING = "-"
 # Alerts this many times as frequent as promised, and this many standard deviations above, are no accident.
 _FAR_ABOVE, _DEVIATIONS = 2, 4
 
-_FOREIGN = (
+_UNKNOWN_REMARK = (
     "The model never learned {:,} of these entities: is this the data it was trained on? Its scores of them mean "
     "nothing."
 )
-_FLATTERY = (
+_AWS_REMARK = (
     "The recipe draws victims uniformly over entities, but most ordinary events are of busy ones: so a score that "
     "never looks at the address tells attacks too (the control's AUC is above 0.50), and whatever goes with activity "
     "gains. Its addresses come from anywhere, so a score needs to know no more than where an entity's part of the "
@@ -135,7 +135,7 @@ def _data(evaluation: Evaluation) -> Section:
         f"Trained on {facts['train_rows']:,} events of {facts['train_entities']:,} entities; tested on "
         f"{evaluation.slices['all']:,} ordinary events.",
         *(f"  {number:,} in the slice: {name}" for name, number in evaluation.slices.items() if name != "all"),
-        *([_FOREIGN.format(num_unknown)] if num_unknown else []),
+        *([_UNKNOWN_REMARK.format(num_unknown)] if num_unknown else []),
         f"Set aside: {facts['test_rows_of_unknown_entities']:,} events of entities that training never saw.",
         *_other_family(evaluation),
         "For each ordinary event each attacker attacks its entity once.",
@@ -259,7 +259,7 @@ def _unmatched(evaluation: Evaluation) -> list[Section]:
         return []
     title = f"Victims not matched, for comparison with published figures only: {AWS_RECIPE}"
     cells = {"AUC": (AUC, AWS_RECIPE), "TPR at 1 %": (HEADLINE_METRIC, AWS_RECIPE)}
-    return [Section(title, _by_scorer(evaluation, cells), (_FLATTERY,))]
+    return [Section(title, _by_scorer(evaluation, cells), (_AWS_REMARK,))]
 
 
 def _by_scorer(

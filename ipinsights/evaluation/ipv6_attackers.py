@@ -59,9 +59,9 @@ class _Ipv6Draw(Draw):
 
     def address_of_another(self, victims: Pairing) -> Proposal:
         """Propose the address of a random training row of another entity."""
-        places = self._rng.integers(len(self._history), size=len(victims))
-        numbers, upper = self._history.row(places)
-        return np.column_stack([upper, self._history.lower[places]]), numbers != victims.numbers
+        rows = self._rng.integers(len(self._history), size=len(victims))
+        numbers, upper = self._history.row(rows)
+        return np.column_stack([upper, self._history.lower[rows]]), numbers != victims.numbers
 
     def site_of_another(self, victims: Pairing) -> Proposal:
         """Propose any address in the /48 of a random training row of another entity."""

@@ -73,7 +73,7 @@ class _Ipv6Run(ProtocolRun):
         known_ipv6 = test.ipv6[scorer.entity_known(test.ipv6.entities)]
         ordinary = np.concatenate([
             scorer.score(known_ipv4.entities, known_ipv4.ips),
-            scorer.score_ipv6(known_ipv6.entities, known_ipv6.upper),
+            scorer.log_ratios(known_ipv6.entities, known_ipv6.upper),
         ])  # fmt: skip
         known = test.attacks_ipv6[scorer.entity_known(test.attacks_ipv6.entities)]
         yield from self._caught(GIVEN_FAMILIES, ordinary, history.numbers(known.entities), known.upper)
@@ -91,7 +91,7 @@ class _Ipv6Run(ProtocolRun):
         """
         history = self._scorer.history
         assert history.ipv6 is not None
-        scores = self._scorer.score_ipv6(history.entities[victims], upper)
+        scores = self._scorer.log_ratios(history.entities[victims], upper)
         only_ipv4 = np.diff(history.ipv6.starts.astype(np.int64))[victims] == 0
         for name, chosen in ((attacker, np.ones_like(only_ipv4)), (f"{attacker}{ONLY_IPV4}", only_ipv4)):
             if chosen.any():
@@ -103,7 +103,7 @@ class _Ipv6Run(ProtocolRun):
         return np.column_stack([rows.upper, rows.lower])
 
     def _model_scores(self, entities: NDArray[np.uint64], ips: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-        return {HISTORY: self._scorer.score_ipv6(entities, ips)}
+        return {HISTORY: self._scorer.log_ratios(entities, ips)}
 
     def _attacks(self, ordinary: Pairing) -> list[Attack]:
         return draw_ipv6_attacks(self._history, ordinary, rng=self._rng)

@@ -81,9 +81,10 @@ def join_blocks(parts: Iterable[LabelledBlock], source: object) -> TestSet:
 
 
 def read_labelled_blocks(path: Path, *, ipv6: bool = False) -> Iterator[LabelledBlock]:
-    """Yield blocks of the rows of a CSV file or folder with their text, and a mask of attacks (n,).
+    """Yield blocks of rows with their text, and a mask of attacks (n,).
 
-    Rows are ``entity,ip``, or have a label, 1 for an attack, or a time (ISO 8601) in a third column.
+    Rows of a CSV file or folder are ``entity,ip``, or have a third column: a label, 1 for an attack, or a time
+    (ISO 8601).
     """
     for file in channel_files(path):
         first_row = 1

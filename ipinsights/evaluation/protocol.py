@@ -13,7 +13,7 @@ import pandas as pd
 
 from ipinsights.errors import ClientError
 from ipinsights.evaluation.attackers import Pairing, draw_attacks
-from ipinsights.evaluation.baselines import BASELINES, CONTROL, Evidence, baseline_scores
+from ipinsights.evaluation.baselines import BASELINES, CONTROL, TrainingCounts, baseline_scores
 from ipinsights.evaluation.detection import TPR_FPRS, EntityBootstrap, RocCurve, interval
 from ipinsights.evaluation.prefix_counts import PrefixCounts
 from ipinsights.evaluation.results import (
@@ -151,15 +151,15 @@ class ProtocolRun:
         return ips
 
     def _scores(self, pairs: Pairing) -> Scores:
-        evidence = Evidence.look_up(self._history, pairs.numbers, pairs.upper)
+        seen = TrainingCounts.look_up(self._history, pairs.numbers, pairs.upper)
         of_models = self._model_scores(self._history.entities[pairs.numbers], pairs.upper)
-        return {**of_models, **baseline_scores(evidence, self._baselines)}
+        return {**of_models, **baseline_scores(seen, self._baselines)}
 
     def _model_scores(self, entities: NDArray[np.uint64], ips: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
         of_model = self._predictor.score(entities, ips)
         if self._scorer is None:
             return {MODEL: of_model}
-        alone = self._scorer.score(entities, ips, network_weight=0.0)
+        alone = self._scorer.log_ratios(entities, ips)
         weight = np.float32(NETWORK_WEIGHT) * self._scorer.entity_known(entities)
         return {MODEL: of_model, HISTORY: alone + weight * of_model, HISTORY_ALONE: alone}
 

@@ -1,4 +1,4 @@
-"""What is evaluated on, and what was found: tables by attacker, slice, scorer and metric."""
+"""Test set and results of an evaluation: tables by attacker, slice, scorer and metric."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class TestSet:
 
 @dataclass
 class Evaluation:
-    """What was found.
+    """Results of an evaluation.
 
     Attributes
     ----------

@@ -88,7 +88,7 @@ def test_baselines_count(case: Case) -> None:
 
 
 def test_the_history_catches_what_comes_from_elsewhere(case: Case) -> None:
-    """At 1 false alarm in 100, and less of what comes from next door."""
+    """At 1 false alarm in 100 the history detects distant attackers, and fewer of near ones."""
     evaluation = case.evaluation
     assert evaluation.value(HEADLINE_METRIC, attacker=SITES, scorer=HISTORY) > 0.9
     headline = {name: evaluation.value(HEADLINE_METRIC, attacker=name, scorer=HISTORY)
@@ -194,7 +194,7 @@ def test_other_families_are_left_out(case: Case) -> None:
 
 
 def test_the_auc_is_that_of_scikit_learn(case: Case) -> None:
-    """For the popularity of the /48, which follows from the rows alone."""
+    """The AUC of the popularity of the /48 is that of scikit-learn."""
     evaluation, sites = case.evaluation, case.train.upper >> np.uint64(16)
     assert np.isfinite(evaluation.value(AUC, attacker=SITES, scorer="popularity of the /48"))
     ordinary = np.array([np.count_nonzero(sites == site) for site in case.test.upper >> np.uint64(16)])

@@ -38,7 +38,7 @@ def test_attacks_are_told_by_their_label(kind: str) -> None:
 
 
 def test_a_file_gives_the_same_events(tmp_path: Path) -> None:
-    """Of a path, as text or as object, with labels or with times."""
+    """A path has the events of the same rows in memory, with labels or times."""
     path = tmp_path / "test.csv"
     FRAME.to_csv(path, header=False, index=False)
     for given in (path, str(path)):
@@ -50,7 +50,7 @@ def test_a_file_gives_the_same_events(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [FRAME.assign(label=[0, 2, 0]), FRAME.assign(label=[0, 2, 0]).to_numpy()], ids=type)
 def test_other_labels_are_refused(data: Any) -> None:
-    """With row and value."""
+    """The error has the row and the value."""
     with pytest.raises(InvalidValueError) as caught:
         as_test_set(data)
     assert str(caught.value) == "The label in row 1 of test must be 0, or 1 for an attack. Got 2."
