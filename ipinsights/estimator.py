@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from sklearn.base import OutlierMixin, clone
-from sklearn.utils import check_random_state
 
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.both_families import split
 from ipinsights.data.frames import read_rows
 from ipinsights.data.remote import staged
 from ipinsights.data.remote_names import is_remote
-from ipinsights.errors import ClientError, InvalidValueError
-from ipinsights.inference.detector import SIZES, Detector
+from ipinsights.inference.detector import Detector
 from ipinsights.inference.loaded_models import load_model
-from ipinsights.inference.scorers import HISTORY, check_scorer, make_scorer
+from ipinsights.inference.scorers import check_scorer, make_scorer
 from ipinsights.model import artifact
 from ipinsights.model.history_member import history_options
-from ipinsights.training.automatic_sizes import choose_sizes
+from ipinsights.training import fit_settings as settings
 from ipinsights.training.epoch_records import EpochRecorder, RunBar
 from ipinsights.training.in_memory import train_in_memory
 from ipinsights.training.signals import stopped_by_interrupt
@@ -28,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
     from typing_extensions import Self
 
     from ipinsights.data.ipv6 import Ipv6Pairs
@@ -36,12 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["IPInsights"]
 
-_HYPERPARAMETERS = (
-    "num_entity_vectors", "vector_dim", "batch_metrics_publish_interval", "epochs", "learning_rate", "mini_batch_size",
-    "num_ip_encoder_layers", "random_negative_sampling_rate", "shuffled_negative_sampling_rate", "weight_decay",
-)  # fmt: skip
 _HISTORY = ("keep_history", "history_rows_per_entity", "ipv6")
-_LARGEST_SEED = 2**31 - 1
 
 
 class IPInsights(OutlierMixin, Detector):
@@ -190,8 +183,9 @@ class IPInsights(OutlierMixin, Detector):
         >>> IPInsights.from_sagemaker({"num_entity_vectors": "20000", "vector_dim": "128"}).epochs
         10
         """
-        values = _parse(hyperparameters)
-        given = {name: getattr(values, name) for name in (*_HYPERPARAMETERS, *_HISTORY)}
+        with settings.invalid_value():
+            values = Hyperparameters.parse(hyperparameters)
+        given = {name: getattr(values, name) for name in (*settings.HYPERPARAMETERS, *_HISTORY)}
         return cls(**{**given, **parameters})
 
     @classmethod
@@ -221,7 +215,7 @@ class IPInsights(OutlierMixin, Detector):
         # A downloaded copy is removed, and neither kept nor referred to.
         loaded = None if is_copy else load_model(path, scorer)
         model = artifact.load(path) if loaded is None else loaded.model
-        values = {name: getattr(model.hyperparameters, name) for name in _HYPERPARAMETERS}
+        values = {name: getattr(model.hyperparameters, name) for name in settings.HYPERPARAMETERS}
         values |= history_options(model.meta)
         estimator = cls(**values, scorer=scorer, random_state=model.meta["training"].get("seed", 0))
         if loaded is None:
@@ -251,16 +245,19 @@ class IPInsights(OutlierMixin, Detector):
         ClientError
             Parameters or rows are invalid, memory is missing, or training diverged.
         """
-        self._check_history()
+        check_scorer(self.scorer)
+        parameters = self.get_params(deep=False)
+        settings.check_history(parameters)
         train, ipv6 = self._read_training(X, "X")
         held_out = None if validation is None else self._read_training(validation, "validation")[0]
-        hyperparameters, seed, recorder = self._choose(train), self._draw_seed(), EpochRecorder()
+        hyperparameters = settings.choose_hyperparameters(parameters, train)
+        seed, recorder = settings.draw_seed(self.random_state), EpochRecorder()
         model = train_in_memory(
             hyperparameters,
             train,
             held_out,
             seed=seed,
-            num_threads=self._num_threads(),
+            num_threads=settings.num_threads(self.n_jobs),
             callbacks=(recorder, RunBar(is_shown=self.progress), *self.callbacks),
             stopped_by=stopped_by_interrupt,
             ipv6=ipv6 if self.ipv6 else None,
@@ -281,67 +278,7 @@ class IPInsights(OutlierMixin, Detector):
         tags.input_tags.string = tags.input_tags.two_d_array = True
         return tags
 
-    def _check_history(self) -> None:
-        """Check the parameters about the history before anything is read."""
-        check_scorer(self.scorer)
-        for name in ("keep_history", "ipv6"):
-            if not isinstance(getattr(self, name), (bool, np.bool_)):
-                raise InvalidValueError(f"{name} must be True or False. Got {getattr(self, name)!r}.")
-        given = {"ipv6": self.ipv6, "history_rows_per_entity": self.history_rows_per_entity is not None}
-        given["scorer 'history'"] = self.scorer == HISTORY
-        limit: Any = self.history_rows_per_entity
-        if limit is not None and not (isinstance(limit, (int, np.integer)) and limit > 0):
-            raise InvalidValueError(f"history_rows_per_entity must be a positive integer or None. Got {limit!r}.")
-        needless = [name for name, is_given in given.items() if is_given]
-        if needless and not self.keep_history:
-            raise InvalidValueError(f"{needless[0]} needs a history: set keep_history to True, or leave it out.")
-
     def _read_training(self, data: Any, name: str) -> tuple[Pairs, Ipv6Pairs]:
         """Return the IPv4 rows and the IPv6 rows of data."""
         progress = self.progress is not False
         return split(read_rows(data, name=name, can_be_empty=False, progress=progress, ipv6=bool(self.ipv6)).pairs)
-
-    def _choose(self, train: Pairs) -> Hyperparameters:
-        """Return checked hyperparameters, with sizes from the data where none are given."""
-        values = {name: _plain(getattr(self, name)) for name in (*_HYPERPARAMETERS, "history_rows_per_entity")}
-        limit = values.pop("history_rows_per_entity")
-        flags = {"_keep_history": bool(self.keep_history), "_ipv6": bool(self.ipv6)}
-        given = {name: value for name, value in values.items() if value is not None}
-        given |= {name: "true" for name, is_set in flags.items() if is_set}
-        given |= {} if limit is None else {"_history_rows_per_entity": limit}
-        # Invalid values are refused before any follows from them.
-        checked = _parse({"num_entity_vectors": 1, "vector_dim": 4, **given})
-        sizes = choose_sizes(
-            train.entities,
-            records_per_row=checked.records_per_row,
-            **{name: getattr(checked, name) if name in given else None for name in SIZES},
-        )
-        return _parse({**given, **vars(sizes)})
-
-    def _draw_seed(self) -> int:
-        if isinstance(self.random_state, (int, np.integer)):
-            if self.random_state < 0:
-                raise InvalidValueError(f"random_state must be an integer of at least 0. Got {self.random_state}.")
-            return int(self.random_state)
-        if isinstance(self.random_state, np.random.Generator):
-            return int(self.random_state.integers(_LARGEST_SEED))
-        return int(check_random_state(self.random_state).randint(_LARGEST_SEED))
-
-    def _num_threads(self) -> int | None:
-        if self.n_jobs is None or self.n_jobs == -1:
-            return None
-        if self.n_jobs < 1:
-            raise InvalidValueError(f"n_jobs must be a positive integer, -1 or None. Got {self.n_jobs}.")
-        return int(self.n_jobs)
-
-
-def _parse(values: Mapping[str, Any]) -> Hyperparameters:
-    try:
-        return Hyperparameters.parse(values)
-    except ClientError as error:
-        raise InvalidValueError(str(error)) from None
-
-
-def _plain(value: Any) -> Any:
-    """Return a number of NumPy as one of Python."""
-    return value.item() if isinstance(value, np.generic) else value

@@ -34,7 +34,7 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 
 # Files of which every test needs MXNet.
 collect_ignore = [] if mxnet_package.is_installed() else [
-    "unit/test_network.py", "unit/test_mxnet.py", "unit/test_kvstore_roles.py",
+    "unit/test_network.py", "unit/test_mxnet.py", "unit/test_kvstore_collectives.py",
     "unit/test_predictor.py",
 ]  # fmt: skip
 

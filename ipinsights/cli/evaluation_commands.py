@@ -112,7 +112,8 @@ def threshold(
     """
     from ipinsights.data.both_families import read_events
     from ipinsights.inference.scorers import load_scorer
-    from ipinsights.inference.threshold import Threshold, default_path
+    from ipinsights.inference.threshold import Threshold
+    from ipinsights.inference.threshold_files import default_path
 
     path, loaded = output or default_path(model_dir, scorer), load_scorer(model_dir, scorer)
     with pairs_of(calibration, entity=entity_names, ip=ip_names) as (events,):
@@ -148,7 +149,7 @@ def explain(
         raise click.UsageError("Give --train, or --scorer history for a model that keeps its history.")
     from ipinsights.inference import explain as explanation
     from ipinsights.inference.scorers import load_scorer
-    from ipinsights.inference.threshold import find_threshold
+    from ipinsights.inference.threshold_files import find_threshold
 
     threshold = find_threshold(model_dir, threshold_file, scorer)
     model = load_scorer(model_dir, scorer)

@@ -60,7 +60,7 @@ def score(
     from ipinsights.etl.records import KeptFields
     from ipinsights.inference.score_file import score_file
     from ipinsights.inference.scorers import load_scorer
-    from ipinsights.inference.threshold import find_threshold
+    from ipinsights.inference.threshold_files import find_threshold
 
     loaded, is_extended = load_scorer(model_dir, scorer), extended or only_suspicious or threshold_file is not None
     threshold = find_threshold(model_dir, threshold_file, scorer) if is_extended else None

@@ -14,10 +14,10 @@ _SCHEDULER_PORT = 9000
 class Cluster:
     """The hosts of a job, seen from one of them."""
 
-    # Names of all hosts. The first one runs the scheduler, keeps the roll, validates and saves.
-    hosts: tuple[str, ...]
-    # Which of them this one is, from 0.
-    rank: int
+    hosts: tuple[
+        str, ...
+    ]  # Names of all hosts. The first one runs the scheduler, runs the rendezvous, validates and saves.
+    rank: int  # which of them this one is, from 0
     # IPv4 addresses of the first host and of this one. Nothing listens on any other address.
     first_address: str
     own_address: str
@@ -42,7 +42,7 @@ class Cluster:
 
     @property
     def rendezvous_port(self) -> int:
-        """Where the first host keeps the roll."""
+        """Port of the rendezvous on the first host."""
         return self.port + 1
 
     def roles(self, num_servers: int) -> list[dict[str, str]]:

@@ -16,17 +16,11 @@ BEATS_PER_SILENCE = 18
 
 # A host that vanishes without a word (a cut cable, a lost machine) is noticed 10 seconds after the next heartbeat.
 # On macOS TCP_KEEPIDLE is called TCP_KEEPALIVE, and TCP_USER_TIMEOUT is missing.
-_KEEP_ALIVE = {
-    "TCP_KEEPIDLE": 4,
-    "TCP_KEEPALIVE": 4,
-    "TCP_KEEPINTVL": 2,
-    "TCP_KEEPCNT": 3,
-    "TCP_USER_TIMEOUT": 10_000,
-}
+_KEEP_ALIVE = {"TCP_KEEPIDLE": 4, "TCP_KEEPALIVE": 4, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000}
 
 
 class Silence:
-    """How long somebody has been silent, as far as this process was awake to hear it."""
+    """Time since another host was heard, without the time that this process was paused."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

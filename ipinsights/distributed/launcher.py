@@ -1,4 +1,4 @@
-"""Where a training job runs: in this process, or on hosts that this machine plays."""
+"""Where a training job runs: in this process, or on simulated hosts of this machine."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ipinsights.distributed.cluster import Cluster
 from ipinsights.distributed.mpi_collectives import MPIHost, num_mpi_processes
+from ipinsights.distributed.rendezvous import lost
 from ipinsights.distributed.supervisor import Supervisor, die_with_parent, end_of
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
 from ipinsights.model import mxnet_package
@@ -50,7 +51,7 @@ def train(job: Job, *, num_hosts: int = 1, quiet: bool = False, view: JobView | 
         return _train_by_mpi(job, quiet=quiet)
     if has_several_processes(job, num_hosts):
         require_mxnet()
-        return _play_hosts(replace(job, rows=None), num_hosts, quiet=quiet)
+        return _simulate_hosts(replace(job, rows=None), num_hosts, quiet=quiet)
     return run(job, quiet=quiet, view=view)
 
 
@@ -77,7 +78,7 @@ def _train_by_mpi(job: Job, *, quiet: bool) -> Path | None:
         raise
 
 
-def _play_hosts(job: Job, num_hosts: int, *, quiet: bool) -> Path | None:
+def _simulate_hosts(job: Job, num_hosts: int, *, quiet: bool) -> Path | None:
     """Start a process for each host and wait for all. SIGTERM is passed on to each."""
     port = _free_port()
     hosts: dict[Connection, SpawnProcess] = {}
@@ -122,7 +123,8 @@ def _collect(hosts: Mapping[Connection, SpawnProcess]) -> list[Path | None]:
             try:
                 result = pipe.recv()
             except EOFError:
-                result = _obituary(hosts[pipe])
+                hosts[pipe].join()
+                result = lost(hosts[pipe].name, f"it {end_of(hosts[pipe])}")
             if isinstance(result, IPInsightsError):
                 failures.append(result)
             results[pipe] = result
@@ -131,13 +133,6 @@ def _collect(hosts: Mapping[Connection, SpawnProcess]) -> list[Path | None]:
     if failures:
         raise failures[0]
     return [results[pipe] for pipe in hosts]
-
-
-def _obituary(host: SpawnProcess) -> AlgorithmError:
-    host.join()
-    return AlgorithmError(
-        f"Host '{host.name}' was lost: it {end_of(host)}. Training cannot go on without it; start the job again."
-    )
 
 
 def _be_host(job: Job, cluster: Cluster, quiet: bool, parent: Connection) -> None:  # noqa: FBT001

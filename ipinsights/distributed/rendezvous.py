@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from ipinsights.distributed.cluster import Cluster
 
-__all__ = ["Link", "Rendezvous", "check_alike"]
+__all__ = ["Link", "Rendezvous", "check_alike", "lost"]
 
 # Seconds that the first host waits for the last one. Containers start minutes apart.
 _JOIN_SECONDS = 300.0
@@ -149,7 +149,7 @@ class Rendezvous(socketserver.ThreadingTCPServer):
             self._send({"everybody": [self._facts[host] for host in self._hosts]})
 
     def _lose(self, host: str, reason: str) -> None:
-        error = _lost(host, reason)
+        error = lost(host, reason)
         self._end({"failed": {"host": "", "message": str(error), "exit_code": error.exit_code}})
 
     def _end(self, outcome: Mapping[str, Any]) -> None:
@@ -225,7 +225,7 @@ class Link:
         """Send a heartbeat, and raise an error if the first host has been silent for too long."""
         self.send(**_BEAT)
         if self._silence.is_too_long():
-            raise _lost(self._first, f"it has been silent for {self._silence_seconds:g} seconds")
+            raise lost(self._first, f"it has been silent for {self._silence_seconds:g} seconds")
 
     def receive(self) -> list[dict[str, Any]]:
         """Return the messages that have arrived except heartbeats. Wait if nothing has arrived.
@@ -237,7 +237,7 @@ class Link:
         except OSError:
             piece = b""
         if not piece:
-            raise _lost(self._first, "its connection has ended")
+            raise lost(self._first, "its connection has ended")
         self._silence.end()
         *lines, self._buffer = (self._buffer + piece).split(b"\n")
         messages = [message for message in map(json.loads, lines) if message != _BEAT]
@@ -249,7 +249,8 @@ class Link:
         return messages
 
 
-def _lost(host: str, reason: str) -> AlgorithmError:
+def lost(host: str, reason: str) -> AlgorithmError:
+    """Return the error for a host that was lost."""
     return AlgorithmError(f"Host '{host}' was lost: {reason}. Training cannot go on without it; start the job again.")
 
 

@@ -25,9 +25,9 @@ from tqdm import tqdm
 
 from ipinsights.distributed.heartbeat import BEATS_PER_SILENCE, SILENCE_SECONDS, Silence, is_paused
 from ipinsights.distributed.rendezvous import Link, Rendezvous
-from ipinsights.distributed.worker import ClusterHost
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
 from ipinsights.log_format import bare, set_up_logging
+from ipinsights.training.collectives import SingleHost
 from ipinsights.training.job import Job, run
 from ipinsights.training.signals import STOPPED_EARLY, held_back, ignore
 
@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
     from ipinsights.distributed.cluster import Cluster
+    from ipinsights.training.collectives import ProcessGroup
 
-__all__ = ["Supervisor", "die_with_parent", "end_of"]
+__all__ = ["ClusterHost", "Supervisor", "die_with_parent", "end_of"]
 
 _logger = logging.getLogger(__name__)
 
@@ -158,10 +159,7 @@ class Supervisor:
             if process.exitcode == 0:
                 del self._processes[process]
             elif process.exitcode is not None:
-                raise AlgorithmError(
-                    f"The {role} of host '{self._cluster.name}' {end_of(process)}. Training cannot go on without it; "
-                    "start the job again."
-                )
+                raise self._lost(role, end_of(process))
 
     def _check_pauses(self) -> None:
         """Raise an error if a process has been paused for as long as a host may be silent."""
@@ -170,10 +168,11 @@ class Supervisor:
             if process.pid is None or not is_paused(process.pid):
                 silence.end()
             if silence.is_too_long():
-                raise AlgorithmError(
-                    f"The {role} of host '{self._cluster.name}' has been paused for {SILENCE_SECONDS:g} seconds. "
-                    "Training cannot go on without it; start the job again."
-                )
+                raise self._lost(role, f"has been paused for {SILENCE_SECONDS:g} seconds")
+
+    def _lost(self, role: str, reason: str) -> AlgorithmError:
+        process = f"The {role} of host '{self._cluster.name}'"
+        return AlgorithmError(f"{process} {reason}. Training cannot go on without it; start the job again.")
 
     def _await_processes(self) -> None:
         for process, role in self._processes.items():
@@ -195,6 +194,25 @@ class Supervisor:
         for process, role in self._processes.items():
             if role == "worker" and process.is_alive():
                 process.terminate()
+
+
+class ClusterHost(SingleHost):
+    """The context of a worker, whose supervisor does the rendezvous."""
+
+    is_distributed = True
+
+    def __init__(self, cluster: Cluster, environment: Mapping[str, str], supervisor: Connection) -> None:
+        self._environment = environment
+        self._supervisor = supervisor
+        self.rank, self.size = cluster.rank, cluster.size
+
+    def join(self, terms: Mapping[str, str]) -> ProcessGroup:
+        """Wait until every host has read its data, and return their group."""
+        from ipinsights.distributed.kvstore_collectives import KVStoreGroup, connect
+
+        self._supervisor.send({"ready": {"agreed": dict(terms)}})
+        self._supervisor.recv()
+        return KVStoreGroup(self.rank, self.size, connect(self._environment))
 
 
 def die_with_parent() -> None:
@@ -223,13 +241,7 @@ def end_of(process: SpawnProcess) -> str:
     return f"ended with exit code {process.exitcode}"
 
 
-def _work(
-    job: Job,
-    cluster: Cluster,
-    environment: Mapping[str, str],
-    quiet: bool,  # noqa: FBT001
-    supervisor: Connection,
-) -> None:
+def _work(job: Job, cluster: Cluster, environment: Mapping[str, str], quiet: bool, supervisor: Connection) -> None:  # noqa: FBT001
     """Run the worker: train, and report the end to the supervisor."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -256,6 +268,6 @@ def _serve(environment: Mapping[str, str]) -> None:
     die_with_parent()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    from ipinsights.distributed.kvstore_roles import serve
+    from ipinsights.distributed.kvstore_collectives import serve
 
     serve(environment)

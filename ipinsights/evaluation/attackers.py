@@ -1,4 +1,4 @@
-"""Attackers of growing strength: whom they pretend to be, and from where they come.
+"""Attackers of growing strength: the entities and the addresses that they use.
 
 Each attacker attacks once for every ordinary event, pretending to be that event's entity. So attacked entities are as
 active as ordinary ones, and a score that only knows how active an entity is tells nothing. (Drawing victims uniformly
@@ -54,7 +54,7 @@ class Pairing:
 
 @dataclass(frozen=True)
 class Attack:
-    """What one attacker does."""
+    """Attacks of one attacker."""
 
     name: str  # where the addresses are from
     victims: NDArray[np.int64]  # the ordinary event that each attack is matched with, (m,), ascending
@@ -71,27 +71,36 @@ def draw_attacks(
     attacker who needs them is left out.
     """
     draw = _Ipv4Draw(history, ordinary, rng)
-    proposals: dict[str, Callable[[Pairing], Proposal]] = {
-        "random addresses": draw.anywhere,
+    proposals: dict[str, Callable[[Pairing], Proposal]] = {"random addresses": draw.anywhere}
+    if ranges is not None:
+        proposals["announced ranges"] = lambda victims: (
+            ranges.draw_anywhere(len(victims), rng=rng), everybody(victims)
+        )  # fmt: skip
+    proposals |= {
         "other entities' addresses": draw.address_of_another,
         "other entities' networks": draw.network_of_another,
         "the victim's own /16": draw.own_neighbourhood,
     }
-    if ranges is not None:
-        proposals = {
-            "random addresses": draw.anywhere,
-            "announced ranges": lambda victims: (ranges.draw_anywhere(len(victims), rng=rng), everybody(victims)),
-            **proposals,
-        }
     return draw.attacks(proposals)
 
 
 class Draw:
-    """Draws addresses for victims, again and again until they are an attacker's."""
+    """Draws addresses for victims, again and again until they are an attacker's.
 
-    def __init__(self, ordinary: Pairing, rng: np.random.Generator) -> None:
+    ``keys`` returns a number for each pair. ``training`` are the pairs that occur in training.
+    """
+
+    def __init__(
+        self,
+        training: Pairing,
+        ordinary: Pairing,
+        keys: Callable[[Pairing], NDArray[np.uint64]],
+        rng: np.random.Generator,
+    ) -> None:
         self._ordinary = ordinary
         self._rng = rng
+        self._keys = keys
+        self._own_keys = np.sort(np.concatenate([keys(training), keys(ordinary)]))
 
     def attacks(self, proposals: dict[str, Callable[[Pairing], Proposal]]) -> list[Attack]:
         """Return the attacks of each attacker by name."""
@@ -103,7 +112,9 @@ class Draw:
         for _ in range(_ROUNDS):
             victims = self._ordinary[missing]
             proposed, good = propose(victims)
-            good = good & ~self._is_own(Pairing(victims.numbers, proposed))
+            # A pair that occurs in training or among the ordinary events is no attack.
+            keys = self._keys(Pairing(victims.numbers, proposed))
+            good = good & (self._own_keys.take(np.searchsorted(self._own_keys, keys), mode="clip") != keys)
             ips[missing[good]] = proposed[good]
             missing = missing[~good]
             if not len(missing):
@@ -112,16 +123,11 @@ class Draw:
         pairs = Pairing(self._ordinary.numbers, ips)[victims_left]
         return Attack(name, victims_left, pairs, num_removed=len(missing))
 
-    def _is_own(self, pairs: Pairing) -> NDArray[np.bool_]:
-        """Return a mask of the pairs that occur in training or among the ordinary events."""
-        raise NotImplementedError
-
 
 class _Ipv4Draw(Draw):
     def __init__(self, history: PrefixCounts, ordinary: Pairing, rng: np.random.Generator) -> None:
-        super().__init__(ordinary, rng)
+        super().__init__(Pairing(*history.row(np.arange(len(history)))), ordinary, _keys, rng)
         self._history = history
-        self._ordinary_keys = np.sort(_keys(ordinary))
 
     def anywhere(self, victims: Pairing) -> Proposal:
         """Propose random IPv4 addresses, as SageMaker's own metric does.
@@ -146,13 +152,6 @@ class _Ipv4Draw(Draw):
         _, ips = self._history.row(self._rng.integers(*self._history.rows_of(victims.numbers)))
         ips = (ips & ~_LOWER_HALF) | (random_ips(len(victims), rng=self._rng) & _LOWER_HALF)
         return ips, self._history.counts(victims.numbers, ips, 24) == 0
-
-    def _is_own(self, pairs: Pairing) -> NDArray[np.bool_]:
-        keys = _keys(pairs)
-        own: NDArray[np.bool_] = (
-            self._ordinary_keys.take(np.searchsorted(self._ordinary_keys, keys), mode="clip") == keys
-        )
-        return own | (self._history.counts(pairs.numbers, pairs.ips, 32) > 0)
 
 
 def everybody(victims: Pairing) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,10 @@ from ipinsights.model import artifact
 if TYPE_CHECKING:
     from ipinsights.data.ipv6 import Ipv6Pairs
     from ipinsights.data.pairs import Pairs
-    from ipinsights.evaluation.results import Evaluation
+    from ipinsights.evaluation.results import Evaluation, TestSet
     from ipinsights.synthetic.ip_ranges import Ranges
 
-__all__ = ["evaluate"]
+__all__ = ["Scorers", "evaluate", "evaluate_family"]
 
 _FAMILIES = ("IPv4", "IPv6")
 
@@ -84,51 +85,67 @@ def evaluate(
     >>> evaluation.slices["all"]
     200
     """
-    predictor, history, main_scorer = _opened(model)
-    ipv6 = history is not None and history.accepts_ipv6
+    scorers = _opened(model)
+    ipv6 = scorers.accept_ipv6
     if family not in _FAMILIES:
         raise InvalidValueError(f"The family must be 'IPv4' or 'IPv6'. Got '{family}'.")
     if family == "IPv6" and not ipv6:
         raise InvalidValueError("This model was trained without IPv6. Train it with ipv6 to evaluate IPv6 addresses.")
-    rows, rows_ipv6 = _read(train, "train", progress=progress, ipv6=ipv6)
-    if not len(rows_ipv6 if family == "IPv6" else rows):
+    rows = _read(train, "train", progress=progress, ipv6=ipv6)
+    if not rows[_FAMILIES.index(family)]:
         raise InvalidValueError(f"train has no {family} rows. Give training rows of the family that is evaluated.")
     before = None if calibration is None else _read(calibration, "calibration", progress=progress, ipv6=ipv6)
     events = as_test_set(test, ipv6=ipv6)
-    if family == "IPv6" and history is not None and events.ipv6 is not None:
-        return evaluate_ipv6(
-            history,
-            rows_ipv6,
-            events.ipv6,
-            attacks=events.attacks_ipv6,
-            ipv4=events.ordinary,
-            calibration=before and before[1],
-            seed=seed,
-        )
-    return protocol.evaluate(
-        predictor,
-        rows,
-        events,
-        calibration=before and before[0],
-        ranges=ranges,
-        seed=seed,
-        history=history,
-        main_scorer=main_scorer,
-    )
+    return evaluate_family(family, scorers, rows, events, calibration=before, ranges=ranges, seed=seed)
+
+
+@dataclass(frozen=True)
+class Scorers:
+    """The scorers of a model that are measured."""
+
+    network: Predictor
+    history: HistoryScorer | None
+    main: str  # the scorer that the headline is about, ``model`` or ``history``
+
+    @property
+    def accept_ipv6(self) -> bool:
+        """Whether one of the scorers has scores of IPv6 addresses."""
+        return self.history is not None and self.history.accepts_ipv6
+
+
+def evaluate_family(
+    family: str,
+    scorers: Scorers,
+    train: tuple[Pairs, Ipv6Pairs | None],
+    test: TestSet,
+    *,
+    calibration: tuple[Pairs, Ipv6Pairs | None] | None,
+    ranges: Ranges | None,
+    seed: int,
+) -> Evaluation:
+    """Evaluate a model on the rows of one address family, given the IPv4 and the IPv6 rows."""
+    before, before_ipv6 = calibration or (None, None)
+    if family == "IPv4":
+        return protocol.evaluate(
+            scorers.network, train[0], test, calibration=before, ranges=ranges, seed=seed, history=scorers.history,
+            main_scorer=scorers.main,
+        )  # fmt: skip
+    assert scorers.history is not None
+    assert train[1] is not None
+    return evaluate_ipv6(scorers.history, train[1], test, calibration=before_ipv6, seed=seed)
 
 
 def _read(data: Any, name: str, *, progress: bool, ipv6: bool) -> tuple[Pairs, Ipv6Pairs]:
     return split(read_rows(data, name=name, progress=progress, ipv6=ipv6).pairs)
 
 
-def _opened(model: Any) -> tuple[Predictor, HistoryScorer | None, str]:
-    """Return the predictor, the history scorer or None, and the name of the main scorer."""
+def _opened(model: Any) -> Scorers:
     if isinstance(model, (str, Path)):
         with staged(model, "model") as path:
             loaded = artifact.load(path)
-        return Predictor(loaded), None if loaded.history is None else HistoryScorer(loaded), MODEL
+        return Scorers(Predictor(loaded), None if loaded.history is None else HistoryScorer(loaded), MODEL)
     scorer = as_scorer(model)
     if isinstance(scorer, HistoryScorer):
-        return scorer.predictor, scorer, HISTORY
+        return Scorers(scorer.predictor, scorer, HISTORY)
     kept = getattr(model, "artifact_", None)
-    return scorer, None if kept is None or kept.history is None else HistoryScorer(kept), MODEL
+    return Scorers(scorer, None if kept is None or kept.history is None else HistoryScorer(kept), MODEL)

@@ -1,4 +1,4 @@
-"""The plots of an evaluation, as SVG that a page can hold."""
+"""Plots of an evaluation, as SVG for its page."""
 
 from __future__ import annotations
 
@@ -81,13 +81,13 @@ def draw_scores(densities: Mapping[str, NDArray[np.float32]]) -> Figure:
     edges = np.linspace(every.min(), every.max() + 1e-6, _NUM_BINS + 1)
     figure = new_figure(figsize=(8, 4.2))
     axes = figure.subplots()
-    for place, name in enumerate(names):
+    for position, name in enumerate(names):
         shares = np.histogram(densities[name], edges)[0] / len(densities[name])
-        style: dict[str, Any] = {"color": colour(place), "linestyle": stroke(place), "linewidth": 1.6}
+        style: dict[str, Any] = {"color": colour(position), "linestyle": stroke(position), "linewidth": 1.6}
         label = "ordinary events" if name == "ordinary" else f"attacks: {name}"
         axes.stairs(100 * shares, edges, label=label, **style)
         if name == "ordinary":
-            axes.stairs(100 * shares, edges, fill=True, color=colour(place), alpha=0.2)
+            axes.stairs(100 * shares, edges, fill=True, color=colour(position), alpha=0.2)
     axes.set(xlabel="score (higher is more normal)", ylabel="events, % per bin")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
@@ -103,11 +103,11 @@ def draw_rocs(curves: Mapping[str, Mapping[str, tuple[list[float], list[float]]]
     figure = new_figure(figsize=(4.6 * num_columns, 3.6 * num_rows + 0.4))
     grid = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
     for axes, name in zip(grid, names, strict=False):
-        for place, scorer in enumerate(_CURVES):
+        for position, scorer in enumerate(_CURVES):
             fpr, tpr = curves[name][scorer]
-            axes.plot(fpr, tpr, color=colour(place), linestyle=stroke(place), linewidth=1.8, label=scorer)
+            axes.plot(fpr, tpr, color=colour(position), linestyle=stroke(position), linewidth=1.8, label=scorer)
         axes.plot(fpr, fpr, color="grey", linestyle=":", linewidth=1.2, label="chance")
-        _dress_roc(axes, f"{name} (victims not matched)" if name == GIVEN_ATTACKS else name)
+        _label_roc(axes, f"{name} (victims not matched)" if name == GIVEN_ATTACKS else name)
     for axes in grid[len(names) :]:
         axes.remove()
     figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
@@ -120,17 +120,17 @@ def draw_embeddings(predictor: Predictor, train: Pairs) -> Figure:
     Source: van der Maaten and Hinton, Visualizing Data using t-SNE, 2008.
     """
     networks, means = _network_means(predictor, train.ips)
-    places = _laid_out(means)
+    positions = _laid_out(means)
     figure = new_figure(figsize=(8, 6.2))
     axes = figure.subplots()
-    dots = axes.scatter(places[:, 0], places[:, 1], c=networks >> 8, cmap="viridis", s=14, vmin=0, vmax=255)
-    middle = float(np.median(places[:, 0]))
-    for place in _apart(places):
-        name, is_right = network_text(int(networks[place]) << 16, 16), places[place, 0] > middle
+    dots = axes.scatter(positions[:, 0], positions[:, 1], c=networks >> 8, cmap="viridis", s=14, vmin=0, vmax=255)
+    middle = float(np.median(positions[:, 0]))
+    for position in _spread_out(positions):
+        name, is_right = network_text(int(networks[position]) << 16, 16), positions[position, 0] > middle
         # towards the middle, so that no label leaves the map
         label: dict[str, Any] = {"xytext": (-4 if is_right else 4, 3), "ha": "right" if is_right else "left"}
-        axes.annotate(name, places[place], textcoords="offset points", fontsize=9, bbox=_BEHIND_TEXT, **label)
-        axes.plot(*places[place], marker="o", markersize=5, markerfacecolor="none", markeredgecolor="black")
+        axes.annotate(name, positions[position], textcoords="offset points", fontsize=9, bbox=_BEHIND_TEXT, **label)
+        axes.plot(*positions[position], marker="o", markersize=5, markerfacecolor="none", markeredgecolor="black")
     axes.set(xlabel="first axis of the map (no unit)", ylabel="second axis of the map (no unit)")
     axes.grid(alpha=0.3)
     figure.colorbar(dots, ax=axes, label="first octet of the network")
@@ -159,22 +159,22 @@ def _laid_out(points: NDArray[np.float64]) -> NDArray[np.float64]:
     perplexity = min(30.0, (len(points) - 1) / 3)
     # For so few points, threads that wait for each other on a busy machine cost up to ten times what they save.
     with threadpool_limits(1):
-        places: NDArray[np.float64] = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(points)
-    return places
+        positions: NDArray[np.float64] = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(points)
+    return positions
 
 
-def _apart(places: NDArray[np.float64]) -> list[int]:
+def _spread_out(positions: NDArray[np.float64]) -> list[int]:
     """Return the indices of the first positions that are far enough apart for a label each."""
-    extent = np.ptp(places, axis=0) + 1e-12
+    extent = np.ptp(positions, axis=0) + 1e-12
     chosen: list[int] = []
-    for place in range(len(places)):
-        distance = np.abs(places[chosen] - places[place]) / extent
+    for position in range(len(positions)):
+        distance = np.abs(positions[chosen] - positions[position]) / extent
         if len(chosen) < _NUM_LABELLED and ((distance[:, 0] > 0.2) | (distance[:, 1] > 0.04)).all():  # noqa: PLR2004
-            chosen.append(place)
+            chosen.append(position)
     return chosen
 
 
-def _dress_roc(axes: Axes, title: str) -> None:
+def _label_roc(axes: Axes, title: str) -> None:
     axes.set_xscale("log")
     axes.set(xlim=(_LOWEST_FPR, 1), ylim=(0, 1.02), title=title)
     axes.set_xticks([0.001, 0.01, 0.1, 1], ["0.1 %", "1 %", "10 %", "100 %"])

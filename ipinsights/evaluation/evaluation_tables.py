@@ -25,7 +25,11 @@ _NOTHING = "-"
 # Alerts this many times as frequent as promised, and this many standard deviations above, are no accident.
 _FAR_ABOVE, _DEVIATIONS = 2, 4
 
-_FLATTERY = (
+_UNKNOWN_REMARK = (
+    "The model never learned {:,} of these entities: is this the data it was trained on? Its scores of them mean "
+    "nothing."
+)
+_AWS_REMARK = (
     "The recipe draws victims uniformly over entities, but most ordinary events are of busy ones: so a score that "
     "never looks at the address tells attacks too (the control's AUC is above 0.50), and whatever goes with activity "
     "gains. Its addresses come from anywhere, so a score needs to know no more than where an entity's part of the "
@@ -114,21 +118,24 @@ def _main_difference(evaluation: Evaluation) -> tuple[float, float, str, float, 
 def full_sections(evaluation: Evaluation) -> list[Section]:
     """Return a table of every metric for each attacker and slice."""
     pairs = evaluation.detection[["attacker", "slice"]].drop_duplicates().itertuples(index=False)
-    sections = []
-    for attacker, name in pairs:
-        cells = {metric: (metric, attacker) for metric in METRICS}
-        sections.append(Section(f"{attacker}, {name}", _by_scorer(evaluation, cells, name, percent=())))
-    return sections
+    return [
+        Section(
+            f"{attacker}, {name}",
+            _by_scorer(evaluation, {metric: (metric, attacker) for metric in METRICS}, name, percent=()),
+        )
+        for attacker, name in pairs
+    ]
 
 
 def _data(evaluation: Evaluation) -> Section:
     facts = evaluation.facts
+    num_unknown = facts["train_entities_unknown_to_model"]
     removed = {name: number for name, number in facts["attacks_removed"].items() if number}
     remarks = [
         f"Trained on {facts['train_rows']:,} events of {facts['train_entities']:,} entities; tested on "
         f"{evaluation.slices['all']:,} ordinary events.",
         *(f"  {number:,} in the slice: {name}" for name, number in evaluation.slices.items() if name != "all"),
-        *_foreign(facts["train_entities_unknown_to_model"]),
+        *([_UNKNOWN_REMARK.format(num_unknown)] if num_unknown else []),
         f"Set aside: {facts['test_rows_of_unknown_entities']:,} events of entities that training never saw.",
         *_other_family(evaluation),
         "For each ordinary event each attacker attacks its entity once.",
@@ -143,10 +150,7 @@ def _own_attacks(evaluation: Evaluation) -> list[Section]:
     title, remarks = "Your labelled attacks", _attacks_set_aside(evaluation)
     if not _has_labels(evaluation):
         return [Section(title, None, remarks)] if remarks else []
-    cells = {
-        "caught at 1 false alarm in 100, in %": (HEADLINE_METRIC, GIVEN_ATTACKS),
-        "AUC": (AUC, GIVEN_ATTACKS),
-    }
+    cells = {"caught at 1 false alarm in 100, in %": (HEADLINE_METRIC, GIVEN_ATTACKS), "AUC": (AUC, GIVEN_ATTACKS)}
     remarks = remarks or ("Attacks on entities that training never saw are left out.",)
     return [Section(title, _by_scorer(evaluation, cells), remarks)]
 
@@ -199,15 +203,6 @@ def _hint(evaluation: Evaluation) -> list[Section]:
     return []
 
 
-def _foreign(num_unknown: int) -> list[str]:
-    if num_unknown == 0:
-        return []
-    return [
-        f"The model never learned {num_unknown:,} of these entities: is this the data it was trained on? Its scores of "
-        "them mean nothing."
-    ]
-
-
 def _matched(evaluation: Evaluation) -> list[str]:
     return [name for name in evaluation.detection.attacker.unique() if name not in _UNMATCHED]
 
@@ -220,13 +215,13 @@ def _by_attacker(evaluation: Evaluation, slice_name: str, title: str) -> Section
 
 
 def _by_slice(evaluation: Evaluation) -> Section:
-    attackers = _matched(evaluation)
     scorer = evaluation.main_scorer
-    rows = [
-        [name, *(_cell(evaluation, HEADLINE_METRIC, attacker, name, scorer) for attacker in attackers)]
-        for name in evaluation.slices
-    ]
-    return Section(f"The {scorer} by slice (TPR at FPR 1 %, in %)", pd.DataFrame(rows, columns=["slice", *attackers]))
+    columns = {
+        attacker: [_cell(evaluation, HEADLINE_METRIC, attacker, name, scorer) for name in evaluation.slices]
+        for attacker in _matched(evaluation)
+    }
+    table = pd.DataFrame({"slice": [*evaluation.slices], **columns})
+    return Section(f"The {scorer} by slice (TPR at FPR 1 %, in %)", table)
 
 
 def _areas(evaluation: Evaluation) -> Section:
@@ -264,7 +259,7 @@ def _unmatched(evaluation: Evaluation) -> list[Section]:
         return []
     title = f"Victims not matched, for comparison with published figures only: {AWS_RECIPE}"
     cells = {"AUC": (AUC, AWS_RECIPE), "TPR at 1 %": (HEADLINE_METRIC, AWS_RECIPE)}
-    return [Section(title, _by_scorer(evaluation, cells), (_FLATTERY,))]
+    return [Section(title, _by_scorer(evaluation, cells), (_AWS_REMARK,))]
 
 
 def _by_scorer(
@@ -278,17 +273,13 @@ def _by_scorer(
 
     Metrics in ``percent`` are shown in %, the others as fractions.
     """
-    rows = [
-        [
-            scorer,
-            *(
-                _cell(evaluation, metric, attacker, slice_name, scorer, percent=metric in percent)
-                for metric, attacker in cells.values()
-            ),
+    columns = {
+        name: [
+            _cell(evaluation, *cell, slice_name, scorer, percent=cell[0] in percent) for scorer in evaluation.scorers
         ]
-        for scorer in evaluation.scorers
-    ]
-    return pd.DataFrame(rows, columns=["score", *cells])
+        for name, cell in cells.items()
+    }
+    return pd.DataFrame({"score": evaluation.scorers, **columns})
 
 
 def _cell(

@@ -78,10 +78,7 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
         "facts": evaluation.facts,
         "slices": evaluation.slices,
         "detection": evaluation.detection.to_dict("records"),
-        "differences_to_best_baseline": {
-            "metric": HEADLINE_METRIC,
-            "rows": evaluation.differences.to_dict("records"),
-        },
+        "differences_to_best_baseline": {"metric": HEADLINE_METRIC, "rows": evaluation.differences.to_dict("records")},
         "alerts": evaluation.alerts.to_dict("records"),
         **({} if families is None else {"attackers_from_the_other_family": families.to_dict("records")}),
     }

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipinsights.evaluation.attackers import Draw, everybody
+from ipinsights.evaluation.attackers import Draw, Pairing, everybody
+from ipinsights.model.pair_counting import mix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ipinsights.evaluation.attackers import Attack, Pairing, Proposal
+    from ipinsights.evaluation.attackers import Attack, Proposal
     from ipinsights.evaluation.prefix_counts import Ipv6PrefixCounts
 
 __all__ = ["draw_ipv6_attacks"]
@@ -43,11 +44,9 @@ def draw_ipv6_attacks(history: Ipv6PrefixCounts, ordinary: Pairing, *, rng: np.r
 
 class _Ipv6Draw(Draw):
     def __init__(self, history: Ipv6PrefixCounts, ordinary: Pairing, rng: np.random.Generator) -> None:
-        super().__init__(ordinary, rng)
-        self._history = history
         owners, upper = history.row(np.arange(len(history)))
-        rows = np.column_stack([upper, history.lower])
-        self._own = np.sort(np.concatenate([_keys(owners, rows), _keys(ordinary.numbers, ordinary.ips)]))
+        super().__init__(Pairing(owners, np.column_stack([upper, history.lower])), ordinary, _keys, rng)
+        self._history = history
         self._providers = np.unique(upper >> np.uint64(32)) << np.uint64(32)
 
     def anywhere(self, victims: Pairing) -> Proposal:
@@ -60,9 +59,9 @@ class _Ipv6Draw(Draw):
 
     def address_of_another(self, victims: Pairing) -> Proposal:
         """Propose the address of a random training row of another entity."""
-        places = self._rng.integers(len(self._history), size=len(victims))
-        numbers, upper = self._history.row(places)
-        return np.column_stack([upper, self._history.lower[places]]), numbers != victims.numbers
+        rows = self._rng.integers(len(self._history), size=len(victims))
+        numbers, upper = self._history.row(rows)
+        return np.column_stack([upper, self._history.lower[rows]]), numbers != victims.numbers
 
     def site_of_another(self, victims: Pairing) -> Proposal:
         """Propose any address in the /48 of a random training row of another entity."""
@@ -81,21 +80,13 @@ class _Ipv6Draw(Draw):
         upper, lower = (self._rng.integers(_ALL_BITS, size=len(networks), dtype=np.uint64, endpoint=True) for _ in "ab")
         return np.column_stack([(networks & ~hosts) | (upper & hosts), lower])
 
-    def _is_own(self, pairs: Pairing) -> NDArray[np.bool_]:
-        keys = _keys(pairs.numbers, pairs.ips)
-        own: NDArray[np.bool_] = self._own.take(np.searchsorted(self._own, keys), mode="clip") == keys
-        return own
 
-
-def _keys(numbers: NDArray[np.int64], addresses: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def _keys(pairs: Pairing) -> NDArray[np.uint64]:
     """Return a hash of entity and address.
 
     Among a billion pairs, two have the same hash with a probability of 3 %.
     """
-    mixed = numbers.astype(np.uint64)
-    for part in addresses.T:
-        mixed = (mixed ^ part) + np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed ^= mixed >> np.uint64(31)
+    mixed = pairs.numbers.astype(np.uint64)
+    for part in pairs.ips.T:
+        mixed = mix(mixed ^ part)
     return mixed

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipinsights.data.ipv6 import Ipv6Pairs
-    from ipinsights.data.pairs import Pairs
     from ipinsights.evaluation.attackers import Attack, Pairing
-    from ipinsights.evaluation.results import Evaluation
+    from ipinsights.evaluation.results import Evaluation, TestSet
     from ipinsights.inference.history_scorer import HistoryScorer
 
 __all__ = ["FAMILIES", "GIVEN_FAMILIES", "ONLY_IPV4", "evaluate_ipv6"]
@@ -38,22 +37,19 @@ ONLY_IPV4 = ", of victims who only used IPv4"
 def evaluate_ipv6(
     scorer: HistoryScorer,
     train: Ipv6Pairs,
-    test: Ipv6Pairs,
+    test: TestSet,
     *,
-    attacks: Ipv6Pairs | None = None,
-    ipv4: Pairs | None = None,
     calibration: Ipv6Pairs | None = None,
     seed: int = 0,
 ) -> Evaluation:
     """Evaluate a history on IPv6 rows.
 
-    ``attacks`` are known attacks of the test from IPv6. ``ipv4`` are ordinary IPv4 events of the test, for attackers
-    who change the address family. None to leave them out.
+    Attackers who change the address family are measured if the test has ordinary IPv4 events.
     """
     run = _Ipv6Run(scorer, Ipv6PrefixCounts(train), seed)
-    evaluation = run.measure(test, calibration, attacks)
-    if ipv4 is not None and len(ipv4):
-        evaluation.families = pd.DataFrame(run.across_families(ipv4, test, attacks))
+    evaluation = run.measure(test.ipv6, calibration, test.attacks_ipv6)
+    if len(test.ordinary):
+        evaluation.families = pd.DataFrame(run.across_families(test))
     return evaluation
 
 
@@ -67,21 +63,20 @@ class _Ipv6Run(ProtocolRun):
     def __init__(self, scorer: HistoryScorer, history: Ipv6PrefixCounts, seed: int) -> None:
         super().__init__(scorer.predictor, history, seed, scorer, HISTORY)
 
-    def across_families(self, ipv4: Pairs, test: Ipv6Pairs, given: Ipv6Pairs | None = None) -> Iterator[dict[str, Any]]:
+    def across_families(self, test: TestSet) -> Iterator[dict[str, Any]]:
         """Yield the shares of attacks from IPv6 detected, with ordinary events of both families.
 
-        ``given`` are the attacks that the test has itself, which come first.
+        The attacks that the test has itself come first.
         """
         history, scorer = self._scorer.history, self._scorer
-        known_ipv4 = ipv4[scorer.entity_known(ipv4.entities)]
-        known_ipv6 = test[scorer.entity_known(test.entities)]
+        known_ipv4 = test.ordinary[scorer.entity_known(test.ordinary.entities)]
+        known_ipv6 = test.ipv6[scorer.entity_known(test.ipv6.entities)]
         ordinary = np.concatenate([
             scorer.score(known_ipv4.entities, known_ipv4.ips),
-            scorer.score_ipv6(known_ipv6.entities, known_ipv6.upper),
+            scorer.log_ratios(known_ipv6.entities, known_ipv6.upper),
         ])  # fmt: skip
-        if given is not None:
-            known = given[scorer.entity_known(given.entities)]
-            yield from self._caught(GIVEN_FAMILIES, ordinary, history.numbers(known.entities), known.upper)
+        known = test.attacks_ipv6[scorer.entity_known(test.attacks_ipv6.entities)]
+        yield from self._caught(GIVEN_FAMILIES, ordinary, history.numbers(known.entities), known.upper)
         victims = history.numbers(np.concatenate([known_ipv4.entities, known_ipv6.entities]))
         owners, upper = self._history.row(self._rng.integers(len(self._history), size=len(victims)))
         is_other = self._history.entities[owners] != history.entities[victims]
@@ -96,7 +91,7 @@ class _Ipv6Run(ProtocolRun):
         """
         history = self._scorer.history
         assert history.ipv6 is not None
-        scores = self._scorer.score_ipv6(history.entities[victims], upper)
+        scores = self._scorer.log_ratios(history.entities[victims], upper)
         only_ipv4 = np.diff(history.ipv6.starts.astype(np.int64))[victims] == 0
         for name, chosen in ((attacker, np.ones_like(only_ipv4)), (f"{attacker}{ONLY_IPV4}", only_ipv4)):
             if chosen.any():
@@ -108,12 +103,11 @@ class _Ipv6Run(ProtocolRun):
         return np.column_stack([rows.upper, rows.lower])
 
     def _model_scores(self, entities: NDArray[np.uint64], ips: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-        return {HISTORY: self._scorer.score_ipv6(entities, ips)}
+        return {HISTORY: self._scorer.log_ratios(entities, ips)}
 
     def _attacks(self, ordinary: Pairing) -> list[Attack]:
         return draw_ipv6_attacks(self._history, ordinary, rng=self._rng)
 
-    def _unmatched(self, given: Pairing | None, size: int) -> Iterator[tuple[str, Pairing]]:  # noqa: ARG002
-        """Yield the labelled attacks. AWS's recipe has no IPv6."""
-        if given is not None and len(given):
-            yield GIVEN_ATTACKS, given
+    def _aws_attacks(self, size: int) -> dict[str, Pairing]:  # noqa: ARG002
+        """Return nothing: AWS's recipe has no IPv6."""
+        return {}

@@ -12,20 +12,22 @@ from ipinsights.data.arrow import mask
 from ipinsights.data.both_families import in_order, split
 from ipinsights.data.channels import channel_files
 from ipinsights.data.frames import read_rows
-from ipinsights.data.pairs import Pairs, read_blocks
+from ipinsights.data.pairs import read_blocks
 from ipinsights.data.remote import staged
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.evaluation.results import TestSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from ipinsights.data.pairs import Block
+    from ipinsights.data.pairs import Block, Pairs
 
-__all__ = ["as_test_set", "read_labelled_blocks", "read_test"]
+    LabelledBlock = tuple[Block, NDArray[np.bool_]]
+
+__all__ = ["as_test_set", "join_blocks", "read_labelled_blocks"]
 
 _LABEL_OR_TIME = r"^(?:[01]|\d{4}-\d{2}-\d{2}T\S*)$"
 _LABEL = "label"
@@ -42,19 +44,18 @@ def as_test_set(test: Any, *, ipv6: bool = False) -> TestSet:
         return test
     if isinstance(test, (str, os.PathLike)):
         with staged(test) as path:
-            return read_test(path, ipv6=ipv6)
+            return join_blocks(read_labelled_blocks(path, ipv6=ipv6), path)
     rows, labels = _split_labels(test)
     pairs = read_rows(rows, name="test", ipv6=ipv6).pairs
     if labels is None:
-        ordinary, ordinary_ipv6 = split(pairs)
-        return TestSet(ordinary, ipv6=ordinary_ipv6 if ipv6 else None)
+        return TestSet(*split(pairs))
     texts = [str(label.item() if hasattr(label, "item") else label) for label in labels]
     wrong = next((at for at, text in enumerate(texts) if text not in ("0", "1", "False", "True")), None)
     if wrong is not None:
         raise InvalidValueError(
             f"The label in row {wrong} of test must be 0, or 1 for an attack. Got {list(labels)[wrong]!r}."
         )
-    return _by_family(pairs, np.array([text in ("1", "True") for text in texts], dtype=bool), "test", ipv6=ipv6)
+    return _by_family(pairs, np.array([text in ("1", "True") for text in texts], dtype=bool), "test")
 
 
 def _split_labels(test: Any) -> tuple[Any, Any]:
@@ -72,20 +73,18 @@ def _split_labels(test: Any) -> tuple[Any, Any]:
     return test, None
 
 
-def read_test(path: Path, *, ipv6: bool = False) -> TestSet:
-    """Read test events of a CSV file or folder.
-
-    Rows are ``entity,ip``, or have a label, 1 for an attack, or a time (ISO 8601) in a third column.
-    """
-    parts = list(read_labelled_blocks(path, ipv6=ipv6))
+def join_blocks(parts: Iterable[LabelledBlock], source: object) -> TestSet:
+    """Return the events of :func:`read_labelled_blocks`. ``source`` names them in messages."""
+    parts = list(parts)
     is_attack = np.concatenate([np.zeros(0, dtype=bool), *(attack for _, attack in parts)])
-    return _by_family(in_order([block for block, _ in parts]), is_attack, path, ipv6=ipv6)
+    return _by_family(in_order([block for block, _ in parts]), is_attack, source)
 
 
-def read_labelled_blocks(path: Path, *, ipv6: bool = False) -> Iterator[tuple[Block, NDArray[np.bool_]]]:
+def read_labelled_blocks(path: Path, *, ipv6: bool = False) -> Iterator[LabelledBlock]:
     """Yield blocks of rows with their text, and a mask of attacks (n,).
 
-    The rows are those of :func:`read_test`.
+    Rows of a CSV file or folder are ``entity,ip``, or have a third column: a label, 1 for an attack, or a time
+    (ISO 8601).
     """
     for file in channel_files(path):
         first_row = 1
@@ -94,15 +93,13 @@ def read_labelled_blocks(path: Path, *, ipv6: bool = False) -> Iterator[tuple[Bl
             first_row += len(block)
 
 
-def _by_family(pairs: Pairs, is_attack: NDArray[np.bool_], source: object, *, ipv6: bool) -> TestSet:
-    """Return attacks and ordinary events, the IPv6 rows apart if they are accepted."""
+def _by_family(pairs: Pairs, is_attack: NDArray[np.bool_], source: object) -> TestSet:
+    """Return attacks and ordinary events of each address family."""
     if is_attack.all():
         raise ClientError(
             f"{source} holds no ordinary events: give rows of entity,ip, or of entity,ip,label with label 0."
         )
-    ordinary, ordinary_ipv6 = split(pairs[~is_attack])
-    attacks, attacks_ipv6 = split(pairs[is_attack])
-    return TestSet(ordinary, attacks if len(attacks) else None, ordinary_ipv6 if ipv6 else None, attacks_ipv6 or None)
+    return TestSet(*split(pairs[~is_attack]), *split(pairs[is_attack]))
 
 
 def _is_attack(block: Block, file: Path, first_row: int) -> NDArray[np.bool_]:

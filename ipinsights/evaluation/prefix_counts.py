@@ -1,4 +1,4 @@
-"""Who was seen on which network, and how often: what anybody could know without a model.
+"""Counts of training rows by entity and network, which need no model.
 
 Every row of training becomes one number, the entity's in the upper half and the address in the lower. Once these are
 sorted, the rows of an entity on a network of any length lie next to each other, and two binary searches count them.
@@ -30,7 +30,7 @@ _LOWER = np.uint64(2**32 - 1)
 class PrefixCounts:
     """Counts of training rows, at least one, by entity and network.
 
-    Entities go by number here: their place among the distinct ones in ``entities`` (hashes, ascending), -1 if training
+    Entities go by number here: their index among the distinct ones in ``entities`` (hashes, ascending), -1 if training
     never saw them. The lower half of a row's number is the rank of its address among all IPv4 addresses: the address.
     """
 
@@ -46,12 +46,11 @@ class PrefixCounts:
     def numbers(self, entities: NDArray[np.uint64]) -> Numbers:
         """Return the numbers of hashed entities (n,), -1 for unknown entities."""
         at = np.minimum(np.searchsorted(self.entities, entities), len(self.entities) - 1)
-        numbers: Numbers = np.where(self.entities[at] == entities, at, -1)
-        return numbers
+        return np.where(self.entities[at] == entities, at, -1)
 
-    def row(self, places: Numbers) -> tuple[Numbers, Ips]:
+    def row(self, indices: Numbers) -> tuple[Numbers, Ips]:
         """Return the entity and the address of rows by index, sorted by entity, then by address."""
-        keys = self._keys[places]
+        keys = self._keys[indices]
         return (keys >> _HALF).astype(np.int64), self._addresses(keys & _LOWER)
 
     def rows_of(self, numbers: Numbers) -> tuple[Numbers, Numbers]:
@@ -83,8 +82,8 @@ class PrefixCounts:
         at, _ = self._between(numbers, ips, self.bits)
         best = np.zeros(len(ips), dtype=np.int64)
         # Of all rows in order, the one before and the one after have the most in common.
-        for place in (np.maximum(at - 1, 0), np.minimum(at, len(self) - 1)):
-            owners, addresses = self.row(place)
+        for index in (np.maximum(at - 1, 0), np.minimum(at, len(self) - 1)):
+            owners, addresses = self.row(index)
             shared = self.bits - _num_bits((addresses ^ ips).astype(np.uint64))
             best = np.maximum(best, np.where(owners == numbers, shared, 0))
         return best

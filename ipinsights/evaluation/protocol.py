@@ -13,7 +13,7 @@ import pandas as pd
 
 from ipinsights.errors import ClientError
 from ipinsights.evaluation.attackers import Pairing, draw_attacks
-from ipinsights.evaluation.baselines import BASELINES, CONTROL, Evidence, baseline_scores
+from ipinsights.evaluation.baselines import BASELINES, CONTROL, TrainingCounts, baseline_scores
 from ipinsights.evaluation.detection import TPR_FPRS, EntityBootstrap, RocCurve, interval
 from ipinsights.evaluation.prefix_counts import PrefixCounts
 from ipinsights.evaluation.results import (
@@ -101,10 +101,10 @@ class ProtocolRun:
         self._curves: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
         self._densities: dict[str, NDArray[np.float32]] = {}
 
-    def measure(self, test: Any, calibration: Any, attacks: Any = None) -> Evaluation:
+    def measure(self, test: Any, calibration: Any, attacks: Any) -> Evaluation:
         """Return everything that is measured on ordinary events of the test and of the calibration.
 
-        ``attacks`` are those that the test has itself, if any.
+        ``attacks`` are those that the test has itself.
         """
         ordinary = self._known(test)
         if len(ordinary) < _MIN_ROWS:
@@ -116,15 +116,16 @@ class ProtocolRun:
         ready = {name: _Ordinary(self._bootstrap, ordinary, scores, chosen) for name, chosen in slices.items()}
         self._densities["ordinary"] = _quantiles(scores[self._main_scorer])
         facts = self._facts(len(test), ordinary)
-        given = None if attacks is None else self._known(attacks)
-        if given is not None and len(given) < len(attacks):
+        given = self._known(attacks)
+        if len(given) < len(attacks):
             facts["labelled_attacks_of_unknown_entities"] = len(attacks) - len(given)
         for attack in self._attacks(ordinary):
             facts["attacks_removed"][attack.name] = attack.num_removed
             attack_scores = self._scores(attack.pairs)
             for name, part in ready.items():
                 self._measure(attack.name, name, part, attack.pairs, attack_scores, slices[name][attack.victims])
-        for name, pairs in self._unmatched(given, len(ordinary)):
+        for name, pairs in {GIVEN_ATTACKS: given, **self._aws_attacks(len(ordinary))}.items():
+            # Their victims are not matched.
             self._measure(name, "all", ready["all"], pairs, self._scores(pairs), np.ones(len(pairs), dtype=bool))
         return Evaluation(
             facts=facts,
@@ -150,15 +151,15 @@ class ProtocolRun:
         return ips
 
     def _scores(self, pairs: Pairing) -> Scores:
-        evidence = Evidence.look_up(self._history, pairs.numbers, pairs.upper)
+        seen = TrainingCounts.look_up(self._history, pairs.numbers, pairs.upper)
         of_models = self._model_scores(self._history.entities[pairs.numbers], pairs.upper)
-        return {**of_models, **baseline_scores(evidence, self._baselines)}
+        return {**of_models, **baseline_scores(seen, self._baselines)}
 
     def _model_scores(self, entities: NDArray[np.uint64], ips: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
         of_model = self._predictor.score(entities, ips)
         if self._scorer is None:
             return {MODEL: of_model}
-        alone = self._scorer.score(entities, ips, network_weight=0.0)
+        alone = self._scorer.log_ratios(entities, ips)
         weight = np.float32(NETWORK_WEIGHT) * self._scorer.entity_known(entities)
         return {MODEL: of_model, HISTORY: alone + weight * of_model, HISTORY_ALONE: alone}
 
@@ -192,13 +193,11 @@ class ProtocolRun:
             "attacks_removed": {},
         }
 
-    def _unmatched(self, given: Pairing | None, size: int) -> Iterator[tuple[str, Pairing]]:
-        """Yield labelled attacks and those of AWS's recipe, whose victims are not matched."""
-        if given is not None and len(given):
-            yield GIVEN_ATTACKS, given
+    def _aws_attacks(self, size: int) -> dict[str, Pairing]:
+        """Return the attacks of AWS's recipe."""
         victims = np.sort(self._rng.integers(len(self._history.entities), size=size))
         anywhere = self._ranges.draw_anywhere if self._ranges is not None else random_ips
-        yield AWS_RECIPE, Pairing(victims, anywhere(size, rng=self._rng))
+        return {AWS_RECIPE: Pairing(victims, anywhere(size, rng=self._rng))}
 
     def _measure(
         self,

@@ -1,4 +1,4 @@
-"""What is evaluated on, and what was found: tables by attacker, slice, scorer and metric."""
+"""Test set and results of an evaluation: tables by attacker, slice, scorer and metric."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ipinsights.data.ipv6 import Ipv6Pairs, Ipv6Rows
+from ipinsights.data.pairs import Pairs
+
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
-
-    from ipinsights.data.ipv6 import Ipv6Pairs
-    from ipinsights.data.pairs import Pairs
 
 __all__ = [
     "AWS_RECIPE",
@@ -32,21 +33,25 @@ AWS_RECIPE = "AWS's tutorial recipe"
 HEADLINE_METRIC = "TPR at FPR 1 %"
 
 
+def _no_pairs() -> Pairs:
+    return Pairs(np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint32))
+
+
 @dataclass(frozen=True)
 class TestSet:
     """Events of the test days."""
 
-    __test__ = False  # no test of pytest's
+    __test__ = False  # pytest takes it for a test otherwise
 
-    ordinary: Pairs  # what users did
-    attacks: Pairs | None = None  # known attacks, if there are any
-    ipv6: Ipv6Pairs | None = None  # IPv6 rows of what users did, None if IPv6 was not asked for
-    attacks_ipv6: Ipv6Pairs | None = None  # known attacks from IPv6, if there are any
+    ordinary: Pairs  # what users did from IPv4
+    ipv6: Ipv6Pairs = field(default_factory=Ipv6Rows().pairs)  # what users did from IPv6
+    attacks: Pairs = field(default_factory=_no_pairs)  # known attacks from IPv4
+    attacks_ipv6: Ipv6Pairs = field(default_factory=Ipv6Rows().pairs)  # known attacks from IPv6
 
 
 @dataclass
 class Evaluation:
-    """What was found.
+    """Results of an evaluation.
 
     Attributes
     ----------

@@ -1,6 +1,6 @@
 """Explanations of the test's events that the history finds most suspicious.
 
-An evaluation knows hashes of entities. The explanations name them, so the test is read once more, with its text.
+An evaluation knows hashes of entities. The explanations name them, so they need the rows with their text.
 """
 
 from __future__ import annotations
@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipinsights.data.pairs import Pairs
-from ipinsights.evaluation.labelled_events import read_labelled_blocks
 from ipinsights.inference.history_explanation import explain_by_history
 from ipinsights.reporting.plain_text import one_line
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
     from ipinsights.data.pairs import Block
+    from ipinsights.evaluation.labelled_events import LabelledBlock
     from ipinsights.inference.history_explanation import HistoryExplanation
     from ipinsights.inference.history_scorer import HistoryScorer
 
@@ -42,15 +41,15 @@ class SuspiciousEvent:
     explanation: HistoryExplanation
 
 
-def suspicious_events(scorer: HistoryScorer, test: Path) -> list[SuspiciousEvent]:
+def suspicious_events(scorer: HistoryScorer, test: Iterable[LabelledBlock]) -> list[SuspiciousEvent]:
     """Return at most five events with the lowest scores, at most three labelled attacks first.
 
     Each entity is taken once at an IPv4 address or an IPv6 /64. Events of entities that the history does not have are
     left out.
     """
     attacks, ordinary = _Lowest(), _Lowest()
-    for block, is_attack in read_labelled_blocks(test, ipv6=scorer.accepts_ipv6):
-        scores = scorer.score_rows(Pairs(block.entities, block.ips, block.addresses))
+    for block, is_attack in test:
+        scores = scorer.score_rows(block)
         is_known = scorer.entity_known(block.entities)
         attacks.add(block, scores, is_known & is_attack)
         ordinary.add(block, scores, is_known & ~is_attack)

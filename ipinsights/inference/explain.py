@@ -20,7 +20,7 @@ from ipinsights.errors import InvalidValueError
 from ipinsights.inference.history_explanation import Judged, explain_by_history, judge
 from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.scorers import as_scorer
-from ipinsights.reporting.plain_text import preformatted
+from ipinsights.reporting.plain_text import counted, preformatted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ class UsualNetwork:
 
 @dataclass(frozen=True)
 class Crowd:
-    """Others on a network of the address in training: how many entities, and in how many events."""
+    """Other entities on a network of the address in training, and their events."""
 
     network: str
     num_entities: int
@@ -58,7 +58,7 @@ class Crowd:
 
 @dataclass(frozen=True)
 class Explanation(Judged):
-    """What there is to say about an event.
+    """Facts about an event: the networks of its entity, and others on its network.
 
     Attributes
     ----------
@@ -119,7 +119,7 @@ class Explanation(Judged):
         if self.nearest is None:
             yield "Training never saw this entity."
             return
-        yield f"Where it usually comes from: {_plural(self.num_events, 'event')} in {self.num_networks:,} /24"
+        yield f"Where it usually comes from: {counted(self.num_events, 'event')} in {self.num_networks:,} /24"
         yield f"  {'network':<18}  events  share   score"
         for usual in self.usual:
             share = 100 * usual.num_events / self.num_events
@@ -135,8 +135,8 @@ class Explanation(Judged):
                 f"common; score there {self.nearest.score:.2f}"
             )
         for crowd in self.crowd:
-            others = f"{crowd.num_entities:,} other {'entity' if crowd.num_entities == 1 else 'entities'}"
-            yield f"  on {crowd.network}: {others}, {_plural(crowd.num_events, 'event')}"
+            others = counted(crowd.num_entities, "other entity", "other entities")
+            yield f"  on {crowd.network}: {others}, {counted(crowd.num_events, 'event')}"
 
 
 def explain(
@@ -214,10 +214,10 @@ def _networks(predictor: Predictor, event: Pairs, own: NDArray[np.uint32]) -> li
     order = np.argsort(-counts, kind="stable")
     ips, counts = ips[order], counts[order]
     # (num_networks,): each network at its most used address
-    prefixes, firsts, places = np.unique(ips >> (32 - _LENGTH), return_index=True, return_inverse=True)
-    num_events = np.bincount(places, weights=counts).astype(np.int64)
+    prefixes, firsts, inverse = np.unique(ips >> (32 - _LENGTH), return_index=True, return_inverse=True)
+    num_events = np.bincount(inverse, weights=counts).astype(np.int64)
     nearest = np.full(len(prefixes), 0)
-    np.maximum.at(nearest, places, _shared_bits(ips, event.ips[0]))
+    np.maximum.at(nearest, inverse, _shared_bits(ips, event.ips[0]))
     scores = predictor.score(np.repeat(event.entities, len(firsts)), ips[firsts])
     return [
         UsualNetwork(
@@ -232,8 +232,7 @@ def _networks(predictor: Predictor, event: Pairs, own: NDArray[np.uint32]) -> li
 
 def _shared_bits(ips: NDArray[np.uint32], ip: np.uint32) -> NDArray[np.int64]:
     # The exponent of a float64 is the number of bits of a whole number.
-    bits: NDArray[np.int64] = 32 - np.frexp((ips ^ ip).astype(np.float64))[1].astype(np.int64)
-    return bits
+    return 32 - np.frexp((ips ^ ip).astype(np.float64))[1].astype(np.int64)
 
 
 def _crowd(train: Pairs, event: Pairs, length: int) -> Crowd:
@@ -254,14 +253,10 @@ def _flags(predictor: Predictor, train: Pairs, event: Pairs, own: NDArray[np.uin
         if len(own):
             yield "the training data given is not what the model was trained on."
     elif num_others:
-        yield f"hash collision: the entity shares its embedding with {_plural(num_others, 'other')} of training."
+        yield f"hash collision: the entity shares its embedding with {counted(num_others, 'other')} of training."
     if len(own) and (own == event.ips[0]).any():
         times = int(np.count_nonzero(own == event.ips[0]))
-        yield f"the entity came from this very address before, {_plural(times, 'time')}."
+        yield f"the entity came from this very address before, {counted(times, 'time')}."
     purpose = special_purpose(int(event.ips[0]))
     if purpose:
         yield f"the address is no ordinary public one: {purpose}."
-
-
-def _plural(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

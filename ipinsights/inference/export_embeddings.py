@@ -105,7 +105,7 @@ def _write_csv(tables: Iterator[pa.Table], stream: IO[bytes]) -> int:
         vectors = table["embedding"].combine_chunks()
         columns = vectors.flatten().to_numpy().reshape(len(table), -1).T
         if num_rows == 0:
-            stream.write(",".join([*names, *(f"dim_{place}" for place in range(len(columns)))]).encode() + b"\n")
+            stream.write(",".join([*names, *(f"dim_{index}" for index in range(len(columns)))]).encode() + b"\n")
         texts = [quoted(table[name].combine_chunks().cast(pa.string())) for name in names]
         stream.write(csv_lines([*texts, *(pa.array(column).cast(pa.string()) for column in columns)]))
         num_rows += len(table)

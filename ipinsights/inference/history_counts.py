@@ -1,4 +1,4 @@
-"""What a history counts on one prefix of each address, as the formulas need it."""
+"""Counts of a history on one prefix of each address, as the formulas need them."""
 
 from __future__ import annotations
 
@@ -32,8 +32,7 @@ class OwnCounts:
     @property
     def count(self) -> Floats:
         """Events. Discounts are less than 1."""
-        count: Floats = np.ceil(self.kept)
-        return count
+        return np.ceil(self.kept)
 
     @classmethod
     def of(cls, count: NDArray[Any], tenths: NDArray[Any], num_inside: NDArray[Any]) -> OwnCounts:
@@ -72,5 +71,4 @@ class CrowdCounts:
 
 def tenths_of(counts: NDArray[Any]) -> NDArray[np.int64]:
     """Return ten times what is taken off each count (n,), shape (n,)."""
-    tenths: NDArray[np.int64] = _TENTHS.take(np.minimum(counts, 3).astype(np.int64))
-    return tenths
+    return _TENTHS.take(np.minimum(counts, 3).astype(np.int64))

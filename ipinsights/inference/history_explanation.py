@@ -14,13 +14,15 @@ from ipinsights.data.ipv6 import explain_address, format_ipv6, parse_address
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import InvalidValueError
 from ipinsights.inference.conformal import odds_text
+from ipinsights.inference.history_scorer import Densities
 from ipinsights.model.history_settings import NETWORK_WEIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ipinsights.data.ipv6 import Addresses
     from ipinsights.inference.history_density import Evidence
-    from ipinsights.inference.history_scorer import Densities, HistoryScorer
+    from ipinsights.inference.history_scorer import HistoryScorer
     from ipinsights.inference.scorers import Scorer
     from ipinsights.inference.threshold import Threshold
 
@@ -62,7 +64,7 @@ class PrefixEvidence:
 
 @dataclass(frozen=True)
 class HistoryExplanation(Judged):
-    """What a score by the history is made of.
+    """Parts of the score of an event by the history.
 
     Attributes
     ----------
@@ -166,23 +168,22 @@ def explain_by_history(
     scorer: HistoryScorer, entity: str, ip: str, *, threshold: Threshold | None = None
 ) -> HistoryExplanation:
     """Explain the score of an event by the history, and judge the event if there is a threshold."""
-    event = _event(scorer, entity, ip)
-    is_ipv6 = event.addresses is not None and bool(event.addresses.is_ipv6[0])
-    numbers = scorer.history.numbers(event.entities)
-    addresses = event.addresses.upper if is_ipv6 and event.addresses is not None else event.ips
-    evidence = scorer.tables.evidence(numbers, addresses)
-    densities = scorer.tables.densities(numbers, addresses)
+    address = _parsed(scorer, ip)
+    event = Pairs(hash_entities([entity]), address.ips, address)
+    is_ipv6 = bool(address.is_ipv6[0])
+    evidence = scorer.tables.evidence(scorer.history.numbers(event.entities), address.upper if is_ipv6 else address.ips)
+    densities = Densities.of(evidence)
     score = scorer.score_rows(event)
     known = scorer.entity_known(event.entities)
     log_entity = float(np.log(densities.entity[0]))
     log_attack = float(np.log(sum(density[0] for density in densities.attackers.values())))
     has_dot_product = bool(known[0]) and not is_ipv6
     dot_product = float(scorer.predictor.score(event.entities, event.ips)[0]) if has_dot_product else 0.0
-    networks = _networks(evidence, densities, event, is_ipv6=is_ipv6)
+    networks = _networks(evidence, densities, address)
     p_value, verdict = judge(scorer, event, threshold)
     return HistoryExplanation(
         entity=entity,
-        ip=_shown_ip(event, is_ipv6=is_ipv6),
+        ip=_network(address, 128 if is_ipv6 else 32).partition("/")[0],
         family="ipv6" if is_ipv6 else "ipv4",
         score=float(score[0]),
         log_entity=log_entity,
@@ -196,43 +197,37 @@ def explain_by_history(
         p_value=p_value,
         verdict=verdict,
         threshold=None if threshold is None else threshold.score,
-        flags=tuple(_flags(event, is_ipv6=is_ipv6, is_known=bool(known[0]))),
+        flags=tuple(_flags(address, is_known=bool(known[0]))),
     )
 
 
-def _event(scorer: HistoryScorer, entity: str, ip: str) -> Pairs:
+def _parsed(scorer: HistoryScorer, ip: str) -> Addresses:
     reason = explain_address(ip) if scorer.accepts_ipv6 else explain_ip(ip)
     if reason is not None:
         kind = "not an address that can be used" if scorer.accepts_ipv6 else "no IPv4 address"
         raise InvalidValueError(f"'{ip}' is {kind}: {reason}.")
-    addresses = parse_address(ip.strip(BLANKS))
-    return Pairs(hash_entities([entity]), addresses.ips, addresses)
+    return parse_address(ip.strip(BLANKS))
 
 
-def _shown_ip(event: Pairs, *, is_ipv6: bool) -> str:
-    assert event.addresses is not None
-    if is_ipv6:
-        return format_ipv6(int(event.addresses.upper[0]), int(event.addresses.lower[0]))
-    return network_text(int(event.ips[0]), 32).partition("/")[0]
+def _network(address: Addresses, length: int) -> str:
+    """Return the network of an address as text, as in ``198.51.100.0/24``."""
+    if not address.is_ipv6[0]:
+        return network_text(int(address.ips[0]), length)
+    shift = 128 - length
+    value = (int(address.upper[0]) << 64 | int(address.lower[0])) >> shift << shift
+    return f"{format_ipv6(*divmod(value, 2**64))}/{length}"
 
 
-def _networks(evidence: Evidence, densities: Densities, event: Pairs, *, is_ipv6: bool) -> list[PrefixEvidence]:
+def _networks(evidence: Evidence, densities: Densities, address: Addresses) -> list[PrefixEvidence]:
     """Return the networks of the address, the longest last."""
-    assert event.addresses is not None
     offset = 0 if evidence.root is None else 1
     found = []
     for level, length in enumerate(evidence.family.levels):
         own = int(evidence.own[level].count[0])
         is_last = level + 1 == len(evidence.family.levels)
         escape = 0.0 if is_last else float(densities.steps[level + offset].escape[0])
-        shift = evidence.family.bits - length
-        if is_ipv6:
-            upper = int(event.addresses.upper[0]) >> shift << shift
-            network = f"{format_ipv6(upper, 0)}/{length}"
-        else:
-            network = network_text(int(event.ips[0]), length)
         others = int(evidence.other_entities(length)[0]), int(evidence.other_events(length)[0])
-        found.append(PrefixEvidence(network, own, escape, *others))
+        found.append(PrefixEvidence(_network(address, length), own, escape, *others))
     return found
 
 
@@ -242,9 +237,9 @@ def _attackers(densities: Densities) -> dict[str, float]:
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
-def _flags(event: Pairs, *, is_ipv6: bool, is_known: bool) -> Iterator[str]:
+def _flags(address: Addresses, *, is_known: bool) -> Iterator[str]:
     if not is_known:
         yield "unknown entity: the history has no event of this entity."
-    purpose = None if is_ipv6 else special_purpose(int(event.ips[0]))
+    purpose = None if address.is_ipv6[0] else special_purpose(int(address.ips[0]))
     if purpose:
         yield f"the address is no ordinary public one: {purpose}."

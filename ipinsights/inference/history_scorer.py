@@ -27,7 +27,7 @@ from ipinsights.model.history_settings import NETWORK_WEIGHT, SCORER
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ipinsights.inference.predictor import Rows
+    from ipinsights.data.pairs import Pairs
     from ipinsights.inference.prefix_trie import AddressFamily
     from ipinsights.model.artifact import Artifact
     from ipinsights.model.pair_history import FamilyRows, PairHistory
@@ -115,39 +115,33 @@ class HistoryScorer:
         """Whether the history has IPv6 rows, so that IPv6 addresses can be scored."""
         return self.history.ipv6 is not None
 
-    def score_rows(self, rows: Rows) -> NDArray[np.float32]:
+    def score_rows(self, rows: Pairs) -> NDArray[np.float32]:
         """Return the score of each row, of both address families, shape (n,)."""
         if rows.addresses is None:
             return self.score(rows.entities, rows.ips)
         is_ipv6 = rows.addresses.is_ipv6
         scores = np.empty(len(is_ipv6), dtype=np.float32)
         scores[~is_ipv6] = self.score(rows.entities[~is_ipv6], rows.ips[~is_ipv6])
-        scores[is_ipv6] = self.score_ipv6(rows.entities[is_ipv6], rows.addresses.upper[is_ipv6])
+        scores[is_ipv6] = self.log_ratios(rows.entities[is_ipv6], rows.addresses.upper[is_ipv6])
         return scores
 
-    def score(
-        self, entities: NDArray[np.uint64], ips: NDArray[np.uint32], *, network_weight: float = NETWORK_WEIGHT
-    ) -> NDArray[np.float32]:
-        """Return the score of each entity hash and IPv4 address, in nats of a likelihood ratio.
-
-        ``network_weight`` is that of the dot product. 0 leaves the network out. All shapes are (n,).
-        """
-        scores = self._log_ratios(entities, ips)
-        if network_weight:
-            network = np.float32(network_weight) * self.predictor.score(entities, ips)
-            scores += np.where(self.entity_known(entities), network, 0)
+    def score(self, entities: NDArray[np.uint64], ips: NDArray[np.uint32]) -> NDArray[np.float32]:
+        """Return the score of each entity hash and IPv4 address, in nats, shape (n,)."""
+        scores = self.log_ratios(entities, ips)
+        network = np.float32(NETWORK_WEIGHT) * self.predictor.score(entities, ips)
+        scores += np.where(self.entity_known(entities), network, 0)
         return scores
-
-    def score_ipv6(self, entities: NDArray[np.uint64], upper: NDArray[np.uint64]) -> NDArray[np.float32]:
-        """Return the scores of entity hashes and upper halves of IPv6 addresses, (n,) each."""
-        return self._log_ratios(entities, upper)
 
     def entity_known(self, entities: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Return whether the history has each hashed entity (n,). The answer is exact."""
         known: NDArray[np.bool_] = self.history.numbers(entities) < len(self.history.entities)
         return known
 
-    def _log_ratios(self, entities: NDArray[np.uint64], addresses: Addresses) -> NDArray[np.float32]:
+    def log_ratios(self, entities: NDArray[np.uint64], addresses: Addresses) -> NDArray[np.float32]:
+        """Return the scores of entity hashes and addresses (n,) without the network.
+
+        IPv4 addresses are uint32, upper halves of IPv6 addresses uint64.
+        """
         # The rows of an entity are neighbours in memory.
         order = np.argsort(entities)
         scores = np.empty(len(entities), dtype=np.float32)
@@ -159,8 +153,6 @@ class HistoryScorer:
 
 
 class _FamilyTables:
-    """Tables of one address family."""
-
     def __init__(self, family: AddressFamily, rows: FamilyRows) -> None:
         self.family = family
         self.rows = rows

@@ -20,7 +20,8 @@ from ipinsights.data.pairs import fingerprint, read_blocks
 from ipinsights.errors import ClientError
 from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.scorers import HISTORY
-from ipinsights.inference.threshold import SUSPICIOUS, find_threshold
+from ipinsights.inference.threshold import SUSPICIOUS
+from ipinsights.inference.threshold_files import find_threshold
 from ipinsights.model import artifact
 from ipinsights.model.history_member import HistoryRecord
 from ipinsights.model.pair_history import PairHistory
@@ -42,7 +43,7 @@ _DAY_CHARACTERS = 10
 
 @dataclass(frozen=True)
 class Updated:
-    """What an update did."""
+    """Outcome of an update of a history."""
 
     num_merged: int  # events that were merged
     num_rejected: int  # events that were rejected because they are suspicious

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,29 +19,13 @@ from ipinsights.model.ip_encoder import AddressEncoder, allocate_pair, take_rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ipinsights.data.ipv6 import Addresses
+    from ipinsights.data.pairs import Pairs
     from ipinsights.model.artifact import Artifact
 
-__all__ = ["Predictor", "Rows"]
+__all__ = ["Predictor"]
 
 # Pairs scored at a time: their embeddings stay in the processor's cache.
 _BATCH = 1024
-
-
-class Rows(Protocol):
-    """Entities and addresses of some events, such as a block of a file."""
-
-    @property
-    def entities(self) -> NDArray[np.uint64]:
-        """Entity hashes, shape (n,)."""
-
-    @property
-    def ips(self) -> NDArray[np.uint32]:
-        """IPv4 addresses, shape (n,)."""
-
-    @property
-    def addresses(self) -> Addresses | None:
-        """Addresses of both families, (n,). None if all are IPv4."""
 
 
 class Predictor:
@@ -68,7 +52,7 @@ class Predictor:
         """The network, for what all scorers of a model have from it."""
         return self
 
-    def score_rows(self, rows: Rows) -> NDArray[np.float32]:
+    def score_rows(self, rows: Pairs) -> NDArray[np.float32]:
         """Return the score of each row, shape (n,)."""
         return self.score(rows.entities, rows.ips)
 

@@ -1,4 +1,4 @@
-"""What a history counts on prefixes: of an entity's own rows, and of everybody's.
+"""Counts of a history by prefix: of each entity's own rows, and of all rows.
 
 A table has a line for each node that several rows share. Most rows are alone on a long prefix. All of these whose
 counts are equal share a line, too.
@@ -90,13 +90,7 @@ class CrowdTable:
     ``num_prefixes`` are the numbers of distinct prefixes by length.
     """
 
-    def __init__(
-        self,
-        family: AddressFamily,
-        by_address: RowsByAddress,
-        own: OwnTable,
-        rows: FamilyRows,
-    ) -> None:
+    def __init__(self, family: AddressFamily, by_address: RowsByAddress, own: OwnTable, rows: FamilyRows) -> None:
         distinct, order, bounds = by_address.distinct, by_address.order, by_address.bounds
         self.trie = PrefixTrie(family, distinct)
         own_shared = own.shared[order]
@@ -136,7 +130,7 @@ class CrowdTable:
 
 
 def _running_sums(values: NDArray[Any]) -> NDArray[Any]:
-    """Return the sums of all values before each place and at the end, shape (n + 1,)."""
+    """Return the sums of all values before each index and at the end, shape (n + 1,)."""
     sums = np.zeros(len(values) + 1, dtype=np.int32 if values.dtype == bool else np.int64)
     np.cumsum(values, out=sums[1:])
     return sums

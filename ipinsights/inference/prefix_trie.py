@@ -156,5 +156,4 @@ class PrefixTrie:
 
 
 def _keys(owners: NDArray[np.int64], ranks: NDArray[np.int64]) -> NDArray[np.uint64]:
-    keys: NDArray[np.uint64] = (owners.astype(np.uint64) << _OWNER_BITS) | ranks.astype(np.uint64)
-    return keys
+    return (owners.astype(np.uint64) << _OWNER_BITS) | ranks.astype(np.uint64)

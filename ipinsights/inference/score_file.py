@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
@@ -85,10 +86,13 @@ def score_file(
     num_rows = 0
     with _opened_input(source) as given, open_output(output) as stream:
         blocks = _blocks(given, num_columns=None if keep_columns else 2, ipv6=scorer.accepts_ipv6)
-        layout = _Layout(json_lines=json_lines, only_suspicious=only_suspicious, kept_names=kept_names)
+        work = partial(
+            _scored, scorer, threshold, extended=extended, json_lines=json_lines, only_suspicious=only_suspicious,
+            kept_names=kept_names,
+        )  # fmt: skip
         # Blocks of a live input come one by one: none waits for the next.
         ordered = map if isinstance(given, LiveInput) else in_order
-        for part in ordered(lambda block: _scored(scorer, block, threshold, layout, extended=extended), blocks):
+        for part in ordered(work, blocks):
             if num_rows == 0 and not json_lines:
                 stream.write(part.header)
             stream.write(part.lines)
@@ -101,27 +105,27 @@ def score_file(
 def _live_blocks(given: LiveInput, num_columns: int | None, *, ipv6: bool) -> Iterator[Block]:
     """Yield the rows of an input as they come."""
     number, waiting = 1, b""
-    for lines in whole_lines(cast("IO[bytes]", given), when_long=_refuse_line):
+
+    def refuse(number: int) -> None:
+        raise ClientError(f"standard input:{number}: the line is longer than {LONGEST_LINE:,} bytes.")
+
+    def blocks_of(lines: bytes, first_line: int) -> Iterator[Block]:
+        source = Source.stream(io.BytesIO(lines), "standard input", first_line=first_line)
+        return read_blocks(source, num_columns=num_columns, ipv6=ipv6)
+
+    for lines in whole_lines(cast("IO[bytes]", given), when_long=refuse):
         waiting += lines
         # A field may continue on the next line. Reading a row that is too long reports it.
         if waiting.count(b'"') % 2 and len(waiting) <= LONGEST_ROW:
             continue
         if waiting.strip():
-            for block in read_blocks(_lines_as_source(waiting, number), num_columns=num_columns, ipv6=ipv6):
+            for block in blocks_of(waiting, number):
                 num_columns = len(block.columns)
                 yield block
         number += waiting.count(b"\n")
         waiting = b""
     if waiting or number == 1:
-        yield from read_blocks(_lines_as_source(waiting, number), num_columns=num_columns, ipv6=ipv6)
-
-
-def _lines_as_source(lines: bytes, first_line: int) -> Source:
-    return Source.stream(io.BytesIO(lines), "standard input", first_line=first_line)
-
-
-def _refuse_line(number: int) -> None:
-    raise ClientError(f"standard input:{number}: the line is longer than {LONGEST_LINE:,} bytes.")
+        yield from blocks_of(waiting, number)
 
 
 def _blocks(given: Path | IO[bytes] | LiveInput, num_columns: int | None, *, ipv6: bool) -> Iterator[Block]:
@@ -147,46 +151,43 @@ class _Part:
     num_rows: int
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """How rows are written, and which."""
-
-    json_lines: bool = False
-    only_suspicious: bool = False
-    kept_names: Sequence[str] = ()
-
-    def further(self, columns: Mapping[str, object], block: Block) -> dict[str, pa.StringArray]:
-        """Return the further columns of a block by name.
-
-        Names that are taken get an underscore at the end.
-        """
-        found: dict[str, pa.StringArray] = {}
-        for place, column in enumerate(block.columns[2:]):
-            name = self.kept_names[place] if place < len(self.kept_names) else f"column_{3 + place}"
-            while name in columns or name in found:
-                name += "_"
-            found[name] = column
-        return found
-
-
-def _scored(scorer: Scorer, block: Block, threshold: Threshold | None, layout: _Layout, *, extended: bool) -> _Part:
+def _scored(
+    scorer: Scorer,
+    threshold: Threshold | None,
+    block: Block,
+    *,
+    extended: bool,
+    json_lines: bool,
+    only_suspicious: bool,
+    kept_names: Sequence[str],
+) -> _Part:
     scores = scorer.score_rows(block)
-    columns = {
-        "entity": block.columns[0],
-        "ip": trim(block.columns[1]),
-        scorer.name: number_texts(scores),
-    }
+    columns = {"entity": block.columns[0], "ip": trim(block.columns[1]), scorer.name: number_texts(scores)}
     if extended:
         columns.update(_extended(scorer, block, scores, threshold))
-    kept = layout.further(columns, block)
+    kept = _further(block, kept_names, columns)
     texts = {**columns, **kept}
-    if not layout.json_lines:
+    if not json_lines:
         texts.update({name: quoted(texts[name]) for name in ("entity", *kept)})
-    if layout.only_suspicious:
+    if only_suspicious:
         is_suspicious = pc.equal(texts["verdict"], "suspicious")
         texts = {name: column.filter(is_suspicious) for name, column in texts.items()}
-    lines = _json_lines(texts) if layout.json_lines else csv_lines([*texts.values()])
+    lines = _json_lines(texts) if json_lines else csv_lines([*texts.values()])
     return _Part(_header([*texts]), lines, len(block))
+
+
+def _further(block: Block, names: Sequence[str], columns: Mapping[str, object]) -> dict[str, pa.StringArray]:
+    """Return the further columns of a block by name.
+
+    Names that are taken get an underscore at the end.
+    """
+    found: dict[str, pa.StringArray] = {}
+    for index, column in enumerate(block.columns[2:]):
+        name = names[index] if index < len(names) else f"column_{3 + index}"
+        while name in columns or name in found:
+            name += "_"
+        found[name] = column
+    return found
 
 
 def _json_lines(texts: dict[str, pa.StringArray]) -> memoryview:

@@ -14,16 +14,7 @@ from ipinsights.model import artifact
 if TYPE_CHECKING:
     from ipinsights.model.artifact import Artifact
 
-__all__ = [
-    "DOT_PRODUCT",
-    "HISTORY",
-    "SCORERS",
-    "Scorer",
-    "as_scorer",
-    "check_scorer",
-    "load_scorer",
-    "make_scorer",
-]
+__all__ = ["DOT_PRODUCT", "HISTORY", "SCORERS", "Scorer", "as_scorer", "check_scorer", "load_scorer", "make_scorer"]
 
 DOT_PRODUCT, HISTORY = Predictor.name, HistoryScorer.name
 SCORERS = (DOT_PRODUCT, HISTORY)

@@ -31,25 +31,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipinsights.data.pairs import Pairs
-    from ipinsights.inference.predictor import Rows
     from ipinsights.inference.scorers import Scorer
 
-__all__ = [
-    "ALLOWED",
-    "NORMAL",
-    "SUSPICIOUS",
-    "THRESHOLD_FILE",
-    "THRESHOLD_FILES",
-    "UNKNOWN_ENTITY",
-    "Threshold",
-    "ThresholdReference",
-    "default_path",
-    "find_threshold",
-]
+__all__ = ["ALLOWED", "NORMAL", "SUSPICIOUS", "UNKNOWN_ENTITY", "Threshold"]
 
-THRESHOLD_FILE = "threshold.json"
-# A model with a history has a threshold for each scorer.
-THRESHOLD_FILES = {DOT_PRODUCT: THRESHOLD_FILE, HISTORY: "threshold-history.json"}
 FORMAT_VERSION = 1
 
 NORMAL, SUSPICIOUS, UNKNOWN_ENTITY, ALLOWED = "normal", "suspicious", "unknown_entity", "allowed"
@@ -139,12 +124,15 @@ class Threshold:
             The rate is not in (0, 1), a network is invalid, there are too few events, or they are part of the history.
         """
         scorer = as_scorer(model)
-        ipv6 = scorer.accepts_ipv6
-        pairs = read_rows(calibration, name="calibration", progress=progress, ipv6=ipv6).pairs
+        pairs = read_rows(calibration, name="calibration", progress=progress, ipv6=scorer.accepts_ipv6).pairs
         if not 0 < fpr < 1:
             raise InvalidValueError(f"The false positive rate must be more than 0 and less than 1. Got {fpr:g}.")
-        _check_new(scorer, pairs)
-        networks = Networks(allow, ipv6=ipv6)
+        if isinstance(scorer, HistoryScorer) and by_family(pairs).fingerprint in scorer.source_fingerprints:
+            raise ClientError(
+                "The calibration events were merged into the history of this model, so their scores are too high. "
+                "Calibrate with events that came later."
+            )
+        networks = Networks(allow, ipv6=scorer.accepts_ipv6)
         allowed = _contain(networks, pairs)
         known = scorer.entity_known(pairs.entities) & ~allowed
         scores = np.sort(scorer.score_rows(pairs[known]))
@@ -216,17 +204,16 @@ class Threshold:
         """
         num_below = np.append(self.num_below, self.num_rows)
         at = np.searchsorted(self.scores, np.asarray(scores, dtype=np.float32), side="right")
-        p_values: NDArray[np.float64] = (1 + num_below[at]) / (self.num_rows + 1)
-        return p_values
+        return (1 + num_below[at]) / (self.num_rows + 1)
 
     def judge(
-        self, scores: NDArray[np.float32], events: Rows, entity_known: NDArray[np.bool_]
+        self, scores: NDArray[np.float32], events: Pairs, entity_known: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
         """Return p-value and verdict of each event, (n,) each. Unknown entities have NaN."""
         return np.where(entity_known, self.p_values(scores), np.nan), self.verdicts(scores, events, entity_known)
 
     def verdicts(
-        self, scores: NDArray[np.float32], events: Rows, entity_known: NDArray[np.bool_]
+        self, scores: NDArray[np.float32], events: Pairs, entity_known: NDArray[np.bool_]
     ) -> NDArray[np.object_]:
         """Return the verdict of each event, shape (n,).
 
@@ -239,7 +226,7 @@ class Threshold:
         verdicts[self.allows(events)] = ALLOWED
         return verdicts
 
-    def allows(self, events: Rows) -> NDArray[np.bool_]:
+    def allows(self, events: Pairs) -> NDArray[np.bool_]:
         """Return which events (n,) come from a network that is never suspicious, shape (n,)."""
         return _contain(self.allow, events)
 
@@ -249,14 +236,8 @@ class Threshold:
     def describe(self) -> str:
         """Return a text for a terminal on the threshold, its guarantee and its assumptions."""
         low, high = (f"{100 * rate:.3g} %" for rate in self.interval)
-        aside = [
-            f"{number:,} {reason}"
-            for number, reason in (
-                (self.num_unknown, "of entities unknown to the model"),
-                (self.num_allowed, "from allowed networks"),
-            )
-            if number
-        ]
+        numbers = {"of entities unknown to the model": self.num_unknown, "from allowed networks": self.num_allowed}
+        aside = [f"{number:,} {reason}" for reason, number in numbers.items() if number]
         return "\n".join([
             f"Suspicious: score < {self.score:.6g}",
             f"Guarantee: at most {100 * self.fpr:g} % of ordinary events, if they are like the calibration's.",
@@ -299,66 +280,9 @@ class Threshold:
             and 0 < len(self.scores) == len(self.num_below)
             and np.isfinite(self.scores).all()
             and self.probe.shape == _PROBE_IPS.shape
-            and (np.diff(self.scores) > 0).all()
-            and (np.diff(self.num_below) > 0).all()
+            and all((np.diff(values) > 0).all() for values in (self.scores, self.num_below))
             and 0 <= self.num_below[0] <= self.num_below[-1] < self.num_rows
         )
-
-
-@dataclass(frozen=True)
-class ThresholdReference:
-    """Reference to the file of a threshold, for pickles: the calibration scores take some 8 KB.
-
-    Attributes
-    ----------
-    path
-        Absolute path of the file.
-    fingerprint
-        Fingerprint of the threshold.
-    """
-
-    path: Path
-    fingerprint: str
-
-    @classmethod
-    def of(cls, threshold: Threshold, path: Path) -> ThresholdReference | None:
-        """Return a reference to a file, or None if it does not hold this very threshold."""
-        try:
-            is_same = Threshold.load(path).fingerprint == threshold.fingerprint
-        except ClientError:
-            return None
-        return cls(path, threshold.fingerprint) if is_same else None
-
-    def load(self) -> Threshold:
-        """Read the threshold.
-
-        Raises
-        ------
-        ClientError
-            The file is missing, or it holds another threshold now.
-        """
-        threshold = Threshold.load(self.path)
-        if threshold.fingerprint != self.fingerprint:
-            raise ClientError(
-                f"{self.path} has changed since the model that refers to it was pickled. Load the model again with "
-                "IPInsights.load."
-            )
-        return threshold
-
-
-def default_path(model: Path, scorer: str = DOT_PRODUCT) -> Path:
-    """Return the default path of a threshold, which is in the model directory."""
-    if not model.is_dir():
-        raise ClientError(f"{model} is no directory to store the threshold in: say where with `output`.")
-    return model / THRESHOLD_FILES[scorer]
-
-
-def find_threshold(model: Path, path: Path | None = None, scorer: str = DOT_PRODUCT) -> Threshold | None:
-    """Return the threshold of a file, or by default of the model directory, or None."""
-    if path is not None:
-        return Threshold.load(path)
-    beside = model / THRESHOLD_FILES[scorer]
-    return Threshold.load(beside) if beside.is_file() else None
 
 
 def _probe(scorer: Scorer) -> NDArray[np.float32]:
@@ -369,18 +293,6 @@ def _probe(scorer: Scorer) -> NDArray[np.float32]:
     return scorer.predictor.score(_PROBE_ENTITIES, _PROBE_IPS)
 
 
-def _contain(networks: Networks, events: Rows) -> NDArray[np.bool_]:
+def _contain(networks: Networks, events: Pairs) -> NDArray[np.bool_]:
     """Return which events (n,) come from one of the networks, shape (n,)."""
     return networks.contain(events.ips) if events.addresses is None else networks.contain_any(events.addresses)
-
-
-def _check_new(scorer: Scorer, pairs: Pairs) -> None:
-    """Raise an error if the calibration events are already part of the history.
-
-    Such events would look more normal than new events.
-    """
-    if isinstance(scorer, HistoryScorer) and by_family(pairs).fingerprint in scorer.source_fingerprints:
-        raise ClientError(
-            "The calibration events were merged into the history of this model, so their scores are too high. "
-            "Calibrate with events that came later."
-        )

@@ -26,18 +26,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.errors import ClientError
 from ipinsights.model import ndarray_archive
-from ipinsights.model.artifact_meta import check_meta, meta_data
 from ipinsights.model.bloom import BloomFilter
 from ipinsights.model.history_member import (
     FORMAT_VERSION,
     HISTORY,
+    check_version,
     history_columns,
     map_history,
     sizes,
     with_history,
-)
+)  # fmt: skip
 from ipinsights.model.ip_encoder import encoder_shapes
 from ipinsights.model.untar import DAMAGE as ARCHIVE_DAMAGE
 from ipinsights.model.untar import copy_member, is_tar
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.model.history_member import HistoryRecord
     from ipinsights.model.pair_history import PairHistory
 
@@ -56,6 +56,7 @@ __all__ = [
     "FORMAT_VERSION",
     "MODEL_FILE",
     "Artifact",
+    "check_meta",
     "load",
     "meta_data",
     "parameter_shapes",
@@ -80,14 +81,11 @@ class Artifact:
     """A model as it lies on disk."""
 
     hyperparameters: Hyperparameters
-    # Read-only float32 arrays by name, see :func:`parameter_shapes`.
-    params: Mapping[str, NDArray[np.float32]]
+    params: Mapping[str, NDArray[np.float32]]  # read-only float32 arrays by name, see :func:`parameter_shapes`
     # Hashes of the entities that training saw, in one byte for each row of the entity table.
     known_entities: BloomFilter
-    # The whole of ``meta.json``.
-    meta: Mapping[str, Any]
-    # The network as MXNet symbol JSON. None if it was trained without MXNet.
-    symbol: str | None = None
+    meta: Mapping[str, Any]  # the whole of ``meta.json``
+    symbol: str | None = None  # The network as MXNet symbol JSON. None if it was trained without MXNet.
     # Pairs of the training data with their counts. None if the model does not keep them.
     history: PairHistory | None = None
 
@@ -137,6 +135,35 @@ def _history(found: Mapping[str, Any]) -> dict[str, str]:
         **sources,
         "to remove": "ipinsights strip --model-dir DIR",
     }
+
+
+def meta_data(hyperparameters: Hyperparameters, training: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the meta data of a model without history, with facts about its training."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "algorithm": "ipinsights",
+        "hyperparameters": hyperparameters.to_strings(),
+        "entity_hash": "pandas.util.hash_array of the UTF-8 string, modulo num_entity_vectors",
+        "training": dict(training),
+    }
+
+
+def check_meta(meta: Any) -> Hyperparameters:
+    """Check the content of ``meta.json`` and return the hyperparameters in it.
+
+    It is a TypeError or ValueError if the content is damaged, or of another version.
+    """
+    if not isinstance(meta, dict):
+        raise TypeError("its meta.json is no object")
+    check_version(meta)
+    if not all(isinstance(meta.get(part), dict) for part in ("hyperparameters", "training")):
+        raise ValueError("its meta.json tells no hyperparameters or nothing of the training")
+    if not isinstance(meta["training"].get("versions", {}), dict):
+        raise TypeError("its meta.json tells no versions")
+    try:
+        return Hyperparameters.parse(meta["hyperparameters"], any_size=True)
+    except ClientError as error:
+        raise ValueError(str(error).rstrip(".")) from None
 
 
 def parameter_shapes(hyperparameters: Hyperparameters) -> dict[str, tuple[int, ...]]:

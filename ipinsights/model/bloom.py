@@ -1,4 +1,4 @@
-"""A set of hashes in little memory: which entities a model knows, without keeping them."""
+"""A set of hashes in little memory: the entities that a model knows."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ class BloomFilter:
         bits = np.zeros(num_bytes, dtype=np.uint8)
         for start in range(0, len(hashes), _HASHES_AT_A_TIME):
             # unique by hashing, not by sorting
-            for places, masks in _probes(pd.unique(hashes[start : start + _HASHES_AT_A_TIME]), num_bytes):
-                np.bitwise_or.at(bits, places, masks)
+            for indices, masks in _probes(pd.unique(hashes[start : start + _HASHES_AT_A_TIME]), num_bytes):
+                np.bitwise_or.at(bits, indices, masks)
         return cls(bits)
 
     def contain(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Return whether each hash (n,) is in the filter, with false positives, shape (n,)."""
         found = np.ones(len(hashes), dtype=bool)
-        for places, masks in _probes(hashes, len(self.bits)):
-            found &= (self.bits[places] & masks) != 0
+        for indices, masks in _probes(hashes, len(self.bits)):
+            found &= (self.bits[indices] & masks) != 0
         return found
 
     def __or__(self, other: BloomFilter) -> BloomFilter:

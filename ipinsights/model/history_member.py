@@ -46,8 +46,7 @@ _SOURCE_TYPES = {"kind": str, "num_rows": int, "fingerprint": str}
 class HistoryRecord:
     """How a history was built."""
 
-    # What is recorded of each part that was merged, in their order.
-    sources: Sequence[Mapping[str, Any]] = ()
+    sources: Sequence[Mapping[str, Any]] = ()  # what is recorded of each part that was merged, in their order
     # Largest number of distinct addresses of an entity, by address family. None for no limit.
     rows_per_entity: int | None = None
 

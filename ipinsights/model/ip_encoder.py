@@ -94,11 +94,7 @@ class AddressEncoder:
         return tables
 
     def embed(
-        self,
-        tables: NDArray[np.float32],
-        ips: NDArray[np.uint32],
-        x: NDArray[np.float32],
-        y: NDArray[np.float32],
+        self, tables: NDArray[np.float32], ips: NDArray[np.uint32], x: NDArray[np.float32], y: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Return the embeddings (n, vector_dim) of addresses (n,), given :meth:`octet_tables`.
 

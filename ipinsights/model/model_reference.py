@@ -23,8 +23,7 @@ _CHUNK_BYTES = 2**20
 class ModelReference:
     """Reference to a model on disk."""
 
-    # Absolute path of the file.
-    path: Path
+    path: Path  # absolute path of the file
     # Hash of the checksums in the file's table of contents, or of the whole file if it is a ``model.tar.gz``.
     fingerprint: str
 

@@ -31,10 +31,8 @@ class FamilyRows:
 
     # Index of the first row of each entity, and the number of all rows at the end, shape (num_entities + 1,).
     starts: NDArray[np.uint32]
-    # IPv4 addresses (uint32), or the upper halves of IPv6 addresses (uint64), shape (n,).
-    addresses: Addresses
-    # How often each pair occurred, at least 1, shape (n,).
-    counts: NDArray[np.uint32]
+    addresses: Addresses  # IPv4 addresses (uint32), or the upper halves of IPv6 addresses (uint64), shape (n,)
+    counts: NDArray[np.uint32]  # how often each pair occurred, at least 1, shape (n,)
 
     def __len__(self) -> int:
         return len(self.addresses)
@@ -81,8 +79,7 @@ class PairHistory:
     # Hashes of the distinct entities, ascending, shape (num_entities,).
     entities: NDArray[np.uint64]
     ipv4: FamilyRows
-    # None for a model of IPv4 only.
-    ipv6: FamilyRows | None = None
+    ipv6: FamilyRows | None = None  # None for a model of IPv4 only
 
     @classmethod
     def from_pairs(
@@ -98,11 +95,7 @@ class PairHistory:
         return cls.from_counts((entities, ips, None), None if ipv6 is None else (*ipv6, None))
 
     @classmethod
-    def from_counts(
-        cls,
-        ipv4: CountedPairs,
-        ipv6: CountedPairs | None = None,
-    ) -> PairHistory:
+    def from_counts(cls, ipv4: CountedPairs, ipv6: CountedPairs | None = None) -> PairHistory:
         """Build a history from counted pairs in any order. The counts of equal pairs are added.
 
         A family has entity hashes, addresses and counts, (n,) each. Counts of None are all 1.
@@ -159,8 +152,7 @@ class PairHistory:
         """Return the number of each entity hash, ``num_entities`` if unknown, shape (n,)."""
         at = np.searchsorted(self.entities, entities)
         found = self.entities.take(at, mode="clip") == entities if len(self.entities) else np.zeros(len(at), dtype=bool)
-        numbers: NDArray[np.int64] = np.where(found, at, len(self.entities))
-        return numbers
+        return np.where(found, at, len(self.entities))
 
     def num_rows_of(self, entity: int) -> int:
         """Return the number of distinct pairs of an entity, given its hash, 0 if unknown."""

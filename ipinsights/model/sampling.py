@@ -1,4 +1,4 @@
-"""Negative sampling: what a row of training data is contrasted with.
+"""Negative sampling: the records that each row of training data is contrasted with.
 
 A batch of B rows becomes ``(1 + R + S) * B`` labelled records. NumPy in, NumPy out, with the generator passed in, so
 that a draw can be tested, repeated and resumed. MXNet's random state can be neither read nor stored.
@@ -23,12 +23,9 @@ __all__ = ["Records", "expand", "mix", "random_ips"]
 class Records:
     """Labelled records, the unit the original counts (``Total Records Seen``), (num_records,)."""
 
-    # Row of the entity table.
-    entity_rows: NDArray[np.int32]
-    # IPv4 address as an unsigned integer.
-    ips: NDArray[np.uint32]
-    # 1 for an observed pair, 0 for a negative.
-    labels: NDArray[np.float32]
+    entity_rows: NDArray[np.int32]  # row of the entity table
+    ips: NDArray[np.uint32]  # IPv4 address as an unsigned integer
+    labels: NDArray[np.float32]  # 1 for an observed pair, 0 for a negative
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -1,4 +1,4 @@
-"""Copying one file out of a ``model.tar.gz``, which may be a stranger's.
+"""Copy of one file of a ``model.tar.gz``, which may come from an untrusted source.
 
 Nothing is written but the file that was asked for, where the caller says. Links, devices and the folders of names are
 not followed. What unpacks to far more than trained numbers can, is refused before it costs memory or disk.

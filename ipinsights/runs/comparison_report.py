@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ipinsights.reporting.plain_text import counted
 from ipinsights.reporting.report import Report, Section, number, signed
 from ipinsights.runs.criteria import METRICS
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from ipinsights.runs.run import RunLog
     from ipinsights.runs.run_comparison import Judgement, RunComparison
-    from ipinsights.runs.run_history import History
+    from ipinsights.runs.run_history import RunHistory
 
 __all__ = ["comparison_report", "history_report", "judgement_table", "verdict_line"]
 
@@ -35,17 +36,20 @@ def verdict_line(comparison: RunComparison) -> str:
 
 def comparison_report(comparison: RunComparison) -> Report:
     """Return a report of two logs, side by side."""
-    sections = [
+    return _report(
+        verdict_line(comparison),
         Section("Judged by the last epoch", judgement_table(comparison.judgements)),
         _configuration_section(comparison),
         Section("Epoch by epoch", _metric_table(comparison.epochs())),
         _within_section(comparison),
         Section("Counters and timings", _counter_table(comparison.counters())),
         Section("Notes", remarks=(*_data_notes(comparison), *_run_notes((comparison.baseline, comparison.candidate)))),
-    ]
-    return Report(
-        verdict_line(comparison), tuple(section for section in sections if section.table is not None or section.remarks)
     )
+
+
+def _report(headline: str, *sections: Section) -> Report:
+    """Return a report without empty sections."""
+    return Report(headline, tuple(section for section in sections if section.table is not None or section.remarks))
 
 
 def judgement_table(judgements: Iterable[Judgement]) -> pd.DataFrame:
@@ -74,13 +78,18 @@ def _configuration_section(comparison: RunComparison) -> Section:
 def _metric_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Return a row per metric and epoch, or per metric, epoch and batch, as texts."""
     digits = [_DIGITS[name] for name in rows.index.get_level_values("metric")]
-    columns = {
-        **{str(level): rows.index.get_level_values(str(level)).astype(str) for level in rows.index.names},
+    index = {str(level): rows.index.get_level_values(str(level)).astype(str) for level in rows.index.names}
+    return pd.DataFrame({**index, **_side_by_side(rows, digits)})
+
+
+def _side_by_side(rows: pd.DataFrame, digits: list[int]) -> dict[str, list[str]]:
+    """Return both values of each row and their difference as texts."""
+    difference = rows["candidate"] - rows["baseline"]
+    return {
         "baseline": list(map(number, rows["baseline"], digits)),
         "candidate": list(map(number, rows["candidate"], digits)),
-        "difference": list(map(signed, rows["difference"], digits)),
+        "difference": list(map(signed, difference, digits)),
     }
-    return pd.DataFrame(columns)
 
 
 def _within_section(comparison: RunComparison) -> Section:
@@ -98,25 +107,17 @@ def _within_section(comparison: RunComparison) -> Section:
 
 
 def _largest_difference(metric: pd.DataFrame) -> str:
-    """Return the place of the largest difference of two curves, if possible not at a batch 0."""
+    """Return the largest difference of two curves as text, if possible not at a batch 0."""
     epochs, batches = (metric.index.get_level_values(level).to_numpy() for level in ("epoch", "batch"))
     differences = metric["difference"].to_numpy()
-    place = int(np.argmax(np.abs(differences) * (batches > 0)))
-    difference = signed(float(differences[place]), _DIGITS[metric.index[0][0]])
-    return f"largest difference {difference} at epoch {epochs[place]}, batch {batches[place]}"
+    index = int(np.argmax(np.abs(differences) * (batches > 0)))
+    difference = signed(float(differences[index]), _DIGITS[metric.index[0][0]])
+    return f"largest difference {difference} at epoch {epochs[index]}, batch {batches[index]}"
 
 
 def _counter_table(counters: pd.DataFrame) -> pd.DataFrame:
     digits = [1 if name.endswith("(ms)") else 0 for name in counters.index]
-    difference = counters["candidate"] - counters["baseline"]
-    return pd.DataFrame(
-        {
-            "counter": counters.index,
-            "baseline": list(map(number, counters["baseline"], digits)),
-            "candidate": list(map(number, counters["candidate"], digits)),
-            "difference": list(map(signed, difference, digits)),
-        }
-    )
+    return pd.DataFrame({"counter": counters.index, **_side_by_side(counters, digits)})
 
 
 def _data_notes(comparison: RunComparison) -> list[str]:
@@ -147,14 +148,15 @@ def _run_notes(runs: Iterable[RunLog]) -> list[str]:
     return notes
 
 
-def history_report(history: History) -> Report:
+def history_report(history: RunHistory) -> Report:
     """Return a report with a row per run."""
     table = history.table().reset_index()
     for name, digits in {**_DIGITS, "seconds": 1}.items():
         table[name] = [number(value, digits) for value in table[name].astype(float)]
     text = table.astype(object).where(table.notna(), "-")
-    sections = [Section("Runs", text), Section("Notes", remarks=tuple(_run_notes(history.runs)))]
-    sections += [Section("Not read", remarks=tuple(reason for _, reason in history.unreadable))]
-    runs, files = len(history.runs), len(history.unreadable)
-    headline = f"{runs} run{'s' * (runs != 1)} read, {files} file{'s' * (files != 1)} not."
-    return Report(headline, tuple(section for section in sections if section.table is not None or section.remarks))
+    return _report(
+        f"{counted(len(history.runs), 'run')} read, {counted(len(history.unreadable), 'file')} not.",
+        Section("Runs", text),
+        Section("Notes", remarks=tuple(_run_notes(history.runs))),
+        Section("Not read", remarks=tuple(reason for _, reason in history.unreadable)),
+    )

@@ -1,4 +1,4 @@
-"""What two training runs are compared by, and how much worse is not worse yet."""
+"""Metrics that two training runs are compared by, and their tolerances."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _AMOUNT = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?%?")
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How much worse is not worse yet: an amount, or a share of the baseline's value."""
+    """How much worse is accepted: an amount, or a share of the baseline's value."""
 
     amount: float
     is_share: bool = False
@@ -34,18 +34,14 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Metric:
-    """What two runs are compared by."""
+    """A metric that two runs are compared by."""
 
-    # Ours for people, and SageMaker's.
-    name: str
-    key: str
+    name: str  # for people
+    key: str  # SageMaker's name
     higher_is_better: bool
-    # Default tolerance, None if the metric is not judged by default.
-    tolerance: Tolerance | None
-    # Its key inside epochs, None if it does not exist there.
-    within_key: str | None
-    # To show after the point.
-    digits: int = 6
+    tolerance: Tolerance | None  # default tolerance, None if the metric is not judged by default
+    within_key: str | None  # its key inside epochs, None if it does not exist there
+    digits: int = 6  # to show after the point
 
     def of(self, run: RunLog) -> float | None:
         """Return the metric's value for a run: of the last epoch, or the median throughput."""

@@ -44,7 +44,7 @@ def draw_runs(runs: Sequence[RunLog], labels: Sequence[str]) -> Figure:
     for axes, metric in zip(grid, panels, strict=False):
         for position, run in enumerate(runs):
             _draw_run(axes, run, metric.key, position)
-        _dress(axes, metric.key)
+        _label(axes, metric.key)
     for axes in grid[len(panels) :]:
         axes.remove()
     handles = [_draw_line(grid[0], [], [], position) for position in range(len(runs))]
@@ -84,7 +84,7 @@ def _draw_line(axes: Axes, x: Any, y: Any, position: int) -> Any:
     return axes.plot(x, y, color=colour(position), linestyle=stroke(position), marker=marker, markersize=5)[0]
 
 
-def _dress(axes: Axes, key: str) -> None:
+def _label(axes: Axes, key: str) -> None:
     axes.set(xlabel="epochs trained", ylabel=_LABELS[key])
     axes.grid(alpha=0.3)
     axes.locator_params(axis="x", integer=True)

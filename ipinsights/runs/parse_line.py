@@ -1,4 +1,4 @@
-r"""What one line of a training log is: its kind, and the values in it.
+r"""Parser of one line of a training log: its kind, and the values in it.
 
 The formats are those of the original's containers (Python 2.7, 3.7 and 3.8) and ours. ``docs/explanation/fidelity.md``
 lists them. Any other line has kind ``Kind.UNKNOWN``: nothing is guessed.
@@ -53,13 +53,11 @@ class Kind(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Line:
-    """What is in a line."""
+    """A parsed line."""
 
     kind: Kind
-    # Values by name, as numbers and dicts where they are such.
-    fields: dict[str, Any] = field(default_factory=dict)
-    # Identifier of the thread that logged it, where the line has a prefix.
-    thread: str | None = None
+    fields: dict[str, Any] = field(default_factory=dict)  # values by name, as numbers and dicts where they are such
+    thread: str | None = None  # identifier of the thread that logged it, where the line has a prefix
 
     @property
     def is_prefixed(self) -> bool:

@@ -1,11 +1,11 @@
-"""The lines of a job, one after another, gathered into a run."""
+"""Reader of the lines of a job, which become a run."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
@@ -16,6 +16,7 @@ from ipinsights.runs.run import COUNTERS, SPEED, THROUGHPUT, TIME_COST, TIMINGS,
 from ipinsights.runs.unwrap import read_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from ipinsights.runs.unwrap import LogLine
@@ -66,7 +67,7 @@ _Rows = dict[tuple[int, ...], dict[str, float]]
 
 
 class _Reader:
-    """What has been understood so far."""
+    """Values of the lines that were read so far."""
 
     def __init__(self) -> None:
         self._counts: Counter[Kind] = Counter()
@@ -123,12 +124,10 @@ class _Reader:
 
     def _take_values(self, line: Line, given: LogLine) -> None:
         values = line.fields
-        handler = _HANDLERS.get(line.kind)
-        if handler is None:
-            return
-        handler(self, values, self._who(values.get("host"), given.stream, line.thread))
-        if not math.isfinite(values.get("value", 0.0)):
-            self._note(self._errors, given, given.text)
+        if handler := self._HANDLERS.get(line.kind):
+            handler(self, values, self._who(values.get("host"), given.stream, line.thread))
+            if not math.isfinite(values.get("value", 0.0)):
+                self._note(self._errors, given, given.text)
 
     def _who(self, host: str | None, stream: str | None, thread: str | None) -> _Who:
         source = stream or thread
@@ -178,47 +177,41 @@ class _Reader:
             self._host_names.add(who[1])
         return self._rows.setdefault(who, {}).setdefault(place, {})
 
-    def take_configuration(self, values: _Values, _: _Who) -> None:
-        """Keep the defaults, what was provided, and what came of them."""
+    def _take_configuration(self, values: _Values, _: _Who) -> None:
         self._configuration[values["role"]] = values["configuration"]
 
-    def take_resumption(self, values: _Values, who: _Who) -> None:
-        """Store the epoch and the batch after which the run resumes."""
+    def _take_resumption(self, values: _Values, who: _Who) -> None:
         self._resumed[who] = values["epoch"], values["last_batch"]
 
-    def take_batch_metric(self, values: _Values, who: _Who) -> None:
-        """Keep a running metric."""
-        self._row(who, values["epoch"], values["batch"])[_name(values)] = values["value"]
+    def _take_metric(self, values: _Values, who: _Who) -> None:
+        """Keep a metric of an epoch, or a running one."""
+        place = (values["epoch"], values["batch"]) if "batch" in values else (values["epoch"],)
+        self._row(who, *place)[f"{values['phase'].lower()}:{values['metric']}"] = values["value"]
 
-    def take_speed(self, values: _Values, who: _Who) -> None:
+    def _take_speed(self, values: _Values, who: _Who) -> None:
         """Keep the speed and the metrics of its line, which are rounded to six digits."""
         row = self._row(who, values["epoch"], values["batch"])
         row.update({f"train:{name}": value for name, value in values["running"].items()})
         row[SPEED] = values["value"]
 
-    def take_epoch_metric(self, values: _Values, who: _Who) -> None:
-        """Keep a metric of a whole epoch."""
-        self._row(who, values["epoch"])[_name(values)] = values["value"]
-
-    def take_time_cost(self, values: _Values, who: _Who) -> None:
+    def _take_time_cost(self, values: _Values, who: _Who) -> None:
         """Keep the seconds that training took, without validation."""
         self._row(who, values["epoch"])[TIME_COST] = values["value"]
 
-    def take_throughput(self, values: _Values, who: _Who) -> None:
+    def _take_throughput(self, values: _Values, who: _Who) -> None:
         """Keep the records per second of the epoch that just ended."""
         self._row(who, self._epoch.get(who, 0))[THROUGHPUT] = values["value"]
 
-    def take_metrics(self, values: _Values, who: _Who) -> None:
+    def _take_metrics(self, values: _Values, who: _Who) -> None:
         """Keep durations and counters."""
         sums, start = values["sums"], values["start"]
         self._start = start if self._start is None else min(start, self._start)
         for name in sums.keys() & set(TIMINGS):
             self._timings[name] = max(sums[name], self._timings.get(name, 0.0))
-        epoch = self._epoch.get(who, 0) if values["epoch"] is None else values["epoch"]
         if values["epoch"] is not None:
-            self._row(who, epoch).update({name: sums[name] for name in COUNTERS if name in sums})
+            self._row(who, values["epoch"]).update({name: sums[name] for name in COUNTERS if name in sums})
         elif UPDATE_TIME in sums:
-            self._row(who, epoch)[UPDATE_TIME] = sums[UPDATE_TIME]
+            self._row(who, self._epoch.get(who, 0))[UPDATE_TIME] = sums[UPDATE_TIME]
 
     def run(self, name: str) -> RunLog:
         """Return the run that was read from the lines."""
@@ -246,12 +239,20 @@ class _Reader:
             for place, row in rows[who].items():
                 if len(place) == len(index) - 1:
                     merged.setdefault((self._host_of(who), *place), {}).update(row)
-        keys = (
-            pd.MultiIndex.from_tuples(merged, names=index)
-            if merged
-            else pd.MultiIndex.from_arrays([[]] * len(index), names=index)
-        )
+        keys = pd.MultiIndex.from_arrays(list(zip(*merged, strict=True)) or [[]] * len(index), names=index)
         return pd.DataFrame(list(merged.values()), index=keys).sort_index()
+
+    _HANDLERS: ClassVar[Mapping[Kind, Callable[[_Reader, _Values, _Who], None]]] = {
+        Kind.BATCH_METRIC: _take_metric,
+        Kind.CONFIGURATION: _take_configuration,
+        Kind.EPOCH_METRIC: _take_metric,
+        Kind.METRICS: _take_metrics,
+        Kind.RESUMPTION: _take_resumption,
+        Kind.ROUNDED_METRIC: _take_metric,
+        Kind.SPEED: _take_speed,
+        Kind.THROUGHPUT: _take_throughput,
+        Kind.TIME_COST: _take_time_cost,
+    }
 
 
 def _is_over(place: tuple[int, ...], epoch: int, batch: int) -> bool:
@@ -266,20 +267,3 @@ def _continued(expected: Kind | None, *, is_indented: bool) -> Kind:
     if expected is Kind.ERROR or (expected is Kind.WARNING and is_indented):
         return Kind.CONTINUATION
     return Kind.UNKNOWN
-
-
-def _name(values: _Values) -> str:
-    return f"{values['phase'].lower()}:{values['metric']}"
-
-
-_HANDLERS = {
-    Kind.BATCH_METRIC: _Reader.take_batch_metric,
-    Kind.CONFIGURATION: _Reader.take_configuration,
-    Kind.EPOCH_METRIC: _Reader.take_epoch_metric,
-    Kind.METRICS: _Reader.take_metrics,
-    Kind.RESUMPTION: _Reader.take_resumption,
-    Kind.ROUNDED_METRIC: _Reader.take_epoch_metric,
-    Kind.SPEED: _Reader.take_speed,
-    Kind.THROUGHPUT: _Reader.take_throughput,
-    Kind.TIME_COST: _Reader.take_time_cost,
-}

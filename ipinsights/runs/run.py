@@ -1,4 +1,4 @@
-"""A training run as its log tells it, and what of the log was not understood."""
+"""A training run as its log describes it, and the lines that were not understood."""
 
 from __future__ import annotations
 
@@ -52,30 +52,25 @@ class Note:
 
 @dataclass(frozen=True)
 class RunLog:
-    """A training run."""
+    """A training run, read from its log."""
 
-    # Where it was read.
-    name: str
+    name: str  # where it was read
     # Hyperparameters as strings: the final ones if the log holds them, else those provided. The map may be empty.
     configuration: dict[str, str]
     # Metrics under SageMaker's names, ``time_cost`` in seconds, ``update.time`` in milliseconds and the data
     # iterator's counters, one row per (host, epoch). NaN where the log has no value.
     epochs: pd.DataFrame
-    # Running metrics and speed in records per second, one row per (host, epoch, batch).
-    batches: pd.DataFrame
+    batches: pd.DataFrame  # running metrics and speed in records per second, one row per (host, epoch, batch)
     # Milliseconds: ``initialize.time``, ``setuptime``, ``finalize.time``, ``totaltime``, of the slowest host.
     timings: dict[str, float]
-    # Earliest time of a ``#metrics`` line, in seconds since 1970.
-    start: float | None
+    start: float | None  # earliest time of a ``#metrics`` line, in seconds since 1970
     # Number of starts of the job in this log. All else is about the last start, and the part it resumed from.
     num_starts: int
     # Failures, and lines that are not understood: the first 1000 of each.
     errors: tuple[Note, ...]
     unknown: tuple[Note, ...]
-    # Number of lines by kind, with no line left out.
-    counts: dict[Kind, int]
-    # Epochs before the checkpoint from which the run resumed, which are not in this log.
-    num_epochs_before: int = 0
+    counts: dict[Kind, int]  # number of lines by kind, with no line left out
+    num_epochs_before: int = 0  # epochs before the checkpoint from which the run resumed, which are not in this log
 
     @property
     def hosts(self) -> tuple[str, ...]:

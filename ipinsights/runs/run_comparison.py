@@ -46,15 +46,13 @@ class Verdict(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Judgement:
-    """One thing judged."""
+    """Judgement of a metric, or of the end of the run."""
 
-    # Of the metric, or ``epochs``: did the run come to its end?
-    name: str
+    name: str  # of the metric, or ``epochs``: did the run come to its end?
     # Values, None where the log has none.
     baseline: float | None
     candidate: float | None
-    # How much worse the candidate may be, None when not judged.
-    allowed: float | None
+    allowed: float | None  # how much worse the candidate may be, None when not judged
     # What came of it, and why where that is not plain from the numbers.
     verdict: Verdict
     reason: str = ""
@@ -68,7 +66,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Two runs, and what was judged."""
+    """Two runs with their judgements."""
 
     baseline: RunLog
     candidate: RunLog
@@ -76,7 +74,7 @@ class RunComparison:
 
     @property
     def regressions(self) -> tuple[Judgement, ...]:
-        """Whatever the candidate fails by."""
+        """Judgements that the candidate fails."""
         return tuple(judgement for judgement in self.judgements if judgement.verdict.is_regression)
 
     def configuration(self) -> pd.DataFrame:

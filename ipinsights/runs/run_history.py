@@ -1,4 +1,4 @@
-"""A library of training runs as one table, a row per run."""
+"""Several training runs as one table, with a row for each."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from ipinsights.runs.run import RunLog
 
-__all__ = ["History", "log_files", "read_history"]
+__all__ = ["RunHistory", "log_files", "read_history"]
 
 _SUFFIXES = {".log", ".txt", ".json", ".jsonl", ".csv", ".ipynb", ".gz"}
 
 
 @dataclass(frozen=True)
-class History:
+class RunHistory:
     """Runs by start time, and the files that could not be read, with the reason."""
 
     runs: tuple[RunLog, ...]
@@ -65,7 +65,7 @@ def log_files(path: Path) -> list[Path]:
     return found
 
 
-def read_history(paths: Sequence[Path]) -> History:
+def read_history(paths: Sequence[Path]) -> RunHistory:
     """Read many logs. One that cannot be read does not hide the others."""
     runs, unreadable = [], []
     for path in paths:
@@ -75,4 +75,4 @@ def read_history(paths: Sequence[Path]) -> History:
             unreadable.append((str(path), str(error)))
     if not runs:
         raise ClientError(unreadable[0][1])
-    return History(tuple(sorted(runs, key=lambda run: (run.start or 0.0, run.name))), tuple(unreadable))
+    return RunHistory(tuple(sorted(runs, key=lambda run: (run.start or 0.0, run.name))), tuple(unreadable))

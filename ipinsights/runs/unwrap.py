@@ -77,12 +77,9 @@ _BETWEEN_ITEMS = re.compile(r"[ \t\r\n,]*")
 class LogLine:
     """One line as the container wrote it."""
 
-    # Of the line in its file, or of the event in its dump, from 1.
-    number: int
-    # Name of the stream or service it came from, where the wrapping tells.
-    stream: str | None
-    # Without an end of line, and with tabs where the log system wrote ``#011``.
-    text: str
+    number: int  # of the line in its file, or of the event in its dump, from 1
+    stream: str | None  # name of the stream or service it came from, where the wrapping tells
+    text: str  # without an end of line, and with tabs where the log system wrote ``#011``
 
 
 def read_lines(path: Path) -> Iterator[LogLine]:

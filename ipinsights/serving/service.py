@@ -15,7 +15,7 @@ from ipinsights.errors import ClientError
 from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.predictor import Predictor
 from ipinsights.inference.scorers import DOT_PRODUCT, HISTORY
-from ipinsights.inference.threshold import find_threshold
+from ipinsights.inference.threshold_files import find_threshold
 from ipinsights.model import artifact
 from ipinsights.model.untar import is_tar
 from ipinsights.serving.media_types import CSV, JSON, RequestError, ResponseFormat

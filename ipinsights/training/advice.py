@@ -1,4 +1,4 @@
-"""Advice on a training job: what its data and its course say about the model to come."""
+"""Advice on a training job, from its data and its validation AUC."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from ipinsights.training.callbacks import Callback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from numpy.typing import NDArray
 
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.data.pairs import Pairs
@@ -45,7 +43,9 @@ def advice_on_steps(hyperparameters: Hyperparameters, num_rows: int) -> str | No
 
 def advice_on_data(train: Pairs) -> str | None:
     """Return a warning if most entities have a single training row, else None."""
-    counts = _row_counts(train.entities)
+    import pandas as pd  # counted by hashing, not by sorting
+
+    counts = np.bincount(pd.factorize(train.entities)[0])
     num_single = int(np.count_nonzero(counts == 1))
     if 2 * num_single <= len(counts):
         return None
@@ -81,10 +81,3 @@ class ValidationWatch(Callback):
             f"{last_epoch + 1}. Train for {counted(epoch + 1, 'epoch')}, or keep the best model with "
             "`early_stopping_patience`."
         )
-
-
-def _row_counts(entities: NDArray[np.uint64]) -> NDArray[np.int64]:
-    import pandas as pd  # counted by hashing, not by sorting
-
-    codes, distinct = pd.factorize(entities)
-    return np.bincount(codes, minlength=len(distinct))

@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 
     from ipinsights.data.pairs import Pairs
 
-__all__ = ["AUTO", "SizeChoice", "Sizes", "choose_sizes"]
+__all__ = ["AUTO", "SIZES", "SizeChoice", "Sizes", "choose_sizes"]
 
 AUTO = "auto"
 """Value of a size that is chosen from the data."""
 
 _REQUIRED = ("num_entity_vectors", "vector_dim")
-_SIZES = (*_REQUIRED, "mini_batch_size", "epochs")
+SIZES = (*_REQUIRED, "mini_batch_size", "epochs")
+"""Hyperparameters that can be chosen from the data."""
+
 VECTOR_DIM = 128
 _ROWS_PER_ENTITY = 2
 # Twice the entities leave 39 % of many entities with a row that another one has too. A small table costs nothing, so
@@ -122,12 +124,12 @@ class SizeChoice:
         >>> SizeChoice.of({"num_entity_vectors": "20", "vector_dim": "8", "epochs": "auto"}).chosen
         ('epochs',)
         """
-        asked = {name for name in _SIZES if assignments.get(name, "").strip() == AUTO}
+        asked = {name for name in SIZES if assignments.get(name, "").strip() == AUTO}
         given = {name: value for name, value in assignments.items() if name not in asked}
         if hyperparameter_map is None and not any(name in given for name in _REQUIRED):
-            asked = set(_SIZES) - set(given)
+            asked = set(SIZES) - set(given)
         others = {name: value for name, value in (hyperparameter_map or {}).items() if name not in asked}
-        return cls({**others, **given}, tuple(name for name in _SIZES if name in asked))
+        return cls({**others, **given}, tuple(name for name in SIZES if name in asked))
 
     def check(self, *, any_size: bool = False) -> Hyperparameters:
         """Return the hyperparameters with the smallest sizes for those that are to be chosen.
@@ -149,7 +151,7 @@ class SizeChoice:
         sizes = choose_sizes(
             train.entities,
             records_per_row=checked.records_per_row,
-            **{name: None if name in self.chosen else getattr(checked, name) for name in _SIZES},
+            **{name: None if name in self.chosen else getattr(checked, name) for name in SIZES},
         )
         return {**self.given, **{name: str(getattr(sizes, name)) for name in self.chosen}}
 

@@ -30,12 +30,9 @@ __all__ = ["BaseBatch", "BaseBatches", "PartitionedBatches"]
 class BaseBatch:
     """One base batch, ready to be cut into K optimizer batches."""
 
-    # The B rows and their negatives, mixed: K * B records.
-    records: Records
-    # Rows that are not padding. On several hosts they may be 0.
-    num_rows: int
-    # Rows of all hosts. None on one host, where each step has B records.
-    num_all: int | None = None
+    records: Records  # the B rows and their negatives, mixed: K * B records
+    num_rows: int  # Rows that are not padding. On several hosts they may be 0.
+    num_all: int | None = None  # Rows of all hosts. None on one host, where each step has B records.
 
 
 class BaseBatches:
@@ -45,12 +42,7 @@ class BaseBatches:
     """
 
     def __init__(
-        self,
-        entity_rows: NDArray[np.int32],
-        ips: NDArray[np.uint32],
-        hyperparameters: Hyperparameters,
-        *,
-        seed: int,
+        self, entity_rows: NDArray[np.int32], ips: NDArray[np.uint32], hyperparameters: Hyperparameters, *, seed: int
     ) -> None:
         self._entity_rows = entity_rows
         self._ips = ips

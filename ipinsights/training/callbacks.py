@@ -105,14 +105,11 @@ class Speedometer(Callback):
         metrics = trainer.metrics.get()
         now = time.perf_counter()
         if batch > 0 and now > self._start:
-            self._log(trainer, metrics, now - self._start)
+            speed = (batch - self._first) * trainer.hyperparameters.mini_batch_size / (now - self._start)
+            values = "".join(f"\t{name}={value:f}" for name, value in metrics.items())
+            epoch = trainer.state.epoch
+            _logger.info("Epoch[%d] Batch [%d]\tSpeed: %.2f samples/sec%s", epoch, batch, speed, values)
         self._start, self._first = now, batch
-
-    def _log(self, trainer: Trainer, metrics: dict[str, float], seconds: float) -> None:
-        speed = (trainer.state.batch - self._first) * trainer.hyperparameters.mini_batch_size / seconds
-        values = "".join(f"\t{name}={value:f}" for name, value in metrics.items())
-        _logger.info("Epoch[%d] Batch [%d]\tSpeed: %.2f samples/sec%s",
-                     trainer.state.epoch, trainer.state.batch, speed, values)  # fmt: skip
 
 
 class Deadline(Callback):

@@ -48,12 +48,9 @@ _logger = logging.getLogger(__name__)
 class Checkpoint:
     """The state of a run between two base batches."""
 
-    # Entries of the :class:`~ipinsights.training.run_identity.RunIdentity`.
-    identity: Mapping[str, str]
-    # Counters of :class:`~ipinsights.training.train_state.TrainState`.
-    counters: Mapping[str, Any]
-    # Result of :meth:`ipinsights.training.metrics.RunningClassification.sums`.
-    metric_sums: tuple[int, int, int, float]
+    identity: Mapping[str, str]  # entries of the :class:`~ipinsights.training.run_identity.RunIdentity`
+    counters: Mapping[str, Any]  # counters of :class:`~ipinsights.training.train_state.TrainState`
+    metric_sums: tuple[int, int, int, float]  # result of :meth:`ipinsights.training.metrics.RunningClassification.sums`
     # Epoch and validation AUC of the best model so far. None without early stopping.
     best: tuple[int, float] | None = None
     # Float32 arrays, or objects that return an array for a slice, which are read when the checkpoint is saved.
@@ -62,10 +59,10 @@ class Checkpoint:
     @property
     def best_parameters(self) -> dict[str, Any]:
         """Parameters of the best model so far, by artifact name, empty without early stopping."""
-        parts = {name: name.partition(BEST_PREFIX) for name in self.arrays}
-        return {rest: self.arrays[name] for name, (before, _, rest) in parts.items() if rest and not before}
+        names = [name for name in self.arrays if name.startswith(BEST_PREFIX)]
+        return {name.removeprefix(BEST_PREFIX): self.arrays[name] for name in names}
 
-    def check_identity(self, identity: Mapping[str, str], place: Path) -> None:
+    def check_identity(self, identity: Mapping[str, str], path: Path) -> None:
         """Raise an error with each difference if a run may not resume from this checkpoint."""
         names = list(dict.fromkeys([*self.identity, *identity]))
         differences = [
@@ -75,7 +72,7 @@ class Checkpoint:
         ]
         if differences:
             raise ClientError(
-                f"The checkpoint in {place} is of another run: {'; '.join(differences)}. Go on with what it was begun "
+                f"The checkpoint in {path} is of another run: {'; '.join(differences)}. Go on with what it was begun "
                 "with, or give this run a checkpoint directory of its own."
             )
 

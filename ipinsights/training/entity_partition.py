@@ -43,12 +43,10 @@ class EntityPartition:
     """The ranges of all hosts, and the batches that follow from their pairs."""
 
     group: ProcessGroup
-    # First row of the table of each host, and the number of rows, (num_hosts + 1,).
-    cuts: NDArray[np.int64]
+    cuts: NDArray[np.int64]  # first row of the table of each host, and the number of rows, (num_hosts + 1,)
     # First pair of each base batch on each host, and the number of pairs, (num_batches + 1, num_hosts).
     spans: NDArray[np.int64]
-    # Addresses of the pairs of each host in their order, by rank.
-    ips: Sequence[NDArray[np.uint32]]
+    ips: Sequence[NDArray[np.uint32]]  # addresses of the pairs of each host in their order, by rank
 
     @classmethod
     def divide(

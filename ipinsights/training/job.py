@@ -45,7 +45,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """A training job: its settings, its data, and the place of its model."""
+    """A training job: its settings, its data, and the path of its model."""
 
     hyperparameters: Hyperparameters
     # The map that the hyperparameters were parsed from and the name of its place, for the log.
@@ -58,23 +58,18 @@ class Job:
     model_dir: Path
     host_name: str = "algo-1"
     seed: int = 0
-    # Whether each host has training files of its own, instead of all of them.
-    is_sharded: bool = False
+    is_sharded: bool = False  # whether each host has training files of its own, instead of all of them
     # Folder of checkpoints, which the job writes and resumes from. None for no checkpoints.
     checkpoint_dir: Path | None = None
     # Artifact of a warm start. None to begin with drawn parameters.
     initial_model: Path | None = None
     limits: Limits = field(default_factory=Limits)
-    # Engine of the steps on one CPU: ``auto`` for compiled kernels, ``gluon`` for MXNet.
-    engine: str = "auto"
-    # Threads of the steps on one CPU. None for the cores available to the process.
-    num_threads: int | None = None
+    engine: str = "auto"  # engine of the steps on one CPU: ``auto`` for compiled kernels, ``gluon`` for MXNet
+    num_threads: int | None = None  # Threads of the steps on one CPU. None for the cores available to the process.
     # IPv4 and IPv6 rows of ``train`` that were read before. None to read them.
     rows: tuple[Pairs, Ipv6Pairs | None] | None = field(default=None, repr=False, compare=False)
-    # File that the log is written to as well. None for no file.
-    log_file: Path | None = None
-    # File for the metrics of each epoch as JSON lines. None for no file.
-    metrics_file: Path | None = None
+    log_file: Path | None = None  # File that the log is written to as well. None for no file.
+    metrics_file: Path | None = None  # File for the metrics of each epoch as JSON lines. None for no file.
 
 
 @dataclass(frozen=True)
@@ -159,12 +154,7 @@ def _read(job: Job, host: SingleHost) -> _Inputs:
 
 
 def _build_trainer(
-    job: Job,
-    watchers: tuple[JobLog, JobView],
-    host: SingleHost,
-    inputs: _Inputs,
-    *,
-    has_checkpoints: bool,
+    job: Job, watchers: tuple[JobLog, JobView], host: SingleHost, inputs: _Inputs, *, has_checkpoints: bool
 ) -> tuple[Trainer, _Inputs]:
     """Return a trainer on the devices of this host, and the rows that this host trains."""
     # Imported here because MXNet takes a second to load: bad hyperparameters and bad data are reported sooner.

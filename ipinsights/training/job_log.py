@@ -131,17 +131,16 @@ class JobLog(Callback):
         total = self._milliseconds_since(self._job_clock)
         self._emit({"setuptime": self._setup_milliseconds, "totaltime": total})
 
-    def _emit(self, values: Mapping[str, float], start: float | None = None) -> None:
-        emit_metrics(values, start=self._job_start if start is None else start, dimensions=self._dimensions)
+    def _emit(
+        self, values: Mapping[str, float], *, start: float | None = None, meta: Mapping[str, object] | None = None
+    ) -> None:
+        dimensions = {"Algorithm": "ipinsights", "Host": self._host, "Operation": "training", **(meta or {})}
+        emit_metrics(values, start=self._job_start if start is None else start, dimensions=dimensions)
 
-    @property
-    def _dimensions(self) -> dict[str, object]:
-        return {"Algorithm": "ipinsights", "Host": self._host, "Operation": "training"}
-
-    def _log_quality(self, trainer: Trainer, moment: str) -> None:
+    def _log_quality(self, trainer: Trainer, position: str) -> None:
         accuracy, loss = trainer.metrics.get().values()
-        self._quality(f"{moment} train binary_classification_accuracy <score>={accuracy!r}")
-        self._quality(f"{moment} train binary_classification_cross_entropy <loss>={loss!r}")
+        self._quality(f"{position} train binary_classification_accuracy <score>={accuracy!r}")
+        self._quality(f"{position} train binary_classification_cross_entropy <loss>={loss!r}")
 
     def _quality(self, text: str) -> None:
         _logger.info("#quality_metric: host=%s, %s", self._host, text)
@@ -153,14 +152,8 @@ class JobLog(Callback):
         self._max_records = max(self._max_records, state.epoch_records)
         self._max_batches = max(self._max_batches, state.epoch_batches)
         # An epoch ends with a reset, so nothing has been seen since.
-        counts = (
-            state.num_records, state.num_batches, self._max_records, self._max_batches, num_resets, 0, 0,
-        )  # fmt: skip
-        emit_metrics(
-            dict(zip(_COUNTERS, counts, strict=True)),
-            start=self._job_start if start is None else start,
-            dimensions={**self._dimensions, **meta},
-        )
+        counts = (state.num_records, state.num_batches, self._max_records, self._max_batches, num_resets, 0, 0)
+        self._emit(dict(zip(_COUNTERS, counts, strict=True)), start=start, meta=meta)
 
     @staticmethod
     def _milliseconds_since(clock: float) -> float:

@@ -86,10 +86,7 @@ def _across(group: ProcessGroup, own: PairHistory) -> PairHistory:
     histories = [
         PairHistory.from_arrays({name: arrays[rank] for name, arrays in parts.items()}) for rank in range(group.size)
     ]
-    merged = histories[0]
-    for history in histories[1:]:
-        merged = merged.merge(history)
-    return merged
+    return histories[0].merge(*histories[1:])
 
 
 def _after(

@@ -18,22 +18,17 @@ class TrainState:
     (0, 100)
     """
 
-    # Index of the current epoch, from 0. After training, the number of finished epochs.
-    epoch: int = 0
-    # Index of the last optimizer step in this epoch, -1 before the first one.
-    batch: int = -1
+    epoch: int = 0  # Index of the current epoch, from 0. After training, the number of finished epochs.
+    batch: int = -1  # index of the last optimizer step in this epoch, -1 before the first one
     # Records since the beginning, with negatives and without padding: K * N after one epoch over N rows.
     num_records: int = 0
-    # Optimizer steps since the beginning: K * ceil(N / B) after one epoch.
-    num_batches: int = 0
-    # Base batches since the beginning, also those in which only other hosts had rows.
-    num_base_batches: int = 0
+    num_batches: int = 0  # optimizer steps since the beginning: K * ceil(N / B) after one epoch
+    num_base_batches: int = 0  # base batches since the beginning, also those in which only other hosts had rows
     # The same since this epoch's beginning.
     epoch_records: int = 0
     epoch_batches: int = 0
     epoch_base_batches: int = 0
-    # Of the last validated epoch. None without a validation channel.
-    validation_auc: float | None = None
+    validation_auc: float | None = None  # Of the last validated epoch. None without a validation channel.
     # Request to stop, set by a callback or a signal at any time. Training ends after the current base batch. A
     # validation ends at once and is repeated by the resumed run.
     stop: bool = False

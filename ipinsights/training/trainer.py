@@ -103,14 +103,19 @@ class Trainer:
         self._notify("on_train_end")
         self.group.wait()
 
-    def evaluate(self, pairs: Pairs) -> float:
-        """Return the ``discriminator_auc`` of the pairs.
+    def evaluate(self, pairs: Pairs) -> float | None:
+        """Return the ``discriminator_auc`` of the pairs on the first host, None on others.
 
-        Each pair is compared with its entity at one random address (R = 1, S = 0).
-
-        The addresses are drawn from the run's seed. They are the same at every call, so that epochs can be compared.
+        Each pair is compared with its entity at one random address (R = 1, S = 0). The addresses are drawn from the
+        run's seed. They are the same at every call, so that epochs can be compared. A run that is to stop ends this at
+        once, and None is returned.
         """
-        return discriminator_auc(*np.concatenate(list(self._validation_scores(pairs)), axis=1))
+        scores = []
+        for piece in self._validation_scores(pairs):
+            if self._stops():
+                return None
+            scores.append(piece)
+        return discriminator_auc(*np.concatenate(scores, axis=1)) if self.group.rank == 0 else None
 
     def _batches(self, train: Pairs) -> BaseBatches:
         if self.partition:
@@ -138,22 +143,13 @@ class Trainer:
         self.metrics.get()
         self._check_divergence()
         self._notify("on_epoch_trained")
-        auc = None if validation is None else self._validate(validation)
+        auc = None if validation is None else self.evaluate(validation)
         if self._stops():
             return True
         self.state.validation_auc = auc
         self._notify("on_epoch_end")
         self.state.epoch += 1
         return self._stops()
-
-    def _validate(self, pairs: Pairs) -> float | None:
-        """Return the AUC on the first host, None on others and as soon as the run is to stop."""
-        scores = []
-        for piece in self._validation_scores(pairs):
-            if self._stops():
-                return None
-            scores.append(piece)
-        return discriminator_auc(*np.concatenate(scores, axis=1)) if self.group.rank == 0 else None
 
     def _validation_scores(self, pairs: Pairs) -> Iterator[NDArray[np.float32]]:
         """Yield scores of pairs and of their entities at random addresses, (2, n), piece by piece."""

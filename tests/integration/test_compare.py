@@ -118,7 +118,7 @@ class TestCompareCommand:
         assert done.returncode == 0, done.stdout
 
     def test_sagemaker_s_log_compares_with_ours(self, trained: Path) -> None:
-        """Whatever wrote them, logs are logs."""
+        """A log of SageMaker and one of ours are compared as two of ours are."""
         done = compare(LOGS / "sagemaker-python2.7.log", "good.log", folder=trained)
         assert "The runs did not train on the same data: 3,000 and 360 records an epoch." in done.stdout
         assert done.returncode == 1

@@ -215,7 +215,7 @@ class TestFailures:
         assert re.fullmatch(rf"ClientError: {told}\.", done.stderr.splitlines()[-1])
 
     def test_a_missing_model_is_told(self, tmp_path: Path) -> None:
-        """By every command that uses one."""
+        """Every command that uses a model names the missing path."""
         message = f"There is no model at {tmp_path}/no: give a model directory, a model_algo-1 file or a model.tar.gz."
         assert refusal_of(run_command("inspect", tmp_path / "no")) == message
         assert refusal_of(run_command("score", "-", "--model-dir", tmp_path / "no", stdin="")) == message
@@ -245,7 +245,7 @@ class TestHyperparameters:
         )
 
     def test_a_model_beyond_the_engine_is_refused_before_anything_is_read(self, tmp_path: Path) -> None:
-        """With the largest number of vectors that fits."""
+        """The error has the largest number of vectors that fits."""
         sizes = {"num_entity_vectors": "20000000", "vector_dim": "128"}
         done = run_command("train", "--train", tmp_path / "no.csv", "--model-dir", tmp_path, *given(sizes))
         assert refusal_of(done) == (

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ipinsights.data.pairs import read_pairs
-from ipinsights.evaluation.labelled_events import read_test
+from ipinsights.evaluation.labelled_events import as_test_set
 from ipinsights.model import artifact
 
 ROOT = Path(__file__).parents[2]
@@ -55,8 +55,7 @@ def test_rows_of_pages_are_read(name: str, tmp_path: Path) -> None:
     assert len(read_pairs(tmp_path / "rows.csv")) == rows.count("\n")
     for text in labelled:
         (tmp_path / "test.csv").write_text(text)
-        found = read_test(tmp_path / "test.csv")
-        assert found.attacks is not None
+        found = as_test_set(tmp_path / "test.csv")
         assert (len(found.ordinary), len(found.attacks)) == (1, 1)
 
 

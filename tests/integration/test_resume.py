@@ -126,7 +126,7 @@ class TestOneJobAtATime:
     """A directory of checkpoints is one job's."""
 
     def test_a_second_job_is_refused(self, tmp_path: Path) -> None:
-        """In one sentence, while another process has the lock; and it runs when that has ended."""
+        """A job is refused while another process has the lock, and runs when that has ended."""
         (tmp_path / "ck").mkdir()
         with (tmp_path / "ck" / ".checkpoints.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -339,7 +339,7 @@ class TestInitialModel:
         assert 300 - 9 <= unchanged.sum() < 300
 
     def test_another_shape_is_refused_naming_each_difference(self, tmp_path: Path, whole: tuple[Path, str]) -> None:
-        """Before data is read."""
+        """The error names each difference before data is read."""
         first = whole[0] / "model"
         done = run(tmp_path, "--initial-model", first, vector_dim="8", num_ip_encoder_layers="2")
         assert refusal_of(done) == (
@@ -408,7 +408,7 @@ class TestEarlyStopping:
         assert done.stdout.count("Keeping the model") == 1
 
     def test_it_needs_validation_data(self, tmp_path: Path) -> None:
-        """Without, there is nothing to be patient about."""
+        """Early stopping without validation data is refused."""
         assert refusal_of(run(tmp_path, "--early-stopping-patience", "2")) == (
             "--early-stopping-patience waits for a better validation AUC, and there is no validation data. Give "
             "the job some (--validation, or the channel 'validation'), or leave the option out."

@@ -11,7 +11,7 @@ from ipinsights.distributed.cluster import Cluster
 
 def serve(environment: dict[str, str]) -> None:
     """Be the scheduler or a server."""
-    from ipinsights.distributed.kvstore_roles import serve
+    from ipinsights.distributed.kvstore_collectives import serve
 
     serve(environment)
 

@@ -28,7 +28,7 @@ class Exploit:
 
 def send_pickle(environment: dict[str, str], path: Path) -> None:
     """Be a worker that sends what MXNet's own servers unpickle."""
-    from ipinsights.distributed.kvstore_roles import connect
+    from ipinsights.distributed.kvstore_collectives import connect
 
     store = connect(environment)
     store._send_command_to_servers(0, pickle.dumps(Exploit(path), 0).decode())
@@ -36,8 +36,7 @@ def send_pickle(environment: dict[str, str], path: Path) -> None:
 
 def work(environment: dict[str, str], folder: Path, rank: int, num_hosts: int) -> None:
     """Be a worker that uses every collective, trains, and writes down what it found."""
-    from ipinsights.distributed.kvstore_collectives import KVStoreGroup
-    from ipinsights.distributed.kvstore_roles import connect
+    from ipinsights.distributed.kvstore_collectives import KVStoreGroup, connect
 
     group = KVStoreGroup(rank, num_hosts, connect(environment))
     found = {"collectives": sums.use_collectives(group), "training": sums.train(group)}

@@ -73,5 +73,5 @@ class TestValidation:
 
     @pytest.mark.parametrize("aucs", [(), (None, None), (0.9, 0.95), (0.95, 0.9451), (0.9, 0.8, 0.91)])
     def test_no_warning(self, aucs: tuple[float | None, ...]) -> None:
-        """Without validation, while it grows, and for differences that are noise."""
+        """Nothing is said without validation, while the AUC grows, or if it falls within noise."""
         assert warnings_of(*aucs) == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.model.artifact_meta import check_meta, meta_data
+from ipinsights.model.artifact import check_meta, meta_data
 
 VALUES = Hyperparameters(num_entity_vectors=10, vector_dim=6, learning_rate=0.5)
 META = meta_data(VALUES, {"num_rows": 3, "versions": {"numpy": "1.26"}})

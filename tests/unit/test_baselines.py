@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ipinsights.data.pairs import Pairs
-from ipinsights.evaluation.baselines import BASELINES, Evidence, baseline_scores
+from ipinsights.evaluation.baselines import BASELINES, TrainingCounts, baseline_scores
 from ipinsights.evaluation.prefix_counts import PrefixCounts
 
 # Entity 0 came four times, entity 1 twice; both were in 10.0.0.0/16.
@@ -31,8 +31,8 @@ def scores(entity: int, address: str) -> dict[str, float]:
             np.array([number_of(text) for _, text in TRAIN], dtype=np.uint32),
         )
     )
-    evidence = Evidence.look_up(history, np.array([entity]), np.array([number_of(address)], dtype=np.uint32))
-    return {name: float(values[0]) for name, values in baseline_scores(evidence, BASELINES).items()}
+    seen = TrainingCounts.look_up(history, np.array([entity]), np.array([number_of(address)], dtype=np.uint32))
+    return {name: float(values[0]) for name, values in baseline_scores(seen, BASELINES).items()}
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ class TestWittenBell:
             for step in (0, 1)
         }
         starts = np.array(sorted(edges))
-        evidence = Evidence.look_up(history, np.zeros(len(starts) - 1, dtype=np.int64), starts[:-1].astype(np.uint32))
-        density = np.exp(BASELINES["Witten-Bell counts"](evidence))
+        seen = TrainingCounts.look_up(history, np.zeros(len(starts) - 1, dtype=np.int64), starts[:-1].astype(np.uint32))
+        density = np.exp(BASELINES["Witten-Bell counts"](seen))
         assert (density * np.diff(starts)).sum() / 2**32 == pytest.approx(1)
 
 
@@ -87,13 +87,13 @@ class TestFreeman:
     """The entity's frequencies against everybody's."""
 
     def test_by_hand(self) -> None:
-        """At each level (own / crowd's share + 5) / (own above + 5)."""
+        """The ratio has a factor (own / crowd's share + 5) / (own above + 5) for each level."""
         # /16: 3 of the entity's 4 rows, 5 of the crowd's 6; /24: 3 of 3, 3 of 5; address: 3 of 3, 3 of 3.
         expected = np.log((3 / (5 / 6) + 5) / 9) + np.log((3 / (3 / 5) + 5) / 8) + np.log((3 + 5) / 8)
         assert scores(0, "10.0.0.1")["Freeman's ratio"] == pytest.approx(expected, rel=1e-6)
 
     def test_an_address_of_others_is_worse_than_none_of_anybodys_own(self) -> None:
-        """Where the entity never was, only how often it came at all counts, not its own /16."""
+        """On a network that is new for the entity only its number of rows counts."""
         assert scores(0, "77.1.2.3")["Freeman's ratio"] == pytest.approx(np.log(5 / 9), rel=1e-6)
         in_common = np.log((3 / (5 / 6) + 5) / 9) + np.log(5 / 8)
         assert scores(0, "10.0.9.9")["Freeman's ratio"] == pytest.approx(in_common, rel=1e-6)

@@ -55,7 +55,7 @@ def test_negatives_are_new_in_each_batch_and_epoch_and_with_each_seed() -> None:
 
 
 def test_an_epoch_can_begin_anywhere() -> None:
-    """From its third batch on it is what it would have been."""
+    """An epoch that begins at its third batch has the same batches from there on."""
     whole, rest = list(numbered(50).epoch(4)), list(numbered(50).epoch(4, first=2))
     assert [batch.records.ips.tolist() for batch in rest] == [batch.records.ips.tolist() for batch in whole[2:]]
     assert [batch.records.labels.tolist() for batch in rest] == [batch.records.labels.tolist() for batch in whole[2:]]
@@ -85,7 +85,7 @@ class TestPartitioned:
 
     @pytest.mark.parametrize("num_hosts", [1, 2, 3, 4])
     def test_all_hosts_have_as_many_and_every_row_is_in_one(self, num_hosts: int) -> None:
-        """In proportion to their rows.
+        """Each host's part of a batch is in proportion to its rows.
 
         A batch of all hosts has their numbers together, and no row is padding.
         """

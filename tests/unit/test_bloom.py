@@ -39,19 +39,19 @@ class TestBloomFilter:
     def test_the_filter_of_both_is_that_of_either_and_the_other(
         self, some: NDArray[np.uint64], others: NDArray[np.uint64], size: int
     ) -> None:
-        """To the bit, whatever occurs twice."""
+        """The union has the same bits as the filter of all hashes, whichever occur twice."""
         together = BloomFilter.of(np.concatenate([some, others, some]), size)
         assert (BloomFilter.of(some, size) | BloomFilter.of(others, size)).bits.tolist() == together.bits.tolist()
 
     def test_many_hashes_are_taken_in_pieces(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """To the same filter, at a tenth of a thousand at a time as all at once."""
+        """Pieces of 99 hashes make the same filter as all at once."""
         hashes = np.random.default_rng(3).integers(2**64, size=1000, dtype=np.uint64)
         whole = BloomFilter.of(hashes, 500).bits.tolist()
         monkeypatch.setattr(bloom, "_HASHES_AT_A_TIME", 99)
         assert BloomFilter.of(hashes, 500).bits.tolist() == whole
 
     def test_nothing_is_in_an_empty_one(self) -> None:
-        """Not even a hash of zero."""
+        """A filter without hashes contains none, not even zero."""
         empty = BloomFilter.of(np.array([], dtype=np.uint64), 3)
         assert not empty.contain(np.array([0, 1, 2**64 - 1], dtype=np.uint64)).any()
 
@@ -59,7 +59,7 @@ class TestBloomFilter:
     def test_few_of_the_others_seem_to_be_in_it(
         self, bytes_per_hash: int, share: float, rng: np.random.Generator
     ) -> None:
-        """As many as (1 - exp(-n / 2b)) ** 4 says."""
+        """The share of false positives is (1 - exp(-n / 2b)) ** 4."""
         hashes = rng.integers(2**64, size=50_000, dtype=np.uint64)
         strangers = rng.integers(2**64, size=1_000_000, dtype=np.uint64)
         found = BloomFilter.of(hashes, bytes_per_hash * len(hashes)).contain(strangers).mean()

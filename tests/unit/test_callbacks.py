@@ -116,5 +116,5 @@ class TestCheckpointer:
 
     @pytest.mark.parametrize(("text", "expected"), [("500", (500, None)), ("90s", (None, 90)), ("10m", (None, 600))])
     def test_how_often_is_a_number_or_a_time(self, text: str, expected: tuple[int | None, float | None]) -> None:
-        """Of batches; or of seconds or minutes."""
+        """The interval is a number of batches, or of seconds or minutes."""
         assert parse_every(click.Context(click.Command("x")), click.Option(["--x"]), text) == expected

@@ -105,7 +105,7 @@ class TestSaving:
 
     @pytest.mark.parametrize("keep", [1, 2, 5])
     def test_the_last_few_are_kept(self, tmp_path: Path, keep: int) -> None:
-        """In the order of their batches, of which some have more digits than others."""
+        """The kept files have the highest batches, also where these have more digits than others."""
         saved(tmp_path, 9, 10, 100, keep=keep)
         names = [f"checkpoint-{number:012d}" for number in (9, 10, 100)]
         assert names_in(tmp_path) == names[-keep:]
@@ -128,7 +128,7 @@ class TestDamage:
     def test_a_damaged_newest_falls_back_to_the_one_before(
         self, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """With a warning that names it."""
+        """The older checkpoint is read, and a warning names the damaged one."""
         directory = saved(tmp_path, 10, 20)
         newest = tmp_path / "checkpoint-000000000020"
         content = newest.read_bytes()

@@ -47,7 +47,7 @@ def test_a_host_alone_is_first() -> None:
 @SIZES
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint32, np.uint64, np.int64, np.float32])
 def test_all_parts_come_in_the_order_of_ranks(size: int, dtype: Any) -> None:
-    """To the bit, of any type and length, also of an odd number of bytes and an empty part."""
+    """Every host has all parts to the bit, of any type and length, empty ones too."""
     limits = np.iinfo(dtype) if np.issubdtype(dtype, np.integer) else np.finfo(dtype)
     parts = [np.array([limits.max, limits.min, rank + 1] * rank, dtype=dtype) for rank in range(size)]
     for found in on_hosts(size, lambda group: group.all_parts(parts[group.rank])):

@@ -115,7 +115,7 @@ class TestPrivateFolder:
         assert compilation._private_folder() not in (link, elsewhere)
 
     def test_a_cache_that_cannot_be_written_to_is_copied(self, tmp_path: Path) -> None:
-        """As in an image that was built by another user: nothing is compiled again."""
+        """The kernels of a read-only cache are loaded from a copy, and nothing is compiled again."""
         (image := tmp_path / "image").mkdir()
         (image / "kernels.nbi").write_text("code")
         assert (compilation._copied(image) / "kernels.nbi").read_text() == "code"

@@ -1,12 +1,9 @@
-"""Scoring, saving and pickling of a fitted estimator."""
+"""Scoring by a fitted estimator."""
 
 from __future__ import annotations
 
 import copy
 import pickle
-import shutil
-import tarfile
-from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,7 +50,7 @@ def model(fitted: IPInsights) -> IPInsights:
 
 
 def test_scores_are_the_predictor_s(model: IPInsights, tmp_path: Path) -> None:
-    """Before and after a model is saved and loaded, as a Series or an array."""
+    """Scores are the same before and after saving, for a DataFrame and for a file."""
     model.save(tmp_path)
     LATER.to_csv(tmp_path / "rows.csv", header=False, index=False)
     scores = model.score_samples(tmp_path / "rows.csv")
@@ -87,7 +84,7 @@ def test_predictions_follow_from_the_offset(model: IPInsights) -> None:
 
 
 def test_allowed_networks_are_normal(model: IPInsights) -> None:
-    """Whatever their score, as in the verdicts of the command line."""
+    """A pair from an allowed network is normal, whatever its score."""
     network = TRAIN["address"].iloc[0].rsplit(".", 2)[0] + ".0.0/16"
     model.calibrate(LATER, fpr=0.1, allow=[network])
     # Above every score, so that nothing else is normal.
@@ -97,13 +94,13 @@ def test_allowed_networks_are_normal(model: IPInsights) -> None:
 
 
 def test_unknown_entities_are_told_apart(model: IPInsights) -> None:
-    """By entities, or by rows with them."""
+    """Entities, or rows with them, are known or unknown."""
     assert model.entity_known(LATER).all()
     assert model.entity_known(["user_0", "a stranger"]).tolist() == [True, False]
 
 
 def test_a_score_is_the_product_of_two_embeddings(model: IPInsights) -> None:
-    """Of the entity's and of the address's, which keep the index."""
+    """The dot product of entity and address embedding is the score, and both keep the index."""
     entities, ips = model.entity_embeddings(LATER), model.ip_embeddings(LATER)
     assert entities.index.equals(LATER.index)
     products = (entities.to_numpy() * ips.to_numpy()).sum(axis=1)
@@ -111,7 +108,7 @@ def test_a_score_is_the_product_of_two_embeddings(model: IPInsights) -> None:
 
 
 def test_a_pair_is_explained(model: IPInsights, tmp_path: Path) -> None:
-    """From the training data, which a loaded model must be given."""
+    """The facts come from the training data, which a loaded model must be given."""
     user, address = TRAIN.iloc[0]
     fitted = IPInsights(vector_dim=8, epochs=1, progress=False).fit(TRAIN)
     found = fitted.explain(user, address)
@@ -126,158 +123,6 @@ def test_a_pair_is_explained(model: IPInsights, tmp_path: Path) -> None:
     threshold = model.calibrate(LATER, fpr=0.1).threshold_
     assert threshold is not None
     assert threshold._repr_html_().startswith("<pre>Suspicious: score &lt; ")
-
-
-class TestSaving:
-    """A directory has the model and its threshold."""
-
-    def test_a_threshold_is_saved_and_found(self, model: IPInsights, tmp_path: Path) -> None:
-        """A threshold is loaded with its model, and removed by a model without a threshold."""
-        model.calibrate(LATER, fpr=0.1, allow=["10.0.0.0/8"]).save(tmp_path)
-        loaded = IPInsights.load(str(tmp_path))
-        assert loaded.offset_ == model.offset_
-        assert np.array_equal(loaded.predict(LATER), model.predict(LATER))
-        IPInsights(vector_dim=8, epochs=1, progress=False).fit(TRAIN).save(tmp_path)
-        assert IPInsights.load(tmp_path).offset_ == 0
-
-    def test_a_threshold_of_another_model_is_not_used(self, model: IPInsights, tmp_path: Path) -> None:
-        """The model can be used, and a warning says why there is no threshold."""
-        model.calibrate(LATER, fpr=0.1).save(tmp_path / "old")
-        IPInsights(vector_dim=8, epochs=1, random_state=1, progress=False).fit(TRAIN).save(tmp_path / "new")
-        shutil.copy(tmp_path / "old" / "threshold.json", tmp_path / "new")
-        with pytest.warns(UserWarning, match=r" was made for another model, ") as caught:
-            assert IPInsights.load(tmp_path / "new").offset_ == 0
-        assert str(caught[0].message) == (
-            f"{tmp_path / 'new' / 'threshold.json'} was made for another model, and is not used. Call calibrate for a "
-            "new threshold."
-        )
-
-    def test_a_loaded_model_is_saved_to_the_byte(self, model: IPInsights, tmp_path: Path) -> None:
-        """A model from a directory, a file or SageMaker's archive is saved as the same bytes."""
-        file = model.save(tmp_path / "first")
-        with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
-            archive.add(file, "model_algo-1")
-        for source in (tmp_path / "first", file, tmp_path / "model.tar.gz"):
-            assert IPInsights.load(source).save(tmp_path / "second").read_bytes() == file.read_bytes()
-
-
-class TestPickles:
-    """A model with a file is pickled as a reference to it."""
-
-    @pytest.mark.parametrize("is_saved", [True, False])
-    def test_a_copy_scores_alike(self, model: IPInsights, tmp_path: Path, *, is_saved: bool) -> None:
-        """A copy has the same scores, parameters, threshold and history.
-
-        Only a model without a file carries its tables.
-        """
-        model.calibrate(LATER, fpr=0.1)
-        if is_saved:
-            model.save(tmp_path)
-        content = pickle.dumps(model)
-        copied = pickle.loads(content)  # noqa: S301 - our own
-        assert np.array_equal(copied.decision_function(LATER), model.decision_function(LATER))
-        assert copied.get_params() == model.get_params()
-        assert copied.history_.equals(model.history_)
-        table = model.num_entity_vectors_ * model.vector_dim_ * 4
-        assert (model.artifact_.params["entity_weight"].tobytes() in content) is not is_saved
-        assert table > 0
-
-    def test_a_loaded_model_is_a_small_pickle_and_shares_tables(self, model: IPInsights, tmp_path: Path) -> None:
-        """Less than 2 KB. Copies and estimators of the same file have the arrays of one map.
-
-        Which are aligned.
-        """
-        model.save(tmp_path)
-        loaded = IPInsights.load(tmp_path)
-        content = pickle.dumps(loaded)
-        assert len(content) < 2000
-        copied = pickle.loads(content)  # noqa: S301 - our own
-        table = copied.artifact_.params["entity_weight"]
-        assert table.flags.aligned
-        assert table is loaded.artifact_.params["entity_weight"]
-        assert IPInsights.load(tmp_path).predictor_ is loaded.predictor_ is copied.predictor_
-        copied.calibrate(LATER, fpr=0.5)
-        assert copied.offset_ != loaded.offset_ == 0
-
-    @pytest.mark.parametrize("scorer", ["dot_product", "history"])
-    def test_a_calibrated_model_is_a_small_pickle(self, historian: IPInsights, tmp_path: Path, scorer: str) -> None:
-        """Less than 2 KB with a threshold of either scorer, which is read from its file."""
-        historian.save(tmp_path)
-        IPInsights.load(tmp_path, scorer=scorer).calibrate(LATER, fpr=0.1, allow=["10.0.0.0/8"]).save(tmp_path)
-        loaded = IPInsights.load(tmp_path, scorer=scorer)
-        content = pickle.dumps(loaded)
-        assert len(content) < 2000
-        copied = pickle.loads(content)  # noqa: S301 - our own
-        assert np.array_equal(copied.predict(LATER), loaded.predict(LATER))
-        thresholds, scores = (loaded.threshold_, copied.threshold_), np.arange(9, dtype=np.float32)
-        assert thresholds[0] is not None
-        assert thresholds[1] is not None
-        assert thresholds[0].describe() == thresholds[1].describe()
-        assert thresholds[0].p_values(scores).tolist() == thresholds[1].p_values(scores).tolist()
-
-    def test_a_threshold_that_is_in_no_file_is_carried(self, model: IPInsights, tmp_path: Path) -> None:
-        """Next to the file of another threshold, too."""
-        model.calibrate(LATER, fpr=0.1).save(tmp_path)
-        loaded = IPInsights.load(tmp_path).calibrate(LATER, fpr=0.2)
-        for is_there in (True, False):
-            if not is_there:
-                (tmp_path / "threshold.json").unlink()
-            copied = pickle.loads(pickle.dumps(loaded))  # noqa: S301 - our own
-            assert copied.threshold_.score == copied.offset_ == loaded.offset_
-
-    def test_a_threshold_that_has_changed_is_refused(self, model: IPInsights, tmp_path: Path) -> None:
-        """When the pickle is loaded: offset and p-values are of one threshold."""
-        model.calibrate(LATER, fpr=0.1).save(tmp_path)
-        content = pickle.dumps(IPInsights.load(tmp_path))
-        IPInsights.load(tmp_path).calibrate(LATER, fpr=0.2).save(tmp_path)
-        with pytest.raises(ClientError) as caught:
-            pickle.loads(content)  # noqa: S301 - our own
-        assert str(caught.value) == (
-            f"{tmp_path / 'threshold.json'} has changed since the model that refers to it was pickled. Load the model "
-            "again with IPInsights.load."
-        )
-        (tmp_path / "threshold.json").unlink()
-        with pytest.raises(ClientError) as caught:
-            pickle.loads(content)  # noqa: S301 - our own
-        assert str(caught.value) == (
-            f"The threshold cannot be read from {tmp_path / 'threshold.json'}: No such file or directory."
-        )
-
-    def test_unpickled_arrays_are_aligned(self, historian: IPInsights) -> None:
-        """Arrays are aligned even if their bytes come at odd addresses, as from Dask."""
-        buffers: list[pickle.PickleBuffer] = []
-        content = pickle.dumps(historian, protocol=5, buffer_callback=buffers.append)
-        odd = [memoryview(b"x" + buffer.raw())[1:] for buffer in buffers]
-        copied = pickle.loads(content, buffers=odd)  # noqa: S301 - our own
-        history = copied.artifact_.history
-        assert all(array.flags.aligned for array in [*copied.artifact_.params.values(), *history.arrays.values()])
-        assert np.array_equal(copied.score_samples(LATER), historian.score_samples(LATER))
-
-    def test_a_model_whose_file_is_gone_carries_its_tables(self, model: IPInsights, tmp_path: Path) -> None:
-        """A pickle that could not be loaded is not written."""
-        model.save(tmp_path)
-        loaded = IPInsights.load(tmp_path)
-        (tmp_path / "model_algo-1").unlink()
-        copied = pickle.loads(pickle.dumps(loaded))  # noqa: S301 - our own
-        assert np.array_equal(copied.score_samples(LATER), model.score_samples(LATER))
-
-    def test_a_file_that_is_gone_later_is_named(self, model: IPInsights, tmp_path: Path) -> None:
-        """When the pickle is loaded."""
-        file = model.save(tmp_path)
-        content = pickle.dumps(model)
-        file.unlink()
-        with pytest.raises(ClientError) as caught:
-            pickle.loads(content)  # noqa: S301 - our own
-        assert str(caught.value) == (
-            f"There is no model at {file}: give a model directory, a model_algo-1 file or a model.tar.gz."
-        )
-
-    def test_other_processes_score_alike(self, model: IPInsights, tmp_path: Path) -> None:
-        """A method of the model is a job for a pool."""
-        model.save(tmp_path)
-        with get_context("spawn").Pool(1) as pool:
-            (scores,) = pool.map(model.score_samples, [LATER])
-        assert scores.equals(model.score_samples(LATER))
 
 
 @pytest.fixture(scope="module")
@@ -379,7 +224,7 @@ class TestHistory:
 
     @pytest.mark.parametrize("is_saved", [True, False])
     def test_pickles_keep_the_scorer(self, historian: IPInsights, tmp_path: Path, *, is_saved: bool) -> None:
-        """With a reference to the file, or with the pairs themselves, and the threshold."""
+        """A pickle has the scorer, the threshold, and a reference to the file or the pairs."""
         historian.calibrate(LATER, fpr=0.1)
         if is_saved:
             historian.save(tmp_path)
@@ -409,6 +254,6 @@ class TestHistory:
 
 
 def test_columns_are_scored(model: IPInsights) -> None:
-    """Of Arrow or of a DataFrame, to a column of Arrow with the same scores."""
+    """Columns of Arrow or of a DataFrame have the scores of rows, as a column of Arrow."""
     scores = model.score_arrow(LATER["user"], LATER["address"])
     assert np.array_equal(scores.to_numpy(), model.score_samples(LATER).to_numpy())

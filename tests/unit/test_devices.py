@@ -24,7 +24,7 @@ class TestChooseGpus:
         assert choose_gpus(0) == []
 
     def test_more_than_there_are_is_refused(self, mx: Any) -> None:
-        """With both numbers and the two ways out."""
+        """The error has the numbers of GPUs asked for and found, and two cures."""
         present = mx.context.num_gpus()
         with pytest.raises(ClientError) as caught:
             choose_gpus(present + 1)
@@ -71,12 +71,12 @@ class TestBuildLearner:
     """The learner that suits the devices."""
 
     def test_without_a_gpu_it_has_compiled_kernels(self) -> None:
-        """Whatever the store is called."""
+        """A host without a GPU has compiled kernels for every type of KVStore."""
         given = Hyperparameters(num_entity_vectors=4, vector_dim=4)
         assert isinstance(build_learner(given, gpus=[], store="device"), CPULearner)
 
     def test_gpus_have_mxnet_s_learner(self, mx: Any) -> None:
-        """On one as on several; CPU devices stand in for GPUs."""
+        """One GPU and several have the learner of MXNet. CPU devices stand in for GPUs."""
         from ipinsights.training.learners.gluon import GluonLearner
 
         given = Hyperparameters(num_entity_vectors=4, vector_dim=4)
@@ -91,7 +91,7 @@ class TestBuildLearner:
         assert engine_name([], "gluon") == engine_name([mx.cpu()], "auto") == "MXNet"
 
     def test_gluon_can_be_chosen_on_a_cpu(self, mx: Any) -> None:  # noqa: ARG002
-        """For users who want the original's engine itself."""
+        """The engine ``gluon`` has MXNet's learner on a CPU."""
         from ipinsights.training.learners.gluon import GluonLearner
 
         given = Hyperparameters(num_entity_vectors=4, vector_dim=4)

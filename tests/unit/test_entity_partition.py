@@ -61,7 +61,7 @@ class TestCuts:
         assert sizes.max() <= -(-5 * len(counts) // (4 * num_hosts))
 
     def test_ranges_have_about_equal_pairs(self) -> None:
-        """To the pairs of a row, which is not divided."""
+        """The numbers of pairs differ by at most those of one row, which is not divided."""
         counts = np.random.default_rng(2).integers(100, size=10_000)
         parts = np.add.reduceat(counts, cut_points(counts, 16, len(counts))[:-1])
         assert np.abs(parts - counts.sum() / 16).max() <= 100
@@ -106,9 +106,9 @@ class TestDivide:
     @pytest.mark.parametrize("size", [1, 2, 3, 4])
     @pytest.mark.parametrize("is_sharded", [False, True])
     def test_each_pair_is_the_owner_s(self, size: int, is_sharded: bool) -> None:  # noqa: FBT001
-        """Whether hosts have read files of their own or all of them everything.
+        """Each pair is on the host that owns its row, for sharded and for replicated data.
 
-        In the order of hosts and files.
+        The order is that of hosts and files.
         """
         whole, found = drawn(), divided(size, lambda partition, own: (partition, own), is_sharded=is_sharded)
         everybody = np.concatenate([own.ips for _, own in found])
@@ -143,7 +143,7 @@ class TestDivide:
         )
 
     def test_an_entity_that_sets_the_pace_is_reported(self, caplog: pytest.LogCaptureFixture) -> None:
-        """With its share of the pairs, once on each host."""
+        """A warning on each host has the share of the pairs."""
         caplog.set_level(logging.WARNING, logger="ipinsights")
         one = Pairs(np.full(100, 7, np.uint64), np.arange(100, dtype=np.uint32))
         sizes = divided(2, lambda _, own: len(own), pairs=one)
@@ -154,7 +154,7 @@ class TestDivide:
         ] * 2
 
     def test_a_host_without_pairs_has_a_learner(self) -> None:
-        """Of one record and its range of the table."""
+        """A host without pairs has a learner for one record and its range of the table."""
         one = Pairs(np.full(100, 7, np.uint64), np.arange(100, dtype=np.uint32))
         local = divided(2, lambda partition, own: (partition.local_hyperparameters(VALUES), len(own)), pairs=one)
         assert sorted(values.mini_batch_size for values, _ in local) == [1, 20]
@@ -172,7 +172,7 @@ class TestTogether:
 
     @pytest.mark.parametrize("size", [1, 2, 3])
     def test_scores_and_table_are_those_of_one_host(self, size: int) -> None:
-        """To the bit: the same initial values, each from the host that owns its row."""
+        """Initial values, scores and the table are the same to the bit on several hosts."""
         alone = CPULearner(VALUES, seed=3)
         rows, ips = np.arange(40, dtype=np.int32), np.arange(0, 4 * 10**9, 10**8, dtype=np.uint32)
 

@@ -32,7 +32,7 @@ def train(callbacks: Sequence[Callback]) -> Trainer:
 
 
 def test_each_epoch_is_recorded() -> None:
-    """With its number, its metrics, and the AUC that the trainer has at its end."""
+    """A record has the epoch's number, its metrics and the AUC."""
     recorder = EpochRecorder()
     trainer = train([recorder])
     assert [record["epoch"] for record in recorder.records] == [1, 2, 3]

@@ -82,7 +82,7 @@ def test_scikit_learn_s_checks_pass_or_fail_for_a_reason() -> None:
 
 
 def test_every_documented_hyperparameter_is_a_parameter() -> None:
-    """With SageMaker's default, but for the four sizes, which are chosen."""
+    """Each has SageMaker's default, except the four sizes, which are chosen."""
     parameters = IPInsights().get_params()
     for row in TABLE:
         if row.is_documented:
@@ -91,7 +91,7 @@ def test_every_documented_hyperparameter_is_a_parameter() -> None:
 
 
 def test_chosen_sizes_are_stored(tmp_path: Path) -> None:
-    """As attributes, in the artifact, and in what a loaded model has as parameters."""
+    """Chosen sizes are attributes, in the artifact, and parameters of a loaded model."""
     model = IPInsights(epochs=1, progress=False).fit(TRAIN)
     assert (model.vector_dim_, model.mini_batch_size_, model.epochs_) == (128, 32, 1)
     assert model.num_entity_vectors_ >= 12
@@ -113,7 +113,7 @@ def test_settings_and_seed_determine_the_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("random_state", [np.random.RandomState(5), np.random.default_rng(5), None])
 def test_generators_give_a_seed(random_state: Any) -> None:
-    """Which is stored, so that the training can be repeated."""
+    """The drawn seed is stored, and repeats the training."""
     model = IPInsights(**QUICK, random_state=random_state).fit(TRAIN)
     again = IPInsights(**QUICK, random_state=model.seed_).fit(TRAIN)
     assert np.array_equal(again.score_samples(TRAIN), model.score_samples(TRAIN))
@@ -134,7 +134,7 @@ class TestFromSageMaker:
         assert model.n_jobs == 2
 
     def test_all_faults_are_named(self) -> None:
-        """Unknown, missing and invalid ones, as in a job."""
+        """One error has all unknown, missing and invalid hyperparameters."""
         with pytest.raises(InvalidValueError) as caught:
             IPInsights.from_sagemaker({"vector_dim": "2", "epoch": "1", "num_entity_vectors": "10"})
         assert str(caught.value) == (
@@ -155,14 +155,14 @@ class TestFromSageMaker:
     ],
 )
 def test_invalid_parameters_are_refused_when_fitting(parameters: dict[str, Any], message: str) -> None:
-    """As a ValueError that names the parameter, the rule and the value."""
+    """A ValueError names the parameter, the rule and the value."""
     with pytest.raises(ValueError, match=r"must be") as caught:
         IPInsights(**parameters).fit(TRAIN)
     assert str(caught.value) == message
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
-    """As a grid of parameters has them."""
+    """NumPy's integers and floats, as in a grid of parameters, are taken as Python's."""
     values: dict[str, Any] = {"vector_dim": np.int64(8), "epochs": np.int32(1), "learning_rate": np.float64(0.01)}
     assert IPInsights(**values, progress=False).fit(TRAIN).vector_dim_ == 8
 
@@ -179,7 +179,7 @@ def test_every_method_needs_a_fit() -> None:
 
 
 def test_history_has_a_row_for_each_epoch() -> None:
-    """With the AUC of validation data if there are some."""
+    """The DataFrame has a row for each epoch, with the AUC of validation data if there are some."""
     model = IPInsights(**{**QUICK, "epochs": 3}).fit(TRAIN, validation=frame(100))
     assert model.history_["epoch"].tolist() == [1, 2, 3]
     assert model.history_["validation_auc"].between(0, 1).all()
@@ -228,7 +228,7 @@ class TestStopping:
             model.predict(TRAIN)
 
     def test_a_callback_may_stop_a_run(self) -> None:
-        """Without a warning: it was asked for."""
+        """A run that a callback stops gives no warning."""
         stop = _At(lambda trainer: setattr(trainer.state, "stop", True))
         assert len(IPInsights(**{**QUICK, "epochs": 5}, callbacks=[stop]).fit(TRAIN).history_) == 0
 
@@ -243,7 +243,7 @@ def test_a_thread_trains_the_same_model() -> None:
 
 
 def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
-    """Neither the container's log nor a bar where there is no terminal."""
+    """A fit writes neither a log nor a progress bar where there is no terminal."""
     IPInsights(vector_dim=8, epochs=1).fit(TRAIN)
     assert capfd.readouterr() == ("", "")
 
@@ -272,7 +272,7 @@ class TestWithScikitLearn:
         assert pipeline.fit_predict(TRAIN).isin([1, -1]).all()
 
     def test_clones_have_the_parameters_and_are_not_fitted(self) -> None:
-        """By scikit-learn's function and by the method."""
+        """scikit-learn's function and the method return the same clone."""
         model = IPInsights(**QUICK, callbacks=(Callback(),)).fit(TRAIN)
         for copied in (clone(IPInsights(**QUICK).fit(TRAIN)), model.clone()):
             assert copied.get_params()["vector_dim"] == 8
@@ -280,7 +280,7 @@ class TestWithScikitLearn:
                 copied.predict(TRAIN)
 
     def test_joblib_round_trips(self, tmp_path: Path) -> None:
-        """Of a model with a file and of one without."""
+        """A model with a file and one without score alike after a round trip."""
         model = IPInsights(**QUICK).fit(TRAIN)
         for name in ("without", "with"):
             joblib.dump(model, tmp_path / name)
@@ -288,7 +288,7 @@ class TestWithScikitLearn:
             model.save(tmp_path / "model")
 
     def test_it_is_shown_in_a_notebook(self) -> None:
-        """As scikit-learn shows its estimators."""
+        """The HTML is that of scikit-learn's estimators."""
         assert "IPInsights" in IPInsights()._repr_html_()
         assert repr(IPInsights(vector_dim=8)) == "IPInsights(vector_dim=8)"
         assert sklearn.__version__
@@ -307,7 +307,7 @@ class TestHistory:
     """Estimators that keep the pairs of their training data."""
 
     def test_the_bytes_are_those_of_the_command(self, tmp_path: Path) -> None:
-        """With a bound and IPv6 rows, whatever kind of data the rows come in."""
+        """The file with a bounded history of both families is the command's, for every kind of data."""
         rows, file = both_families(300), tmp_path / "train.csv"
         rows.to_csv(file, header=False, index=False)
         options: dict[str, Any] = {"keep_history": True, "ipv6": True, "history_rows_per_entity": 20}
@@ -372,7 +372,7 @@ class TestHistory:
         ],
     )
     def test_invalid_parameters(self, parameters: dict[str, Any], message: str) -> None:
-        """Refused before anything is trained."""
+        """Invalid parameters of the history are refused before anything is trained."""
         with pytest.raises(InvalidValueError) as caught:
             IPInsights(**QUICK, **parameters).fit(TRAIN)
         assert str(caught.value) == message

@@ -85,7 +85,7 @@ def test_ipv6_is_evaluated_by_its_protocol(model: IPInsights, tmp_path: Path) ->
     assert isinstance(model.scorer_, HistoryScorer)
     (_, train), (ipv4, test), (_, before) = (split(read_rows(each, ipv6=True).pairs)
                                              for each in (TRAIN, TEST, CALIBRATION))  # fmt: skip
-    expected = evaluate_ipv6(model.scorer_, train, test, ipv4=ipv4, calibration=before, seed=5)
+    expected = evaluate_ipv6(model.scorer_, train, TestSet(ipv4, test), calibration=before, seed=5)
     files: list[Path] = []
     for name, data in (("train", TRAIN), ("test", TEST), ("calibration", CALIBRATION)):
         files.append(tmp_path / f"{name}.csv")

@@ -53,7 +53,7 @@ def map_figure(rng: np.random.Generator, num_networks: int = 60) -> Figure:
 
 
 def test_every_axis_says_what_it_is(rng: np.random.Generator) -> None:
-    """Both axes of every panel; the bar of colours on the side that it has."""
+    """Each axis of each panel and the bar of colours has a label."""
     for figure in (scores_figure(rng), rocs_figure(), map_figure(rng)):
         for axes in figure.axes:
             assert axes.get_ylabel()

@@ -70,7 +70,7 @@ def test_networks_and_crowd_by_hand() -> None:
 
 
 def test_the_text_says_all_of_it() -> None:
-    """As a terminal shows it."""
+    """The text has every line of the explanation."""
     predictor = predictor_of(TRAIN)
     scores = [score_of(predictor, "ann", ip) for ip in ("20.1.2.3", "198.51.7.10")]
     assert explain(predictor, pairs_of(TRAIN), "ann", " 20.1.2.3 ").text() == (
@@ -109,7 +109,7 @@ def test_the_text_says_all_of_it() -> None:
     ],
 )
 def test_special_ranges_are_flagged(ip: str, purpose: str | None) -> None:
-    """At their ends, and not beyond."""
+    """Both ends of a special range are flagged, and the addresses next to it are not."""
     expected = () if purpose is None else (f"the address is no ordinary public one: {purpose}.",)
     assert explain(predictor_of(TRAIN), pairs_of(TRAIN), "ann", ip).flags == expected
 

@@ -77,7 +77,7 @@ def test_records_are_cut_into_batches(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("num_devices", [1, 2])
 def test_it_resumes_to_the_bit(num_devices: int, rng: np.random.Generator) -> None:
-    """From the state of the rows that the data has, on every device."""
+    """A learner that resumes from the rows of its data has the same parameters on every device."""
     learner, rows = learner_on(num_devices, weight_decay=0.01), np.arange(30, dtype=np.int32)
     batches = [random_records(10, rng=rng) for _ in range(6)]
     for batch in batches[:3]:
@@ -91,7 +91,7 @@ def test_it_resumes_to_the_bit(num_devices: int, rng: np.random.Generator) -> No
 
 
 def test_parameters_are_set_on_every_device() -> None:
-    """In the rows that are named."""
+    """The given rows have their new values on every device, and others stay."""
     learner, rows = learner_on(2), np.array([1, 39], dtype=np.int32)
     before = arrays(learner)
     given = {name: array + 1 for name, array in before.items()}

@@ -57,7 +57,7 @@ def test_who_was_paused_itself_waits_anew(clock: Clock) -> None:
 
 
 def test_a_stopped_process_is_seen() -> None:
-    """Whatever the name of its program."""
+    """A stopped process is recognized whatever the name of its program."""
     name = "x) R (y"
     with subprocess.Popen([sys.executable, "-c", f"open('/proc/self/comm', 'w').write({name!r}); input()"],
                           stdin=subprocess.PIPE) as process:  # fmt: skip
@@ -73,7 +73,7 @@ def test_a_stopped_process_is_seen() -> None:
 
 
 def test_ten_seconds_without_an_answer_end_a_connection() -> None:
-    """On Linux: a probe after 4 seconds, three more every 2, and 10 seconds for sent data."""
+    """On Linux a probe is sent after 4 seconds, then every 2, and sent data may wait for 10."""
     names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
     with socket.socket() as connection:
         keep_alive(connection)

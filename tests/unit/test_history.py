@@ -72,7 +72,7 @@ def test_counted_pairs_are_the_rows(rows: Rows) -> None:
 
 
 def test_hashes_may_be_signed() -> None:
-    """As Spark has them, and counts decimals, as DuckDB sums them."""
+    """Signed hashes, as Spark has them, and decimal counts, as DuckDB sums them, are taken."""
     hashes = np.sort(hash_entities(["ann", "bob", "carol"]))
     unsigned = History.from_counts(hashes, [1, 2, 2**32 - 1], [1, 2, 3])
     signed = History.from_counts(pa.array(hashes.view(np.int64)), pa.array([1, 2, 2**32 - 1]), [Decimal(1), 2, 3])
@@ -81,7 +81,7 @@ def test_hashes_may_be_signed() -> None:
 
 
 def test_large_counts_are_bounded() -> None:
-    """As everywhere in a history, and sums do not overflow."""
+    """A count is at most 2^32 - 1, and sums do not overflow."""
     assert History.from_counts([7, 7], [1, 1], [2**62, 2**62]).pairs.ipv4.counts.tolist() == [2**32 - 1]
 
 
@@ -98,7 +98,7 @@ def test_large_counts_are_bounded() -> None:
     ],
 )
 def test_columns_of_other_values_are_refused(columns: tuple[Any, Any, Any], message: str) -> None:
-    """With the name of the column and the rule."""
+    """The error names the column and the rule."""
     with pytest.raises(InvalidValueError) as caught:
         History.from_counts(*columns)
     assert str(caught.value) == message

@@ -100,7 +100,7 @@ def test_an_unknown_entity_and_a_special_address(scorer: HistoryScorer) -> None:
 
 
 def test_json_holds_it(scorer: HistoryScorer) -> None:
-    """With the name of the scorer, and everything that the object has."""
+    """The JSON has the name of the scorer and all attributes."""
     found = explain_by_history(scorer, "alice", "11.0.0.1")
     content = json.loads(json.dumps(found.to_json()))
     assert content.pop("scorer") == "history"

@@ -136,7 +136,7 @@ class Formulas:
 
 @given(rows(IPV4, 1), st.lists(IPV4, max_size=4))
 def test_ipv4_scores_are_those_of_the_formulas(ipv4: Pairs, further: list[int]) -> None:
-    """For every entity, known or not, at every address of the history and at others."""
+    """The score of every entity, known or not, at any address is that of the formulas."""
     tables, formulas = HistoryTables(built(ipv4)), Formulas(ipv4, None)
     asked = [*dict.fromkeys([ip for _, ip in ipv4] + further)]
     for entity in [*ENTITIES[:2], ENTITIES[3], UNKNOWN]:
@@ -225,7 +225,7 @@ class TestScorer:
         """The score is that of the history plus 0.05 of the dot product, but for unknown entities."""
         scorer = HistoryScorer(artifact.load(model))
         entities, ips = np.array([3, 0, UNKNOWN, 3], dtype=np.uint64), np.array([1, 2, 3, 2**31], dtype=np.uint32)
-        alone = scorer.score(entities, ips, network_weight=0)
+        alone = scorer.log_ratios(entities, ips)
         dot = scorer.predictor.score(entities, ips)
         expected = alone + 0.05 * dot * np.array([1, 1, 0, 1])
         assert scorer.score(entities, ips) == pytest.approx(expected, abs=1e-6)
@@ -243,7 +243,7 @@ class TestScorer:
         """A history of IPv4 only refuses IPv6 addresses."""
         scorer = HistoryScorer(artifact.load(model))
         with pytest.raises(ClientError) as refused:
-            scorer.score_ipv6(np.array([3], dtype=np.uint64), np.array([1], dtype=np.uint64))
+            scorer.log_ratios(np.array([3], dtype=np.uint64), np.array([1], dtype=np.uint64))
         assert str(refused.value) == "This model was trained without IPv6. Train it with ipv6 to score IPv6 addresses."
 
     def test_memory_of_a_pair(self, model: Path) -> None:

@@ -11,7 +11,7 @@ from ipinsights.model.history_settings import IPV4_LEVELS, IPV4_WEIGHTS, IPV6_LE
 
 
 def test_the_constants_are_those_that_were_measured() -> None:
-    """To change one changes the scores of every model, and needs a new measurement."""
+    """The constants have the measured values."""
     assert settings() == {
         "network_weight": 0.05,
         "discounts": [0, 0.6, 0.4, 0.1],

@@ -17,6 +17,7 @@ from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
 from ipinsights.evaluation.evaluation_tables import finding, full_sections, headline, report
 from ipinsights.evaluation.html_report import make_folder, write_pages
+from ipinsights.evaluation.labelled_events import read_labelled_blocks
 from ipinsights.evaluation.results import HEADLINE_METRIC
 from ipinsights.evaluation.suspicious_events import suspicious_events
 from ipinsights.inference.history_explanation import explain_by_history
@@ -129,7 +130,7 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
     kept = model.save(folder / "model")
     (folder / "test.csv").write_text("alice,200.0.0.1,1\n<b>&,11.0.0.1,0\n", encoding="utf-8")
     train = Pairs(np.zeros(9, dtype=np.uint64), (np.arange(9) << 16).astype(np.uint32))
-    events = suspicious_events(scorer, folder / "test.csv")
+    events = suspicious_events(scorer, read_labelled_blocks(folder / "test.csv"))
     write_pages(folder, [made_up()], model=artifact.load(kept), train=train, suspicious=events)
     (folder / "expected.txt").write_text(explain_by_history(scorer, "alice", "200.0.0.1").text(), encoding="utf-8")
     return folder

@@ -49,7 +49,7 @@ def test_a_run_that_is_stopped_before_its_first_batch_has_no_model() -> None:
 
 
 def test_missing_memory_is_reported_with_the_model_s_sizes() -> None:
-    """Whatever raised it."""
+    """A MemoryError becomes an error with the model's sizes and the cure."""
     with pytest.raises(ClientError) as caught, missing_memory_reported(SMALL):
         raise MemoryError
     assert str(caught.value) == (

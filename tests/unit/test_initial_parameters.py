@@ -58,7 +58,7 @@ class TestDrawRows:
         assert counts.tolist() == pytest.approx([60_000] * 10, rel=0.015)
 
     def test_biases_are_zero(self) -> None:
-        """Of any number."""
+        """Any number of biases is drawn as zeros."""
         values = draw_rows("ip_layer0_bias", (), 0, 7, seed=4)
         assert values.tolist() == 7 * [0]
 

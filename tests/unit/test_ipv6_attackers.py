@@ -76,7 +76,7 @@ def test_victims_are_those_of_ordinary_events(case: Case) -> None:
 
 
 def test_no_attack_is_what_the_victim_did(case: Case) -> None:
-    """In training or among the ordinary events, by the whole address."""
+    """No attack is a pair of training or of the ordinary events, by the whole address."""
     numbers = case.history.numbers(case.train.entities)
     done = set(zip(numbers.tolist(), case.train.upper.tolist(), case.train.lower.tolist(), strict=True))
     done |= rows_of(case.ordinary)
@@ -124,7 +124,7 @@ def test_attacks_that_cannot_be_drawn_are_counted() -> None:
 
 
 def test_the_same_seed_draws_the_same(seed: int) -> None:
-    """To the bit."""
+    """The same seed draws the same attacks to the bit."""
     one, other = Case(seed), Case(seed)
     for name, attack in one.attacks.items():
         assert attack.pairs.ips.tolist() == other.attacks[name].pairs.ips.tolist()

@@ -16,7 +16,7 @@ from ipinsights.evaluation.baselines import CONTROL
 from ipinsights.evaluation.detection import AUC, TPR_FPRS
 from ipinsights.evaluation.evaluation_tables import headline, report
 from ipinsights.evaluation.ipv6_protocol import FAMILIES, GIVEN_FAMILIES, ONLY_IPV4, evaluate_ipv6
-from ipinsights.evaluation.results import GIVEN_ATTACKS, HEADLINE_METRIC, HISTORY
+from ipinsights.evaluation.results import GIVEN_ATTACKS, HEADLINE_METRIC, HISTORY, TestSet
 from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.model import artifact
 from ipinsights.model.history_member import HistoryRecord
@@ -57,9 +57,8 @@ class Case:
         record = HistoryRecord([{"kind": "training", "num_rows": 1100, "num_entities": 40, "fingerprint": "f"}])
         artifact.replace_history(folder, artifact.load(folder), history, record)
         self.scorer = HistoryScorer(artifact.load(folder))
-        self.evaluation = evaluate_ipv6(
-            self.scorer, self.train, self.test, ipv4=self.test_ipv4, calibration=self.calibration, seed=seed
-        )
+        events = TestSet(self.test_ipv4, self.test)
+        self.evaluation = evaluate_ipv6(self.scorer, self.train, events, calibration=self.calibration, seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +88,7 @@ def test_baselines_count(case: Case) -> None:
 
 
 def test_the_history_catches_what_comes_from_elsewhere(case: Case) -> None:
-    """At 1 false alarm in 100, and less of what comes from next door."""
+    """At 1 false alarm in 100 the history detects distant attackers, and fewer of near ones."""
     evaluation = case.evaluation
     assert evaluation.value(HEADLINE_METRIC, attacker=SITES, scorer=HISTORY) > 0.9
     headline = {name: evaluation.value(HEADLINE_METRIC, attacker=name, scorer=HISTORY)
@@ -142,7 +141,7 @@ def attacks() -> Ipv6Pairs:
 @pytest.fixture(scope="module")
 def labelled(case: Case, attacks: Ipv6Pairs, seed: int) -> Evaluation:
     """Return an evaluation with the attacks."""
-    return evaluate_ipv6(case.scorer, case.train, case.test, attacks=attacks, ipv4=case.test_ipv4, seed=seed)
+    return evaluate_ipv6(case.scorer, case.train, TestSet(case.test_ipv4, case.test, attacks_ipv6=attacks), seed=seed)
 
 
 class TestLabelledAttacks:
@@ -178,7 +177,8 @@ class TestLabelledAttacks:
 
     def test_all_are_on_strangers(self, case: Case, attacks: Ipv6Pairs) -> None:
         """Their number is in place of the table, and the headline is about simulated attacks."""
-        found = evaluate_ipv6(case.scorer, case.train, case.test, attacks=attacks[np.arange(20) >= 17])
+        events = TestSet(case.test_ipv4[:0], case.test, attacks_ipv6=attacks[np.arange(20) >= 17])
+        found = evaluate_ipv6(case.scorer, case.train, events)
         first = report(found).sections[0]
         assert (first.title, first.table) == ("Your labelled attacks", None)
         assert first.remarks == ("Set aside: 3 attacks on entities whose IPv6 events training never saw.",)
@@ -187,14 +187,14 @@ class TestLabelledAttacks:
 
 def test_other_families_are_left_out(case: Case) -> None:
     """Without IPv4 rows there is nobody who could change the family, and all else is the same."""
-    alone = evaluate_ipv6(case.scorer, case.train, case.test)
+    alone = evaluate_ipv6(case.scorer, case.train, TestSet(case.test_ipv4[:0], case.test))
     assert alone.families is None
     assert len(alone.alerts) == 0
     assert alone.scorers == case.evaluation.scorers
 
 
 def test_the_auc_is_that_of_scikit_learn(case: Case) -> None:
-    """For the popularity of the /48, which follows from the rows alone."""
+    """The AUC of the popularity of the /48 is that of scikit-learn."""
     evaluation, sites = case.evaluation, case.train.upper >> np.uint64(16)
     assert np.isfinite(evaluation.value(AUC, attacker=SITES, scorer="popularity of the /48"))
     ordinary = np.array([np.count_nonzero(sites == site) for site in case.test.upper >> np.uint64(16)])
@@ -207,6 +207,6 @@ def test_the_auc_is_that_of_scikit_learn(case: Case) -> None:
 def test_too_few_events(case: Case) -> None:
     """The message has their number."""
     with pytest.raises(ClientError) as caught:
-        evaluate_ipv6(case.scorer, case.train, case.test[:50])
+        evaluate_ipv6(case.scorer, case.train, TestSet(case.test_ipv4, case.test[:50]))
     assert str(caught.value).startswith("The test has ")
     assert str(caught.value).endswith(" events of entities that training saw: at least 100 are needed.")

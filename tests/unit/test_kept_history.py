@@ -11,8 +11,7 @@ from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.both_families import joined
 from ipinsights.data.ipv6 import Ipv6Pairs
 from ipinsights.data.pairs import Pairs
-from ipinsights.model.artifact import Artifact
-from ipinsights.model.artifact_meta import meta_data
+from ipinsights.model.artifact import Artifact, meta_data
 from ipinsights.model.bloom import BloomFilter
 from ipinsights.model.history_member import with_history
 from ipinsights.training.collectives import ProcessGroup
@@ -138,7 +137,7 @@ class TestWarmStart:
         assert sources(kept) == sources(first) + sources(gathered(rows(2)))
 
     def test_the_same_rows_are_not_added(self) -> None:
-        """Whether one host trains on them again or several do."""
+        """Rows that the initial model has are not added again, by one host or by several."""
         train = rows(1)
         initial = model_of(gathered(train))
         parts: list[tuple[Pairs, Ipv6Pairs | None]] = [

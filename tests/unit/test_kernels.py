@@ -116,7 +116,7 @@ class TestGroup:
         assert (np.diff(bounds) >= 0).all()
 
     def test_pieces_have_about_equally_many_records(self, rng: np.random.Generator) -> None:
-        """Of ten thousand records of a thousand entities, a quarter each."""
+        """Four pieces of ten thousand records have about a quarter each."""
         rows = rng.integers(1000, size=10_000).astype(np.int32)
         order, distinct, starts = np.empty(10_000, np.int32), np.empty(10_000, np.int32), np.empty(10_001, np.int32)
         bounds = np.empty(5, np.int32)
@@ -125,7 +125,7 @@ class TestGroup:
 
 
 def test_octets_that_occur_are_found(called: Callable[..., Any], rng: np.random.Generator) -> None:
-    """In the order of the table, with the places' bounds."""
+    """Octets that occur are in the order of the table, with the bounds of each position."""
     ips = rng.integers(2**32, size=SIZE, dtype=np.uint32)
     index, used, bounds = (np.empty(size, np.int32) for size in (1024, 1024, 5))
     called(kernels.find_octets, ips, index, used, bounds)

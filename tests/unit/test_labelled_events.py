@@ -11,7 +11,7 @@ import pytest
 
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.errors import ClientError, InvalidValueError
-from ipinsights.evaluation.labelled_events import as_test_set, read_test
+from ipinsights.evaluation.labelled_events import as_test_set
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,24 +34,23 @@ def test_attacks_are_told_by_their_label(kind: str) -> None:
     """Ordinary events keep their order."""
     test = as_test_set(KINDS[kind])
     assert test.ordinary.ips.tolist() == [0xC0000201, 0xC0000203]
-    assert test.attacks is not None
     assert test.attacks.ips.tolist() == [0xC0000202]
 
 
 def test_a_file_gives_the_same_events(tmp_path: Path) -> None:
-    """Of a path, as text or as object, with labels or with times."""
+    """A path has the events of the same rows in memory, with labels or times."""
     path = tmp_path / "test.csv"
     FRAME.to_csv(path, header=False, index=False)
     for given in (path, str(path)):
         assert as_test_set(given).ordinary.ips.tolist() == [0xC0000201, 0xC0000203]
     path.write_text("a,192.0.2.1,2018-11-11T09:30:00Z\n")
-    assert as_test_set(path).attacks is None
-    assert as_test_set(FRAME[["user", "ip"]]).attacks is None
+    assert len(as_test_set(path).attacks) == 0
+    assert len(as_test_set(FRAME[["user", "ip"]]).attacks) == 0
 
 
 @pytest.mark.parametrize("data", [FRAME.assign(label=[0, 2, 0]), FRAME.assign(label=[0, 2, 0]).to_numpy()], ids=type)
 def test_other_labels_are_refused(data: Any) -> None:
-    """With row and value."""
+    """The error has the row and the value."""
     with pytest.raises(InvalidValueError) as caught:
         as_test_set(data)
     assert str(caught.value) == "The label in row 1 of test must be 0, or 1 for an attack. Got 2."
@@ -69,9 +68,9 @@ def test_attacks_alone_are_refused() -> None:
 IP, IP_NUMBER = "1.2.3.4", 0x01020304
 
 
-def shown(pairs: Pairs | None) -> list[tuple[int, int]] | None:
+def shown(pairs: Pairs) -> list[tuple[int, int]]:
     """Return the events of a test as a list."""
-    return None if pairs is None else list(zip(pairs.entities.tolist(), pairs.ips.tolist(), strict=True))
+    return list(zip(pairs.entities.tolist(), pairs.ips.tolist(), strict=True))
 
 
 def events(*names: str) -> list[tuple[int, int]]:
@@ -82,34 +81,34 @@ def events(*names: str) -> list[tuple[int, int]]:
 def refusal_of(path: Path) -> str:
     """Return the message that a test is refused with."""
     with pytest.raises(ClientError) as caught:
-        read_test(path)
+        as_test_set(path)
     return str(caught.value)
 
 
-class TestReadTest:
+class TestFiles:
     """Rows with and without labels."""
 
     @pytest.mark.parametrize(
         ("text", "ordinary", "attacks"),
         [
-            (f"a,{IP}\nb,{IP}\n", ["a", "b"], None),
-            (f"a,{IP},0\nb,{IP},0\n", ["a", "b"], None),
+            (f"a,{IP}\nb,{IP}\n", ["a", "b"], []),
+            (f"a,{IP},0\nb,{IP},0\n", ["a", "b"], []),
             (f"a,{IP},0\nb,{IP},1\nc,{IP},0\n", ["a", "c"], ["b"]),
-            (f"a,{IP},2018-11-12T00:00:00Z\nb,{IP},2018-11-12T01\n", ["a", "b"], None),
+            (f"a,{IP},2018-11-12T00:00:00Z\nb,{IP},2018-11-12T01\n", ["a", "b"], []),
         ],
     )
-    def test_events(self, tmp_path: Path, text: str, ordinary: list[str], attacks: list[str] | None) -> None:
+    def test_events(self, tmp_path: Path, text: str, ordinary: list[str], attacks: list[str]) -> None:
         """A label of 1 is an attack, a time is no label, and the order of events stays."""
         (tmp_path / "test.csv").write_text(text)
-        found = read_test(tmp_path / "test.csv")
+        found = as_test_set(tmp_path / "test.csv")
         assert shown(found.ordinary) == events(*ordinary)
-        assert shown(found.attacks) == (None if attacks is None else events(*attacks))
+        assert shown(found.attacks) == events(*attacks)
 
     def test_files_of_a_folder(self, tmp_path: Path) -> None:
         """Events of all files are joined, with labels or without."""
         (tmp_path / "a.csv").write_text(f"a,{IP}\n")
         (tmp_path / "b.csv.gz").write_bytes(gzip.compress(f"b,{IP},1\nc,{IP},0\n".encode()))
-        found = read_test(tmp_path)
+        found = as_test_set(tmp_path)
         assert (shown(found.ordinary), shown(found.attacks)) == (events("a", "c"), events("b"))
 
     @pytest.mark.parametrize("label", ["yes", "", "2", "01", " 1", "2018-11-12", "1\n"])
@@ -146,21 +145,18 @@ class TestIPv6:
         """Every row is in one of four groups, of a file or of rows in memory."""
         path = tmp_path / "test.csv"
         path.write_text("".join(f"{entity},{ip},{label}\n" for entity, ip, label in self.ROWS))
-        for found in (as_test_set(list(self.ROWS), ipv6=True), read_test(path, ipv6=True)):
+        for found in (as_test_set(list(self.ROWS), ipv6=True), as_test_set(path, ipv6=True)):
             assert (shown(found.ordinary), shown(found.attacks)) == (events("a"), events("b"))
-            assert found.ipv6 is not None
-            assert found.attacks_ipv6 is not None
             assert found.ipv6.upper.tolist() == [0x2A00000200000000]
             assert found.attacks_ipv6.upper.tolist() == [0x2A00000100000000]
 
     def test_without_attacks_from_ipv6(self) -> None:
-        """There are none, which is not an empty group."""
-        assert as_test_set([("a", IP, 1), ("b", "2a00:2::2", 0)], ipv6=True).attacks_ipv6 is None
+        """An attack from IPv4 is in no other group."""
+        assert len(as_test_set([("a", IP, 1), ("b", "2a00:2::2", 0)], ipv6=True).attacks_ipv6) == 0
 
     def test_ordinary_events_of_one_family(self) -> None:
         """They are enough for a test whose attacks are of the other family."""
         found = as_test_set([("a", IP, 0), ("b", "2a00:2::2", 1)], ipv6=True)
-        assert found.ipv6 is not None
         assert (shown(found.ordinary), len(found.ipv6)) == (events("a"), 0)
         with pytest.raises(ClientError) as caught:
             as_test_set([("a", IP, 1), ("b", "2a00:2::2", 1)], ipv6=True)

@@ -46,7 +46,7 @@ def test_results_are_in_the_order_of_hosts() -> None:
 
 
 def test_a_failure_is_raised_as_it_was() -> None:
-    """With its sentence and whose fault it is, once all have ended."""
+    """The failure of a host is raised with its message and exit code when all hosts have ended."""
     hosts = dict([sending("algo-1", None), sending("algo-2", ClientError("It is empty."))])
     with pytest.raises(ClientError) as caught:
         _collect(hosts)

@@ -283,7 +283,7 @@ class TestScore:
     def test_scores_and_embeddings_do_not_depend_on_the_batch(
         self, kind: type[Any], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """In pieces of ten or at once, and as the dot product of the embeddings."""
+        """Scores in pieces of ten and at once are the dot products of the embeddings."""
         learner = kind(values(), seed=5)
         rows = rng.integers(40, size=33).astype(np.int32)
         ips = rng.integers(2**32, size=33, dtype=np.uint32)

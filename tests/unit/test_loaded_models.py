@@ -45,7 +45,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 def test_a_model_is_loaded_once(tmp_path: Path, loads: list[Path]) -> None:
-    """By folder, by file and by a link to it, and its scorer is made once."""
+    """Folder, file and a link to it lead to the same loaded model and scorer."""
     model = save(tmp_path / "model")
     (tmp_path / "link").symlink_to(model)
     found = [load_model(path) for path in (model, model / "model_algo-1", tmp_path / "link")]

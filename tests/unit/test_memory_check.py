@@ -55,7 +55,7 @@ def test_layers_behind_the_first_keep_a_batch_s_embeddings() -> None:
 
 
 def test_the_narrowest_limit_counts(tmp_path: Path) -> None:
-    """Of the machine, or of the group, whose own use is subtracted; "max" is no limit."""
+    """The least limit of machine and groups counts, less what is used. "max" is no limit."""
     assert available_bytes(tmp_path) is None
     assert available_bytes(machine(tmp_path, free_gb=4)) == pytest.approx(4e9, abs=1024)
     limits = {"memory.max": "max\n", "memory.current": "100\n"}
@@ -103,7 +103,7 @@ def test_a_group_without_any_room_is_no_group_without_a_limit(tmp_path: Path) ->
 
 
 def test_what_does_not_fit_is_refused_with_the_numbers(tmp_path: Path) -> None:
-    """Before anything is allocated, and with the cure."""
+    """A model that is too large is refused before anything is allocated, with the cure."""
     with pytest.raises(ClientError) as refused:
         check_memory(LARGE, num_rows=0, root=machine(tmp_path, free_gb=1.2))
     assert str(refused.value) == (

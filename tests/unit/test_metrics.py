@@ -77,7 +77,7 @@ class TestRunningClassification:
         ]
 
     def test_nothing_seen_is_not_a_number(self) -> None:
-        """Before the first batch there is no value to give."""
+        """Metrics are NaN before the first batch."""
         assert all(math.isnan(value) for value in RunningClassification().get().values())
 
     @pytest.mark.parametrize("lag", [0, 1, 16])

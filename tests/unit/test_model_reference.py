@@ -22,7 +22,7 @@ def save(folder: Path, seed: int) -> Path:
 
 
 def test_a_reference_leads_to_its_model(tmp_path: Path) -> None:
-    """Of a folder, a file or an archive; a copy of the same content will do."""
+    """Folder, file and archive have a reference to their file, whose content counts."""
     model = save(tmp_path / "model", 1)
     reference = ModelReference.of(model)
     assert reference == ModelReference.of(model / "model_algo-1")

@@ -86,7 +86,7 @@ class TestIPInsightsNet:
     @pytest.mark.parametrize("num_layers", [0, 1, 2, 3])
     @pytest.mark.parametrize("vector_dim", [4, 5, 6, 7, 128, 134, 677])
     def test_it_computes_the_formula(self, vector_dim: int, num_layers: int, rng: np.random.Generator) -> None:
-        """Whatever the width and the number of layers, hybridized or not."""
+        """The score is that of the formula for any width and number of layers, hybridized or not."""
         net = build(vector_dim, num_layers)
         rows = rng.integers(NUM_ENTITIES, size=8).astype(np.int32)
         ips = rng.integers(2**32, size=8).astype(np.uint32)

@@ -51,7 +51,7 @@ def test_counts_of_equal_rows_are_added(kind: type, rows: list[tuple[int, int, i
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=20))
 def test_rows_without_counts_count_once(rows: list[tuple[int, int]]) -> None:
-    """As if each had a count of 1."""
+    """Rows without counts are counted as with counts of 1."""
     numbers, addresses = (np.array([row[part] for row in rows], dtype=kind) for part, kind in ((0, "i8"), (1, "u4")))
     once = count_rows(numbers, addresses, None, 4)
     ones = count_rows(numbers, addresses, np.ones(len(rows), dtype=np.uint32), 4)

@@ -24,7 +24,7 @@ class TestParseLine:
     )
     @given(st.text(max_size=200))
     def test_it_never_raises(self, text: str) -> None:
-        """Whatever the text, there is an answer."""
+        """Any text has a kind, and no text raises an error."""
         for line in (text, PREFIX + text, PREFIX + "Final configuration: {" + text + "}", "#metrics {" + text + "}"):
             assert isinstance(parse_line(line).kind, Kind)
 

@@ -128,7 +128,7 @@ class TestEntityKnown:
     """Whether training saw an entity."""
 
     def test_it_goes_by_the_entity_and_not_by_its_row(self, rng: np.random.Generator) -> None:
-        """Of the strangers on the row of a known entity, none is known."""
+        """An unknown entity on the row of a known one is unknown."""
         hashes = hash_entities([f"user_{number}" for number in range(1000)])
         same_row = hashes[entity_rows(hashes, NUM_ENTITIES) == entity_rows(hashes[:1], NUM_ENTITIES)]
         predictor = predictor_of(network(4, 1, rng=rng), known_entities=BloomFilter.of(hashes[:1], NUM_ENTITIES))

@@ -68,7 +68,7 @@ def case(tmp_path_factory: pytest.TempPathFactory, seed: int) -> Case:
     strangers = Pairs(np.full(30, 10**6, dtype=np.uint64), np.arange(30, dtype=np.uint32))
     test, attacks = join(draw(700, rng), strangers), draw(80, rng)
     attacks = Pairs(attacks.entities, attacks.ips ^ np.uint32(2**31))
-    evaluation = evaluate(predictor, train, TestSet(test, attacks), calibration=calibration)
+    evaluation = evaluate(predictor, train, TestSet(test, attacks=attacks), calibration=calibration)
     return Case(predictor, train, test, attacks, calibration, evaluation)
 
 

@@ -151,7 +151,7 @@ class TestFailures:
         assert run.counts[Kind.UNKNOWN] == 1500
 
     def test_the_last_start_counts(self, tmp_path: Path) -> None:
-        """Of a job that was interrupted and began anew, the second attempt is shown."""
+        """A job that was interrupted and began anew has the metrics of the second start."""
         first = "\n".join(LINES[:-20]).replace("0.84375", "0.125")
         run = read_text(tmp_path, f"{first}\n{TEXT}")
         assert run.num_starts == 2

@@ -68,7 +68,7 @@ class TestReady:
     """Before training."""
 
     def test_everybody_hears_of_everybody_in_the_order_of_hosts(self) -> None:
-        """Whatever the order in which they are ready."""
+        """Each host receives the facts of all hosts in their order, whichever is ready first."""
         with gathered(3) as links:
             for number in (2, 0, 1):
                 ready(links[number], num_base_batches=number, epochs="5")
@@ -87,7 +87,7 @@ class TestReady:
             assert [fault(link) for link in links] == [sentence, sentence]
 
     def test_a_host_that_does_not_come_is_named(self) -> None:
-        """After the time that containers may take to start; those who come later hear it, too."""
+        """A host that does not connect in time is named, also to hosts that come later."""
         clusters = clusters_of(2)
         with Rendezvous(clusters[0], join_seconds=0.01) as rendezvous:
             rendezvous._over.wait()
@@ -220,7 +220,7 @@ class TestSilence:
                 assert fault_of_beats(link, is_listening=False) == self.SENTENCE.format("algo-1")
 
     def test_hosts_that_send_beats_are_kept(self) -> None:
-        """For many times as long as a silence may last."""
+        """Hosts that send heartbeats are kept for many times the longest silence."""
         clusters = clusters_of(2)
         with (
             Rendezvous(clusters[0], silence_seconds=1.2),

@@ -42,4 +42,4 @@ def test_an_evaluation_needs_neither_curves_nor_alerts() -> None:
     """A test set may have no attacks either."""
     assert made_up(curves={}, densities={}).value(AUC, attacker=NETWORKS) == 0.75
     pairs = Pairs(np.zeros(1, dtype=np.uint64), np.zeros(1, dtype=np.uint32))
-    assert TestSet(pairs).attacks is None
+    assert len(TestSet(pairs).attacks) == 0

@@ -95,10 +95,7 @@ def parameters(trainer: Trainer) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_hosts_resume_to_the_bit(tmp_path: Path, size: int) -> None:
-    """From the newest checkpoint of which all hosts have their part.
-
-    Wherever the run was stopped.
-    """
+    """A run resumes to the bit from the newest checkpoint that all hosts have."""
     whole = on_hosts(size, lambda group: train(group, None))
     on_hosts(size, lambda group: train(group, tmp_path, stop_after=8 if group.rank == 1 else None))
     # A part that one host has lost, and one that is damaged
@@ -153,7 +150,7 @@ def test_hosts_end_with_the_best_model() -> None:
 
 @pytest.mark.parametrize(("before", "after"), [(2, 3), (1, 2), (2, 1)])
 def test_another_number_of_hosts_is_refused(tmp_path: Path, before: int, after: int) -> None:
-    """With a file that shows it, and two ways out."""
+    """The error names a file of the other number of hosts, and two cures."""
     on_hosts(before, lambda group: train(group, tmp_path, epochs=1))
     first = min(path.name for path in tmp_path.glob("checkpoint-*"))
     with pytest.raises(ClientError) as caught:
@@ -165,7 +162,7 @@ def test_another_number_of_hosts_is_refused(tmp_path: Path, before: int, after: 
 
 
 def test_other_settings_are_refused(tmp_path: Path) -> None:
-    """As on one host."""
+    """Other settings are refused with each difference, as on one host."""
     on_hosts(2, lambda group: train(group, tmp_path, epochs=1))
     with pytest.raises(ClientError, match=r"learning_rate was '0\.01' and is '0\.02'\. Go on with"):
         on_hosts(2, lambda group: train(group, tmp_path, epochs=1, learning_rate=0.02))

@@ -60,14 +60,14 @@ class TestCompare:
         assert [judgement.name for judgement in comparison.regressions] == expected
 
     def test_tolerances_can_be_given(self, baseline: RunLog) -> None:
-        """As an amount, or as a share of the baseline's value."""
+        """A tolerance is an amount, or a share of the baseline's value."""
         worse = with_metric(baseline, AUC, 0.9)
         for tolerance, verdict in ((Tolerance(0.06), Verdict.SAME), (Tolerance(0.05), Verdict.WORSE),
                                    (Tolerance(0.06, is_share=True), Verdict.SAME)):  # fmt: skip
             assert judged(compare(baseline, worse, tolerances={"auc": tolerance}), "auc").verdict is verdict
 
     def test_what_is_ignored_is_shown_and_not_judged(self, baseline: RunLog) -> None:
-        """Even when it is gone."""
+        """An ignored metric is not judged, even if the candidate does not have it."""
         comparison = compare(baseline, with_metric(baseline, AUC, None), ignored=["auc"])
         assert judged(comparison, "auc") == Judgement("auc", 0.953125, None, None, Verdict.NOT_JUDGED)
 
@@ -95,7 +95,7 @@ class TestCompare:
         assert comparison.regressions == ()
 
     def test_a_run_that_failed_is_worse(self, baseline: RunLog) -> None:
-        """Whatever its metrics were until then."""
+        """A run with an error is worse, whatever its metrics."""
         found = judged(compare(baseline, replace(baseline, errors=(Note(7, "ClientError: x"),))), "epochs")
         assert (found.verdict, found.reason) == (Verdict.WORSE, "line 7: ClientError: x")
 
@@ -113,7 +113,7 @@ class TestCompare:
         )
 
     def test_a_candidate_without_a_finished_epoch_is_worse(self, baseline: RunLog) -> None:
-        """In everything that the baseline has."""
+        """The number of epochs and all metrics of the baseline are regressions."""
         comparison = compare(baseline, replace(baseline, epochs=baseline.epochs.iloc[:0]))
         assert [judgement.name for judgement in comparison.regressions] == [
             "epochs",

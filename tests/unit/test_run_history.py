@@ -19,7 +19,7 @@ class TestHistory:
     """A folder of logs is a table."""
 
     def test_a_row_per_run_in_the_order_of_their_start(self, tmp_path: Path) -> None:
-        """With state, metrics, and the hyperparameters that differ."""
+        """Rows with state, metrics and differing hyperparameters are sorted by start."""
         for name in ("failed.log", "ours.log", "worse-auc.log"):
             (tmp_path / name).write_bytes((LOGS / name).read_bytes())
         (tmp_path / "notes.txt").write_text("nothing", encoding="utf-8")

@@ -57,7 +57,7 @@ def scores_of_file(model: Path, rows: Rows, folder: Path) -> NDArray[np.float32]
 
 @pytest.mark.parametrize("num_parts", [1, 7, 16])
 def test_scores_are_those_of_files(model: Path, tmp_path: Path, rng: np.random.Generator, num_parts: int) -> None:
-    """To the bit, by the path or by an object, however the rows are partitioned."""
+    """Scores of columns are those of files to the bit, for a path or an object."""
     rows = drawn(3000, rng=rng)
     expected = scores_of_file(model, rows, tmp_path)
     ends = np.linspace(0, len(rows), num_parts + 1).astype(int).tolist()
@@ -96,7 +96,7 @@ def test_invalid_rows_are_null(model: Path, rng: np.random.Generator) -> None:
 
 
 def test_invalid_rows_are_refused(model: Path) -> None:
-    """With their position and the reason."""
+    """The error has the position of each invalid row and the reason."""
     with pytest.raises(RowsError) as caught:
         score_arrow(model, *columns([("ann", "10.0.0.1"), *ODD_ROWS[4:5]]))
     assert str(caught.value) == (
@@ -118,10 +118,7 @@ def test_an_unknown_way_with_errors_is_refused(model: Path) -> None:
 
 
 def test_a_history_scores_ipv6(tmp_path: Path) -> None:
-    """As the estimator scores the same rows.
-
-    By its path with the name of the scorer, or by itself.
-    """
+    """A path with the name of the scorer has the estimator's scores of IPv6 rows."""
     rows = [("ann", "11.0.0.1"), ("ann", "2a00:1::1"), ("bob", "2a00:2::1"), ("bob", "12.0.0.1")] * 5
     model = IPInsights(vector_dim=4, epochs=1, keep_history=True, ipv6=True, scorer="history", progress=False).fit(rows)
     model.save(tmp_path / "model")
@@ -144,10 +141,7 @@ def test_threads_may_score_at_once(model: Path, rng: np.random.Generator) -> Non
 
 
 def test_little_is_imported(model: Path, tmp_path: Path) -> None:
-    """Neither MXNet, scikit-learn and SciPy, which take seconds, nor pandas.
-
-    No thread is started, nothing printed.
-    """
+    """Scoring imports no large library but NumPy and Arrow, and starts no thread."""
     batch = pa.RecordBatch.from_arrays(columns([("a", "10.0.0.1"), (None, "1")]), ["entity", "ip"])
     with pa.OSFile(str(tmp_path / "rows"), "wb") as file, pa.ipc.new_stream(file, batch.schema) as stream:
         stream.write(batch)
@@ -164,7 +158,7 @@ def test_little_is_imported(model: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the C library is glibc on Linux")
 def test_memory_is_not_taken_anew_for_each_piece(tmp_path: Path) -> None:
-    """In an environment as Dask's, where the C library gives freed memory back at once.
+    """Few page faults occur even where the C library gives freed memory back at once.
 
     The pages of a second call are those of its columns, a quarter of what pieces would take.
     """

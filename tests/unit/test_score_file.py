@@ -102,7 +102,7 @@ class TestScoreFile:
         assert [row[0] for row in whole[1:]] == [f"user_{number}" for number in range(3000)]
 
     def test_extended_tells_known_entities_and_the_probability(self, predictor: Predictor, tmp_path: Path) -> None:
-        """Whether training saw the entity, and the sigmoid of the score."""
+        """Further columns say whether training saw the entity, and have the sigmoid of the score."""
         names = [f"user_{number}" for number in range(40)]
         head, *rows = scored(
             predictor, tmp_path, "".join(f"{name},1.2.3.4\n" for name in names).encode(), extended=True
@@ -136,7 +136,7 @@ class TestScoreFile:
             )
 
     def test_further_columns_are_kept_when_asked_for(self, predictor: Predictor, tmp_path: Path) -> None:
-        """At the end of each line, named by their place, quoted again if they must be."""
+        """Further columns are at the end of each line, named by their index."""
         head, row = scored(predictor, tmp_path, b'u,1.2.3.4,"x,y",2018-11-04\n', keep_columns=True)
         assert head == ["entity", "ip", "dot_product", "column_3", "column_4"]
         assert row[3:] == ["x,y", "2018-11-04"]

@@ -78,7 +78,7 @@ def test_rows_of_both_families_have_the_scores_of_each(tmp_path: Path) -> None:
     assert isinstance(scorer, HistoryScorer)
     addresses = parse_addresses(pa.array(["2000::1", "0.0.0.2", "3000::1"]))
     scores = scorer.score_rows(Pairs(ENTITIES, addresses.ips, addresses))
-    assert scores[[0, 2]].tolist() == scorer.score_ipv6(ENTITIES[[0, 2]], addresses.upper[[0, 2]]).tolist()
+    assert scores[[0, 2]].tolist() == scorer.log_ratios(ENTITIES[[0, 2]], addresses.upper[[0, 2]]).tolist()
     assert scores[1:2].tolist() == scorer.score(ENTITIES[1:2], addresses.ips[1:2]).tolist()
     ipv4 = Pairs(ENTITIES, np.array([1, 2, 3], dtype=np.uint32))
     assert scorer.score_rows(ipv4).tolist() == scorer.score(ipv4.entities, ipv4.ips).tolist()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +19,13 @@ import pytest
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.distributed.cluster import Cluster
 from ipinsights.distributed.heartbeat import is_paused
-from ipinsights.distributed.supervisor import Supervisor, end_of
+from ipinsights.distributed.supervisor import ClusterHost, Supervisor, end_of
 from ipinsights.errors import AlgorithmError, ClientError
 from ipinsights.training.job import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from multiprocessing.connection import Connection
 
 ADVICE = "Training cannot go on without it; start the job again."
 
@@ -176,3 +179,37 @@ def is_running(pid: int) -> bool:
         return path.read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def host(rank: int, size: int, pipe: Connection | None = None) -> ClusterHost:
+    """Return a host of a job on this machine."""
+    ours = pipe or multiprocessing.Pipe()[0]
+    return ClusterHost(Cluster.loopback(size, rank, 9000), {}, ours)
+
+
+@pytest.mark.parametrize(("rank", "is_first"), [(0, True), (1, False)])
+def test_the_first_host_saves(rank: int, is_first: bool) -> None:  # noqa: FBT001
+    """Each host knows its rank, and only the first one saves."""
+    found = host(rank, 2)
+    assert (found.is_first, found.rank, found.size, found.is_distributed) == (is_first, rank, 2, True)
+
+
+def test_a_worker_waits_until_all_are_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What hosts must agree on is reported, and the store is connected after the answer."""
+    ours, theirs = multiprocessing.Pipe()
+    connected: list[Any] = []
+    monkeypatch.setattr("ipinsights.distributed.kvstore_collectives.connect", connected.append)
+    reported: list[dict[str, Any]] = []
+
+    def supervise() -> None:
+        reported.append(theirs.recv())
+        assert not connected
+        theirs.send([])
+
+    supervisor = threading.Thread(target=supervise)
+    supervisor.start()
+    group = host(1, 2, ours).join({"the seed": "3"})
+    supervisor.join()
+    assert reported == [{"ready": {"agreed": {"the seed": "3"}}}]
+    assert connected == [{}]
+    assert (group.rank, group.size) == (1, 2)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ipinsights import IPInsights
+from ipinsights.evaluation.labelled_events import read_labelled_blocks
 from ipinsights.evaluation.suspicious_events import suspicious_events
 from ipinsights.inference.history_explanation import explain_by_history
 from ipinsights.inference.history_scorer import HistoryScorer
@@ -33,7 +34,7 @@ def found_in(scorer: HistoryScorer, folder: Path, text: str) -> list[tuple[bool,
     """Return label, entity and address of the events that are chosen of a test."""
     path = folder / "test.csv"
     path.write_text(text, encoding="utf-8")
-    events = suspicious_events(scorer, path)
+    events = suspicious_events(scorer, read_labelled_blocks(path, ipv6=True))
     return [(event.is_attack, event.explanation.entity, event.explanation.ip) for event in events]
 
 
@@ -72,15 +73,18 @@ def test_one_event_of_a_network(scorer: HistoryScorer, tmp_path: Path) -> None:
 
 def test_the_explanation_is_that_of_explain(scorer: HistoryScorer, tmp_path: Path) -> None:
     """All parts and sentences are those of the explanation of the event."""
-    (tmp_path / "test.csv").write_text("user_1,200.0.0.1,1\n", encoding="utf-8")
-    (event,) = suspicious_events(scorer, tmp_path / "test.csv")
+    path = tmp_path / "test.csv"
+    path.write_text("user_1,200.0.0.1,1\n", encoding="utf-8")
+    (event,) = suspicious_events(scorer, read_labelled_blocks(path))
     assert event.explanation.text() == explain_by_history(scorer, "user_1", "200.0.0.1").text()
 
 
 def test_names_are_bounded(scorer: HistoryScorer, tmp_path: Path) -> None:
     """A long name is cut and a name has one line, and the score is that of the whole name."""
-    (tmp_path / "test.csv").write_text(f'"two\nlines",12.0.0.1\n{LONG},12.0.0.1\n', encoding="utf-8")
-    found = {event.explanation.entity: event.explanation for event in suspicious_events(scorer, tmp_path / "test.csv")}
+    path = tmp_path / "test.csv"
+    path.write_text(f'"two\nlines",12.0.0.1\n{LONG},12.0.0.1\n', encoding="utf-8")
+    events = suspicious_events(scorer, read_labelled_blocks(path))
+    found = {event.explanation.entity: event.explanation for event in events}
     assert set(found) == {"two\\nlines", "n" * 77 + "..."}
     for name, explanation in (("two\nlines", found["two\\nlines"]), (LONG, found["n" * 77 + "..."])):
         assert explanation.entity_known

@@ -15,7 +15,7 @@ from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
 from ipinsights.inference.predictor import Predictor
-from ipinsights.inference.threshold import Threshold, default_path
+from ipinsights.inference.threshold import Threshold
 from ipinsights.model import artifact
 from ipinsights.model.bloom import BloomFilter
 
@@ -82,7 +82,7 @@ class TestGuarantee:
     """An ordinary event is flagged at most as often as was asked for."""
 
     def test_by_hand(self) -> None:
-        """Of 99 scores the lowest is the threshold for 1 %, and the tenth for 10 %."""
+        """The lowest of 99 scores is the threshold for 1 %, and the tenth that for 10 %."""
         assert calibrate(list(range(99)), fpr=0.01).score == 0
         assert calibrate(list(range(99)), fpr=0.1).score == 9
         assert calibrate(list(range(99)), fpr=0.1099).score == 9
@@ -141,7 +141,7 @@ class TestGuarantee:
         fpr=st.floats(0.01, 0.9),
     )
     def test_the_calibration_s_own_share_is_in_the_interval(self, scores: NDArray[np.uint32], fpr: float) -> None:
-        """With the threshold itself or without, ties and all."""
+        """The calibration's own share, with the threshold itself or without, fits the interval."""
         threshold = calibrate(scores.tolist(), fpr=fpr)
         low, high = threshold.interval
         assert low <= (scores <= threshold.score).mean()
@@ -168,14 +168,6 @@ class TestRefusals:
         with pytest.raises(ClientError) as caught:
             calibrate([1, 2, 3], fpr=fpr)
         assert str(caught.value) == f"The false positive rate must be more than 0 and less than 1. Got {fpr:g}."
-
-    def test_no_directory_to_store_it_in(self, tmp_path: Path) -> None:
-        """A packed model has no place for it."""
-        packed = tmp_path / "model.tar.gz"
-        packed.touch()
-        with pytest.raises(ClientError) as caught:
-            default_path(packed)
-        assert str(caught.value) == (f"{packed} is no directory to store the threshold in: say where with `output`.")
 
 
 class TestVerdicts:

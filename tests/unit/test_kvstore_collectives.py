@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ipinsights.distributed.kvstore_roles import _Server
+from ipinsights.distributed.kvstore_collectives import _Server
 from ipinsights.model._mxnet import mx
 
 if TYPE_CHECKING:
