@@ -56,7 +56,7 @@ def simulate(
     counts = write_traffic(output_dir, events, test, rng=rng, access_log=not no_access_log)
     echo_error(
         f"{output_dir}: {counts.train} rows to train, {counts.validation} to validate, {counts.test} to test"
-        + (f", {counts.access_log} lines of access log." if counts.access_log else "."),
+        + (f", {counts.access_log} lines of access log." if counts.access_log else ".")
     )
 
 

@@ -54,9 +54,7 @@ __all__ = ["COMMANDS"]
     "--hosts", type=click.IntRange(min=1), default=1, show_default=True, help="Number of hosts to run on this machine."
 )
 @click.option(
-    "--checkpoint-dir",
-    type=LOCAL_FOLDER,
-    help="Where checkpoints are written; the job resumes from the newest.",
+    "--checkpoint-dir", type=LOCAL_FOLDER, help="Where checkpoints are written; the job resumes from the newest."
 )
 @click.option(
     "--checkpoint-every",

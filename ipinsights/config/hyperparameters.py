@@ -21,13 +21,7 @@ if TYPE_CHECKING:
 
     from ipinsights.config.hyperparameter_table import Hyperparameter
 
-__all__ = [
-    "Hyperparameters",
-    "default_configuration",
-    "describe",
-    "final_configuration",
-    "specification",
-]
+__all__ = ["Hyperparameters", "default_configuration", "describe", "final_configuration", "specification"]
 
 # One MXNet array holds fewer than 2^31 elements: the original's documented 8 GB of float32.
 _MAX_ELEMENTS = 2**31 - 1

@@ -20,15 +20,7 @@ if TYPE_CHECKING:
 
     from ipinsights.synthetic.ip_ranges import Ranges
 
-__all__ = [
-    "SECONDS_PER_DAY",
-    "AttackTest",
-    "Events",
-    "attack_test",
-    "midnight",
-    "simulate",
-    "split_days",
-]
+__all__ = ["SECONDS_PER_DAY", "AttackTest", "Events", "attack_test", "midnight", "simulate", "split_days"]
 
 SECONDS_PER_DAY = 86_400
 
@@ -143,13 +135,7 @@ class AttackTest:
         return len(self.label)
 
 
-def attack_test(
-    events: Events,
-    ranges: Ranges,
-    *,
-    rng: np.random.Generator,
-    num_good: int = 100_000,
-) -> AttackTest:
+def attack_test(events: Events, ranges: Ranges, *, rng: np.random.Generator, num_good: int = 100_000) -> AttackTest:
     """Return ``num_good`` log-ins of the test days and as many attacks from random ranges.
 
     All log-ins of the test days are used if there are fewer than ``num_good``.
