@@ -6,6 +6,7 @@ document, and time by the bytes that such attempts may waste.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import logging
@@ -18,7 +19,7 @@ import orjson
 from ipinsights.data.input_streams import line_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -30,6 +31,7 @@ BLANK = object()
 """What stands for a blank line."""
 _BATCH = 50_000
 _LONGEST_DOCUMENT = 2**25
+_TOO_LONG = "%s: a JSON document over several lines is not read, it has more than %s bytes."
 _LONGEST_SHOWN = 1000
 # Bytes that failing attempts may read again, for each byte of the stream.
 _MOST_WASTE = 16
@@ -53,13 +55,16 @@ class Malformed:
     line: str
 
 
-def batches_of_records(stream: IO[bytes], names: Sequence[str] = ()) -> Iterator[list[Any]]:
+def batches_of_records(
+    stream: IO[bytes], names: Sequence[str] = (), *, blocks: Iterable[pa.BinaryArray] | None = None
+) -> Iterator[list[Any]]:
     """Yield the records of a stream in batches: objects, and placeholders for invalid lines.
 
-    An object that has any of the paths in ``names`` is a record, and not an envelope around a list.
+    An object that has any of the paths in ``names`` is a record, and not an envelope around a list. ``blocks`` are the
+    lines of the stream if they were read before.
     """
-    reader, paths = _Reader(stream), list(map(Path, names))
-    for lines in itertools.chain(line_blocks(stream, longest=_LONGEST_DOCUMENT), [None]):
+    reader, paths = _Reader(getattr(stream, "name", "standard input")), list(map(Path, names))
+    for lines in itertools.chain(blocks or line_blocks(stream, longest=_LONGEST_DOCUMENT), [None]):
         documents = reader.documents(lines)
         records = iter(list(itertools.chain.from_iterable(_unwrapped(document, paths) for document in documents)))
         while batch := list(itertools.islice(records, _BATCH)):
@@ -127,20 +132,18 @@ def _value_at(value: Any, names: list[str]) -> Any:
 class _Reader:
     """Reader of documents from blocks of lines. A document may continue in the next block."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._name = getattr(stream, "name", "standard input")
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._num_bytes = self._num_wasted = 0
         self._rest: list[bytes] = []
         self._is_over = False
-        self._place = 0
 
     def documents(self, block: pa.BinaryArray | None) -> list[Any]:
         """Return the documents that end in the next lines, None for no more lines."""
         self._is_over = block is None
-        lines = self._rest
-        self._rest = []
+        lines, self._rest = self._rest, []
         if block is not None:
-            lines = [*lines, *block.to_pylist()]
+            lines += block.to_pylist()
             self._num_bytes += block.nbytes
         try:
             return list(map(orjson.loads, lines))
@@ -152,16 +155,11 @@ class _Reader:
         place = 0
         while place < len(lines):
             try:
-                found.extend(BLANK if not line.strip() else orjson.loads(line) for line in self._counted(lines, place))
-                break
+                found.append(orjson.loads(lines[place]) if lines[place].strip() else BLANK)
+                place += 1
             except orjson.JSONDecodeError:
-                place = self._place
                 place = self._take_documents(lines, place, found)
         return found
-
-    def _counted(self, lines: list[bytes], start: int) -> Iterator[bytes]:
-        for self._place in range(start, len(lines)):
-            yield lines[self._place]
 
     def _take_documents(self, lines: list[bytes], place: int, found: list[Any]) -> int:
         """Add the documents that begin in a line, and return the index of the next line to read."""
@@ -184,20 +182,14 @@ class _Reader:
             self._rest = text[end:].encode().split(b"\n")
             return len(lines)
         if place_of_error is not None:
-            self._warn_if_too_long(len(text) - end)
+            if len(text) - end > _LONGEST_DOCUMENT:
+                _logger.warning(_TOO_LONG, self._name, f"{_LONGEST_DOCUMENT:,}")
             self._num_wasted += place_of_error - end
         elif _ends_line(text, end):
             return place + text.count("\n", 0, end) + 1
         place += text.count("\n", 0, end)
         found.append(_malformed(lines[place]))
         return place + 1
-
-    def _warn_if_too_long(self, length: int) -> None:
-        if length > _LONGEST_DOCUMENT:
-            _logger.warning(
-                "%s: a JSON document over several lines is not read, it has more than %s bytes.",
-                self._name, f"{_LONGEST_DOCUMENT:,}",
-            )  # fmt: skip
 
 
 def _decode(text: str) -> tuple[list[Any], int, int | None]:
@@ -238,7 +230,7 @@ def _unwrapped(document: Any, paths: Sequence[Path]) -> list[Any]:
     if isinstance(document, dict):
         for name in _ENVELOPES:
             if name in document or "." in name:
-                records = _inside(document, name)
+                records = functools.reduce(_inside, name.split("."), document)
                 if isinstance(records, list) and (not records or any(isinstance(record, dict) for record in records)):
                     is_record = any(path.value(document) is not None for path in paths)
                     return [document] if is_record else records
@@ -246,8 +238,5 @@ def _unwrapped(document: Any, paths: Sequence[Path]) -> list[Any]:
     return document if isinstance(document, list) else [document]
 
 
-def _inside(document: dict[str, Any], path: str) -> Any:
-    value: Any = document
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
+def _inside(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
