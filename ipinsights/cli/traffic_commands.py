@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -69,6 +69,11 @@ _FORMATS = [
 _ROWS_SHOWN = 5
 
 
+def _names_of_fields(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Parse names of fields, also as flow logs are configured: ``${srcaddr} ${start}``."""
+    return tuple((value or "").replace("${", " ").replace("}", " ").replace(",", " ").split())
+
+
 @click.command(cls=CommandWithExamples)
 @click.argument("sources", nargs=-1, required=True, metavar="LOG...", type=INPUT)
 @click.option(
@@ -95,7 +100,12 @@ _ROWS_SHOWN = 5
 @click.option(
     "--log-format", "line_format", metavar="FORMAT", help="Of lines of nginx or Apache, as its configuration has it."
 )
-@click.option("--fields", metavar="NAMES", help="Names of the fields of flow logs or CSV without a header.")
+@click.option(
+    "--fields",
+    callback=_names_of_fields,
+    metavar="NAMES",
+    help="Names of the fields of flow logs or CSV without a header.",
+)
 @click.option("--skip-lines", type=click.IntRange(min=0), default=0, help="Lines of CSV before its header.")
 @click.option("--no-timestamps", is_flag=True, help="Write entity,ip alone, to train on at once; no time is needed.")
 @click.option("--timezone", default="UTC", show_default=True, help="Of times that do not say theirs.")
@@ -107,24 +117,12 @@ _ROWS_SHOWN = 5
 def extract(
     sources: tuple[Path, ...],
     log_format: str,
-    line_format: str | None,
     output: Path | None,
     path: str | None,
     status: str,
     where: tuple[str, ...],
-    entity: tuple[str, ...],
-    ip: tuple[str, ...],
-    timestamp: tuple[str, ...],
-    time_format: str | None,
-    fields: str | None,
-    skip_lines: int,
-    no_timestamps: bool,  # noqa: FBT001
-    timezone: str,
-    encoding: str | None,
-    ipv6: bool,  # noqa: FBT001
-    no_header: bool,  # noqa: FBT001
     dry_run: bool,  # noqa: FBT001
-    year: int | None,
+    **columns: Any,
 ) -> None:
     """Turn log files into rows of entity,ip,timestamp.
 
@@ -134,36 +132,20 @@ def extract(
 
     CSV may come from a spreadsheet: with a header or without, in UTF-8 or UTF-16, with commas, semicolons or TABs.
     """
-    if timestamp and no_timestamps:
+    if columns["timestamp"] and columns["no_timestamps"]:
         raise click.UsageError("Give either --timestamp or --no-timestamps.")
     from ipinsights.etl.filters import Filters
     from ipinsights.etl.pipeline import extract
     from ipinsights.etl.records import Columns
     from ipinsights.etl.summary import NothingUsableError
 
-    filters = Filters.parse(path=path, status=status, where=where)
-    columns = Columns(
-        entity or None,
-        ip or None,
-        timestamp or None,
-        timezone,
-        year,
-        with_times=not no_timestamps,
-        encoding=encoding,
-        has_header=not no_header,
-        ipv6=ipv6,
-        time_format=time_format,
-        fields=tuple((fields or "").replace("${", " ").replace("}", " ").replace(",", " ").split()),
-        line_format=line_format,
-        num_skipped=skip_lines,
-    )
     try:
         summary = extract(
             sources,
             None if dry_run else output,
             log_format=log_format,
-            columns=columns,
-            filters=filters,
+            columns=Columns(**columns),
+            filters=Filters.parse(path=path, status=status, where=where),
             num_shown=_ROWS_SHOWN if dry_run else None,
         )
     except NothingUsableError as error:
@@ -174,7 +156,7 @@ def extract(
         rows = shlex.quote(str(output))
         echo_error(
             f"Next: ipinsights train --train {rows} --model-dir model"
-            if no_timestamps
+            if columns["no_timestamps"]
             else f"Next: ipinsights split {rows} --fraction 0.7 0.1 0.2 -o data"
         )
 

@@ -230,7 +230,8 @@ def _unwrapped(document: Any, paths: Sequence[Path]) -> list[Any]:
     if isinstance(document, dict):
         for name in _ENVELOPES:
             if name in document or "." in name:
-                records = functools.reduce(_inside, name.split("."), document)
+                whole: Any = document
+                records = functools.reduce(_inside, name.split("."), whole)
                 if isinstance(records, list) and (not records or any(isinstance(record, dict) for record in records)):
                     is_record = any(path.value(document) is not None for path in paths)
                     return [document] if is_record else records

@@ -13,7 +13,6 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from ipinsights.data.timestamps import TimeColumn
 from ipinsights.etl.field_values import NOTHING
 from ipinsights.etl.json_documents import BLANK, Malformed, Path, batches_of_records, inner_record
 from ipinsights.etl.records import LogRecords, Reason, names_or
@@ -21,6 +20,7 @@ from ipinsights.etl.records import LogRecords, Reason, names_or
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ipinsights.data.timestamps import TimeColumn
     from ipinsights.etl.records import Columns
 
 __all__ = ["read_cloudtrail", "read_jsonl", "records_of"]
@@ -55,7 +55,7 @@ def _read(
     ip: tuple[str, ...] = ("ip",),
     timestamp: tuple[str, ...] = ("timestamp",),
 ) -> Iterator[LogRecords]:
-    time = TimeColumn(columns.zone, columns.time_format)
+    time = columns.time_column()
     for records in batches_of_records(stream, [*names_or(columns.entity, entity), *names_or(columns.ip, ip)]):
         yield records_of(records, columns=columns, time=time, entity=entity, ip=ip, timestamp=timestamp)
 

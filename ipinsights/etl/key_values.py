@@ -7,7 +7,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ipinsights.data.bounded_lines import LONG_LINE
 from ipinsights.data.input_streams import line_blocks
-from ipinsights.data.timestamps import TimeColumn
 from ipinsights.etl.json_documents import BLANK, Malformed
 from ipinsights.etl.json_records import records_of
 
@@ -35,7 +34,7 @@ def read_logfmt(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
 
     The fields are entity, ip and timestamp. Without a timestamp, the time at the beginning of the line is used.
     """
-    time = TimeColumn(columns.zone, columns.time_format)
+    time = columns.time_column()
     for block in line_blocks(stream):
         yield records_of(list(map(_record, block.to_pylist())), columns=columns, time=time, timestamp=_TIMES)
 

@@ -34,7 +34,7 @@ def named_pairs(
     JSON or Parquet (not on standard input). Each of the names of a column, or paths to one, is used for rows without
     the names before it.
     """
-    columns = Columns(entity, ip, with_times=False)
+    columns = Columns(entity, ip, no_timestamps=True)
     with tempfile.TemporaryDirectory(prefix="ipinsights-") as folder:
         pairs = Path(folder) / "pairs.csv"
         log_format = _format_of(source)

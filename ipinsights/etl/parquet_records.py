@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
-from ipinsights.data.timestamps import TimeColumn
 from ipinsights.errors import ClientError
 from ipinsights.etl.table_records import table_records
 
@@ -28,7 +27,7 @@ _COLUMNS_SHOWN = 8
 
 def read_parquet(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     """Yield the records of a Parquet file by the names of its columns: entity, ip and timestamp."""
-    time = TimeColumn(columns.zone, columns.time_format)
+    time = columns.time_column()
     try:
         file = parquet.ParquetFile(_arrow_file(stream))
         for group in range(file.num_row_groups):

@@ -92,7 +92,7 @@ def resolved(log_format: str, columns: Columns) -> tuple[str, Columns]:
 
     An unknown format, time zone or encoding, and fields that cannot be chosen are ClientErrors.
     """
-    check_zone(columns.zone)
+    check_zone(columns.timezone)
     if columns.encoding is not None:
         check_encoding(columns.encoding)
     if log_format in PRESETS:
@@ -128,7 +128,7 @@ def _write(out: IO[bytes], lines: memoryview, num_left: int) -> int:
 
 def _refuse_names(columns: Columns, log_format: str) -> None:
     named = {"entity": columns.entity, "ip": columns.ip, "timestamp": columns.timestamp}
-    given = [option for option, name in named.items() if name is not None]
+    given = [option for option, name in named.items() if name]
     if given:
         cure = " Name the fields of a line with `line_format`." if log_format in WEB_FORMATS else ""
         raise ClientError(f"`{given[0]}` cannot be used with {log_format}: its lines have fixed places for it.{cure}")

@@ -101,21 +101,10 @@ def extract_batches(
     ('frank', '2000-10-10 20:55:36+00:00', {'written': 1})
     """
     columns = Columns(
-        _names(entity),
-        _names(ip),
-        _names(timestamp),
-        timezone,
-        year,
-        _day(stream, written),
-        with_times=not no_timestamps,
-        encoding=encoding,
-        has_header=not no_header,
-        ipv6=ipv6,
-        time_format=time_format,
-        fields=tuple(fields),
-        line_format=line_format,
-        num_skipped=skip_lines,
-    )
+        entity, ip, timestamp, timezone, year, _day(stream, written), no_timestamps=no_timestamps, encoding=encoding,
+        no_header=no_header, ipv6=ipv6, time_format=time_format, fields=fields, line_format=line_format,
+        skip_lines=skip_lines,
+    )  # fmt: skip
     filters = Filters.parse(path=path, status=status, where=where)
     return _batches(stream, name, *resolved(log_format, columns), filters)
 
@@ -131,7 +120,7 @@ def _batches(
             num_files = 0
     if num_files:  # a file without records is a file
         nothing = pa.array([], pa.string())
-        times = np.empty(0, dtype=np.int64) if columns.with_times else None
+        times = None if columns.no_timestamps else np.empty(0, dtype=np.int64)
         yield _batch(UsableRows(nothing, nothing, times, np.empty(0, dtype=bool))), Summary(num_files)
 
 
@@ -140,10 +129,6 @@ def _batch(rows: UsableRows) -> pa.RecordBatch:
     if rows.times is not None:
         columns["time"] = pa.Array.from_buffers(_TIME, len(rows.times), [None, pa.py_buffer(rows.times)])
     return pa.RecordBatch.from_arrays([*columns.values()], [*columns])
-
-
-def _names(given: str | Sequence[str] | None) -> str | tuple[str, ...] | None:
-    return given if given is None or isinstance(given, str) else tuple(given)
 
 
 def _day(stream: IO[bytes], written: date | None) -> date:

@@ -143,7 +143,7 @@ class _Clock:
     """Reads the times of one file, and finds out the years that they leave out."""
 
     def __init__(self, columns: Columns) -> None:
-        self._zone = columns.zone
+        self._zone = columns.timezone
         self._year = columns.year
         self._written = columns.written
         self._month = 0

@@ -62,12 +62,12 @@ def table_records(
 
     entities = needed("entity", names_or(columns.entity, ("entity",)))
     ips = needed("ip", names_or(columns.ip, ("ip",)))
-    if columns.with_times:
+    if columns.no_timestamps:
+        times, timed = timeless(len(reasons))
+    else:
         stamps = needed("timestamp", names_or(columns.timestamp, ("timestamp",)))
         first = stamps[0] if len(stamps) == 1 else first_values(list(map(as_text, stamps)))
-        times, timed = _times(first, columns.zone, time)
-    else:
-        times, timed = timeless(len(reasons))
+        times, timed = _times(first, columns.timezone, time)
     entity = first_values([values if pa.types.is_binary(values.type) else as_text(values) for values in entities])
     ip = first_addresses(list(map(as_text, ips)))
     return LogRecords(entity, ip, times, timed, reasons, known_fields, field, shown, tuple(names))

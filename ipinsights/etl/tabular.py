@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 from ipinsights.data.arrow import as_text
 from ipinsights.data.bounded_lines import LONG_LINE, WholeLines
 from ipinsights.data.input_streams import warning_of
-from ipinsights.data.timestamps import TimeColumn
 from ipinsights.errors import ClientError
 from ipinsights.etl.csv_dialect import Dialect
 from ipinsights.etl.csv_rows import Lines, MalformedRow, Rows, field_names
@@ -54,7 +53,7 @@ def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     the names that are wanted.
     """
     whole = WholeLines(stream, when_long=warning_of(stream))
-    text = Lines(whole, num_skipped=columns.num_skipped)
+    text = Lines(whole, num_skipped=columns.skip_lines)
     sample = text.sample(_SAMPLE_CHARACTERS)
     named = next((place for place, line in enumerate(sample) if line.startswith(_FIELDS)), None)
     if named is not None and all(line.startswith("#") for line in sample[:named]):
@@ -70,7 +69,7 @@ def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
 
 def _place_of_header(sample: Sequence[str], columns: Columns) -> int:
     """Return the index of the first line that has all wanted names, 0 without such a line."""
-    if not columns.has_header or columns.fields:
+    if columns.no_header or columns.fields:
         return 0
     wanted = names_or(columns.entity, ("entity",)), names_or(columns.ip, ("ip",))
     for place, line in enumerate(sample[:_MOST_BEFORE_HEADER]):
@@ -86,7 +85,7 @@ def _place_of_header(sample: Sequence[str], columns: Columns) -> int:
 
 def _named_records(first: str, given: Lines, whole: WholeLines, columns: Columns) -> Iterator[LogRecords]:
     """Yield the records of a log with ``#Fields:`` lines, which name the fields after them."""
-    time = TimeColumn(columns.zone, columns.time_format)
+    time = columns.time_column()
     given.fields = field_names(first)
     while given.fields:
         header, given.is_paused = given.fields, False
@@ -136,7 +135,7 @@ def _csv_records(rows: Rows, columns: Columns, preamble: Sequence[str], sample: 
     elif not first:  # nothing can be used, and every line is counted
         wanted = ((columns.entity, "entity"), (columns.ip, "ip"), (columns.timestamp, "timestamp"))
         header = [names_or(names, (default,))[0] for names, default in wanted]
-    elif not columns.has_header or any(map(_is_address, header)):
+    elif columns.no_header or any(map(_is_address, header)):
         header, unread = [str(place + 1) for place in range(len(first))], [first]
         columns = replace(
             columns, entity=columns.entity or "1", ip=columns.ip or "2", timestamp=columns.timestamp or "3"
@@ -144,7 +143,7 @@ def _csv_records(rows: Rows, columns: Columns, preamble: Sequence[str], sample: 
     elif _has_index(rows, len(header), sample):
         header = ["", *header]
     rows.width, rows.has_empty_end = len(header) if first else 0, header[-1:] == [""]
-    time, iterator = TimeColumn(columns.zone, columns.time_format), itertools.chain(before, unread, rows)
+    time, iterator = columns.time_column(), itertools.chain(before, unread, rows)
     cure = "" if unread else " or use `no_header` if the first row is not a header"
     while batch := rows.batch(iterator):
         shown = functools.partial(_shown_row, batch, rows)

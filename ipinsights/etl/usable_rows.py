@@ -44,7 +44,7 @@ def usable_rows(records: LogRecords, filters: Filters, summary: Summary, name: s
     ``name`` is that of the log, for examples. ``columns`` say whether times and IPv6 addresses are wanted.
     """
     entity, is_escaped = decoded(records.entity)
-    with_times = columns.with_times
+    with_times = not columns.no_timestamps
     ip, is_parsed = _addresses(records.ip, ipv6=columns.ipv6)
     reasons = records.reasons.copy()
     reasons[(reasons == Reason.NONE) & ~filters.hold(records)] = Reason.FILTERED

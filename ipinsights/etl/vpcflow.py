@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 
 from ipinsights.data.arrow import as_text, mask
 from ipinsights.data.input_streams import line_blocks
-from ipinsights.data.timestamps import TimeColumn
 from ipinsights.errors import ClientError
 from ipinsights.etl.field_values import first_addresses, first_values
 from ipinsights.etl.records import LogRecords, Reason, blank_or_none, line_text, names_or, timeless
@@ -24,6 +23,7 @@ from ipinsights.etl.records import LogRecords, Reason, blank_or_none, line_text,
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from ipinsights.data.timestamps import TimeColumn
     from ipinsights.etl.records import Columns
 
 __all__ = ["read_vpcflow"]
@@ -47,7 +47,7 @@ def read_vpcflow(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     A header names the fields of the lines behind it, wherever it stands.
     """
     names: Sequence[str] = columns.fields
-    time = TimeColumn(columns.zone, columns.time_format)
+    time = columns.time_column()
     for block in line_blocks(stream):
         for lines, found in _segments(_split_by_blanks(_messages(block)), names):
             names = found
@@ -105,7 +105,7 @@ def _records(
         return [needed(name) for name in wanted if name in names] or [needed(wanted[0])]
 
     stamps = names_or(columns.timestamp, ("start",))
-    times, timed = time.parse(first_values(first(stamps))) if columns.with_times else timeless(len(lines))
+    times, timed = timeless(len(lines)) if columns.no_timestamps else time.parse(first_values(first(stamps)))
     entity = first_values(first(names_or(columns.entity, ("interface-id",))))
     ip = first_addresses(first(names_or(columns.ip, ("srcaddr",))))
     reasons = blank_or_none(lines)

@@ -21,7 +21,7 @@ from ipinsights.etl.field_values import first_addresses, first_values
 from ipinsights.etl.records import LogRecords, Reason, blank_or_none, line_text, names_or, timeless
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ipinsights.etl.records import Columns
 
@@ -137,13 +137,13 @@ def read_formatted(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     entities = _chosen(web, columns.entity, _USERS, "entity")
     ips = _chosen(web, columns.ip, _ADDRESSES, "ip")
     clocks = ("time_iso8601", "time_local", "t", "msec", *(name for name in web.names if name.endswith("}t")))
-    times = _chosen(web, columns.timestamp, clocks, "timestamp") if columns.with_times else []
-    time = TimeColumn(columns.zone, columns.time_format or _time_format(times))
+    times = [] if columns.no_timestamps else _chosen(web, columns.timestamp, clocks, "timestamp")
+    time = TimeColumn(columns.timezone, columns.time_format or _time_format(times))
     for lines in line_blocks(stream):
         yield _records(lines, web, (entities, ips, times), time)
 
 
-def _chosen(web: WebFormat, given: str | tuple[str, ...] | None, default: tuple[str, ...], option: str) -> list[str]:
+def _chosen(web: WebFormat, given: str | Sequence[str] | None, default: tuple[str, ...], option: str) -> list[str]:
     wanted = names_or(given, ())
     found = [name for one in wanted if (name := web.name_of(one)) is not None]
     if not wanted and (name := web.first_of(default)) is not None:

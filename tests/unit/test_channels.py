@@ -212,7 +212,7 @@ class TestEveryCommand:
 
     def test_extract(self, folder: Path, tmp_path: Path) -> None:
         """The same rows from the same files."""
-        columns = Columns(with_times=False)
+        columns = Columns(no_timestamps=True)
         summary = extract([folder], tmp_path / "out.csv", log_format="csv", columns=columns, filters=Filters())
         assert (summary.num_files, summary.num_records) == (4, 4)
         assert (tmp_path / "out.csv").read_text() == "".join(f"{entity},{IP}\n" for entity in self.ENTITIES)

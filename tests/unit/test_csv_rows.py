@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .log_samples import Bench
 
 ROWS = [["ann", "192.0.2.7"], ["ben", "192.0.2.8"]]
-NAMES = {"entity": "user", "ip": "ip", "with_times": False}
+NAMES = {"entity": "user", "ip": "ip", "no_timestamps": True}
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_tables(bench: Bench, text: str, skipped: dict[str, int]) -> None:
 
 def test_lines_to_skip(bench: Bench) -> None:
     """Their number can be named."""
-    assert bench.of("csv", "a,1\nb,2\nann,192.0.2.7\nben,192.0.2.8\n", num_skipped=2, with_times=False) == (ROWS, {})
+    assert bench.of("csv", "a,1\nb,2\nann,192.0.2.7\nben,192.0.2.8\n", skip_lines=2, no_timestamps=True) == (ROWS, {})
 
 
 def test_names_of_fields(bench: Bench) -> None:

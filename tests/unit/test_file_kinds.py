@@ -88,7 +88,7 @@ class TestOtherKinds:
         path, output = tmp_path / "rows.csv", tmp_path / "out.csv"
         path.write_bytes(content)
         with pytest.raises(ClientError) as caught:
-            extract([path], output, log_format=log_format, columns=Columns(with_times=False), filters=Filters())
+            extract([path], output, log_format=log_format, columns=Columns(no_timestamps=True), filters=Filters())
         assert str(caught.value) == f"{path} cannot be read: it is {told}"
         assert not output.exists()
 

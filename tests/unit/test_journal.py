@@ -59,7 +59,7 @@ def test_layouts(bench: Bench, layout: str) -> None:
 
 def test_results_without_a_time(bench: Bench) -> None:
     """What the server prints by itself can be used without times."""
-    assert bench.of("sshd", RESULT, with_times=False) == ([["ann", "192.0.2.7"]], {})
+    assert bench.of("sshd", RESULT, no_timestamps=True) == ([["ann", "192.0.2.7"]], {})
 
 
 @pytest.mark.parametrize("time", ["", "x", "9" * 30, "-1"])

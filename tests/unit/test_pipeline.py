@@ -54,9 +54,9 @@ def test_no_format_needs_times_that_nobody_wants(
     bench: Bench, log_format: str, content: str | bytes, row: list[str]
 ) -> None:
     """The rows are pairs of entity and address, and the summary tells no period."""
-    rows, _ = bench.of(log_format, content, with_times=False)
+    rows, _ = bench.of(log_format, content, no_timestamps=True)
     assert rows == [row]
-    assert str(bench.extract(log_format, Columns(with_times=False))).endswith("\nWritten: 1 row of 1 entity.")
+    assert str(bench.extract(log_format, Columns(no_timestamps=True))).endswith("\nWritten: 1 row of 1 entity.")
 
 
 NOTHING = [
@@ -72,26 +72,26 @@ class TestNobody:
     def test_no_entity(self, bench: Bench, word: str) -> None:
         """Otherwise all anonymous events would be one user's."""
         lines = [json.dumps({"entity": entity, "ip": "192.0.2.7"}) for entity in (word, "ann")]
-        rows, skipped = bench.of("jsonl", "\n".join(lines), with_times=False)
+        rows, skipped = bench.of("jsonl", "\n".join(lines), no_timestamps=True)
         assert (rows, skipped) == ([["ann", "192.0.2.7"]], {"NO_USER": 1})
 
     @pytest.mark.parametrize("word", NOTHING)
     def test_no_address(self, bench: Bench, word: str) -> None:
         """They are counted as an empty field, not as a name."""
         lines = [json.dumps({"entity": "ann", "ip": ip}) for ip in (word, "192.0.2.7")]
-        rows, skipped = bench.of("jsonl", "\n".join(lines), with_times=False)
+        rows, skipped = bench.of("jsonl", "\n".join(lines), no_timestamps=True)
         assert (rows, skipped) == ([["ann", "192.0.2.7"]], {"NO_ADDRESS": 1})
 
     def test_a_truth_is_nobody(self, bench: Bench) -> None:
         """Some programs write `false` for a user who is not logged in."""
         assert bench.of("jsonl", '{"entity": false, "ip": "192.0.2.7"}\n{"entity": 7, "ip": "192.0.2.7"}',
-                        with_times=False) == ([["7", "192.0.2.7"]], {"NO_USER": 1})  # fmt: skip
+                        no_timestamps=True) == ([["7", "192.0.2.7"]], {"NO_USER": 1})  # fmt: skip
 
     @pytest.mark.parametrize("name", ["nano", "nulla", "n", "-x", "x-", "0", "anonymous", "guest", "N", "no one"])
     def test_names_that_are_alike(self, bench: Bench, name: str) -> None:
         """They are users."""
         line = json.dumps({"entity": name, "ip": "192.0.2.7"})
-        assert bench.of("jsonl", line, with_times=False) == ([[name, "192.0.2.7"]], {})
+        assert bench.of("jsonl", line, no_timestamps=True) == ([[name, "192.0.2.7"]], {})
 
     def test_every_format(self, bench: Bench) -> None:
         """Tables and logs have the same words."""
@@ -101,7 +101,7 @@ class TestNobody:
             ("csv", "entity,ip\nNULL,192.0.2.7\n,192.0.2.7\nann,192.0.2.7\n"),
             ("apache", "\n".join(COMBINED.replace("frank", user) for user in ("--", "null", "ann"))),
         ):
-            rows, skipped = bench.of(log_format, content, with_times=False)
+            rows, skipped = bench.of(log_format, content, no_timestamps=True)
             assert (rows, skipped) == ([["ann", "192.0.2.7"]], {"NO_USER": 2})
 
 
@@ -133,7 +133,7 @@ class TestAddresses:
     def test_reasons(self, bench: Bench, ip: Any, reason: str) -> None:
         """Ports, lists, names of hosts, empty fields and other texts have a reason each."""
         lines = [json.dumps({"entity": "ann", "ip": address}) for address in (ip, "192.0.2.7")]
-        assert bench.of("jsonl", "\n".join(lines), with_times=False)[1] == {reason: 1}
+        assert bench.of("jsonl", "\n".join(lines), no_timestamps=True)[1] == {reason: 1}
 
     @pytest.mark.parametrize("ip", [
         "192.0.2.7:443", "[192.0.2.7]:443", "192.0.2.7, 198.51.100.1", "192.0.2.7,198.51.100.1",
@@ -144,7 +144,7 @@ class TestAddresses:
     ])  # fmt: skip
     def test_what_may_stand_around_an_address(self, bench: Bench, ip: Any) -> None:
         """Of a list it is the first: proxies append theirs."""
-        assert bench.of("jsonl", json.dumps({"entity": "ann", "ip": ip}), with_times=False) == (
+        assert bench.of("jsonl", json.dumps({"entity": "ann", "ip": ip}), no_timestamps=True) == (
             [["ann", "192.0.2.7"]],
             {},
         )
@@ -155,7 +155,7 @@ def test_values_that_are_nested_deeply(bench: Bench) -> None:
     deep = "[" * 900 + "]" * 900
     lines = [deep, f'{{"entity": "ann", "ip": {deep}}}', '{"entity": "ann", "ip": "192.0.2.7"}']
     bench.put("\n".join(lines))
-    summary = bench.extract("jsonl", Columns(with_times=False))
+    summary = bench.extract("jsonl", Columns(no_timestamps=True))
     assert summary.skipped == {Reason.MALFORMED: 1, Reason.HOST_NAME: 1}
 
 
@@ -174,7 +174,7 @@ class TestNothingUsable:
         """The error names the option and the fields; the summary shows a record for each reason."""
         ip = "192.0.2.7"
         records = [{"actor": {"name": "ann", "id": 7}, "ip": ip}, {"actor": {}, "ip": ip}]
-        error = self.refused(bench, "jsonl", as_jsonl(records), entity="user", with_times=False)
+        error = self.refused(bench, "jsonl", as_jsonl(records), entity="user", no_timestamps=True)
         assert str(error) == (
             "No row was written: most records name no entity. Name the field of the entity with `entity`: "
             "the fields are actor.name, actor.id, ip."
@@ -198,7 +198,7 @@ class TestNothingUsable:
     )
     def test_addresses_that_are_none(self, bench: Bench, ip: str, why: str) -> None:
         """The most frequent reason is told."""
-        error = self.refused(bench, "csv", f"entity,ip\nann,{ip}\nben,{ip}\n-,x\n", with_times=False)
+        error = self.refused(bench, "csv", f"entity,ip\nann,{ip}\nben,{ip}\n-,x\n", no_timestamps=True)
         assert str(error) == (
             f"No row was written: {why}. Name the field of the address with `ip`: the columns are entity, ip."
         )

@@ -264,5 +264,5 @@ class TestSshd:
 
     def test_local_time(self, bench: Bench) -> None:
         """A syslog clock without an offset stands where --timezone says."""
-        rows, _ = bench.of("sshd", SSHD, year=2018, zone="Europe/Berlin")
+        rows, _ = bench.of("sshd", SSHD, year=2018, timezone="Europe/Berlin")
         assert rows[0][2] == "2018-10-09T06:15:01Z"

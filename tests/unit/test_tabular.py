@@ -57,28 +57,28 @@ class TestTables:
     def test_a_first_row_that_only_looks_like_a_header(self, bench: Bench) -> None:
         """An option says that it is a record."""
         log = "alice,unknown\nbob,192.0.2.8\n"
-        assert bench.of("csv", log, has_header=False, with_times=False) == ([["bob", "192.0.2.8"]], {"HOST_NAME": 1})
+        assert bench.of("csv", log, no_header=True, no_timestamps=True) == ([["bob", "192.0.2.8"]], {"HOST_NAME": 1})
 
     @pytest.mark.parametrize("name", ['O"Neil', 'Smith, "J"', '"', 'x"', '"x', "back\\slash", "\\"])
     def test_quotes_behind_a_backslash(self, bench: Bench, name: str) -> None:
         """Spark marks a quote inside of quotes with a backslash; others double it."""
         others = 'entity,ip\n"O\\"Hara",192.0.2.6\n'
         spark = name.replace("\\", "\\\\").replace('"', '\\"')
-        rows, _ = bench.of("csv", f'{others}"{spark}",192.0.2.7\n', with_times=False)
+        rows, _ = bench.of("csv", f'{others}"{spark}",192.0.2.7\n', no_timestamps=True)
         assert rows == [['O"Hara', "192.0.2.6"], [name, "192.0.2.7"]]
         doubled = name.replace('"', '""')
-        rows, _ = bench.of("csv", f'entity,ip\n"{doubled}",192.0.2.7\nx,192.0.2.8\n', with_times=False)
+        rows, _ = bench.of("csv", f'entity,ip\n"{doubled}",192.0.2.7\nx,192.0.2.8\n', no_timestamps=True)
         assert rows == [[name, "192.0.2.7"], ["x", "192.0.2.8"]]
 
     def test_quotes_of_no_dialect(self, bench: Bench) -> None:
         """Text behind a closing quote is malformed, instead of a name that nobody has."""
-        rows, skipped = bench.of("csv", 'entity,ip\n"a"b,192.0.2.7\n"c",192.0.2.8\n', with_times=False)
+        rows, skipped = bench.of("csv", 'entity,ip\n"a"b,192.0.2.7\n"c",192.0.2.8\n', no_timestamps=True)
         assert (rows, skipped) == ([["c", "192.0.2.8"]], {"MALFORMED": 1})
 
     def test_files_with_marks_behind_one_another(self, bench: Bench) -> None:
         """A byte order mark is no part of a name."""
         content = "\ufeffann,192.0.2.7\n\ufeffben,192.0.2.8\n"
-        assert bench.of("csv", content, with_times=False)[0] == [["ann", "192.0.2.7"], ["ben", "192.0.2.8"]]
+        assert bench.of("csv", content, no_timestamps=True)[0] == [["ann", "192.0.2.7"], ["ben", "192.0.2.8"]]
 
     def test_a_first_row_that_cannot_be_read(self, bench: Bench) -> None:
         """Nobody knows the columns then."""
@@ -90,14 +90,14 @@ class TestTables:
     def test_rows_with_a_field_too_many_are_shown(self, bench: Bench) -> None:
         """The example has both numbers of fields. An empty field behind the last is ignored."""
         path = bench.put("entity,ip\nann,192.0.2.7,x\nben,192.0.2.8,\n")
-        summary = bench.extract("csv", Columns(with_times=False))
+        summary = bench.extract("csv", Columns(no_timestamps=True))
         assert summary.examples == {Reason.MALFORMED: f"{path}: 'ann,192.0.2.7,x (3 fields, the first row has 2)'"}
 
     def test_text_in_another_encoding(self, bench: Bench) -> None:
         """The summary counts entities with escapes, and the encoding can be named."""
         content = "entity;ip\nmüller;192.0.2.7\nbob;192.0.2.8\n".encode("cp1252")
         path = bench.put(content)
-        summary = bench.extract("csv", Columns(with_times=False))
+        summary = bench.extract("csv", Columns(no_timestamps=True))
         assert bench.rows()[0][0] == r"m\xfcller"
         assert str(summary) == (
             "2 records in 1 file: 2 written, 0 skipped.\n"
@@ -105,7 +105,7 @@ class TestTables:
             "Name the encoding with `encoding`, for example cp1252.\n"
             "Written: 2 rows of 2 entities."
         )
-        assert str(bench.extract("csv", Columns(with_times=False, encoding="cp1252"))) == (
+        assert str(bench.extract("csv", Columns(no_timestamps=True, encoding="cp1252"))) == (
             "2 records in 1 file: 2 written, 0 skipped.\nWritten: 2 rows of 2 entities."
         )
         assert bench.rows()[0][0] == "müller"
@@ -152,14 +152,17 @@ class TestTables:
 
         Rows do not need times if none are requested.
         """
-        rows, _ = bench.of("csv", content, **names, with_times=False)
+        rows, _ = bench.of("csv", content, **names, no_timestamps=True)
         assert rows == [["alice", "192.0.2.7"]]
 
     def test_blank_lines_before_the_first_row(self, bench: Bench) -> None:
         """They are counted, and do not hide the separator."""
         row = [["alice", "192.0.2.7"]]
-        assert bench.of("csv", "\n\r\nwho;ip\nalice;192.0.2.7\n", entity="who", with_times=False) == (row, {"BLANK": 2})
-        assert bench.of("csv", "\nsep=|\nwho|ip\nalice|192.0.2.7\n", entity="who", with_times=False)[0] == row
+        assert bench.of("csv", "\n\r\nwho;ip\nalice;192.0.2.7\n", entity="who", no_timestamps=True) == (
+            row,
+            {"BLANK": 2},
+        )
+        assert bench.of("csv", "\nsep=|\nwho|ip\nalice|192.0.2.7\n", entity="who", no_timestamps=True)[0] == row
 
     @pytest.mark.parametrize("time", ["1601-01-01", "0001-01-01T00:00:00Z", "1999-12-31 23:59:59", "9999-12-31"])
     def test_times_in_years_without_logs(self, bench: Bench, time: str) -> None:
@@ -173,7 +176,7 @@ class TestTables:
         monkeypatch.setattr(csv_rows, "_BATCH_CHARACTERS", 100)
         rows = [[f"user_{number}", f"192.0.2.{number}"] for number in range(200)]
         log = "".join(f"{entity},{ip},{'x' * (number % 7 * 30)}\n" for number, (entity, ip) in enumerate(rows))
-        assert bench.of("csv", log, with_times=False) == (rows, {})
+        assert bench.of("csv", log, no_timestamps=True) == (rows, {})
 
     def test_csv_without_header_is_taken_by_place(self, bench: Bench) -> None:
         """Entity, address and time are the first three columns."""
@@ -225,7 +228,7 @@ class TestTables:
     def test_times_in_parquet(self, bench: Bench, times: pa.Array) -> None:
         """Times with and without zone, numbers and texts; what has no zone is local."""
         table = pa.table({"entity": ["a", "a"], "ip": ["192.0.2.7"] * 2, "timestamp": times})
-        rows, skipped = bench.of("parquet", as_parquet(table), zone="Europe/Berlin")
+        rows, skipped = bench.of("parquet", as_parquet(table), timezone="Europe/Berlin")
         assert rows == [["a", "192.0.2.7", "2018-11-11T09:30:05Z"]]
         assert skipped == {"NO_TIME": 1}
 

@@ -25,7 +25,7 @@ LOG = b"""\
     [
         (Columns(), [("ann", "192.0.2.1")], {"written": 1, "no_user": 1, "ipv6": 1, "no_time": 1}),
         (
-            Columns(with_times=False, ipv6=True),
+            Columns(no_timestamps=True, ipv6=True),
             [("ann", "192.0.2.1"), ("bob", "2a00:1::2"), ("carol", "192.0.2.1")],
             {"written": 3, "no_user": 1},
         ),
@@ -39,5 +39,5 @@ def test_records_become_rows_or_are_counted(
     summary = Summary()
     rows = usable_rows(records, Filters(), summary, "log", columns)
     assert list(zip(rows.entity.to_pylist(), rows.ip.to_pylist(), strict=True)) == expected
-    assert (rows.times is None) == (not columns.with_times)
+    assert (rows.times is None) == columns.no_timestamps
     assert summary.counts == counts
