@@ -168,9 +168,9 @@ def format_times(times: NDArray[np.int64]) -> pa.StringArray:
     seconds, micros = np.divmod(times, _SECOND)
     days, clock = np.divmod(seconds, _SECONDS_PER_DAY)
     # Formatting takes long, but a log has few days, and a day has 86,400 seconds.
-    distinct, places = np.unique(days, return_inverse=True)
+    distinct, inverse = np.unique(days, return_inverse=True)
     dates = pc.strftime(pa.array(distinct.astype(np.int32), pa.date32()), "%Y-%m-%dT", locale="C")
-    columns = dates.take(pa.array(places)), _clock_readings().take(pa.array(clock))
+    columns = dates.take(pa.array(inverse)), _clock_readings().take(pa.array(clock))
     decimals = pc.utf8_lpad(pa.array(micros).cast(pa.string()), 6, padding="0")
     finer = pc.binary_join_element_wise(".", decimals, "Z", "")
     return pc.binary_join_element_wise(*columns, pc.if_else(pa.array(micros > 0), finer, "Z"), "")

@@ -124,7 +124,7 @@ class Forward:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
-        self._place = 0
+        self._offset = 0
         self._last = b""
 
     def read(self, size: int) -> bytes:
@@ -133,20 +133,20 @@ class Forward:
             raise tarfile.ReadError(f"it has a header of {size} bytes")
         piece, self._last = self._last[:size], self._last[size:]
         piece += self._stream.read(size - len(piece))
-        self._place += len(piece)
+        self._offset += len(piece)
         self._end = piece[-1:]
         return piece
 
-    def seek(self, place: int, *whence: Any) -> int:  # noqa: ARG002 - as tarfile calls it
-        """Skip to a place, or go back by one byte, as tarfile does to see whether there is an end."""
-        if place == self._place - 1:
-            self._last, self._place = self._end + self._last, place
-        while self._place < place and self.read(min(place - self._place, _PIECE_BYTES)):
+    def seek(self, offset: int, *whence: Any) -> int:  # noqa: ARG002 - as tarfile calls it
+        """Skip to an offset, or go back by one byte, as tarfile does to see whether there is an end."""
+        if offset == self._offset - 1:
+            self._last, self._offset = self._end + self._last, offset
+        while self._offset < offset and self.read(min(offset - self._offset, _PIECE_BYTES)):
             pass
-        if self._place != place:
+        if self._offset != offset:
             raise tarfile.ReadError("unexpected end of data")
-        return place
+        return offset
 
     def tell(self) -> int:
-        """Return the place."""
-        return self._place
+        """Return the offset."""
+        return self._offset

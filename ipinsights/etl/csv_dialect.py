@@ -32,7 +32,7 @@ class Dialect:
     @classmethod
     def of(cls, lines: Sequence[str]) -> Dialect:
         """Return the dialect of a file, given its first lines."""
-        num_blank = next((place for place, line in enumerate(lines) if line.strip("\r\n")), len(lines))
+        num_blank = next((index for index, line in enumerate(lines) if line.strip("\r\n")), len(lines))
         stated = _STATEMENT.fullmatch(lines[num_blank]) if num_blank < len(lines) else None
         num_before = num_blank + 1 if stated else 0
         lines = lines[max(num_blank, num_before) :][:_NUM_SAMPLED]

@@ -117,10 +117,10 @@ def _value_at(value: Any, names: list[str]) -> Any:
     if not names:
         return value
     if isinstance(value, list):
-        place = int(names[0]) if names[0].isdecimal() and len(names[0]) <= 6 else None  # noqa: PLR2004
-        if place is None:  # of a list of objects the first
+        index = int(names[0]) if names[0].isdecimal() and len(names[0]) <= 6 else None  # noqa: PLR2004
+        if index is None:  # of a list of objects the first
             return _value_at(value[0], names) if value and isinstance(value[0], dict) else None
-        return _value_at(value[place], names[1:]) if place < len(value) else None
+        return _value_at(value[index], names[1:]) if index < len(value) else None
     if isinstance(value, dict):
         for end in range(1, len(names) + 1):
             key = ".".join(names[:end])
@@ -152,48 +152,48 @@ class _Reader:
 
     def _slowly(self, lines: list[bytes]) -> list[Any]:
         found: list[Any] = []
-        place = 0
-        while place < len(lines):
+        index = 0
+        while index < len(lines):
             try:
-                found.append(orjson.loads(lines[place]) if lines[place].strip() else BLANK)
-                place += 1
+                found.append(orjson.loads(lines[index]) if lines[index].strip() else BLANK)
+                index += 1
             except orjson.JSONDecodeError:
-                place = self._take_documents(lines, place, found)
+                index = self._take_documents(lines, index, found)
         return found
 
-    def _take_documents(self, lines: list[bytes], place: int, found: list[Any]) -> int:
+    def _take_documents(self, lines: list[bytes], index: int, found: list[Any]) -> int:
         """Add the documents that begin in a line, and return the index of the next line to read."""
-        line = lines[place].lstrip(b"\x1e \t")
+        line = lines[index].lstrip(b"\x1e \t")
         line = line.removeprefix(b"data:").lstrip()
         if line[:1] not in (b"{", b"[") or self._num_wasted > _MOST_WASTE * self._num_bytes:
-            found.append(_malformed(lines[place]))
-            return place + 1
+            found.append(_malformed(lines[index]))
+            return index + 1
         num_lines = 1
         while True:
             # Twice as many lines each time, so that time is linear in the size of a document.
-            text = b"\n".join([line, *lines[place + 1 : place + num_lines]]).decode("utf-8", "replace")
-            documents, end, place_of_error = _decode(text)
-            is_cut_off = place_of_error is not None and place_of_error >= len(text.rstrip())
-            if not is_cut_off or place + num_lines >= len(lines):
+            text = b"\n".join([line, *lines[index + 1 : index + num_lines]]).decode("utf-8", "replace")
+            documents, end, error_offset = _decode(text)
+            is_cut_off = error_offset is not None and error_offset >= len(text.rstrip())
+            if not is_cut_off or index + num_lines >= len(lines):
                 break
             num_lines *= 2
         found.extend(documents)
         if is_cut_off and not self._is_over and len(text) - end <= _LONGEST_DOCUMENT:
             self._rest = text[end:].encode().split(b"\n")
             return len(lines)
-        if place_of_error is not None:
+        if error_offset is not None:
             if len(text) - end > _LONGEST_DOCUMENT:
                 _logger.warning(_TOO_LONG, self._name, f"{_LONGEST_DOCUMENT:,}")
-            self._num_wasted += place_of_error - end
+            self._num_wasted += error_offset - end
         elif _ends_line(text, end):
-            return place + text.count("\n", 0, end) + 1
-        place += text.count("\n", 0, end)
-        found.append(_malformed(lines[place]))
-        return place + 1
+            return index + text.count("\n", 0, end) + 1
+        index += text.count("\n", 0, end)
+        found.append(_malformed(lines[index]))
+        return index + 1
 
 
 def _decode(text: str) -> tuple[list[Any], int, int | None]:
-    """Return the documents up to an end of line, the end of the last, and the place of an error."""
+    """Return the documents up to an end of line, the end of the last, and the offset of an error."""
     documents: list[Any] = []
     end = 0
     try:
@@ -202,7 +202,7 @@ def _decode(text: str) -> tuple[list[Any], int, int | None]:
             documents.append(document)
             if _ends_line(text, end):
                 break
-            end = _next_place(text, end)
+            end = _next_offset(text, end)
     except json.JSONDecodeError as error:
         return documents, end, error.pos
     except RecursionError:
@@ -210,14 +210,14 @@ def _decode(text: str) -> tuple[list[Any], int, int | None]:
     return documents, end, None
 
 
-def _next_place(text: str, place: int) -> int:
-    """Return the first place behind blanks and commas."""
-    return _BETWEEN.match(text, place).end()  # type: ignore[union-attr]  # it matches nothing, too
+def _next_offset(text: str, offset: int) -> int:
+    """Return the first offset after blanks and commas."""
+    return _BETWEEN.match(text, offset).end()  # type: ignore[union-attr]  # it matches nothing, too
 
 
-def _ends_line(text: str, place: int) -> bool:
+def _ends_line(text: str, offset: int) -> bool:
     """Return whether only blanks and commas follow a position in its line."""
-    behind = _next_place(text, place)
+    behind = _next_offset(text, offset)
     return text[behind : behind + 1] in ("", "\n")
 
 

@@ -76,11 +76,11 @@ def records_of(
     """
     entities, ips = names_or(columns.entity, entity), names_or(columns.ip, ip)
     entity_texts, ip_texts = _texts(records, entities), _address_texts(records, ips)
-    for place in [place for place, text in enumerate(entity_texts) if text is None and ip_texts[place] is None]:
-        if isinstance(record := records[place], dict):
-            records[place] = {**record, **(inner_record(record) or {})}
-            entity_texts[place : place + 1] = _texts(records[place : place + 1], entities)
-            ip_texts[place : place + 1] = _address_texts(records[place : place + 1], ips)
+    for index in [index for index, text in enumerate(entity_texts) if text is None and ip_texts[index] is None]:
+        if isinstance(record := records[index], dict):
+            records[index] = {**record, **(inner_record(record) or {})}
+            entity_texts[index : index + 1] = _texts(records[index : index + 1], entities)
+            ip_texts[index : index + 1] = _address_texts(records[index : index + 1], ips)
 
     def field(name: str) -> pa.StringArray:
         """Return the values of a field as text, null where a record lacks the field."""
@@ -108,10 +108,10 @@ def _texts(records: list[Any], names: tuple[str, ...]) -> list[str | None]:
     """Return for each record the first value at some paths."""
     first, *others = map(Path, names)
     texts = [_text(first.value(record)) for record in records]
-    missing = [place for place, text in enumerate(texts) if text is None or text in NOTHING] if others else []
-    for place in missing:
-        found = (_text(path.value(records[place])) for path in others)
-        texts[place] = next((text for text in found if text is not None and text not in NOTHING), texts[place])
+    missing = [index for index, text in enumerate(texts) if text is None or text in NOTHING] if others else []
+    for index in missing:
+        found = (_text(path.value(records[index])) for path in others)
+        texts[index] = next((text for text in found if text is not None and text not in NOTHING), texts[index])
     return texts
 
 
@@ -120,9 +120,9 @@ def _address_texts(records: list[Any], names: tuple[str, ...]) -> list[str | Non
     first, *others = map(Path, names)
     texts = [_address_text(first.value(record)) for record in records]
     for path in others:
-        for place, text in enumerate(texts):
+        for index, text in enumerate(texts):
             if text is None or not _HAS_ADDRESS(text):
-                texts[place] = _address_text(path.value(records[place])) or text
+                texts[index] = _address_text(path.value(records[index])) or text
     return texts
 
 
@@ -159,8 +159,8 @@ def _field_names(record: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def _shown(records: list[Any]) -> Callable[[int], str]:
-    def shown(place: int) -> str:
-        record = records[place]
+    def shown(index: int) -> str:
+        record = records[index]
         return record.line if isinstance(record, Malformed) else _as_json(record)
 
     return shown

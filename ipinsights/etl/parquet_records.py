@@ -39,11 +39,11 @@ def read_parquet(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
         raise ClientError(f"The file cannot be read as Parquet: {reason}.") from None
 
 
-def _shown_group(column: Callable[[str], pa.Array | None], names: Sequence[str], place: int) -> str:
+def _shown_group(column: Callable[[str], pa.Array | None], names: Sequence[str], index: int) -> str:
     try:
         columns = [(name, column(name)) for name in names[:_COLUMNS_SHOWN]]
         return ", ".join(
-            f"{name}: {_shown_value(values[place].as_py())}" for name, values in columns if values is not None
+            f"{name}: {_shown_value(values[index].as_py())}" for name, values in columns if values is not None
         )
     except (pa.ArrowException, OSError, UnicodeDecodeError):
         return "a damaged record"
@@ -111,11 +111,11 @@ def _inside(values: pa.Array, step: str) -> pa.Array:
     """Return a field of structures, or an item of lists, null if missing."""
     if pa.types.is_struct(values.type):
         return pc.struct_field(values, step)
-    place = int(step) if step.isdecimal() else 0
+    position = int(step) if step.isdecimal() else 0
     lengths = pc.list_value_length(values).fill_null(0)
     starts = values.flatten()
     firsts = pc.subtract(pc.cumulative_sum(lengths), lengths)
-    index = pc.if_else(pc.greater(lengths, place), pc.add(firsts, place), None)
+    index = pc.if_else(pc.greater(lengths, position), pc.add(firsts, position), None)
     item = starts.take(index)
     return item if step.isdecimal() or not pa.types.is_struct(item.type) else pc.struct_field(item, step)
 

@@ -59,7 +59,7 @@ class LogRecords:
     # Returns a further field as text by its name, (n,), null where a record has none. None if the format has not the
     # field.
     field: Callable[[str], pa.StringArray | None]
-    # Returns a record as people know it, by its place.
+    # Returns a record as people know it, by its index.
     shown: Callable[[int], str]
     # Names of the fields that a user may want to keep: all columns of a table, or all of the first object.
     names: tuple[str, ...] = ()
@@ -142,10 +142,10 @@ def names_or(given: str | Sequence[str] | None, default: tuple[str, ...]) -> tup
 
 
 def line_text(lines: pa.BinaryArray) -> Callable[[int], str]:
-    """Return a function from a place to its line as text."""
+    """Return a function from an index to its line as text."""
 
-    def shown(place: int) -> str:
-        line: bytes = lines[place].as_py()
+    def shown(index: int) -> str:
+        line: bytes = lines[index].as_py()
         return LONG_LINE_SHOWN if line == LONG_LINE else line.decode("utf-8", errors="backslashreplace")
 
     return shown

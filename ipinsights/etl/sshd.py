@@ -68,7 +68,7 @@ _LONGEST_FAILURE = 900
 _FIELDS = ("event", "method", "host", "invalid_user")
 # A result in a line whose front is not known, which must not be lost among the lines about something else.
 _MISSED = r" sshd[^ ]*: (?:.* )?(?:Accepted|Failed) [^ ]+ for .* from [^ ]+ port [0-9]+"
-_CLOCK_PLACE, _FRACTION_PLACE = (0, 15), (16, 22)
+_CLOCK_SPAN, _FRACTION_SPAN = (0, 15), (16, 22)
 _LONGEST_WITHOUT_LEAP_YEAR = 9
 _KNOWN_FIELDS = f"The fields are {', '.join(_FIELDS)}."
 
@@ -134,9 +134,9 @@ def _refused_or_last(
 
 
 def _scattered(values: pa.Array, is_there: pa.BooleanArray) -> pa.Array:
-    """Return values in the places of a mask (n,), null elsewhere."""
-    places = pc.subtract(pc.cumulative_sum(is_there.cast(pa.int64())), 1)
-    return values.take(pc.if_else(is_there, places, None))
+    """Return values where a mask (n,) is true, null elsewhere."""
+    index = pc.subtract(pc.cumulative_sum(is_there.cast(pa.int64())), 1)
+    return values.take(pc.if_else(is_there, index, None))
 
 
 class _Clock:
@@ -162,7 +162,7 @@ class _Clock:
 
     def _read_old(self, texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         texts = pc.replace_substring_regex(texts, "^([A-Z][a-z]{2}) ([0-9]) ", r"\1  \2 ")
-        clocks, fractions = (pc.utf8_slice_codeunits(texts, *place) for place in (_CLOCK_PLACE, _FRACTION_PLACE))
+        clocks, fractions = (pc.utf8_slice_codeunits(texts, *span) for span in (_CLOCK_SPAN, _FRACTION_SPAN))
         year = self._first_year(clocks) if self._year is None else self._year
         times, timed, self._year, self._month = parse_syslog_times(
             clocks, year=year, after=self._month, zone=self._zone

@@ -55,31 +55,31 @@ def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     whole = WholeLines(stream, when_long=warning_of(stream))
     text = Lines(whole, num_skipped=columns.skip_lines)
     sample = text.sample(_SAMPLE_CHARACTERS)
-    named = next((place for place, line in enumerate(sample) if line.startswith(_FIELDS)), None)
+    named = next((index for index, line in enumerate(sample) if line.startswith(_FIELDS)), None)
     if named is not None and all(line.startswith("#") for line in sample[:named]):
         text.put_back(sample[named + 1 :])
         yield from _named_records(sample[named], text, whole, columns)
         return
-    place = _place_of_header(sample, columns)
-    preamble, sample = sample[:place], sample[place:]
+    index = _index_of_header(sample, columns)
+    preamble, sample = sample[:index], sample[index:]
     dialect = Dialect.of(sample)
     text.put_back(sample[dialect.num_before :])
     yield from _csv_records(Rows(dialect.reader(text), text, whole, dialect.separator), columns, preamble, sample)
 
 
-def _place_of_header(sample: Sequence[str], columns: Columns) -> int:
+def _index_of_header(sample: Sequence[str], columns: Columns) -> int:
     """Return the index of the first line that has all wanted names, 0 without such a line."""
     if columns.no_header or columns.fields:
         return 0
     wanted = names_or(columns.entity, ("entity",)), names_or(columns.ip, ("ip",))
-    for place, line in enumerate(sample[:_MOST_BEFORE_HEADER]):
+    for index, line in enumerate(sample[:_MOST_BEFORE_HEADER]):
         if all(any(name in line for name in names) for names in wanted):
-            dialect = Dialect.of(sample[place:])
-            names = [name.strip() for name in next(dialect.reader(sample[place : place + 1]), [])]
+            dialect = Dialect.of(sample[index:])
+            names = [name.strip() for name in next(dialect.reader(sample[index : index + 1]), [])]
             if all(any(name in names for name in alternatives) for alternatives in wanted):
-                stated = place and sample[place - 1].strip().strip('"').lower().startswith("sep=")
-                is_first = all(before.strip() in ("", _LONG_LINE) for before in sample[: place - bool(stated)])
-                return 0 if is_first else place - bool(stated)
+                stated = index and sample[index - 1].strip().strip('"').lower().startswith("sep=")
+                is_first = all(before.strip() in ("", _LONG_LINE) for before in sample[: index - bool(stated)])
+                return 0 if is_first else index - bool(stated)
     return 0
 
 
@@ -136,7 +136,7 @@ def _csv_records(rows: Rows, columns: Columns, preamble: Sequence[str], sample: 
         wanted = ((columns.entity, "entity"), (columns.ip, "ip"), (columns.timestamp, "timestamp"))
         header = [names_or(names, (default,))[0] for names, default in wanted]
     elif columns.no_header or any(map(_is_address, header)):
-        header, unread = [str(place + 1) for place in range(len(first))], [first]
+        header, unread = [str(index + 1) for index in range(len(first))], [first]
         columns = replace(
             columns, entity=columns.entity or "1", ip=columns.ip or "2", timestamp=columns.timestamp or "3"
         )
@@ -188,8 +188,8 @@ def _is_address(field: str) -> bool:
     return True
 
 
-def _shown_row(batch: Sequence[Row], rows: Rows, place: int) -> str:
-    row = batch[place]
+def _shown_row(batch: Sequence[Row], rows: Rows, index: int) -> str:
+    row = batch[index]
     text = row.text if isinstance(row, MalformedRow) else rows.separator.join(row)
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
@@ -214,8 +214,8 @@ def _column_reader(rows: Sequence[Row], header: Sequence[str]) -> Callable[[str]
     def column(name: str) -> pa.Array | None:
         if name not in header:
             return None
-        place = header.index(name)
-        values = [row[place] if row else None for row in rows]  # type: ignore[index]  # a malformed row is false
+        index = header.index(name)
+        values = [row[index] if row else None for row in rows]  # type: ignore[index]  # a malformed row is false
         try:
             return pa.array(values, pa.string())
         except UnicodeEncodeError:  # bytes that are not UTF-8 are lone surrogates, which Arrow does not know

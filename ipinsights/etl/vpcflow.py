@@ -34,7 +34,7 @@ _DEFAULT = (
 )  # fmt: skip
 _KNOWN = {*_DEFAULT, "pkt-srcaddr", "pkt-dstaddr", "instance-id"}
 _HEADER = r"^[a-z][a-z-]*[0-9]?(?: [a-z][a-z-]*[0-9]?)*$"
-# What the default fields hold. Other fields in these places are another format.
+# What the default fields hold. Other fields at these positions are another format.
 _DEFAULT_LINE = (
     r"^[0-9]+ (?:[0-9]+|unknown|-) (?:eni-[0-9a-z]+|-) (?:[^ ]+ ){7}(?:[0-9]+|-) (?:[0-9]+|-) (?:ACCEPT|REJECT|-) "
     "(?:OK|NODATA|SKIPDATA)$"
@@ -79,11 +79,11 @@ def _split_by_blanks(lines: pa.BinaryArray) -> pa.BinaryArray:
 def _segments(lines: pa.BinaryArray, names: Sequence[str]) -> Iterator[tuple[pa.BinaryArray, Sequence[str]]]:
     """Yield lines with the names of their fields, one segment for each different header."""
     start = 0
-    for place in np.flatnonzero(mask(pc.match_substring_regex(lines, _HEADER))).tolist():
-        found = lines[place].as_py().decode().split(" ")
+    for index in np.flatnonzero(mask(pc.match_substring_regex(lines, _HEADER))).tolist():
+        found = lines[index].as_py().decode().split(" ")
         if found != names and not _KNOWN.isdisjoint(found):
-            yield lines[start:place], names
-            start, names = place, found
+            yield lines[start:index], names
+            start, names = index, found
     yield lines[start:], names
 
 
@@ -124,12 +124,12 @@ def _fields(lines: pa.BinaryArray, names: Sequence[str]) -> Callable[[str], pa.S
     # (number of lines that fit · number of fields,), line by line
     values = parts.filter(fits).flatten()
     # where each line's values are among those, (n,)
-    places = pc.if_else(fits, pc.subtract(pc.cumulative_sum(fits.cast(pa.int64())), 1), None)
+    indices = pc.if_else(fits, pc.subtract(pc.cumulative_sum(fits.cast(pa.int64())), 1), None)
 
     def field(name: str) -> pa.StringArray | None:
         if name not in names:
             return None
         column = values.take(pa.array(np.arange(names.index(name), len(values), len(names))))
-        return as_text(column.take(places))
+        return as_text(column.take(indices))
 
     return field

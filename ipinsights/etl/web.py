@@ -88,8 +88,8 @@ def _times(time: pa.BinaryArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     clf = pc.if_else(is_iso, None, time)
     times, timed = parse_clf_times(clf.fill_null(b"01/Jan/1970:00:00:00 +0000"))
     if pc.any(is_iso).as_py():
-        places = mask(is_iso)
-        times[places], timed[places] = parse_times(as_text(time.filter(is_iso)))
+        is_other = mask(is_iso)
+        times[is_other], timed[is_other] = parse_times(as_text(time.filter(is_iso)))
     return times, timed
 
 
