@@ -25,7 +25,7 @@ from ipinsights.data.file_kinds import GZIP_MAGIC
 from ipinsights.errors import ClientError, OutputClosedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = [
     "drop_unwritten",
@@ -36,6 +36,7 @@ __all__ = [
     "replacing",
     "unpacked",
     "write_file",
+    "write_files",
 ]
 
 # File systems allow 255 bytes in a name, and a character may take four.
@@ -96,6 +97,19 @@ def write_file(path: Path, content: str | bytes) -> None:
     """Write a whole file, see :func:`open_output`."""
     with open_output(path) as stream:
         stream.write(content.encode() if isinstance(content, str) else content)
+
+
+def write_files(folder: Path, contents: Mapping[str, Iterable[bytes | memoryview]]) -> None:
+    """Write files into a folder, which is made. All are renamed to their targets when all of them are complete."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ClientError(f"{folder} cannot be made: {error.strerror}.") from None
+    with contextlib.ExitStack() as stack:
+        for name, pieces in contents.items():
+            stream = stack.enter_context(open_output(folder / name))
+            stream.writelines(pieces)
+            stream.flush()  # no file is replaced before all are complete
 
 
 def flush_output() -> None:
