@@ -19,31 +19,14 @@ if TYPE_CHECKING:
     from ipinsights.etl.records import KeptFields
 
 __all__ = [
-    "ENTITY",
-    "FILE",
-    "INPUT",
-    "IP",
-    "LOCAL_FILE",
-    "LOCAL_FOLDER",
-    "LOCAL_PATH",
-    "MODEL",
-    "MODEL_DIR",
-    "OUTPUT_FILE",
-    "OUTPUT_FOLDER",
-    "PATH",
-    "SCORER",
-    "SEED",
-    "THRESHOLD",
-    "history_hyperparameters",
-    "pairs_of",
-    "parse_assignments",
-    "parse_every",
-    "renamed_option",
-    "warn_of_removal",
-]
+    "COUNT", "ENTITY", "FILE", "INPUT", "IP", "LOCAL_FILE", "LOCAL_FOLDER", "LOCAL_PATH", "MODEL", "MODEL_DIR",
+    "OUTPUT_FILE", "OUTPUT_FOLDER", "PATH", "SCORER", "SEED", "THRESHOLD", "history_hyperparameters", "pairs_of",
+    "parse_assignments", "parse_every", "renamed_option", "warn_of_removal",
+]  # fmt: skip
 
 _REMOVED_IN = "0.2"
 
+COUNT = click.IntRange(min=1)
 PATH = DataPath(path_type=Path)
 FILE = DataPath(path_type=Path, dir_okay=False)
 INPUT = DataPath(path_type=Path, allow_dash=True)

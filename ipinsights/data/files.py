@@ -28,16 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = [
-    "drop_unwritten",
-    "flush_output",
-    "open_output",
-    "peekable",
-    "read_errors",
-    "replacing",
-    "unpacked",
-    "write_file",
+    "drop_unwritten", "flush_output", "open_output", "peekable", "read_errors", "replacing", "unpacked", "write_file",
     "write_files",
-]
+]  # fmt: skip
 
 # File systems allow 255 bytes in a name, and a character may take four.
 _KEPT_OF_NAME = 50

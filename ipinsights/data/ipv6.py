@@ -24,16 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "Addresses",
-    "Ipv6Pairs",
-    "Ipv6Rows",
-    "explain_address",
-    "format_addresses",
-    "format_ipv6",
-    "is_address",
-    "parse_address",
-    "parse_addresses",
-]
+    "Addresses", "Ipv6Pairs", "Ipv6Rows", "explain_address", "format_addresses", "format_ipv6", "is_address",
+    "parse_address", "parse_addresses",
+]  # fmt: skip
 
 # Longest text of an address, with brackets and a zone. A longer text is not looked at.
 _LONGEST = 100

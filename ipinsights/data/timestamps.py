@@ -21,14 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "TimeColumn",
-    "check_zone",
-    "format_times",
-    "localized",
-    "parse_clf_times",
-    "parse_syslog_times",
-    "parse_times",
-]
+    "TimeColumn", "check_zone", "format_times", "localized", "parse_clf_times", "parse_syslog_times", "parse_times",
+]  # fmt: skip
 
 _SECOND = 1_000_000
 _SECONDS_PER_DAY = 86_400

@@ -21,17 +21,9 @@ if TYPE_CHECKING:
     from ipinsights.errors import ClientError
 
 __all__ = [
-    "DAMAGE",
-    "Decompressor",
-    "Forward",
-    "Pieces",
-    "beginning",
-    "guarded",
-    "in_utf8",
-    "inflated",
-    "joined",
+    "DAMAGE", "Decompressor", "Forward", "Pieces", "beginning", "guarded", "in_utf8", "inflated", "joined",
     "pieces_of",
-]
+]  # fmt: skip
 
 _PIECE_BYTES = 2**20
 DAMAGE = (ArithmeticError, EOFError, LookupError, OSError, RecursionError, TypeError, ValueError, tarfile.TarError,

@@ -26,17 +26,9 @@ if TYPE_CHECKING:
     from ipinsights.serving.service import Answer
 
 __all__ = [
-    "BODY_IS_HERE",
-    "Receive",
-    "Request",
-    "Response",
-    "Scope",
-    "Send",
-    "refusal",
-    "send_large",
-    "send_small",
+    "BODY_IS_HERE", "Receive", "Request", "Response", "Scope", "Send", "refusal", "send_large", "send_small",
     "timeout",
-]
+]  # fmt: skip
 
 BODY_IS_HERE = "ipinsights.body_is_here"
 """Extension of ASGI's scope: the server has the whole body of the request, and nobody waits for it."""
