@@ -5,7 +5,6 @@ Source: "CloudTrail record contents" and "CloudTrail userIdentity element" of th
 
 from __future__ import annotations
 
-import itertools
 import re
 from typing import IO, TYPE_CHECKING, Any
 
@@ -15,10 +14,11 @@ import pyarrow as pa
 
 from ipinsights.etl.field_values import NOTHING
 from ipinsights.etl.json_documents import BLANK, Malformed, Path, batches_of_records, inner_record
+from ipinsights.etl.presets import Preset
 from ipinsights.etl.records import LogRecords, Reason, names_or
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from ipinsights.data.timestamps import TimeColumn
     from ipinsights.etl.records import Columns
@@ -28,10 +28,13 @@ __all__ = ["read_cloudtrail", "read_jsonl", "records_of"]
 _MOST_FIELDS_SHOWN = 30
 _HAS_ADDRESS = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]").search
 _DEEPEST_SHOWN = 8
-# Users of IAM Identity Center have no ARN, nor have those of SAML.
-_CLOUDTRAIL_ENTITIES = (
-    "userIdentity.arn", "userIdentity.onBehalfOf.userId", "userIdentity.userName", "userIdentity.principalId",
-)  # fmt: skip
+_CLOUDTRAIL = Preset(
+    "jsonl",
+    # Users of IAM Identity Center have no ARN, nor have those of SAML.
+    ("userIdentity.arn", "userIdentity.onBehalfOf.userId", "userIdentity.userName", "userIdentity.principalId"),
+    ("sourceIPAddress",),
+    ("eventTime",),
+)
 
 
 def read_cloudtrail(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
@@ -39,42 +42,23 @@ def read_cloudtrail(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]
 
     The entity is the caller's ARN, or else the most permanent name.
     """
-    return _read(stream, columns, entity=_CLOUDTRAIL_ENTITIES, ip=("sourceIPAddress",), timestamp=("eventTime",))
+    return read_jsonl(stream, _CLOUDTRAIL.applied(columns))
 
 
 def read_jsonl(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     """Yield the records of JSON by the paths to their fields: entity, ip and timestamp."""
-    return _read(stream, columns)
-
-
-def _read(
-    stream: IO[bytes],
-    columns: Columns,
-    *,
-    entity: tuple[str, ...] = ("entity",),
-    ip: tuple[str, ...] = ("ip",),
-    timestamp: tuple[str, ...] = ("timestamp",),
-) -> Iterator[LogRecords]:
     time = columns.time_column()
-    for records in batches_of_records(stream, [*names_or(columns.entity, entity), *names_or(columns.ip, ip)]):
-        yield records_of(records, columns=columns, time=time, entity=entity, ip=ip, timestamp=timestamp)
+    paths = [*names_or(columns.entity, ("entity",)), *names_or(columns.ip, ("ip",))]
+    for records in batches_of_records(stream, paths):
+        yield records_of(records, columns, time)
 
 
-def records_of(
-    records: list[Any],
-    *,
-    columns: Columns,
-    time: TimeColumn,
-    entity: tuple[str, ...] = ("entity",),
-    ip: tuple[str, ...] = ("ip",),
-    timestamp: tuple[str, ...] = ("timestamp",),
-) -> LogRecords:
-    """Return objects, and what stands for lines that hold none, as columns.
+def records_of(records: list[Any], columns: Columns, time: TimeColumn) -> LogRecords:
+    """Return objects, and placeholders for invalid lines, as columns.
 
-    The paths of ``columns`` go before ``entity``, ``ip`` and ``timestamp``. Each path is for records without those
-    before.
+    Each path of ``columns`` is for records without those before. ``time`` parses the times of the whole log.
     """
-    entities, ips = names_or(columns.entity, entity), names_or(columns.ip, ip)
+    entities, ips = names_or(columns.entity, ("entity",)), names_or(columns.ip, ("ip",))
     entity_texts, ip_texts = _texts(records, entities), _address_texts(records, ips)
     for index in [index for index, text in enumerate(entity_texts) if text is None and ip_texts[index] is None]:
         if isinstance(record := records[index], dict):
@@ -87,20 +71,26 @@ def records_of(
         path = Path(name)
         return pa.array([_text(path.value(record)) for record in records], pa.string())
 
-    stamps = _texts(records, names_or(columns.timestamp, timestamp))
+    def shown(index: int) -> str:
+        """Return a record as JSON, or the line of an invalid record."""
+        record = records[index]
+        return record.line if isinstance(record, Malformed) else _as_json(record)
+
+    stamps = _texts(records, names_or(columns.timestamp, ("timestamp",)))
     reasons = [
         Reason.BLANK if record is BLANK else Reason.NONE if isinstance(record, dict) else Reason.MALFORMED
         for record in records
     ]
+    names = tuple(_field_names(next((record for record in records if isinstance(record, dict)), {})))
     return LogRecords(
         pa.array(entity_texts, pa.string()),
         pa.array(ip_texts, pa.string()),
         *time.parse(pa.array(stamps, pa.string())),
         np.array(reasons, dtype=np.uint8),
-        _known_fields(records),
+        _known_fields(names),
         field,
-        _shown(records),
-        tuple(_field_names(_first_object(records))),
+        shown,
+        names,
     )
 
 
@@ -138,16 +128,11 @@ def _address_text(value: Any) -> str | None:
     return _as_json(value) if isinstance(value, list) else _text(value)
 
 
-def _known_fields(records: list[Any]) -> str:
-    """Return a sentence that names the fields of the first record."""
-    found = itertools.islice(_field_names(_first_object(records)), _MOST_FIELDS_SHOWN + 1)
-    names = [ascii(name)[1:-1] for name in found]
-    shown = [*names[:_MOST_FIELDS_SHOWN], *(["..."] if len(names) > _MOST_FIELDS_SHOWN else [])]
-    return f"The fields are {', '.join(shown)}." if shown else ""
-
-
-def _first_object(records: list[Any]) -> dict[str, Any]:
-    return next((record for record in records if isinstance(record, dict)), {})
+def _known_fields(names: Sequence[str]) -> str:
+    """Return a sentence that names the first fields, or nothing without fields."""
+    shown = [ascii(name)[1:-1] for name in names[:_MOST_FIELDS_SHOWN]]
+    more = ["..."] if len(names) > _MOST_FIELDS_SHOWN else []
+    return f"The fields are {', '.join([*shown, *more])}." if shown else ""
 
 
 def _field_names(record: dict[str, Any], prefix: str = "") -> Iterator[str]:
@@ -156,14 +141,6 @@ def _field_names(record: dict[str, Any], prefix: str = "") -> Iterator[str]:
             yield from _field_names(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
-
-
-def _shown(records: list[Any]) -> Callable[[int], str]:
-    def shown(index: int) -> str:
-        record = records[index]
-        return record.line if isinstance(record, Malformed) else _as_json(record)
-
-    return shown
 
 
 def _as_json(value: Any) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
 from ipinsights.data.bounded_lines import LONG_LINE
 from ipinsights.data.input_streams import line_blocks
 from ipinsights.etl.json_documents import BLANK, Malformed
 from ipinsights.etl.json_records import records_of
+from ipinsights.etl.records import names_or
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,9 +36,9 @@ def read_logfmt(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
 
     The fields are entity, ip and timestamp. Without a timestamp, the time at the beginning of the line is used.
     """
-    time = columns.time_column()
+    time, columns = columns.time_column(), replace(columns, timestamp=names_or(columns.timestamp, _TIMES))
     for block in line_blocks(stream):
-        yield records_of(list(map(_record, block.to_pylist())), columns=columns, time=time, timestamp=_TIMES)
+        yield records_of(list(map(_record, block.to_pylist())), columns, time)
 
 
 def pairs_of(line: str) -> dict[str, str]:

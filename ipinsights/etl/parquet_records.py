@@ -15,7 +15,7 @@ from ipinsights.errors import ClientError
 from ipinsights.etl.table_records import table_records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ipinsights.etl.records import Columns, LogRecords
 
@@ -32,7 +32,7 @@ def read_parquet(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
         file = parquet.ParquetFile(_arrow_file(stream))
         for group in range(file.num_row_groups):
             reasons = np.zeros(file.metadata.row_group(group).num_rows, dtype=np.uint8)
-            column, names = _group_reader(file, group), _leaves(file.schema_arrow)
+            column, names = _group_reader(file, group), [*_leaves(file.schema_arrow)]
             yield table_records(column, columns, reasons, names, time, functools.partial(_shown_group, column, names))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # whatever Arrow raises where a file is damaged
         reason = str(error).partition("\n")[0].rstrip(".")
@@ -96,15 +96,11 @@ def _path(schema: pa.Schema, name: str) -> list[str] | None:
     for step in steps:
         if pa.types.is_struct(kind) and kind.get_field_index(step) >= 0:
             kind = kind.field(step).type
-        elif _is_list(kind):
+        elif any(is_of(kind) for is_of in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)):
             kind = kind.value_type
         else:
             return None
     return [top, *steps]
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _inside(values: pa.Array, step: str) -> pa.Array:
@@ -120,15 +116,13 @@ def _inside(values: pa.Array, step: str) -> pa.Array:
     return item if step.isdecimal() or not pa.types.is_struct(item.type) else pc.struct_field(item, step)
 
 
-def _leaves(schema: pa.Schema) -> list[str]:
-    """Return the names of all columns, those of nested ones with dots."""
-    return [leaf for field in schema for leaf in _leaves_of(field.name, field.type)]
-
-
-def _leaves_of(name: str, kind: pa.DataType) -> list[str]:
-    if not pa.types.is_struct(kind):
-        return [name]
-    return [leaf for field in kind for leaf in _leaves_of(f"{name}.{field.name}", field.type)]
+def _leaves(fields: Iterable[pa.Field], prefix: str = "") -> Iterator[str]:
+    """Yield the names of all columns, those of nested ones with dots."""
+    for field in fields:
+        if pa.types.is_struct(field.type):
+            yield from _leaves(field.type, f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}"
 
 
 def _unchecked_text(values: pa.Array) -> pa.Array:

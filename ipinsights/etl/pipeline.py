@@ -139,12 +139,9 @@ def _is_fixed(log_format: str, columns: Columns) -> bool:
 
 
 def _records(file: Path, log_format: str, columns: Columns) -> Iterator[LogRecords]:
+    written = date.today() if file == STANDARD_INPUT else date.fromtimestamp(file.stat().st_mtime)  # noqa: DTZ011, DTZ012
     with opened(file, parquet=log_format == "parquet", encoding=columns.encoding) as stream:
-        yield from read_records(stream, str(file), log_format, replace(columns, written=_written(file)))
-
-
-def _written(file: Path) -> date:
-    return date.today() if file == STANDARD_INPUT else date.fromtimestamp(file.stat().st_mtime)  # noqa: DTZ011, DTZ012
+        yield from read_records(stream, str(file), log_format, replace(columns, written=written))
 
 
 def _lines(rows: UsableRows, further: Sequence[pa.StringArray]) -> memoryview:

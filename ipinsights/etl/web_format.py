@@ -7,7 +7,6 @@ value. Which variable is the user, the client and the time follows from its name
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 import pyarrow as pa
@@ -57,31 +56,24 @@ _ALIASES = {
 }
 
 
-@dataclass(frozen=True)
-class _Variable:
-    """A variable of a format: its name, and the pattern of its values."""
-
-    name: str
-    pattern: str
-
-
 class WebFormat:
     """A format of lines in the notation of nginx or Apache, or a name of Apache's for one."""
 
     def __init__(self, text: str) -> None:
         notation = _NAMED.get(text, text).replace('\\"', '"')
         variables = _NGINX if "$" in notation else _APACHE
-        self._parts: list[str | _Variable] = []
+        # Names of variables, None for literal text, each with the pattern of what stands there.
+        self._parts: list[tuple[str | None, str]] = []
         end = 0
         for found in variables.finditer(notation[:_LONGEST_FORMAT]):
             literal, name = notation[end : found.start()], next(filter(None, found.groups()))
             end = found.end()
-            self._parts.append(literal)
-            self._parts.append(
-                "%" if name == "%" else _Variable(name, _pattern(name, literal, notation[end : end + 1]))
-            )
-        self._parts.append(notation[end:])
-        self.names = [part.name for part in self._parts if isinstance(part, _Variable)]
+            self._parts.append((None, _escaped(literal)))
+            is_sign = name == "%"  # %% stands for the sign itself
+            pattern = _escaped(name) if is_sign else _pattern(name, literal, notation[end : end + 1])
+            self._parts.append((None if is_sign else name, pattern))
+        self._parts.append((None, _escaped(notation[end:])))
+        self.names = [name for name, _ in self._parts if name is not None]
         if not self.names:
             raise ClientError(
                 f"`line_format` must have variables of nginx ($remote_addr) or Apache (%h). Got {text!r}."
@@ -99,18 +91,19 @@ class WebFormat:
 
     def pattern(self, name: str) -> str:
         """Return a regular expression (RE2) of a line, with a group ``value`` for a variable."""
-        pattern = ""
-        is_found = False
-        for part in self._parts:
-            if isinstance(part, str):
-                pattern += re.sub(r"[^A-Za-z0-9 ]", lambda sign: "\\" + sign[0], part)
-            elif part.name == name and not is_found:
-                is_found = True
-                group = f"(?P<value>{part.pattern})"
-                pattern += rf"\[{group}\]" if name == "t" else group
-            else:
-                pattern += rf"\[{part.pattern}\]" if part.name == "t" else f"(?:{part.pattern})"
-        return rf"^{pattern}(?: (?s:.*))?[ \t]*$"
+        whole, kind = "", "?P<value>"
+        for variable, pattern in self._parts:
+            if variable is None:
+                whole += pattern
+                continue
+            is_wanted = variable == name and kind not in whole
+            group = f"({kind if is_wanted else '?:'}{pattern})"
+            whole += rf"\[{group}\]" if variable == "t" else group
+        return rf"^{whole}(?: (?s:.*))?[ \t]*$"
+
+
+def _escaped(literal: str) -> str:
+    return re.sub(r"[^A-Za-z0-9 ]", lambda sign: "\\" + sign[0], literal)
 
 
 def _pattern(name: str, before: str, behind: str) -> str:
