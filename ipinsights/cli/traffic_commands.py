@@ -9,7 +9,7 @@ import click
 
 from ipinsights.cli.help_text import CommandWithExamples
 from ipinsights.cli.option_names import with_option_names
-from ipinsights.cli.options import FILE, INPUT, OUTPUT_FILE, OUTPUT_FOLDER, PATH, SEED, warn_of_removal
+from ipinsights.cli.options import FILE, INPUT, OUTPUT_FILE, OUTPUT_FOLDER, PATH, SEED
 from ipinsights.cli.output import echo_error
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ def simulate(
     from ipinsights.synthetic.traffic_files import write_traffic
 
     if old_access_log:
-        warn_of_removal("--access-log", "The log is written unless --no-access-log is given.")
+        echo_error(
+            "warning: --access-log is removed in version 0.2. The log is written unless --no-access-log is given."
+        )
     rng = np.random.default_rng(seed)
     ranges = load_ranges(asn_table) if asn_table else synthetic_ranges(rng)
     events = traffic.simulate(num_users=users, num_days=days, ranges=ranges, rng=rng)

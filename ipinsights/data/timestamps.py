@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ipinsights.data.numeric_times import NumericTimes, are_plausible, numbers, zero_padded
+from ipinsights.data.numeric_times import NumericTimes, are_plausible, micros_of, numbers
 from ipinsights.data.written_times import parse_with_format, parse_written_times
 from ipinsights.errors import ClientError
 
@@ -103,7 +103,7 @@ def _parse_iso(texts: pa.StringArray, zone: str, *, pattern: str = _ISO) -> tupl
     matches = parts.is_valid().to_numpy(zero_copy_only=False)
     year, month, day, hour, minute, second, fraction, offset = parts.flatten()
     time, exists = _assembled(*map(numbers, (year, month, day, hour, minute, second)))
-    time += numbers(zero_padded(fraction, 6))
+    time += micros_of(fraction)
     says = pc.not_equal(offset.fill_null(""), "").to_numpy(zero_copy_only=False)
     seconds, real = _offset_seconds(offset.fill_null(""))
     time = np.where(says, time - seconds * _SECOND, localized(time, zone))

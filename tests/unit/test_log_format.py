@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ipinsights.errors import ClientError
-from ipinsights.log_format import bare, emit_metrics, logging_to, set_up_logging
+from ipinsights.log_format import ContainerHandler, bare, emit_metrics, logging_to, set_up_logging
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def logged(level: str = "info") -> io.StringIO:
     """Return the stream that the package's log goes to from now on."""
     stream = io.StringIO()
-    set_up_logging(level, stream)
+    set_up_logging(level, ContainerHandler(stream))
     return stream
 
 
