@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = [
-    "drop_unwritten", "flush_output", "open_output", "peekable", "read_errors", "replacing", "unpacked", "write_file",
-    "write_files",
+    "drop_unwritten", "flush_output", "locked", "open_output", "peekable", "read_errors", "replacing", "unpacked",
+    "write_file", "write_files",
 ]  # fmt: skip
 
 # File systems allow 255 bytes in a name, and a character may take four.
@@ -103,6 +103,17 @@ def write_files(folder: Path, contents: Mapping[str, Iterable[bytes | memoryview
             stream = stack.enter_context(open_output(folder / name))
             stream.writelines(pieces)
             stream.flush()  # no file is replaced before all are complete
+
+
+@contextlib.contextmanager
+def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the lock of a folder. Without ``wait``, BlockingIOError is raised if another process holds it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def flush_output() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ipinsights.data.files import open_output, replacing, write_file
+from ipinsights.data.files import locked, open_output, replacing, write_file
 from ipinsights.errors import ClientError, OutputClosedError
 
 LONGEST_NAME = 255
@@ -255,3 +255,29 @@ class TestStreams:
         line = 'exec "$@" ' + (f"> {device}" if device else ">&-")
         done = subprocess.run(["bash", "-c", line, "bash", *command], stderr=subprocess.PIPE, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, report)
+
+
+class TestLock:
+    """The lock of a folder keeps processes apart."""
+
+    def test_it_is_held_by_one(self, tmp_path: Path) -> None:
+        """A process that does not wait is refused during the block, and not after it."""
+        with locked(tmp_path), pytest.raises(BlockingIOError), locked(tmp_path, wait=False):
+            pass
+        with locked(tmp_path, wait=False):
+            pass
+
+    def test_a_killed_holder_lets_go(self, tmp_path: Path) -> None:
+        """The kernel gives up the lock of a process that ends in any way."""
+        code = (
+            "import sys, time; from pathlib import Path; from ipinsights.data.files import locked\n"
+            "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
+        )
+        with subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE) as holder:
+            assert holder.stdout
+            assert holder.stdout.readline() == b"held\n"
+            with pytest.raises(BlockingIOError), locked(tmp_path, wait=False):
+                pass
+            holder.kill()
+        with locked(tmp_path, wait=False):
+            pass
