@@ -127,20 +127,14 @@ def train(
     from ipinsights.training.limits import Limits
 
     limits = Limits(*checkpoint_every, keep_checkpoints, early_stopping_patience, max_seconds)
+    settings: dict[str, Any] = {"seed": seed, "limits": limits, "engine": engine, "num_threads": num_threads}
     if base_dir:
         with container_words(), failure_reported(base_dir):
             if hosts > 1 or any(options.values()):
                 raise click.UsageError(
                     "--base-dir brings its own data, hyperparameters and model directory: give nothing else."
                 )
-            train_in_container(
-                Environment.read(base_dir),
-                seed=seed,
-                limits=limits,
-                engine=engine,
-                num_threads=num_threads,
-                quiet=quiet,
-            )
+            train_in_container(Environment.read(base_dir), quiet=quiet, **settings)
     else:
         named = {"entity": options.pop("entity_names"), "ip": options.pop("ip_names")}
         with (
@@ -148,15 +142,7 @@ def train(
             closing(TrainingView(quiet=quiet, progress=not no_progress)) as view,
         ):
             options.update(train_path=data, validation=held_out)
-            job = _local_job(
-                num_hosts=hosts,
-                seed=seed,
-                limits=limits,
-                engine=engine,
-                num_threads=num_threads,
-                quiet=quiet,
-                **options,
-            )
+            job = _local_job(num_hosts=hosts, quiet=quiet, **settings, **options)
             launcher.train(job, num_hosts=hosts, quiet=quiet, view=view)
     # Leaving takes the engine a moment, in which there is nothing left to stop.
     atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
