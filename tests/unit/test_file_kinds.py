@@ -101,7 +101,7 @@ class TestOtherKinds:
 
     @pytest.mark.parametrize("text", [b"BZh is a name,192.0.2.1\n", b"ORC,192.0.2.1\n", b"LZIP\t192.0.2.1", b""])
     def test_a_text_may_begin_with_the_same_letters(self, text: bytes) -> None:
-        """Letters alone are no proof."""
+        """A text that begins with the letters of a binary kind is read."""
         assert kind_of(text) is None
 
 
@@ -111,7 +111,7 @@ class TestEncodings:
     @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig", "utf-8"])
     @pytest.mark.parametrize("packed", [False, True])
     def test_one_text_whatever_its_encoding(self, tmp_path: Path, encoding: str, packed: bool) -> None:  # noqa: FBT001
-        """With a byte order mark or without, packed or not, a reader sees UTF-8 without a mark."""
+        """Every encoding, with or without a mark, packed or not, is read as UTF-8."""
         text = "zoë,192.0.2.7\r\n" + "ann,192.0.2.8\r\n" * 1000
         path = tmp_path / "rows"
         path.write_bytes(gzip.compress(text.encode(encoding)) if packed else text.encode(encoding))

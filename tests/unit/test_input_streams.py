@@ -109,7 +109,7 @@ class TestFiles:
         )
 
     def test_no_such_file(self, tmp_path: Path) -> None:
-        """The message names it."""
+        """The error names the missing file."""
         with pytest.raises(ClientError) as caught:
             extract([tmp_path / "no.log"], None, log_format="apache", columns=Columns(), filters=Filters())
         assert str(caught.value) == f"There is no file or folder {tmp_path / 'no.log'}."

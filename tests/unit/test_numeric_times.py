@@ -48,7 +48,7 @@ def test_two_units_in_a_column_are_refused() -> None:
 
 
 def test_years_in_which_logs_are_written() -> None:
-    """From 2000 to a year from now."""
+    """Plausible times lie between 2000 and a year from now."""
     times = np.array([946_684_799, 946_684_800, latest_time(), latest_time() + 10], dtype=np.int64) * 1_000_000
     assert are_plausible(times).tolist() == [False, True, True, False]
 

@@ -17,7 +17,7 @@ def test_assignments_become_a_map() -> None:
 
 
 def test_an_assignment_without_a_value_is_refused() -> None:
-    """The message shows an example."""
+    """The error about an assignment without a value shows an example."""
     with pytest.raises(click.UsageError) as caught:
         parse_assignments(("epochs",))
     assert str(caught.value) == "-H takes NAME=VALUE, not 'epochs'. For example: -H epochs=5."
@@ -34,7 +34,7 @@ def test_how_often_is_batches_or_seconds(value: str, expected: tuple[int | None,
 
 @pytest.mark.parametrize("value", ["", "0", "-5", "1h", "1.5m", "m", "1000000000"])
 def test_how_often_is_nothing_else(value: str) -> None:
-    """The message shows both forms."""
+    """The error about an invalid interval shows both forms."""
     with pytest.raises(click.BadParameter) as caught:
         parse_every(CONTEXT, EVERY, value)
     assert caught.value.message == f"'{value}' is neither a number of batches (500) nor a time (90s, 10m)."

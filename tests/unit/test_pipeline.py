@@ -77,7 +77,7 @@ class TestNobody:
 
     @pytest.mark.parametrize("word", NOTHING)
     def test_no_address(self, bench: Bench, word: str) -> None:
-        """They are counted as an empty field, not as a name."""
+        """A text for "no value" counts as an empty field, not as a host name."""
         lines = [json.dumps({"entity": "ann", "ip": ip}) for ip in (word, "192.0.2.7")]
         rows, skipped = bench.of("jsonl", "\n".join(lines), no_timestamps=True)
         assert (rows, skipped) == ([["ann", "192.0.2.7"]], {"NO_ADDRESS": 1})
@@ -89,7 +89,7 @@ class TestNobody:
 
     @pytest.mark.parametrize("name", ["nano", "nulla", "n", "-x", "x-", "0", "anonymous", "guest", "N", "no one"])
     def test_names_that_are_alike(self, bench: Bench, name: str) -> None:
-        """They are users."""
+        """Names that resemble words for "no value" are users."""
         line = json.dumps({"entity": name, "ip": "192.0.2.7"})
         assert bench.of("jsonl", line, no_timestamps=True) == ([[name, "192.0.2.7"]], {})
 
@@ -143,7 +143,7 @@ class TestAddresses:
         "[::ffff:192.0.2.7]:443", "'192.0.2.7'", "192.0.2.7:443, 198.51.100.1:80", "192.0.2.7; 198.51.100.1",
     ])  # fmt: skip
     def test_what_may_stand_around_an_address(self, bench: Bench, ip: Any) -> None:
-        """Of a list it is the first: proxies append theirs."""
+        """Decoration is removed, and of a list the first address is taken."""
         assert bench.of("jsonl", json.dumps({"entity": "ann", "ip": ip}), no_timestamps=True) == (
             [["ann", "192.0.2.7"]],
             {},
@@ -151,7 +151,7 @@ class TestAddresses:
 
 
 def test_values_that_are_nested_deeply(bench: Bench) -> None:
-    """They are read, counted and shown without an end in themselves."""
+    """Deeply nested values are read, counted and shown without a failure."""
     deep = "[" * 900 + "]" * 900
     lines = [deep, f'{{"entity": "ann", "ip": {deep}}}', '{"entity": "ann", "ip": "192.0.2.7"}']
     bench.put("\n".join(lines))
@@ -204,7 +204,7 @@ class TestNothingUsable:
         )
 
     def test_times_that_are_none(self, bench: Bench) -> None:
-        """They can be left out, too."""
+        """The error about invalid times says that times can be left out."""
         error = self.refused(bench, "csv", "entity,ip,timestamp\nann,192.0.2.7,noon\n")
         assert str(error) == (
             "No row was written: most records have no time that can be read. Name the field of the time with "
@@ -241,7 +241,7 @@ class TestNothingUsable:
         assert str(error) == f"No row was written: {message}"
 
     def test_filters_that_nothing_passes(self, bench: Bench) -> None:
-        """The options are named."""
+        """The error names the filters."""
         bench.put(COMBINED)
         with pytest.raises(ClientError) as caught:
             bench.extract("apache", filters=Filters(statuses=("404",)))
@@ -257,7 +257,7 @@ class TestNothingUsable:
         )
 
     def test_a_record_is_cut_and_escaped(self, bench: Bench) -> None:
-        """Nothing that a terminal obeys is shown."""
+        """An example is cut, and its control characters are escaped."""
         error = self.refused(bench, "apache", "\x1b]0;x\x07" + "\u202e" + "y" * 500)
         (example_shown,) = error.summary.examples.values()
         assert example_shown == f"{bench.logs / 'log'}: '\\x1b]0;x\\x07\\u202e{'y' * 193}...'"
@@ -315,7 +315,7 @@ class TestNumbersAsTimes:
 
 
 def test_the_command_knows_every_format() -> None:
-    """Its choices, written out to start quickly, are the readers there are."""
+    """The choices of the command are the readers and the presets."""
     assert [*FORMATS, *PRESETS] == traffic_commands._FORMATS
 
 
@@ -337,7 +337,7 @@ GARBAGE = st.one_of(
 @example(content=b'"' + b"x" * 200_000, packed=False)
 @example(content=b"\n\n[]", packed=False)
 def test_garbage_is_counted(bench: Bench, log_format: str, content: bytes, packed: bool) -> None:  # noqa: FBT001
-    """For any content, each line is read or counted as skipped, or an error is reported."""
+    """Each line of any content is read or counted, or an error is reported."""
     if log_format == "csv":
         content = b"entity,ip,timestamp\n" + content
     bench.put(gzip.compress(content) if packed else content)

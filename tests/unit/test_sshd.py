@@ -98,7 +98,7 @@ class TestSshd:
         "Oct  9 08:15:01 proxy gate sshd-session[1]:",
     ])  # fmt: skip
     def test_results_behind_an_unknown_front(self, bench: Bench, front: str) -> None:
-        """They are malformed, and shown, instead of lost among the lines about something else."""
+        """A result after an unknown prefix is malformed, and is shown."""
         line = f"{front} Accepted password for alice from 192.0.2.7 port 1 ssh2"
         assert bench.of("sshd", f"{SSHD}\n{line}\n", year=2018) == ([ALICE], {"MALFORMED": 1})
 

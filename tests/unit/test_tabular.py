@@ -81,7 +81,7 @@ class TestTables:
         assert bench.of("csv", content, no_timestamps=True)[0] == [["ann", "192.0.2.7"], ["ben", "192.0.2.8"]]
 
     def test_a_first_row_that_cannot_be_read(self, bench: Bench) -> None:
-        """Nobody knows the columns then."""
+        """An invalid first row is an error, because it may name the columns."""
         path = bench.put('"a"b,ip\nx,192.0.2.7\n')
         with pytest.raises(ClientError) as caught:
             bench.extract("csv")
@@ -112,7 +112,7 @@ class TestTables:
         assert path.read_bytes() == content
 
     def test_csv_rows_of_another_width(self, bench: Bench) -> None:
-        """They are malformed, and count once for each of their lines."""
+        """Rows of another width are malformed, and count once for each line."""
         rows = [
             "entity,ip,timestamp",
             "a,192.0.2.7",
@@ -156,7 +156,7 @@ class TestTables:
         assert rows == [["alice", "192.0.2.7"]]
 
     def test_blank_lines_before_the_first_row(self, bench: Bench) -> None:
-        """They are counted, and do not hide the separator."""
+        """Blank lines in front are counted and do not hide the separator."""
         row = [["alice", "192.0.2.7"]]
         assert bench.of("csv", "\n\r\nwho;ip\nalice;192.0.2.7\n", entity="who", no_timestamps=True) == (
             row,
@@ -166,7 +166,7 @@ class TestTables:
 
     @pytest.mark.parametrize("time", ["1601-01-01", "0001-01-01T00:00:00Z", "1999-12-31 23:59:59", "9999-12-31"])
     def test_times_in_years_without_logs(self, bench: Bench, time: str) -> None:
-        """They are a null, or a number of another unit."""
+        """Times in implausible years are invalid."""
         assert bench.of("csv", f"alice,192.0.2.7,{time}\nbob,192.0.2.8,2000-01-01\n") == (
             [["bob", "192.0.2.8", "2000-01-01T00:00:00Z"]], {"NO_TIME": 1}
         )  # fmt: skip
@@ -199,7 +199,7 @@ class TestTables:
 
     @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
     def test_text_of_parquet_that_is_no_utf8(self, bench: Bench, kind: pa.DataType) -> None:
-        """Its bytes are escaped as those of a log are: what is written is UTF-8."""
+        """Text of Parquet that is not UTF-8 is escaped as that of a log."""
         text = pa.array([b"m\xfcller", "m\u00fcller".encode()], pa.binary())
         entity = pa.StringArray.from_buffers(2, *text.buffers()[1:])
         entity = entity.dictionary_encode() if pa.types.is_dictionary(kind) else entity.cast(kind)
@@ -233,7 +233,7 @@ class TestTables:
         assert skipped == {"NO_TIME": 1}
 
     def test_numbers_as_entities(self, bench: Bench) -> None:
-        """Whatever type a column has, it is taken as text."""
+        """A column of any type is taken as text."""
         table = pa.table({"entity": [7], "ip": [b"192.0.2.7"], "timestamp": [date(2018, 11, 11)]})
         assert bench.of("parquet", as_parquet(table))[0] == [["7", "192.0.2.7", "2018-11-11T00:00:00Z"]]
         line = '{"entity": 7, "ip": "192.0.2.7", "timestamp": 1541928605.5}'
