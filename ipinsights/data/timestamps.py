@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ipinsights.data.arrow import mask
 from ipinsights.data.numeric_times import NumericTimes, are_plausible, micros_of, numbers
 from ipinsights.data.written_times import parse_with_format, parse_written_times
 from ipinsights.errors import ClientError
@@ -100,21 +101,20 @@ def _parse_compact(texts: pa.StringArray, zone: str) -> tuple[NDArray[np.int64],
 
 def _parse_iso(texts: pa.StringArray, zone: str, *, pattern: str = _ISO) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     parts = pc.extract_regex(texts, pattern)
-    matches = parts.is_valid().to_numpy(zero_copy_only=False)
+    matches = mask(parts.is_valid())
     year, month, day, hour, minute, second, fraction, offset = parts.flatten()
     time, exists = _assembled(*map(numbers, (year, month, day, hour, minute, second)))
     time += micros_of(fraction)
-    says = pc.not_equal(offset.fill_null(""), "").to_numpy(zero_copy_only=False)
-    seconds, real = _offset_seconds(offset.fill_null(""))
-    time = np.where(says, time - seconds * _SECOND, localized(time, zone))
+    offset = offset.fill_null("")
+    seconds, real = _offset_seconds(offset)
+    time = np.where(mask(pc.not_equal(offset, "")), time - seconds * _SECOND, localized(time, zone))
     return _zero_unless(matches & exists & real, time)
 
 
 def _offset_seconds(offsets: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     digits = pc.utf8_rpad(pc.replace_substring_regex(offsets, "[^0-9]", ""), 4, padding="0")
-    value = numbers(digits)
-    hours, minutes = np.divmod(value, 100)
-    sign = np.where(pc.starts_with(offsets, "-").to_numpy(zero_copy_only=False), -1, 1).astype(np.int64)
+    hours, minutes = np.divmod(numbers(digits), 100)
+    sign = np.where(mask(pc.starts_with(offsets, "-")), -1, 1).astype(np.int64)
     seconds: NDArray[np.int64] = sign * (hours * 3600 + minutes * 60)
     return seconds, (hours < 24) & (minutes < 60)  # noqa: PLR2004
 

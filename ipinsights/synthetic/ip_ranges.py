@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from ipinsights.data.arrow import mask
 from ipinsights.data.ip_networks import SPECIAL_NETWORKS
 from ipinsights.data.ipv4 import parse_ips
 from ipinsights.errors import ClientError
@@ -147,7 +148,7 @@ def _parse_addresses(texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[
 def _parse_numbers(texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     digits = pc.match_substring_regex(texts, r"^[0-9]{1,10}$")
     numbers = pc.if_else(digits, texts, "0").cast(pa.int64()).to_numpy()
-    return numbers, digits.to_numpy(zero_copy_only=False) & (numbers < 2**32)
+    return numbers, mask(digits) & (numbers < 2**32)
 
 
 def _refuse_lines(path: Path, wrong: NDArray[np.bool_], rule: str) -> None:
