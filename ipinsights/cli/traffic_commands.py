@@ -124,7 +124,7 @@ def extract(
     status: str,
     where: tuple[str, ...],
     dry_run: bool,  # noqa: FBT001
-    **columns: Any,
+    **options: Any,
 ) -> None:
     """Turn log files into rows of entity,ip,timestamp.
 
@@ -134,11 +134,11 @@ def extract(
 
     CSV may come from a spreadsheet: with a header or without, in UTF-8 or UTF-16, with commas, semicolons or TABs.
     """
-    if columns["timestamp"] and columns["no_timestamps"]:
+    if options["timestamp"] and options["no_timestamps"]:
         raise click.UsageError("Give either --timestamp or --no-timestamps.")
     from ipinsights.etl.filters import Filters
     from ipinsights.etl.pipeline import extract
-    from ipinsights.etl.records import Columns
+    from ipinsights.etl.records import LogOptions
     from ipinsights.etl.summary import NothingUsableError
 
     try:
@@ -146,7 +146,7 @@ def extract(
             sources,
             None if dry_run else output,
             log_format=log_format,
-            columns=Columns(**columns),
+            options=LogOptions(**options),
             filters=Filters.parse(path=path, status=status, where=where),
             num_shown=_ROWS_SHOWN if dry_run else None,
         )
@@ -158,7 +158,7 @@ def extract(
         rows = shlex.quote(str(output))
         echo_error(
             f"Next: ipinsights train --train {rows} --model-dir model"
-            if columns["no_timestamps"]
+            if options["no_timestamps"]
             else f"Next: ipinsights split {rows} --fraction 0.7 0.1 0.2 -o data"
         )
 

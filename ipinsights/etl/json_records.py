@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ipinsights.data.timestamps import TimeColumn
-    from ipinsights.etl.records import Columns
+    from ipinsights.etl.records import LogOptions
 
 __all__ = ["read_cloudtrail", "read_jsonl", "records_of"]
 
@@ -37,28 +37,28 @@ _CLOUDTRAIL = Preset(
 )
 
 
-def read_cloudtrail(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
+def read_cloudtrail(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]:
     """Yield the records of CloudTrail.
 
     The entity is the caller's ARN, or else the most permanent name.
     """
-    return read_jsonl(stream, _CLOUDTRAIL.applied(columns))
+    return read_jsonl(stream, _CLOUDTRAIL.applied(options))
 
 
-def read_jsonl(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
+def read_jsonl(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]:
     """Yield the records of JSON by the paths to their fields: entity, ip and timestamp."""
-    time = columns.time_column()
-    paths = [*names_or(columns.entity, ("entity",)), *names_or(columns.ip, ("ip",))]
+    time = options.time_column()
+    paths = [*names_or(options.entity, ("entity",)), *names_or(options.ip, ("ip",))]
     for records in batches_of_records(stream, paths):
-        yield records_of(records, columns, time)
+        yield records_of(records, options, time)
 
 
-def records_of(records: list[Any], columns: Columns, time: TimeColumn) -> LogRecords:
+def records_of(records: list[Any], options: LogOptions, time: TimeColumn) -> LogRecords:
     """Return objects, and placeholders for invalid lines, as columns.
 
-    Each path of ``columns`` is for records without those before. ``time`` parses the times of the whole log.
+    Each path of ``options`` is for records without those before. ``time`` parses the times of the whole log.
     """
-    entities, ips = names_or(columns.entity, ("entity",)), names_or(columns.ip, ("ip",))
+    entities, ips = names_or(options.entity, ("entity",)), names_or(options.ip, ("ip",))
     entity_texts, ip_texts = _texts(records, entities), _address_texts(records, ips)
     for index in [index for index, text in enumerate(entity_texts) if text is None and ip_texts[index] is None]:
         if isinstance(record := records[index], dict):
@@ -76,7 +76,7 @@ def records_of(records: list[Any], columns: Columns, time: TimeColumn) -> LogRec
         record = records[index]
         return record.line if isinstance(record, Malformed) else _as_json(record)
 
-    stamps = _texts(records, names_or(columns.timestamp, ("timestamp",)))
+    stamps = _texts(records, names_or(options.timestamp, ("timestamp",)))
     reasons = [
         Reason.BLANK if record is BLANK else Reason.NONE if isinstance(record, dict) else Reason.MALFORMED
         for record in records

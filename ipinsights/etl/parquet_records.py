@@ -17,7 +17,7 @@ from ipinsights.etl.table_records import table_records
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from ipinsights.etl.records import Columns, LogRecords
+    from ipinsights.etl.records import LogOptions, LogRecords
 
 __all__ = ["read_parquet"]
 
@@ -25,15 +25,15 @@ _COPIED_BYTES = 4 * 2**20
 _COLUMNS_SHOWN = 8
 
 
-def read_parquet(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
+def read_parquet(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]:
     """Yield the records of a Parquet file by the names of its columns: entity, ip and timestamp."""
-    time = columns.time_column()
+    time = options.time_column()
     try:
         file = parquet.ParquetFile(_arrow_file(stream))
         for group in range(file.num_row_groups):
             reasons = np.zeros(file.metadata.row_group(group).num_rows, dtype=np.uint8)
             column, names = _group_reader(file, group), [*_leaves(file.schema_arrow)]
-            yield table_records(column, columns, reasons, names, time, functools.partial(_shown_group, column, names))
+            yield table_records(column, options, reasons, names, time, functools.partial(_shown_group, column, names))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # whatever Arrow raises where a file is damaged
         reason = str(error).partition("\n")[0].rstrip(".")
         raise ClientError(f"The file cannot be read as Parquet: {reason}.") from None

@@ -12,7 +12,7 @@ import pyarrow as pa
 from ipinsights.data.input_streams import opened_stream
 from ipinsights.etl.filters import Filters
 from ipinsights.etl.pipeline import read_records, resolved
-from ipinsights.etl.records import Columns
+from ipinsights.etl.records import LogOptions
 from ipinsights.etl.summary import Summary
 from ipinsights.etl.usable_rows import UsableRows, usable_rows
 
@@ -100,27 +100,27 @@ def extract_batches(
     >>> batch.to_pylist()[0]["entity"], str(batch["time"][0]), summary.counts
     ('frank', '2000-10-10 20:55:36+00:00', {'written': 1})
     """
-    columns = Columns(
+    options = LogOptions(
         entity, ip, timestamp, timezone, year, _day(stream, written), no_timestamps=no_timestamps, encoding=encoding,
         no_header=no_header, ipv6=ipv6, time_format=time_format, fields=fields, line_format=line_format,
         skip_lines=skip_lines,
     )  # fmt: skip
     filters = Filters.parse(path=path, status=status, where=where)
-    return _batches(stream, name, *resolved(log_format, columns), filters)
+    return _batches(stream, name, *resolved(log_format, options), filters)
 
 
 def _batches(
-    stream: IO[bytes], name: str, log_format: str, columns: Columns, filters: Filters
+    stream: IO[bytes], name: str, log_format: str, options: LogOptions, filters: Filters
 ) -> Iterator[tuple[pa.RecordBatch, Summary]]:
     num_files = 1
-    with opened_stream(stream, name, parquet=log_format == "parquet", encoding=columns.encoding) as content:
-        for records in read_records(content, name, log_format, columns):
+    with opened_stream(stream, name, parquet=log_format == "parquet", encoding=options.encoding) as content:
+        for records in read_records(content, name, log_format, options):
             summary = Summary(num_files)
-            yield _batch(usable_rows(records, filters, summary, name, columns)), summary
+            yield _batch(usable_rows(records, filters, summary, name, options)), summary
             num_files = 0
     if num_files:  # a file without records is a file
         nothing = pa.array([], pa.string())
-        times = None if columns.no_timestamps else np.empty(0, dtype=np.int64)
+        times = None if options.no_timestamps else np.empty(0, dtype=np.int64)
         yield _batch(UsableRows(nothing, nothing, times, np.empty(0, dtype=bool))), Summary(num_files)
 
 

@@ -1,4 +1,4 @@
-"""What every format's reader gives: records as columns, and why one cannot be used."""
+"""Options of the readers of logs, their results as columns, and reasons why a record cannot be used."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Columns", "KeptFields", "LogRecords", "Reason", "blank_or_none", "line_text", "names_or", "timeless"]
+__all__ = ["KeptFields", "LogOptions", "LogRecords", "Reason", "blank_or_none", "line_text", "names_or", "timeless"]
 
 
 class Reason(enum.IntEnum):
@@ -69,8 +69,8 @@ class LogRecords:
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Fields of entity, address and time, None for the format's default, and how to read times."""
+class LogOptions:
+    """How to read a log: its fields of entity, address and time, None for the format's own, and their values."""
 
     # Names of fields, each of which is for records without those before it.
     entity: str | Sequence[str] | None = None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.etl.records import Columns
+    from ipinsights.etl.records import LogOptions
 
 __all__ = ["read_sshd"]
 
@@ -73,9 +73,9 @@ _LONGEST_WITHOUT_LEAP_YEAR = 9
 _KNOWN_FIELDS = f"The fields are {', '.join(_FIELDS)}."
 
 
-def read_sshd(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
+def read_sshd(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]:
     """Yield the records of a log of sshd, one per line."""
-    clock = _Clock(columns)
+    clock = _Clock(options)
     for lines in syslog_blocks(stream):
         yield _records(lines, clock)
 
@@ -142,10 +142,10 @@ def _scattered(values: pa.Array, is_there: pa.BooleanArray) -> pa.Array:
 class _Clock:
     """Reads the times of one file, and finds out the years that they leave out."""
 
-    def __init__(self, columns: Columns) -> None:
-        self._zone = columns.timezone
-        self._year = columns.year
-        self._written = columns.written
+    def __init__(self, options: LogOptions) -> None:
+        self._zone = options.timezone
+        self._year = options.year
+        self._written = options.written
         self._month = 0
         self._is_guess = False
 

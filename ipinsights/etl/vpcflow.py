@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ipinsights.data.timestamps import TimeColumn
-    from ipinsights.etl.records import Columns
+    from ipinsights.etl.records import LogOptions
 
 __all__ = ["read_vpcflow"]
 
@@ -41,18 +41,18 @@ _DEFAULT_LINE = (
 )
 
 
-def read_vpcflow(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
+def read_vpcflow(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]:
     """Yield the records of a flow log, one per line. The default entity is the interface.
 
     A header names the fields of the lines behind it, wherever it stands.
     """
-    names: Sequence[str] = columns.fields
-    time = columns.time_column()
+    names: Sequence[str] = options.fields
+    time = options.time_column()
     for block in line_blocks(stream):
         for lines, found in _segments(_split_by_blanks(_messages(block)), names):
             names = found
             if len(lines):
-                yield _records(lines, names or _DEFAULT, columns, time, is_default=not names)
+                yield _records(lines, names or _DEFAULT, options, time, is_default=not names)
 
 
 def _messages(lines: pa.BinaryArray) -> pa.BinaryArray:
@@ -88,7 +88,7 @@ def _segments(lines: pa.BinaryArray, names: Sequence[str]) -> Iterator[tuple[pa.
 
 
 def _records(
-    lines: pa.BinaryArray, names: Sequence[str], columns: Columns, time: TimeColumn, *, is_default: bool
+    lines: pa.BinaryArray, names: Sequence[str], options: LogOptions, time: TimeColumn, *, is_default: bool
 ) -> LogRecords:
     known_fields = f"The fields are {', '.join(names)}."
     field = _fields(lines, names)
@@ -104,10 +104,10 @@ def _records(
         """Return the fields that exist, of which there must be at least one."""
         return [needed(name) for name in wanted if name in names] or [needed(wanted[0])]
 
-    stamps = names_or(columns.timestamp, ("start",))
-    times, timed = timeless(len(lines)) if columns.no_timestamps else time.parse(first_values(first(stamps)))
-    entity = first_values(first(names_or(columns.entity, ("interface-id",))))
-    ip = first_addresses(first(names_or(columns.ip, ("srcaddr",))))
+    stamps = names_or(options.timestamp, ("start",))
+    times, timed = timeless(len(lines)) if options.no_timestamps else time.parse(first_values(first(stamps)))
+    entity = first_values(first(names_or(options.entity, ("interface-id",))))
+    ip = first_addresses(first(names_or(options.ip, ("srcaddr",))))
     reasons = blank_or_none(lines)
     fits = pc.match_substring_regex(lines, _DEFAULT_LINE) if is_default else needed(names[0]).is_valid()
     reasons[(reasons == Reason.NONE) & ~mask(fits)] = Reason.MALFORMED

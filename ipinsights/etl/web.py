@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ipinsights.etl.records import Columns
+    from ipinsights.etl.records import LogOptions
 
 __all__ = ["FIELDS", "read_web"]
 
@@ -59,10 +59,10 @@ FIELDS = {
 _KNOWN_FIELDS = f"The fields are {', '.join(FIELDS)}."
 
 
-def read_web(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
+def read_web(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]:
     """Yield the records of an access log, one a line."""
-    if columns.line_format is not None:
-        yield from read_formatted(stream, columns)
+    if options.line_format is not None:
+        yield from read_formatted(stream, options)
         return
     names = _Names()
     for lines in line_blocks(stream):

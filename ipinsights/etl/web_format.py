@@ -22,7 +22,7 @@ from ipinsights.etl.records import LogRecords, Reason, blank_or_none, line_text,
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ipinsights.etl.records import Columns
+    from ipinsights.etl.records import LogOptions
 
 __all__ = ["CLF_TIME", "WebFormat", "read_formatted"]
 
@@ -121,17 +121,17 @@ def _pattern(name: str, before: str, behind: str) -> str:
     return f"[^{re.escape(behind)}]*" if behind not in ("", "$", "%") else ("[^ ]*" if not behind else ".*?")
 
 
-def read_formatted(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
-    """Yield the records of an access log in the format ``columns.line_format``, one a line.
+def read_formatted(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]:
+    """Yield the records of an access log in the format ``options.line_format``, one a line.
 
     It is a ClientError if the format has no variable for the entity, the address or the time.
     """
-    web = WebFormat(columns.line_format or "")
-    entities = _chosen(web, columns.entity, _USERS, "entity")
-    ips = _chosen(web, columns.ip, _ADDRESSES, "ip")
+    web = WebFormat(options.line_format or "")
+    entities = _chosen(web, options.entity, _USERS, "entity")
+    ips = _chosen(web, options.ip, _ADDRESSES, "ip")
     clocks = ("time_iso8601", "time_local", "t", "msec", *(name for name in web.names if name.endswith("}t")))
-    times = [] if columns.no_timestamps else _chosen(web, columns.timestamp, clocks, "timestamp")
-    time = TimeColumn(columns.timezone, columns.time_format or _time_format(times))
+    times = [] if options.no_timestamps else _chosen(web, options.timestamp, clocks, "timestamp")
+    time = TimeColumn(options.timezone, options.time_format or _time_format(times))
     for lines in line_blocks(stream):
         yield _records(lines, web, (entities, ips, times), time)
 

@@ -17,7 +17,7 @@ from ipinsights.data.pairs import read_pairs
 from ipinsights.errors import ClientError
 from ipinsights.etl.filters import Filters
 from ipinsights.etl.pipeline import extract
-from ipinsights.etl.records import Columns
+from ipinsights.etl.records import LogOptions
 from ipinsights.testing import run_command
 
 GOLDEN = str(Path(__file__).parents[1] / "data" / "golden")
@@ -212,8 +212,8 @@ class TestEveryCommand:
 
     def test_extract(self, folder: Path, tmp_path: Path) -> None:
         """The same rows from the same files."""
-        columns = Columns(no_timestamps=True)
-        summary = extract([folder], tmp_path / "out.csv", log_format="csv", columns=columns, filters=Filters())
+        options = LogOptions(no_timestamps=True)
+        summary = extract([folder], tmp_path / "out.csv", log_format="csv", options=options, filters=Filters())
         assert (summary.num_files, summary.num_records) == (4, 4)
         assert (tmp_path / "out.csv").read_text() == "".join(f"{entity},{IP}\n" for entity in self.ENTITIES)
 

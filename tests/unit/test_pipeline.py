@@ -17,7 +17,7 @@ from ipinsights.errors import ClientError
 from ipinsights.etl.filters import Filters
 from ipinsights.etl.pipeline import FORMATS
 from ipinsights.etl.presets import PRESETS
-from ipinsights.etl.records import Columns, Reason
+from ipinsights.etl.records import LogOptions, Reason
 from ipinsights.etl.summary import NothingUsableError
 
 from .log_samples import (
@@ -56,7 +56,7 @@ def test_no_format_needs_times_that_nobody_wants(
     """The rows are pairs of entity and address, and the summary tells no period."""
     rows, _ = bench.of(log_format, content, no_timestamps=True)
     assert rows == [row]
-    assert str(bench.extract(log_format, Columns(no_timestamps=True))).endswith("\nWritten: 1 row of 1 entity.")
+    assert str(bench.extract(log_format, LogOptions(no_timestamps=True))).endswith("\nWritten: 1 row of 1 entity.")
 
 
 NOTHING = [
@@ -155,7 +155,7 @@ def test_values_that_are_nested_deeply(bench: Bench) -> None:
     deep = "[" * 900 + "]" * 900
     lines = [deep, f'{{"entity": "ann", "ip": {deep}}}', '{"entity": "ann", "ip": "192.0.2.7"}']
     bench.put("\n".join(lines))
-    summary = bench.extract("jsonl", Columns(no_timestamps=True))
+    summary = bench.extract("jsonl", LogOptions(no_timestamps=True))
     assert summary.skipped == {Reason.MALFORMED: 1, Reason.HOST_NAME: 1}
 
 
@@ -166,7 +166,7 @@ class TestNothingUsable:
         """Return the error, and check that no output is left."""
         bench.put(content)
         with pytest.raises(NothingUsableError) as caught:
-            bench.extract(log_format, Columns(**columns))
+            bench.extract(log_format, LogOptions(**columns))
         assert not bench.output.exists()
         return caught.value
 
@@ -342,7 +342,7 @@ def test_garbage_is_counted(bench: Bench, log_format: str, content: bytes, packe
         content = b"entity,ip,timestamp\n" + content
     bench.put(gzip.compress(content) if packed else content)
     try:
-        summary = bench.extract(log_format, Columns(year=2018))
+        summary = bench.extract(log_format, LogOptions(year=2018))
     except ClientError as error:
         told = ("None of the ", "The flow log has no field", " is a damaged ", "No row was written: ",
                 "holds no file with data", "cannot be read: it is ", "The times are numbers of different units",

@@ -16,7 +16,7 @@ from ipinsights import Summary, extract_batches
 from ipinsights.data.timestamps import format_times
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.etl.filters import Filters
-from ipinsights.etl.records import Columns
+from ipinsights.etl.records import LogOptions
 from ipinsights.etl.summary import NothingUsableError
 
 from .log_samples import COMBINED, SSHD, as_parquet
@@ -62,7 +62,7 @@ def test_rows_and_counts_are_those_of_extract(bench: Bench, lines: list[bytes], 
     """Rows and counts are those of `extract`, also of a log with invalid lines."""
     content = b"\n".join([*lines, COMBINED.encode().replace(b"/apache_pb.gif", b"/login")])
     path = bench.put(content)
-    expected = bench.extract("apache", Columns(ipv6=options.get("ipv6", False)), Filters(options.get("path")))
+    expected = bench.extract("apache", LogOptions(ipv6=options.get("ipv6", False)), Filters(options.get("path")))
     rows, summary = batches_of(content, "apache", name=str(path), **options)
     assert rows == bench.rows()
     assert summary == expected

@@ -16,7 +16,7 @@ from pyarrow import parquet
 from ipinsights.errors import ClientError
 from ipinsights.etl import csv_rows
 from ipinsights.etl.filters import Filters
-from ipinsights.etl.records import Columns, Reason
+from ipinsights.etl.records import LogOptions, Reason
 
 from .log_samples import NAMES, TABLE, TABLE_ROWS, as_csv, as_jsonl, as_parquet
 
@@ -40,7 +40,7 @@ class TestTables:
     def test_columns_by_name(self, bench: Bench, log_format: str, content: str | bytes) -> None:
         """Three names say which columns are read. An empty entity is a missing one."""
         assert bench.of(log_format, content, **NAMES) == (TABLE_ROWS, {"NO_USER": 1})
-        bench.extract(log_format, Columns(**NAMES), Filters.parse(path=None, status="", where=["ok=yes"]))
+        bench.extract(log_format, LogOptions(**NAMES), Filters.parse(path=None, status="", where=["ok=yes"]))
         assert bench.rows() == TABLE_ROWS[:1]
 
     @pytest.mark.parametrize(("log_format", "word"), [("csv", "column"), ("parquet", "column")])
@@ -48,7 +48,7 @@ class TestTables:
         """The message names the file, the column, the option and the columns there are."""
         path = bench.put(as_csv(TABLE) if log_format == "csv" else as_parquet(pa.Table.from_pylist(TABLE)))
         with pytest.raises(ClientError) as caught:
-            bench.extract(log_format, Columns(entity="who"))
+            bench.extract(log_format, LogOptions(entity="who"))
         header = ", or use `no_header` if the first row is not a header" if log_format == "csv" else ""
         assert str(caught.value) == (
             f"{path}: There is no {word} 'ip': name one with `ip`{header}. The columns are who, from, when, ok."
@@ -90,14 +90,14 @@ class TestTables:
     def test_rows_with_a_field_too_many_are_shown(self, bench: Bench) -> None:
         """The example has both numbers of fields. An empty field behind the last is ignored."""
         path = bench.put("entity,ip\nann,192.0.2.7,x\nben,192.0.2.8,\n")
-        summary = bench.extract("csv", Columns(no_timestamps=True))
+        summary = bench.extract("csv", LogOptions(no_timestamps=True))
         assert summary.examples == {Reason.MALFORMED: f"{path}: 'ann,192.0.2.7,x (3 fields, the first row has 2)'"}
 
     def test_text_in_another_encoding(self, bench: Bench) -> None:
         """The summary counts entities with escapes, and the encoding can be named."""
         content = "entity;ip\nmüller;192.0.2.7\nbob;192.0.2.8\n".encode("cp1252")
         path = bench.put(content)
-        summary = bench.extract("csv", Columns(no_timestamps=True))
+        summary = bench.extract("csv", LogOptions(no_timestamps=True))
         assert bench.rows()[0][0] == r"m\xfcller"
         assert str(summary) == (
             "2 records in 1 file: 2 written, 0 skipped.\n"
@@ -105,7 +105,7 @@ class TestTables:
             "Name the encoding with `encoding`, for example cp1252.\n"
             "Written: 2 rows of 2 entities."
         )
-        assert str(bench.extract("csv", Columns(no_timestamps=True, encoding="cp1252"))) == (
+        assert str(bench.extract("csv", LogOptions(no_timestamps=True, encoding="cp1252"))) == (
             "2 records in 1 file: 2 written, 0 skipped.\nWritten: 2 rows of 2 entities."
         )
         assert bench.rows()[0][0] == "müller"

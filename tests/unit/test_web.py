@@ -14,7 +14,7 @@ from ipinsights.data.timestamps import format_times
 from ipinsights.errors import ClientError
 from ipinsights.etl.filters import Filters
 from ipinsights.etl.pipeline import extract
-from ipinsights.etl.records import Columns, Reason
+from ipinsights.etl.records import LogOptions, Reason
 from ipinsights.synthetic import logins
 from ipinsights.synthetic.ip_ranges import Ranges
 from ipinsights.synthetic.traffic_files import write_traffic
@@ -192,7 +192,9 @@ class TestWeb:
         events = logins.simulate(num_users=20, num_days=3, ranges=ranges, rng=rng)
         write_traffic(tmp_path, events, logins.attack_test(events, ranges, rng=rng), rng=rng)
         output = tmp_path / "rows.csv"
-        summary = extract([tmp_path / "access.log"], output, log_format="apache", columns=Columns(), filters=Filters())
+        summary = extract(
+            [tmp_path / "access.log"], output, log_format="apache", options=LogOptions(), filters=Filters()
+        )
         times = format_times(events.time * 1_000_000).to_pylist()
         pairs = zip(events.user, format_ips(events.ip).to_pylist(), times, strict=True)
         assert output.read_text() == "".join(f"user_{user},{ip},{time}\n" for user, ip, time in pairs)
