@@ -32,7 +32,6 @@ _ROWS = {row.name: row for row in (*TABLE, *EXTENSIONS)}
 
 
 def _default(name: str) -> Any:
-    """Return the value of a default in the table."""
     row = _ROWS[name]
     assert row.default is not None
     return row.domain.parse(row.default)

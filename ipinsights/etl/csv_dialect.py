@@ -70,15 +70,9 @@ def _separator(lines: Sequence[str]) -> str:
     unquoted = [re.sub('"[^"]*"', "", line).strip("\r\n") for line in lines]
     found = [separator for separator in _SEPARATORS if unquoted and separator in unquoted[0]]
     for separator in found:
-        widths = [line.count(separator) for line in unquoted if line]
+        first, *widths = [line.count(separator) for line in unquoted if line]
         # a separator behind the last field counts for nothing
-        if (
-            2
-            * sum(
-                abs(width - widths[0]) <= line.endswith(separator)
-                for width, line in zip(widths[1:], unquoted[1:], strict=False)
-            )
-            >= len(widths) - 1
-        ):
+        others = zip(widths, unquoted[1:], strict=False)
+        if 2 * sum(abs(width - first) <= line.endswith(separator) for width, line in others) >= len(widths):
             return separator
     return found[0] if found else ","

@@ -84,21 +84,19 @@ def _records(lines: pa.BinaryArray, clock: _Clock) -> LogRecords:
     line = pc.extract_regex(lines, _LINE)
     time, host, program, message = line.flatten()
     is_ours = pc.match_substring_regex(program, _PROGRAM).fill_null(False)
-    is_unknown = pc.invert(is_ours)
+    is_unread, is_unknown = line.is_null(), pc.invert(is_ours)
     bare = pc.extract_regex(lines.filter(is_unknown), _BARE)
     if bare.null_count < len(bare):
         bare_time, bare_message = (_scattered(bare.field(name), is_unknown) for name in ("time", "message"))
         is_bare = bare_message.is_valid()
         time, message = pc.if_else(is_bare, bare_time, time), pc.if_else(is_bare, bare_message, message)
-        is_ours, line_is_null = pc.or_(is_ours, is_bare), pc.and_(line.is_null(), pc.invert(is_bare))
-    else:
-        line_is_null = line.is_null()
+        is_ours, is_unread = pc.or_(is_ours, is_bare), pc.and_(is_unread, pc.invert(is_bare))
     message = pc.if_else(is_ours, message, b"")
     event, method, invalid, user, ip = pc.extract_regex(message, _RESULT).flatten()
     user, ip, is_refused = _refused_or_last(message, event, user, ip)
     reasons = blank_or_none(lines)
     reasons[is_refused] = Reason.MALFORMED
-    reasons[(reasons == Reason.NONE) & mask(line_is_null)] = Reason.MALFORMED
+    reasons[(reasons == Reason.NONE) & mask(is_unread)] = Reason.MALFORMED
     reasons[(reasons == Reason.NONE) & mask(event.is_null())] = Reason.OTHER
     is_missed = pc.match_substring_regex(lines.filter(pa.array(reasons == Reason.OTHER)), _MISSED)
     reasons[np.flatnonzero(reasons == Reason.OTHER)[mask(is_missed)]] = Reason.MALFORMED

@@ -93,26 +93,22 @@ def _records(
     known_fields = f"The fields are {', '.join(names)}."
     field = _fields(lines, names)
 
-    def needed(name: str) -> pa.StringArray:
-        """Return the values of a field that must exist."""
-        values = field(name)
-        if values is None:
-            raise ClientError(f"The flow log has no field {name!r}. {known_fields}")
-        return values
-
-    def first(wanted: tuple[str, ...]) -> list[pa.StringArray]:
+    def needed(wanted: tuple[str, ...]) -> list[pa.StringArray]:
         """Return the fields that exist, of which there must be at least one."""
-        return [needed(name) for name in wanted if name in names] or [needed(wanted[0])]
+        found = [field(name) for name in wanted if name in names]
+        if not found:
+            raise ClientError(f"The flow log has no field {wanted[0]!r}. {known_fields}")
+        return found
 
     stamps = names_or(options.timestamp, ("start",))
-    times, timed = timeless(len(lines)) if options.no_timestamps else time.parse(first_values(first(stamps)))
-    entity = first_values(first(names_or(options.entity, ("interface-id",))))
-    ip = first_addresses(first(names_or(options.ip, ("srcaddr",))))
-    reasons = blank_or_none(lines)
-    fits = pc.match_substring_regex(lines, _DEFAULT_LINE) if is_default else needed(names[0]).is_valid()
+    times, timed = timeless(len(lines)) if options.no_timestamps else time.parse(first_values(needed(stamps)))
+    entity = first_values(needed(names_or(options.entity, ("interface-id",))))
+    ip = first_addresses(needed(names_or(options.ip, ("srcaddr",))))
+    (front,), reasons = needed((names[0],)), blank_or_none(lines)
+    fits = pc.match_substring_regex(lines, _DEFAULT_LINE) if is_default else front.is_valid()
     reasons[(reasons == Reason.NONE) & ~mask(fits)] = Reason.MALFORMED
-    is_header = pc.equal(needed(names[0]), names[0])
-    tells_nothing = pc.is_in(field("log-status") or needed(names[0]), pa.array(["NODATA", "SKIPDATA"]))
+    is_header = pc.equal(front, names[0])
+    tells_nothing = pc.is_in(field("log-status") or front, pa.array(["NODATA", "SKIPDATA"]))
     reasons[(reasons == Reason.NONE) & mask(pc.or_(is_header, tells_nothing))] = Reason.OTHER
     return LogRecords(entity, ip, times, timed, reasons, known_fields, field, line_text(lines))
 

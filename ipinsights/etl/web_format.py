@@ -160,7 +160,6 @@ def _records(
     lines: pa.BinaryArray, web: WebFormat, chosen: tuple[list[str], list[str], list[str]], time: TimeColumn
 ) -> LogRecords:
     def values(name: str) -> pa.StringArray:
-        """Return the values of a variable of the format."""
         return as_text(pc.extract_regex(lines, web.pattern(name)).field("value"))
 
     def field(name: str) -> pa.StringArray | None:

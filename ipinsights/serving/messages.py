@@ -168,7 +168,6 @@ async def send_large(
 
 
 def _start(response: Response, request: Request, length: int | None) -> dict[str, Any]:
-    """Return the message that begins a response."""
     identifier = request.id.encode()
     headers = [*response.headers, (b"X-Request-Id", identifier), (b"X-Amzn-RequestId", identifier)]
     if length is not None:

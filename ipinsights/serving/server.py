@@ -197,7 +197,6 @@ class _Arbiter(Arbiter):
 
 
 def _load(path: Path, scorer: str, metrics: ServerMetrics | None) -> InferenceModel:
-    """Load a model and count the attempt."""
     _logger.info("loading model...")
     is_loaded = False
     try:

@@ -75,7 +75,9 @@ def simulate(
 
     Source: the AWS tutorial's description and, where it leaves something open, data made by its generator.
     """
-    _check_size(num_users, num_days)
+    for name, least, value in (("users", 2, num_users), ("days", 3, num_days)):
+        if value < least:
+            raise ClientError(f"The number of {name} to simulate must be at least {least}. Got {value}.")
     users = _draw_users(num_users, num_days, len(ranges), rng)
     # Times are alike for all users, so it is enough to sort the times and to mix the users. All are
     # (num_events,).
@@ -83,12 +85,6 @@ def simulate(
     seconds = np.sort(rng.integers(num_days * SECONDS_PER_DAY, size=len(user)))
     ip = ranges.draw(_draw_places(users, user, len(ranges), rng), rng=rng)
     return Events(user, ip, midnight(end) - num_days * SECONDS_PER_DAY + seconds, num_users, num_days, end)
-
-
-def _check_size(num_users: int, num_days: int) -> None:
-    for name, least, value in (("users", 2, num_users), ("days", 3, num_days)):
-        if value < least:
-            raise ClientError(f"The number of {name} to simulate must be at least {least}. Got {value}.")
 
 
 @dataclass(frozen=True)
