@@ -26,6 +26,8 @@ __all__ = [
 ]  # fmt: skip
 
 _PIECE_BYTES = 2**20
+# As much as readers of lines ask for: what arrives is passed on at once, and in as few blocks as possible.
+_LIVE_BYTES = 2**22
 DAMAGE = (ArithmeticError, EOFError, LookupError, OSError, RecursionError, TypeError, ValueError, tarfile.TarError,
            zipfile.BadZipFile, lzma.LZMAError, zlib.error, NotImplementedError, RuntimeError)  # fmt: skip
 """What damaged or forged files raise in Python's modules."""
@@ -61,13 +63,14 @@ def beginning(stream: IO[bytes]) -> tuple[bytes, IO[bytes]]:
         return stream.peek(HEAD_BYTES)[:HEAD_BYTES], stream
     head = stream.read(HEAD_BYTES)  # a peek into a pipe may show a single byte
     name, live = getattr(stream, "name", "standard input"), is_live(stream)
-    restored = Pieces(itertools.chain([head], pieces_of(stream)), name, live=live)
+    rest = pieces_of(stream, _LIVE_BYTES if live else _PIECE_BYTES)
+    restored = Pieces(itertools.chain([head], rest), name, live=live)
     return head, cast("IO[bytes]", restored) if live else io.BufferedReader(restored)
 
 
-def pieces_of(stream: IO[bytes]) -> Iterator[bytes]:
-    """Yield the bytes of a stream."""
-    while piece := stream.read(_PIECE_BYTES):
+def pieces_of(stream: IO[bytes], size: int = _PIECE_BYTES) -> Iterator[bytes]:
+    """Yield the bytes of a stream in pieces of at most ``size``."""
+    while piece := stream.read(size):
         yield piece
 
 

@@ -7,7 +7,7 @@ import weakref
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -147,15 +147,24 @@ class InferenceModel:
         dim = max(_SMALL_DIM, self.predictor.hyperparameters.vector_dim)
         return max(_LEAST_SMALL_BYTES, _SMALL_BYTES * _SMALL_DIM**2 // dim**2)
 
-    def answer(self, body: bytes, *, content_type: str, accept: str, default: str, **place: Any) -> Answer:
+    def answer(
+        self,
+        body: bytes,
+        *,
+        content_type: str,
+        accept: str,
+        default: str,
+        name: str = "the payload",
+        first_line: int = 1,
+    ) -> Answer:
         """Answer a request, whole or not at all.
 
-        See :func:`ipinsights.serving.requests.decode`, also for the ``place`` of the body in messages, and
+        See :func:`ipinsights.serving.requests.decode`, also for ``name`` and ``first_line``, and
         :meth:`ipinsights.serving.media_types.ResponseFormat.negotiate`.
         """
         wanted = ResponseFormat.negotiate(accept, default=default)
         scorer, threshold = self._chosen(wanted)
-        pairs = decode(body, content_type, ipv6=scorer.accepts_ipv6, **place)
+        pairs = decode(body, content_type, name=name, first_line=first_line, ipv6=scorer.accepts_ipv6)
         _check_embeddings(pairs, wanted)
         self.check_usable()
         pieces = encode(scorer, pairs, wanted, threshold=threshold)
