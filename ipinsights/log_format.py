@@ -71,7 +71,7 @@ class ContainerHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no p
 
 
 def set_up_logging(level: str = "info", handler: logging.Handler | None = None) -> None:
-    """Send the package's log to a handler, by default to standard output in the original's format."""
+    """Send the package's log to a handler, by default one for standard output."""
     handler = handler or ContainerHandler(sys.stdout)
     logger = logging.getLogger("ipinsights")
     logger.handlers = [handler]

@@ -93,7 +93,7 @@ def write_file(path: Path, content: str | bytes) -> None:
 
 
 def write_files(folder: Path, contents: Mapping[str, Iterable[bytes | memoryview]]) -> None:
-    """Write files into a folder, which is made. All are renamed to their targets when all of them are complete."""
+    """Write files into a folder, which is made. None is replaced before all are complete."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -102,12 +102,15 @@ def write_files(folder: Path, contents: Mapping[str, Iterable[bytes | memoryview
         for name, pieces in contents.items():
             stream = stack.enter_context(open_output(folder / name))
             stream.writelines(pieces)
-            stream.flush()  # no file is replaced before all are complete
+            stream.flush()
 
 
 @contextlib.contextmanager
 def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the lock of a folder. Without ``wait``, BlockingIOError is raised if another process holds it."""
+    """Hold the lock of a folder.
+
+    Without ``wait``, BlockingIOError is raised if another process holds the lock.
+    """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -82,5 +82,5 @@ def numbers(digits: Any) -> NDArray[np.int64]:
 
 
 def micros_of(fractions: pa.StringArray) -> NDArray[np.int64]:
-    """Return the microseconds of the digits behind a decimal point (n,), 0 for an empty text or null."""
+    """Return the microseconds of digits behind a decimal point (n,), 0 for no digits or null."""
     return numbers(pc.utf8_slice_codeunits(pc.utf8_rpad(fractions.fill_null(""), 6, padding="0"), 0, 6))

@@ -1,4 +1,4 @@
-"""Streams around streams: their bytes restored, unpacked, joined, guarded and decoded in pieces."""
+"""Streams around streams: they restore, unpack, join, guard and decode bytes in pieces."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Decompressor: TypeAlias = bz2.BZ2Decompressor | lzma.LZMADecompressor
 
 
 class Pieces(io.RawIOBase):
-    """Stream of the bytes that an iterator yields, piece by piece. A live one is read as its pieces come."""
+    """Stream of the bytes that an iterator yields. A live stream returns pieces as they come."""
 
     def __init__(self, pieces: Iterator[bytes], name: str, *, live: bool = False) -> None:
         self._pieces = pieces

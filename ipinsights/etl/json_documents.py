@@ -193,7 +193,7 @@ class _Reader:
 
 
 def _decode(text: str) -> tuple[list[Any], int, int | None]:
-    """Return the documents up to an end of line, the end of the last, and the offset of an error."""
+    """Return the documents up to an end of line, the end of the last, and an error's offset."""
     documents: list[Any] = []
     end = 0
     try:

@@ -1,4 +1,4 @@
-"""Options of the readers of logs, their results as columns, and reasons why a record cannot be used."""
+"""Options and results of the readers of logs, and reasons why a record cannot be used."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class LogRecords:
 
 @dataclass(frozen=True)
 class LogOptions:
-    """How to read a log: its fields of entity, address and time, None for the format's own, and their values."""
+    """How to read a log: its fields, None for the format's own, and what their values mean."""
 
     # Names of fields, each of which is for records without those before it.
     entity: str | Sequence[str] | None = None

@@ -193,7 +193,7 @@ def write_parts(
     texts = quoted(events.entities.dictionary)
 
     def lines(part: Part) -> Iterator[memoryview]:
-        """Yield the lines of a part. It is called when the file is written, so that one part at a time is mixed."""
+        """Yield the lines of a part, whose rows are mixed when its file is written."""
         rows = np.arange(part.rows.start, part.rows.stop)
         if part.name == "train":
             rng.shuffle(rows)

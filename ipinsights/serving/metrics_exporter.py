@@ -84,7 +84,7 @@ def start_exporter(folder: Path, host: str = "127.0.0.1", port: int = 0) -> Expo
 
 
 class _Collector:
-    """Reader of the files of all processes, which are not merged meanwhile: both hold the lock of the folder."""
+    """Reader of the files of all processes, none of which is merged meanwhile."""
 
     def __init__(self, folder: Path) -> None:
         from prometheus_client.multiprocess import MultiProcessCollector

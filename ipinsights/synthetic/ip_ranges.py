@@ -55,7 +55,9 @@ class Ranges:
 
 
 def synthetic_ranges(rng: np.random.Generator) -> Ranges:
-    """Return a plausible allocation of the address space: a million ranges of prefix lengths /10 to /24.
+    """Return a plausible allocation of the address space with about a million ranges.
+
+    Prefix lengths are /10 to /24.
 
     The space is halved again and again. At each length some blocks are announced whole and a few lie idle. So
     neighbours tend to be alike in size, as in life, no two ranges overlap, and none is in reserved space.
