@@ -7,14 +7,9 @@ attributes of the class, so every caller reports them alike.
 from __future__ import annotations
 
 __all__ = [
-    "AlgorithmError",
-    "ClientError",
-    "IPInsightsError",
-    "InvalidValueError",
-    "MissingSizesError",
-    "OutputClosedError",
+    "AlgorithmError", "ClientError", "IPInsightsError", "InvalidValueError", "MissingSizesError", "OutputClosedError",
     "RowsError",
-]
+]  # fmt: skip
 
 
 class IPInsightsError(Exception):

@@ -70,9 +70,9 @@ class ContainerHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no p
             drop_unwritten(sys.stderr)
 
 
-def set_up_logging(level: str = "info", stream: IO[str] | None = None) -> None:
-    """Send the package's log to a stream, by default standard output, in the original's format."""
-    handler = ContainerHandler(stream or sys.stdout)
+def set_up_logging(level: str = "info", handler: logging.Handler | None = None) -> None:
+    """Send the package's log to a handler, by default one for standard output."""
+    handler = handler or ContainerHandler(sys.stdout)
     logger = logging.getLogger("ipinsights")
     logger.handlers = [handler]
     logger.setLevel(level.upper())

@@ -22,9 +22,8 @@ from ipinsights.cli.options import (
     SEED,
     THRESHOLD,
     pairs_of,
-    renamed_option,
 )
-from ipinsights.cli.output import echo, terminal_width
+from ipinsights.cli.output import echo, echo_error, terminal_width
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,8 +53,9 @@ def compare(logs: tuple[Path, ...], json_file: Path | None, old_json: Path | Non
     """
     from ipinsights.runs.compare import compare_logs
 
-    content_file = renamed_option("--json", "--json-file", old_json, json_file)
-    sys.exit(1 if compare_logs(logs, json=content_file, **options, width=terminal_width(), echo=echo) else 0)
+    if old_json is not None:
+        echo_error("warning: --json is now --json-file. The old name is removed in version 0.2.")
+    sys.exit(1 if compare_logs(logs, json=json_file or old_json, **options, width=terminal_width(), echo=echo) else 0)
 
 
 @click.command(cls=CommandWithExamples)

@@ -89,7 +89,8 @@ def report_usage(error: click.ClickException) -> int:
     shown = io.StringIO()
     error.show(shown)
     text = shown.getvalue().rstrip("\n")
-    click.echo(_with_small_prefix(text) if sys.stderr.isatty() else text, err=True)
+    head, found, tail = text.rpartition("Error: ")
+    click.echo(f"{head}error: {tail}" if found and sys.stderr.isatty() else text, err=True)
     for hint in (_hyperparameter_hint(error), _file_hint(error)):
         if hint:
             echo_error(hint)
@@ -120,11 +121,6 @@ def _advice(error: IPInsightsError) -> str | None:
 
 def _prefix(error: IPInsightsError) -> str:
     return "error" if sys.stderr.isatty() and not _State.is_container else error.prefix
-
-
-def _with_small_prefix(text: str) -> str:
-    head, found, tail = text.rpartition("Error: ")
-    return f"{head}error: {tail}" if found else text
 
 
 def _hyperparameter_hint(error: click.ClickException) -> str | None:

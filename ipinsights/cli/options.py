@@ -19,31 +19,12 @@ if TYPE_CHECKING:
     from ipinsights.etl.records import KeptFields
 
 __all__ = [
-    "ENTITY",
-    "FILE",
-    "INPUT",
-    "IP",
-    "LOCAL_FILE",
-    "LOCAL_FOLDER",
-    "LOCAL_PATH",
-    "MODEL",
-    "MODEL_DIR",
-    "OUTPUT_FILE",
-    "OUTPUT_FOLDER",
-    "PATH",
-    "SCORER",
-    "SEED",
-    "THRESHOLD",
-    "history_hyperparameters",
-    "pairs_of",
-    "parse_assignments",
-    "parse_every",
-    "renamed_option",
-    "warn_of_removal",
-]
+    "COUNT", "ENTITY", "FILE", "INPUT", "IP", "LOCAL_FILE", "LOCAL_FOLDER", "LOCAL_PATH", "MODEL", "MODEL_DIR",
+    "OUTPUT_FILE", "OUTPUT_FOLDER", "PATH", "SCORER", "SEED", "THRESHOLD", "history_hyperparameters", "pairs_of",
+    "parse_assignments", "parse_every",
+]  # fmt: skip
 
-_REMOVED_IN = "0.2"
-
+COUNT = click.IntRange(min=1)
 PATH = DataPath(path_type=Path)
 FILE = DataPath(path_type=Path, dir_okay=False)
 INPUT = DataPath(path_type=Path, allow_dash=True)
@@ -148,24 +129,3 @@ def parse_every(_ctx: click.Context, _param: click.Parameter, value: str) -> tup
         raise click.BadParameter(f"'{value}' is neither a number of batches (500) nor a time (90s, 10m).")
     number, unit = int(found[1]), found[2]
     return (None, number * {"s": 1.0, "m": 60.0}[unit]) if unit else (number, None)
-
-
-def renamed_option(old_name: str, name: str, old_value: Path | None, value: Path | None) -> Path | None:
-    """Return the value of an option that was renamed, with a warning if the old name was used."""
-    if old_value is None:
-        return value
-    echo_error(f"warning: {old_name} is now {name}. The old name is removed in version {_REMOVED_IN}.")
-    return value or old_value
-
-
-def warn_of_removal(name: str, instead: str) -> None:
-    """Warn of an option that is going to be removed.
-
-    Parameters
-    ----------
-    name
-        Name of the option.
-    instead
-        Sentence on what the command does without the option.
-    """
-    echo_error(f"warning: {name} is removed in version {_REMOVED_IN}. {instead}")

@@ -10,7 +10,7 @@ import click
 from ipinsights.cli.data_paths import Url
 from ipinsights.cli.failures import container_words
 from ipinsights.cli.help_text import CommandWithExamples
-from ipinsights.cli.options import LOCAL_FOLDER, LOCAL_PATH, MODEL, MODEL_DIR, OUTPUT_FOLDER, PATH, SCORER
+from ipinsights.cli.options import COUNT, LOCAL_FOLDER, LOCAL_PATH, MODEL, MODEL_DIR, OUTPUT_FOLDER, PATH, SCORER
 from ipinsights.cli.output import echo_error
 from ipinsights.data.remote_names import shown_url
 
@@ -42,10 +42,8 @@ class _Serve(CommandWithExamples):
 )
 @click.option("--host", help="Address to listen at; 127.0.0.1, and 0.0.0.0 with --base-dir, when not given.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 is any free port.")
-@click.option("--workers", type=click.IntRange(1), help="Processes; one for each CPU when not given.")
-@click.option(
-    "--timeout", type=click.IntRange(1), default=60, show_default=True, help="Seconds in which a request must arrive."
-)
+@click.option("--workers", type=COUNT, help="Processes; one for each CPU when not given.")
+@click.option("--timeout", type=COUNT, default=60, show_default=True, help="Seconds in which a request must arrive.")
 @click.option(
     "--max-payload-mb",
     type=click.IntRange(1, 100),
@@ -89,7 +87,7 @@ def serve(model_dir: Path | None, base_dir: Path | None, host: str | None, worke
 @click.option("--accept", default="application/jsonlines", show_default=True, help="Output media type.")
 @click.option("--max-payload-mb", type=click.IntRange(1, 100), default=6, show_default=True, help="Size of a request.")
 @SCORER
-@click.option("--concurrency", type=click.IntRange(1), help="Requests at a time; one for each CPU when not given.")
+@click.option("--concurrency", type=COUNT, help="Requests at a time; one for each CPU when not given.")
 def transform(inputs: tuple[Path, ...], model_dir: Path, concurrency: int | None, **options: Any) -> None:
     """Score whole files as SageMaker's batch transform does.
 

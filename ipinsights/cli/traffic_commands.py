@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ipinsights.cli.help_text import CommandWithExamples
 from ipinsights.cli.option_names import with_option_names
-from ipinsights.cli.options import FILE, INPUT, OUTPUT_FILE, OUTPUT_FOLDER, PATH, SEED, warn_of_removal
+from ipinsights.cli.options import FILE, INPUT, OUTPUT_FILE, OUTPUT_FOLDER, PATH, SEED
 from ipinsights.cli.output import echo_error
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ def simulate(
     from ipinsights.synthetic.traffic_files import write_traffic
 
     if old_access_log:
-        warn_of_removal("--access-log", "The log is written unless --no-access-log is given.")
+        echo_error(
+            "warning: --access-log is removed in version 0.2. The log is written unless --no-access-log is given."
+        )
     rng = np.random.default_rng(seed)
     ranges = load_ranges(asn_table) if asn_table else synthetic_ranges(rng)
     events = traffic.simulate(num_users=users, num_days=days, ranges=ranges, rng=rng)
@@ -56,7 +58,7 @@ def simulate(
     counts = write_traffic(output_dir, events, test, rng=rng, access_log=not no_access_log)
     echo_error(
         f"{output_dir}: {counts.train} rows to train, {counts.validation} to validate, {counts.test} to test"
-        + (f", {counts.access_log} lines of access log." if counts.access_log else "."),
+        + (f", {counts.access_log} lines of access log." if counts.access_log else ".")
     )
 
 
@@ -67,6 +69,11 @@ _FORMATS = [
 
 
 _ROWS_SHOWN = 5
+
+
+def _names_of_fields(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Parse names of fields, also as flow logs are configured: ``${srcaddr} ${start}``."""
+    return tuple((value or "").replace("${", " ").replace("}", " ").replace(",", " ").split())
 
 
 @click.command(cls=CommandWithExamples)
@@ -95,7 +102,12 @@ _ROWS_SHOWN = 5
 @click.option(
     "--log-format", "line_format", metavar="FORMAT", help="Of lines of nginx or Apache, as its configuration has it."
 )
-@click.option("--fields", metavar="NAMES", help="Names of the fields of flow logs or CSV without a header.")
+@click.option(
+    "--fields",
+    callback=_names_of_fields,
+    metavar="NAMES",
+    help="Names of the fields of flow logs or CSV without a header.",
+)
 @click.option("--skip-lines", type=click.IntRange(min=0), default=0, help="Lines of CSV before its header.")
 @click.option("--no-timestamps", is_flag=True, help="Write entity,ip alone, to train on at once; no time is needed.")
 @click.option("--timezone", default="UTC", show_default=True, help="Of times that do not say theirs.")
@@ -107,24 +119,12 @@ _ROWS_SHOWN = 5
 def extract(
     sources: tuple[Path, ...],
     log_format: str,
-    line_format: str | None,
     output: Path | None,
     path: str | None,
     status: str,
     where: tuple[str, ...],
-    entity: tuple[str, ...],
-    ip: tuple[str, ...],
-    timestamp: tuple[str, ...],
-    time_format: str | None,
-    fields: str | None,
-    skip_lines: int,
-    no_timestamps: bool,  # noqa: FBT001
-    timezone: str,
-    encoding: str | None,
-    ipv6: bool,  # noqa: FBT001
-    no_header: bool,  # noqa: FBT001
     dry_run: bool,  # noqa: FBT001
-    year: int | None,
+    **options: Any,
 ) -> None:
     """Turn log files into rows of entity,ip,timestamp.
 
@@ -134,36 +134,20 @@ def extract(
 
     CSV may come from a spreadsheet: with a header or without, in UTF-8 or UTF-16, with commas, semicolons or TABs.
     """
-    if timestamp and no_timestamps:
+    if options["timestamp"] and options["no_timestamps"]:
         raise click.UsageError("Give either --timestamp or --no-timestamps.")
     from ipinsights.etl.filters import Filters
     from ipinsights.etl.pipeline import extract
-    from ipinsights.etl.records import Columns
+    from ipinsights.etl.records import LogOptions
     from ipinsights.etl.summary import NothingUsableError
 
-    filters = Filters.parse(path=path, status=status, where=where)
-    columns = Columns(
-        entity or None,
-        ip or None,
-        timestamp or None,
-        timezone,
-        year,
-        with_times=not no_timestamps,
-        encoding=encoding,
-        has_header=not no_header,
-        ipv6=ipv6,
-        time_format=time_format,
-        fields=tuple((fields or "").replace("${", " ").replace("}", " ").replace(",", " ").split()),
-        line_format=line_format,
-        num_skipped=skip_lines,
-    )
     try:
         summary = extract(
             sources,
             None if dry_run else output,
             log_format=log_format,
-            columns=columns,
-            filters=filters,
+            options=LogOptions(**options),
+            filters=Filters.parse(path=path, status=status, where=where),
             num_shown=_ROWS_SHOWN if dry_run else None,
         )
     except NothingUsableError as error:
@@ -174,7 +158,7 @@ def extract(
         rows = shlex.quote(str(output))
         echo_error(
             f"Next: ipinsights train --train {rows} --model-dir model"
-            if no_timestamps
+            if options["no_timestamps"]
             else f"Next: ipinsights split {rows} --fraction 0.7 0.1 0.2 -o data"
         )
 

@@ -14,6 +14,7 @@ import click
 from ipinsights.cli.failures import container_words
 from ipinsights.cli.help_text import CommandWithExamples
 from ipinsights.cli.options import (
+    COUNT,
     ENTITY,
     IP,
     LOCAL_FILE,
@@ -50,13 +51,9 @@ __all__ = ["COMMANDS"]
     help="JSON file with a map of hyperparameters, or the map itself; -H takes precedence.",
 )
 @click.option("--base-dir", type=LOCAL_FOLDER, help="A container's tree (/opt/ml): everything is read from there.")
+@click.option("--hosts", type=COUNT, default=1, show_default=True, help="Number of hosts to run on this machine.")
 @click.option(
-    "--hosts", type=click.IntRange(min=1), default=1, show_default=True, help="Number of hosts to run on this machine."
-)
-@click.option(
-    "--checkpoint-dir",
-    type=LOCAL_FOLDER,
-    help="Where checkpoints are written; the job resumes from the newest.",
+    "--checkpoint-dir", type=LOCAL_FOLDER, help="Where checkpoints are written; the job resumes from the newest."
 )
 @click.option(
     "--checkpoint-every",
@@ -66,17 +63,11 @@ __all__ = ["COMMANDS"]
     show_default=True,
     help="Batches (500) or time (90s, 10m) between checkpoints; one more at each epoch's end.",
 )
-@click.option(
-    "--keep-checkpoints",
-    type=click.IntRange(min=1),
-    default=2,
-    show_default=True,
-    help="Number of checkpoints to keep.",
-)
+@click.option("--keep-checkpoints", type=COUNT, default=2, show_default=True, help="Number of checkpoints to keep.")
 @click.option("--initial-model", type=MODEL, help="Model to begin with; of the same shape.")
 @click.option(
     "--early-stopping-patience",
-    type=click.IntRange(min=1),
+    type=COUNT,
     help="Stop, with the best model, after N epochs without a better validation AUC.",
 )
 @click.option("--max-seconds", type=click.FloatRange(min=0, min_open=True), help="Longest time to train.")
@@ -87,7 +78,7 @@ __all__ = ["COMMANDS"]
 )
 @click.option(
     "--history-rows-per-entity",
-    type=click.IntRange(min=1),
+    type=COUNT,
     help="Most addresses of an entity that the history keeps; all when not given.",
 )
 @click.option("--ipv6", is_flag=True, help="Accept IPv6 rows and keep them in the history. The network sees IPv4 only.")
@@ -101,7 +92,7 @@ __all__ = ["COMMANDS"]
 @click.option(
     "--threads",
     "num_threads",
-    type=click.IntRange(min=1),
+    type=COUNT,
     help="Threads on one CPU; all available cores by default. The model does not depend on it.",
 )
 @click.option(
@@ -136,20 +127,14 @@ def train(
     from ipinsights.training.limits import Limits
 
     limits = Limits(*checkpoint_every, keep_checkpoints, early_stopping_patience, max_seconds)
+    settings: dict[str, Any] = {"seed": seed, "limits": limits, "engine": engine, "num_threads": num_threads}
     if base_dir:
         with container_words(), failure_reported(base_dir):
             if hosts > 1 or any(options.values()):
                 raise click.UsageError(
                     "--base-dir brings its own data, hyperparameters and model directory: give nothing else."
                 )
-            train_in_container(
-                Environment.read(base_dir),
-                seed=seed,
-                limits=limits,
-                engine=engine,
-                num_threads=num_threads,
-                quiet=quiet,
-            )
+            train_in_container(Environment.read(base_dir), quiet=quiet, **settings)
     else:
         named = {"entity": options.pop("entity_names"), "ip": options.pop("ip_names")}
         with (
@@ -157,15 +142,7 @@ def train(
             closing(TrainingView(quiet=quiet, progress=not no_progress)) as view,
         ):
             options.update(train_path=data, validation=held_out)
-            job = _local_job(
-                num_hosts=hosts,
-                seed=seed,
-                limits=limits,
-                engine=engine,
-                num_threads=num_threads,
-                quiet=quiet,
-                **options,
-            )
+            job = _local_job(num_hosts=hosts, quiet=quiet, **settings, **options)
             launcher.train(job, num_hosts=hosts, quiet=quiet, view=view)
     # Leaving takes the engine a moment, in which there is nothing left to stop.
     atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)

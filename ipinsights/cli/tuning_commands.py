@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ipinsights.cli.help_text import CommandWithExamples
-from ipinsights.cli.options import LOCAL_FILE, OUTPUT_FILE, PATH, SEED, parse_assignments
+from ipinsights.cli.options import COUNT, LOCAL_FILE, OUTPUT_FILE, PATH, SEED, parse_assignments
 from ipinsights.cli.output import echo_error
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ __all__ = ["COMMANDS"]
 )
 @click.option("-H", "assignments", multiple=True, metavar="NAME=VALUE", help="The same in all trials; repeatable.")
 @click.option("--keep-history", is_flag=True, help="The best map makes train keep a history (personal data).")
-@click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Of the study in all.")
+@click.option("--trials", type=COUNT, default=20, show_default=True, help="Of the study in all.")
 @click.option("--study", type=LOCAL_FILE, required=True, help="SQLite file of the trials; the same command resumes it.")
 @click.option("--stop-early", is_flag=True, help="End trials that are behind the median of those before.")
 @click.option(

@@ -21,13 +21,7 @@ if TYPE_CHECKING:
 
     from ipinsights.config.hyperparameter_table import Hyperparameter
 
-__all__ = [
-    "Hyperparameters",
-    "default_configuration",
-    "describe",
-    "final_configuration",
-    "specification",
-]
+__all__ = ["Hyperparameters", "default_configuration", "describe", "final_configuration", "specification"]
 
 # One MXNet array holds fewer than 2^31 elements: the original's documented 8 GB of float32.
 _MAX_ELEMENTS = 2**31 - 1
@@ -38,7 +32,6 @@ _ROWS = {row.name: row for row in (*TABLE, *EXTENSIONS)}
 
 
 def _default(name: str) -> Any:
-    """Return the value of a default in the table."""
     row = _ROWS[name]
     assert row.default is not None
     return row.domain.parse(row.default)

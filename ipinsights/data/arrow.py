@@ -14,16 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "as_text",
-    "contain_any",
-    "decoded",
-    "float_column",
-    "mask",
-    "number_texts",
-    "packed",
-    "text_bytes",
-    "text_scalar",
-]
+    "as_text", "contain_any", "decoded", "float_column", "mask", "number_texts", "packed", "text_bytes", "text_scalar",
+]  # fmt: skip
 
 _COMMA = ord(",")
 

@@ -14,15 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = [
-    "by_family",
-    "in_order",
-    "joined",
-    "read_events",
-    "read_families",
-    "read_in_order",
-    "split",
-]
+__all__ = ["by_family", "in_order", "joined", "read_events", "read_families", "read_in_order", "split"]
 
 
 def read_families(path: Path, *, ipv6: bool) -> tuple[Pairs, Ipv6Pairs | None]:

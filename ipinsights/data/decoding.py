@@ -23,7 +23,17 @@ from typing import IO, TYPE_CHECKING, cast
 
 from ipinsights.data.channels import is_marker
 from ipinsights.data.file_kinds import GZIP_MAGIC, kind_of, refuse_other_kinds, text_encoding
-from ipinsights.data.wrapped_streams import DAMAGE, Forward, Guarded, Inflated, Joined, Utf8, beginning
+from ipinsights.data.wrapped_streams import (
+    DAMAGE,
+    Forward,
+    Pieces,
+    beginning,
+    guarded,
+    in_utf8,
+    inflated,
+    joined,
+    pieces_of,
+)
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
@@ -37,6 +47,10 @@ __all__ = ["check_encoding", "decoded_stream"]
 _MOST_LAYERS = 5
 # `xz -9` takes 65 MiB to unpack. A forged header asks for gigabytes.
 _XZ_MEMORY = 2**28
+_DECOMPRESSORS: dict[str | None, Callable[[], Decompressor]] = {
+    "bzip2": bz2.BZ2Decompressor,
+    **dict.fromkeys(("xz", "lzma"), lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY)),
+}
 _WORKBOOK = "[Content_Types].xml"
 
 
@@ -48,7 +62,7 @@ def decoded_stream(
     ``head`` has the first bytes, ``name`` is for messages. Without an ``encoding``, the first bytes decide. A file
     that is damaged, of another kind, or packed by an unknown program is a ClientError.
     """
-    return _Decoder(name, parquet=parquet, encoding=encoding).decoded(stream, head)
+    return _Decoder(name, parquet=parquet, encoding=encoding).decoded(head, stream)
 
 
 def check_encoding(name: str) -> None:
@@ -67,33 +81,33 @@ class _Decoder:
         self._parquet = parquet
         self._encoding = encoding
 
-    def decoded(self, stream: IO[bytes], head: bytes, layer: int = 0) -> IO[bytes]:
+    def decoded(self, head: bytes, stream: IO[bytes], layer: int = 0) -> IO[bytes]:
         """Return the content of a stream, given its first bytes and the number of layers around it."""
-        inner, program = self._unpacked(stream, head, layer)
-        if inner is not None:
-            if layer == _MOST_LAYERS:
-                raise ClientError(f"{self._name} cannot be read: it is packed more than {_MOST_LAYERS} times.")
-            if program is None:  # an archive, whose files are decoded
-                return inner
-            head, inner = beginning(inner)
-            return self.decoded(inner, head, layer + 1)
+        members = self._members(head, stream, is_file=layer == 0)
+        inner = None if members else self._unpacked(head, stream)
+        if layer == _MOST_LAYERS and (members or inner):
+            raise ClientError(f"{self._name} cannot be read: it is packed more than {_MOST_LAYERS} times.")
+        if members:
+            return self._stream(joined(self.decoded(*beginning(member), layer + 1) for member in members))
+        if inner:
+            return self.decoded(*beginning(inner), layer + 1)
         refuse_other_kinds(head, self._name, parquet=self._parquet)
-        return stream if self._parquet else self._in_utf8(stream, head)
+        return stream if self._parquet else self._in_utf8(head, stream)
 
-    def _unpacked(self, stream: IO[bytes], head: bytes, layer: int) -> tuple[IO[bytes] | None, str | None]:
-        """Return the unpacked stream or None, and its program, which is None for an archive."""
-        if head.startswith(GZIP_MAGIC):
-            return cast("IO[bytes]", gzip.GzipFile(fileobj=stream)), "gzip"
+    def _members(self, head: bytes, stream: IO[bytes], *, is_file: bool) -> Iterator[IO[bytes]] | None:
+        """Return the files of an archive, or None for anything else."""
         if head.startswith(b"PK\x03\x04"):
-            return self._joined(self._zip_members(stream, is_file=layer == 0), layer), None
-        if _is_tar(head):
-            return self._joined(self._tar_members(stream), layer), None
+            return self._zip_members(stream, is_file=is_file)
+        return self._tar_members(stream) if _is_tar(head) else None
+
+    def _unpacked(self, head: bytes, stream: IO[bytes]) -> IO[bytes] | None:
+        """Return the content of a compressed stream, or None if it is not compressed or not known."""
+        if head.startswith(GZIP_MAGIC):
+            return cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
         kind = kind_of(head)
         program = kind.program if kind is not None else None
-        make = _decompressor(program) if program else None
-        return (
-            (None, None) if make is None else (self._buffered(Inflated(stream, make, self._damaged(program))), program)
-        )
+        make = _zstd() if program == "zstd" else _DECOMPRESSORS.get(program)
+        return None if make is None else self._stream(guarded(inflated(stream, make), self._damaged(program)))
 
     def _damaged(self, program: str | None) -> Callable[[Exception], ClientError]:
         """Return a function that makes the error of damaged content from its reason."""
@@ -104,16 +118,6 @@ class _Decoder:
 
         return error
 
-    def _joined(self, members: Iterator[IO[bytes]], layer: int) -> IO[bytes]:
-        """Return the decoded contents of an archive's members as one stream."""
-
-        def contents() -> Iterator[IO[bytes]]:
-            for member in members:
-                head, stream = beginning(member)
-                yield self.decoded(stream, head, layer + 1)
-
-        return self._buffered(Joined(contents()))
-
     def _tar_members(self, stream: IO[bytes]) -> Iterator[IO[bytes]]:
         error = self._damaged("tar")
         try:
@@ -121,7 +125,7 @@ class _Decoder:
                 while (member := tar.next()) is not None:
                     tar.members = []  # type: ignore[attr-defined]  # tarfile keeps them all
                     if member.isreg() and not member.issparse() and _has_data(member.name, member.size):
-                        yield self._buffered(Guarded(cast("IO[bytes]", tar.extractfile(member)), error))
+                        yield self._stream(guarded(pieces_of(cast("IO[bytes]", tar.extractfile(member))), error))
         except DAMAGE as reason:
             raise error(reason) from None
 
@@ -136,7 +140,7 @@ class _Decoder:
                     self._check_zip(archive)
                     for member in archive.infolist():
                         if not member.is_dir() and _has_data(member.filename, member.file_size):
-                            yield self._buffered(Guarded(archive.open(member), error))
+                            yield self._stream(guarded(pieces_of(archive.open(member)), error))
             except DAMAGE as reason:
                 raise error(reason) from None
 
@@ -146,17 +150,16 @@ class _Decoder:
         if any(member.flag_bits & 1 for member in archive.infolist()):
             raise ClientError(f"{self._name} cannot be read: it has a password. Unpack it first.")
 
-    def _in_utf8(self, stream: IO[bytes], head: bytes) -> IO[bytes]:
+    def _in_utf8(self, head: bytes, stream: IO[bytes]) -> IO[bytes]:
         encoding = self._encoding or text_encoding(head)
         if encoding is not None:
-            return self._buffered(Utf8(stream, encoding))
+            return self._stream(in_utf8(stream, encoding))
         if head.startswith(codecs.BOM_UTF8):
             stream.read(len(codecs.BOM_UTF8))
         return stream
 
-    def _buffered(self, raw: io.RawIOBase) -> IO[bytes]:
-        raw.name = self._name  # type: ignore[attr-defined]
-        return io.BufferedReader(raw, buffer_size=2**16)
+    def _stream(self, pieces: Iterator[bytes]) -> IO[bytes]:
+        return io.BufferedReader(Pieces(pieces, self._name), buffer_size=2**16)
 
 
 def _has_data(name: str, size: int) -> bool:
@@ -171,14 +174,6 @@ def _is_tar(head: bytes) -> bool:
     except (*DAMAGE, tarfile.HeaderError):
         return False
     return True
-
-
-def _decompressor(program: str) -> Callable[[], Decompressor] | None:
-    if program == "bzip2":
-        return bz2.BZ2Decompressor
-    if program in ("xz", "lzma"):
-        return lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
-    return _zstd() if program == "zstd" else None
 
 
 def _zstd() -> Callable[[], Decompressor] | None:

@@ -25,18 +25,12 @@ from ipinsights.data.file_kinds import GZIP_MAGIC
 from ipinsights.errors import ClientError, OutputClosedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = [
-    "drop_unwritten",
-    "flush_output",
-    "open_output",
-    "peekable",
-    "read_errors",
-    "replacing",
-    "unpacked",
-    "write_file",
-]
+    "drop_unwritten", "flush_output", "locked", "open_output", "peekable", "read_errors", "replacing", "unpacked",
+    "write_file", "write_files",
+]  # fmt: skip
 
 # File systems allow 255 bytes in a name, and a character may take four.
 _KEPT_OF_NAME = 50
@@ -96,6 +90,33 @@ def write_file(path: Path, content: str | bytes) -> None:
     """Write a whole file, see :func:`open_output`."""
     with open_output(path) as stream:
         stream.write(content.encode() if isinstance(content, str) else content)
+
+
+def write_files(folder: Path, contents: Mapping[str, Iterable[bytes | memoryview]]) -> None:
+    """Write files into a folder, which is made. None is replaced before all are complete."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ClientError(f"{folder} cannot be made: {error.strerror}.") from None
+    with contextlib.ExitStack() as stack:
+        for name, pieces in contents.items():
+            stream = stack.enter_context(open_output(folder / name))
+            stream.writelines(pieces)
+            stream.flush()
+
+
+@contextlib.contextmanager
+def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the lock of a folder.
+
+    Without ``wait``, BlockingIOError is raised if another process holds the lock.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def flush_output() -> None:

@@ -25,7 +25,7 @@ from ipinsights.data.remote import staged
 from ipinsights.errors import InvalidValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -96,34 +96,33 @@ def read_rows(
     return Rows(pairs_of_columns(columns, index, name, ipv6=ipv6), index)
 
 
-def read_entities(data: Any, *, name: str = "X", ipv6: bool = False) -> Values:
+def read_entities(data: Any, *, ipv6: bool = False) -> Values:
     """Return hashed entities of one column, or of what :func:`read_rows` takes."""
-    values = _one_column(data, name)
+    values = _one_column(data)
     if values is None:
-        rows = read_rows(data, name=name, ipv6=ipv6)
+        rows = read_rows(data, ipv6=ipv6)
         return Values(rows.pairs.entities, rows.index)
     texts = column_texts(values, "entity")
-    index = getattr(values, "index", None)
-    faulty = np.flatnonzero(is_invalid_entity(texts))
-    if len(faulty):
-        refuse(
-            (place_of(at, index, name), why_invalid_values(scalar(values, at), "192.0.2.1")) for at in faulty.tolist()
-        )
+    index = _refuse_any(is_invalid_entity(texts), values, lambda value: why_invalid_values(value, "192.0.2.1"))
     return Values(hash_entity_column(texts) if len(texts) else np.empty(0, dtype=np.uint64), index)
 
 
-def read_ips(data: Any, *, name: str = "X") -> Values:
+def read_ips(data: Any) -> Values:
     """Return addresses of one column, or of what :func:`read_rows` takes."""
-    values = _one_column(data, name)
+    values = _one_column(data)
     if values is None:
-        rows = read_rows(data, name=name)
+        rows = read_rows(data)
         return Values(rows.pairs.ips, rows.index)
+    ips, is_valid = parse_ips(pc.fill_null(column_texts(values, "ip"), ""))
+    return Values(ips, _refuse_any(~is_valid, values, lambda value: why_invalid_values("entity", value)))
+
+
+def _refuse_any(is_invalid: NDArray[np.bool_], values: Any, reason: Callable[[Any], str]) -> Any:
+    """Return the index of a column without invalid values, None if it has no index."""
     index = getattr(values, "index", None)
-    ips, valid = parse_ips(pc.fill_null(column_texts(values, "ip"), ""))
-    faulty = np.flatnonzero(~valid)
-    if len(faulty):
-        refuse((place_of(at, index, name), why_invalid_values("entity", scalar(values, at))) for at in faulty.tolist())
-    return Values(ips, index)
+    if is_invalid.any():
+        refuse((place_of(at, index, "X"), reason(scalar(values, at))) for at in np.flatnonzero(is_invalid).tolist())
+    return index
 
 
 def _two_columns(data: Any, name: str) -> tuple[tuple[Any, Any], Any]:
@@ -196,10 +195,10 @@ def _length(row: Any) -> int | None:
     return len(row) if hasattr(row, "__len__") else None
 
 
-def _one_column(data: Any, name: str) -> Any:
+def _one_column(data: Any) -> Any:
     """Return data of one dimension as a column, None for others."""
     if isinstance(data, str):
-        raise InvalidValueError(f"{name} must be a list, an array or a Series. Got the text {data!r}.")
+        raise InvalidValueError(f"X must be a list, an array or a Series. Got the text {data!r}.")
     if is_pandas(data, "Series") or isinstance(data, (pa.ChunkedArray, pa.Array)):
         return data
     if isinstance(data, np.ndarray):

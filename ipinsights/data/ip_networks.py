@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
     from ipinsights.data.ipv6 import Addresses
 
-__all__ = ["Networks", "network_text", "special_purpose"]
+__all__ = ["SPECIAL_NETWORKS", "Networks", "network_text", "special_purpose"]
 
-# IANA's IPv4 special-purpose address registry, in the words that an analyst would use.
-_SPECIAL = {
+SPECIAL_NETWORKS = {
     "0.0.0.0/8": "reserved (this network)",
     "10.0.0.0/8": "private (RFC 1918)",
     "100.64.0.0/10": "carrier-grade NAT (RFC 6598): shared by many subscribers",
@@ -37,6 +36,7 @@ _SPECIAL = {
     "255.255.255.255/32": "broadcast",
     "240.0.0.0/4": "reserved (future use)",
 }
+"""IANA's IPv4 special-purpose address registry: purposes by network, in the words that an analyst would use."""
 
 _HALF = 2**64 - 1
 
@@ -83,12 +83,9 @@ def network_text(ip: int, length: int) -> str:
 
 
 def special_purpose(ip: int) -> str | None:
-    """Return the special purpose of an address in a few words, None for a public address.
-
-    Source: IANA's IPv4 special-purpose address registry.
-    """
+    """Return the special purpose of an address in a few words, None for a public address."""
     address = ipaddress.IPv4Address(ip)
-    return next((purpose for text, purpose in _SPECIAL.items() if address in ipaddress.IPv4Network(text)), None)
+    return next((purpose for text, purpose in SPECIAL_NETWORKS.items() if address in ipaddress.IPv4Network(text)), None)
 
 
 def _is_ipv6(text: str) -> bool:

@@ -24,16 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "Addresses",
-    "Ipv6Pairs",
-    "Ipv6Rows",
-    "explain_address",
-    "format_addresses",
-    "format_ipv6",
-    "is_address",
-    "parse_address",
-    "parse_addresses",
-]
+    "Addresses", "Ipv6Pairs", "Ipv6Rows", "explain_address", "format_addresses", "format_ipv6", "is_address",
+    "parse_address", "parse_addresses",
+]  # fmt: skip
 
 # Longest text of an address, with brackets and a zone. A longer text is not looked at.
 _LONGEST = 100
@@ -127,13 +120,11 @@ def parse_addresses(texts: pa.StringArray) -> Addresses:
     if len(others):
         encoded = texts.take(pa.array(others)).dictionary_encode()
         # Each distinct text is parsed once by the C library.
-        values = [_parse(text) for text in encoded.dictionary.to_pylist()]
-        halves = np.array([_halves(value) for value in values], dtype=np.uint64)
-        kinds = np.array([_kind(value) for value in values], dtype=np.int8)
-        codes = encoded.indices.to_numpy(zero_copy_only=False)
-        is_ipv6[others], is_valid[others] = kinds[codes] == 6, kinds[codes] > 0  # noqa: PLR2004
-        upper[others], lower[others] = halves[codes].T * (kinds[codes] == 6)  # noqa: PLR2004
-        ips[others] = np.where(kinds[codes] == 4, halves[codes, 1], 0)  # noqa: PLR2004
+        found = np.array([_version_and_halves(text) for text in encoded.dictionary.to_pylist()], dtype=np.uint64)
+        version, upper_half, lower_half = found[np.from_dlpack(encoded.indices)].T
+        is_v6, is_v4 = version == 6, version == 4  # noqa: PLR2004
+        is_ipv6[others], is_valid[others] = is_v6, is_v6 | is_v4
+        upper[others], lower[others], ips[others] = upper_half, lower_half * is_v6, lower_half * is_v4
     return Addresses(ips, is_ipv6, upper, lower, is_valid)
 
 
@@ -191,17 +182,13 @@ def _parse(text: str) -> int | str:
     return value
 
 
-def _kind(value: int | str) -> int:
-    """Return 6 for an IPv6 address, 4 for an embedded IPv4 address, and 0 for an invalid text."""
-    if isinstance(value, str):
-        return 0
-    return 4 if value >> 32 in (_MAPPED, _NAT64) else 6
+def _version_and_halves(text: str) -> tuple[int, int, int]:
+    """Return the IP version of an address, 0 for an invalid text, and both 64-bit halves.
 
-
-def _halves(value: int | str) -> tuple[int, int]:
-    """Return both 64-bit halves: 0 and the address for embedded IPv4, 0 and 0 for invalid texts."""
+    An embedded IPv4 address is the lower half.
+    """
+    value = _parse(text)
     if isinstance(value, str):
-        return 0, 0
-    if _kind(value) == 4:  # noqa: PLR2004
-        return 0, value & 0xFFFFFFFF
-    return value >> 64, value & _LOWER_HALF
+        return 0, 0, 0
+    is_embedded = value >> 32 in (_MAPPED, _NAT64)
+    return (4, 0, value & 0xFFFFFFFF) if is_embedded else (6, value >> 64, value & _LOWER_HALF)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["NumericTimes", "are_plausible", "latest_time", "numbers", "zero_padded"]
+__all__ = ["NumericTimes", "are_plausible", "latest_time", "micros_of", "numbers"]
 
 _EPOCH = r"^(?P<whole>\d{9,18}|[1-8]\d{18})(?:\.(?P<fraction>\d{1,9}))?$"
 _UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")
@@ -61,7 +61,7 @@ class NumericTimes:
                 times[found] = seconds[found] * 1_000_000 + values[found] % 1000**unit * 1_000_000 // 1000**unit
                 valid |= found
         if self._unit == 0:
-            times += np.where(valid, numbers(zero_padded(fraction, 6)), 0)
+            times += np.where(valid, micros_of(fraction), 0)
         return times, valid
 
     def _agree(self, unit: int, example: str) -> None:
@@ -81,6 +81,6 @@ def numbers(digits: Any) -> NDArray[np.int64]:
     return values
 
 
-def zero_padded(digits: Any, width: int) -> Any:
-    """Return the digits behind a decimal point cut or filled to a width, as a column (n,)."""
-    return pc.utf8_slice_codeunits(pc.utf8_rpad(digits.fill_null(""), width, padding="0"), 0, width)
+def micros_of(fractions: pa.StringArray) -> NDArray[np.int64]:
+    """Return the microseconds of digits behind a decimal point (n,), 0 for no digits or null."""
+    return numbers(pc.utf8_slice_codeunits(pc.utf8_rpad(fractions.fill_null(""), 6, padding="0"), 0, 6))

@@ -26,16 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "PairBlock",
-    "is_pandas",
-    "pair_blocks",
-    "pairs_of_columns",
-    "place_of",
-    "refuse",
-    "refuse_rows",
-    "scalar",
+    "PairBlock", "is_pandas", "pair_blocks", "pairs_of_columns", "place_of", "refuse", "refuse_rows", "scalar",
     "why_invalid_values",
-]
+]  # fmt: skip
 
 # Rows whose texts are in memory at a time. An entity is hashed once for each block.
 _BLOCK_ROWS = 2**17

@@ -37,13 +37,7 @@ if TYPE_CHECKING:
 
     from ipinsights.data.ipv6 import Addresses, Ipv6Rows
 
-__all__ = [
-    "Block",
-    "Pairs",
-    "fingerprint",
-    "read_blocks",
-    "read_pairs",
-]
+__all__ = ["Block", "Pairs", "fingerprint", "read_blocks", "read_pairs"]
 
 # Some hundred thousand rows: few enough for the processor's cache, many enough to hide Python.
 _BLOCK_BYTES = 2 * 2**20

@@ -51,7 +51,7 @@ def hash_column(texts: pa.StringArray) -> NDArray[np.uint64]:
     starts, content = text_bytes(texts)
     # Words are read whole, also the one in which the last text ends.
     data = np.concatenate([content, np.zeros(_WORD, dtype=np.uint8)])
-    # The eight bytes from each place on.
+    # The eight bytes from each offset on.
     words: NDArray[np.uint64] = np.ndarray(len(data) - _WORD + 1, "<u8", data, strides=(1,))
     hashes = np.empty(len(texts), dtype=np.uint64)
     for begin in range(0, len(texts), _TEXTS_AT_A_TIME):

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ipinsights.data.numeric_times import NumericTimes, are_plausible, numbers, zero_padded
+from ipinsights.data.arrow import mask
+from ipinsights.data.numeric_times import NumericTimes, are_plausible, micros_of, numbers
 from ipinsights.data.written_times import parse_with_format, parse_written_times
 from ipinsights.errors import ClientError
 
@@ -21,14 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "TimeColumn",
-    "check_zone",
-    "format_times",
-    "localized",
-    "parse_clf_times",
-    "parse_syslog_times",
-    "parse_times",
-]
+    "TimeColumn", "check_zone", "format_times", "localized", "parse_clf_times", "parse_syslog_times", "parse_times",
+]  # fmt: skip
 
 _SECOND = 1_000_000
 _SECONDS_PER_DAY = 86_400
@@ -106,21 +101,20 @@ def _parse_compact(texts: pa.StringArray, zone: str) -> tuple[NDArray[np.int64],
 
 def _parse_iso(texts: pa.StringArray, zone: str, *, pattern: str = _ISO) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     parts = pc.extract_regex(texts, pattern)
-    matches = parts.is_valid().to_numpy(zero_copy_only=False)
+    matches = mask(parts.is_valid())
     year, month, day, hour, minute, second, fraction, offset = parts.flatten()
     time, exists = _assembled(*map(numbers, (year, month, day, hour, minute, second)))
-    time += numbers(zero_padded(fraction, 6))
-    says = pc.not_equal(offset.fill_null(""), "").to_numpy(zero_copy_only=False)
-    seconds, real = _offset_seconds(offset.fill_null(""))
-    time = np.where(says, time - seconds * _SECOND, localized(time, zone))
+    time += micros_of(fraction)
+    offset = offset.fill_null("")
+    seconds, real = _offset_seconds(offset)
+    time = np.where(mask(pc.not_equal(offset, "")), time - seconds * _SECOND, localized(time, zone))
     return _zero_unless(matches & exists & real, time)
 
 
 def _offset_seconds(offsets: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     digits = pc.utf8_rpad(pc.replace_substring_regex(offsets, "[^0-9]", ""), 4, padding="0")
-    value = numbers(digits)
-    hours, minutes = np.divmod(value, 100)
-    sign = np.where(pc.starts_with(offsets, "-").to_numpy(zero_copy_only=False), -1, 1).astype(np.int64)
+    hours, minutes = np.divmod(numbers(digits), 100)
+    sign = np.where(mask(pc.starts_with(offsets, "-")), -1, 1).astype(np.int64)
     seconds: NDArray[np.int64] = sign * (hours * 3600 + minutes * 60)
     return seconds, (hours < 24) & (minutes < 60)  # noqa: PLR2004
 
@@ -168,9 +162,9 @@ def format_times(times: NDArray[np.int64]) -> pa.StringArray:
     seconds, micros = np.divmod(times, _SECOND)
     days, clock = np.divmod(seconds, _SECONDS_PER_DAY)
     # Formatting takes long, but a log has few days, and a day has 86,400 seconds.
-    distinct, places = np.unique(days, return_inverse=True)
+    distinct, inverse = np.unique(days, return_inverse=True)
     dates = pc.strftime(pa.array(distinct.astype(np.int32), pa.date32()), "%Y-%m-%dT", locale="C")
-    columns = dates.take(pa.array(places)), _clock_readings().take(pa.array(clock))
+    columns = dates.take(pa.array(inverse)), _clock_readings().take(pa.array(clock))
     decimals = pc.utf8_lpad(pa.array(micros).cast(pa.string()), 6, padding="0")
     finer = pc.binary_join_element_wise(".", decimals, "Z", "")
     return pc.binary_join_element_wise(*columns, pc.if_else(pa.array(micros > 0), finer, "Z"), "")

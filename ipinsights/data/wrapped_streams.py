@@ -1,10 +1,11 @@
-"""Streams around streams: they restore, unpack, join, guard and decode in pieces."""
+"""Streams around streams: they restore, unpack, join, guard and decode bytes in pieces."""
 
 from __future__ import annotations
 
 import bz2
 import codecs
 import io
+import itertools
 import lzma
 import tarfile
 import zipfile
@@ -19,9 +20,14 @@ if TYPE_CHECKING:
 
     from ipinsights.errors import ClientError
 
-__all__ = ["DAMAGE", "Decompressor", "Forward", "Guarded", "Inflated", "Joined", "Utf8", "beginning"]
+__all__ = [
+    "DAMAGE", "Decompressor", "Forward", "Pieces", "beginning", "guarded", "in_utf8", "inflated", "joined",
+    "pieces_of",
+]  # fmt: skip
 
 _PIECE_BYTES = 2**20
+# As much as readers of lines ask for: what arrives is passed on at once, and in as few blocks as possible.
+_LIVE_BYTES = 2**22
 DAMAGE = (ArithmeticError, EOFError, LookupError, OSError, RecursionError, TypeError, ValueError, tarfile.TarError,
            zipfile.BadZipFile, lzma.LZMAError, zlib.error, NotImplementedError, RuntimeError)  # fmt: skip
 """What damaged or forged files raise in Python's modules."""
@@ -29,42 +35,26 @@ Decompressor: TypeAlias = bz2.BZ2Decompressor | lzma.LZMADecompressor
 """What unpacks a stream. That of zstd has the same methods."""
 
 
-class _PieceStream(io.RawIOBase):
-    """Base of streams whose reads each return one piece of bytes, empty at the end."""
+class Pieces(io.RawIOBase):
+    """Stream of the bytes that an iterator yields. A live stream returns pieces as they come."""
+
+    def __init__(self, pieces: Iterator[bytes], name: str, *, live: bool = False) -> None:
+        self._pieces = pieces
+        self._ready = memoryview(b"")
+        self.name = name
+        self.is_live = live
 
     def readable(self) -> bool:
         """Return True."""
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # no Buffer before 3.12
-        """Read into a buffer, and return the number of bytes."""
-        room = memoryview(buffer)
-        piece = self.piece(len(room))
-        room[: len(piece)] = piece
-        return len(piece)
-
-    def piece(self, size: int) -> bytes:
-        """Return at most ``size`` of the next bytes."""
-        raise NotImplementedError
-
-
-class _Restored(_PieceStream):
-    """A stream whose first bytes were read already, with these bytes in front again."""
-
-    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
-        self._head = head
-        self._rest = rest
-        self.is_live = is_live(rest)
-
-    @property
-    def name(self) -> str:
-        """Name of the stream."""
-        return self._rest.name
-
-    def piece(self, size: int) -> bytes:
-        """Return the next bytes."""
-        piece, self._head = self._head[:size], self._head[size:]
-        return piece if piece and self.is_live else piece + self._rest.read(size - len(piece))
+        """Read what is left of a piece into a buffer, and return the number of bytes."""
+        while not self._ready and (piece := next(self._pieces, None)) is not None:
+            self._ready = memoryview(piece)
+        size = min(len(buffer), len(self._ready))
+        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
+        return size
 
 
 def beginning(stream: IO[bytes]) -> tuple[bytes, IO[bytes]]:
@@ -72,82 +62,56 @@ def beginning(stream: IO[bytes]) -> tuple[bytes, IO[bytes]]:
     if isinstance(stream, io.BufferedReader) and stream.seekable():
         return stream.peek(HEAD_BYTES)[:HEAD_BYTES], stream
     head = stream.read(HEAD_BYTES)  # a peek into a pipe may show a single byte
-    restored = _Restored(head, stream)
-    return head, cast("IO[bytes]", restored) if is_live(stream) else io.BufferedReader(restored)
+    name, live = getattr(stream, "name", "standard input"), is_live(stream)
+    rest = pieces_of(stream, _LIVE_BYTES if live else _PIECE_BYTES)
+    restored = Pieces(itertools.chain([head], rest), name, live=live)
+    return head, cast("IO[bytes]", restored) if live else io.BufferedReader(restored)
 
 
-class Inflated(_PieceStream):
-    """What a compressed stream unpacks to, also if several were put one behind another."""
-
-    def __init__(
-        self, stream: IO[bytes], make: Callable[[], Decompressor], error: Callable[[Exception], ClientError]
-    ) -> None:
-        self._stream = stream
-        self._make = make
-        self._error = error
-        self._inner = make()
-
-    def piece(self, size: int) -> bytes:
-        """Return the next bytes."""
-        try:
-            return self._next(size)
-        except DAMAGE as reason:
-            raise self._error(reason) from None
-
-    def _next(self, size: int) -> bytes:
-        piece = b""
-        while not piece:
-            given = b""
-            if self._inner.eof:
-                given = (self._inner.unused_data or self._stream.read(_PIECE_BYTES)).lstrip(b"\0")
-                if not given:
-                    return b""
-                self._inner = self._make()
-            elif self._inner.needs_input:
-                given = self._stream.read(_PIECE_BYTES)
-                if not given:
-                    raise EOFError("it ends too early")
-            piece = self._inner.decompress(given, size)
-        return piece
+def pieces_of(stream: IO[bytes], size: int = _PIECE_BYTES) -> Iterator[bytes]:
+    """Yield the bytes of a stream in pieces of at most ``size``."""
+    while piece := stream.read(size):
+        yield piece
 
 
-class Guarded(_PieceStream):
-    """A file of an archive, whose damage is an error that names the archive."""
+def inflated(stream: IO[bytes], make: Callable[[], Decompressor]) -> Iterator[bytes]:
+    """Yield what a compressed stream unpacks to, also if several were put one behind another."""
+    decompressor, given = make(), stream.read(_PIECE_BYTES)
+    while given or not decompressor.needs_input:
+        yield decompressor.decompress(given, _PIECE_BYTES)
+        given = b""
+        if decompressor.eof:
+            given = (decompressor.unused_data or stream.read(_PIECE_BYTES)).lstrip(b"\0")
+            if not given:
+                return
+            decompressor = make()
+        elif decompressor.needs_input:
+            given = stream.read(_PIECE_BYTES)
+    raise EOFError("it ends too early")
 
-    def __init__(self, stream: IO[bytes], error: Callable[[Exception], ClientError]) -> None:
-        self._stream = stream
-        self._error = error
 
-    def piece(self, size: int) -> bytes:
-        """Return the next bytes."""
-        try:
-            return self._stream.read(min(size, _PIECE_BYTES))
-        except DAMAGE as reason:
-            raise self._error(reason) from None
+def guarded(pieces: Iterator[bytes], error: Callable[[Exception], ClientError]) -> Iterator[bytes]:
+    """Yield pieces of a file, whose damage raises an error made from the reason."""
+    try:
+        yield from pieces
+    except DAMAGE as reason:
+        raise error(reason) from None
 
 
-class Joined(_PieceStream):
-    """Streams one behind another, each of which ends a line."""
+def joined(streams: Iterator[IO[bytes]]) -> Iterator[bytes]:
+    """Yield the bytes of streams one after another, each of which ends a line."""
+    for stream in streams:
+        piece = b"\n"
+        for piece in pieces_of(stream):
+            yield piece
+        if not piece.endswith(b"\n"):
+            yield b"\n"
 
-    def __init__(self, streams: Iterator[IO[bytes]]) -> None:
-        self._streams = streams
-        self._current: IO[bytes] | None = None
-        self._last = b"\n"
 
-    def piece(self, size: int) -> bytes:
-        """Return the next bytes."""
-        while True:
-            if self._current is None:
-                self._current = next(self._streams, None)
-                if self._current is None:
-                    return b""
-            piece = self._current.read(size)
-            if not piece:
-                self._current = None
-                piece, self._last = (b"" if self._last == b"\n" else b"\n"), b"\n"
-            if piece:
-                self._last = piece[-1:]
-                return piece
+def in_utf8(stream: IO[bytes], encoding: str) -> Iterator[bytes]:
+    """Yield a text of another encoding in UTF-8. Bytes that have no meaning become escapes."""
+    for text in codecs.iterdecode(pieces_of(stream), encoding, "backslashreplace"):
+        yield text.removeprefix("\ufeff").encode("utf-8", "backslashreplace")
 
 
 class Forward:
@@ -155,7 +119,7 @@ class Forward:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
-        self._place = 0
+        self._offset = 0
         self._last = b""
 
     def read(self, size: int) -> bytes:
@@ -164,39 +128,20 @@ class Forward:
             raise tarfile.ReadError(f"it has a header of {size} bytes")
         piece, self._last = self._last[:size], self._last[size:]
         piece += self._stream.read(size - len(piece))
-        self._place += len(piece)
+        self._offset += len(piece)
         self._end = piece[-1:]
         return piece
 
-    def seek(self, place: int, *whence: Any) -> int:  # noqa: ARG002 - as tarfile calls it
-        """Skip to a place, or go back by one byte, as tarfile does to see whether there is an end."""
-        if place == self._place - 1:
-            self._last, self._place = self._end + self._last, place
-        while self._place < place and self.read(min(place - self._place, _PIECE_BYTES)):
+    def seek(self, offset: int, *whence: Any) -> int:  # noqa: ARG002 - as tarfile calls it
+        """Skip to an offset, or go back by one byte, as tarfile does to see whether there is an end."""
+        if offset == self._offset - 1:
+            self._last, self._offset = self._end + self._last, offset
+        while self._offset < offset and self.read(min(offset - self._offset, _PIECE_BYTES)):
             pass
-        if self._place != place:
+        if self._offset != offset:
             raise tarfile.ReadError("unexpected end of data")
-        return place
+        return offset
 
     def tell(self) -> int:
-        """Return the place."""
-        return self._place
-
-
-class Utf8(_PieceStream):
-    """A text of another encoding in UTF-8. Bytes that have no meaning become escapes."""
-
-    def __init__(self, stream: IO[bytes], encoding: str) -> None:
-        self._stream = stream
-        self._decoder = codecs.getincrementaldecoder(encoding)("backslashreplace")
-        self._ready = b""
-
-    def piece(self, size: int) -> bytes:
-        """Return the next bytes."""
-        piece = b"more"
-        while piece and not self._ready:
-            piece = self._stream.read(_PIECE_BYTES)
-            text = self._decoder.decode(piece, final=not piece)
-            self._ready = text.removeprefix("\ufeff").encode("utf-8", "backslashreplace")
-        taken, self._ready = self._ready[:size], self._ready[size:]
-        return taken
+        """Return the offset."""
+        return self._offset

@@ -62,10 +62,10 @@ def parse_written_times(texts: pa.StringArray, *, zone: str, dotnet: Callable[[p
     for pattern in (*_DATES, _slashes(texts)):
         if pattern is not None and not timed.all():
             parts = pc.extract_regex(texts, f"^{pattern}$")
-            for place in np.flatnonzero(mask(parts.is_valid()) & ~timed).tolist():
-                time = _time(parts[place].as_py(), zone)
+            for index in np.flatnonzero(mask(parts.is_valid()) & ~timed).tolist():
+                time = _time(parts[index].as_py(), zone)
                 if time is not None:
-                    times[place], timed[place] = time, True
+                    times[index], timed[index] = time, True
     return times, timed
 
 
@@ -73,13 +73,13 @@ def parse_with_format(texts: pa.StringArray, time_format: str, *, zone: str) -> 
     """Parse times of one format, as of ``strptime``, see :func:`parse_written_times`."""
     times, timed = np.zeros(len(texts), dtype=np.int64), np.zeros(len(texts), dtype=bool)
     local = ZoneInfo(zone)
-    for place, text in enumerate(texts.to_pylist()):
+    for index, text in enumerate(texts.to_pylist()):
         try:
             time = datetime.strptime(text.strip(), time_format)  # noqa: DTZ007 - the zone is added below
-            times[place] = _micros(time, local)
+            times[index] = _micros(time, local)
         except (ValueError, OverflowError):
             continue
-        timed[place] = True
+        timed[index] = True
     return times, timed
 
 

@@ -32,7 +32,7 @@ class Dialect:
     @classmethod
     def of(cls, lines: Sequence[str]) -> Dialect:
         """Return the dialect of a file, given its first lines."""
-        num_blank = next((place for place, line in enumerate(lines) if line.strip("\r\n")), len(lines))
+        num_blank = next((index for index, line in enumerate(lines) if line.strip("\r\n")), len(lines))
         stated = _STATEMENT.fullmatch(lines[num_blank]) if num_blank < len(lines) else None
         num_before = num_blank + 1 if stated else 0
         lines = lines[max(num_blank, num_before) :][:_NUM_SAMPLED]
@@ -70,15 +70,9 @@ def _separator(lines: Sequence[str]) -> str:
     unquoted = [re.sub('"[^"]*"', "", line).strip("\r\n") for line in lines]
     found = [separator for separator in _SEPARATORS if unquoted and separator in unquoted[0]]
     for separator in found:
-        widths = [line.count(separator) for line in unquoted if line]
+        first, *widths = [line.count(separator) for line in unquoted if line]
         # a separator behind the last field counts for nothing
-        if (
-            2
-            * sum(
-                abs(width - widths[0]) <= line.endswith(separator)
-                for width, line in zip(widths[1:], unquoted[1:], strict=False)
-            )
-            >= len(widths) - 1
-        ):
+        others = zip(widths, unquoted[1:], strict=False)
+        if 2 * sum(abs(width - first) <= line.endswith(separator) for width, line in others) >= len(widths):
             return separator
     return found[0] if found else ","

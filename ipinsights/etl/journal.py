@@ -39,30 +39,12 @@ def syslog_blocks(stream: IO[bytes]) -> Iterator[pa.BinaryArray]:
     head = next((line for line in first.to_pylist() if line.strip()), b"").lstrip(b"\x1e \t")
     again = itertools.chain([first], blocks)
     if head.startswith((b"{", b"data:", b"[")):
-        joined: Any = _Blocks(again, getattr(stream, "name", "standard input"))
-        for records in batches_of_records(joined):
+        for records in batches_of_records(stream, blocks=again):
             yield pa.array(map(_line, records), pa.binary())
     elif head.startswith(b"__CURSOR=") or _VERBOSE.match(head):
         yield from _of_fields(again)
     else:
         yield from again
-
-
-class _Blocks:
-    """Blocks of lines as a stream again."""
-
-    def __init__(self, blocks: Iterable[pa.BinaryArray], name: str) -> None:
-        self._blocks = iter(blocks)
-        self._rest = b""
-        self.name = name
-
-    def read(self, size: int) -> bytes:
-        """Return the next bytes."""
-        if not self._rest:
-            block = next(self._blocks, None)
-            self._rest = b"" if block is None else b"\n".join(block.to_pylist()) + b"\n"
-        piece, self._rest = self._rest[:size], self._rest[size:]
-        return piece
 
 
 def _line(record: Any) -> bytes:

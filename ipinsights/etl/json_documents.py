@@ -6,6 +6,7 @@ document, and time by the bytes that such attempts may waste.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import logging
@@ -18,7 +19,7 @@ import orjson
 from ipinsights.data.input_streams import line_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -30,6 +31,7 @@ BLANK = object()
 """What stands for a blank line."""
 _BATCH = 50_000
 _LONGEST_DOCUMENT = 2**25
+_TOO_LONG = "%s: a JSON document over several lines is not read, it has more than %s bytes."
 _LONGEST_SHOWN = 1000
 # Bytes that failing attempts may read again, for each byte of the stream.
 _MOST_WASTE = 16
@@ -53,13 +55,16 @@ class Malformed:
     line: str
 
 
-def batches_of_records(stream: IO[bytes], names: Sequence[str] = ()) -> Iterator[list[Any]]:
+def batches_of_records(
+    stream: IO[bytes], names: Sequence[str] = (), *, blocks: Iterable[pa.BinaryArray] | None = None
+) -> Iterator[list[Any]]:
     """Yield the records of a stream in batches: objects, and placeholders for invalid lines.
 
-    An object that has any of the paths in ``names`` is a record, and not an envelope around a list.
+    An object that has any of the paths in ``names`` is a record, and not an envelope around a list. ``blocks`` are the
+    lines of the stream if they were read before.
     """
-    reader, paths = _Reader(stream), list(map(Path, names))
-    for lines in itertools.chain(line_blocks(stream, longest=_LONGEST_DOCUMENT), [None]):
+    reader, paths = _Reader(getattr(stream, "name", "standard input")), list(map(Path, names))
+    for lines in itertools.chain(blocks or line_blocks(stream, longest=_LONGEST_DOCUMENT), [None]):
         documents = reader.documents(lines)
         records = iter(list(itertools.chain.from_iterable(_unwrapped(document, paths) for document in documents)))
         while batch := list(itertools.islice(records, _BATCH)):
@@ -112,10 +117,10 @@ def _value_at(value: Any, names: list[str]) -> Any:
     if not names:
         return value
     if isinstance(value, list):
-        place = int(names[0]) if names[0].isdecimal() and len(names[0]) <= 6 else None  # noqa: PLR2004
-        if place is None:  # of a list of objects the first
+        index = int(names[0]) if names[0].isdecimal() and len(names[0]) <= 6 else None  # noqa: PLR2004
+        if index is None:  # of a list of objects the first
             return _value_at(value[0], names) if value and isinstance(value[0], dict) else None
-        return _value_at(value[place], names[1:]) if place < len(value) else None
+        return _value_at(value[index], names[1:]) if index < len(value) else None
     if isinstance(value, dict):
         for end in range(1, len(names) + 1):
             key = ".".join(names[:end])
@@ -127,20 +132,18 @@ def _value_at(value: Any, names: list[str]) -> Any:
 class _Reader:
     """Reader of documents from blocks of lines. A document may continue in the next block."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._name = getattr(stream, "name", "standard input")
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._num_bytes = self._num_wasted = 0
         self._rest: list[bytes] = []
         self._is_over = False
-        self._place = 0
 
     def documents(self, block: pa.BinaryArray | None) -> list[Any]:
         """Return the documents that end in the next lines, None for no more lines."""
         self._is_over = block is None
-        lines = self._rest
-        self._rest = []
+        lines, self._rest = self._rest, []
         if block is not None:
-            lines = [*lines, *block.to_pylist()]
+            lines += block.to_pylist()
             self._num_bytes += block.nbytes
         try:
             return list(map(orjson.loads, lines))
@@ -149,59 +152,48 @@ class _Reader:
 
     def _slowly(self, lines: list[bytes]) -> list[Any]:
         found: list[Any] = []
-        place = 0
-        while place < len(lines):
+        index = 0
+        while index < len(lines):
             try:
-                found.extend(BLANK if not line.strip() else orjson.loads(line) for line in self._counted(lines, place))
-                break
+                found.append(orjson.loads(lines[index]) if lines[index].strip() else BLANK)
+                index += 1
             except orjson.JSONDecodeError:
-                place = self._place
-                place = self._take_documents(lines, place, found)
+                index = self._take_documents(lines, index, found)
         return found
 
-    def _counted(self, lines: list[bytes], start: int) -> Iterator[bytes]:
-        for self._place in range(start, len(lines)):
-            yield lines[self._place]
-
-    def _take_documents(self, lines: list[bytes], place: int, found: list[Any]) -> int:
+    def _take_documents(self, lines: list[bytes], index: int, found: list[Any]) -> int:
         """Add the documents that begin in a line, and return the index of the next line to read."""
-        line = lines[place].lstrip(b"\x1e \t")
+        line = lines[index].lstrip(b"\x1e \t")
         line = line.removeprefix(b"data:").lstrip()
         if line[:1] not in (b"{", b"[") or self._num_wasted > _MOST_WASTE * self._num_bytes:
-            found.append(_malformed(lines[place]))
-            return place + 1
+            found.append(_malformed(lines[index]))
+            return index + 1
         num_lines = 1
         while True:
             # Twice as many lines each time, so that time is linear in the size of a document.
-            text = b"\n".join([line, *lines[place + 1 : place + num_lines]]).decode("utf-8", "replace")
-            documents, end, place_of_error = _decode(text)
-            is_cut_off = place_of_error is not None and place_of_error >= len(text.rstrip())
-            if not is_cut_off or place + num_lines >= len(lines):
+            text = b"\n".join([line, *lines[index + 1 : index + num_lines]]).decode("utf-8", "replace")
+            documents, end, error_offset = _decode(text)
+            is_cut_off = error_offset is not None and error_offset >= len(text.rstrip())
+            if not is_cut_off or index + num_lines >= len(lines):
                 break
             num_lines *= 2
         found.extend(documents)
         if is_cut_off and not self._is_over and len(text) - end <= _LONGEST_DOCUMENT:
             self._rest = text[end:].encode().split(b"\n")
             return len(lines)
-        if place_of_error is not None:
-            self._warn_if_too_long(len(text) - end)
-            self._num_wasted += place_of_error - end
+        if error_offset is not None:
+            if len(text) - end > _LONGEST_DOCUMENT:
+                _logger.warning(_TOO_LONG, self._name, f"{_LONGEST_DOCUMENT:,}")
+            self._num_wasted += error_offset - end
         elif _ends_line(text, end):
-            return place + text.count("\n", 0, end) + 1
-        place += text.count("\n", 0, end)
-        found.append(_malformed(lines[place]))
-        return place + 1
-
-    def _warn_if_too_long(self, length: int) -> None:
-        if length > _LONGEST_DOCUMENT:
-            _logger.warning(
-                "%s: a JSON document over several lines is not read, it has more than %s bytes.",
-                self._name, f"{_LONGEST_DOCUMENT:,}",
-            )  # fmt: skip
+            return index + text.count("\n", 0, end) + 1
+        index += text.count("\n", 0, end)
+        found.append(_malformed(lines[index]))
+        return index + 1
 
 
 def _decode(text: str) -> tuple[list[Any], int, int | None]:
-    """Return the documents up to an end of line, the end of the last, and the place of an error."""
+    """Return the documents up to an end of line, the end of the last, and an error's offset."""
     documents: list[Any] = []
     end = 0
     try:
@@ -210,7 +202,7 @@ def _decode(text: str) -> tuple[list[Any], int, int | None]:
             documents.append(document)
             if _ends_line(text, end):
                 break
-            end = _next_place(text, end)
+            end = _next_offset(text, end)
     except json.JSONDecodeError as error:
         return documents, end, error.pos
     except RecursionError:
@@ -218,14 +210,14 @@ def _decode(text: str) -> tuple[list[Any], int, int | None]:
     return documents, end, None
 
 
-def _next_place(text: str, place: int) -> int:
-    """Return the first place behind blanks and commas."""
-    return _BETWEEN.match(text, place).end()  # type: ignore[union-attr]  # it matches nothing, too
+def _next_offset(text: str, offset: int) -> int:
+    """Return the first offset after blanks and commas."""
+    return _BETWEEN.match(text, offset).end()  # type: ignore[union-attr]  # it matches nothing, too
 
 
-def _ends_line(text: str, place: int) -> bool:
+def _ends_line(text: str, offset: int) -> bool:
     """Return whether only blanks and commas follow a position in its line."""
-    behind = _next_place(text, place)
+    behind = _next_offset(text, offset)
     return text[behind : behind + 1] in ("", "\n")
 
 
@@ -238,7 +230,8 @@ def _unwrapped(document: Any, paths: Sequence[Path]) -> list[Any]:
     if isinstance(document, dict):
         for name in _ENVELOPES:
             if name in document or "." in name:
-                records = _inside(document, name)
+                whole: Any = document
+                records = functools.reduce(_inside, name.split("."), whole)
                 if isinstance(records, list) and (not records or any(isinstance(record, dict) for record in records)):
                     is_record = any(path.value(document) is not None for path in paths)
                     return [document] if is_record else records
@@ -246,8 +239,5 @@ def _unwrapped(document: Any, paths: Sequence[Path]) -> list[Any]:
     return document if isinstance(document, list) else [document]
 
 
-def _inside(document: dict[str, Any], path: str) -> Any:
-    value: Any = document
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
+def _inside(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None

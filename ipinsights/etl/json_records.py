@@ -5,7 +5,6 @@ Source: "CloudTrail record contents" and "CloudTrail userIdentity element" of th
 
 from __future__ import annotations
 
-import itertools
 import re
 from typing import IO, TYPE_CHECKING, Any
 
@@ -13,94 +12,85 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from ipinsights.data.timestamps import TimeColumn
 from ipinsights.etl.field_values import NOTHING
 from ipinsights.etl.json_documents import BLANK, Malformed, Path, batches_of_records, inner_record
+from ipinsights.etl.presets import Preset
 from ipinsights.etl.records import LogRecords, Reason, names_or
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Sequence
 
-    from ipinsights.etl.records import Columns
+    from ipinsights.data.timestamps import TimeColumn
+    from ipinsights.etl.records import LogOptions
 
 __all__ = ["read_cloudtrail", "read_jsonl", "records_of"]
 
 _MOST_FIELDS_SHOWN = 30
 _HAS_ADDRESS = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]").search
 _DEEPEST_SHOWN = 8
-# Users of IAM Identity Center have no ARN, nor have those of SAML.
-_CLOUDTRAIL_ENTITIES = (
-    "userIdentity.arn", "userIdentity.onBehalfOf.userId", "userIdentity.userName", "userIdentity.principalId",
-)  # fmt: skip
+_CLOUDTRAIL = Preset(
+    "jsonl",
+    # Users of IAM Identity Center have no ARN, nor have those of SAML.
+    ("userIdentity.arn", "userIdentity.onBehalfOf.userId", "userIdentity.userName", "userIdentity.principalId"),
+    ("sourceIPAddress",),
+    ("eventTime",),
+)
 
 
-def read_cloudtrail(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
+def read_cloudtrail(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]:
     """Yield the records of CloudTrail.
 
     The entity is the caller's ARN, or else the most permanent name.
     """
-    return _read(stream, columns, entity=_CLOUDTRAIL_ENTITIES, ip=("sourceIPAddress",), timestamp=("eventTime",))
+    return read_jsonl(stream, _CLOUDTRAIL.applied(options))
 
 
-def read_jsonl(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
+def read_jsonl(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]:
     """Yield the records of JSON by the paths to their fields: entity, ip and timestamp."""
-    return _read(stream, columns)
+    time = options.time_column()
+    paths = [*names_or(options.entity, ("entity",)), *names_or(options.ip, ("ip",))]
+    for records in batches_of_records(stream, paths):
+        yield records_of(records, options, time)
 
 
-def _read(
-    stream: IO[bytes],
-    columns: Columns,
-    *,
-    entity: tuple[str, ...] = ("entity",),
-    ip: tuple[str, ...] = ("ip",),
-    timestamp: tuple[str, ...] = ("timestamp",),
-) -> Iterator[LogRecords]:
-    time = TimeColumn(columns.zone, columns.time_format)
-    for records in batches_of_records(stream, [*names_or(columns.entity, entity), *names_or(columns.ip, ip)]):
-        yield records_of(records, columns=columns, time=time, entity=entity, ip=ip, timestamp=timestamp)
+def records_of(records: list[Any], options: LogOptions, time: TimeColumn) -> LogRecords:
+    """Return objects, and placeholders for invalid lines, as columns.
 
-
-def records_of(
-    records: list[Any],
-    *,
-    columns: Columns,
-    time: TimeColumn,
-    entity: tuple[str, ...] = ("entity",),
-    ip: tuple[str, ...] = ("ip",),
-    timestamp: tuple[str, ...] = ("timestamp",),
-) -> LogRecords:
-    """Return objects, and what stands for lines that hold none, as columns.
-
-    The paths of ``columns`` go before ``entity``, ``ip`` and ``timestamp``. Each path is for records without those
-    before.
+    Each path of ``options`` is for records without those before. ``time`` parses the times of the whole log.
     """
-    entities, ips = names_or(columns.entity, entity), names_or(columns.ip, ip)
+    entities, ips = names_or(options.entity, ("entity",)), names_or(options.ip, ("ip",))
     entity_texts, ip_texts = _texts(records, entities), _address_texts(records, ips)
-    for place in [place for place, text in enumerate(entity_texts) if text is None and ip_texts[place] is None]:
-        if isinstance(record := records[place], dict):
-            records[place] = {**record, **(inner_record(record) or {})}
-            entity_texts[place : place + 1] = _texts(records[place : place + 1], entities)
-            ip_texts[place : place + 1] = _address_texts(records[place : place + 1], ips)
+    for index in [index for index, text in enumerate(entity_texts) if text is None and ip_texts[index] is None]:
+        if isinstance(record := records[index], dict):
+            records[index] = {**record, **(inner_record(record) or {})}
+            entity_texts[index : index + 1] = _texts(records[index : index + 1], entities)
+            ip_texts[index : index + 1] = _address_texts(records[index : index + 1], ips)
 
     def field(name: str) -> pa.StringArray:
         """Return the values of a field as text, null where a record lacks the field."""
         path = Path(name)
         return pa.array([_text(path.value(record)) for record in records], pa.string())
 
-    stamps = _texts(records, names_or(columns.timestamp, timestamp))
+    def shown(index: int) -> str:
+        """Return a record as JSON, or the line of an invalid record."""
+        record = records[index]
+        return record.line if isinstance(record, Malformed) else _as_json(record)
+
+    stamps = _texts(records, names_or(options.timestamp, ("timestamp",)))
     reasons = [
         Reason.BLANK if record is BLANK else Reason.NONE if isinstance(record, dict) else Reason.MALFORMED
         for record in records
     ]
+    names = tuple(_field_names(next((record for record in records if isinstance(record, dict)), {})))
     return LogRecords(
         pa.array(entity_texts, pa.string()),
         pa.array(ip_texts, pa.string()),
         *time.parse(pa.array(stamps, pa.string())),
         np.array(reasons, dtype=np.uint8),
-        _known_fields(records),
+        _known_fields(names),
         field,
-        _shown(records),
-        tuple(_field_names(_first_object(records))),
+        shown,
+        names,
     )
 
 
@@ -108,10 +98,10 @@ def _texts(records: list[Any], names: tuple[str, ...]) -> list[str | None]:
     """Return for each record the first value at some paths."""
     first, *others = map(Path, names)
     texts = [_text(first.value(record)) for record in records]
-    missing = [place for place, text in enumerate(texts) if text is None or text in NOTHING] if others else []
-    for place in missing:
-        found = (_text(path.value(records[place])) for path in others)
-        texts[place] = next((text for text in found if text is not None and text not in NOTHING), texts[place])
+    missing = [index for index, text in enumerate(texts) if text is None or text in NOTHING] if others else []
+    for index in missing:
+        found = (_text(path.value(records[index])) for path in others)
+        texts[index] = next((text for text in found if text is not None and text not in NOTHING), texts[index])
     return texts
 
 
@@ -120,9 +110,9 @@ def _address_texts(records: list[Any], names: tuple[str, ...]) -> list[str | Non
     first, *others = map(Path, names)
     texts = [_address_text(first.value(record)) for record in records]
     for path in others:
-        for place, text in enumerate(texts):
+        for index, text in enumerate(texts):
             if text is None or not _HAS_ADDRESS(text):
-                texts[place] = _address_text(path.value(records[place])) or text
+                texts[index] = _address_text(path.value(records[index])) or text
     return texts
 
 
@@ -138,16 +128,11 @@ def _address_text(value: Any) -> str | None:
     return _as_json(value) if isinstance(value, list) else _text(value)
 
 
-def _known_fields(records: list[Any]) -> str:
-    """Return a sentence that names the fields of the first record."""
-    found = itertools.islice(_field_names(_first_object(records)), _MOST_FIELDS_SHOWN + 1)
-    names = [ascii(name)[1:-1] for name in found]
-    shown = [*names[:_MOST_FIELDS_SHOWN], *(["..."] if len(names) > _MOST_FIELDS_SHOWN else [])]
-    return f"The fields are {', '.join(shown)}." if shown else ""
-
-
-def _first_object(records: list[Any]) -> dict[str, Any]:
-    return next((record for record in records if isinstance(record, dict)), {})
+def _known_fields(names: Sequence[str]) -> str:
+    """Return a sentence that names the first fields, or nothing without fields."""
+    shown = [ascii(name)[1:-1] for name in names[:_MOST_FIELDS_SHOWN]]
+    more = ["..."] if len(names) > _MOST_FIELDS_SHOWN else []
+    return f"The fields are {', '.join([*shown, *more])}." if shown else ""
 
 
 def _field_names(record: dict[str, Any], prefix: str = "") -> Iterator[str]:
@@ -156,14 +141,6 @@ def _field_names(record: dict[str, Any], prefix: str = "") -> Iterator[str]:
             yield from _field_names(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
-
-
-def _shown(records: list[Any]) -> Callable[[int], str]:
-    def shown(place: int) -> str:
-        record = records[place]
-        return record.line if isinstance(record, Malformed) else _as_json(record)
-
-    return shown
 
 
 def _as_json(value: Any) -> str:

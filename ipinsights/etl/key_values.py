@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
 from ipinsights.data.bounded_lines import LONG_LINE
 from ipinsights.data.input_streams import line_blocks
-from ipinsights.data.timestamps import TimeColumn
 from ipinsights.etl.json_documents import BLANK, Malformed
 from ipinsights.etl.json_records import records_of
+from ipinsights.etl.records import names_or
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ipinsights.etl.records import Columns, LogRecords
+    from ipinsights.etl.records import LogOptions, LogRecords
 
 __all__ = ["pairs_of", "read_logfmt"]
 
@@ -30,14 +31,14 @@ _TIMES = ("timestamp", "time", "ts", "@timestamp")
 _LONGEST_SHOWN = 1000
 
 
-def read_logfmt(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
+def read_logfmt(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]:
     """Yield the records of lines of ``key=value`` pairs.
 
     The fields are entity, ip and timestamp. Without a timestamp, the time at the beginning of the line is used.
     """
-    time = TimeColumn(columns.zone, columns.time_format)
+    time, options = options.time_column(), replace(options, timestamp=names_or(options.timestamp, _TIMES))
     for block in line_blocks(stream):
-        yield records_of(list(map(_record, block.to_pylist())), columns=columns, time=time, timestamp=_TIMES)
+        yield records_of(list(map(_record, block.to_pylist())), options, time)
 
 
 def pairs_of(line: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from ipinsights.data.channels import channel_files
 from ipinsights.data.input_streams import STANDARD_INPUT, opened
 from ipinsights.etl.filters import Filters
 from ipinsights.etl.pipeline import extract
-from ipinsights.etl.records import Columns
+from ipinsights.etl.records import LogOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,11 +34,11 @@ def named_pairs(
     JSON or Parquet (not on standard input). Each of the names of a column, or paths to one, is used for rows without
     the names before it.
     """
-    columns = Columns(entity, ip, with_times=False)
+    options = LogOptions(entity, ip, no_timestamps=True)
     with tempfile.TemporaryDirectory(prefix="ipinsights-") as folder:
         pairs = Path(folder) / "pairs.csv"
         log_format = _format_of(source)
-        yield pairs, extract([source], pairs, log_format=log_format, columns=columns, filters=Filters(), kept=kept)
+        yield pairs, extract([source], pairs, log_format=log_format, options=options, filters=Filters(), kept=kept)
 
 
 def _format_of(source: Path) -> str:

@@ -11,14 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
-from ipinsights.data.timestamps import TimeColumn
 from ipinsights.errors import ClientError
 from ipinsights.etl.table_records import table_records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from ipinsights.etl.records import Columns, LogRecords
+    from ipinsights.etl.records import LogOptions, LogRecords
 
 __all__ = ["read_parquet"]
 
@@ -26,25 +25,25 @@ _COPIED_BYTES = 4 * 2**20
 _COLUMNS_SHOWN = 8
 
 
-def read_parquet(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
+def read_parquet(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]:
     """Yield the records of a Parquet file by the names of its columns: entity, ip and timestamp."""
-    time = TimeColumn(columns.zone, columns.time_format)
+    time = options.time_column()
     try:
         file = parquet.ParquetFile(_arrow_file(stream))
         for group in range(file.num_row_groups):
             reasons = np.zeros(file.metadata.row_group(group).num_rows, dtype=np.uint8)
-            column, names = _group_reader(file, group), _leaves(file.schema_arrow)
-            yield table_records(column, columns, reasons, names, time, functools.partial(_shown_group, column, names))
+            column, names = _group_reader(file, group), [*_leaves(file.schema_arrow)]
+            yield table_records(column, options, reasons, names, time, functools.partial(_shown_group, column, names))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # whatever Arrow raises where a file is damaged
         reason = str(error).partition("\n")[0].rstrip(".")
         raise ClientError(f"The file cannot be read as Parquet: {reason}.") from None
 
 
-def _shown_group(column: Callable[[str], pa.Array | None], names: Sequence[str], place: int) -> str:
+def _shown_group(column: Callable[[str], pa.Array | None], names: Sequence[str], index: int) -> str:
     try:
         columns = [(name, column(name)) for name in names[:_COLUMNS_SHOWN]]
         return ", ".join(
-            f"{name}: {_shown_value(values[place].as_py())}" for name, values in columns if values is not None
+            f"{name}: {_shown_value(values[index].as_py())}" for name, values in columns if values is not None
         )
     except (pa.ArrowException, OSError, UnicodeDecodeError):
         return "a damaged record"
@@ -97,39 +96,33 @@ def _path(schema: pa.Schema, name: str) -> list[str] | None:
     for step in steps:
         if pa.types.is_struct(kind) and kind.get_field_index(step) >= 0:
             kind = kind.field(step).type
-        elif _is_list(kind):
+        elif any(is_of(kind) for is_of in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)):
             kind = kind.value_type
         else:
             return None
     return [top, *steps]
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
-
-
 def _inside(values: pa.Array, step: str) -> pa.Array:
     """Return a field of structures, or an item of lists, null if missing."""
     if pa.types.is_struct(values.type):
         return pc.struct_field(values, step)
-    place = int(step) if step.isdecimal() else 0
+    position = int(step) if step.isdecimal() else 0
     lengths = pc.list_value_length(values).fill_null(0)
     starts = values.flatten()
     firsts = pc.subtract(pc.cumulative_sum(lengths), lengths)
-    index = pc.if_else(pc.greater(lengths, place), pc.add(firsts, place), None)
+    index = pc.if_else(pc.greater(lengths, position), pc.add(firsts, position), None)
     item = starts.take(index)
     return item if step.isdecimal() or not pa.types.is_struct(item.type) else pc.struct_field(item, step)
 
 
-def _leaves(schema: pa.Schema) -> list[str]:
-    """Return the names of all columns, those of nested ones with dots."""
-    return [leaf for field in schema for leaf in _leaves_of(field.name, field.type)]
-
-
-def _leaves_of(name: str, kind: pa.DataType) -> list[str]:
-    if not pa.types.is_struct(kind):
-        return [name]
-    return [leaf for field in kind for leaf in _leaves_of(f"{name}.{field.name}", field.type)]
+def _leaves(fields: Iterable[pa.Field], prefix: str = "") -> Iterator[str]:
+    """Yield the names of all columns, those of nested ones with dots."""
+    for field in fields:
+        if pa.types.is_struct(field.type):
+            yield from _leaves(field.type, f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}"
 
 
 def _unchecked_text(values: pa.Array) -> pa.Array:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ipinsights.etl.filters import Filters
-    from ipinsights.etl.records import Columns, KeptFields, LogRecords
+    from ipinsights.etl.records import KeptFields, LogOptions, LogRecords
     from ipinsights.etl.usable_rows import UsableRows
 
 __all__ = ["FORMATS", "extract", "read_records", "resolved"]
@@ -60,58 +60,58 @@ def extract(
     output: Path | None,
     *,
     log_format: str,
-    columns: Columns,
+    options: LogOptions,
     filters: Filters,
     num_shown: int | None = None,
     kept: KeptFields | None = None,
 ) -> Summary:
     """Write ``entity,ip,timestamp`` rows of the records of log files, in bounded memory.
 
-    Rows have no header, and times in ISO 8601 in UTC if ``columns`` wants times. The ``kept`` fields stand behind
+    Rows have no header, and times in ISO 8601 in UTC unless ``options`` leave them out. The ``kept`` fields follow
     them. The sources are files, folders or ``-`` for standard input, in one of :data:`FORMATS` or of the presets. All
     records are counted, though only ``num_shown`` rows are written. Without any row it is a NothingUsableError.
     """
-    log_format, columns = resolved(log_format, columns)
+    log_format, options = resolved(log_format, options)
     summary = Summary()
     num_left = sys.maxsize if num_shown is None else num_shown
     files = ([source] if source == STANDARD_INPUT else channel_files(source) for source in sources)
     with open_output(output) as out:
         for file in itertools.chain.from_iterable(files):
             summary.num_files += 1
-            for records in _records(file, log_format, columns):
-                rows = usable_rows(records, filters, summary, str(file), columns)
+            for records in _records(file, log_format, options):
+                rows = usable_rows(records, filters, summary, str(file), options)
                 num_left -= _write(out, _lines(rows, [] if kept is None else kept.columns(records)), num_left)
                 if file == STANDARD_INPUT:  # somebody may be waiting behind a pipe
                     out.flush()
-        summary.check(log_format, is_fixed=_is_fixed(log_format, columns))
+        summary.check(log_format, is_fixed=_is_fixed(log_format, options))
     return summary
 
 
-def resolved(log_format: str, columns: Columns) -> tuple[str, Columns]:
-    """Return the format whose reader reads a log, and checked columns for the reader.
+def resolved(log_format: str, options: LogOptions) -> tuple[str, LogOptions]:
+    """Return the format whose reader reads a log, and checked options for the reader.
 
     An unknown format, time zone or encoding, and fields that cannot be chosen are ClientErrors.
     """
-    check_zone(columns.zone)
-    if columns.encoding is not None:
-        check_encoding(columns.encoding)
+    check_zone(options.timezone)
+    if options.encoding is not None:
+        check_encoding(options.encoding)
     if log_format in PRESETS:
-        columns, log_format = PRESETS[log_format].applied(columns), PRESETS[log_format].reader
+        options, log_format = PRESETS[log_format].applied(options), PRESETS[log_format].reader
     if log_format not in FORMATS:
         known = ", ".join(sorted({*FORMATS, *PRESETS}))
         raise InvalidValueError(f"`log_format` must be one of {known}. Got {log_format!r}.")
-    if _is_fixed(log_format, columns):
-        _refuse_names(columns, log_format)
-    return log_format, columns
+    if _is_fixed(log_format, options):
+        _refuse_names(options, log_format)
+    return log_format, options
 
 
-def read_records(stream: IO[bytes], name: str, log_format: str, columns: Columns) -> Iterator[LogRecords]:
+def read_records(stream: IO[bytes], name: str, log_format: str, options: LogOptions) -> Iterator[LogRecords]:
     """Yield the records of a log, given the results of :func:`resolved`.
 
     The stream is text in UTF-8, or Parquet. A ClientError begins with the ``name`` of the log.
     """
     try:
-        yield from FORMATS[log_format](stream, columns)
+        yield from FORMATS[log_format](stream, options)
     except ClientError as error:
         raise ClientError(f"{name}: {error}") from None
 
@@ -126,25 +126,22 @@ def _write(out: IO[bytes], lines: memoryview, num_left: int) -> int:
     return len(first)
 
 
-def _refuse_names(columns: Columns, log_format: str) -> None:
-    named = {"entity": columns.entity, "ip": columns.ip, "timestamp": columns.timestamp}
-    given = [option for option, name in named.items() if name is not None]
+def _refuse_names(options: LogOptions, log_format: str) -> None:
+    named = {"entity": options.entity, "ip": options.ip, "timestamp": options.timestamp}
+    given = [option for option, name in named.items() if name]
     if given:
         cure = " Name the fields of a line with `line_format`." if log_format in WEB_FORMATS else ""
         raise ClientError(f"`{given[0]}` cannot be used with {log_format}: its lines have fixed places for it.{cure}")
 
 
-def _is_fixed(log_format: str, columns: Columns) -> bool:
-    return log_format in _FIXED and columns.line_format is None
+def _is_fixed(log_format: str, options: LogOptions) -> bool:
+    return log_format in _FIXED and options.line_format is None
 
 
-def _records(file: Path, log_format: str, columns: Columns) -> Iterator[LogRecords]:
-    with opened(file, parquet=log_format == "parquet", encoding=columns.encoding) as stream:
-        yield from read_records(stream, str(file), log_format, replace(columns, written=_written(file)))
-
-
-def _written(file: Path) -> date:
-    return date.today() if file == STANDARD_INPUT else date.fromtimestamp(file.stat().st_mtime)  # noqa: DTZ011, DTZ012
+def _records(file: Path, log_format: str, options: LogOptions) -> Iterator[LogRecords]:
+    written = date.today() if file == STANDARD_INPUT else date.fromtimestamp(file.stat().st_mtime)  # noqa: DTZ011, DTZ012
+    with opened(file, parquet=log_format == "parquet", encoding=options.encoding) as stream:
+        yield from read_records(stream, str(file), log_format, replace(options, written=written))
 
 
 def _lines(rows: UsableRows, further: Sequence[pa.StringArray]) -> memoryview:

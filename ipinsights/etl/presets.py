@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ipinsights.etl.records import names_or
 
 if TYPE_CHECKING:
-    from ipinsights.etl.records import Columns
+    from ipinsights.etl.records import LogOptions
 
 __all__ = ["PRESETS", "Preset"]
 
@@ -44,15 +44,15 @@ class Preset:
     # Format of a line in the notation of nginx.
     line_format: str | None = None
 
-    def applied(self, columns: Columns) -> Columns:
-        """Return which columns are wanted. Names given by the user take precedence."""
+    def applied(self, options: LogOptions) -> LogOptions:
+        """Return the options with the names of this format where the user gave none."""
         return replace(
-            columns,
-            entity=names_or(columns.entity, self.entity) or None,
-            ip=names_or(columns.ip, self.ip) or None,
-            timestamp=names_or(columns.timestamp, self.timestamp) or None,
-            fields=columns.fields or tuple(self.fields.split()),
-            line_format=columns.line_format or self.line_format,
+            options,
+            entity=names_or(options.entity, self.entity) or None,
+            ip=names_or(options.ip, self.ip) or None,
+            timestamp=names_or(options.timestamp, self.timestamp) or None,
+            fields=options.fields or tuple(self.fields.split()),
+            line_format=options.line_format or self.line_format,
         )
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from ipinsights.data.input_streams import opened_stream
 from ipinsights.etl.filters import Filters
 from ipinsights.etl.pipeline import read_records, resolved
-from ipinsights.etl.records import Columns
+from ipinsights.etl.records import LogOptions
 from ipinsights.etl.summary import Summary
 from ipinsights.etl.usable_rows import UsableRows, usable_rows
 
@@ -100,38 +100,27 @@ def extract_batches(
     >>> batch.to_pylist()[0]["entity"], str(batch["time"][0]), summary.counts
     ('frank', '2000-10-10 20:55:36+00:00', {'written': 1})
     """
-    columns = Columns(
-        _names(entity),
-        _names(ip),
-        _names(timestamp),
-        timezone,
-        year,
-        _day(stream, written),
-        with_times=not no_timestamps,
-        encoding=encoding,
-        has_header=not no_header,
-        ipv6=ipv6,
-        time_format=time_format,
-        fields=tuple(fields),
-        line_format=line_format,
-        num_skipped=skip_lines,
-    )
+    options = LogOptions(
+        entity, ip, timestamp, timezone, year, _day(stream, written), no_timestamps=no_timestamps, encoding=encoding,
+        no_header=no_header, ipv6=ipv6, time_format=time_format, fields=fields, line_format=line_format,
+        skip_lines=skip_lines,
+    )  # fmt: skip
     filters = Filters.parse(path=path, status=status, where=where)
-    return _batches(stream, name, *resolved(log_format, columns), filters)
+    return _batches(stream, name, *resolved(log_format, options), filters)
 
 
 def _batches(
-    stream: IO[bytes], name: str, log_format: str, columns: Columns, filters: Filters
+    stream: IO[bytes], name: str, log_format: str, options: LogOptions, filters: Filters
 ) -> Iterator[tuple[pa.RecordBatch, Summary]]:
     num_files = 1
-    with opened_stream(stream, name, parquet=log_format == "parquet", encoding=columns.encoding) as content:
-        for records in read_records(content, name, log_format, columns):
+    with opened_stream(stream, name, parquet=log_format == "parquet", encoding=options.encoding) as content:
+        for records in read_records(content, name, log_format, options):
             summary = Summary(num_files)
-            yield _batch(usable_rows(records, filters, summary, name, columns)), summary
+            yield _batch(usable_rows(records, filters, summary, name, options)), summary
             num_files = 0
     if num_files:  # a file without records is a file
         nothing = pa.array([], pa.string())
-        times = np.empty(0, dtype=np.int64) if columns.with_times else None
+        times = None if options.no_timestamps else np.empty(0, dtype=np.int64)
         yield _batch(UsableRows(nothing, nothing, times, np.empty(0, dtype=bool))), Summary(num_files)
 
 
@@ -140,10 +129,6 @@ def _batch(rows: UsableRows) -> pa.RecordBatch:
     if rows.times is not None:
         columns["time"] = pa.Array.from_buffers(_TIME, len(rows.times), [None, pa.py_buffer(rows.times)])
     return pa.RecordBatch.from_arrays([*columns.values()], [*columns])
-
-
-def _names(given: str | Sequence[str] | None) -> str | tuple[str, ...] | None:
-    return given if given is None or isinstance(given, str) else tuple(given)
 
 
 def _day(stream: IO[bytes], written: date | None) -> date:

@@ -1,4 +1,4 @@
-"""What every format's reader gives: records as columns, and why one cannot be used."""
+"""Options and results of the readers of logs, and reasons why a record cannot be used."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ import pyarrow.compute as pc
 
 from ipinsights.data.arrow import mask
 from ipinsights.data.bounded_lines import LONG_LINE, LONG_LINE_SHOWN
+from ipinsights.data.timestamps import TimeColumn
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["Columns", "KeptFields", "LogRecords", "Reason", "blank_or_none", "line_text", "names_or", "timeless"]
+__all__ = ["KeptFields", "LogOptions", "LogRecords", "Reason", "blank_or_none", "line_text", "names_or", "timeless"]
 
 
 class Reason(enum.IntEnum):
@@ -58,7 +59,7 @@ class LogRecords:
     # Returns a further field as text by its name, (n,), null where a record has none. None if the format has not the
     # field.
     field: Callable[[str], pa.StringArray | None]
-    # Returns a record as people know it, by its place.
+    # Returns a record as people know it, by its index.
     shown: Callable[[int], str]
     # Names of the fields that a user may want to keep: all columns of a table, or all of the first object.
     names: tuple[str, ...] = ()
@@ -68,35 +69,39 @@ class LogRecords:
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Fields of entity, address and time, None for the format's default, and how to read times."""
+class LogOptions:
+    """How to read a log: its fields, None for the format's own, and what their values mean."""
 
     # Names of fields, each of which is for records without those before it.
-    entity: str | tuple[str, ...] | None = None
-    ip: str | tuple[str, ...] | None = None
-    timestamp: str | tuple[str, ...] | None = None
+    entity: str | Sequence[str] | None = None
+    ip: str | Sequence[str] | None = None
+    timestamp: str | Sequence[str] | None = None
     # Name of the time zone of times that do not say theirs.
-    zone: str = "UTC"
+    timezone: str = "UTC"
     # Year of a file's first line where times have none. None for the latest that is not after ``written``.
     year: int | None = None
     # Day on which the file was last written to.
     written: date = date.max
-    # Whether times are wanted. A record then needs one.
-    with_times: bool = True
+    # Whether times are left out. Otherwise a record needs one.
+    no_timestamps: bool = False
     # Name of the encoding of text, None to detect it from the first bytes of a file.
     encoding: str | None = None
-    # Whether the first row of CSV may be a header. A row with an address never is a header.
-    has_header: bool = True
+    # Whether the first row of CSV is not a header. A row with an address never is a header.
+    no_header: bool = False
     # Whether records with IPv6 addresses are used, for models whose history knows them.
     ipv6: bool = False
     # Format of times as of Python's ``strptime``, None for all known formats.
     time_format: str | None = None
     # Names of the fields of a line, where no header names them.
-    fields: tuple[str, ...] = ()
+    fields: Sequence[str] = ()
     # Format of a line of a web server, in the notation of nginx or Apache.
     line_format: str | None = None
     # Number of lines to skip at the beginning of a table.
-    num_skipped: int = 0
+    skip_lines: int = 0
+
+    def time_column(self) -> TimeColumn:
+        """Return a parser of the times of a log."""
+        return TimeColumn(self.timezone, self.time_format)
 
 
 @dataclass
@@ -127,20 +132,20 @@ class KeptFields:
         return values.fill_null("")
 
 
-def names_or(given: str | tuple[str, ...] | None, default: tuple[str, ...]) -> tuple[str, ...]:
+def names_or(given: str | Sequence[str] | None, default: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of fields that were given, or those by default.
 
     >>> names_or("user", ("entity",))
     ('user',)
     """
-    return (given,) if isinstance(given, str) else given or default
+    return (given,) if isinstance(given, str) else tuple(given or default)
 
 
 def line_text(lines: pa.BinaryArray) -> Callable[[int], str]:
-    """Return a function from a place to its line as text."""
+    """Return a function from an index to its line as text."""
 
-    def shown(place: int) -> str:
-        line: bytes = lines[place].as_py()
+    def shown(index: int) -> str:
+        line: bytes = lines[index].as_py()
         return LONG_LINE_SHOWN if line == LONG_LINE else line.decode("utf-8", errors="backslashreplace")
 
     return shown

@@ -8,7 +8,6 @@ row (measured: 8 million rows in 0.7 GB), so tens of millions fit an ordinary ma
 
 from __future__ import annotations
 
-import contextlib
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ import pyarrow.compute as pc
 
 from ipinsights.data.channels import channel_files
 from ipinsights.data.csv_writer import csv_lines, quoted
-from ipinsights.data.files import open_output
+from ipinsights.data.files import write_files
 from ipinsights.data.ipv4 import format_ips
 from ipinsights.data.ipv6 import Addresses, format_addresses
 from ipinsights.data.pairs import read_blocks
@@ -191,24 +190,19 @@ def write_parts(
     ``train`` are mixed by ``rng``, since training keeps the order of the file, and the others are in the order of
     time. ``keep_timestamps`` adds the timestamp as a third column to ``test``.
     """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ClientError(f"{directory} cannot be made: {error.strerror}.") from None
     texts = quoted(events.entities.dictionary)
-    with contextlib.ExitStack() as stack:
-        for part in parts:
-            stream = stack.enter_context(open_output(directory / f"{part.name}.csv"))
-            rows = np.arange(part.rows.start, part.rows.stop)
-            if part.name == "train":
-                rng.shuffle(rows)
-            stream.writelines(_lines(events, texts, rows, timed=keep_timestamps and part.name == "test"))
-            stream.flush()  # no file is replaced before all are complete
 
+    def lines(part: Part) -> Iterator[memoryview]:
+        """Yield the lines of a part, whose rows are mixed when its file is written."""
+        rows = np.arange(part.rows.start, part.rows.stop)
+        if part.name == "train":
+            rng.shuffle(rows)
+        is_timed = keep_timestamps and part.name == "test"
+        for start in range(0, len(rows), _ROWS_PER_CHUNK):
+            chunk = rows[start : start + _ROWS_PER_CHUNK]
+            both = events.addresses
+            ips = format_ips(events.ips[chunk]) if both is None else format_addresses(both[chunk])
+            columns = [texts.take(events.entities.indices.take(pa.array(chunk))), ips]
+            yield csv_lines([*columns, format_times(events.times[chunk])] if is_timed else columns)
 
-def _lines(events: TimedRows, texts: pa.StringArray, rows: NDArray[np.int64], *, timed: bool) -> Iterator[memoryview]:
-    for start in range(0, len(rows), _ROWS_PER_CHUNK):
-        chunk = rows[start : start + _ROWS_PER_CHUNK]
-        ips = format_ips(events.ips[chunk]) if events.addresses is None else format_addresses(events.addresses[chunk])
-        columns = [texts.take(events.entities.indices.take(pa.array(chunk))), ips]
-        yield csv_lines([*columns, format_times(events.times[chunk])] if timed else columns)
+    write_files(directory, {f"{part.name}.csv": lines(part) for part in parts})

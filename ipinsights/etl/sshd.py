@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.etl.records import Columns
+    from ipinsights.etl.records import LogOptions
 
 __all__ = ["read_sshd"]
 
@@ -68,14 +68,14 @@ _LONGEST_FAILURE = 900
 _FIELDS = ("event", "method", "host", "invalid_user")
 # A result in a line whose front is not known, which must not be lost among the lines about something else.
 _MISSED = r" sshd[^ ]*: (?:.* )?(?:Accepted|Failed) [^ ]+ for .* from [^ ]+ port [0-9]+"
-_CLOCK_PLACE, _FRACTION_PLACE = (0, 15), (16, 22)
+_CLOCK_SPAN, _FRACTION_SPAN = (0, 15), (16, 22)
 _LONGEST_WITHOUT_LEAP_YEAR = 9
 _KNOWN_FIELDS = f"The fields are {', '.join(_FIELDS)}."
 
 
-def read_sshd(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
+def read_sshd(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]:
     """Yield the records of a log of sshd, one per line."""
-    clock = _Clock(columns)
+    clock = _Clock(options)
     for lines in syslog_blocks(stream):
         yield _records(lines, clock)
 
@@ -84,21 +84,19 @@ def _records(lines: pa.BinaryArray, clock: _Clock) -> LogRecords:
     line = pc.extract_regex(lines, _LINE)
     time, host, program, message = line.flatten()
     is_ours = pc.match_substring_regex(program, _PROGRAM).fill_null(False)
-    is_unknown = pc.invert(is_ours)
+    is_unread, is_unknown = line.is_null(), pc.invert(is_ours)
     bare = pc.extract_regex(lines.filter(is_unknown), _BARE)
     if bare.null_count < len(bare):
         bare_time, bare_message = (_scattered(bare.field(name), is_unknown) for name in ("time", "message"))
         is_bare = bare_message.is_valid()
         time, message = pc.if_else(is_bare, bare_time, time), pc.if_else(is_bare, bare_message, message)
-        is_ours, line_is_null = pc.or_(is_ours, is_bare), pc.and_(line.is_null(), pc.invert(is_bare))
-    else:
-        line_is_null = line.is_null()
+        is_ours, is_unread = pc.or_(is_ours, is_bare), pc.and_(is_unread, pc.invert(is_bare))
     message = pc.if_else(is_ours, message, b"")
     event, method, invalid, user, ip = pc.extract_regex(message, _RESULT).flatten()
     user, ip, is_refused = _refused_or_last(message, event, user, ip)
     reasons = blank_or_none(lines)
     reasons[is_refused] = Reason.MALFORMED
-    reasons[(reasons == Reason.NONE) & mask(line_is_null)] = Reason.MALFORMED
+    reasons[(reasons == Reason.NONE) & mask(is_unread)] = Reason.MALFORMED
     reasons[(reasons == Reason.NONE) & mask(event.is_null())] = Reason.OTHER
     is_missed = pc.match_substring_regex(lines.filter(pa.array(reasons == Reason.OTHER)), _MISSED)
     reasons[np.flatnonzero(reasons == Reason.OTHER)[mask(is_missed)]] = Reason.MALFORMED
@@ -134,18 +132,18 @@ def _refused_or_last(
 
 
 def _scattered(values: pa.Array, is_there: pa.BooleanArray) -> pa.Array:
-    """Return values in the places of a mask (n,), null elsewhere."""
-    places = pc.subtract(pc.cumulative_sum(is_there.cast(pa.int64())), 1)
-    return values.take(pc.if_else(is_there, places, None))
+    """Return values where a mask (n,) is true, null elsewhere."""
+    index = pc.subtract(pc.cumulative_sum(is_there.cast(pa.int64())), 1)
+    return values.take(pc.if_else(is_there, index, None))
 
 
 class _Clock:
     """Reads the times of one file, and finds out the years that they leave out."""
 
-    def __init__(self, columns: Columns) -> None:
-        self._zone = columns.zone
-        self._year = columns.year
-        self._written = columns.written
+    def __init__(self, options: LogOptions) -> None:
+        self._zone = options.timezone
+        self._year = options.year
+        self._written = options.written
         self._month = 0
         self._is_guess = False
 
@@ -162,7 +160,7 @@ class _Clock:
 
     def _read_old(self, texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         texts = pc.replace_substring_regex(texts, "^([A-Z][a-z]{2}) ([0-9]) ", r"\1  \2 ")
-        clocks, fractions = (pc.utf8_slice_codeunits(texts, *place) for place in (_CLOCK_PLACE, _FRACTION_PLACE))
+        clocks, fractions = (pc.utf8_slice_codeunits(texts, *span) for span in (_CLOCK_SPAN, _FRACTION_SPAN))
         year = self._first_year(clocks) if self._year is None else self._year
         times, timed, self._year, self._month = parse_syslog_times(
             clocks, year=year, after=self._month, zone=self._zone

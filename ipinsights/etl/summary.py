@@ -170,7 +170,11 @@ class Summary:
             raise NothingUsableError(f"{why} {_FORMAT_CURES.get(log_format, _FORMAT_CURE)}", self)
         fields = self.known_fields
         further = f": {fields[0].lower()}{fields[1:]}" if fields else "."
-        cure = _fixed_cure(reason, log_format) if is_fixed else _CURES[reason] + further
+        if is_fixed:
+            cures = {**_FIXED_CURES, **(_WEB_CURES if log_format in WEB_FORMATS else {})}
+            cure = cures.get(reason, "")
+        else:
+            cure = _CURES[reason] + further
         raise NothingUsableError(f"No row was written: {_WHY[reason]}. {cure}".rstrip(), self)
 
     def __str__(self) -> str:
@@ -244,7 +248,7 @@ _CURES = {
     Reason.NO_TIME: "Name the field of the time with `timestamp`, its format with `time_format`, or leave times out "
     "with `no_timestamps`",
 }
-# For formats with fixed places, in which no field can be named.
+# For formats whose fields have fixed positions and no names.
 _FIXED_CURES = {
     Reason.MALFORMED: "See `log_format` for the formats.",
     Reason.OTHER: "See `log_format` for the formats.",
@@ -263,17 +267,12 @@ _FORMAT_CURE = "See `log_format` for the others."
 _FORMAT_CURES = {
     "vpcflow": "A flow log with other fields than the default ones needs its header, with their names, in front, or "
     "`fields`.",
-    "apache": "Name the fields of another format with `line_format`. See `log_format` for other formats.",
-    "nginx": "Name the fields of another format with `line_format`. See `log_format` for other formats.",
+    **dict.fromkeys(
+        WEB_FORMATS, "Name the fields of another format with `line_format`. See `log_format` for other formats."
+    ),
     "jsonl": "Lines of key=value are logfmt. See `log_format` for other formats.",
     "csv": "Each row must have as many fields as the first. See `log_format` for other formats.",
 }
-
-
-def _fixed_cure(reason: Reason, log_format: str) -> str:
-    """Return what helps where fields have fixed places, or nothing."""
-    web_cure = _WEB_CURES.get(reason) if log_format in WEB_FORMATS else None
-    return web_cure or _FIXED_CURES.get(reason, "")
 
 
 def _escaped(text: str) -> str:

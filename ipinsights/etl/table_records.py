@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipinsights.data.timestamps import TimeColumn
-    from ipinsights.etl.records import Columns
+    from ipinsights.etl.records import LogOptions
 
 __all__ = ["table_records"]
 
@@ -29,7 +29,7 @@ _LONGEST_SHOWN = 200
 
 def table_records(
     column: Callable[[str], pa.Array | None],
-    columns: Columns,
+    options: LogOptions,
     reasons: NDArray[np.uint8],
     names: Sequence[str],
     time: TimeColumn,
@@ -60,14 +60,14 @@ def table_records(
         values = column(name)
         return None if values is None else as_text(values)
 
-    entities = needed("entity", names_or(columns.entity, ("entity",)))
-    ips = needed("ip", names_or(columns.ip, ("ip",)))
-    if columns.with_times:
-        stamps = needed("timestamp", names_or(columns.timestamp, ("timestamp",)))
-        first = stamps[0] if len(stamps) == 1 else first_values(list(map(as_text, stamps)))
-        times, timed = _times(first, columns.zone, time)
-    else:
+    entities = needed("entity", names_or(options.entity, ("entity",)))
+    ips = needed("ip", names_or(options.ip, ("ip",)))
+    if options.no_timestamps:
         times, timed = timeless(len(reasons))
+    else:
+        stamps = needed("timestamp", names_or(options.timestamp, ("timestamp",)))
+        first = stamps[0] if len(stamps) == 1 else first_values(list(map(as_text, stamps)))
+        times, timed = _times(first, options.timezone, time)
     entity = first_values([values if pa.types.is_binary(values.type) else as_text(values) for values in entities])
     ip = first_addresses(list(map(as_text, ips)))
     return LogRecords(entity, ip, times, timed, reasons, known_fields, field, shown, tuple(names))

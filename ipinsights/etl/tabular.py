@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 from ipinsights.data.arrow import as_text
 from ipinsights.data.bounded_lines import LONG_LINE, WholeLines
 from ipinsights.data.input_streams import warning_of
-from ipinsights.data.timestamps import TimeColumn
 from ipinsights.errors import ClientError
 from ipinsights.etl.csv_dialect import Dialect
 from ipinsights.etl.csv_rows import Lines, MalformedRow, Rows, field_names
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipinsights.etl.csv_rows import Row
-    from ipinsights.etl.records import Columns
+    from ipinsights.etl.records import LogOptions
 
 __all__ = ["read_csv"]
 
@@ -42,7 +41,7 @@ _FIELDS = ("#Fields:", "#fields\t")
 _DATE, _TIME = "date", "time"
 
 
-def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
+def read_csv(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]:
     """Yield the records of CSV (RFC 4180), by the names in its header: entity, ip and timestamp.
 
     A first row with an address in it is not a header. The columns are then called 1, 2, 3, and are taken in this
@@ -54,39 +53,39 @@ def read_csv(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
     the names that are wanted.
     """
     whole = WholeLines(stream, when_long=warning_of(stream))
-    text = Lines(whole, num_skipped=columns.num_skipped)
+    text = Lines(whole, num_skipped=options.skip_lines)
     sample = text.sample(_SAMPLE_CHARACTERS)
-    named = next((place for place, line in enumerate(sample) if line.startswith(_FIELDS)), None)
+    named = next((index for index, line in enumerate(sample) if line.startswith(_FIELDS)), None)
     if named is not None and all(line.startswith("#") for line in sample[:named]):
         text.put_back(sample[named + 1 :])
-        yield from _named_records(sample[named], text, whole, columns)
+        yield from _named_records(sample[named], text, whole, options)
         return
-    place = _place_of_header(sample, columns)
-    preamble, sample = sample[:place], sample[place:]
+    index = _index_of_header(sample, options)
+    preamble, sample = sample[:index], sample[index:]
     dialect = Dialect.of(sample)
     text.put_back(sample[dialect.num_before :])
-    yield from _csv_records(Rows(dialect.reader(text), text, whole, dialect.separator), columns, preamble, sample)
+    yield from _csv_records(Rows(dialect.reader(text), text, whole, dialect.separator), options, preamble, sample)
 
 
-def _place_of_header(sample: Sequence[str], columns: Columns) -> int:
+def _index_of_header(sample: Sequence[str], options: LogOptions) -> int:
     """Return the index of the first line that has all wanted names, 0 without such a line."""
-    if not columns.has_header or columns.fields:
+    if options.no_header or options.fields:
         return 0
-    wanted = names_or(columns.entity, ("entity",)), names_or(columns.ip, ("ip",))
-    for place, line in enumerate(sample[:_MOST_BEFORE_HEADER]):
+    wanted = names_or(options.entity, ("entity",)), names_or(options.ip, ("ip",))
+    for index, line in enumerate(sample[:_MOST_BEFORE_HEADER]):
         if all(any(name in line for name in names) for names in wanted):
-            dialect = Dialect.of(sample[place:])
-            names = [name.strip() for name in next(dialect.reader(sample[place : place + 1]), [])]
+            dialect = Dialect.of(sample[index:])
+            names = [name.strip() for name in next(dialect.reader(sample[index : index + 1]), [])]
             if all(any(name in names for name in alternatives) for alternatives in wanted):
-                stated = place and sample[place - 1].strip().strip('"').lower().startswith("sep=")
-                is_first = all(before.strip() in ("", _LONG_LINE) for before in sample[: place - bool(stated)])
-                return 0 if is_first else place - bool(stated)
+                stated = index and sample[index - 1].strip().strip('"').lower().startswith("sep=")
+                is_first = all(before.strip() in ("", _LONG_LINE) for before in sample[: index - bool(stated)])
+                return 0 if is_first else index - bool(stated)
     return 0
 
 
-def _named_records(first: str, given: Lines, whole: WholeLines, columns: Columns) -> Iterator[LogRecords]:
+def _named_records(first: str, given: Lines, whole: WholeLines, options: LogOptions) -> Iterator[LogRecords]:
     """Yield the records of a log with ``#Fields:`` lines, which name the fields after them."""
-    time = TimeColumn(columns.zone, columns.time_format)
+    time = options.time_column()
     given.fields = field_names(first)
     while given.fields:
         header, given.is_paused = given.fields, False
@@ -97,16 +96,16 @@ def _named_records(first: str, given: Lines, whole: WholeLines, columns: Columns
         while batch := rows.batch(iterator):
             column = _joined_clock(_column_reader(batch, header), header)
             shown = functools.partial(_shown_row, batch, rows)
-            yield table_records(column, _with_clock(columns, header), _csv_reasons(batch, []), header, time, shown)
+            yield table_records(column, _with_clock(options, header), _csv_reasons(batch, []), header, time, shown)
         if not given.is_paused:
             return
 
 
-def _with_clock(columns: Columns, header: Sequence[str]) -> Columns:
-    """Return the columns with date and time as the timestamp, unless another one is named."""
-    if {_DATE, _TIME} <= set(header) and names_or(columns.timestamp, (_DATE,))[0] in (_DATE, _TIME, "timestamp"):
-        return replace(columns, timestamp=f"{_DATE} {_TIME}")
-    return columns
+def _with_clock(options: LogOptions, header: Sequence[str]) -> LogOptions:
+    """Return the options with date and time as the timestamp, unless another one is named."""
+    if {_DATE, _TIME} <= set(header) and names_or(options.timestamp, (_DATE,))[0] in (_DATE, _TIME, "timestamp"):
+        return replace(options, timestamp=f"{_DATE} {_TIME}")
+    return options
 
 
 def _joined_clock(column: Callable[[str], pa.Array | None], header: Sequence[str]) -> Callable[[str], pa.Array | None]:
@@ -123,33 +122,35 @@ def _joined_clock(column: Callable[[str], pa.Array | None], header: Sequence[str
     return joined
 
 
-def _csv_records(rows: Rows, columns: Columns, preamble: Sequence[str], sample: Sequence[str]) -> Iterator[LogRecords]:
+def _csv_records(
+    rows: Rows, options: LogOptions, preamble: Sequence[str], sample: Sequence[str]
+) -> Iterator[LogRecords]:
     first, blank = _first_row(rows)
     # they are counted as comments are
     comments: Iterator[Row] = (MalformedRow(f"# {line.strip()}") if line.strip() else [] for line in preamble)
     before: Iterator[Row] = itertools.chain(comments, blank)
     header, unread = [name.strip() for name in first], []
-    if columns.fields:
+    if options.fields:
         # services append fields to their lines
-        header = [*columns.fields, *map(str, range(len(columns.fields) + 1, len(first) + 1))][: len(first) or None]
+        header = [*options.fields, *map(str, range(len(options.fields) + 1, len(first) + 1))][: len(first) or None]
         unread = [first] if first else []
     elif not first:  # nothing can be used, and every line is counted
-        wanted = ((columns.entity, "entity"), (columns.ip, "ip"), (columns.timestamp, "timestamp"))
+        wanted = ((options.entity, "entity"), (options.ip, "ip"), (options.timestamp, "timestamp"))
         header = [names_or(names, (default,))[0] for names, default in wanted]
-    elif not columns.has_header or any(map(_is_address, header)):
-        header, unread = [str(place + 1) for place in range(len(first))], [first]
-        columns = replace(
-            columns, entity=columns.entity or "1", ip=columns.ip or "2", timestamp=columns.timestamp or "3"
+    elif options.no_header or any(map(_is_address, header)):
+        header, unread = [str(index + 1) for index in range(len(first))], [first]
+        options = replace(
+            options, entity=options.entity or "1", ip=options.ip or "2", timestamp=options.timestamp or "3"
         )
     elif _has_index(rows, len(header), sample):
         header = ["", *header]
     rows.width, rows.has_empty_end = len(header) if first else 0, header[-1:] == [""]
-    time, iterator = TimeColumn(columns.zone, columns.time_format), itertools.chain(before, unread, rows)
+    time, iterator = options.time_column(), itertools.chain(before, unread, rows)
     cure = "" if unread else " or use `no_header` if the first row is not a header"
     while batch := rows.batch(iterator):
         shown = functools.partial(_shown_row, batch, rows)
         reasons = _csv_reasons(batch, [] if unread else first)
-        yield table_records(_column_reader(batch, header), columns, reasons, header, time, shown, cure=cure)
+        yield table_records(_column_reader(batch, header), options, reasons, header, time, shown, cure=cure)
 
 
 def _has_index(rows: Rows, width: int, sample: Sequence[str]) -> bool:
@@ -189,8 +190,8 @@ def _is_address(field: str) -> bool:
     return True
 
 
-def _shown_row(batch: Sequence[Row], rows: Rows, place: int) -> str:
-    row = batch[place]
+def _shown_row(batch: Sequence[Row], rows: Rows, index: int) -> str:
+    row = batch[index]
     text = row.text if isinstance(row, MalformedRow) else rows.separator.join(row)
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
@@ -215,8 +216,8 @@ def _column_reader(rows: Sequence[Row], header: Sequence[str]) -> Callable[[str]
     def column(name: str) -> pa.Array | None:
         if name not in header:
             return None
-        place = header.index(name)
-        values = [row[place] if row else None for row in rows]  # type: ignore[index]  # a malformed row is false
+        index = header.index(name)
+        values = [row[index] if row else None for row in rows]  # type: ignore[index]  # a malformed row is false
         try:
             return pa.array(values, pa.string())
         except UnicodeEncodeError:  # bytes that are not UTF-8 are lone surrogates, which Arrow does not know

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipinsights.etl.filters import Filters
-    from ipinsights.etl.records import Columns, LogRecords
+    from ipinsights.etl.records import LogOptions, LogRecords
     from ipinsights.etl.summary import Summary
 
 __all__ = ["UsableRows", "usable_rows"]
@@ -38,14 +38,14 @@ class UsableRows:
     is_used: NDArray[np.bool_]
 
 
-def usable_rows(records: LogRecords, filters: Filters, summary: Summary, name: str, columns: Columns) -> UsableRows:
+def usable_rows(records: LogRecords, filters: Filters, summary: Summary, name: str, options: LogOptions) -> UsableRows:
     """Return the rows of the records that can be used, and count what becomes of each record.
 
-    ``name`` is that of the log, for examples. ``columns`` say whether times and IPv6 addresses are wanted.
+    ``name`` is that of the log, for examples. ``options`` say whether times and IPv6 addresses are wanted.
     """
     entity, is_escaped = decoded(records.entity)
-    with_times = columns.with_times
-    ip, is_parsed = _addresses(records.ip, ipv6=columns.ipv6)
+    with_times = not options.no_timestamps
+    ip, is_parsed = _addresses(records.ip, ipv6=options.ipv6)
     reasons = records.reasons.copy()
     reasons[(reasons == Reason.NONE) & ~filters.hold(records)] = Reason.FILTERED
     reasons[(reasons == Reason.NONE) & stand_for_nothing(entity)] = Reason.NO_USER

@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 
 from ipinsights.data.arrow import as_text, mask
 from ipinsights.data.input_streams import line_blocks
-from ipinsights.data.timestamps import TimeColumn
 from ipinsights.errors import ClientError
 from ipinsights.etl.field_values import first_addresses, first_values
 from ipinsights.etl.records import LogRecords, Reason, blank_or_none, line_text, names_or, timeless
@@ -24,7 +23,8 @@ from ipinsights.etl.records import LogRecords, Reason, blank_or_none, line_text,
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ipinsights.etl.records import Columns
+    from ipinsights.data.timestamps import TimeColumn
+    from ipinsights.etl.records import LogOptions
 
 __all__ = ["read_vpcflow"]
 
@@ -34,25 +34,25 @@ _DEFAULT = (
 )  # fmt: skip
 _KNOWN = {*_DEFAULT, "pkt-srcaddr", "pkt-dstaddr", "instance-id"}
 _HEADER = r"^[a-z][a-z-]*[0-9]?(?: [a-z][a-z-]*[0-9]?)*$"
-# What the default fields hold. Other fields in these places are another format.
+# What the default fields hold. Other fields at these positions are another format.
 _DEFAULT_LINE = (
     r"^[0-9]+ (?:[0-9]+|unknown|-) (?:eni-[0-9a-z]+|-) (?:[^ ]+ ){7}(?:[0-9]+|-) (?:[0-9]+|-) (?:ACCEPT|REJECT|-) "
     "(?:OK|NODATA|SKIPDATA)$"
 )
 
 
-def read_vpcflow(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
+def read_vpcflow(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]:
     """Yield the records of a flow log, one per line. The default entity is the interface.
 
     A header names the fields of the lines behind it, wherever it stands.
     """
-    names: Sequence[str] = columns.fields
-    time = TimeColumn(columns.zone, columns.time_format)
+    names: Sequence[str] = options.fields
+    time = options.time_column()
     for block in line_blocks(stream):
         for lines, found in _segments(_split_by_blanks(_messages(block)), names):
             names = found
             if len(lines):
-                yield _records(lines, names or _DEFAULT, columns, time, is_default=not names)
+                yield _records(lines, names or _DEFAULT, options, time, is_default=not names)
 
 
 def _messages(lines: pa.BinaryArray) -> pa.BinaryArray:
@@ -79,40 +79,36 @@ def _split_by_blanks(lines: pa.BinaryArray) -> pa.BinaryArray:
 def _segments(lines: pa.BinaryArray, names: Sequence[str]) -> Iterator[tuple[pa.BinaryArray, Sequence[str]]]:
     """Yield lines with the names of their fields, one segment for each different header."""
     start = 0
-    for place in np.flatnonzero(mask(pc.match_substring_regex(lines, _HEADER))).tolist():
-        found = lines[place].as_py().decode().split(" ")
+    for index in np.flatnonzero(mask(pc.match_substring_regex(lines, _HEADER))).tolist():
+        found = lines[index].as_py().decode().split(" ")
         if found != names and not _KNOWN.isdisjoint(found):
-            yield lines[start:place], names
-            start, names = place, found
+            yield lines[start:index], names
+            start, names = index, found
     yield lines[start:], names
 
 
 def _records(
-    lines: pa.BinaryArray, names: Sequence[str], columns: Columns, time: TimeColumn, *, is_default: bool
+    lines: pa.BinaryArray, names: Sequence[str], options: LogOptions, time: TimeColumn, *, is_default: bool
 ) -> LogRecords:
     known_fields = f"The fields are {', '.join(names)}."
     field = _fields(lines, names)
 
-    def needed(name: str) -> pa.StringArray:
-        """Return the values of a field that must exist."""
-        values = field(name)
-        if values is None:
-            raise ClientError(f"The flow log has no field {name!r}. {known_fields}")
-        return values
-
-    def first(wanted: tuple[str, ...]) -> list[pa.StringArray]:
+    def needed(wanted: tuple[str, ...]) -> list[pa.StringArray]:
         """Return the fields that exist, of which there must be at least one."""
-        return [needed(name) for name in wanted if name in names] or [needed(wanted[0])]
+        found = [field(name) for name in wanted if name in names]
+        if not found:
+            raise ClientError(f"The flow log has no field {wanted[0]!r}. {known_fields}")
+        return found
 
-    stamps = names_or(columns.timestamp, ("start",))
-    times, timed = time.parse(first_values(first(stamps))) if columns.with_times else timeless(len(lines))
-    entity = first_values(first(names_or(columns.entity, ("interface-id",))))
-    ip = first_addresses(first(names_or(columns.ip, ("srcaddr",))))
-    reasons = blank_or_none(lines)
-    fits = pc.match_substring_regex(lines, _DEFAULT_LINE) if is_default else needed(names[0]).is_valid()
+    stamps = names_or(options.timestamp, ("start",))
+    times, timed = timeless(len(lines)) if options.no_timestamps else time.parse(first_values(needed(stamps)))
+    entity = first_values(needed(names_or(options.entity, ("interface-id",))))
+    ip = first_addresses(needed(names_or(options.ip, ("srcaddr",))))
+    (front,), reasons = needed((names[0],)), blank_or_none(lines)
+    fits = pc.match_substring_regex(lines, _DEFAULT_LINE) if is_default else front.is_valid()
     reasons[(reasons == Reason.NONE) & ~mask(fits)] = Reason.MALFORMED
-    is_header = pc.equal(needed(names[0]), names[0])
-    tells_nothing = pc.is_in(field("log-status") or needed(names[0]), pa.array(["NODATA", "SKIPDATA"]))
+    is_header = pc.equal(front, names[0])
+    tells_nothing = pc.is_in(field("log-status") or front, pa.array(["NODATA", "SKIPDATA"]))
     reasons[(reasons == Reason.NONE) & mask(pc.or_(is_header, tells_nothing))] = Reason.OTHER
     return LogRecords(entity, ip, times, timed, reasons, known_fields, field, line_text(lines))
 
@@ -124,12 +120,12 @@ def _fields(lines: pa.BinaryArray, names: Sequence[str]) -> Callable[[str], pa.S
     # (number of lines that fit · number of fields,), line by line
     values = parts.filter(fits).flatten()
     # where each line's values are among those, (n,)
-    places = pc.if_else(fits, pc.subtract(pc.cumulative_sum(fits.cast(pa.int64())), 1), None)
+    indices = pc.if_else(fits, pc.subtract(pc.cumulative_sum(fits.cast(pa.int64())), 1), None)
 
     def field(name: str) -> pa.StringArray | None:
         if name not in names:
             return None
         column = values.take(pa.array(np.arange(names.index(name), len(values), len(names))))
-        return as_text(column.take(places))
+        return as_text(column.take(indices))
 
     return field

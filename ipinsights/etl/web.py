@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ipinsights.etl.records import Columns
+    from ipinsights.etl.records import LogOptions
 
 __all__ = ["FIELDS", "read_web"]
 
@@ -59,10 +59,10 @@ FIELDS = {
 _KNOWN_FIELDS = f"The fields are {', '.join(FIELDS)}."
 
 
-def read_web(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
+def read_web(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]:
     """Yield the records of an access log, one a line."""
-    if columns.line_format is not None:
-        yield from read_formatted(stream, columns)
+    if options.line_format is not None:
+        yield from read_formatted(stream, options)
         return
     names = _Names()
     for lines in line_blocks(stream):
@@ -88,8 +88,8 @@ def _times(time: pa.BinaryArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     clf = pc.if_else(is_iso, None, time)
     times, timed = parse_clf_times(clf.fill_null(b"01/Jan/1970:00:00:00 +0000"))
     if pc.any(is_iso).as_py():
-        places = mask(is_iso)
-        times[places], timed[places] = parse_times(as_text(time.filter(is_iso)))
+        is_other = mask(is_iso)
+        times[is_other], timed[is_other] = parse_times(as_text(time.filter(is_iso)))
     return times, timed
 
 

@@ -7,7 +7,6 @@ value. Which variable is the user, the client and the time follows from its name
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 import pyarrow as pa
@@ -21,9 +20,9 @@ from ipinsights.etl.field_values import first_addresses, first_values
 from ipinsights.etl.records import LogRecords, Reason, blank_or_none, line_text, names_or, timeless
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from ipinsights.etl.records import Columns
+    from ipinsights.etl.records import LogOptions
 
 __all__ = ["CLF_TIME", "WebFormat", "read_formatted"]
 
@@ -57,31 +56,24 @@ _ALIASES = {
 }
 
 
-@dataclass(frozen=True)
-class _Variable:
-    """A variable of a format: its name, and the pattern of its values."""
-
-    name: str
-    pattern: str
-
-
 class WebFormat:
     """A format of lines in the notation of nginx or Apache, or a name of Apache's for one."""
 
     def __init__(self, text: str) -> None:
         notation = _NAMED.get(text, text).replace('\\"', '"')
         variables = _NGINX if "$" in notation else _APACHE
-        self._parts: list[str | _Variable] = []
+        # Names of variables, None for literal text, each with the pattern of what stands there.
+        self._parts: list[tuple[str | None, str]] = []
         end = 0
         for found in variables.finditer(notation[:_LONGEST_FORMAT]):
             literal, name = notation[end : found.start()], next(filter(None, found.groups()))
             end = found.end()
-            self._parts.append(literal)
-            self._parts.append(
-                "%" if name == "%" else _Variable(name, _pattern(name, literal, notation[end : end + 1]))
-            )
-        self._parts.append(notation[end:])
-        self.names = [part.name for part in self._parts if isinstance(part, _Variable)]
+            self._parts.append((None, _escaped(literal)))
+            is_sign = name == "%"  # %% stands for the sign itself
+            pattern = _escaped(name) if is_sign else _pattern(name, literal, notation[end : end + 1])
+            self._parts.append((None if is_sign else name, pattern))
+        self._parts.append((None, _escaped(notation[end:])))
+        self.names = [name for name, _ in self._parts if name is not None]
         if not self.names:
             raise ClientError(
                 f"`line_format` must have variables of nginx ($remote_addr) or Apache (%h). Got {text!r}."
@@ -99,18 +91,19 @@ class WebFormat:
 
     def pattern(self, name: str) -> str:
         """Return a regular expression (RE2) of a line, with a group ``value`` for a variable."""
-        pattern = ""
-        is_found = False
-        for part in self._parts:
-            if isinstance(part, str):
-                pattern += re.sub(r"[^A-Za-z0-9 ]", lambda sign: "\\" + sign[0], part)
-            elif part.name == name and not is_found:
-                is_found = True
-                group = f"(?P<value>{part.pattern})"
-                pattern += rf"\[{group}\]" if name == "t" else group
-            else:
-                pattern += rf"\[{part.pattern}\]" if part.name == "t" else f"(?:{part.pattern})"
-        return rf"^{pattern}(?: (?s:.*))?[ \t]*$"
+        whole, kind = "", "?P<value>"
+        for variable, pattern in self._parts:
+            if variable is None:
+                whole += pattern
+                continue
+            is_wanted = variable == name and kind not in whole
+            group = f"({kind if is_wanted else '?:'}{pattern})"
+            whole += rf"\[{group}\]" if variable == "t" else group
+        return rf"^{whole}(?: (?s:.*))?[ \t]*$"
+
+
+def _escaped(literal: str) -> str:
+    return re.sub(r"[^A-Za-z0-9 ]", lambda sign: "\\" + sign[0], literal)
 
 
 def _pattern(name: str, before: str, behind: str) -> str:
@@ -128,22 +121,22 @@ def _pattern(name: str, before: str, behind: str) -> str:
     return f"[^{re.escape(behind)}]*" if behind not in ("", "$", "%") else ("[^ ]*" if not behind else ".*?")
 
 
-def read_formatted(stream: IO[bytes], columns: Columns) -> Iterator[LogRecords]:
-    """Yield the records of an access log in the format ``columns.line_format``, one a line.
+def read_formatted(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]:
+    """Yield the records of an access log in the format ``options.line_format``, one a line.
 
     It is a ClientError if the format has no variable for the entity, the address or the time.
     """
-    web = WebFormat(columns.line_format or "")
-    entities = _chosen(web, columns.entity, _USERS, "entity")
-    ips = _chosen(web, columns.ip, _ADDRESSES, "ip")
+    web = WebFormat(options.line_format or "")
+    entities = _chosen(web, options.entity, _USERS, "entity")
+    ips = _chosen(web, options.ip, _ADDRESSES, "ip")
     clocks = ("time_iso8601", "time_local", "t", "msec", *(name for name in web.names if name.endswith("}t")))
-    times = _chosen(web, columns.timestamp, clocks, "timestamp") if columns.with_times else []
-    time = TimeColumn(columns.zone, columns.time_format or _time_format(times))
+    times = [] if options.no_timestamps else _chosen(web, options.timestamp, clocks, "timestamp")
+    time = TimeColumn(options.timezone, options.time_format or _time_format(times))
     for lines in line_blocks(stream):
         yield _records(lines, web, (entities, ips, times), time)
 
 
-def _chosen(web: WebFormat, given: str | tuple[str, ...] | None, default: tuple[str, ...], option: str) -> list[str]:
+def _chosen(web: WebFormat, given: str | Sequence[str] | None, default: tuple[str, ...], option: str) -> list[str]:
     wanted = names_or(given, ())
     found = [name for one in wanted if (name := web.name_of(one)) is not None]
     if not wanted and (name := web.first_of(default)) is not None:
@@ -167,7 +160,6 @@ def _records(
     lines: pa.BinaryArray, web: WebFormat, chosen: tuple[list[str], list[str], list[str]], time: TimeColumn
 ) -> LogRecords:
     def values(name: str) -> pa.StringArray:
-        """Return the values of a variable of the format."""
         return as_text(pc.extract_regex(lines, web.pattern(name)).field("value"))
 
     def field(name: str) -> pa.StringArray | None:

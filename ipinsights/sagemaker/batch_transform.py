@@ -7,7 +7,6 @@ on disk, so that neither files nor answers need fit into memory.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
@@ -26,7 +25,7 @@ from tqdm import tqdm
 from ipinsights._system import keep_freed_memory
 from ipinsights.data.channels import check_filled, log_skipped, read_channel
 from ipinsights.data.csv_errors import Source
-from ipinsights.data.files import open_output
+from ipinsights.data.files import locked, open_output
 from ipinsights.errors import AlgorithmError, ClientError
 from ipinsights.serving.media_types import JSON, JSON_LINES, ResponseFormat, request_media_type
 from ipinsights.serving.service import InferenceModel
@@ -194,28 +193,10 @@ class Transform:
 def _answers_folder(output_dir: Path) -> Iterator[Path]:
     """Yield a private folder, and remove folders of killed runs, whose locks are free."""
     for left in output_dir.glob(f"{_FOLDER_PREFIX}*"):
-        with _locked(left) as is_ours:
-            if is_ours:
-                shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=_FOLDER_PREFIX, dir=output_dir) as name, _locked(Path(name)):
+        with contextlib.suppress(OSError), locked(left, wait=False):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_FOLDER_PREFIX, dir=output_dir) as name, locked(Path(name)):
         yield Path(name)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Lock a folder if no live run has locked it. Yield whether this succeeded."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:  # its run has just ended
-        yield False
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except BlockingIOError:
-        yield False
-    finally:
-        os.close(descriptor)
 
 
 def _whole(source: Path, stream: IO[bytes], limit: int) -> bytes:
@@ -244,9 +225,16 @@ def _answer(payload: _Payload, content_type: str, accept: str, path: Path) -> Pa
     """Answer a payload into a file, in a process of the pool."""
     assert _model is not None
     try:
-        answer = _model.answer(payload.body, content_type=content_type, accept=accept, default=JSON_LINES)
-    except ClientError as error:
-        raise ClientError(_reason(_model, payload, content_type, accept) or str(error)) from None
+        answer = _model.answer(
+            payload.body,
+            content_type=content_type,
+            accept=accept,
+            default=JSON_LINES,
+            name=str(payload.source),
+            first_line=payload.first_line,
+        )
+    except ClientError as error:  # of a class that cannot be passed between processes
+        raise ClientError(str(error)) from None
     with path.open("wb") as stream:
         piece = b""
         for piece in answer.pieces:
@@ -254,15 +242,6 @@ def _answer(payload: _Payload, content_type: str, accept: str, path: Path) -> Pa
         if not piece.endswith(b"\n"):
             stream.write(b"\n")
     return path
-
-
-def _reason(model: InferenceModel, payload: _Payload, content_type: str, accept: str) -> str:
-    """Return the error of a payload with file and line, empty if the payload is valid."""
-    try:
-        model.decode(payload.body, content_type, accept, name=str(payload.source), first_line=payload.first_line)
-    except ClientError as error:
-        return str(error)
-    return ""
 
 
 def _append(answer: Future[Path] | ClientError, stream: IO[bytes]) -> None:

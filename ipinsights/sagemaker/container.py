@@ -9,8 +9,7 @@ import socket
 import struct
 import time
 import traceback
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.distributed.cluster import Cluster
@@ -19,7 +18,6 @@ from ipinsights.distributed.supervisor import Supervisor
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
 from ipinsights.sagemaker.environment import failure_file
 from ipinsights.training.job import Job
-from ipinsights.training.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 
     from ipinsights.sagemaker.environment import Environment
 
-__all__ = ["cluster_from_environment", "failure_reported", "job_from_environment", "train_in_container"]
+__all__ = ["cluster_from_environment", "failure_reported", "train_in_container"]
 
 # A host's name may take a while to be known when all hosts start at once.
 _RESOLVE_SECONDS = 20.0
@@ -36,25 +34,19 @@ _SIOCGIFADDR = 0x8915
 _logger = logging.getLogger(__name__)
 
 
-def train_in_container(
-    environment: Environment,
-    *,
-    seed: int = 0,
-    limits: Limits | None = None,
-    engine: str = "auto",
-    num_threads: int | None = None,
-    quiet: bool = False,
-) -> Path | None:
-    """Train the job of a container's tree, together with the other hosts if there are any."""
-    job = replace(job_from_environment(environment, seed=seed, limits=limits), engine=engine, num_threads=num_threads)
+def train_in_container(environment: Environment, *, quiet: bool = False, **settings: Any) -> Path | None:
+    """Train the job of a container's tree, together with the other hosts if there are any.
+
+    ``settings`` are further fields of the :class:`~ipinsights.training.job.Job`, such as ``seed`` and ``limits``.
+    """
+    job = _job(environment, **settings)
     if len(environment.hosts) > 1:
         require_mxnet()
         return Supervisor(job, cluster_from_environment(environment), quiet=quiet).run()
     return train(job, quiet=quiet)
 
 
-def job_from_environment(environment: Environment, *, seed: int = 0, limits: Limits | None = None) -> Job:
-    """Return the training job of a container."""
+def _job(environment: Environment, **settings: Any) -> Job:
     any_size = len(environment.hosts) > 1
     train = environment.required_channel("train")
     validation = environment.channel("validation")
@@ -68,11 +60,10 @@ def job_from_environment(environment: Environment, *, seed: int = 0, limits: Lim
         validation=validation.path if validation else None,
         model_dir=environment.model_dir,
         host_name=environment.current_host,
-        seed=seed,
         is_sharded=train.is_sharded,
         checkpoint_dir=environment.checkpoint_dir,
         initial_model=model.path if model else None,
-        limits=limits or Limits(),
+        **settings,
     )
 
 

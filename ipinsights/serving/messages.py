@@ -26,17 +26,9 @@ if TYPE_CHECKING:
     from ipinsights.serving.service import Answer
 
 __all__ = [
-    "BODY_IS_HERE",
-    "Receive",
-    "Request",
-    "Response",
-    "Scope",
-    "Send",
-    "refusal",
-    "send_large",
-    "send_small",
+    "BODY_IS_HERE", "Receive", "Request", "Response", "Scope", "Send", "refusal", "send_large", "send_small",
     "timeout",
-]
+]  # fmt: skip
 
 BODY_IS_HERE = "ipinsights.body_is_here"
 """Extension of ASGI's scope: the server has the whole body of the request, and nobody waits for it."""
@@ -176,7 +168,6 @@ async def send_large(
 
 
 def _start(response: Response, request: Request, length: int | None) -> dict[str, Any]:
-    """Return the message that begins a response."""
     identifier = request.id.encode()
     headers = [*response.headers, (b"X-Request-Id", identifier), (b"X-Amzn-RequestId", identifier)]
     if length is not None:

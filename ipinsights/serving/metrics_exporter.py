@@ -8,7 +8,6 @@ master is killed: this process ends, and cleans up, when its standard input ends
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import signal
@@ -21,12 +20,13 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from ipinsights.data.files import locked
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
-__all__ = ["Exporter", "lock", "start_exporter"]
+__all__ = ["Exporter", "start_exporter"]
 
 _SLOW_SCRAPER_SECONDS = 10
 # Nobody waits longer for an exporter that still waits for a worker. It ends and cleans up by itself.
@@ -83,22 +83,8 @@ def start_exporter(folder: Path, host: str = "127.0.0.1", port: int = 0) -> Expo
         return Exporter(process, host, listener.getsockname()[1])
 
 
-@contextlib.contextmanager
-def lock(folder: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the lock that keeps reading and merging of files apart.
-
-    Without ``wait``, BlockingIOError is raised if another process holds the lock.
-    """
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 class _Collector:
-    """Reads the files of all processes, while none of them is merged."""
+    """Reader of the files of all processes, none of which is merged meanwhile."""
 
     def __init__(self, folder: Path) -> None:
         from prometheus_client.multiprocess import MultiProcessCollector
@@ -108,7 +94,7 @@ class _Collector:
 
     def collect(self) -> Iterable[Any]:
         """Return all metrics, added up over all processes."""
-        with lock(self._folder):
+        with locked(self._folder):
             return list(self._collector.collect())
 
 

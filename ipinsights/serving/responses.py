@@ -86,11 +86,7 @@ def encode_columns(blocks: Iterable[Mapping[str, NDArray[Any]]], media_type: str
 
 
 def _columns(
-    scorer: Scorer,
-    pairs: Pairs,
-    scores: NDArray[np.float32],
-    wanted: ResponseFormat,
-    threshold: Threshold | None,
+    scorer: Scorer, pairs: Pairs, scores: NDArray[np.float32], wanted: ResponseFormat, threshold: Threshold | None
 ) -> dict[str, NDArray[Any]]:
     columns: dict[str, NDArray[Any]] = {scorer.name: scores}
     if wanted.verbose:

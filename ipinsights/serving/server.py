@@ -16,7 +16,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
 from ipinsights.errors import ClientError
-from ipinsights.log_format import ContainerFormatter
+from ipinsights.log_format import ContainerFormatter, set_up_logging
 from ipinsights.serving.access_log import AccessLog
 from ipinsights.serving.application import Application
 from ipinsights.serving.log_stream import LogStream
@@ -59,7 +59,10 @@ class Server:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
         log = LogStream()
-        _set_up_logging(log)
+        # Without the lock of the progress bars, which a killed worker would keep.
+        handler = logging.StreamHandler(log)
+        handler.setFormatter(ContainerFormatter())
+        set_up_logging(handler=handler)
         _check_address(self.host, self.port)
         access_log = AccessLog(self.access_log) if self.access_log else None
         metrics, exporter = self._start_metrics()
@@ -194,7 +197,6 @@ class _Arbiter(Arbiter):
 
 
 def _load(path: Path, scorer: str, metrics: ServerMetrics | None) -> InferenceModel:
-    """Load a model and count the attempt."""
     _logger.info("loading model...")
     is_loaded = False
     try:
@@ -226,16 +228,3 @@ def _check_address(host: str, port: int) -> None:
         raise ClientError(
             f"The server cannot listen at {host}:{port}: {reason}. Stop what does, or choose another with `port`."
         ) from None
-
-
-def _set_up_logging(stream: LogStream) -> None:
-    """Configure logging in the container's format, without the lock of the progress bars.
-
-    A killed worker would keep this lock.
-    """
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(ContainerFormatter())
-    logger = logging.getLogger("ipinsights")
-    logger.handlers = [handler]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False

@@ -14,9 +14,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ipinsights.data.files import locked
 from ipinsights.errors import ClientError
 from ipinsights.serving.access_log import OTHER, ROUTES
-from ipinsights.serving.metrics_exporter import Exporter, lock, start_exporter
+from ipinsights.serving.metrics_exporter import Exporter, start_exporter
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -121,7 +122,7 @@ class ServerMetrics:
         self._ended.append(pid)
         try:
             self._client.multiprocess.mark_process_dead(pid, str(self.folder))
-            with lock(self.folder, wait=False):
+            with locked(self.folder, wait=False):
                 while self._ended:
                     _merge_files(self.folder, self._ended.pop())
         except BlockingIOError:

@@ -147,25 +147,29 @@ class InferenceModel:
         dim = max(_SMALL_DIM, self.predictor.hyperparameters.vector_dim)
         return max(_LEAST_SMALL_BYTES, _SMALL_BYTES * _SMALL_DIM**2 // dim**2)
 
-    def answer(self, body: bytes, *, content_type: str, accept: str, default: str) -> Answer:
+    def answer(
+        self,
+        body: bytes,
+        *,
+        content_type: str,
+        accept: str,
+        default: str,
+        name: str = "the payload",
+        first_line: int = 1,
+    ) -> Answer:
         """Answer a request, whole or not at all.
 
-        See :func:`ipinsights.serving.requests.decode` and
+        See :func:`ipinsights.serving.requests.decode`, also for ``name`` and ``first_line``, and
         :meth:`ipinsights.serving.media_types.ResponseFormat.negotiate`.
         """
         wanted = ResponseFormat.negotiate(accept, default=default)
         scorer, threshold = self._chosen(wanted)
-        pairs = decode(body, content_type, ipv6=scorer.accepts_ipv6)
+        pairs = decode(body, content_type, name=name, first_line=first_line, ipv6=scorer.accepts_ipv6)
         _check_embeddings(pairs, wanted)
         self.check_usable()
         pieces = encode(scorer, pairs, wanted, threshold=threshold)
         self.check_usable()
         return Answer(wanted.media_type, self._checked(pieces) if wanted.verbose else pieces, len(pairs))
-
-    def decode(self, body: bytes, content_type: str, accept: str, *, name: str, first_line: int) -> Pairs:
-        """Return the pairs of a request, see :func:`ipinsights.serving.requests.decode`."""
-        scorer, _ = self._chosen(ResponseFormat.negotiate(accept, default=JSON))
-        return decode(body, content_type, name=name, first_line=first_line, ipv6=scorer.accepts_ipv6)
 
     def _chosen(self, wanted: ResponseFormat) -> tuple[Scorer, Threshold | None]:
         """Return the scorer that a request asks for, with its threshold."""

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from ipinsights.data.arrow import mask
+from ipinsights.data.ip_networks import SPECIAL_NETWORKS
 from ipinsights.data.ipv4 import parse_ips
 from ipinsights.errors import ClientError
 
@@ -21,13 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Ranges", "load_ranges", "synthetic_ranges"]
-
-# IANA's special-purpose blocks, multicast and the reserved end: never announced.
-_RESERVED = (
-    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
-    "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24",
-    "203.0.113.0/24", "224.0.0.0/3",
-)  # fmt: skip
 
 # The share of the blocks of a length that is announced whole. 3 % more lie idle and the rest are halved.
 # Chosen so that each length is as frequent as in a real table: a million ranges, 62 % of them of 256
@@ -86,13 +81,13 @@ def synthetic_ranges(rng: np.random.Generator) -> Ranges:
 
 def _is_public(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.bool_]:
     public = np.ones(len(first), dtype=bool)
-    for network in map(ipaddress.IPv4Network, _RESERVED):
+    for network in map(ipaddress.IPv4Network, SPECIAL_NETWORKS):
         public &= (last < int(network.network_address)) | (first > int(network.broadcast_address))
     return public
 
 
 def load_ranges(path: Path) -> Ranges:
-    """Read a table of ranges in the format of iptoasn.com, and give those that are routed.
+    """Return the routed ranges of a table in the format of iptoasn.com.
 
     A line is ``first, last, ASN, country, name``, separated by tabs, in ascending order, without a header.
     Addresses are numbers (``ip2asn-v4-u32.tsv``) or dotted quads (``ip2asn-v4.tsv``). A file whose name ends
@@ -155,7 +150,7 @@ def _parse_addresses(texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[
 def _parse_numbers(texts: pa.StringArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     digits = pc.match_substring_regex(texts, r"^[0-9]{1,10}$")
     numbers = pc.if_else(digits, texts, "0").cast(pa.int64()).to_numpy()
-    return numbers, digits.to_numpy(zero_copy_only=False) & (numbers < 2**32)
+    return numbers, mask(digits) & (numbers < 2**32)
 
 
 def _refuse_lines(path: Path, wrong: NDArray[np.bool_], rule: str) -> None:

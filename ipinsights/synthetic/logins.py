@@ -20,15 +20,7 @@ if TYPE_CHECKING:
 
     from ipinsights.synthetic.ip_ranges import Ranges
 
-__all__ = [
-    "SECONDS_PER_DAY",
-    "AttackTest",
-    "Events",
-    "attack_test",
-    "midnight",
-    "simulate",
-    "split_days",
-]
+__all__ = ["SECONDS_PER_DAY", "AttackTest", "Events", "attack_test", "midnight", "simulate", "split_days"]
 
 SECONDS_PER_DAY = 86_400
 
@@ -83,7 +75,9 @@ def simulate(
 
     Source: the AWS tutorial's description and, where it leaves something open, data made by its generator.
     """
-    _check_size(num_users, num_days)
+    for name, least, value in (("users", 2, num_users), ("days", 3, num_days)):
+        if value < least:
+            raise ClientError(f"The number of {name} to simulate must be at least {least}. Got {value}.")
     users = _draw_users(num_users, num_days, len(ranges), rng)
     # Times are alike for all users, so it is enough to sort the times and to mix the users. All are
     # (num_events,).
@@ -91,12 +85,6 @@ def simulate(
     seconds = np.sort(rng.integers(num_days * SECONDS_PER_DAY, size=len(user)))
     ip = ranges.draw(_draw_places(users, user, len(ranges), rng), rng=rng)
     return Events(user, ip, midnight(end) - num_days * SECONDS_PER_DAY + seconds, num_users, num_days, end)
-
-
-def _check_size(num_users: int, num_days: int) -> None:
-    for name, least, value in (("users", 2, num_users), ("days", 3, num_days)):
-        if value < least:
-            raise ClientError(f"The number of {name} to simulate must be at least {least}. Got {value}.")
 
 
 @dataclass(frozen=True)
@@ -143,13 +131,7 @@ class AttackTest:
         return len(self.label)
 
 
-def attack_test(
-    events: Events,
-    ranges: Ranges,
-    *,
-    rng: np.random.Generator,
-    num_good: int = 100_000,
-) -> AttackTest:
+def attack_test(events: Events, ranges: Ranges, *, rng: np.random.Generator, num_good: int = 100_000) -> AttackTest:
     """Return ``num_good`` log-ins of the test days and as many attacks from random ranges.
 
     All log-ins of the test days are used if there are fewer than ``num_good``.

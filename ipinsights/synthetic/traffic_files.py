@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ipinsights.data.files import replacing
+from ipinsights.data.csv_writer import csv_lines
+from ipinsights.data.files import write_files
 from ipinsights.data.ipv4 import format_ips
-from ipinsights.errors import ClientError
 from ipinsights.synthetic.logins import SECONDS_PER_DAY, midnight
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -42,7 +41,7 @@ class TrafficCounts:
 def write_traffic(
     directory: Path, events: Events, test: AttackTest, *, rng: np.random.Generator, access_log: bool = True
 ) -> TrafficCounts:
-    """Write the traffic as files ready for use, and give their numbers of rows.
+    """Write the traffic as files ready for use, and return their numbers of rows.
 
     ``train.csv`` and ``validation.csv`` are headerless ``entity,ip``. The train rows are mixed, since
     training keeps the order of the file. ``test.csv`` is ``entity,ip,label``, 1 for an attack. ``access.log``
@@ -57,32 +56,20 @@ def write_traffic(
     }
     if access_log:
         files["access.log"] = _log_lines(events)
-    _write_together(directory, files)
+    write_files(directory, files)
     num_validation = validation.stop - validation.start
     return TrafficCounts(len(events) if access_log else 0, len(mixed), num_validation, len(test))
 
 
-def _write_together(directory: Path, files: Mapping[str, Iterable[pa.Buffer]]) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with contextlib.ExitStack() as stack:  # no file is replaced before all are complete
-            for name, chunks in files.items():
-                stream = stack.enter_context(replacing(directory / name))
-                stream.writelines(chunks)
-                stream.flush()
-    except OSError as error:
-        raise ClientError(f"Traffic cannot be written to {directory}: {error.strerror}.") from None
-
-
 def _csv_lines(
     user: NDArray[np.int32], ip: NDArray[np.uint32], label: NDArray[np.int8] | None = None
-) -> Iterator[pa.Buffer]:
+) -> Iterator[memoryview]:
     for part in _parts(len(user)):
-        last = [] if label is None else [",", _numbers(2).take(pa.array(label[part]))]
-        yield _join([_user_texts(user[part]), ",", format_ips(ip[part]), *last, "\n"])
+        last = [] if label is None else [pa.array(label[part]).cast(pa.string())]
+        yield csv_lines([_user_texts(user[part]), format_ips(ip[part]), *last])
 
 
-def _log_lines(events: Events) -> Iterator[pa.Buffer]:
+def _log_lines(events: Events) -> Iterator[memoryview]:
     midnights = midnight(events.end) - np.arange(events.num_days, 0, -1) * SECONDS_PER_DAY
     dates = _time_texts(midnights, "%d/%b/%Y:")
     clock = _time_texts(np.arange(SECONDS_PER_DAY), "%H:%M:%S")
@@ -92,7 +79,9 @@ def _log_lines(events: Events) -> Iterator[pa.Buffer]:
         day, second = np.divmod(events.time[part] - events.start, SECONDS_PER_DAY)
         time = [dates.take(pa.array(day)), clock.take(pa.array(second))]
         agent = agents.take(pa.array(user % len(_AGENTS)))
-        yield _join([format_ips(events.ip[part]), " - ", _user_texts(user), " [", *time, _REQUEST, agent, '"\n'])
+        columns = [format_ips(events.ip[part]), " - ", _user_texts(user), " [", *time, _REQUEST, agent, '"\n']
+        # Arrow stores the texts of a column one after another, which is the layout of the file.
+        yield memoryview(pc.binary_join_element_wise(*columns, "").buffers()[2])
 
 
 _REQUEST = ' +0000] "POST /login HTTP/1.1" 200 512 "-" "'
@@ -111,15 +100,6 @@ def _user_texts(user: NDArray[np.int32]) -> pa.StringArray:
     return pc.binary_join_element_wise("user_", pa.array(user).cast(pa.string()), "")
 
 
-def _numbers(size: int) -> pa.StringArray:
-    return pa.array(map(str, range(size)))
-
-
 def _time_texts(seconds: NDArray[np.int64], template: str) -> pa.StringArray:
     # The C locale: an access log has English months everywhere.
     return pc.strftime(pa.array(seconds, pa.timestamp("s")), template, locale="C")
-
-
-def _join(columns: Sequence[pa.StringArray | str]) -> pa.Buffer:
-    """Return the concatenated text of all rows, which is how Arrow stores a string column."""
-    return pc.binary_join_element_wise(*columns, "").buffers()[2]

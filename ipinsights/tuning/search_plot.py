@@ -41,20 +41,20 @@ def draw_search(outcomes: Sequence[Outcome], ranges: Sequence[SearchRange]) -> F
     return figure
 
 
-def _scatter(axes: Axes, outcomes: Sequence[Outcome], places: Sequence[float]) -> None:
+def _scatter(axes: Axes, outcomes: Sequence[Outcome], xs: Sequence[float]) -> None:
     aucs = [outcome.auc or math.nan for outcome in outcomes]
     fills = ["none" if outcome.note else _TRIAL for outcome in outcomes]
-    axes.scatter(places, aucs, facecolors=fills, edgecolors=_TRIAL)
+    axes.scatter(xs, aucs, facecolors=fills, edgecolors=_TRIAL)
     axes.grid(alpha=0.3)
     axes.set_axisbelow(True)
 
 
 def _draw_best_so_far(axes: Axes, outcomes: Sequence[Outcome]) -> None:
-    best, places, heights = -math.inf, [], []
+    best, numbers, aucs = -math.inf, [], []
     for outcome in outcomes:
         if not outcome.note:
             best = max(best, outcome.auc or -math.inf)
-            places.append(outcome.number)
-            heights.append(best)
-    axes.step(places, heights, where="post", color=_BEST, label="best so far")
+            numbers.append(outcome.number)
+            aucs.append(best)
+    axes.step(numbers, aucs, where="post", color=_BEST, label="best so far")
     axes.legend(loc="lower right")

@@ -179,11 +179,7 @@ def _open_study(path: Path, *, stop_early: bool) -> optuna.Study:
         # Without a pool, no connection to the file stays open between two calls.
         storage = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"poolclass": NullPool})
         return optuna.create_study(
-            storage=storage,
-            study_name="ipinsights",
-            direction="maximize",
-            load_if_exists=True,
-            pruner=pruner,
+            storage=storage, study_name="ipinsights", direction="maximize", load_if_exists=True, pruner=pruner
         )
     except DatabaseError as error:
         raise ClientError(f"{path} cannot be used as a study: {error.orig}.") from None

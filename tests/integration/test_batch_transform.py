@@ -125,7 +125,7 @@ class TestTransform:
         assert (tmp_path / "out" / "b.csv.out").read_text().splitlines() == expected_lines(model, sources[1])
 
     def test_a_terminal_sees_how_far_it_is(self, model: Path, tmp_path: Path, rng: np.random.Generator) -> None:
-        """By bytes of the input, and in the end nothing but the closing line is left."""
+        """The bar counts bytes of the input, and only the closing line stays."""
         source = write_rows(tmp_path / "a.csv", 10, rng=rng)
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))

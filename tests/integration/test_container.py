@@ -180,7 +180,7 @@ class TestServe:
         assert process.returncode == 0, stderr
 
     def test_no_model(self, tmp_path: Path) -> None:
-        """Without a model it ends with 2 and says where one was looked for."""
+        """A container without a model ends with 2 and names the missing path."""
         wait_for_port()
         (tmp_path / "ml" / "model").mkdir(parents=True)
         process = start("serve", tmp_path / "ml")

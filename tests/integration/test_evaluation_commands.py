@@ -135,7 +135,7 @@ class TestThreshold:
         assert plain.splitlines()[0] == "entity,ip,dot_product,entity_known,probability"
 
     def test_too_few_rows_are_refused(self, files: Files, tmp_path: Path) -> None:
-        """It says how many are needed, and stores nothing."""
+        """The error says how many rows are needed, and nothing is stored."""
         few = tmp_path / "few.csv"
         few.write_text("".join(files.calibration.read_text(encoding="utf-8").splitlines(keepends=True)[:998]))
         _, error = run("threshold", "--model-dir", files.model, "--calibration", few, "--fpr", 0.001, code=2)
@@ -293,14 +293,14 @@ class TestEvaluate:
         assert str(files.train.parent) not in card
 
     def test_a_wrong_label_is_named(self, files: Files, tmp_path: Path) -> None:
-        """By file and row."""
+        """The error names the file and the row of the label."""
         test = tmp_path / "labels.csv"
         test.write_text("user_1,1.2.3.4,0\nuser_2,1.2.3.4,yes\n", encoding="utf-8")
         _, error = run("evaluate", "--model-dir", files.model, "--train", files.train, "--test", test, code=2)
         assert error == f"ClientError: {test}: the label of row 2 must be 0, or 1 for an attack. Got 'yes'.\n"
 
     def test_too_few_events_are_refused(self, files: Files, tmp_path: Path) -> None:
-        """It says how many are needed."""
+        """The error says how many events are needed."""
         test = tmp_path / "few.csv"
         test.write_text("user_1,1.2.3.4\n" * 99, encoding="utf-8")
         _, error = run("evaluate", "--model-dir", files.model, "--train", files.train, "--test", test, code=2)

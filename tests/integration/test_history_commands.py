@@ -144,7 +144,7 @@ class TestTraining:
 
     @pytest.mark.parametrize("option", [["--ipv6"], ["--history-rows-per-entity", "5"]])
     def test_options_about_a_history_need_one(self, files: Files, tmp_path: Path, option: list[str]) -> None:
-        """They would change nothing."""
+        """Options about a history are refused without --keep-history."""
         text = run("train", "--train", files.train, "--model-dir", tmp_path, *GIVEN, *option, code=2)
         reason = "--history-rows-per-entity and --ipv6 are about the history: give --keep-history, too."
         assert reason in " ".join(text.split())

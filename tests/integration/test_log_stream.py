@@ -12,12 +12,12 @@ class TestStandardOutput:
     """A log that cannot be written changes no answer."""
 
     def test_disk_full(self, model: Path, tmp_path: Path) -> None:
-        """Every request is answered."""
+        """A server whose log is on a full disk answers every request."""
         with Path("/dev/full").open("wb") as full, running(model, tmp_path / "log", stdout=full) as server:
             assert server.ask() == (200, answer_of(model))
 
     def test_reader_gone(self, model: Path, tmp_path: Path) -> None:
-        """Every request is answered."""
+        """A server whose log has no reader any more answers every request."""
         reader, writer = os.pipe()
         with running(model, tmp_path / "log", stdout=writer) as server:
             os.close(reader)

@@ -6,15 +6,13 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ipinsights.errors import ClientError
-from ipinsights.serving.metrics_exporter import lock, start_exporter
+from ipinsights.serving.metrics_exporter import start_exporter
 
 from .counting_client import Counting, counting, is_gone, scrape
 
@@ -101,29 +99,3 @@ def test_a_host_that_is_not_known(tmp_path: Path) -> None:
     )
     assert found
     assert "None" not in found[1]
-
-
-class TestLock:
-    """The lock that keeps reading and merging apart."""
-
-    def test_it_is_held_by_one(self, tmp_path: Path) -> None:
-        """A process that does not wait is refused during the block, and not after it."""
-        with lock(tmp_path), pytest.raises(BlockingIOError), lock(tmp_path, wait=False):
-            pass
-        with lock(tmp_path, wait=False):
-            assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
-
-    def test_a_killed_holder_lets_go(self, tmp_path: Path) -> None:
-        """The kernel gives up the lock of a process that ends in any way."""
-        code = (
-            "import sys, time; from pathlib import Path; from ipinsights.serving.metrics_exporter import lock\n"
-            "with lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
-        )
-        with subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE) as holder:
-            assert holder.stdout
-            assert holder.stdout.readline() == b"held\n"
-            with pytest.raises(BlockingIOError), lock(tmp_path, wait=False):
-                pass
-            holder.kill()
-        with lock(tmp_path, wait=False):
-            pass

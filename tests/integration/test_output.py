@@ -62,13 +62,13 @@ def test_help_on_a_full_disk(folder: Path, command: str) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS[:3])
 def test_a_reader_that_has_gone(folder: Path, command: str) -> None:
-    """Nothing is said, and the exit code is that of other tools."""
+    """The command ends without a message, and with the exit code of other tools."""
     done = shell(folder, f"{IPINSIGHTS} {command} | true")
     assert (done.stderr, done.returncode) == ("", 141)
 
 
 def test_a_closed_output(folder: Path) -> None:
-    """One sentence."""
+    """A closed standard output is reported in one sentence."""
     done = shell(folder, f"{IPINSIGHTS} score rows.csv --model-dir model >&-")
     assert (done.stderr, done.returncode) == ("ClientError: Standard output is closed.\n", 2)
 

@@ -93,7 +93,7 @@ class TestScore:
         '{"when":1,"user":"user_1","from":"10.0.0.1","no, te":"a, b","ip":"x"}\n',
     ])  # fmt: skip
     def test_further_columns_of_a_table(self, model: Path, tmp_path: Path, content: str) -> None:
-        """They keep their names and stay in the rows of their pairs.
+        """Kept columns have their names and stay in the rows of their pairs.
 
         A name that is taken gets an underscore.
         """
@@ -114,7 +114,7 @@ class TestEmbeddings:
 
     @pytest.mark.parametrize("names", [(), ("--entities", "--ips")])
     def test_one_list_is_needed(self, model: Path, names: tuple[str, ...]) -> None:
-        """Neither none nor two of them can be exported."""
+        """No list or two lists of values to export are refused."""
         options = [word for name in names for word in (name, "list.txt")]
         done = run_command("embeddings", "--model-dir", model, *options, "-o", "out.csv")
         assert (done.returncode, done.stderr.splitlines()[-1]) == (2, "Error: Give --entities or --ips.")

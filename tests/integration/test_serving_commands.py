@@ -68,7 +68,7 @@ class TestServe:
 
 
 def test_a_url_cannot_be_watched() -> None:
-    """Its copy would never change."""
+    """A model at a URL is refused with --watch-model: its copy would never change."""
     done = run_command(
         "serve", "--model-dir", "https://key:word@example.org/model.tar.gz", "--watch-model", "--port", "0"
     )

@@ -63,7 +63,7 @@ BY_SHARES = ("--fraction", "0.8", "0.1", "0.1")
     "options", [(), ("--at", "2018-11-12", *BY_SHARES), ("--calibration-at", "2018-11-12", *BY_SHARES)]
 )
 def test_one_way_to_split(tmp_path: Path, options: tuple[str, ...]) -> None:
-    """By time or by shares, and not both."""
+    """Rows are split by time or by shares. Both or neither are refused."""
     split = run_command("split", tmp_path, "-o", tmp_path, *options)
     assert split.returncode == 2
     assert split.stderr.endswith("Error: Give either --at, perhaps with --calibration-at, or --fraction.\n")

@@ -63,7 +63,7 @@ class TestTrain:
         assert hint == "Hyperparameters are given with -H: -H mini_batch_size=VALUE."
 
     def test_an_assignment_without_equals_sign_is_told(self, tmp_path: Path) -> None:
-        """With an example."""
+        """The error about an assignment without a value shows an example."""
         done = train_on(tmp_path, ROWS, "-H", "epochs")
         assert done.returncode == 2
         assert done.stderr.endswith("Error: -H takes NAME=VALUE, not 'epochs'. For example: -H epochs=5.\n")
@@ -119,7 +119,7 @@ class TestInspect:
     """``ipinsights inspect``."""
 
     def test_text_and_json(self, tmp_path: Path) -> None:
-        """Both show the sizes of the model, and the JSON has all of its meta data."""
+        """Text and JSON show the sizes of the model, and the JSON all of its metadata."""
         folder = save_random_model(tmp_path, num_entities=30, vector_dim=4, rng=np.random.default_rng(0))
         text = run_command("inspect", folder).stdout
         found = json.loads(run_command("inspect", folder / "model_algo-1", "--json").stdout)
@@ -133,7 +133,7 @@ class TestHyperparameters:
     """``ipinsights hyperparameters``."""
 
     def test_the_table_is_printed(self) -> None:
-        """For people, and in SageMaker's shape for programs; neither waits for the engine."""
+        """The table is printed as text or in SageMaker's shape, without loading the engine."""
         names = [entry["Name"] for entry in json.loads(run_command("hyperparameters", "--json").stdout)]
         assert len(names) == 10
         listed = re.findall(r"^(\w+): (?:required|default)", run_command("hyperparameters").stdout, re.MULTILINE)

@@ -29,7 +29,7 @@ from ipinsights import History, IPInsights
 from ipinsights.data.ipv4 import format_ips
 from ipinsights.etl.filters import Filters
 from ipinsights.etl.pipeline import extract
-from ipinsights.etl.records import Columns
+from ipinsights.etl.records import LogOptions
 from ipinsights.inference.predictor import Predictor
 from ipinsights.inference.score_file import score_file
 
@@ -231,7 +231,7 @@ def test_logs_become_training_data_and_a_history(engine: Engine, model: Path, tm
     for number in range(4):
         (tmp_path / "logs" / f"access-{number}.log").write_bytes(log_lines(number))
     summary = extract(
-        [tmp_path / "logs"], tmp_path / "rows.csv", log_format="apache", columns=Columns(), filters=Filters()
+        [tmp_path / "logs"], tmp_path / "rows.csv", log_format="apache", options=LogOptions(), filters=Filters()
     )
     with (tmp_path / "rows.csv").open(encoding="utf-8", newline="") as stream:
         expected = sorted(csv.reader(stream))

@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from ipinsights.etl.filters import Filters
 from ipinsights.etl.pipeline import extract
-from ipinsights.etl.records import Columns
+from ipinsights.etl.records import LogOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,9 +36,9 @@ class Bench:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return path
 
-    def extract(self, log_format: str, columns: Columns = Columns(), filters: Filters = Filters()) -> Summary:  # noqa: B008
+    def extract(self, log_format: str, options: LogOptions = LogOptions(), filters: Filters = Filters()) -> Summary:  # noqa: B008
         """Extract from all logs."""
-        return extract([self.logs], self.output, log_format=log_format, columns=columns, filters=filters)
+        return extract([self.logs], self.output, log_format=log_format, options=options, filters=filters)
 
     def rows(self) -> list[list[str]]:
         """Read what was written, as any reader of CSV would."""
@@ -48,7 +48,7 @@ class Bench:
     def of(self, log_format: str, content: str | bytes, /, **columns: Any) -> tuple[list[list[str]], dict[str, int]]:
         """Return the rows of one log, and the number of skipped records by reason."""
         self.put(content)
-        summary = self.extract(log_format, Columns(**columns))
+        summary = self.extract(log_format, LogOptions(**columns))
         rows = self.rows()
         assert summary.num_written == len(rows)
         assert summary.num_records == len(rows) + sum(summary.skipped.values())

@@ -37,7 +37,7 @@ class TestRequestId:
         assert UUID.fullmatch(request_id_of([(b"x-request-id", value)]))
 
     def test_generated(self) -> None:
-        """Without an id each request gets another one."""
+        """Each request without an id gets an id of its own."""
         assert len({request_id_of([(b"host", b"localhost")]) for _ in range(1000)}) == 1000
 
     def test_order(self) -> None:
@@ -48,7 +48,7 @@ class TestRequestId:
 
     @given(st.lists(st.tuples(st.sampled_from([b"x-request-id", b"x-amzn-requestid", b"host"]), st.binary())))
     def test_always_valid(self, headers: list[tuple[bytes, bytes]]) -> None:
-        """Whatever is sent, the id is safe to log and to return."""
+        """The id is safe to log and to return, whatever a client sends."""
         assert re.fullmatch(r"[A-Za-z0-9._-]{1,128}", request_id_of(headers))
 
 

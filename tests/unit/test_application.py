@@ -95,7 +95,7 @@ class TestRoutes:
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
     @pytest.mark.parametrize("path", ["/ping", "/livez"])
     def test_probes(self, model: InferenceModel, method: str, path: str) -> None:
-        """Both probes return 200 without a body."""
+        """/ping and /livez return 200 without a body."""
         status, headers, body = asked(made(model), method, path)
         assert (status, headers["content-length"], body) == (200, "0", b"")
 
@@ -137,7 +137,7 @@ class TestBodies:
     """Bodies of every size and encoding."""
 
     def test_large_bodies_run_in_a_thread_and_small_ones_at_once(self, model: InferenceModel) -> None:
-        """Both have the same scores."""
+        """A large body and a small one get the same scores."""
         application = made(model)
         small = json.loads(asked(application, "POST", "/invocations", b"user_1,192.168.1.2")[2])["predictions"]
         assert "_thread" not in vars(application)
@@ -205,12 +205,12 @@ class TestFuzz:
         assert answer.count(b"dot_product") == (2 if status == 200 else 0)
 
     def test_of_two_keys_the_last_counts(self, post: Any) -> None:
-        """As in Python's own reader of JSON."""
+        """The last of two equal keys counts, as in Python's own reader of JSON."""
         assert post(BODIES[-3], JSON)[0] == 200
         assert post(BODIES[-2], JSON)[0] == 400
 
     def test_a_mark_of_byte_order(self, post: Any) -> None:
-        """It counts for nothing before CSV, and is no JSON."""
+        """A byte order mark is ignored before CSV and refused before JSON."""
         assert post(b"\xef\xbb\xbfuser_1,192.168.1.2", CSV) == post(b"user_1,192.168.1.2", CSV)
         assert post(b"\xef\xbb\xbf" + f'{{"features": {PAIR}}}'.encode(), JSON_LINES)[0] == 400
 
@@ -227,7 +227,7 @@ class TestFuzz:
         assert len(post(b'{"features": ["a", "1.2.3.' + b"1" * 2**20 + b'"]}', JSON_LINES)[1]) < 300
 
     def test_memory_does_not_grow(self, post: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Nothing of two thousand requests is kept, headers that differ each time included."""
+        """Two thousand requests with different headers leave nothing in memory."""
         # pytest keeps what is logged.
         monkeypatch.setattr(logging.getLogger("ipinsights.serving.application"), "disabled", True)
 

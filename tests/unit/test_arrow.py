@@ -17,19 +17,19 @@ class TestNumberTexts:
 
     @given(NUMBERS)
     def test_a_text_reads_back_to_the_number(self, numbers: list[float]) -> None:
-        """To the bit, at its own precision; and Arrow finds nothing wrong with the column."""
+        """A text reads back to the same bits, and Arrow accepts the column."""
         values = np.array(numbers, dtype=np.float32)
         texts = number_texts(values)
         texts.validate(full=True)
         assert np.array(texts.to_pylist(), dtype=np.float32).tobytes() == values.tobytes()
 
     def test_no_digit_too_many(self) -> None:
-        """Those of a float32 are fewer than those of the same number as a double."""
+        """The text of a float32 has fewer digits than that of the same double."""
         values = np.array([0.1, -2.5, 12, 1e-7, 0], dtype=np.float32)
         assert number_texts(values).to_pylist() == ["0.1", "-2.5", "12.0", "1e-7", "0.0"]
 
     def test_what_is_no_number_is_null(self) -> None:
-        """As in JSON, which has no word for it."""
+        """NaN becomes null, because JSON has no word for it."""
         assert number_texts(np.array([np.nan, 1, np.inf])).to_pylist() == ["null", "1.0", "null"]
 
 
@@ -50,5 +50,5 @@ def test_a_column_of_truths_is_a_mask(values: list[bool | None], start: int) -> 
 
 
 def test_a_text_is_a_scalar() -> None:
-    """Empty or not."""
+    """Any text, also an empty one, becomes a scalar."""
     assert [text_scalar("é"), text_scalar("")] == [pa.scalar("é"), pa.scalar("")]

@@ -27,14 +27,14 @@ class TestApplication:
         assert whole[0] == 200
 
     def test_an_announced_body_over_the_limit_is_not_read(self, model: InferenceModel) -> None:
-        """It is refused by its length."""
+        """A body is refused by its announced length."""
         message = b"The payload is larger than 1 MB: split it, or start the server with --max-payload-mb.\n"
         fields = [("Host", "x"), ("Content-Length", "99999999")]
         status, headers, body = asyncio.run(ask(made(model, max_payload_mb=1), "POST", "/invocations", [], fields))
         assert (status, headers["connection"], body) == (413, "close", message)
 
     def test_a_chunked_body_over_the_limit(self, model: InferenceModel) -> None:
-        """It is refused when its size is known to be too large, and the rest is discarded."""
+        """A chunked body is refused as soon as it is too large, and its rest discarded."""
         fields = [("Host", "x"), ("Transfer-Encoding", "chunked")]
         pieces = [b"a" * 2**19 for _ in range(5)]
         assert asyncio.run(ask(made(model, max_payload_mb=1), "POST", "/invocations", pieces, fields))[0] == 413
@@ -63,7 +63,7 @@ class TestApplication:
         ("encoding", "status"), [("identity", 200), ("Identity", 200), ("gzip", 415), ("GZIP", 415)]
     )
     def test_encodings(self, model: InferenceModel, encoding: str, status: int) -> None:
-        """Only an unpacked body is accepted, in any case of letters."""
+        """Only a body without encoding is accepted, in any case of letters."""
         answer = asked(made(model), "POST", "/invocations", b"user_1,192.168.1.2", Content_Encoding=encoding)
         assert answer[0] == status
 
@@ -120,7 +120,7 @@ class TestRead:
         assert client.num_calls == 0
 
     def test_a_body_in_one_piece_is_not_copied(self) -> None:
-        """The piece itself is returned."""
+        """A body of one piece is that piece itself."""
         piece = bytes(1000)
         assert read(BodyReader(1, 5), piece) is piece
 
@@ -141,7 +141,7 @@ class TestRead:
         )
 
     def test_chunks_that_end_early(self) -> None:
-        """Without a length, the last chunk is what is missing."""
+        """The refusal names the last chunk where no length is known."""
         with pytest.raises(RequestError) as caught:
             read(BodyReader(1, 5))
         assert (caught.value.status, str(caught.value)) == (400, "The payload ended before its last chunk arrived.")

@@ -65,7 +65,7 @@ def test_reading_apart(folder: Path) -> None:
 
 
 def test_ipv6_is_refused_unless_it_is_wanted(folder: Path) -> None:
-    """As in any other file."""
+    """An IPv6 row is an error unless IPv6 is wanted."""
     with pytest.raises(RowsError, match="'2a00::1' is no IPv4 address: it looks like IPv6; leave such rows out"):
         read_families(folder, ipv6=False)
     (folder / "a.csv").write_text("a,10.0.0.1\n")
@@ -112,7 +112,7 @@ def test_splitting_keeps_the_order_of_each_family(rows: list[tuple[int, str]]) -
 
 
 def test_rows_without_addresses_are_ipv4() -> None:
-    """They are split and sorted without a copy."""
+    """Rows without addresses of both families are split and sorted without a copy."""
     pairs = Pairs(np.array([1], dtype=np.uint64), np.array([2], dtype=np.uint32))
     assert split(pairs)[0] is by_family(pairs) is pairs
     assert len(split(pairs)[1]) == 0

@@ -63,7 +63,7 @@ class TestWholeLines:
     )
     @settings(max_examples=500)
     def test_every_line_is_there(self, content: bytes, size: int, longest: int) -> None:
-        """Whatever the pieces: short lines as they are, long ones replaced and reported by number."""
+        """Short lines stay as they are. Long ones are replaced and reported by number."""
         reported: list[int] = []
         blocks = list(whole_lines(Trickle(content, size), longest=longest, when_long=reported.append))
         lines = content.split(b"\n")
@@ -112,7 +112,7 @@ class TestFaults:
         )
 
     def test_a_first_row_of_very_many_columns(self, tmp_path: Path) -> None:
-        """It is refused before Arrow makes a column of each, also behind blank lines."""
+        """A first row of too many columns is refused before Arrow allocates them."""
         path = tmp_path / "rows.csv"
         path.write_bytes(b"\n\n" + b"," * MEGABYTE + b"\n")
         with pytest.raises(ClientError) as caught:

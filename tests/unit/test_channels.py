@@ -17,7 +17,7 @@ from ipinsights.data.pairs import read_pairs
 from ipinsights.errors import ClientError
 from ipinsights.etl.filters import Filters
 from ipinsights.etl.pipeline import extract
-from ipinsights.etl.records import Columns
+from ipinsights.etl.records import LogOptions
 from ipinsights.testing import run_command
 
 GOLDEN = str(Path(__file__).parents[1] / "data" / "golden")
@@ -89,7 +89,7 @@ class TestFolders:
         "name", ["manifesto.csv", "success", "part_$folder$.csv", "metadata.csv", "a~b", "a.crc.csv"]
     )
     def test_names_that_only_look_like_markers(self, tmp_path: Path, name: str) -> None:
-        """They are read."""
+        """Files whose names only resemble markers are read."""
         fill(tmp_path, {name: f"ann,{IP}\n"})
         assert names(tmp_path) == [name]
 
@@ -132,7 +132,7 @@ class TestLinks:
     """Links are read through."""
 
     def test_links_to_folders_and_files(self, tmp_path: Path) -> None:
-        """Both, also from outside of the folder, at whatever depth."""
+        """Links to files and folders are followed, also out of the folder."""
         fill(tmp_path, {"train/a.csv": f"a,{IP}\n", "more/deep/b.csv": f"b,{IP}\n", "other/c.csv": f"c,{IP}\n"})
         (tmp_path / "train/linked").symlink_to(tmp_path / "more", target_is_directory=True)
         (tmp_path / "more/deep/c.csv").symlink_to(tmp_path / "other/c.csv")
@@ -157,13 +157,13 @@ class TestLinks:
         assert str(caught.value) == f"{tmp_path}/b.csv cannot be read: it is a link to gone.csv, which does not exist."
 
     def test_a_folder_that_is_a_link(self, tmp_path: Path) -> None:
-        """It is the folder."""
+        """A link to a folder is read as the folder."""
         fill(tmp_path, {"real/a.csv": f"a,{IP}\n"})
         (tmp_path / "link").symlink_to("real")
         assert names(tmp_path / "link") == ["a.csv"]
 
     def test_a_pipe_is_no_file(self, tmp_path: Path) -> None:
-        """It is skipped instead of being waited for."""
+        """A named pipe in a folder is skipped, not waited for."""
         fill(tmp_path, {"a.csv": f"a,{IP}\n"})
         os.mkfifo(tmp_path / "pipe")
         channel = read_channel(tmp_path)
@@ -212,8 +212,8 @@ class TestEveryCommand:
 
     def test_extract(self, folder: Path, tmp_path: Path) -> None:
         """The same rows from the same files."""
-        columns = Columns(with_times=False)
-        summary = extract([folder], tmp_path / "out.csv", log_format="csv", columns=columns, filters=Filters())
+        options = LogOptions(no_timestamps=True)
+        summary = extract([folder], tmp_path / "out.csv", log_format="csv", options=options, filters=Filters())
         assert (summary.num_files, summary.num_records) == (4, 4)
         assert (tmp_path / "out.csv").read_text() == "".join(f"{entity},{IP}\n" for entity in self.ENTITIES)
 

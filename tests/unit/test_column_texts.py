@@ -32,7 +32,7 @@ def test_a_column_of_any_kind_has_the_same_texts(values: Any) -> None:
 
 
 def test_integers_are_the_texts_of_their_digits() -> None:
-    """As they stand in a CSV file."""
+    """An integer becomes the text of its digits, as in a CSV file."""
     assert column_texts(pd.Series([7, 12]), "user").to_pylist() == ["7", "12"]
 
 
@@ -48,13 +48,13 @@ def test_floating_point_numbers_are_refused() -> None:
 
 @pytest.mark.parametrize("value", [None, float("nan"), pd.NA, pd.NaT])
 def test_missing_values_are_null(value: Any) -> None:
-    """None, NaN, NA and NaT."""
+    """None, NaN, NA and NaT become null."""
     assert is_missing(value)
     assert column_texts(np.array(["ann", value], dtype=object), "user").to_pylist() == ["ann", None]
 
 
 def test_bytes_that_are_not_utf_8_keep_their_value() -> None:
-    """As lone surrogates, which an error can show."""
+    """Invalid UTF-8 becomes lone surrogates, which an error can show."""
     assert value_text(b"m\xfcller") == "m\udcfcller"
 
 

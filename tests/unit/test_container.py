@@ -51,7 +51,7 @@ class TestFromEnvironment:
         )
 
     def test_an_interface_that_is_not_there(self, tmp_path: Path) -> None:
-        """Its name, and what the system says of it."""
+        """The error names the interface and the system's reason."""
         given = environment(tmp_path, hosts=("127.0.0.1",), current_host="127.0.0.1", interface="nosuch0")
         with pytest.raises(ClientError) as caught:
             cluster_from_environment(given)

@@ -34,7 +34,7 @@ def test_backslashes_are_recognised_where_doubled_quotes_fail() -> None:
 
 
 def test_an_empty_file_has_commas() -> None:
-    """Nothing contradicts the default."""
+    """The separator of an empty file is a comma."""
     assert Dialect.of([]) == Dialect(",", 0, has_backslashes=False)
 
 

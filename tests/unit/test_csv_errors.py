@@ -82,7 +82,7 @@ class TestFaults:
         ],
     )
     def test_a_fault_is_told(self, content: bytes, message: str) -> None:
-        """One fault, one sentence."""
+        """Each fault is reported in one sentence."""
         assert fault_of(content) == message
 
     @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ class TestFaults:
         )
 
     def test_two_faults_are_both_shown(self) -> None:
-        """Up to five, nothing is left out and nothing is said to be."""
+        """Up to five faults are all shown, without a remark on others."""
         assert fault_of(b",1.2.3.4\n,1.2.3.4\n") == (
             "2 rows cannot be used:\n  - x.csv:1: the entity is empty.\n  - x.csv:2: the entity is empty."
         )
@@ -122,7 +122,7 @@ class TestFaults:
 
     @given(st.binary(max_size=60))
     def test_no_bytes_end_in_a_traceback(self, content: bytes) -> None:
-        """Whatever the bytes, they are read or refused with a ClientError."""
+        """Any bytes are read or refused with a ClientError."""
         try:
             rows_of(content)
         except ClientError as error:

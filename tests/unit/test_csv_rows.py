@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .log_samples import Bench
 
 ROWS = [["ann", "192.0.2.7"], ["ben", "192.0.2.8"]]
-NAMES = {"entity": "user", "ip": "ip", "with_times": False}
+NAMES = {"entity": "user", "ip": "ip", "no_timestamps": True}
 
 
 @pytest.mark.parametrize(
@@ -36,12 +36,12 @@ def test_tables(bench: Bench, text: str, skipped: dict[str, int]) -> None:
 
 
 def test_lines_to_skip(bench: Bench) -> None:
-    """Their number can be named."""
-    assert bench.of("csv", "a,1\nb,2\nann,192.0.2.7\nben,192.0.2.8\n", num_skipped=2, with_times=False) == (ROWS, {})
+    """The first lines can be skipped by their number."""
+    assert bench.of("csv", "a,1\nb,2\nann,192.0.2.7\nben,192.0.2.8\n", skip_lines=2, no_timestamps=True) == (ROWS, {})
 
 
 def test_names_of_fields(bench: Bench) -> None:
-    """They can be named where there is no header; fields behind them have numbers."""
+    """Fields can be named where there is no header, and further fields have numbers."""
     rows = bench.of("csv", "x ann 192.0.2.7 y\n", fields=("a", "user", "ip"), **NAMES)[0]
     assert rows == ROWS[:1]
 
@@ -88,6 +88,6 @@ def test_logs_that_name_their_fields(bench: Bench, text: str, entity: str, ip: s
 
 
 def test_field_names() -> None:
-    """Blanks or TABs separate them."""
+    """Names in a line of fields are separated by blanks or TABs."""
     assert field_names("#Fields: a b(c)\r\n") == ["a", "b(c)"]
     assert field_names("#fields\ta\tb c\n") == ["a", "b c"]

@@ -58,7 +58,7 @@ def test_every_path_says_what_it_is_for() -> None:
 
 
 def test_a_local_option_refuses_a_url() -> None:
-    """The message shows no password."""
+    """A local option refuses a URL without showing its password."""
     done = run_command("train", "--train", "x", "--model-dir", "m", "--checkpoint-dir", "s3://me:secret@bucket/c")
     assert done.returncode == 2
     assert done.stderr.endswith(
@@ -111,7 +111,7 @@ def test_a_failed_command_uploads_nothing(store: Any) -> None:
 
 
 def test_what_is_missing_is_named(store: Any) -> None:
-    """Nothing else is printed."""
+    """A missing remote file is named, and nothing is written."""
     done = run_command("score", "memory://b/none.csv", "--model-dir", "memory://b/model")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "ClientError: There is no file or folder memory://b/none.csv.\n"

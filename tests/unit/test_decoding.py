@@ -83,7 +83,7 @@ def test_one_text_whatever_is_around_it(tmp_path: Path, layers: list[str], encod
 
 @pytest.mark.parametrize("program", ["gzip", "bzip2", "xz"])
 def test_streams_behind_one_another(tmp_path: Path, program: str) -> None:
-    """As `cat a.xz b.xz` makes them."""
+    """Concatenated streams, as of `cat a.xz b.xz`, are all unpacked."""
     path = tmp_path / "rows"
     path.write_bytes(PACKERS[program](ROWS) + PACKERS[program](ROWS))
     assert len(read_pairs(path)) == 120
@@ -155,7 +155,7 @@ def test_workbooks_passwords_and_bombs(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.skipif(decoding._zstd() is None, reason="neither Python 3.14 nor backports.zstd")
 def test_zstd(tmp_path: Path) -> None:
-    """It is read where Python or a package can."""
+    """A file packed with zstd is read."""
     path = tmp_path / "rows"
     path.write_bytes(pa.Codec("zstd").compress(ROWS, asbytes=True))
     assert len(read_pairs(path)) == 60

@@ -125,14 +125,14 @@ class TestChannel:
         )
 
     def test_a_description_that_is_no_object_is_refused(self, tmp_path: Path) -> None:
-        """As when a path stands where its description should."""
+        """A channel described by a path instead of an object is refused."""
         write_json(tmp_path, "inputdataconfig.json", {"train": "s3://bucket/train"})
         assert refusal_of_tree(tmp_path) == (
             "Channel 'train' must be described by a JSON object, not by \"s3://bucket/train\"."
         )
 
     def test_an_optional_channel_may_be_missing(self, tmp_path: Path) -> None:
-        """No validation channel, no validation."""
+        """A missing validation channel is None."""
         assert tree(tmp_path).channel("validation") is None
 
     @pytest.mark.parametrize("name", ["Train", "Training", "train_", "trian"])
@@ -143,7 +143,7 @@ class TestChannel:
         )
 
     def test_the_channels_there_are_are_named(self, tmp_path: Path) -> None:
-        """Nothing close: the names alone."""
+        """Without a similar name the error lists the names of the channels."""
         assert refusal_of_channel(tree(tmp_path, "x", "validation"), "train") == (
             "The job has no channel 'train'; its channels are 'x', 'validation'."
         )
@@ -159,7 +159,7 @@ class TestReadJsonObject:
     """JSON files of the user's."""
 
     def test_no_json_is_told(self, tmp_path: Path) -> None:
-        """File, line and column."""
+        """Invalid JSON is reported with file, line and column."""
         path = tmp_path / "hyperparameters.json"
         path.write_text("epochs=1")
         with pytest.raises(ClientError) as caught:
@@ -167,13 +167,13 @@ class TestReadJsonObject:
         assert str(caught.value) == f"{path} cannot be read as JSON: Expecting value: line 1 column 1 (char 0)."
 
     def test_a_missing_file_is_told(self, tmp_path: Path) -> None:
-        """With the system's reason."""
+        """A missing file is reported with the system's reason."""
         with pytest.raises(ClientError) as caught:
             read_json_object(tmp_path / "no.json")
         assert str(caught.value) == f"{tmp_path}/no.json cannot be read: No such file or directory."
 
     def test_a_name_given_twice_is_told(self, tmp_path: Path) -> None:
-        """Of two values for one name one would be lost without a word."""
+        """A repeated name is refused, because one of its values would be lost."""
         path = tmp_path / "hyperparameters.json"
         path.write_text('{"epochs": "5", "vector_dim": "8", "epochs": "7"}')
         with pytest.raises(ClientError) as caught:
@@ -181,7 +181,7 @@ class TestReadJsonObject:
         assert str(caught.value) == f"{path} cannot be read as JSON: 'epochs' is given twice."
 
     def test_a_byte_order_mark_is_no_fault(self, tmp_path: Path) -> None:
-        """Windows' editors write one."""
+        """A byte order mark, as Windows' editors write it, is ignored."""
         path = tmp_path / "hyperparameters.json"
         path.write_bytes(b'\xef\xbb\xbf{"epochs": "5"}')
         assert read_json_object(path) == {"epochs": "5"}

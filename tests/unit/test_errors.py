@@ -21,6 +21,6 @@ def test_an_error_knows_whose_fault_it_is(error: IPInsightsError, exit_code: int
 
 
 def test_one_clause_catches_all() -> None:
-    """Both kinds of errors have one base class."""
+    """IPInsightsError catches errors of both kinds."""
     assert issubclass(ClientError, IPInsightsError)
     assert issubclass(AlgorithmError, IPInsightsError)

@@ -39,7 +39,7 @@ def test_an_address_is_taken_out_of_what_stands_around_it(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["host-192.0.2.1", "192.0.2.1x", "192.0.2.0/24", "a,192.0.2.1"])
 def test_other_texts_stay(text: str) -> None:
-    """Nothing is guessed inside of a name or a network."""
+    """Texts that only contain an address stay as they are."""
     assert bare_addresses(pa.array([text])).to_pylist() == [text]
 
 

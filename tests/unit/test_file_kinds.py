@@ -22,7 +22,7 @@ from ipinsights.data.pairs import read_pairs
 from ipinsights.errors import ClientError, RowsError
 from ipinsights.etl.filters import Filters
 from ipinsights.etl.pipeline import extract
-from ipinsights.etl.records import Columns
+from ipinsights.etl.records import LogOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +88,7 @@ class TestOtherKinds:
         path, output = tmp_path / "rows.csv", tmp_path / "out.csv"
         path.write_bytes(content)
         with pytest.raises(ClientError) as caught:
-            extract([path], output, log_format=log_format, columns=Columns(with_times=False), filters=Filters())
+            extract([path], output, log_format=log_format, options=LogOptions(no_timestamps=True), filters=Filters())
         assert str(caught.value) == f"{path} cannot be read: it is {told}"
         assert not output.exists()
 
@@ -97,11 +97,11 @@ class TestOtherKinds:
         path = tmp_path / "rows.parquet"
         path.write_bytes(zipped())
         with pytest.raises(ClientError, match=r"The file cannot be read as Parquet"):
-            extract([path], None, log_format="parquet", columns=Columns(), filters=Filters())
+            extract([path], None, log_format="parquet", options=LogOptions(), filters=Filters())
 
     @pytest.mark.parametrize("text", [b"BZh is a name,192.0.2.1\n", b"ORC,192.0.2.1\n", b"LZIP\t192.0.2.1", b""])
     def test_a_text_may_begin_with_the_same_letters(self, text: bytes) -> None:
-        """Letters alone are no proof."""
+        """A text that begins with the letters of a binary kind is read."""
         assert kind_of(text) is None
 
 
@@ -111,7 +111,7 @@ class TestEncodings:
     @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig", "utf-8"])
     @pytest.mark.parametrize("packed", [False, True])
     def test_one_text_whatever_its_encoding(self, tmp_path: Path, encoding: str, packed: bool) -> None:  # noqa: FBT001
-        """With a byte order mark or without, packed or not, a reader sees UTF-8 without a mark."""
+        """Every encoding, with or without a mark, packed or not, is read as UTF-8."""
         text = "zoë,192.0.2.7\r\n" + "ann,192.0.2.8\r\n" * 1000
         path = tmp_path / "rows"
         path.write_bytes(gzip.compress(text.encode(encoding)) if packed else text.encode(encoding))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ipinsights.data.files import open_output, replacing, write_file
+from ipinsights.data.files import locked, open_output, replacing, write_file
 from ipinsights.errors import ClientError, OutputClosedError
 
 LONGEST_NAME = 255
@@ -99,7 +99,7 @@ class TestReplacing:
         assert contents(tmp_path) == {"rows.csv": "a1a2"}
 
     def test_what_a_killed_writer_left_is_removed(self, tmp_path: Path) -> None:
-        """By the next process that writes to the folder. The file of a living writer stays."""
+        """The next writer to a folder removes what a killed one left, and no file in use."""
         script = (
             "import os, signal, sys; from pathlib import Path; from ipinsights.data.files import replacing\n"
             "with replacing(Path(sys.argv[1])) as stream:\n"
@@ -117,7 +117,7 @@ class TestReplacing:
 
     @pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
     def test_the_mode_is_what_the_umask_says(self, tmp_path: Path, mask: int) -> None:
-        """As of any file that a program makes."""
+        """A new file has the mode that the umask allows."""
         before = os.umask(mask)
         try:
             write_file(tmp_path / "a", "")
@@ -192,18 +192,18 @@ class TestStreams:
     """Names that stand for devices and pipes: nothing is made next to them."""
 
     def test_a_full_device(self) -> None:
-        """The sentence names it."""
+        """The error names the full device."""
         with pytest.raises(ClientError) as caught:
             write_file(Path("/dev/full"), "x" * 10**6)
         assert str(caught.value) == "/dev/full cannot be written: No space left on device."
 
     def test_the_null_device_stays_a_device(self) -> None:
-        """It is written, and not replaced by a file."""
+        """The null device is written to and not replaced by a file."""
         write_file(Path("/dev/null"), "x")
         assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
 
     def test_a_named_pipe(self, tmp_path: Path) -> None:
-        """Its reader gets all of it, and the pipe is still a pipe."""
+        """The reader of a named pipe gets everything, and the pipe stays a pipe."""
         pipe, got = tmp_path / "pipe", []
         os.mkfifo(pipe)
         reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
@@ -244,7 +244,7 @@ class TestStreams:
         ],
     )
     def test_standard_output_that_cannot_be_written(self, device: str | None, report: str) -> None:
-        """Full or closed: one sentence."""
+        """A full or closed standard output is reported in one sentence."""
         script = (
             "import os, sys; from ipinsights.errors import ClientError; from ipinsights.data.files import *\n"
             "try:\n with open_output(None) as stream: stream.write(b'x')\n"
@@ -255,3 +255,29 @@ class TestStreams:
         line = 'exec "$@" ' + (f"> {device}" if device else ">&-")
         done = subprocess.run(["bash", "-c", line, "bash", *command], stderr=subprocess.PIPE, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, report)
+
+
+class TestLock:
+    """The lock of a folder keeps processes apart."""
+
+    def test_it_is_held_by_one(self, tmp_path: Path) -> None:
+        """A process that does not wait is refused during the block, and not after it."""
+        with locked(tmp_path), pytest.raises(BlockingIOError), locked(tmp_path, wait=False):
+            pass
+        with locked(tmp_path, wait=False):
+            pass
+
+    def test_a_killed_holder_lets_go(self, tmp_path: Path) -> None:
+        """The kernel gives up the lock of a process that ends in any way."""
+        code = (
+            "import sys, time; from pathlib import Path; from ipinsights.data.files import locked\n"
+            "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
+        )
+        with subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE) as holder:
+            assert holder.stdout
+            assert holder.stdout.readline() == b"held\n"
+            with pytest.raises(BlockingIOError), locked(tmp_path, wait=False):
+                pass
+            holder.kill()
+        with locked(tmp_path, wait=False):
+            pass

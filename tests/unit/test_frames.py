@@ -69,7 +69,7 @@ def test_every_kind_gives_the_pairs_of_a_file(kind: str, tmp_path: Path) -> None
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1))
 def test_integers_are_the_text_of_their_digits(numbers: list[int]) -> None:
-    """As columns of integers and as objects."""
+    """Integers in columns of integers and of objects are the text of their digits."""
     expected = read_entities([str(number) for number in numbers]).numbers
     for values in (np.array(numbers), pd.Series(numbers), numbers, pd.Series(numbers, dtype="Int64")):
         assert np.array_equal(read_entities(values).numbers, expected)

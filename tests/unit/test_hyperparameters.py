@@ -113,7 +113,7 @@ class TestParse:
         )
 
     def test_several_hosts_hold_a_table_of_any_size(self) -> None:
-        """Their servers split it; nothing else is allowed with it."""
+        """`any_size` accepts a table of any size and no other fault."""
         given = {"num_entity_vectors": "16777216", "vector_dim": "128"}
         assert Hyperparameters.parse(given, any_size=True).num_entity_vectors == 2**24
         assert Hyperparameters.parse({**given, "_kvstore": "dist_sync"}).num_entity_vectors == 2**24
@@ -152,7 +152,7 @@ class TestParse:
 
     @given(st.dictionaries(st.text(max_size=8), st.one_of(st.text(max_size=8), st.integers(), st.floats(), st.none())))
     def test_no_map_ever_ends_in_a_traceback(self, provided: dict[str, Any]) -> None:
-        """Whatever the map, it is either parsed or refused with a ClientError."""
+        """Any map is either parsed or refused with a ClientError."""
         assert fault_of(provided)
 
     @given(

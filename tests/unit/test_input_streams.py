@@ -12,7 +12,7 @@ from ipinsights.data import bounded_lines
 from ipinsights.errors import ClientError
 from ipinsights.etl.filters import Filters
 from ipinsights.etl.pipeline import extract
-from ipinsights.etl.records import Columns
+from ipinsights.etl.records import LogOptions
 from ipinsights.etl.summary import NothingUsableError
 
 from .log_samples import COMBINED, FRANK, SSHD
@@ -109,7 +109,7 @@ class TestFiles:
         )
 
     def test_no_such_file(self, tmp_path: Path) -> None:
-        """The message names it."""
+        """The error names the missing file."""
         with pytest.raises(ClientError) as caught:
-            extract([tmp_path / "no.log"], None, log_format="apache", columns=Columns(), filters=Filters())
+            extract([tmp_path / "no.log"], None, log_format="apache", options=LogOptions(), filters=Filters())
         assert str(caught.value) == f"There is no file or folder {tmp_path / 'no.log'}."

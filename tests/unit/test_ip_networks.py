@@ -57,5 +57,5 @@ class TestNetworks:
     ],
 )
 def test_special_purpose(address: str, purpose: str | None) -> None:
-    """IANA's registry, at its edges."""
+    """The first and last addresses of IANA's networks have their purpose."""
     assert special_purpose(int(ipaddress.IPv4Address(address))) == purpose

@@ -96,7 +96,7 @@ def test_load_ranges_unpacks_gzip(tmp_path: Path) -> None:
 
 
 def test_load_ranges_reads_dotted_quads(tmp_path: Path) -> None:
-    """Addresses may be dotted quads."""
+    """Dotted quads in a table are read as addresses."""
     (tmp_path / "table.tsv").write_text("1.0.0.0\t1.0.0.255\t13335\tUS\tA\n255.0.0.0\t255.255.255.255\t7\tUS\tB\n")
     ranges = load_ranges(tmp_path / "table.tsv")
     assert ranges.first.tolist() == [0x01000000, 0xFF000000]
@@ -105,7 +105,7 @@ def test_load_ranges_reads_dotted_quads(tmp_path: Path) -> None:
 
 @given(st.sets(st.integers(0, 2**32 - 1), min_size=2, max_size=30))
 def test_load_ranges_gives_back_any_table(tmp_path_factory: pytest.TempPathFactory, edges: set[int]) -> None:
-    """Whatever ascending ranges are written are read."""
+    """Any ascending ranges are read as they were written."""
     bounds = sorted(edges)[: len(edges) // 2 * 2]
     path = tmp_path_factory.mktemp("tables") / "table.tsv"
     path.write_text("".join(f"{a}\t{b}\t1\tXX\tname\n" for a, b in zip(bounds[::2], bounds[1::2], strict=True)))

@@ -59,7 +59,7 @@ class TestParseIps:
         assert ips.tolist() == [0x09090909, 0, 0x08080808]
 
     def test_an_empty_column_has_no_addresses(self) -> None:
-        """No text, no address."""
+        """An empty column parses to no addresses."""
         ips, valid = parse_ips(pa.array([], pa.string()))
         assert (len(ips), len(valid)) == (0, 0)
 
@@ -78,7 +78,7 @@ class TestParseIps:
         assert ips.tolist() == numbers
 
     def test_every_octet_is_checked(self) -> None:
-        """Of 0 to 999 at each of the four positions, exactly the numbers above 255 are refused."""
+        """At each position exactly the numbers from 0 to 255 are accepted."""
         for place in range(4):
             texts = [".".join(["7"] * place + [str(octet)] + ["7"] * (3 - place)) for octet in range(1000)]
             assert parse_ips(pa.array(texts))[1].tolist() == [octet <= 255 for octet in range(1000)]

@@ -28,7 +28,7 @@ def number_of(addresses: Addresses) -> int:
 
 @given(st.integers(2**125, 2**126 - 1))
 def test_addresses_of_the_internet(value: int) -> None:
-    """Both halves are those of Python's own parser in every notation, and so is the text."""
+    """Halves and texts are those of Python's own parser in every notation."""
     address = ipaddress.IPv6Address(value)
     if value >> 96 in (0x20010DB8, 0x20010000):
         return
@@ -68,7 +68,7 @@ def test_ipv4_within_ipv6(text: str) -> None:
     ],
 )
 def test_refused(text: str, reason: str) -> None:
-    """The reason ends a sentence."""
+    """A refused text has a reason that ends a sentence."""
     assert explain_address(text) == reason
     assert not is_address(text)
     found = parse_addresses(pa.array(["10.0.0.1", text]))

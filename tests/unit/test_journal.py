@@ -59,12 +59,12 @@ def test_layouts(bench: Bench, layout: str) -> None:
 
 def test_results_without_a_time(bench: Bench) -> None:
     """What the server prints by itself can be used without times."""
-    assert bench.of("sshd", RESULT, with_times=False) == ([["ann", "192.0.2.7"]], {})
+    assert bench.of("sshd", RESULT, no_timestamps=True) == ([["ann", "192.0.2.7"]], {})
 
 
 @pytest.mark.parametrize("time", ["", "x", "9" * 30, "-1"])
 def test_times_that_are_none(bench: Bench, time: str) -> None:
-    """The record has no time."""
+    """A record with an invalid time is skipped."""
     record = {**RECORD, "__REALTIME_TIMESTAMP": time}
     lines = f"{json.dumps(record)}\n{json.dumps(RECORD)}"
     assert bench.of("sshd", lines)[0] == [["ann", "192.0.2.7", EXACT]]

@@ -49,13 +49,13 @@ def test_every_layout(records: list[dict[str, Any]], layout: str) -> None:
 def test_one_layout_behind_another(
     first: list[dict[str, Any]], then: list[dict[str, Any]], layout: str, other: str
 ) -> None:
-    """As `cat` puts files behind one another."""
+    """Files in two layouts, joined as by `cat`, give the records of both."""
     text = LAYOUTS[layout](first) + "\n" + LAYOUTS[other](then)
     assert [record for record in read(text) if record is not BLANK] == first + then
 
 
 def test_lines_that_are_not_json() -> None:
-    """They are counted one by one, and the lines around them are read."""
+    """Invalid lines are counted one by one, and the lines around them are read."""
     assert read('{"a": 1}\noops\n\n{"a": 2\n{"a": 3}\n') == [
         {"a": 1},
         Malformed("oops"),
@@ -66,7 +66,7 @@ def test_lines_that_are_not_json() -> None:
 
 
 def test_a_document_that_is_cut_off() -> None:
-    """Its lines are malformed."""
+    """Each line of a document that is cut off is malformed."""
     assert read('{"a": 1}\n{\n"a":\n') == [{"a": 1}, Malformed("{"), Malformed('"a":')]
 
 
@@ -79,7 +79,7 @@ def test_a_record_with_a_list_is_not_an_envelope() -> None:
 
 
 def test_records_inside_of_records() -> None:
-    """As text or as an object."""
+    """A record within a record is found as text or as an object."""
     assert inner_record({"CloudTrailEvent": '{"a": 1}'}) == {"a": 1}
     assert inner_record({"message": "oops", "detail": {"a": 1}}) == {"a": 1}
     assert inner_record({"message": "{oops"}) is None

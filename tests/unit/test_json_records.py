@@ -36,7 +36,7 @@ class TestCloudTrail:
         assert bench.of("cloudtrail", content) == ([CALLER, CALLER], {})
 
     def test_another_entity(self, bench: Bench) -> None:
-        """Dots lead inside of objects."""
+        """A path with dots leads inside of objects."""
         rows, _ = bench.of("cloudtrail", json.dumps(TRAIL), entity="userIdentity.principalId")
         assert rows[0][0] == "AIDACKCEVSQ6C2EXAMPLE"
 
@@ -57,7 +57,7 @@ class TestCloudTrail:
         assert skipped == {"HOST_NAME": 2, "NO_USER": 2, "IPV6": 1, "NO_TIME": 1, "MALFORMED": 1}
 
     def test_lines_that_are_no_json(self, bench: Bench) -> None:
-        """They are counted one by one, wherever they stand."""
+        """Invalid lines are counted one by one, wherever they stand."""
         line = json.dumps(TRAIL)
         assert bench.of("cloudtrail", f"\n{line}\n{line[:-1]}\n{line}") == (
             [CALLER, CALLER],

@@ -33,7 +33,7 @@ def test_what_was_written_is_read(pairs: dict[str, str]) -> None:
 
 
 def test_keycloak(bench: Bench) -> None:
-    """The time stands in front."""
+    """The time in front of Keycloak's lines is read."""
     assert bench.of("keycloak", KEYCLOAK) == ([["ann", "192.0.2.7", "2024-10-17T10:43:38.199000Z"]], {})
 
 
@@ -48,5 +48,5 @@ def test_logfmt(bench: Bench) -> None:
 
 @pytest.mark.parametrize("part", ["a", "a=", 'a="', "a='", "a.", '\\"', 'a="\\"', "=", "a b"])
 def test_time(part: str) -> None:
-    """It grows with the length of a line."""
+    """The time to parse grows linearly with the length of a line."""
     check_linear(pairs_of, "", part, "")

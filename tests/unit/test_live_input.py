@@ -29,7 +29,7 @@ def test_a_short_read_is_not_the_end() -> None:
 
 
 def test_a_file_is_not_live(tmp_path: Path) -> None:
-    """It can be read to its end."""
+    """A regular file is not live input."""
     path = tmp_path / "x"
     path.write_bytes(b"")
     with path.open("rb") as stream:

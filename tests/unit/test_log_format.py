@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ipinsights.errors import ClientError
-from ipinsights.log_format import bare, emit_metrics, logging_to, set_up_logging
+from ipinsights.log_format import ContainerHandler, bare, emit_metrics, logging_to, set_up_logging
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def logged(level: str = "info") -> io.StringIO:
     """Return the stream that the package's log goes to from now on."""
     stream = io.StringIO()
-    set_up_logging(level, stream)
+    set_up_logging(level, ContainerHandler(stream))
     return stream
 
 
@@ -32,7 +32,7 @@ def test_a_message_has_time_level_and_thread() -> None:
 
 
 def test_a_bare_line_has_nothing_in_front() -> None:
-    """Programs read such lines."""
+    """A bare line has no prefix, because programs read such lines."""
     stream = logged()
     bare("Process 1 is a worker.")
     assert stream.getvalue() == "Process 1 is a worker.\n"
@@ -95,7 +95,7 @@ class TestLogFile:
         assert capsys.readouterr() == ("", "warning: 5 seconds are over: stopping.\n")
 
     def test_a_file_that_cannot_be_written(self, tmp_path: Path) -> None:
-        """Place and reason are named."""
+        """The error names the file and the reason."""
         path = tmp_path / "none" / "train.log"
         with pytest.raises(ClientError) as caught, logging_to(path):
             pass

@@ -25,7 +25,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 def test_text_is_written_at_once(pipe: tuple[int, int]) -> None:
-    """Nothing is buffered, and any character becomes UTF-8."""
+    """Text is written without a buffer, in UTF-8."""
     reader, writer = pipe
     LogStream(writer).write("Zoë\n")
     assert os.read(reader, 100) == "Zoë\n".encode()

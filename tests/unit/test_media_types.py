@@ -78,14 +78,14 @@ class TestNegotiate:
         ],
     )
     def test_what_cannot_be_given_is_refused(self, accept: str, message: str) -> None:
-        """With 406 and a sentence."""
+        """A response format that does not exist is refused with 406."""
         with pytest.raises(RequestError) as caught:
             ResponseFormat.negotiate(accept, default=JSON)
         assert (caught.value.status, str(caught.value)) == (406, message)
 
     @given(st.text(max_size=60) | st.text(alphabet='aplictonjs/*;,=q"01. ', max_size=60))
     def test_any_header_gets_a_format_or_406(self, accept: str) -> None:
-        """No header is too strange."""
+        """Any Accept header leads to a format or to 406."""
         try:
             found: object = ResponseFormat.negotiate(accept, default=JSON).media_type
         except RequestError as error:
@@ -123,7 +123,7 @@ class TestRequestMediaType:
         ],
     )
     def test_other_types_are_refused(self, content_type: str, message: str) -> None:
-        """With 415 and a sentence."""
+        """Other request types are refused with 415."""
         with pytest.raises(RequestError) as caught:
             request_media_type(content_type)
         assert (caught.value.status, str(caught.value)) == (415, message)

@@ -172,7 +172,7 @@ class TestSend:
         assert response.bytes_sent == len(body)
 
     def test_a_body_that_is_not_computed_yet(self) -> None:
-        """Its length is not known, and each piece follows the one before."""
+        """A body without a known length is sent piece by piece."""
         response = Response(200, [], b"a", rest=iter([b"b" * (SLICE + 1), b"c"]))
         head, *parts, _ = send(response)
         assert head["headers"] == IDS

@@ -31,7 +31,7 @@ def test_formats(tmp_path: Path, content: str | bytes) -> None:
 
 
 def test_nothing_usable(tmp_path: Path) -> None:
-    """It is an error."""
+    """A table without a usable row is an error."""
     source = tmp_path / "table"
     source.write_text("user,from\n-,192.0.2.7\n")
     with pytest.raises(NothingUsableError), named_pairs(source, entity=("user",), ip=("from",)):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.data.numeric_times import NumericTimes, are_plausible, latest_time, numbers, zero_padded
+from ipinsights.data.numeric_times import NumericTimes, are_plausible, latest_time, micros_of, numbers
 from ipinsights.errors import ClientError
 
 SECOND = 1_700_000_000
@@ -48,12 +48,12 @@ def test_two_units_in_a_column_are_refused() -> None:
 
 
 def test_years_in_which_logs_are_written() -> None:
-    """From 2000 to a year from now."""
+    """Plausible times lie between 2000 and a year from now."""
     times = np.array([946_684_799, 946_684_800, latest_time(), latest_time() + 10], dtype=np.int64) * 1_000_000
     assert are_plausible(times).tolist() == [False, True, True, False]
 
 
 def test_digits() -> None:
-    """Empty texts and nulls are 0, and fractions have one width."""
+    """Empty texts and nulls are 0, and further digits of a fraction are cut off."""
     assert numbers(pa.array(["12", "", None])).tolist() == [12, 0, 0]
-    assert zero_padded(pa.array(["5", "1234567", None]), 6).to_pylist() == ["500000", "123456", "000000"]
+    assert micros_of(pa.array(["5", "1234567", None])).tolist() == [500_000, 123_456, 0]

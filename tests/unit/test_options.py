@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 import pytest
 
-from ipinsights.cli.options import parse_assignments, parse_every, renamed_option
+from ipinsights.cli.options import parse_assignments, parse_every
 
 CONTEXT = click.Context(click.Command("train"))
 EVERY = click.Option(["--checkpoint-every"])
@@ -19,7 +17,7 @@ def test_assignments_become_a_map() -> None:
 
 
 def test_an_assignment_without_a_value_is_refused() -> None:
-    """The message shows an example."""
+    """The error about an assignment without a value shows an example."""
     with pytest.raises(click.UsageError) as caught:
         parse_assignments(("epochs",))
     assert str(caught.value) == "-H takes NAME=VALUE, not 'epochs'. For example: -H epochs=5."
@@ -36,20 +34,7 @@ def test_how_often_is_batches_or_seconds(value: str, expected: tuple[int | None,
 
 @pytest.mark.parametrize("value", ["", "0", "-5", "1h", "1.5m", "m", "1000000000"])
 def test_how_often_is_nothing_else(value: str) -> None:
-    """The message shows both forms."""
+    """The error about an invalid interval shows both forms."""
     with pytest.raises(click.BadParameter) as caught:
         parse_every(CONTEXT, EVERY, value)
     assert caught.value.message == f"'{value}' is neither a number of batches (500) nor a time (90s, 10m)."
-
-
-def test_an_old_name_works_with_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
-    """The warning names the new option and the version without the old one.
-
-    The new name takes precedence.
-    """
-    old, new = Path("old"), Path("new")
-    assert renamed_option("--json", "--json-file", None, new) == new
-    assert capsys.readouterr() == ("", "")
-    assert renamed_option("--json", "--json-file", old, None) == old
-    assert capsys.readouterr().err == ("warning: --json is now --json-file. The old name is removed in version 0.2.\n")
-    assert renamed_option("--json", "--json-file", old, new) == new

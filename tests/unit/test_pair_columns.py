@@ -62,7 +62,7 @@ def test_columns_without_values_are_read() -> None:
 
 
 def test_bytes_that_are_not_utf_8_are_invalid() -> None:
-    """They have no text, so no hash."""
+    """A value that is not UTF-8 is invalid and is not hashed."""
     assert validity(pa.array([b"ann", b"caf\xe9"]), pa.array(["10.0.0.1"] * 2)) == [True, False]
 
 
@@ -75,7 +75,7 @@ def test_ipv6_is_valid_where_it_is_accepted() -> None:
 
 
 def test_columns_have_as_many_rows() -> None:
-    """Otherwise nothing is read."""
+    """Columns of different lengths are refused."""
     with pytest.raises(InvalidValueError) as caught:
         validity(pa.array(["ann"]), pa.array(["10.0.0.1"] * 2))
     assert str(caught.value) == "entities and ips must have as many rows. Got 1 and 2."

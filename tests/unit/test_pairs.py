@@ -127,7 +127,7 @@ class TestLimits:
             list(read_blocks(io.BytesIO(b'a,1.2.3.4,x\nb,1.2.3.4,"open'), name="x.csv", num_columns=None))
 
     def test_a_stream_without_a_name(self) -> None:
-        """Messages call it the input."""
+        """Messages call a stream without a name the input."""
         with pytest.raises(ClientError, match=r"^the input"):
             list(read_blocks(io.BytesIO(b"a,b\n")))
 
@@ -174,7 +174,7 @@ class TestChannels:
         assert (pairs.ips == IP_NUMBER).all()
 
     def test_a_missing_path_is_told(self, tmp_path: Path) -> None:
-        """The path is named."""
+        """The error names the missing path."""
         with pytest.raises(ClientError) as caught:
             read_pairs(tmp_path / "none.csv")
         assert str(caught.value) == f"There is no file or folder {tmp_path}/none.csv."

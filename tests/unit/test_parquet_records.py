@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from ipinsights.errors import ClientError
-from ipinsights.etl.records import Columns
+from ipinsights.etl.records import LogOptions
 
 from .log_samples import as_parquet
 
@@ -40,7 +40,7 @@ def test_nested_columns(bench: Bench, ip: str, rows: list[list[str]]) -> None:
     bench.put(as_parquet(pa.concat_tables([TABLE, pa.Table.from_pylist(
         [{"actor": {"user": {"name": "zoe"}}, "src": {"ip": "192.0.2.9"}, "chain": [{"ip": "192.0.2.9"}] * 2}]
     ).cast(TABLE.schema)])))  # fmt: skip
-    bench.extract("parquet", Columns("actor.user.name", ip, with_times=False))
+    bench.extract("parquet", LogOptions("actor.user.name", ip, no_timestamps=True))
     assert bench.rows() == [*rows, ["zoe", "192.0.2.9"]]
 
 
@@ -49,7 +49,7 @@ def test_a_path_that_leads_nowhere(bench: Bench, name: str) -> None:
     """The message has the paths that there are."""
     path = bench.put(as_parquet(TABLE))
     with pytest.raises(ClientError) as caught:
-        bench.extract("parquet", Columns(name, "src.ip", with_times=False))
+        bench.extract("parquet", LogOptions(name, "src.ip", no_timestamps=True))
     assert str(caught.value) == (
         f"{path}: There is no column '{name}': name one with `entity`. The columns are actor.user.name, src.ip, chain."
     )

@@ -17,7 +17,7 @@ from ipinsights.errors import ClientError
 from ipinsights.etl.filters import Filters
 from ipinsights.etl.pipeline import FORMATS
 from ipinsights.etl.presets import PRESETS
-from ipinsights.etl.records import Columns, Reason
+from ipinsights.etl.records import LogOptions, Reason
 from ipinsights.etl.summary import NothingUsableError
 
 from .log_samples import (
@@ -54,9 +54,9 @@ def test_no_format_needs_times_that_nobody_wants(
     bench: Bench, log_format: str, content: str | bytes, row: list[str]
 ) -> None:
     """The rows are pairs of entity and address, and the summary tells no period."""
-    rows, _ = bench.of(log_format, content, with_times=False)
+    rows, _ = bench.of(log_format, content, no_timestamps=True)
     assert rows == [row]
-    assert str(bench.extract(log_format, Columns(with_times=False))).endswith("\nWritten: 1 row of 1 entity.")
+    assert str(bench.extract(log_format, LogOptions(no_timestamps=True))).endswith("\nWritten: 1 row of 1 entity.")
 
 
 NOTHING = [
@@ -72,26 +72,26 @@ class TestNobody:
     def test_no_entity(self, bench: Bench, word: str) -> None:
         """Otherwise all anonymous events would be one user's."""
         lines = [json.dumps({"entity": entity, "ip": "192.0.2.7"}) for entity in (word, "ann")]
-        rows, skipped = bench.of("jsonl", "\n".join(lines), with_times=False)
+        rows, skipped = bench.of("jsonl", "\n".join(lines), no_timestamps=True)
         assert (rows, skipped) == ([["ann", "192.0.2.7"]], {"NO_USER": 1})
 
     @pytest.mark.parametrize("word", NOTHING)
     def test_no_address(self, bench: Bench, word: str) -> None:
-        """They are counted as an empty field, not as a name."""
+        """A text for "no value" counts as an empty field, not as a host name."""
         lines = [json.dumps({"entity": "ann", "ip": ip}) for ip in (word, "192.0.2.7")]
-        rows, skipped = bench.of("jsonl", "\n".join(lines), with_times=False)
+        rows, skipped = bench.of("jsonl", "\n".join(lines), no_timestamps=True)
         assert (rows, skipped) == ([["ann", "192.0.2.7"]], {"NO_ADDRESS": 1})
 
     def test_a_truth_is_nobody(self, bench: Bench) -> None:
         """Some programs write `false` for a user who is not logged in."""
         assert bench.of("jsonl", '{"entity": false, "ip": "192.0.2.7"}\n{"entity": 7, "ip": "192.0.2.7"}',
-                        with_times=False) == ([["7", "192.0.2.7"]], {"NO_USER": 1})  # fmt: skip
+                        no_timestamps=True) == ([["7", "192.0.2.7"]], {"NO_USER": 1})  # fmt: skip
 
     @pytest.mark.parametrize("name", ["nano", "nulla", "n", "-x", "x-", "0", "anonymous", "guest", "N", "no one"])
     def test_names_that_are_alike(self, bench: Bench, name: str) -> None:
-        """They are users."""
+        """Names that resemble words for "no value" are users."""
         line = json.dumps({"entity": name, "ip": "192.0.2.7"})
-        assert bench.of("jsonl", line, with_times=False) == ([[name, "192.0.2.7"]], {})
+        assert bench.of("jsonl", line, no_timestamps=True) == ([[name, "192.0.2.7"]], {})
 
     def test_every_format(self, bench: Bench) -> None:
         """Tables and logs have the same words."""
@@ -101,7 +101,7 @@ class TestNobody:
             ("csv", "entity,ip\nNULL,192.0.2.7\n,192.0.2.7\nann,192.0.2.7\n"),
             ("apache", "\n".join(COMBINED.replace("frank", user) for user in ("--", "null", "ann"))),
         ):
-            rows, skipped = bench.of(log_format, content, with_times=False)
+            rows, skipped = bench.of(log_format, content, no_timestamps=True)
             assert (rows, skipped) == ([["ann", "192.0.2.7"]], {"NO_USER": 2})
 
 
@@ -133,7 +133,7 @@ class TestAddresses:
     def test_reasons(self, bench: Bench, ip: Any, reason: str) -> None:
         """Ports, lists, names of hosts, empty fields and other texts have a reason each."""
         lines = [json.dumps({"entity": "ann", "ip": address}) for address in (ip, "192.0.2.7")]
-        assert bench.of("jsonl", "\n".join(lines), with_times=False)[1] == {reason: 1}
+        assert bench.of("jsonl", "\n".join(lines), no_timestamps=True)[1] == {reason: 1}
 
     @pytest.mark.parametrize("ip", [
         "192.0.2.7:443", "[192.0.2.7]:443", "192.0.2.7, 198.51.100.1", "192.0.2.7,198.51.100.1",
@@ -143,19 +143,19 @@ class TestAddresses:
         "[::ffff:192.0.2.7]:443", "'192.0.2.7'", "192.0.2.7:443, 198.51.100.1:80", "192.0.2.7; 198.51.100.1",
     ])  # fmt: skip
     def test_what_may_stand_around_an_address(self, bench: Bench, ip: Any) -> None:
-        """Of a list it is the first: proxies append theirs."""
-        assert bench.of("jsonl", json.dumps({"entity": "ann", "ip": ip}), with_times=False) == (
+        """Decoration is removed, and of a list the first address is taken."""
+        assert bench.of("jsonl", json.dumps({"entity": "ann", "ip": ip}), no_timestamps=True) == (
             [["ann", "192.0.2.7"]],
             {},
         )
 
 
 def test_values_that_are_nested_deeply(bench: Bench) -> None:
-    """They are read, counted and shown without an end in themselves."""
+    """Deeply nested values are read, counted and shown without a failure."""
     deep = "[" * 900 + "]" * 900
     lines = [deep, f'{{"entity": "ann", "ip": {deep}}}', '{"entity": "ann", "ip": "192.0.2.7"}']
     bench.put("\n".join(lines))
-    summary = bench.extract("jsonl", Columns(with_times=False))
+    summary = bench.extract("jsonl", LogOptions(no_timestamps=True))
     assert summary.skipped == {Reason.MALFORMED: 1, Reason.HOST_NAME: 1}
 
 
@@ -166,7 +166,7 @@ class TestNothingUsable:
         """Return the error, and check that no output is left."""
         bench.put(content)
         with pytest.raises(NothingUsableError) as caught:
-            bench.extract(log_format, Columns(**columns))
+            bench.extract(log_format, LogOptions(**columns))
         assert not bench.output.exists()
         return caught.value
 
@@ -174,7 +174,7 @@ class TestNothingUsable:
         """The error names the option and the fields; the summary shows a record for each reason."""
         ip = "192.0.2.7"
         records = [{"actor": {"name": "ann", "id": 7}, "ip": ip}, {"actor": {}, "ip": ip}]
-        error = self.refused(bench, "jsonl", as_jsonl(records), entity="user", with_times=False)
+        error = self.refused(bench, "jsonl", as_jsonl(records), entity="user", no_timestamps=True)
         assert str(error) == (
             "No row was written: most records name no entity. Name the field of the entity with `entity`: "
             "the fields are actor.name, actor.id, ip."
@@ -198,13 +198,13 @@ class TestNothingUsable:
     )
     def test_addresses_that_are_none(self, bench: Bench, ip: str, why: str) -> None:
         """The most frequent reason is told."""
-        error = self.refused(bench, "csv", f"entity,ip\nann,{ip}\nben,{ip}\n-,x\n", with_times=False)
+        error = self.refused(bench, "csv", f"entity,ip\nann,{ip}\nben,{ip}\n-,x\n", no_timestamps=True)
         assert str(error) == (
             f"No row was written: {why}. Name the field of the address with `ip`: the columns are entity, ip."
         )
 
     def test_times_that_are_none(self, bench: Bench) -> None:
-        """They can be left out, too."""
+        """The error about invalid times says that times can be left out."""
         error = self.refused(bench, "csv", "entity,ip,timestamp\nann,192.0.2.7,noon\n")
         assert str(error) == (
             "No row was written: most records have no time that can be read. Name the field of the time with "
@@ -241,7 +241,7 @@ class TestNothingUsable:
         assert str(error) == f"No row was written: {message}"
 
     def test_filters_that_nothing_passes(self, bench: Bench) -> None:
-        """The options are named."""
+        """The error names the filters."""
         bench.put(COMBINED)
         with pytest.raises(ClientError) as caught:
             bench.extract("apache", filters=Filters(statuses=("404",)))
@@ -257,7 +257,7 @@ class TestNothingUsable:
         )
 
     def test_a_record_is_cut_and_escaped(self, bench: Bench) -> None:
-        """Nothing that a terminal obeys is shown."""
+        """An example is cut, and its control characters are escaped."""
         error = self.refused(bench, "apache", "\x1b]0;x\x07" + "\u202e" + "y" * 500)
         (example_shown,) = error.summary.examples.values()
         assert example_shown == f"{bench.logs / 'log'}: '\\x1b]0;x\\x07\\u202e{'y' * 193}...'"
@@ -315,7 +315,7 @@ class TestNumbersAsTimes:
 
 
 def test_the_command_knows_every_format() -> None:
-    """Its choices, written out to start quickly, are the readers there are."""
+    """The choices of the command are the readers and the presets."""
     assert [*FORMATS, *PRESETS] == traffic_commands._FORMATS
 
 
@@ -337,12 +337,12 @@ GARBAGE = st.one_of(
 @example(content=b'"' + b"x" * 200_000, packed=False)
 @example(content=b"\n\n[]", packed=False)
 def test_garbage_is_counted(bench: Bench, log_format: str, content: bytes, packed: bool) -> None:  # noqa: FBT001
-    """For any content, each line is read or counted as skipped, or an error is reported."""
+    """Each line of any content is read or counted, or an error is reported."""
     if log_format == "csv":
         content = b"entity,ip,timestamp\n" + content
     bench.put(gzip.compress(content) if packed else content)
     try:
-        summary = bench.extract(log_format, Columns(year=2018))
+        summary = bench.extract(log_format, LogOptions(year=2018))
     except ClientError as error:
         told = ("None of the ", "The flow log has no field", " is a damaged ", "No row was written: ",
                 "holds no file with data", "cannot be read: it is ", "The times are numbers of different units",

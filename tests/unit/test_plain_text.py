@@ -33,12 +33,12 @@ class TestTexts:
     """The four functions."""
 
     def test_examples(self) -> None:
-        """The documented ones."""
+        """The examples of the docstrings are right."""
         assert doctest.testmod(plain_text).failed == 0
 
     @given(st.text())
     def test_nothing_is_left_that_acts(self, text: str) -> None:
-        """Whatever the text: only what can be seen, and on one line where it must be."""
+        """Any text becomes printable, and one line where that is needed."""
         assert one_line(text).isprintable()
         assert printable(text).replace("\n", "").replace("\t", "").isprintable()
         assert markdown_text(text).isprintable()
@@ -46,7 +46,7 @@ class TestTexts:
 
     @given(st.text(st.characters(categories=["L", "N", "P", "Zs"], exclude_characters="\\|[]`<&>\"'"), min_size=1))
     def test_ordinary_text_stays_as_it_is(self, text: str) -> None:
-        """Of any script."""
+        """Printable text of any script is unchanged."""
         words = " ".join(text.split()) or "x"
         assert printable(words) == one_line(words) == markdown_text(words) == html_text(words) == words
 

@@ -18,7 +18,7 @@ class TestPlotStyle:
     """What all plots share."""
 
     def test_without_matplotlib_the_cure_is_told(self, baseline: RunLog, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It is an extra."""
+        """The error about a missing matplotlib says how to install it."""
         monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
         with pytest.raises(ClientError) as caught:
             draw_runs([baseline], ["one"])

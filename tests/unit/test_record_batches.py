@@ -16,7 +16,7 @@ from ipinsights import Summary, extract_batches
 from ipinsights.data.timestamps import format_times
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.etl.filters import Filters
-from ipinsights.etl.records import Columns
+from ipinsights.etl.records import LogOptions
 from ipinsights.etl.summary import NothingUsableError
 
 from .log_samples import COMBINED, SSHD, as_parquet
@@ -59,10 +59,10 @@ LINES = st.sampled_from(
 @given(st.lists(LINES, max_size=12), st.sampled_from([{}, {"path": "^/login"}, {"ipv6": True}]))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 def test_rows_and_counts_are_those_of_extract(bench: Bench, lines: list[bytes], options: dict[str, Any]) -> None:
-    """With bad lines and bytes that are not UTF-8."""
+    """Rows and counts are those of `extract`, also of a log with invalid lines."""
     content = b"\n".join([*lines, COMBINED.encode().replace(b"/apache_pb.gif", b"/login")])
     path = bench.put(content)
-    expected = bench.extract("apache", Columns(ipv6=options.get("ipv6", False)), Filters(options.get("path")))
+    expected = bench.extract("apache", LogOptions(ipv6=options.get("ipv6", False)), Filters(options.get("path")))
     rows, summary = batches_of(content, "apache", name=str(path), **options)
     assert rows == bench.rows()
     assert summary == expected
@@ -99,13 +99,13 @@ def test_tables_and_presets_are_read() -> None:
     [(dt.date(2018, 12, 31), "2018"), (dt.datetime(2019, 9, 1), "2018")],  # noqa: DTZ001
 )
 def test_the_year_is_the_latest_before_a_file_was_written(written: dt.date, year: str) -> None:
-    """Of logs whose times have none, such as sshd's."""
+    """Times without a year get the latest year before the file was written."""
     ((_, _, time),) = batches_of(SSHD.encode(), "sshd", written=written)[0]
     assert time.startswith(year)
 
 
 def test_options_are_checked_before_anything_is_read() -> None:
-    """With the first call, in the words of the library."""
+    """Invalid options are refused by the first call, before anything is read."""
     with pytest.raises(InvalidValueError, match=r"^`log_format` must be one of alb, apache, .* Got 'iis'\.$"):
         extract_batches(io.BytesIO(), "iis")
     with pytest.raises(ClientError, match=r"^`entity` cannot be used with apache: its lines have fixed places for it"):
@@ -115,7 +115,7 @@ def test_options_are_checked_before_anything_is_read() -> None:
 
 
 def test_a_damaged_log_is_named() -> None:
-    """By the name that it was given."""
+    """The error about a damaged log begins with the name it was given."""
     with pytest.raises(ClientError, match=r"^log\.gz is a damaged gzip file: .*\.$"):
         batches_of(gzip.compress(COMBINED.encode() * 99)[:-20], "apache", name="log.gz")
 

@@ -124,7 +124,7 @@ class TestInputs:
     """What is read."""
 
     def test_a_local_path_stays(self) -> None:
-        """Nothing is copied."""
+        """A local path is yielded itself, without a copy."""
         with staged("train.csv") as path:
             assert path == Path("train.csv")
 
@@ -221,7 +221,7 @@ class TestWeb:
         )
 
     def test_a_server_that_does_not_answer_is_named(self) -> None:
-        """Nobody listens at port 1."""
+        """The error names the URL of a server that does not answer."""
         pytest.importorskip("aiohttp")
         assert refusal_of("http://127.0.0.1:1/a") == "http://127.0.0.1:1/a cannot be read: the server does not answer."
 

@@ -42,7 +42,7 @@ def test_what_a_file_system_raises_is_one_sentence() -> None:
 
 
 def test_our_own_errors_stay() -> None:
-    """They have their sentence already."""
+    """Errors of this package are raised unchanged."""
     error = RowsError("row 1")
     with pytest.raises(RowsError) as caught, remote_errors("s3://b/k", "read"):
         raise error
@@ -68,7 +68,7 @@ def test_an_unknown_protocol_is_refused() -> None:
 
 
 def test_a_missing_fsspec_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without fsspec no package for a protocol helps."""
+    """The error names fsspec if it is missing, whatever the protocol."""
     monkeypatch.setitem(sys.modules, "fsspec", None)
     assert refusal_of("s3://b/k") == (
         "s3://b/k cannot be read: the package fsspec is missing. Install it: pip install fsspec."

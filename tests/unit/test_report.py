@@ -73,7 +73,7 @@ class TestReport:
         ]
 
     def test_the_finding_comes_first(self) -> None:
-        """It is wrapped to the terminal; the headline stays last."""
+        """The finding comes first and is wrapped, and the headline comes last."""
         assert Report("h", (Section("T"),), "a plain sentence").text(width=8).splitlines() == [
             "a plain", "sentence", "", "T", "-", "", "h",
         ]  # fmt: skip
@@ -85,5 +85,5 @@ class TestReport:
         )  # fmt: skip
 
     def test_json_knows_no_infinity(self) -> None:
-        """It becomes null."""
+        """NaN and infinity become null."""
         assert json.loads(json_text({"a": [math.inf, (math.nan, 1.0)]})) == {"a": [None, [None, 1.0]]}

@@ -70,12 +70,12 @@ class TestDecode:
         assert in_json.entities.tolist() == decode(b"7,1.2.3.4", CSV).entities.tolist()
 
     def test_a_bracket_may_stand_alone(self) -> None:
-        """So the guide's example of JSON Lines ends, if one breaks its last line."""
+        """A bracket alone on the last line of JSON Lines is ignored."""
         body = b'{"features":["a","1.2.3.4"]},\n{"features":["b","1.2.3.5"]}\n]\n'
         assert decode(body, JSON_LINES).ips.tolist() == [0x01020304, 0x01020305]
 
     def test_blank_lines_count_for_nothing(self) -> None:
-        """Neither in CSV nor in JSON Lines."""
+        """Blank lines are ignored in CSV and in JSON Lines."""
         assert len(decode(b"\na,1.2.3.4\n\n", CSV)) == 1
         assert len(decode(b'\n{"features":["a","1.2.3.4"]}\r\n\r\n', JSON_LINES)) == 1
 
@@ -138,7 +138,7 @@ class TestRefuse:
         ],
     )
     def test_csv(self, body: bytes, message: str) -> None:
-        """The line is named."""
+        """The error names the line of an invalid row."""
         assert refusal(body, CSV) == message
 
     @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ class TestRefuse:
         ),
     )
     def test_any_body_is_read_or_refused(self, content_type: str, body: bytes) -> None:
-        """Nothing else happens, whatever comes in."""
+        """Any body is either read or refused."""
         try:
             num_pairs, status = len(decode(body, content_type)), None
         except RequestError as error:

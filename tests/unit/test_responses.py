@@ -119,7 +119,7 @@ class TestAnswer:
             assert record["dot_product"] == pytest.approx(float(vectors[0] @ vectors[1]), rel=1e-6, abs=1e-6)
 
     def test_extended(self, predictor: Predictor, pairs: Pairs) -> None:
-        """It tells whether the entity is known, and the probability, which is the score's sigmoid."""
+        """An extended answer says whether the entity is known, and the probability."""
         content = b"".join(encode(predictor, pairs, ResponseFormat(JSON_LINES, extended=True))).splitlines()
         records = [json.loads(line) for line in content]
         assert [list(record) for record in records[:1]] == [["dot_product", "entity_known", "probability"]]
@@ -142,13 +142,13 @@ class TestAnswer:
             assert record["verdict"] == (suspicious if record["entity_known"] else "unknown_entity")
 
     def test_plain(self, predictor: Predictor, pairs: Pairs) -> None:
-        """Nothing but the dot product for who asks for nothing more."""
+        """A plain answer has the dot product and nothing else."""
         records = json.loads(b"".join(encode(predictor, pairs, ResponseFormat(JSON))))["predictions"]
         assert [list(record) for record in records] == [["dot_product"]] * 300
 
     @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
     def test_scores_that_are_no_numbers(self, predictor: Predictor, pairs: Pairs) -> None:
-        """They are the model's fault, told before anything is sent."""
+        """A score that is not a number raises an error before anything is sent."""
         predictor._params = {**predictor._params, "entity_weight": np.full((50, 8), np.nan, dtype=np.float32)}
         with pytest.raises(ClientError) as caught:
             encode(predictor, pairs, ResponseFormat(JSON))

@@ -109,7 +109,7 @@ class TestPartsByTime:
         ]
 
     def test_calibration_between_them(self, events: TimedRows) -> None:
-        """It is neither trained on nor tested."""
+        """Calibration rows are in neither the training nor the test part."""
         parts = parts_by_time(events, test_from="2018-11-12T11:00:00Z", calibration_from="2018-11-11")
         assert sizes(parts) == {"train": 1, "calibration": 2, "test": 2}
 

@@ -13,7 +13,7 @@ from ipinsights.data import bounded_lines
 from ipinsights.errors import ClientError
 from ipinsights.etl import pipeline
 from ipinsights.etl.filters import Filters
-from ipinsights.etl.records import Columns, Reason
+from ipinsights.etl.records import LogOptions, Reason
 
 from .log_samples import ALICE, SSHD
 
@@ -98,7 +98,7 @@ class TestSshd:
         "Oct  9 08:15:01 proxy gate sshd-session[1]:",
     ])  # fmt: skip
     def test_results_behind_an_unknown_front(self, bench: Bench, front: str) -> None:
-        """They are malformed, and shown, instead of lost among the lines about something else."""
+        """A result after an unknown prefix is malformed, and is shown."""
         line = f"{front} Accepted password for alice from 192.0.2.7 port 1 ssh2"
         assert bench.of("sshd", f"{SSHD}\n{line}\n", year=2018) == ([ALICE], {"MALFORMED": 1})
 
@@ -106,7 +106,7 @@ class TestSshd:
         """Event, method, host and whether the user exists can be asked for."""
         bench.put(f"{SSHD}\n{SSHD.replace('Accepted', 'Failed').replace('alice', 'invalid user bob')}\n")
         where = ["event=Accepted", "method=publickey", "host=gate", "invalid_user=no"]
-        summary = bench.extract("sshd", Columns(year=2018), Filters.parse(path=None, status="", where=where))
+        summary = bench.extract("sshd", LogOptions(year=2018), Filters.parse(path=None, status="", where=where))
         assert bench.rows() == [ALICE]
         assert summary.skipped == {Reason.FILTERED: 1}
 
@@ -144,7 +144,7 @@ class TestSshd:
         message = f"Failed {method} for invalid user {name} from {address} port 50022 ssh2"
         message = f"message repeated 2 times: [ {message}]" if repeated else message
         bench.put(f"2018-10-09T08:15:01Z gate sshd[1]: {message}\n{SSHD}\n")
-        bench.extract("sshd", Columns(year=2018))
+        bench.extract("sshd", LogOptions(year=2018))
         assert [row for row in bench.rows() if row != ALICE] in (
             [[name, address, "2018-10-09T08:15:01Z"]], [] if name.strip(" -") == "" else None,
         )  # fmt: skip
@@ -179,7 +179,7 @@ class TestSshd:
         shown = f": {shown}" if shown and method == "publickey" and not more else ""
         message = f"Failed {method}{more} for {user} from {address} port 50022 ssh2{shown}{suffix}"
         bench.put(f"2018-10-09T08:15:01Z gate sshd[1]: {message}\n{SSHD}\n")
-        bench.extract("sshd", Columns(year=2018))
+        bench.extract("sshd", LogOptions(year=2018))
         assert {row[1] for row in bench.rows() if row != ALICE} <= {address}
 
     @pytest.mark.parametrize("length", [901, 1023, 5000])
@@ -264,5 +264,5 @@ class TestSshd:
 
     def test_local_time(self, bench: Bench) -> None:
         """A syslog clock without an offset stands where --timezone says."""
-        rows, _ = bench.of("sshd", SSHD, year=2018, zone="Europe/Berlin")
+        rows, _ = bench.of("sshd", SSHD, year=2018, timezone="Europe/Berlin")
         assert rows[0][2] == "2018-10-09T06:15:01Z"

@@ -80,7 +80,7 @@ class TestInOrder:
         assert list(in_order(work, range(20))) == [10 * piece for piece in range(20)]
 
     def test_nothing_is_taken_far_ahead(self) -> None:
-        """Of pieces without end a few are in memory."""
+        """Only a few pieces of an endless iterator are in memory."""
         taken = []
 
         def pieces() -> Iterator[int]:
@@ -121,7 +121,7 @@ class TestOneAhead:
         assert list(ahead) == [1, 2, 3]
 
     def test_an_error_comes_where_its_item_would(self) -> None:
-        """After the items before."""
+        """An error is raised after the items before it."""
         ahead = one_ahead(6 // number for number in (3, 0))
         assert next(ahead) == 2
         with pytest.raises(ZeroDivisionError):

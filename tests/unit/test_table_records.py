@@ -27,7 +27,7 @@ CONTENTS: dict[str, str | bytes] = {
 @pytest.mark.parametrize("log_format", CONTENTS)
 def test_fallbacks(bench: Bench, log_format: str) -> None:
     """The first column with a value counts, and of addresses the first that is one."""
-    names = {"entity": ("arn", "missing", "name"), "ip": ("from", "proxy"), "with_times": False}
+    names = {"entity": ("arn", "missing", "name"), "ip": ("from", "proxy"), "no_timestamps": True}
     assert bench.of(log_format, CONTENTS[log_format], **names) == (
         [["ann", "192.0.2.7"], ["ben", "192.0.2.8"]], {"NO_USER": 1}
     )  # fmt: skip

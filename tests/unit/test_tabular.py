@@ -16,7 +16,7 @@ from pyarrow import parquet
 from ipinsights.errors import ClientError
 from ipinsights.etl import csv_rows
 from ipinsights.etl.filters import Filters
-from ipinsights.etl.records import Columns, Reason
+from ipinsights.etl.records import LogOptions, Reason
 
 from .log_samples import NAMES, TABLE, TABLE_ROWS, as_csv, as_jsonl, as_parquet
 
@@ -40,7 +40,7 @@ class TestTables:
     def test_columns_by_name(self, bench: Bench, log_format: str, content: str | bytes) -> None:
         """Three names say which columns are read. An empty entity is a missing one."""
         assert bench.of(log_format, content, **NAMES) == (TABLE_ROWS, {"NO_USER": 1})
-        bench.extract(log_format, Columns(**NAMES), Filters.parse(path=None, status="", where=["ok=yes"]))
+        bench.extract(log_format, LogOptions(**NAMES), Filters.parse(path=None, status="", where=["ok=yes"]))
         assert bench.rows() == TABLE_ROWS[:1]
 
     @pytest.mark.parametrize(("log_format", "word"), [("csv", "column"), ("parquet", "column")])
@@ -48,7 +48,7 @@ class TestTables:
         """The message names the file, the column, the option and the columns there are."""
         path = bench.put(as_csv(TABLE) if log_format == "csv" else as_parquet(pa.Table.from_pylist(TABLE)))
         with pytest.raises(ClientError) as caught:
-            bench.extract(log_format, Columns(entity="who"))
+            bench.extract(log_format, LogOptions(entity="who"))
         header = ", or use `no_header` if the first row is not a header" if log_format == "csv" else ""
         assert str(caught.value) == (
             f"{path}: There is no {word} 'ip': name one with `ip`{header}. The columns are who, from, when, ok."
@@ -57,31 +57,31 @@ class TestTables:
     def test_a_first_row_that_only_looks_like_a_header(self, bench: Bench) -> None:
         """An option says that it is a record."""
         log = "alice,unknown\nbob,192.0.2.8\n"
-        assert bench.of("csv", log, has_header=False, with_times=False) == ([["bob", "192.0.2.8"]], {"HOST_NAME": 1})
+        assert bench.of("csv", log, no_header=True, no_timestamps=True) == ([["bob", "192.0.2.8"]], {"HOST_NAME": 1})
 
     @pytest.mark.parametrize("name", ['O"Neil', 'Smith, "J"', '"', 'x"', '"x', "back\\slash", "\\"])
     def test_quotes_behind_a_backslash(self, bench: Bench, name: str) -> None:
         """Spark marks a quote inside of quotes with a backslash; others double it."""
         others = 'entity,ip\n"O\\"Hara",192.0.2.6\n'
         spark = name.replace("\\", "\\\\").replace('"', '\\"')
-        rows, _ = bench.of("csv", f'{others}"{spark}",192.0.2.7\n', with_times=False)
+        rows, _ = bench.of("csv", f'{others}"{spark}",192.0.2.7\n', no_timestamps=True)
         assert rows == [['O"Hara', "192.0.2.6"], [name, "192.0.2.7"]]
         doubled = name.replace('"', '""')
-        rows, _ = bench.of("csv", f'entity,ip\n"{doubled}",192.0.2.7\nx,192.0.2.8\n', with_times=False)
+        rows, _ = bench.of("csv", f'entity,ip\n"{doubled}",192.0.2.7\nx,192.0.2.8\n', no_timestamps=True)
         assert rows == [[name, "192.0.2.7"], ["x", "192.0.2.8"]]
 
     def test_quotes_of_no_dialect(self, bench: Bench) -> None:
         """Text behind a closing quote is malformed, instead of a name that nobody has."""
-        rows, skipped = bench.of("csv", 'entity,ip\n"a"b,192.0.2.7\n"c",192.0.2.8\n', with_times=False)
+        rows, skipped = bench.of("csv", 'entity,ip\n"a"b,192.0.2.7\n"c",192.0.2.8\n', no_timestamps=True)
         assert (rows, skipped) == ([["c", "192.0.2.8"]], {"MALFORMED": 1})
 
     def test_files_with_marks_behind_one_another(self, bench: Bench) -> None:
         """A byte order mark is no part of a name."""
         content = "\ufeffann,192.0.2.7\n\ufeffben,192.0.2.8\n"
-        assert bench.of("csv", content, with_times=False)[0] == [["ann", "192.0.2.7"], ["ben", "192.0.2.8"]]
+        assert bench.of("csv", content, no_timestamps=True)[0] == [["ann", "192.0.2.7"], ["ben", "192.0.2.8"]]
 
     def test_a_first_row_that_cannot_be_read(self, bench: Bench) -> None:
-        """Nobody knows the columns then."""
+        """An invalid first row is an error, because it may name the columns."""
         path = bench.put('"a"b,ip\nx,192.0.2.7\n')
         with pytest.raises(ClientError) as caught:
             bench.extract("csv")
@@ -90,14 +90,14 @@ class TestTables:
     def test_rows_with_a_field_too_many_are_shown(self, bench: Bench) -> None:
         """The example has both numbers of fields. An empty field behind the last is ignored."""
         path = bench.put("entity,ip\nann,192.0.2.7,x\nben,192.0.2.8,\n")
-        summary = bench.extract("csv", Columns(with_times=False))
+        summary = bench.extract("csv", LogOptions(no_timestamps=True))
         assert summary.examples == {Reason.MALFORMED: f"{path}: 'ann,192.0.2.7,x (3 fields, the first row has 2)'"}
 
     def test_text_in_another_encoding(self, bench: Bench) -> None:
         """The summary counts entities with escapes, and the encoding can be named."""
         content = "entity;ip\nmüller;192.0.2.7\nbob;192.0.2.8\n".encode("cp1252")
         path = bench.put(content)
-        summary = bench.extract("csv", Columns(with_times=False))
+        summary = bench.extract("csv", LogOptions(no_timestamps=True))
         assert bench.rows()[0][0] == r"m\xfcller"
         assert str(summary) == (
             "2 records in 1 file: 2 written, 0 skipped.\n"
@@ -105,14 +105,14 @@ class TestTables:
             "Name the encoding with `encoding`, for example cp1252.\n"
             "Written: 2 rows of 2 entities."
         )
-        assert str(bench.extract("csv", Columns(with_times=False, encoding="cp1252"))) == (
+        assert str(bench.extract("csv", LogOptions(no_timestamps=True, encoding="cp1252"))) == (
             "2 records in 1 file: 2 written, 0 skipped.\nWritten: 2 rows of 2 entities."
         )
         assert bench.rows()[0][0] == "müller"
         assert path.read_bytes() == content
 
     def test_csv_rows_of_another_width(self, bench: Bench) -> None:
-        """They are malformed, and count once for each of their lines."""
+        """Rows of another width are malformed, and count once for each line."""
         rows = [
             "entity,ip,timestamp",
             "a,192.0.2.7",
@@ -152,18 +152,21 @@ class TestTables:
 
         Rows do not need times if none are requested.
         """
-        rows, _ = bench.of("csv", content, **names, with_times=False)
+        rows, _ = bench.of("csv", content, **names, no_timestamps=True)
         assert rows == [["alice", "192.0.2.7"]]
 
     def test_blank_lines_before_the_first_row(self, bench: Bench) -> None:
-        """They are counted, and do not hide the separator."""
+        """Blank lines in front are counted and do not hide the separator."""
         row = [["alice", "192.0.2.7"]]
-        assert bench.of("csv", "\n\r\nwho;ip\nalice;192.0.2.7\n", entity="who", with_times=False) == (row, {"BLANK": 2})
-        assert bench.of("csv", "\nsep=|\nwho|ip\nalice|192.0.2.7\n", entity="who", with_times=False)[0] == row
+        assert bench.of("csv", "\n\r\nwho;ip\nalice;192.0.2.7\n", entity="who", no_timestamps=True) == (
+            row,
+            {"BLANK": 2},
+        )
+        assert bench.of("csv", "\nsep=|\nwho|ip\nalice|192.0.2.7\n", entity="who", no_timestamps=True)[0] == row
 
     @pytest.mark.parametrize("time", ["1601-01-01", "0001-01-01T00:00:00Z", "1999-12-31 23:59:59", "9999-12-31"])
     def test_times_in_years_without_logs(self, bench: Bench, time: str) -> None:
-        """They are a null, or a number of another unit."""
+        """Times in implausible years are invalid."""
         assert bench.of("csv", f"alice,192.0.2.7,{time}\nbob,192.0.2.8,2000-01-01\n") == (
             [["bob", "192.0.2.8", "2000-01-01T00:00:00Z"]], {"NO_TIME": 1}
         )  # fmt: skip
@@ -173,7 +176,7 @@ class TestTables:
         monkeypatch.setattr(csv_rows, "_BATCH_CHARACTERS", 100)
         rows = [[f"user_{number}", f"192.0.2.{number}"] for number in range(200)]
         log = "".join(f"{entity},{ip},{'x' * (number % 7 * 30)}\n" for number, (entity, ip) in enumerate(rows))
-        assert bench.of("csv", log, with_times=False) == (rows, {})
+        assert bench.of("csv", log, no_timestamps=True) == (rows, {})
 
     def test_csv_without_header_is_taken_by_place(self, bench: Bench) -> None:
         """Entity, address and time are the first three columns."""
@@ -196,7 +199,7 @@ class TestTables:
 
     @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
     def test_text_of_parquet_that_is_no_utf8(self, bench: Bench, kind: pa.DataType) -> None:
-        """Its bytes are escaped as those of a log are: what is written is UTF-8."""
+        """Text of Parquet that is not UTF-8 is escaped as that of a log."""
         text = pa.array([b"m\xfcller", "m\u00fcller".encode()], pa.binary())
         entity = pa.StringArray.from_buffers(2, *text.buffers()[1:])
         entity = entity.dictionary_encode() if pa.types.is_dictionary(kind) else entity.cast(kind)
@@ -225,12 +228,12 @@ class TestTables:
     def test_times_in_parquet(self, bench: Bench, times: pa.Array) -> None:
         """Times with and without zone, numbers and texts; what has no zone is local."""
         table = pa.table({"entity": ["a", "a"], "ip": ["192.0.2.7"] * 2, "timestamp": times})
-        rows, skipped = bench.of("parquet", as_parquet(table), zone="Europe/Berlin")
+        rows, skipped = bench.of("parquet", as_parquet(table), timezone="Europe/Berlin")
         assert rows == [["a", "192.0.2.7", "2018-11-11T09:30:05Z"]]
         assert skipped == {"NO_TIME": 1}
 
     def test_numbers_as_entities(self, bench: Bench) -> None:
-        """Whatever type a column has, it is taken as text."""
+        """A column of any type is taken as text."""
         table = pa.table({"entity": [7], "ip": [b"192.0.2.7"], "timestamp": [date(2018, 11, 11)]})
         assert bench.of("parquet", as_parquet(table))[0] == [["7", "192.0.2.7", "2018-11-11T00:00:00Z"]]
         line = '{"entity": 7, "ip": "192.0.2.7", "timestamp": 1541928605.5}'

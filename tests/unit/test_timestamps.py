@@ -88,7 +88,7 @@ class TestParseTimes:
         ],
     )  # fmt: skip
     def test_what_is_no_time(self, text: str | None) -> None:
-        """No such day, hour or offset, too few digits, or something else altogether."""
+        """A text of the right shape without such a day, hour or offset is invalid."""
         assert parse_one(text) is None
 
     @given(MOMENTS, OFFSETS)
@@ -120,7 +120,7 @@ class TestTimeColumn:
         st.integers(0, 3), st.booleans(),
     )  # fmt: skip
     def test_two_units_are_refused(self, first: int, second: int, one: int, other: int, at_once: bool) -> None:  # noqa: FBT001
-        """In one block or in two, whichever comes first."""
+        """Numbers of two units are refused, in one block or in two."""
         column, texts = TimeColumn(), [str(first * 1000**one), str(second * 1000**other)]
         blocks = [texts] if at_once else [[text] for text in texts]
         if one == other:
@@ -141,11 +141,11 @@ class TestZones:
         assert str(parse_one("2018-07-11T12:00Z", zone="Europe/Berlin")) == "2018-07-11 12:00:00+00:00"
 
     def test_an_hour_that_comes_twice_is_the_first(self) -> None:
-        """At 03:00 on 28 October 2018 clocks in Berlin went back to 02:00."""
+        """An ambiguous local time is the first of the two."""
         assert str(parse_one("2018-10-28T02:30", zone="Europe/Berlin")) == "2018-10-28 00:30:00+00:00"
 
     def test_a_skipped_hour_is_its_end(self) -> None:
-        """At 02:00 on 25 March 2018 clocks in Berlin went on to 03:00, which is 01:00 in UTC."""
+        """A local time in a skipped hour is the end of the hour."""
         assert str(parse_one("2018-03-25T02:30", zone="Europe/Berlin")) == "2018-03-25 01:00:00+00:00"
 
     @given(st.datetimes(datetime(1950, 1, 1), datetime(2030, 1, 1)))  # noqa: DTZ001
@@ -224,14 +224,14 @@ class TestFormatTimes:
     """Times become ISO 8601 in UTC."""
 
     def test_decimals_only_where_there_are_some(self) -> None:
-        """Whole seconds have none."""
+        """Whole seconds are written without decimals."""
         assert format_times(np.array([0, 1, -1])).to_pylist() == [
             "1970-01-01T00:00:00Z", "1970-01-01T00:00:00.000001Z", "1969-12-31T23:59:59.999999Z",
         ]  # fmt: skip
 
     @given(st.lists(MOMENTS, max_size=5))
     def test_reads_back(self, moments: list[datetime]) -> None:
-        """Parsing is the inverse."""
+        """Written times are parsed back to the same numbers."""
         times = np.array([micros(moment.replace(tzinfo=timezone.utc)) for moment in moments], dtype=np.int64)
         back, timed = parse_times(format_times(times))
         assert timed.all()

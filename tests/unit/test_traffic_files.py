@@ -130,7 +130,7 @@ def test_a_directory_that_cannot_be_made_is_the_users_fault(few: Events, tmp_pat
     test = attack_test(few, ruler(1000), rng=np.random.default_rng(1))
     with pytest.raises(ClientError) as caught:
         write_traffic(tmp_path / "traffic", few, test, rng=np.random.default_rng(1))
-    assert str(caught.value) == f"Traffic cannot be written to {tmp_path / 'traffic'}: File exists."
+    assert str(caught.value) == f"{tmp_path / 'traffic'} cannot be made: File exists."
 
 
 def test_a_failed_write_leaves_no_partial_file(few: Events, tmp_path: Path) -> None:
@@ -139,5 +139,5 @@ def test_a_failed_write_leaves_no_partial_file(few: Events, tmp_path: Path) -> N
     test = attack_test(few, ruler(1000), rng=np.random.default_rng(1))
     with pytest.raises(ClientError) as caught:
         write_traffic(tmp_path, few, test, rng=np.random.default_rng(1))
-    assert str(caught.value) == f"Traffic cannot be written to {tmp_path}: Is a directory."
+    assert str(caught.value) == f"{tmp_path / 'access.log'} cannot be written: Is a directory."
     assert not list(tmp_path.glob(".*"))

@@ -8,7 +8,7 @@ import pytest
 
 from ipinsights.etl.filters import Filters
 from ipinsights.etl.json_records import read_jsonl
-from ipinsights.etl.records import Columns
+from ipinsights.etl.records import LogOptions
 from ipinsights.etl.summary import Summary
 from ipinsights.etl.usable_rows import usable_rows
 
@@ -21,23 +21,23 @@ LOG = b"""\
 
 
 @pytest.mark.parametrize(
-    ("columns", "expected", "counts"),
+    ("options", "expected", "counts"),
     [
-        (Columns(), [("ann", "192.0.2.1")], {"written": 1, "no_user": 1, "ipv6": 1, "no_time": 1}),
+        (LogOptions(), [("ann", "192.0.2.1")], {"written": 1, "no_user": 1, "ipv6": 1, "no_time": 1}),
         (
-            Columns(with_times=False, ipv6=True),
+            LogOptions(no_timestamps=True, ipv6=True),
             [("ann", "192.0.2.1"), ("bob", "2a00:1::2"), ("carol", "192.0.2.1")],
             {"written": 3, "no_user": 1},
         ),
     ],
 )
 def test_records_become_rows_or_are_counted(
-    columns: Columns, expected: list[tuple[str, str]], counts: dict[str, int]
+    options: LogOptions, expected: list[tuple[str, str]], counts: dict[str, int]
 ) -> None:
     """Each record is a row, or is counted with its reason."""
-    (records,) = read_jsonl(io.BytesIO(LOG), columns)
+    (records,) = read_jsonl(io.BytesIO(LOG), options)
     summary = Summary()
-    rows = usable_rows(records, Filters(), summary, "log", columns)
+    rows = usable_rows(records, Filters(), summary, "log", options)
     assert list(zip(rows.entity.to_pylist(), rows.ip.to_pylist(), strict=True)) == expected
-    assert (rows.times is None) == (not columns.with_times)
+    assert (rows.times is None) == options.no_timestamps
     assert summary.counts == counts

@@ -104,7 +104,7 @@ class TestVpcFlow:
         assert bench.of("vpcflow", log) == ([row] * 3, {})
 
     def test_filters_go_by_the_names_of_fields(self, bench: Bench) -> None:
-        """Only accepted flows, say."""
+        """A filter names a field of the flow log, such as action."""
         bench.put(f"garbage\n{FLOW}\n{FLOW.replace('REJECT', 'ACCEPT').replace('192.0.2.7', '192.0.2.8')}")
         bench.extract("vpcflow", filters=Filters.parse(path=None, status="", where=["action=ACCEPT"]))
         assert [row[1] for row in bench.rows()] == ["192.0.2.8"]

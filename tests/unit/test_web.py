@@ -14,7 +14,7 @@ from ipinsights.data.timestamps import format_times
 from ipinsights.errors import ClientError
 from ipinsights.etl.filters import Filters
 from ipinsights.etl.pipeline import extract
-from ipinsights.etl.records import Columns, Reason
+from ipinsights.etl.records import LogOptions, Reason
 from ipinsights.synthetic import logins
 from ipinsights.synthetic.ip_ranges import Ranges
 from ipinsights.synthetic.traffic_files import write_traffic
@@ -57,7 +57,7 @@ class TestWeb:
 
     @pytest.mark.parametrize("user", ["john doe", "Ana María d'Arc", r"CORP\\ann lee", "J. Jean-Luc"])
     def test_a_name_of_several_words(self, bench: Bench, user: str) -> None:
-        """It is a name in a log in which it is the exception."""
+        """A name of several words is accepted in a log where it is the exception."""
         log = f"{COMBINED}\n{COMBINED.replace('frank', user)}\n"
         assert bench.of("apache", log) == ([FRANK, [user, *FRANK[1:]]], {})
 
@@ -105,7 +105,7 @@ class TestWeb:
 
     @pytest.mark.parametrize("forwarded", ["192.0.2.7", "198.51.100.1, 192.0.2.7", "2001:db8::7"])
     def test_ingress_nginx(self, bench: Bench, forwarded: str) -> None:
-        """It writes the address again in brackets, and a dash, before the user."""
+        """Lines of ingress-nginx, with the address again before the user, are read."""
         line = COMBINED.replace(" - ", f" - [{forwarded}] - ")
         log = f"{line}\n{line.replace('frank', '-')}\n{line.replace('frank', 'ann lee')}\n"
         assert bench.of("nginx", log) == ([FRANK, ["ann lee", *FRANK[1:]]], {"NO_USER": 1})
@@ -131,7 +131,7 @@ class TestWeb:
         assert bench.rows() == [FRANK]
 
     def test_bytes_that_are_no_text(self, bench: Bench) -> None:
-        """They become escapes, as Apache writes them itself."""
+        """Bytes that are not UTF-8 become escapes, as in Apache's own logs."""
         assert bench.of("apache", COMBINED.encode().replace(b"frank", b"fr\xffnk"))[0][0][0] == r"fr\xffnk"
 
     def test_why_lines_are_skipped(self, bench: Bench) -> None:
@@ -192,7 +192,9 @@ class TestWeb:
         events = logins.simulate(num_users=20, num_days=3, ranges=ranges, rng=rng)
         write_traffic(tmp_path, events, logins.attack_test(events, ranges, rng=rng), rng=rng)
         output = tmp_path / "rows.csv"
-        summary = extract([tmp_path / "access.log"], output, log_format="apache", columns=Columns(), filters=Filters())
+        summary = extract(
+            [tmp_path / "access.log"], output, log_format="apache", options=LogOptions(), filters=Filters()
+        )
         times = format_times(events.time * 1_000_000).to_pylist()
         pairs = zip(events.user, format_ips(events.ip).to_pylist(), times, strict=True)
         assert output.read_text() == "".join(f"user_{user},{ip},{time}\n" for user, ip, time in pairs)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ipinsights.errors import ClientError
 from ipinsights.etl.filters import Filters
-from ipinsights.etl.records import Columns
+from ipinsights.etl.records import LogOptions
 from ipinsights.etl.web_format import WebFormat
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def test_filters(bench: Bench) -> None:
     """The names of the other formats, and those of the variables."""
     bench.put(f"{LINE}\n{LINE.replace('200', '401').replace('ann', 'ben')}\n")
     filters = Filters.parse(path="^/in$", status="200", where=["method=GET", "request_time=0.003"])
-    bench.extract("nginx", Columns(line_format=NGINX), filters)
+    bench.extract("nginx", LogOptions(line_format=NGINX), filters)
     assert bench.rows() == [["ann", "192.0.2.7", TIME]]
 
 
@@ -73,7 +73,7 @@ def test_what_is_missing(bench: Bench) -> None:
     """The message names the option and the variables that there are."""
     path = bench.put(LINE)
     with pytest.raises(ClientError) as caught:
-        bench.extract("nginx", Columns(line_format="$remote_addr $request"))
+        bench.extract("nginx", LogOptions(line_format="$remote_addr $request"))
     assert str(caught.value) == (
         f"{path}: The log format has no variable for the entity: name one with `entity`. "
         "The variables are remote_addr, request."

@@ -9,22 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.data.wrapped_streams import Forward, Joined, Utf8
+from ipinsights.data.wrapped_streams import Forward, Pieces, in_utf8, joined
 
 
 @given(st.lists(st.binary(max_size=9), max_size=5), st.integers(1, 20))
 def test_joined_streams_end_their_lines(contents: list[bytes], size: int) -> None:
-    """Whatever the size of the buffer."""
-    joined = io.BufferedReader(Joined(iter(map(io.BytesIO, contents))), buffer_size=size)
+    """Each stream begins a line, whatever the size of the buffer."""
+    stream = io.BufferedReader(Pieces(joined(iter(map(io.BytesIO, contents))), "joined"), buffer_size=size)
     lines = (content if content.endswith(b"\n") or not content else content + b"\n" for content in contents)
-    assert joined.read() == b"".join(lines)
+    assert stream.read() == b"".join(lines)
 
 
 @given(st.text(max_size=50), st.integers(1, 9), st.sampled_from(["utf-16", "utf-32", "utf-8"]))
 def test_another_encoding(text: str, size: int, encoding: str) -> None:
     """A text is the same in UTF-8."""
     content = text.replace("\ufeff", "").encode(encoding)
-    decoded = io.BufferedReader(Utf8(io.BytesIO(content), encoding), buffer_size=size).read()
+    decoded = io.BufferedReader(Pieces(in_utf8(io.BytesIO(content), encoding), "text"), buffer_size=size).read()
     assert decoded.decode() == text.replace("\ufeff", "")
 
 

@@ -36,7 +36,7 @@ def test_formats(time: datetime, time_format: str) -> None:
 
 @given(st.datetimes(datetime(2000, 1, 1), datetime(2025, 1, 1)))  # noqa: DTZ001
 def test_a_format_that_is_named(time: datetime) -> None:
-    """Only this format is read."""
+    """Only the named format is read."""
     time = time.replace(microsecond=0, tzinfo=timezone.utc)
     texts = time.strftime("%m/%d/%Y %H:%M:%S"), time.isoformat()
     assert parsed(*texts, time_format="%m/%d/%Y %H:%M:%S") == [f"{time:%Y-%m-%dT%H:%M:%SZ}", None]
