@@ -2,7 +2,7 @@
 
 python benchmarks/benchmark_hosts.py simulate    # steps of up to 64 hosts, from constants that are printed
 python benchmarks/benchmark_hosts.py throughput  # two hosts of one thread on this machine against one, interleaved
-python benchmarks/benchmark_hosts.py table       # a table of over 2^31 elements: 2 GB of memory, 9 GB of disk, two minutes
+python benchmarks/benchmark_hosts.py table       # a table of over 2^31 elements: 2 GB of memory, 9 GB of disk
 python benchmarks/benchmark_hosts.py checkpoints # what a checkpoint weighs, and how long training stands still for it
 """
 
