@@ -164,11 +164,11 @@ def _build_trainer(
     hyperparameters = job.hyperparameters
     gpus, store = choose_devices(hyperparameters, num_hosts=host.size)
     with watchers[0].initialization(len(gpus), store):
-        partition, engine, own, first_row = None, job.engine, hyperparameters, 0
+        engine = "gluon" if engine_name(gpus, job.engine) == "MXNet" else "auto"
+        partition, own, first_row = None, hyperparameters, 0
         if host.is_distributed:
             if "async" in store:
                 _logger.warning("Hosts keep step with _kvstore '%s', too: it is taken for 'dist_sync'.", store)
-            engine = "gluon" if engine_name(gpus, job.engine) == "MXNet" else "auto"
             terms = _terms(job, inputs, store, engine, has_checkpoints=has_checkpoints)
             group = host.join(terms)
             partition, train = EntityPartition.divide(group, inputs.train, hyperparameters, is_sharded=job.is_sharded)
