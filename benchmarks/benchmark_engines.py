@@ -145,7 +145,7 @@ def rows_of_table(
     rows = []
     for job, (clock, cpu) in jobs.items():
         reference = command.get(job.partition(" ")[0])
-        size = num_lines if job == "extract" else num_rows
+        size = num_lines if job.endswith("extract") else num_rows
         has_cpu = engine != "ray"
         rows.append({
             "engine": engine,

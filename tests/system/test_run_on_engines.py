@@ -55,6 +55,8 @@ def hook(event, args):
                 file.write("1")
 sys.addaudithook(hook)
 """
+# Further ways to score by engine.
+FURTHER_WAYS = {"duckdb": ["score_in_sql"], "dask": ["score_frame"]}
 NUM_LINES = 60_000
 LINE = '{} - {} [{:02}/Oct/2025:13:55:36 +0000] "GET / HTTP/1.0" 200 2326 "-" "-"'
 
@@ -173,7 +175,7 @@ def test_scores_are_those_of_the_command(
     loads = tmp_path / "loads"
     (loads / "hook").mkdir(parents=True)
     (loads / "hook" / "sitecustomize.py").write_text(COUNT_LOADS)
-    for command in ["score", "score_in_sql"] if engine.name == "duckdb" else ["score"]:
+    for command in ["score", *FURTHER_WAYS.get(engine.name, [])]:
         engine.run(command, model, pairs_of(tmp_path / "pairs", engine), tmp_path / command, loads=loads)
         check_scores(tmp_path / command, expected, is_odd)
     processes = [file for file in loads.iterdir() if file.is_file()]

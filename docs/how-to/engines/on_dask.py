@@ -1,6 +1,7 @@
 """Score, extract, prepare and count with Dask.
 
     python on_dask.py score MODEL PAIRS SCORES
+    python on_dask.py score_frame MODEL PAIRS SCORES
     python on_dask.py extract LOGS ROWS FORMAT
     python on_dask.py prepare ROWS UNTIL TRAIN
     python on_dask.py count ROWS MODEL
@@ -32,7 +33,20 @@ SCHEMA = pa.schema({"entity": pa.string(), "ip": pa.string(), "time": pa.timesta
 
 
 def score(model: str, pairs: str, scores: str) -> None:
-    """Score the partitions of a data set. The path goes to the workers, and never the model."""
+    """Score the files of a data set, a task for each. The path goes to the workers, and never the model."""
+
+    def score_file(path: Path) -> None:
+        table = pq.read_table(path)
+        column = score_arrow(model, table["entity"], table["ip"], errors="null")
+        # Where addresses hardly repeat, a dictionary of them takes time, and makes the file larger.
+        pq.write_table(table.append_column("dot_product", column), Path(scores) / path.name, use_dictionary=["entity"])
+
+    Path(scores).mkdir(parents=True, exist_ok=True)
+    db.from_sequence(sorted(Path(pairs).glob("*.parquet")), partition_size=1).map(score_file).compute()
+
+
+def score_frame(model: str, pairs: str, scores: str) -> None:
+    """Score the partitions of a DataFrame."""
 
     def score_part(part: DataFrame) -> DataFrame:
         column = score_arrow(model, part["entity"], part["ip"], errors="null")
@@ -40,7 +54,9 @@ def score(model: str, pairs: str, scores: str) -> None:
 
     rows = dd.read_parquet(pairs)
     meta = rows._meta.assign(dot_product=np.empty(0, dtype=np.float32))
-    rows.map_partitions(score_part, meta=meta).to_parquet(scores, overwrite=True)
+    rows.map_partitions(score_part, meta=meta).to_parquet(
+        scores, write_index=False, overwrite=True, use_dictionary=["entity"]
+    )
 
 
 def extract(logs: str, rows: str, log_format: str) -> None:
@@ -88,6 +104,6 @@ def count(rows: str, model: str) -> None:
 
 
 if __name__ == "__main__":
-    commands: dict[str, Any] = {f.__name__: f for f in (score, extract, prepare, count)}
+    commands: dict[str, Any] = {f.__name__: f for f in (score, score_frame, extract, prepare, count)}
     with Client(n_workers=2, threads_per_worker=1, dashboard_address=None):
         commands[sys.argv[1]](*sys.argv[2:])

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
     from pyarrow import RecordBatch
 
+SETTINGS = {
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "131072",
+    "spark.sql.maxConcurrentOutputFileWriters": "2",  # rows and counts are written without sorting them first
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.session.timeZone": "UTC",
+}
+
 
 def score(spark: SparkSession, model: str, pairs: str, scores: str) -> None:
     """Score a data set. The path goes to the workers, and never the model."""
@@ -40,35 +47,39 @@ def score(spark: SparkSession, model: str, pairs: str, scores: str) -> None:
 def extract(spark: SparkSession, logs: str, rows: str, log_format: str) -> None:
     """Write the rows of log files, and print what became of their records.
 
-    Whole files are read: Spark's reader of text would change names that are not UTF-8. The counts are rows of their
-    own, because accumulators count twice when a task is repeated.
+    Spark lists the files, and its workers read them: Spark's reader of text would change names that are not UTF-8. The
+    counts are rows of their own, because accumulators count twice when a task is repeated.
     """
 
     def extract_files(batches: Iterable[RecordBatch]) -> Iterator[RecordBatch]:
-        import io
         from collections import Counter
+        from urllib.parse import quote
 
         import pyarrow as pa
+        from pyarrow.fs import FileSystem
 
         from ipinsights import extract_batches
 
-        names = ["entity", "ip", "time", "kind", "outcome", "number"]
+        names = ["entity", "ip", "time", "outcome", "number"]
         for file in (file for batch in batches for file in batch.to_pylist()):
             counts: Counter[str] = Counter()
-            content, written = io.BytesIO(file["content"]), file["modificationTime"]
-            for batch, summary in extract_batches(content, log_format, name=file["path"], written=written):
-                counts.update(summary.counts)
-                size = batch.num_rows
-                further = [pa.array(["row"] * size), pa.nulls(size, pa.string()), pa.nulls(size, pa.int64())]
-                yield pa.RecordBatch.from_arrays([*batch.columns, *further], names)
-            size = len(counts)
-            nothing = [pa.nulls(size, pa.string()), pa.nulls(size, pa.string()), pa.nulls(size, batch["time"].type)]
-            outcome = [pa.array(["count"] * size), pa.array(list(counts)), pa.array(list(counts.values()))]
-            yield pa.RecordBatch.from_arrays([*nothing, *outcome], names)
+            system, path = FileSystem.from_uri(quote(file["file_path"], safe=":/%@"))
+            with system.open_input_file(path) as stream:
+                written = file["file_modification_time"]
+                for batch, summary in extract_batches(stream, log_format, name=path, written=written):
+                    counts.update(summary.counts)
+                    nothing = [pa.nulls(batch.num_rows, kind) for kind in (pa.string(), pa.int64())]
+                    yield pa.RecordBatch.from_arrays([*batch.columns, *nothing], names)
+            nothing = [pa.nulls(len(counts), kind) for kind in (pa.string(), pa.string(), batch["time"].type)]
+            outcomes = [pa.array(list(counts)), pa.array(list(counts.values()))]
+            yield pa.RecordBatch.from_arrays([*nothing, *outcomes], names)
 
-    schema = "entity string, ip string, time timestamp, kind string, outcome string, number long"
-    files = spark.read.format("binaryFile").load(logs).repartition(spark.sparkContext.defaultParallelism)
-    files.mapInArrow(extract_files, schema).write.mode("overwrite").partitionBy("kind").parquet(rows)
+    schema = "entity string, ip string, time timestamp, outcome string, number long"
+    listed = spark.read.format("binaryFile").load(logs)  # no file is read here
+    files = listed.select("_metadata.file_path", "_metadata.file_modification_time")
+    found = files.repartition(spark.sparkContext.defaultParallelism).mapInArrow(extract_files, schema)
+    kind = functions.when(functions.col("outcome").isNull(), "row").otherwise("count")
+    found.withColumn("kind", kind).write.mode("overwrite").partitionBy("kind").parquet(rows)
     outcomes = spark.read.parquet(rows).where("kind = 'count'").groupBy("outcome").sum("number")
     print(dict(outcomes.collect()))
 
@@ -98,5 +109,4 @@ def count(spark: SparkSession, rows: str, model: str) -> None:
 
 if __name__ == "__main__":
     commands: dict[str, Any] = {f.__name__: f for f in (score, extract, prepare, count)}
-    settings = SparkSession.builder.config("spark.sql.execution.arrow.maxRecordsPerBatch", 131072)
-    commands[sys.argv[1]](settings.config("spark.sql.session.timeZone", "UTC").getOrCreate(), *sys.argv[2:])
+    commands[sys.argv[1]](SparkSession.builder.config(map=SETTINGS).getOrCreate(), *sys.argv[2:])
