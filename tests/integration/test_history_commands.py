@@ -414,7 +414,8 @@ class TestUpdate:
         """
         model = files.copy(tmp_path)
         before = (model / "model_algo-1").read_bytes()
-        command = f"{sys.executable} -m ipinsights update {files.test} --model-dir {model}"
+        # -B: the limit would also cut off the bytecode of modules, and every later import of them would fail.
+        command = f"{sys.executable} -B -m ipinsights update {files.test} --model-dir {model}"
         limited = ["bash", "-c", f"trap '' XFSZ; ulimit -f {len(before) // 2048}; exec {command}"]
         done = subprocess.run(limited, capture_output=True, text=True, check=False, env=unmeasured)
         assert done.returncode == 2

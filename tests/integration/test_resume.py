@@ -298,7 +298,8 @@ class TestRefusals:
         """A limit on the size of files stands for a full disk where nobody may mount one."""
         (tmp_path / "rows.csv").write_text(ROWS)
         options = ["--train", "rows.csv", "--model-dir", "model", "--checkpoint-dir", "ck"]
-        command = [sys.executable, "-m", "ipinsights", "train", *options, *given(SMALL)]
+        # -B: the limit would also cut off the bytecode of modules, and every later import of them would fail.
+        command = [sys.executable, "-B", "-m", "ipinsights", "train", *options, *given(SMALL)]
 
         def limit() -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import pytest
+from packaging.version import Version
 
 from ipinsights.testing import run_command
 
@@ -12,6 +14,9 @@ from .command import run
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+# Messages of click name the variable of an option since version 8.2.
+VARIABLE = " (env var: 'SAGEMAKER_MAX_PAYLOAD_IN_MB')" if Version(metadata.version("click")) >= Version("8.2") else ""
 
 
 class TestServe:
@@ -33,11 +38,7 @@ class TestServe:
             ("--port", "65536", "'--port': 65536 is not in the range 0<=x<=65535."),
             ("--workers", "0", "'--workers': 0 is not in the range x>=1."),
             ("--timeout", "0", "'--timeout': 0 is not in the range x>=1."),
-            (
-                "--max-payload-mb",
-                "101",
-                "'--max-payload-mb' (env var: 'SAGEMAKER_MAX_PAYLOAD_IN_MB'): 101 is not in the range 1<=x<=100.",
-            ),
+            ("--max-payload-mb", "101", f"'--max-payload-mb'{VARIABLE}: 101 is not in the range 1<=x<=100."),
             ("--metrics-port", "-1", "'--metrics-port': -1 is not in the range 0<=x<=65535."),
         ],
     )
@@ -52,8 +53,7 @@ class TestServe:
         done = run_command("serve")
         assert (done.returncode, done.stderr.splitlines()[-1]) == (
             2,
-            "Error: Invalid value for '--max-payload-mb' (env var: 'SAGEMAKER_MAX_PAYLOAD_IN_MB'): 'many' is not a "
-            "valid integer range.",
+            f"Error: Invalid value for '--max-payload-mb'{VARIABLE}: 'many' is not a valid integer range.",
         )
 
     def test_the_model_of_a_tree(self, tmp_path: Path) -> None:

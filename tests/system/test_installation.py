@@ -233,9 +233,12 @@ class TestOldest:
 
     @pytest.mark.timeout(3600)  # all quick tests: a minute or two on an idle machine
     @pytest.mark.parametrize("version", [pytest.param(version, marks=pytest.mark.long) for version in ("3.10", "3.11")])
-    def test_quick_tests_pass(self, version: str, wheel: Path, tmp_path: Path) -> None:
+    def test_quick_tests_pass(self, version: str, wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The wheel passes the quick tests. The tools of the tests are the newest."""
         environment = Environment(version, tmp_path / "environment")
+        # Compile as pip does. Without bytecode the first start of a server takes a minute on a busy machine.
+        monkeypatch.setenv("UV_COMPILE_BYTECODE", "1")
+        monkeypatch.setenv("UV_COMPILE_BYTECODE_TIMEOUT", "0")
         environment.uv_install("--resolution", "lowest-direct", *extras("mxnet", "report", "tune", "bench"))
         environment.uv_install(*extras("test", "docs"))
         environment.uv_install("--no-deps", wheel)

@@ -164,7 +164,8 @@ class TestReplacing:
             "try: write_file(Path(sys.argv[1]), b'x' * 100_000)\n"
             "except ClientError as error: print(error)"
         )
-        command: list[str | Path] = [sys.executable, "-c", script, output]
+        # -B: the limit would also cut off the bytecode of modules, and every later import of them would fail.
+        command: list[str | Path] = [sys.executable, "-B", "-c", script, output]
         done = subprocess.run(
             command, stdout=subprocess.PIPE, check=True, text=True, env=unmeasured,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)),
