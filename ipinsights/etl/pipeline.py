@@ -139,9 +139,12 @@ def _is_fixed(log_format: str, options: LogOptions) -> bool:
 
 
 def _records(file: Path, log_format: str, options: LogOptions) -> Iterator[LogRecords]:
-    written = date.today() if file == STANDARD_INPUT else date.fromtimestamp(file.stat().st_mtime)  # noqa: DTZ011, DTZ012
     with opened(file, parquet=log_format == "parquet", encoding=options.encoding) as stream:
-        yield from read_records(stream, str(file), log_format, replace(options, written=written))
+        yield from read_records(stream, str(file), log_format, replace(options, written=_written(file)))
+
+
+def _written(file: Path) -> date:
+    return date.today() if file == STANDARD_INPUT else date.fromtimestamp(file.stat().st_mtime)  # noqa: DTZ011, DTZ012
 
 
 def _lines(rows: UsableRows, further: Sequence[pa.StringArray]) -> memoryview:
