@@ -127,7 +127,7 @@ class TestFailures:
     """The user's fault: one sentence, exit code 2, and the failure file in a container."""
 
     def test_the_failure_file_has_what_was_printed(self, tmp_path: Path) -> None:
-        """Its first words become the platform's FailureReason."""
+        """The failure file begins with the message, which becomes the platform's FailureReason."""
         base = make_container_tree(tmp_path, hyperparameters=SMALL, channels={"Training": ROWS})
         message = refusal_of(run_command("train", "--base-dir", base))
         assert message == (
@@ -174,7 +174,7 @@ class TestFailures:
         assert refusal_of(train_on(tmp_path, text, "--quiet")) == message + CLEANING
 
     def test_an_empty_file_is_told(self, tmp_path: Path) -> None:
-        """There is nothing in it to clean."""
+        """The error about an empty file asks for rows, and proposes no cleaning."""
         message = "rows.csv is empty: it must hold at least one row of entity,ip."
         assert refusal_of(train_on(tmp_path, "", "--quiet")) == message
 

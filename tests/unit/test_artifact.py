@@ -296,7 +296,7 @@ class TestLoad:
     @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
     @pytest.mark.parametrize("name", ["ip_octet_weight", "ip_layer1_bias"])
     def test_an_encoder_without_numbers_is_refused(self, tmp_path: Path, name: str, number: float) -> None:
-        """It would give none to anybody; the message names the parameter."""
+        """An encoder with a value that is not finite is refused, and the message names it."""
         values = Hyperparameters(NUM_ROWS, 6, num_ip_encoder_layers=2)
         shapes = artifact.parameter_shapes(values)
         params = {each: np.zeros(shape, dtype=np.float32) for each, shape in shapes.items()}

@@ -32,7 +32,7 @@ class TestBloomFilter:
 
     @given(HASHES, SIZES)
     def test_what_is_in_it_is_found(self, hashes: NDArray[np.uint64], size: int) -> None:
-        """All of it, however small the filter is."""
+        """Every member is found, however small the filter is."""
         assert BloomFilter.of(hashes, size).contain(hashes).all()
 
     @given(HASHES, HASHES, SIZES)

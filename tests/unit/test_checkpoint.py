@@ -95,7 +95,7 @@ class TestSaving:
         assert path.stat().st_size < 2000
 
     def test_the_best_models_parameters_are_told_from_the_last_ones(self, tmp_path: Path) -> None:
-        """They have names with a prefix of their own."""
+        """Arrays of the best model have a prefix of their own, and are returned without it."""
         directory = saved(tmp_path)
         arrays = {name: np.full(1, number, np.float32) for number, name in enumerate(["a", "best:a", "mean:a"])}
         directory.save(checkpoint(1, arrays=arrays))
@@ -111,7 +111,7 @@ class TestSaving:
         assert names_in(tmp_path) == names[-keep:]
 
     def test_later_ones_that_were_not_gone_on_with_go(self, tmp_path: Path) -> None:
-        """They were damaged; keeping them would push out the good ones."""
+        """Checkpoints newer than the resumed one are removed, because they are damaged."""
         directory = saved(tmp_path, 10, 20, keep=1)
         directory.prune(directory.save(checkpoint(15)))
         assert names_in(tmp_path) == ["checkpoint-000000000015"]
@@ -156,7 +156,7 @@ class TestDamage:
             assert batches_of_newest(directory) in (10, 20)
 
     def test_a_later_format_is_passed_over(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        """It says which version it is and which one is read."""
+        """A checkpoint of a later format is skipped, and the warning has both versions."""
         directory = saved(tmp_path, 10)
         path = tmp_path / "checkpoint-000000000020"
         with zipfile.ZipFile(tmp_path / "checkpoint-000000000010") as old, zipfile.ZipFile(path, "w") as new:
@@ -186,7 +186,7 @@ class TestUnreadable:
 
     @pytest.mark.parametrize("damage", ["a folder", "a link to itself"])
     def test_the_system_refuses_to_read_it(self, tmp_path: Path, damage: str) -> None:
-        """One sentence with the system's reason, and the ones before are not taken for the newest."""
+        """A checkpoint that the system refuses to read is an error, and no older one is read."""
         directory = saved(tmp_path, 10, 20)
         newest = tmp_path / "checkpoint-000000000020"
         newest.unlink()
@@ -267,7 +267,7 @@ class TestRefusals:
     """Checkpoints that cannot be written, or must not be resumed from."""
 
     def test_a_file_in_the_place_of_the_directory(self, tmp_path: Path) -> None:
-        """One sentence with the place and the reason."""
+        """A file in place of the directory is an error with the path and the reason."""
         (tmp_path / "file").touch()
         with pytest.raises(ClientError) as caught:
             CheckpointDirectory(tmp_path / "file", keep=1).prepare()
@@ -275,7 +275,7 @@ class TestRefusals:
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
     def test_a_directory_that_is_read_only(self, tmp_path: Path) -> None:
-        """It is refused before any training."""
+        """A read-only directory is refused before any training."""
         tmp_path.chmod(0o500)
         with pytest.raises(ClientError) as caught:
             CheckpointDirectory(tmp_path, keep=1).prepare()

@@ -19,7 +19,7 @@ SIZES = pytest.mark.parametrize("size", [1, 2, 3, 4])
 
 @pytest.mark.parametrize("wanted", [True, False])
 def test_a_host_alone_decides(wanted: bool) -> None:  # noqa: FBT001
-    """It stops and saves when it wants to, and only then."""
+    """A host alone stops and saves when it votes for it, and only then."""
     group = ProcessGroup()
     group.votes[:] = wanted
     assert (group.rank, group.size) == (0, 1)
@@ -38,7 +38,7 @@ def test_a_host_alone_has_all_facts_bits_and_parts() -> None:
 
 
 def test_a_host_alone_is_first() -> None:
-    """Its group is of one."""
+    """The only host of a job is the first in a group of one."""
     host = SingleHost()
     assert (host.is_first, host.rank, host.size, host.is_distributed) == (True, 0, 1, False)
     assert type(host.join({})) is ProcessGroup
@@ -82,7 +82,7 @@ def test_facts_and_bits_are_of_all_hosts(size: int) -> None:
 
 
 def test_votes_travel_with_the_sum_of_a_step() -> None:
-    """They count once a step has carried them, and one host is enough."""
+    """A vote of one host counts on all hosts once a step has carried it."""
 
     def vote(group: ProcessGroup) -> list[Any]:
         buffer = np.ones(5, dtype=np.float32)
@@ -97,6 +97,6 @@ def test_votes_travel_with_the_sum_of_a_step() -> None:
 
 
 def test_a_stop_outside_of_a_step_is_agreed_on() -> None:
-    """One host is enough."""
+    """All hosts stop if one of them wants to."""
     assert on_hosts(3, lambda group: group.agree_to_stop(group.rank == 2)) == [True] * 3
     assert on_hosts(3, lambda group: group.agree_to_stop(False)) == [False] * 3

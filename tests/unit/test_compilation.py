@@ -96,7 +96,7 @@ class TestPrivateFolder:
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
     def test_it_is_used_again(self) -> None:
-        """One user has one folder."""
+        """The cache of a user is the same folder each time."""
         assert compilation._private_folder() == compilation._private_folder()
 
     @pytest.mark.parametrize("mode", [0o777, 0o750, 0o701])
@@ -109,7 +109,7 @@ class TestPrivateFolder:
         assert folder.stat().st_mode & 0o777 == 0o700
 
     def test_a_link_is_not_followed(self, tmp_path: Path) -> None:
-        """It may lead into the folder of somebody else."""
+        """A link in place of the cache is not followed, because another user may own its target."""
         (elsewhere := tmp_path / "elsewhere").mkdir(mode=0o700)
         (link := tmp_path / f"ipinsights-numba-{os.geteuid()}").symlink_to(elsewhere)
         assert compilation._private_folder() not in (link, elsewhere)

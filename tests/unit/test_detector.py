@@ -71,7 +71,7 @@ def _hashed(rows: pd.DataFrame) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]
 
 
 def test_predictions_follow_from_the_offset(model: IPInsights) -> None:
-    """It is 0 before calibration, and the threshold after it: what lies on it is normal."""
+    """The offset is 0 before calibration and the threshold after it. A score on it is normal."""
     assert (model.offset_, model.threshold_) == (0, None)
     scores = model.score_samples(LATER)
     assert model.predict(LATER).tolist() == np.where(scores >= 0, 1, -1).tolist()
@@ -244,7 +244,7 @@ class TestHistory:
             historian.ip_embeddings(rows)
 
     def test_a_model_without_a_history(self, model: IPInsights, tmp_path: Path) -> None:
-        """It cannot be loaded for the scorer, and one sentence says why."""
+        """A model without a history cannot be loaded for the scorer ``history``."""
         model.save(tmp_path)
         with pytest.raises(ClientError) as caught:
             IPInsights.load(tmp_path, scorer="history")

@@ -16,7 +16,7 @@ class TestChooseGpus:
     """``_num_gpus``."""
 
     def test_auto_takes_what_there_is(self, mx: Any) -> None:
-        """All GPUs that MXNet sees."""
+        """``auto`` takes all GPUs that MXNet sees."""
         assert choose_gpus(None) == [mx.gpu(index) for index in range(mx.context.num_gpus())]
 
     def test_none_means_the_cpu(self) -> None:

@@ -130,7 +130,7 @@ class TestDivide:
         )
 
     def test_hosts_that_have_not_read_the_same(self) -> None:
-        """Their partitions would not fit together."""
+        """Hosts that have read different data are refused, with their numbers of rows."""
 
         def one(group: ProcessGroup) -> None:
             EntityPartition.divide(group, drawn(200 + group.rank), VALUES, is_sharded=False)

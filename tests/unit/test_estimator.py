@@ -123,7 +123,7 @@ class TestFromSageMaker:
     """A job's map of strings, strictly."""
 
     def test_defaults_are_sagemaker_s(self) -> None:
-        """Nothing is left to be chosen."""
+        """Omitted hyperparameters have SageMaker's defaults, and no size is chosen."""
         model = IPInsights.from_sagemaker({"num_entity_vectors": "100", "vector_dim": '"16"'}, n_jobs=2)
         assert (model.num_entity_vectors, model.vector_dim, model.mini_batch_size, model.epochs) == (
             100,
@@ -321,7 +321,7 @@ class TestHistory:
         assert contents == {(tmp_path / "cli" / "model_algo-1").read_bytes()}
 
     def test_what_a_model_reports_repeats_it(self, tmp_path: Path) -> None:
-        """Its map of strings has the hyperparameters of the history, and no others without one."""
+        """``hyperparameters_`` repeat a fit, and have those of a history only if it is kept."""
         model = IPInsights(**QUICK, keep_history=True, history_rows_per_entity=9).fit(TRAIN)
         found = {name: value for name, value in model.hyperparameters_.items() if name.startswith("_")}
         assert found == {"_keep_history": "true", "_history_rows_per_entity": "9", "_ipv6": "false"}

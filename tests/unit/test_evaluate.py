@@ -96,7 +96,7 @@ class TestBothFamilies:
     def test_rows_of_a_family_that_is_not_evaluated(
         self, both: Path, tmp_path: Path, train: str, ordinary: str, attack: str, line: str
     ) -> None:
-        """They are counted among the data, and the other family is evaluated."""
+        """Rows of a family without training rows are counted, and the other family is evaluated."""
         rows = (both / f"{ordinary}.csv").read_text().splitlines()
         test = tmp_path / "test.csv"
         test.write_text("".join([*(f"{row},0\n" for row in rows), f"user_1,{attack},1\n"]))
@@ -115,7 +115,7 @@ class TestBothFamilies:
 
     @pytest.mark.parametrize(("train", "test"), [("ipv4", "ipv6"), ("ipv6", "ipv4")])
     def test_no_family_in_common(self, both: Path, tmp_path: Path, train: str, test: str) -> None:
-        """There is nothing to count, with a report or without."""
+        """Training and test without a common family are refused, with a report or without."""
         first, second = both / f"{train}.csv", both / f"{test}.csv"
         for report_dir in (None, tmp_path):
             with pytest.raises(ClientError) as caught:

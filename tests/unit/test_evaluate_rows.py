@@ -68,7 +68,7 @@ def test_the_headline_is_about_the_scorer_of_the_model(model: IPInsights, folder
 
 
 def test_a_model_without_a_history(tmp_path: Path) -> None:
-    """It is measured by the network alone."""
+    """A model without a history is measured by the network alone."""
     plain = IPInsights(**SETTINGS).fit(IPV4)
     plain.save(tmp_path)
     for given in (plain, tmp_path, str(tmp_path)):

@@ -38,7 +38,7 @@ def test_sizes_follow_from_the_data() -> None:
 
 
 def test_the_history_is_a_hyperparameter() -> None:
-    """Its three parameters reach the job."""
+    """The three parameters of the history are hyperparameters of the job."""
     found = choose_hyperparameters(parameters(keep_history=True, ipv6=True, history_rows_per_entity=5), TRAIN)
     assert (found.keep_history, found.ipv6, found.history_rows_per_entity) == (True, True, 5)
     assert not choose_hyperparameters(parameters(), TRAIN).keep_history

@@ -34,7 +34,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_a_silence_ends_with_a_word(clock: Clock) -> None:
-    """It is too long at the first beat behind its time, and not while words come."""
+    """A silence is too long at the first beat behind its time, and not while messages arrive."""
     silence = Silence(45)
     for _ in range(30):
         clock.now += 5

@@ -60,7 +60,7 @@ def test_a_step() -> None:
 
 
 def test_steps_lead_to_the_whole_address() -> None:
-    """One between neighbouring levels, and one more to the family where there are two."""
+    """There is a step between neighbouring levels, and one to the family if there are two."""
     assert len(steps(evidence([(1, HERE)], HERE))) == len(settings.IPV4_LEVELS) - 1
     assert len(steps(ipv6_evidence([(1, HERE << 32)], HERE << 32))) == len(settings.IPV6_LEVELS)
 

@@ -64,7 +64,7 @@ def test_the_evidence(scorer: HistoryScorer) -> None:
 
 
 def test_networks_of_ipv6(scorer: HistoryScorer) -> None:
-    """They are those of the upper half, however the address is written."""
+    """The networks of an IPv6 address are those of its upper half, however it is written."""
     found = explain_by_history(scorer, "alice", "[2A00:0001:0::7]")
     assert found.ip == "2a00:1::7"
     assert found.deepest_known is not None

@@ -41,7 +41,7 @@ def test_meta_data_describe_the_history() -> None:
 
 
 def test_removing_a_history_restores_the_meta_data() -> None:
-    """They are those of a model that never had one."""
+    """Without its history a model has the meta data of one that never had any."""
     meta = with_history(PLAIN, history(), HistoryRecord([SOURCE]))
     assert with_history(meta, None, None) == PLAIN
     assert "history" not in PLAIN
@@ -50,7 +50,7 @@ def test_removing_a_history_restores_the_meta_data() -> None:
 @pytest.mark.parametrize("limit", [None, 5])
 @pytest.mark.parametrize("ipv6", [False, True])
 def test_options_of_a_history(limit: int | None, *, ipv6: bool) -> None:
-    """They are the hyperparameters that a training needs for the same history."""
+    """The options of a history are the hyperparameters that lead to the same one."""
     meta = with_history(PLAIN, history(ipv6=ipv6), HistoryRecord([SOURCE], limit))
     bound = {} if limit is None else {"history_rows_per_entity": limit}
     assert history_options(meta) == {"keep_history": True, "ipv6": ipv6, **bound}

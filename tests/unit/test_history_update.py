@@ -150,14 +150,14 @@ class TestForget:
         )
 
     def test_fingerprints_of_one_entity_are_removed(self, model: Path, tmp_path: Path) -> None:
-        """They could prove who that was. Those of many entities stay."""
+        """Fingerprints of one entity's rows are removed, and those of many entities stay."""
         update_history(model, csv_file(tmp_path, "dave,14.0.0.1\n"))
         update_history(model, None, forget=["dave"])
         sources = HistoryRecord.read(artifact.load(model).meta).sources
         assert [source["fingerprint"] == "removed" for source in sources] == [False, True]
 
     def test_an_unknown_entity(self, model: Path, tmp_path: Path) -> None:
-        """Nothing is changed, not even by what would have been merged."""
+        """To forget an unknown entity is an error, and nothing is merged either."""
         before = (model / "model_algo-1").read_bytes()
         with pytest.raises(ClientError) as caught:
             update_history(model, csv_file(tmp_path, MORE), forget=["nobody"])
@@ -191,7 +191,7 @@ def test_columns_that_are_not_times(model: Path, tmp_path: Path) -> None:
 
 
 def test_a_second_update_at_the_same_time(model: Path, tmp_path: Path) -> None:
-    """It is refused, because the rows of one of them would be lost."""
+    """A second update is refused, because the rows of one of them would be lost."""
     descriptor = os.open(model, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     with pytest.raises(ClientError) as caught:

@@ -140,7 +140,7 @@ class TestSuspiciousEvents:
     """The section that explains events by name."""
 
     def test_the_explanations(self, named: Path) -> None:
-        """They are those of `ipinsights explain`, escaped, with the label of each event."""
+        """The explanations are those of `ipinsights explain`, escaped, with labels."""
         text = (named / "report.html").read_text(encoding="utf-8")
         section = text.partition("<h2>Most suspicious events</h2>")[2].partition("<h2>")[0]
         assert re.findall("<h3>(.*?)</h3>", section) == ["Labelled attack", "Ordinary event"]

@@ -60,7 +60,7 @@ def case(seed: int) -> Case:
 
 
 def test_the_weakest_attacker_is_first(case: Case) -> None:
-    """There are six."""
+    """The six attackers are sorted by strength."""
     assert list(case.attacks) == [
         "random addresses", "other entities' /32", "other entities' addresses", "other entities' /48",
         "the victim's own /32", "the victim's own /48",
@@ -85,7 +85,7 @@ def test_no_attack_is_what_the_victim_did(case: Case) -> None:
 
 
 def test_random_addresses_are_in_use(case: Case) -> None:
-    """They are in 2000::/3, and in no network of training."""
+    """Random addresses are in 2000::/3, and in no network of training."""
     upper = case.attacks["random addresses"].pairs.upper
     assert set((upper >> np.uint64(61)).tolist()) == {1}
     assert not set((upper >> np.uint64(32)).tolist()) & case.networks(32)
@@ -105,7 +105,7 @@ def test_attackers_from_networks_of_others(case: Case, name: str, length: int) -
 
 @pytest.mark.parametrize(("length", "new_at"), [(32, 48), (48, 64)])
 def test_attackers_next_to_the_victim(case: Case, length: int, new_at: int) -> None:
-    """They are on the victim's own network, in a part of it that is new."""
+    """Attacks next to the victim are in a new part of the victim's own network."""
     attack = case.attacks[f"the victim's own /{length}"]
     assert len(attack.victims) > 0
     assert all(case.own(attack, length))

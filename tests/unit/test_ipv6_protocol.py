@@ -176,7 +176,7 @@ class TestLabelledAttacks:
         pd.testing.assert_frame_equal(labelled.families.iloc[2:].reset_index(drop=True), case.evaluation.families)
 
     def test_all_are_on_strangers(self, case: Case, attacks: Ipv6Pairs) -> None:
-        """Their number is in place of the table, and the headline is about simulated attacks."""
+        """Attacks on unknown entities are counted, and the headline is about simulated ones."""
         events = TestSet(case.test_ipv4[:0], case.test, attacks_ipv6=attacks[np.arange(20) >= 17])
         found = evaluate_ipv6(case.scorer, case.train, events)
         first = report(found).sections[0]

@@ -83,7 +83,7 @@ def test_rows_that_training_has_not_seen_are_left_out() -> None:
 
 
 def test_a_bound() -> None:
-    """It is that of the hyperparameter, and recorded."""
+    """The rows of an entity are bounded by the hyperparameter, which is recorded."""
     kept = gathered(rows(1), hyperparameters=Hyperparameters(10, 4, keep_history=True, history_rows_per_entity=2))
     assert kept.history is not None
     assert kept.record is not None

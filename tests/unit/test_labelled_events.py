@@ -57,7 +57,7 @@ def test_other_labels_are_refused(data: Any) -> None:
 
 
 def test_attacks_alone_are_refused() -> None:
-    """There is nothing to count false alarms of."""
+    """A test of attacks only is refused."""
     with pytest.raises(ClientError) as caught:
         as_test_set(FRAME.assign(label=np.ones(3, dtype=int)))
     assert str(caught.value) == (
@@ -155,7 +155,7 @@ class TestIPv6:
         assert len(as_test_set([("a", IP, 1), ("b", "2a00:2::2", 0)], ipv6=True).attacks_ipv6) == 0
 
     def test_ordinary_events_of_one_family(self) -> None:
-        """They are enough for a test whose attacks are of the other family."""
+        """Ordinary events of one family are enough, whatever the family of the attacks."""
         found = as_test_set([("a", IP, 0), ("b", "2a00:2::2", 1)], ipv6=True)
         assert (shown(found.ordinary), len(found.ipv6)) == (events("a"), 0)
         with pytest.raises(ClientError) as caught:

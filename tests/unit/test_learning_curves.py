@@ -46,7 +46,7 @@ class TestPlots:
         ]  # fmt: skip
 
     def test_a_log_without_metrics_cannot_be_drawn(self, baseline: RunLog) -> None:
-        """It says so instead of drawing nothing."""
+        """A log without metrics is an error instead of an empty figure."""
         empty = replace(baseline, epochs=baseline.epochs.iloc[:0], batches=baseline.batches.iloc[:0])
         with pytest.raises(ClientError) as caught:
             draw_runs([empty], ["some.log"])

@@ -11,7 +11,7 @@ from ipinsights.training.limits import Limits
 
 
 def test_patience_needs_validation_data() -> None:
-    """There is no AUC to wait for without a validation channel."""
+    """Early stopping without a validation channel is refused."""
     with pytest.raises(ClientError) as caught:
         Limits(early_stopping_patience=2).check_validation(None)
     assert str(caught.value) == (

@@ -47,7 +47,7 @@ def test_entity_vectors_without_data_take_no_numbers() -> None:
 
 
 def test_layers_behind_the_first_keep_a_batch_s_embeddings() -> None:
-    """One more array of them for each layer, and two for the first."""
+    """Each layer behind the first needs one more array of embeddings, and the first of them two."""
     one, two, three = (
         training_bytes(replace(LARGE, num_ip_encoder_layers=layers)) - 12 * layers * 128 * 129 for layers in (1, 2, 3)
     )

@@ -63,7 +63,7 @@ class TestRunningClassification:
         assert list(metrics.get().values()) == pytest.approx([0, 2.126928], rel=1e-5)
 
     def test_scores_may_be_mxnets(self, mx: Any) -> None:
-        """They are read as they arrive, and count as NumPy's do."""
+        """Scores of MXNet count as NumPy's do, and are read as they arrive."""
         metrics = RunningClassification(lag=1)
         for _ in range(3):
             metrics.update(array(1, 0), mx.nd.array([2, 2]))

@@ -113,7 +113,7 @@ class TestScore:
 
     @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
     def test_scores_that_are_no_numbers(self, rng: np.random.Generator) -> None:
-        """They are the model's fault, told instead of them."""
+        """Scores that are not numbers are an error about the model."""
         predictor = predictor_of(network(4, 1, rng=rng))
         predictor._params = {**predictor._params, "entity_weight": np.full((NUM_ENTITIES, 4), np.nan, np.float32)}
         with pytest.raises(ClientError) as caught:

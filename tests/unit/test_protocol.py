@@ -163,7 +163,7 @@ class TestAlerts:
         assert found == pytest.approx(expected)
 
     def test_without_calibration(self, case: Case) -> None:
-        """There are no alerts, and no attacks of a test without labels."""
+        """Without calibration rows there are no alerts, and without labels no attacks of the test."""
         found = evaluate(case.predictor, case.train, TestSet(case.test))
         assert found.alerts.empty
         assert list(found.detection.attacker.unique()) == [*MATCHED, AWS_RECIPE]

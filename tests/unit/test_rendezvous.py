@@ -76,7 +76,7 @@ class TestReady:
             assert [link.receive() for link in links] == [[{"everybody": expected}]] * 3
 
     def test_different_jobs_are_told_of_by_name_and_value(self) -> None:
-        """All that differs, on every host, as the user's fault."""
+        """Every host has the same ClientError with all differences."""
         with gathered(2) as links:
             ready(links[0], epochs="5", seed="0")
             ready(links[1], epochs="6")
@@ -157,7 +157,7 @@ class TestEnd:
             assert fault(links[0]) == f"{prefix}: Host 'algo-2' failed: It broke."
 
     def test_a_connection_that_ends_is_a_loss(self) -> None:
-        """Its host is named."""
+        """The host whose connection ends is named as lost."""
         with gathered(2) as links:
             links[1].__exit__()
             assert fault(links[0]) == (
@@ -176,7 +176,7 @@ class TestEnd:
                 links[0]._socket.recv(1)
 
     def test_a_host_that_comes_late_hears_the_verdict(self) -> None:
-        """It would wait for ever otherwise."""
+        """A host that connects after the end receives the outcome."""
         with gathered(2, absent=1) as links:
             links[0].send(failed={"message": "It broke.", "exit_code": 1})
             assert fault(links[0]) == "AlgorithmError: Host 'algo-1' failed: It broke."
@@ -202,7 +202,7 @@ class TestSilence:
     )
 
     def test_a_silent_host_is_lost(self) -> None:
-        """All hear its name, and a host that sends beats is not the one."""
+        """A silent host is named on all hosts, and a host that sends heartbeats is kept."""
         clusters = clusters_of(2)
         with (
             Rendezvous(clusters[0], silence_seconds=1.2),

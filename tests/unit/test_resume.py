@@ -136,7 +136,7 @@ def test_validation_is_on_the_first_host_with_all_scores() -> None:
 
 
 def test_hosts_end_with_the_best_model() -> None:
-    """All stop with the first one, and keep their rows of its epoch."""
+    """All hosts stop with the first one, and keep their rows of the best epoch."""
     found = on_hosts(2, lambda group: train(group, None, epochs=40, learning_rate=0.5, patience=1))
     aucs = found[0][1].aucs
     best = aucs.index(max(aucs, key=float))

@@ -30,7 +30,7 @@ class TestCompare:
     """A candidate is judged by a baseline."""
 
     def test_a_run_is_not_worse_than_itself(self, baseline: RunLog) -> None:
-        """Nothing differs, nothing is a regression."""
+        """A run compared with itself has no difference and no regression."""
         comparison = compare(baseline, baseline)
         assert comparison.regressions == ()
         assert comparison.configuration().empty
@@ -72,14 +72,14 @@ class TestCompare:
         assert judged(comparison, "auc") == Judgement("auc", 0.953125, None, None, Verdict.NOT_JUDGED)
 
     def test_throughput_is_judged_on_request_only(self, baseline: RunLog) -> None:
-        """It tells more of the machine than of the model."""
+        """Throughput is not judged without a tolerance of its own."""
         slow = with_metric(baseline, "train:throughput", 1000.0)
         assert judged(compare(baseline, slow), "throughput").verdict is Verdict.NOT_JUDGED
         tolerances = parse_tolerances(["throughput=20%"])
         assert judged(compare(baseline, slow, tolerances=tolerances), "throughput").verdict is Verdict.WORSE
 
     def test_a_metric_the_baseline_lacks_is_not_judged(self, baseline: RunLog) -> None:
-        """There is nothing to be worse than."""
+        """A metric that the baseline lacks is not judged."""
         found = judged(compare(with_metric(baseline, AUC, None), baseline), "auc")
         assert (found.verdict, found.reason) == (Verdict.NOT_JUDGED, "the baseline does not have it")
 
@@ -100,7 +100,7 @@ class TestCompare:
         assert (found.verdict, found.reason) == (Verdict.WORSE, "line 7: ClientError: x")
 
     def test_a_run_that_stopped_early_is_worse(self, baseline: RunLog) -> None:
-        """One of two epochs is not what was asked for."""
+        """A run that ended after one of two epochs is worse."""
         found = judged(compare(baseline, replace(baseline, epochs=baseline.epochs.iloc[:1])), "epochs")
         assert (found.verdict, found.reason) == (Verdict.WORSE, "2 epochs were to be trained")
 

@@ -39,7 +39,7 @@ class TestHistory:
         assert json.loads(json_text(history.to_json()))["runs"][0]["start"] == "2022-03-04 05:06"
 
     def test_a_stopped_run_says_how_far_it_came(self, tmp_path: Path) -> None:
-        """One epoch of two."""
+        """The state of a stopped run has its epochs and the number that was configured."""
         lines = (LOGS / "failed.log").read_text(encoding="utf-8").splitlines()[:42]
         (tmp_path / "a.log").write_text("\n".join(lines), encoding="utf-8")
         assert read_history([tmp_path / "a.log"]).table()["state"].tolist() == ["1 of 2 epochs"]
@@ -53,6 +53,6 @@ class TestHistory:
         )
 
     def test_if_no_log_can_be_read_the_first_tells_why(self, tmp_path: Path) -> None:
-        """There is no table of nothing."""
+        """If no log can be read, the reason of the first is the error."""
         with pytest.raises(ClientError, match="cannot be read: No such file"):
             read_history([tmp_path / "none.log"])

@@ -67,7 +67,7 @@ def test_more_epochs_are_the_same_run() -> None:
 
 
 def test_one_host_keeps_its_identity() -> None:
-    """Nothing is gathered."""
+    """The identity of a job on one host is that of the host."""
     own = identity()
     assert own.across(ProcessGroup()) is own
 

@@ -47,7 +47,7 @@ def test_scorers_have_names(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name(tmp_path: Path) -> None:
-    """There are two scorers."""
+    """An unknown name is refused with the two that are known."""
     folder = with_history(tmp_path)
     for call in (lambda: make_scorer(artifact.load(folder), "counting"), lambda: check_scorer("counting")):
         with pytest.raises(InvalidValueError) as refused:

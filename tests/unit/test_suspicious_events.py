@@ -60,7 +60,7 @@ def test_labelled_attacks_come_first(scorer: HistoryScorer, tmp_path: Path) -> N
 
 
 def test_entities_that_the_history_does_not_have(scorer: HistoryScorer, tmp_path: Path) -> None:
-    """They are left out, and a test of nothing else has no event to explain."""
+    """Events of entities that the history does not have are left out."""
     assert found_in(scorer, tmp_path, "user_1,11.1.0.1\nnobody,200.0.0.1\n") == [(False, "user_1", "11.1.0.1")]
     assert found_in(scorer, tmp_path, "nobody,200.0.0.1\nstranger,200.0.0.2\n") == []
 

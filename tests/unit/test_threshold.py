@@ -120,7 +120,7 @@ class TestGuarantee:
         np.testing.assert_array_equal(asked < threshold.score, p_values <= 0.1)
 
     def test_the_interval_is_the_binomial_one(self) -> None:
-        """Its ends are where the binomial tails of the order statistic are 2.5 %."""
+        """The ends of the interval are where the binomial tails of the order statistic are 2.5 %."""
         from scipy.stats import binom
 
         low, high = calibrate(list(range(999)), fpr=0.01).interval

@@ -68,7 +68,7 @@ def test_a_threshold_is_found_by_its_scorer(threshold: Threshold, tmp_path: Path
 
 
 def test_thresholds_of_another_model_are_removed(predictor: Predictor, threshold: Threshold, tmp_path: Path) -> None:
-    """One of the other scorer stays if it was made for this model."""
+    """A threshold of the other scorer stays only if it was made for this model."""
     files = [tmp_path / name for name in ("threshold.json", "threshold-history.json")]
     for path in files:
         threshold.save(path)
@@ -80,7 +80,7 @@ def test_thresholds_of_another_model_are_removed(predictor: Predictor, threshold
 
 
 def test_a_reference_is_to_one_threshold(threshold: Threshold, tmp_path: Path) -> None:
-    """It is None for a file with another threshold, and a file that changed later is refused."""
+    """There is no reference to another threshold, and a file that changed later is refused."""
     path = tmp_path / "threshold.json"
     assert ThresholdReference.of(threshold, path) is None
     threshold.save(path)
