@@ -53,7 +53,7 @@ def spark_jobs(folder: Path) -> Iterator[Jobs]:
     import on_spark
     from pyspark.sql import SparkSession, functions
 
-    settings = SparkSession.builder.config(map=on_spark.SETTINGS)
+    settings = SparkSession.builder.config("spark.sql.execution.arrow.maxRecordsPerBatch", 131072)
     spark = settings.config("spark.ui.showConsoleProgress", value=False).getOrCreate()
 
     def identity() -> None:
