@@ -73,7 +73,7 @@ def extract(spark: SparkSession, logs: str, rows: str, log_format: str) -> None:
     found = files.repartition(spark.sparkContext.defaultParallelism).mapInArrow(extract_files, schema)
     kind = functions.when(functions.col("outcome").isNull(), "row").otherwise("count")
     found.withColumn("kind", kind).write.mode("overwrite").partitionBy("kind").parquet(rows)
-    outcomes = spark.read.parquet(rows).where("kind = 'count'").groupBy("outcome").sum("number")
+    outcomes = spark.read.parquet(f"{rows}/kind=count").groupBy("outcome").sum("number")
     print(dict(outcomes.collect()))
 
 
