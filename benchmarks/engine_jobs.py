@@ -53,7 +53,7 @@ def spark_jobs(folder: Path) -> Iterator[Jobs]:
     import on_spark
     from pyspark.sql import SparkSession, functions
 
-    settings = SparkSession.builder.config(map=on_spark.SETTINGS)
+    settings = SparkSession.builder.config("spark.sql.execution.arrow.maxRecordsPerBatch", 131072)
     spark = settings.config("spark.ui.showConsoleProgress", value=False).getOrCreate()
 
     def identity() -> None:
@@ -73,7 +73,9 @@ def spark_jobs(folder: Path) -> Iterator[Jobs]:
 
         def kept(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for path in (path for batch in batches for path in batch["path"].to_pylist()):
-                yield from pq.ParquetFile(path.removeprefix("file:")).iter_batches(131072)
+                file = pq.ParquetFile(path.removeprefix("file:"), coerce_int96_timestamp_unit="us")
+                for batch in file.iter_batches(131072):
+                    yield batch.set_column(2, "time", batch["time"].view(pa.timestamp("us", "UTC")))
 
         files = spark.read.format("binaryFile").load(f"{folder}/spark-rows/kind=row").select("path").repartition(2)
         schema = "entity string, ip string, time timestamp, outcome string, number long"

@@ -33,7 +33,10 @@ SCHEMA = pa.schema({"entity": pa.string(), "ip": pa.string(), "time": pa.timesta
 
 
 def score(model: str, pairs: str, scores: str) -> None:
-    """Score the files of a data set, a task for each. The path goes to the workers, and never the model."""
+    """Score the files of a data set, a task for each.
+
+    The path of the model goes to the workers, and never the model.
+    """
 
     def score_file(path: Path) -> None:
         table = pq.read_table(path)

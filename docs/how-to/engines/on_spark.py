@@ -21,13 +21,6 @@ if TYPE_CHECKING:
 
     from pyarrow import RecordBatch
 
-SETTINGS = {
-    "spark.sql.execution.arrow.maxRecordsPerBatch": "131072",
-    "spark.sql.maxConcurrentOutputFileWriters": "2",  # rows and counts are written without sorting them first
-    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-    "spark.sql.session.timeZone": "UTC",
-}
-
 
 def score(spark: SparkSession, model: str, pairs: str, scores: str) -> None:
     """Score a data set. The path goes to the workers, and never the model."""
@@ -80,7 +73,7 @@ def extract(spark: SparkSession, logs: str, rows: str, log_format: str) -> None:
     found = files.repartition(spark.sparkContext.defaultParallelism).mapInArrow(extract_files, schema)
     kind = functions.when(functions.col("outcome").isNull(), "row").otherwise("count")
     found.withColumn("kind", kind).write.mode("overwrite").partitionBy("kind").parquet(rows)
-    outcomes = spark.read.parquet(rows).where("kind = 'count'").groupBy("outcome").sum("number")
+    outcomes = spark.read.parquet(f"{rows}/kind=count").groupBy("outcome").sum("number")
     print(dict(outcomes.collect()))
 
 
@@ -109,4 +102,5 @@ def count(spark: SparkSession, rows: str, model: str) -> None:
 
 if __name__ == "__main__":
     commands: dict[str, Any] = {f.__name__: f for f in (score, extract, prepare, count)}
-    commands[sys.argv[1]](SparkSession.builder.config(map=SETTINGS).getOrCreate(), *sys.argv[2:])
+    settings = SparkSession.builder.config("spark.sql.execution.arrow.maxRecordsPerBatch", 131072)
+    commands[sys.argv[1]](settings.config("spark.sql.session.timeZone", "UTC").getOrCreate(), *sys.argv[2:])
