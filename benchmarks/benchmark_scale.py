@@ -74,7 +74,10 @@ def entities(counts: tuple[int, ...], given: tuple[str, ...]) -> None:
 @main.command()
 @click.option("--vector-dim", default=128, show_default=True)
 def largest(vector_dim: int) -> None:
-    """Train, save, load and score the largest model that fits this machine's memory if all entity vectors have data."""
+    """Train, save, load and score the largest model that fits this machine's memory.
+
+    It fits if all of its entity vectors have data.
+    """
     free = available_bytes()
     assert free is not None
     count = int(_SHARE_FOR_THE_MODEL * free / training_bytes(Hyperparameters(1_000_000, vector_dim)) * 1_000_000)

@@ -74,7 +74,10 @@ def kernels_compiled() -> None:
 
 @pytest.fixture
 def unmeasured() -> dict[str, str]:
-    """Return the environment of a process with limits, which coverage's own data would be too large for, too."""
+    """Return the environment of a process that is limited, where coverage is not measured.
+
+    The limits would hold for coverage's data, too.
+    """
     return {name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_CONFIG"}
 
 

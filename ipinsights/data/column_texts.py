@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ipinsights.data.arrow import mask
 from ipinsights.data.csv_errors import LONGEST_FIELD
 from ipinsights.errors import InvalidValueError
 
@@ -75,8 +76,10 @@ def value_text(value: Any) -> str:
 
 def is_invalid_entity(texts: pa.StringArray) -> NDArray[np.bool_]:
     """Return which texts (n,) are missing, empty, or longer than a field."""
-    lengths = np.from_dlpack(pc.fill_null(pc.binary_length(texts), 0))
-    unfit: NDArray[np.bool_] = (lengths == 0) | (lengths > 4 * LONGEST_FIELD)
+    counted = pc.binary_length(texts)
+    # Without copies of the offsets, and without `fill_null`, whose scalar would load pandas.
+    lengths = np.frombuffer(counted.buffers()[1], dtype=np.int32)[counted.offset : counted.offset + len(counted)]
+    unfit: NDArray[np.bool_] = (lengths == 0) | (lengths > 4 * LONGEST_FIELD) | ~mask(texts.is_valid())
     if (lengths > LONGEST_FIELD).any():
         unfit |= pc.fill_null(pc.utf8_length(texts), 0).to_numpy(zero_copy_only=False) > LONGEST_FIELD
     return unfit

@@ -51,7 +51,10 @@ def entity_rows(entities: NDArray[np.uint64], num_entity_vectors: int) -> NDArra
 
 
 def distinct_entity_rows(num_entity_vectors: int, *columns: NDArray[np.uint64]) -> NDArray[np.int32]:
-    """Return the distinct entity table rows of columns of hashed entities (n,), ascending, (num_used,)."""
+    """Return the distinct entity table rows of hashed entities, ascending, (num_used,).
+
+    ``columns`` have the hashes of entities, (n,) each.
+    """
     used = np.zeros(num_entity_vectors, dtype=bool)
     for entities in columns:
         for start in range(0, len(entities), _ROWS_AT_A_TIME):

@@ -174,7 +174,10 @@ def parameter_shapes(hyperparameters: Hyperparameters) -> dict[str, tuple[int, .
 
 
 def prepare(directory: Path, hyperparameters: Hyperparameters) -> None:
-    """Make the directory, and check that a model can be written to it and has room, so that no training is in vain."""
+    """Make the directory, and check that a model can be written there.
+
+    So no training is in vain.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=directory).close()
@@ -184,7 +187,7 @@ def prepare(directory: Path, hyperparameters: Hyperparameters) -> None:
     needed = 4 * sum(math.prod(shape) for shape in parameter_shapes(hyperparameters).values())
     if needed > free:
         raise ClientError(
-            f"The model takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free in {directory}. Lower "
+            f"The model takes {needed / 1e6:.2f} MB, and {free / 1e6:.2f} MB are free in {directory}. Lower "
             "num_entity_vectors or vector_dim, or free some space."
         )
 

@@ -275,7 +275,7 @@ class TestRefusals:
 
     def test_a_disk_too_full_for_the_model_leaves_none(self, tmp_path: Path) -> None:
         """The checkpoint is whole: the same command makes the model when there is space."""
-        with mounted(tmp_path / "model", "size=16k"):
+        with mounted(tmp_path / "model", "size=40k"):
             message = refusal_of(run(tmp_path, "--checkpoint-dir", "ck"))
             assert message == "The model cannot be written to model: No space left on device."
             assert list((tmp_path / "model").iterdir()) == []
@@ -283,6 +283,16 @@ class TestRefusals:
         assert again.returncode == 0
         assert "Epoch[" not in again.stdout
         assert artifact.load(tmp_path / "model").meta["training"]["num_epochs"] == 3
+
+    def test_a_disk_without_room_for_the_parameters_is_told_before_data_is_read(self, tmp_path: Path) -> None:
+        """With both sizes and the cure; no training is in vain."""
+        with mounted(tmp_path / "model", "size=16k"):
+            done = run(tmp_path, "--checkpoint-dir", "ck")
+            assert refusal_of(done) == (
+                "The model takes 0.04 MB, and 0.02 MB are free in model. Lower num_entity_vectors or vector_dim, or "
+                "free some space."
+            )
+            assert "Number of GPUs" not in done.stdout
 
     @pytest.mark.parametrize(("folder", "what"), [("ck", "Checkpoints"), ("model", "The model")])
     def test_a_read_only_folder_is_told_before_data_is_read(self, tmp_path: Path, folder: str, what: str) -> None:

@@ -169,8 +169,8 @@ class TestSave:
         with pytest.raises(ClientError) as caught:
             artifact.prepare(tmp_path, Hyperparameters(num_entity_vectors=250_000_000, vector_dim=4096))
         expected = (
-            rf"The model takes 4096\.\d GB, and \d+\.\d GB are free in {tmp_path}\. Lower num_entity_vectors or "
-            r"vector_dim, or free some space\."
+            rf"The model takes 4096\d{{3}}\.\d\d MB, and \d+\.\d\d MB are free in {tmp_path}\. Lower "
+            r"num_entity_vectors or vector_dim, or free some space\."
         )
         assert re.fullmatch(expected, str(caught.value))
 

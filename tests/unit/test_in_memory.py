@@ -53,6 +53,6 @@ def test_missing_memory_is_reported_with_the_model_s_sizes() -> None:
     with pytest.raises(ClientError) as caught, missing_memory_reported(SMALL):
         raise MemoryError
     assert str(caught.value) == (
-        "There is not enough memory to train this model: 20 x 8 entity vectors and Adam's two moments of each take 0.0 "
-        "GB. Lower num_entity_vectors or vector_dim, or use a larger machine."
+        "There is not enough memory to train this model: 20 x 8 entity vectors and Adam's two moments of each take up "
+        "to 0.0 GB. Lower num_entity_vectors or vector_dim, or use a larger machine."
     )

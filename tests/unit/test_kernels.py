@@ -265,7 +265,7 @@ class TestLayer:
         has_layer: bool,  # noqa: FBT001
         rng: np.random.Generator,
     ) -> None:
-        """Every number of octet table, layer and bias takes the step of its own gradient, with decay, once."""
+        """Every number of octet table, layer and bias takes one step of its own gradient."""
         layer, pieces = Layer(rng, has_layer=has_layer), floats(rng, 1, 1024, DIM)
         states = layer.octets, layer.weight, layer.bias
         for state in states:

@@ -199,7 +199,10 @@ class TestManySteps:
 
     @pytest.mark.parametrize("num_layers", [1, 3])
     def test_rows_without_data_change_nothing(self, num_layers: int, rng: np.random.Generator) -> None:
-        """A learner with the rows of its data takes the steps of one with all rows, to the bit, also resumed."""
+        """A learner of the rows with data takes the steps of one of all rows, to the bit.
+
+        It does so also after it was resumed.
+        """
         given = values(num_ip_encoder_layers=num_layers, num_entity_vectors=400)
         batches = [random_records(10, rng=rng) for _ in range(4)]
         rows = np.unique(np.concatenate([batch.entity_rows for batch in batches]))

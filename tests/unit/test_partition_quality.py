@@ -1,4 +1,4 @@
-"""Many hosts that each own a range of entities, next to one host: how well their models tell addresses apart."""
+"""How well the model of many hosts tells addresses apart, next to that of one host."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def logins() -> list[Pairs]:
 
 
 def aucs(score: Score, pairs: Pairs) -> list[float]:
-    """Return the AUC of pairs against random addresses, and against the addresses of other users."""
+    """Return the AUC of pairs against random addresses, and against those of other users."""
     rng, rows = np.random.default_rng(1), entity_rows(pairs.entities, VALUES.num_entity_vectors)
     negatives = random_ips(len(pairs), rng=rng), rng.permutation(pairs.ips)
     return [discriminator_auc(score(rows, pairs.ips), score(rows, ips)) for ips in negatives]
@@ -55,7 +55,7 @@ def aucs(score: Score, pairs: Pairs) -> list[float]:
 
 @pytest.mark.slow
 def test_sixteen_hosts_learn_as_well_as_one() -> None:
-    """With the same records in a batch, the mean AUC of three seeds is not lower by more than .0005."""
+    """With the same size of a batch, the mean AUC of three seeds is not lower by .0005."""
     train, validation = logins()
 
     def on_one(seed: int) -> Any:

@@ -17,13 +17,13 @@ def compiled(array: Any, row: int) -> None:
 
 
 def test_compiled_code_prefetches() -> None:
-    """A compiled call keeps the processor's instruction, which an optimiser may not take for useless."""
+    """A compiled call has the processor's instruction, which the optimiser keeps."""
     (code,) = compiled.inspect_llvm().values()
     assert "call void @llvm.prefetch" in code
 
 
 def test_the_array_stays_what_it_is() -> None:
-    """Every row can be prefetched, also one that does not fill its cache lines, and no number changes."""
+    """No number changes, also where rows do not fill cache lines."""
     array = np.arange(5 * 3 * 7, dtype=np.float32).reshape(5, 3, 7)
     for row in range(5):
         compiled(array, row)

@@ -188,7 +188,10 @@ class CPULearner:
         return {name: view for kind in _KINDS for name, view in self._trained(kind).items()}
 
     def _trained(self, kind: str) -> dict[str, NDArray[np.float32]]:
-        """Return parameters or moments by their names in a checkpoint, of the table only the rows in memory."""
+        """Return parameters or moments by their names in a checkpoint.
+
+        Of the entity table these are the rows in memory.
+        """
         return {f"{kind}{_TABLE}": self._table.states[:, _KINDS.index(kind)], **self._views(kind)}
 
     def _views(self, kind: str) -> dict[str, NDArray[np.float32]]:

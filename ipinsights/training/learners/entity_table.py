@@ -1,4 +1,4 @@
-"""The entity table of a learner on a CPU: in memory are only the entity vectors that the data has."""
+"""The entity table of a learner on a CPU, of which only rows with data are in memory."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ __all__ = ["EntityTable"]
 
 
 class EntityTable:
-    """Entity vectors with Adam's moments, of the rows that are trained. The others keep their initial values.
+    """Entity vectors with Adam's moments, of the rows that have data.
 
-    Those are drawn again when they are read, so they need no memory. A slice of the table is an array of rows.
+    The others keep their initial values. Those are drawn again when they are read, so they need no memory. A slice of
+    the table is an array of rows.
 
     Parameters
     ----------
@@ -67,7 +68,10 @@ class EntityTable:
                 self.states[begin:end, 0] = drawn[self._rows[begin:end] - start]
 
     def index(self, rows: NDArray[Any]) -> NDArray[np.int32]:
-        """Return where rows (n,) of the table are in memory, (n,). It is a ValueError if one is not there."""
+        """Return where rows (n,) of the table are in memory, (n,).
+
+        It is a ValueError if one is not there.
+        """
         found: NDArray[np.int32] = self._index[rows]
         if found.min(initial=0) < 0:
             raise ValueError(f"Row {int(rows[found < 0][0])} of the entity table is not in memory: it has no data.")
@@ -85,7 +89,7 @@ class EntityTable:
         return vectors
 
     def parameter(self) -> Any:
-        """Return the table as a parameter: an array where all rows are in memory, else the table itself."""
+        """Return the table as a parameter, an array where all rows are in memory."""
         return self.states[:, 0] if len(self._rows) == self.shape[0] else self
 
     def replace(self, values: Any) -> None:

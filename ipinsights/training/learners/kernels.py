@@ -271,7 +271,10 @@ def update(
     first: int, last: int, columns: Any, used: Any, bounds: Any, octets: Any, weight: Any, bias: Any,
     table_gradients: Any, octet_gradient: Any, weight_gradient: Any, bias_gradient: Any, rate: Any, decay: Any,
 ) -> None:  # fmt: skip
-    """Take Adam's step on the parameters of some places: see :func:`differentiate` and :func:`adam`."""
+    """Take Adam's step on the parameters of some places.
+
+    See :func:`differentiate` and :func:`adam`.
+    """
     differentiate(
         first, last, columns, used, bounds, octets, weight, table_gradients, octet_gradient, weight_gradient,
         bias_gradient,

@@ -18,10 +18,10 @@ _SETTINGS = [ir.Constant(_INT, setting) for setting in (0, 3, 1)]
 
 
 def prefetch(array: Any, row: int) -> None:
-    """Begin to load a row of a C-contiguous array of float32 into the cache, without waiting for it.
+    """Begin to load a row of an array into the cache, without waiting for it.
 
-    Compiled kernels do this for a row that comes soon, while they compute with another one. Called from Python it does
-    nothing.
+    The array is C-contiguous and of float32. Compiled kernels do this for a row that comes soon, while they compute
+    with another one. Called from Python it does nothing.
 
     Examples
     --------
