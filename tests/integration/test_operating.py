@@ -70,11 +70,6 @@ class Server:
         prefix = "ipinsights_requests_total "
         return {name.removeprefix(prefix): n for name, n in self.scrape().items() if name.startswith(prefix) and n}
 
-    def num_in_flight(self) -> float:
-        """Return the number of requests that are begun and not yet counted."""
-        samples = self.scrape().items()
-        return sum(value for name, value in samples if name.startswith("ipinsights_requests_in_flight "))
-
     def lines(self) -> list[dict[str, str | int | float]]:
         """Return the lines of the access log."""
         return [json.loads(line) for line in self.access_log.read_text().splitlines()]
@@ -203,8 +198,6 @@ class TestMetrics:
     def test_a_malformed_body_is_counted_once(self, shared: Server) -> None:
         """A chunk without a size ends a request that the application has begun to read."""
         name = "ipinsights_requests_total route=/invocations status=400"
-        # A request is counted after its answer is sent.
-        assert is_true_soon(lambda: shared.num_in_flight() == 0)
         before, total = shared.scrape().get(name, 0), sum(shared.requests().values())
         head = b"POST /invocations HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"
         with socket.create_connection(("127.0.0.1", shared.port), timeout=60) as client:
