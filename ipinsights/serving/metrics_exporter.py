@@ -118,7 +118,7 @@ class _Handler(WSGIRequestHandler):
 
 
 def _export(folder: Path, listener: socket.socket) -> None:
-    """Serve metrics until standard input ends, then remove the folder."""
+    """Serve metrics until standard input ends, then close the port and remove the folder."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     from prometheus_client import CollectorRegistry, make_wsgi_app
@@ -128,6 +128,9 @@ def _export(folder: Path, listener: socket.socket) -> None:
     server = _Server(listener, make_wsgi_app(registry))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdin.buffer.read()
+    # The other way round, a scraper would find no folder and get an error 500.
+    server.shutdown()
+    server.server_close()
     shutil.rmtree(folder, ignore_errors=True)
 
 
