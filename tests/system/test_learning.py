@@ -42,7 +42,7 @@ def scores_of(trainer: Trainer, entities: NDArray[np.int64], ips: NDArray[np.uin
 
 
 class TestPlantedNetworks:
-    """Entities that live in a /16 network each; a new seed each time, printed when a test fails."""
+    """Entities that live in a /16 network each."""
 
     @pytest.mark.parametrize(("num_layers", "bound"), [(0, 0.98), (1, 0.98), (2, 0.85)])
     def test_addresses_never_seen_are_told_from_those_of_other_entities(
@@ -59,8 +59,10 @@ class TestPlantedNetworks:
         assert discriminator_auc(scores, scores_of(trainer, *planted.odd(3000, rng=rng))) > bound
         assert discriminator_auc(scores, scores_of(trainer, entities, random_ips(3000, rng=rng))) > 0.98
 
-    def test_each_kind_of_negatives_teaches_what_it_is_for(self, rng: np.random.Generator) -> None:
+    def test_each_kind_of_negatives_teaches_what_it_is_for(self) -> None:
         """Random ones alone tell addresses of nobody, and hardly one entity's from another's."""
+        # Always this seed. One of some hundred separates entities by chance: an AUC of .78, where others have .5.
+        rng = np.random.default_rng(0)
         planted = PlantedNetworks.draw(30, rng=rng)
         trainer = trained(planted.pairs(6000, rng=rng), seed=int(rng.integers(2**31)), num_random=4, num_shuffled=0)
         entities, ips = planted.normal(3000, rng=rng)
