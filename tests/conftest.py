@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 
 
 # Speed is no test's business: a busy machine is no failure.
-hypothesis.settings.register_profile("ours", deadline=None)
+hypothesis.settings.register_profile("ours", deadline=None, derandomize="TEST_SEED" in os.environ)
 hypothesis.settings.load_profile("ours")
 
 
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
-    """Return a generator with a new seed each time, which a failing test prints."""
-    seed = secrets.randbits(32)
+    """Return a generator with a new seed each time, which a failing test prints.
+
+    The variable TEST_SEED chooses the seed.
+    """
+    seed = int(os.environ.get("TEST_SEED", secrets.randbits(32)))
     request.node.add_report_section("setup", "seed", f"rng seed {seed}")
     return np.random.default_rng(seed)
 
