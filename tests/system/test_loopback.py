@@ -322,8 +322,10 @@ class TestFailing:
             _, errors = job.communicate(timeout=120)
         assert job.returncode == 1
         assert failure(errors) == f"AlgorithmError: {sentence} Training cannot go on without it; start the job again."
-        time.sleep(1)
-        assert not [pid for pid in [host, *processes] if (Path("/proc") / pid).exists()]
+        deadline = time.monotonic() + 30
+        while left := [pid for pid in [host, *processes] if (Path("/proc") / pid).exists()]:
+            assert time.monotonic() < deadline, left
+            time.sleep(0.1)
 
 
 def failure(errors: str) -> str:
