@@ -14,10 +14,10 @@ _SCHEDULER_PORT = 9000
 class Cluster:
     """The hosts of a job, seen from one of them."""
 
-    hosts: tuple[
-        str, ...
-    ]  # Names of all hosts. The first one runs the scheduler, runs the rendezvous, validates and saves.
-    rank: int  # which of them this one is, from 0
+    # Names of all hosts. The first one runs the scheduler and the rendezvous, validates and saves.
+    hosts: tuple[str, ...]
+    # Which of them this one is, from 0.
+    rank: int
     # IPv4 addresses of the first host and of this one. Nothing listens on any other address.
     first_address: str
     own_address: str

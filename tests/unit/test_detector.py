@@ -37,6 +37,14 @@ def frame(num_rows: int) -> pd.DataFrame:
 TRAIN, LATER = frame(200), frame(150)
 
 
+def with_history() -> IPInsights:
+    """Train for one epoch, with a history of both families."""
+    rows = pd.concat([TRAIN, pd.DataFrame({"user": ["user_0"] * 3, "address": ["2a00::1", "2a00::2", "2a00::3"]})])
+    return IPInsights(
+        vector_dim=8, epochs=1, progress=False, keep_history=True, ipv6=True, scorer="history"
+    ).fit(rows)  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def fitted() -> IPInsights:
     """Return a model that was trained for one epoch and never saved."""
@@ -128,10 +136,7 @@ def test_a_pair_is_explained(model: IPInsights, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def kept() -> IPInsights:
     """Return a model with a history of both families that scores by it."""
-    rows = pd.concat([TRAIN, pd.DataFrame({"user": ["user_0"] * 3, "address": ["2a00::1", "2a00::2", "2a00::3"]})])
-    return IPInsights(
-        vector_dim=8, epochs=1, progress=False, keep_history=True, ipv6=True, scorer="history"
-    ).fit(rows)  # fmt: skip
+    return with_history()
 
 
 @pytest.fixture

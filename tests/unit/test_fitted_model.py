@@ -10,13 +10,12 @@ from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from ipinsights import IPInsights
 from ipinsights.errors import ClientError
 
-from .test_detector import LATER, TRAIN
+from .test_detector import LATER, TRAIN, with_history
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,10 +36,7 @@ def model(fitted: IPInsights) -> IPInsights:
 @pytest.fixture(scope="module")
 def kept() -> IPInsights:
     """Return a model with a history of both families that scores by it."""
-    rows = pd.concat([TRAIN, pd.DataFrame({"user": ["user_0"] * 3, "address": ["2a00::1", "2a00::2", "2a00::3"]})])
-    return IPInsights(
-        vector_dim=8, epochs=1, progress=False, keep_history=True, ipv6=True, scorer="history"
-    ).fit(rows)  # fmt: skip
+    return with_history()
 
 
 @pytest.fixture
