@@ -207,7 +207,7 @@ _LOGGED = _grammar(
     (Kind.WARNING, r"The \w+ of host '.*' did not leave by itself\.$"),
     (Kind.NOTICE, r"No better validation discriminator_auc in \d+ epochs: stopping\.$"),
     (Kind.NOTICE, r"Keeping the model of epoch \d+, the best: validation discriminator_auc \S+\.$"),
-    (Kind.NOTICE, r"Training \d+ entity vectors of \d+ dimensions takes \S+ GB of memory at its peak\.$"),
+    (Kind.NOTICE, r"Training (?:\d+ of )?\d+ entity vectors of \d+ dimensions takes \S+ GB of memory at its peak\.$"),
     (Kind.NOTICE, r"Saving the model to .*\.$"),
     (Kind.SERVING, r"loaded entry point class \S+$|loading entry points$"),
     (Kind.SERVING, r"loaded (?:request iterator|response encoder) \S+$"),

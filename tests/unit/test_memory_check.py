@@ -10,6 +10,7 @@ import pytest
 
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.errors import ClientError
+from ipinsights.runs.parse_line import Kind, parse_line
 from ipinsights.training.memory_check import available_bytes, check_memory, training_bytes
 
 if TYPE_CHECKING:
@@ -130,3 +131,14 @@ def test_a_large_model_is_told_of_and_a_small_one_is_not(tmp_path: Path, caplog:
     assert caplog.messages == []
     check_memory(LARGE, num_rows=10_000_000, root=tmp_path)
     assert caplog.messages == ["Training 1000000 entity vectors of 128 dimensions takes 1.7 GB of memory at its peak."]
+
+
+def test_the_reader_of_logs_knows_the_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Also where some entity vectors have no data."""
+    caplog.set_level(logging.INFO, "ipinsights")
+    check_memory(LARGE, num_rows=0, num_used=900_000, root=tmp_path)
+    assert caplog.messages == [
+        "Training 900000 of 1000000 entity vectors of 128 dimensions takes 1.4 GB of memory at its peak."
+    ]
+    line = f"[11/29/2026 10:00:00 INFO 139] {caplog.messages[0]}"
+    assert parse_line(line).kind is Kind.NOTICE
