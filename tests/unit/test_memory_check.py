@@ -134,7 +134,7 @@ def test_a_large_model_is_told_of_and_a_small_one_is_not(tmp_path: Path, caplog:
 
 
 def test_the_reader_of_logs_knows_the_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Also where some entity vectors have no data."""
+    """The reader of logs takes the numbers of a table whose entity vectors partly have no data."""
     caplog.set_level(logging.INFO, "ipinsights")
     check_memory(LARGE, num_rows=0, num_used=900_000, root=tmp_path)
     assert caplog.messages == [
