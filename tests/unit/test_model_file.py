@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import subprocess
@@ -16,6 +17,7 @@ from ipinsights.serving.service import InferenceModel, ModelFile
 from ipinsights.testing import save_random_model
 
 from .asgi import asked, made
+from .open_files import open_files
 
 if TYPE_CHECKING:
     from ipinsights.serving.application import Application
@@ -119,7 +121,8 @@ class TestIdentity:
 
     def test_descriptors_are_closed(self, folder: Path) -> None:
         """A server may load any number of models."""
-        before = len(list(Path("/proc/self/fd").iterdir()))
-        for _ in range(10):
-            ModelFile(folder)
-        assert len(list(Path("/proc/self/fd").iterdir())) == before
+        files = [ModelFile(folder) for _ in range(10)]
+        assert open_files(folder) == [file.path for file in files]
+        del files
+        gc.collect()
+        assert open_files(folder) == []
