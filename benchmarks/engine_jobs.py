@@ -51,10 +51,10 @@ def cpu_seconds() -> float:
 def spark_jobs(folder: Path) -> Iterator[Jobs]:
     """Yield the jobs of Spark."""
     import on_spark
-    from pyspark.sql import SparkSession, functions
+    from pyspark.sql import SparkSession
 
-    settings = SparkSession.builder.config("spark.sql.execution.arrow.maxRecordsPerBatch", 131072)
-    spark = settings.config("spark.ui.showConsoleProgress", value=False).getOrCreate()
+    settings = {**on_spark.SETTINGS, "spark.ui.showConsoleProgress": False}
+    spark = SparkSession.builder.config(map=settings).getOrCreate()
 
     def identity() -> None:
         """Do all but score."""
@@ -73,14 +73,11 @@ def spark_jobs(folder: Path) -> Iterator[Jobs]:
 
         def kept(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for path in (path for batch in batches for path in batch["path"].to_pylist()):
-                file = pq.ParquetFile(path.removeprefix("file:"), coerce_int96_timestamp_unit="us")
-                for batch in file.iter_batches(131072):
-                    yield batch.set_column(2, "time", batch["time"].view(pa.timestamp("us", "UTC")))
+                yield from pq.ParquetFile(path.removeprefix("file:")).iter_batches(131072)
 
-        files = spark.read.format("binaryFile").load(f"{folder}/spark-rows/kind=row").select("path").repartition(2)
-        schema = "entity string, ip string, time timestamp, outcome string, number long"
-        rows = files.mapInArrow(kept, schema).withColumn("kind", functions.lit("row"))
-        rows.write.mode("overwrite").partitionBy("kind").parquet(f"{folder}/spark-identity")
+        files = spark.read.format("binaryFile").load(f"{folder}/spark-rows").select("path").repartition(2)
+        rows = files.mapInArrow(kept, "entity string, ip string, time timestamp")
+        rows.write.mode("overwrite").parquet(f"{folder}/spark-identity")
 
     yield {
         "identity": identity,
@@ -114,6 +111,9 @@ def dask_jobs(folder: Path) -> Iterator[Jobs]:
         yield {
             "identity": identity,
             "score": lambda: on_dask.score(f"{folder}/model", str(pairs), f"{folder}/dask-scores"),
+            "score without compression": lambda: on_dask.score(
+                f"{folder}/model", str(pairs), f"{folder}/dask-scores", "none"
+            ),
             "score in a DataFrame": lambda: on_dask.score_frame(f"{folder}/model", str(pairs), f"{folder}/dask-frame"),
             "extract": lambda: on_dask.extract(f"{folder}/logs", f"{folder}/dask-rows", "apache"),
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pyarrow.compute as pc
@@ -75,6 +75,8 @@ class Summary:
         Earliest and latest time written, in microseconds since 1970.
     entities
         Hashes of the entities written. Counting ends at a million.
+    OUTCOMES
+        All names that ``counts`` may have.
 
     Examples
     --------
@@ -102,6 +104,7 @@ class Summary:
     first: int | None = None
     last: int | None = None
     entities: set[int] = field(default_factory=set, repr=False)
+    OUTCOMES: ClassVar[tuple[str, ...]] = ("written", *(reason.name.lower() for reason in Reason if reason))
 
     def __add__(self, other: Summary) -> Summary:
         """Return the summary of the records of both."""

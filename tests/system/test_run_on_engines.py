@@ -240,7 +240,7 @@ def test_logs_become_training_data_and_a_history(engine: Engine, model: Path, tm
 
     printed = engine.run("extract", tmp_path / "logs", tmp_path / "rows.parquet", "apache")
     assert Counter(ast.literal_eval(printed.splitlines()[-1])) == Counter(summary.counts)
-    rows = tmp_path / "rows.parquet" / "kind=row" if engine.name == "spark" else tmp_path / "rows.parquet"
+    rows = tmp_path / "rows.parquet"
     found = read_parts(rows)
     times = pd.to_datetime(found["time"], utc=True).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
     assert sorted(map(list, zip(found["entity"], found["ip"], times, strict=True))) == expected

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 
 __all__ = ["open_files"]
@@ -17,5 +16,5 @@ def open_files(folder: Path) -> list[Path]:
     targets = []
     for descriptor in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            targets.append(Path(os.readlink(descriptor)))
+            targets.append(descriptor.readlink())
     return [target for target in targets if folder in target.parents]

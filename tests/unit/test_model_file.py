@@ -6,7 +6,6 @@ import gc
 import os
 import re
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +19,8 @@ from .asgi import asked, made
 from .open_files import open_files
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ipinsights.serving.application import Application
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ipinsights.etl.records import Reason
 from ipinsights.etl.summary import Summary
 
 from .log_samples import COMBINED
@@ -50,6 +52,12 @@ def test_summaries_add_up(bench: Bench) -> None:
     assert found.examples.keys() == both.examples.keys()
     assert found + Summary() == Summary() + found == found
     assert found.counts == {"written": 2, "blank": 1, "malformed": 2, "no_user": 1}
+
+
+def test_outcomes_are_named() -> None:
+    """The counts of a record of each reason have the names of `OUTCOMES`, in their order."""
+    skipped = Counter[Reason](reason for reason in Reason if reason)
+    assert tuple(Summary(num_written=1, skipped=skipped).counts) == Summary.OUTCOMES
 
 
 def test_a_sum_counts_a_million_entities() -> None:

@@ -1,6 +1,6 @@
 """Score, extract, prepare and count with Dask.
 
-    python on_dask.py score MODEL PAIRS SCORES
+    python on_dask.py score MODEL PAIRS SCORES [COMPRESSION]
     python on_dask.py score_frame MODEL PAIRS SCORES
     python on_dask.py extract LOGS ROWS FORMAT
     python on_dask.py prepare ROWS UNTIL TRAIN
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SCHEMA = pa.schema({"entity": pa.string(), "ip": pa.string(), "time": pa.timestamp("us", "UTC")})
 
 
-def score(model: str, pairs: str, scores: str) -> None:
+def score(model: str, pairs: str, scores: str, compression: str = "snappy") -> None:
     """Score the files of a data set, a task for each.
 
     The path of the model goes to the workers, and never the model.
@@ -42,7 +42,8 @@ def score(model: str, pairs: str, scores: str) -> None:
         table = pq.read_table(path)
         column = score_arrow(model, table["entity"], table["ip"], errors="null")
         # Where addresses hardly repeat, a dictionary of them takes time, and makes the file larger.
-        pq.write_table(table.append_column("dot_product", column), Path(scores) / path.name, use_dictionary=["entity"])
+        scored, output = table.append_column("dot_product", column), Path(scores) / path.name
+        pq.write_table(scored, output, compression=compression, use_dictionary=["entity"])
 
     Path(scores).mkdir(parents=True, exist_ok=True)
     db.from_sequence(sorted(Path(pairs).glob("*.parquet")), partition_size=1).map(score_file).compute()

@@ -13,13 +13,22 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pyspark.sql import SparkSession, functions
+from pyspark.sql import Observation, SparkSession, functions
 from pyspark.sql.types import FloatType, StructField, StructType
+
+from ipinsights import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pyarrow import RecordBatch
+
+SETTINGS = {
+    "spark.sql.execution.arrow.maxRecordsPerBatch": 131072,
+    # Spark's default is a type that Parquet has given up: it takes longer, and files cannot be skipped by it.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.session.timeZone": "UTC",
+}
 
 
 def score(spark: SparkSession, model: str, pairs: str, scores: str) -> None:
@@ -41,7 +50,7 @@ def extract(spark: SparkSession, logs: str, rows: str, log_format: str) -> None:
     """Write the rows of log files, and print what became of their records.
 
     Spark lists the files, and its workers read them: Spark's reader of text would change names that are not UTF-8. The
-    counts are rows of their own, because accumulators count twice when a task is repeated.
+    counts are rows of their own, which are observed and not written: a repeated task does not count twice.
     """
 
     def extract_files(batches: Iterable[RecordBatch]) -> Iterator[RecordBatch]:
@@ -71,10 +80,12 @@ def extract(spark: SparkSession, logs: str, rows: str, log_format: str) -> None:
     listed = spark.read.format("binaryFile").load(logs)  # no file is read here
     files = listed.select("_metadata.file_path", "_metadata.file_modification_time")
     found = files.repartition(spark.sparkContext.defaultParallelism).mapInArrow(extract_files, schema)
-    kind = functions.when(functions.col("outcome").isNull(), "row").otherwise("count")
-    found.withColumn("kind", kind).write.mode("overwrite").partitionBy("kind").parquet(rows)
-    outcomes = spark.read.parquet(f"{rows}/kind=count").groupBy("outcome").sum("number")
-    print(dict(outcomes.collect()))
+    outcome, counted = functions.col("outcome"), Observation()
+    numbers = {name: functions.when(outcome == name, functions.col("number")) for name in Summary.OUTCOMES}
+    observed = found.observe(counted, *(functions.sum(number).alias(name) for name, number in numbers.items()))
+    extracted = observed.where(outcome.isNull()).select("entity", "ip", "time")
+    extracted.write.mode("overwrite").parquet(rows)
+    print({name: number for name, number in counted.get.items() if number})
 
 
 def prepare(spark: SparkSession, rows: str, until: str, train: str) -> None:
@@ -94,7 +105,7 @@ def count(spark: SparkSession, rows: str, model: str) -> None:
         yield from History.merge(parts).to_arrow().to_batches()
 
     schema = "entity long, family byte, address long, count long"
-    events = spark.read.parquet(rows).where("entity is not null").select("entity", "ip")
+    events = spark.read.parquet(rows).select("entity", "ip")
     pairs = events.mapInArrow(count_pairs, schema).groupBy("entity", "family", "address")
     history = History.from_arrow(pairs.agg(functions.sum("count").alias("count")).toArrow())
     print(history.add_to(model))
@@ -102,5 +113,4 @@ def count(spark: SparkSession, rows: str, model: str) -> None:
 
 if __name__ == "__main__":
     commands: dict[str, Any] = {f.__name__: f for f in (score, extract, prepare, count)}
-    settings = SparkSession.builder.config("spark.sql.execution.arrow.maxRecordsPerBatch", 131072)
-    commands[sys.argv[1]](settings.config("spark.sql.session.timeZone", "UTC").getOrCreate(), *sys.argv[2:])
+    commands[sys.argv[1]](SparkSession.builder.config(map=SETTINGS).getOrCreate(), *sys.argv[2:])
