@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SETTINGS = {
     "spark.sql.execution.arrow.maxRecordsPerBatch": 131072,
-    # Spark's default is a type that Parquet has given up: it takes longer, and files cannot be skipped by it.
+    # Spark's default is INT96, which Parquet deprecates: it is slower, and has no statistics to skip files by.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.session.timeZone": "UTC",
 }
