@@ -171,9 +171,6 @@ def hyperparameters(as_json: bool) -> None:  # noqa: FBT001
     echo(json.dumps(specification(), indent=2) if as_json else describe())
 
 
-COMMANDS = (train, inspect, hyperparameters)
-
-
 def _local_job(
     *,
     train_path: Path | None,
@@ -228,3 +225,6 @@ def _read_map(file_or_map: str) -> tuple[dict[str, Any], str]:
     # the whole answer of `aws sagemaker describe-training-job`
     inside = given.get("HyperParameters")
     return (inside if isinstance(inside, dict) else given), source
+
+
+COMMANDS = (train, inspect, hyperparameters)

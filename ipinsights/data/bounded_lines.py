@@ -41,9 +41,8 @@ def whole_lines(
     number, rest = 1, b""
     while chunk := _read_block(stream):
         data = rest + chunk
-        if len(chunk) < _BLOCK_BYTES and not is_live(
-            stream
-        ):  # the last lines, together though the very last may have no end
+        if len(chunk) < _BLOCK_BYTES and not is_live(stream):
+            # These are the last lines, of which the very last may have no end.
             yield _without_long_lines(data, number, longest, report)
             return
         end = data.rfind(b"\n") + 1

@@ -120,7 +120,8 @@ class Forward:
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._offset = 0
-        self._last = b""
+        # The last byte that was read, and bytes that were read and went back to.
+        self._end = self._last = b""
 
     def read(self, size: int) -> bytes:
         """Read on. A header is read whole, so a large piece is refused."""
