@@ -157,9 +157,10 @@ def inspect(model: Path, as_json: bool) -> None:  # noqa: FBT001
     MODEL is a directory, a model_algo-1 file or a model.tar.gz.
     """
     from ipinsights.model import artifact
+    from ipinsights.model.artifact_text import summary_text
 
-    found = artifact.load(model)
-    echo(json.dumps(found.summary(), indent=2) if as_json else found.describe())
+    summary = artifact.load(model).summary()
+    echo(json.dumps(summary, indent=2) if as_json else summary_text(summary))
 
 
 @click.command(cls=CommandWithExamples)
