@@ -184,7 +184,7 @@ class StreamedTable:
 def used_rows(
     hyperparameters: Hyperparameters, train: Pairs, validation: Pairs | None, partition: EntityPartition | None = None
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return the rows of this host's entity table that training has, and those that any data has.
+    """Return the rows of this host's entity table that training has, and those of all data.
 
     Both are ascending. No other row than those of training ever changes.
     """
