@@ -6,9 +6,15 @@ attributes of the class, so every caller reports them alike.
 
 from __future__ import annotations
 
+import contextlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 __all__ = [
     "AlgorithmError", "ClientError", "IPInsightsError", "InvalidValueError", "MissingSizesError", "OutputClosedError",
-    "RowsError",
+    "RowsError", "missing_package_reported",
 ]  # fmt: skip
 
 
@@ -102,3 +108,18 @@ class OutputClosedError(IPInsightsError):
     """Output closed by its reader (``| head``), after which the command ends quietly."""
 
     exit_code = 141  # what a shell shows for the end by SIGPIPE
+
+
+@contextlib.contextmanager
+def missing_package_reported(need: str, package: str) -> Iterator[None]:
+    """Report an optional package that cannot be imported, with the command that installs it.
+
+    >>> with missing_package_reported("Plots need matplotlib", "matplotlib"):
+    ...     import missing
+    Traceback (most recent call last):
+    ipinsights.errors.ClientError: Plots need matplotlib, which is not installed: pip install matplotlib.
+    """
+    try:
+        yield
+    except ImportError:
+        raise ClientError(f"{need}, which is not installed: pip install {package}.") from None

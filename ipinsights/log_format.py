@@ -43,7 +43,6 @@ class ContainerHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no p
     def __init__(self, stream: IO[str]) -> None:
         super().__init__(stream)
         self.setFormatter(ContainerFormatter())
-
         self._is_told = False
 
     def emit(self, record: logging.LogRecord) -> None:

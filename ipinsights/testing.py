@@ -34,9 +34,9 @@ __all__ = [
     "csv_text",
     "logger_restored",
     "make_container_tree",
-    "ruler",
     "run_command",
     "save_random_model",
+    "single_address_ranges",
 ]
 
 
@@ -86,7 +86,7 @@ class PlantedNetworks:
         return addresses
 
 
-def ruler(size: int) -> Ranges:
+def single_address_ranges(size: int) -> Ranges:
     """Return ranges of one address each.
 
     The address of a simulated event is then its row in the table of ranges.

@@ -40,11 +40,9 @@ def score(
     extended: bool,  # noqa: FBT001
     threshold_file: Path | None,
     scorer: str,
-    keep_columns: bool,  # noqa: FBT001
-    json_lines: bool,  # noqa: FBT001
-    only_suspicious: bool,  # noqa: FBT001
     entity_names: tuple[str, ...],
     ip_names: tuple[str, ...],
+    **options: bool,
 ) -> None:
     """Score pairs of a CSV file, a folder or standard input.
 
@@ -62,25 +60,19 @@ def score(
     from ipinsights.inference.scorers import load_scorer
     from ipinsights.inference.threshold_files import find_threshold
 
-    loaded, is_extended = load_scorer(model_dir, scorer), extended or only_suspicious or threshold_file is not None
+    loaded = load_scorer(model_dir, scorer)
+    is_extended = extended or options["only_suspicious"] or threshold_file is not None
     threshold = find_threshold(model_dir, threshold_file, scorer) if is_extended else None
-    if only_suspicious and threshold is None:
+    if options["only_suspicious"] and threshold is None:
         raise click.UsageError("--only-suspicious needs a threshold: make one with `ipinsights threshold`.")
-    kept = KeptFields() if keep_columns else None
+    kept = KeptFields() if options["keep_columns"] else None
     with (
         pairs_of(source, entity=entity_names, ip=ip_names, kept=kept) as (pairs,),
-        _columns_explained(keep_columns=keep_columns),
+        _columns_explained(keep_columns=options["keep_columns"]),
     ):
+        names = (kept and kept.names) or ()
         score_file(
-            loaded,
-            pairs or source,
-            output,
-            extended=is_extended,
-            threshold=threshold,
-            keep_columns=keep_columns,
-            json_lines=json_lines,
-            only_suspicious=only_suspicious,
-            kept_names=(kept and kept.names) or (),
+            loaded, pairs or source, output, extended=is_extended, threshold=threshold, kept_names=names, **options
         )
 
 

@@ -157,9 +157,10 @@ def inspect(model: Path, as_json: bool) -> None:  # noqa: FBT001
     MODEL is a directory, a model_algo-1 file or a model.tar.gz.
     """
     from ipinsights.model import artifact
+    from ipinsights.model.artifact_text import summary_text
 
-    found = artifact.load(model)
-    echo(json.dumps(found.summary(), indent=2) if as_json else found.describe())
+    summary = artifact.load(model).summary()
+    echo(json.dumps(summary, indent=2) if as_json else summary_text(summary))
 
 
 @click.command(cls=CommandWithExamples)
@@ -169,9 +170,6 @@ def hyperparameters(as_json: bool) -> None:  # noqa: FBT001
     from ipinsights.config.hyperparameters import describe, specification
 
     echo(json.dumps(specification(), indent=2) if as_json else describe())
-
-
-COMMANDS = (train, inspect, hyperparameters)
 
 
 def _local_job(
@@ -228,3 +226,6 @@ def _read_map(file_or_map: str) -> tuple[dict[str, Any], str]:
     # the whole answer of `aws sagemaker describe-training-job`
     inside = given.get("HyperParameters")
     return (inside if isinstance(inside, dict) else given), source
+
+
+COMMANDS = (train, inspect, hyperparameters)

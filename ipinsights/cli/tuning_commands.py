@@ -86,10 +86,10 @@ def tune(
         stream.write(f"{json.dumps(tuner.best(), indent=2)}\n".encode())
 
 
-COMMANDS = (tune,)
-
-
 def _in_a_line(outcome: Outcome) -> str:
     values = ", ".join(f"{name} {value}" for name, value in outcome.values.items())
     auc = "no AUC" if outcome.auc is None else f"AUC {outcome.auc:.5f}"
     return f"trial {outcome.number}: {auc}, {values}" + (f" ({outcome.note})" if outcome.note else "")
+
+
+COMMANDS = (tune,)

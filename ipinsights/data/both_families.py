@@ -8,13 +8,12 @@ import numpy as np
 
 from ipinsights.data.channels import channel_files
 from ipinsights.data.ipv6 import Addresses, Ipv6Pairs, Ipv6Rows
-from ipinsights.data.pairs import Block, Pairs, read_blocks, read_pairs
+from ipinsights.data.pairs import Pairs, read_blocks, read_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["by_family", "in_order", "joined", "read_events", "read_families", "read_in_order", "split"]
+__all__ = ["by_family", "joined", "read_events", "read_families", "read_in_order", "split"]
 
 
 def read_families(path: Path, *, ipv6: bool) -> tuple[Pairs, Ipv6Pairs | None]:
@@ -45,17 +44,7 @@ def read_in_order(path: Path, *, progress: bool = False) -> Pairs:
     """Read a channel: the rows of both families in their order, see :func:`read_pairs`."""
     blocks = (block for file in channel_files(path) for block in read_blocks(file, progress=progress, ipv6=True))
     # Blocks hold the text of their rows, and are let go of.
-    return in_order([Pairs(block.entities, block.ips, block.addresses) for block in blocks])
-
-
-def in_order(parts: Sequence[Block] | Sequence[Pairs]) -> Pairs:
-    """Return the rows of some parts, one after another."""
-    addresses = [part.addresses for part in parts if part.addresses is not None]
-    nothing = Pairs(np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint32))
-    entities, ips = (
-        np.concatenate([getattr(part, name) for part in (nothing, *parts)]) for name in ("entities", "ips")
-    )
-    return Pairs(entities, ips, Addresses.joined(addresses) if addresses else None)
+    return Pairs.joined([Pairs(block.entities, block.ips, block.addresses) for block in blocks])
 
 
 def split(pairs: Pairs) -> tuple[Pairs, Ipv6Pairs]:

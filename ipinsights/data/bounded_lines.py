@@ -15,7 +15,9 @@ from ipinsights.data.live_input import is_live
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["LONGEST_LINE", "LONGEST_ROW", "LONG_LINE", "LONG_LINE_SHOWN", "WholeLines", "whole_lines"]
+__all__ = [
+    "LONGEST_LINE", "LONGEST_ROW", "LONG_LINE", "LONG_LINE_SHOWN", "LONG_LINE_TEXT", "WholeLines", "whole_lines",
+]  # fmt: skip
 
 LONGEST_LINE = 2**20
 """Bytes that a line may have, its end not counted."""
@@ -23,6 +25,8 @@ LONGEST_ROW = 2**25
 """Bytes that a row of CSV may have over all of its lines."""
 LONG_LINE = b"\xff\xff"
 """Bytes that stand in the place of a longer line."""
+LONG_LINE_TEXT = LONG_LINE.decode(errors="surrogateescape")
+"""The same as readers of text see it that keep bytes which are not UTF-8 as lone surrogates."""
 LONG_LINE_SHOWN = f"(a line of more than {LONGEST_LINE:,} bytes)"
 """What people are shown in its place."""
 
@@ -41,9 +45,8 @@ def whole_lines(
     number, rest = 1, b""
     while chunk := _read_block(stream):
         data = rest + chunk
-        if len(chunk) < _BLOCK_BYTES and not is_live(
-            stream
-        ):  # the last lines, together though the very last may have no end
+        if len(chunk) < _BLOCK_BYTES and not is_live(stream):
+            # These are the last lines, of which the very last may have no end.
             yield _without_long_lines(data, number, longest, report)
             return
         end = data.rfind(b"\n") + 1

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, cast
 
-from ipinsights.data.bounded_lines import LONG_LINE, LONGEST_LINE, WholeLines
+from ipinsights.data.bounded_lines import LONG_LINE_TEXT, LONGEST_LINE, WholeLines
 from ipinsights.data.decoding import decoded_stream
 from ipinsights.data.file_kinds import HEAD_BYTES
 from ipinsights.data.files import read_errors
@@ -48,7 +48,6 @@ _LONGEST_NAME = 60
 _NUM_SHOWN = 5
 _OTHER_SEPARATORS = {";": "a semicolon", "\t": "a TAB", "|": "a bar", " ": "a space"}
 _LONGEST_SHOWN = 60
-_LONG_LINE = LONG_LINE.decode(errors="surrogateescape")
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,7 @@ def _rows(text: IO[str], lines: WholeLines) -> Iterator[tuple[int, list[str] | s
             continue
         if row is None:
             return
-        if row == [_LONG_LINE]:
+        if row == [LONG_LINE_TEXT]:
             yield line, f"the line is longer than {LONGEST_LINE:,} bytes"
         elif row:
             yield line, "the closing quote of a field is missing" if row[-1].endswith(TAIL) else row

@@ -171,7 +171,7 @@ def _has_data(name: str, size: int) -> bool:
 def _is_tar(head: bytes) -> bool:
     try:
         tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
-    except (*DAMAGE, tarfile.HeaderError):
+    except DAMAGE:
         return False
     return True
 

@@ -50,13 +50,9 @@ def entity_rows(entities: NDArray[np.uint64], num_entity_vectors: int) -> NDArra
     return rows
 
 
-def distinct_entity_rows(num_entity_vectors: int, *columns: NDArray[np.uint64]) -> NDArray[np.int32]:
-    """Return the distinct entity table rows of hashed entities, ascending, (num_used,).
-
-    ``columns`` have the hashes of entities, (n,) each.
-    """
+def distinct_entity_rows(entities: NDArray[np.uint64], num_entity_vectors: int) -> NDArray[np.int32]:
+    """Return the distinct entity table rows of hashed entities (n,), ascending, (num_used,)."""
     used = np.zeros(num_entity_vectors, dtype=bool)
-    for entities in columns:
-        for start in range(0, len(entities), _ROWS_AT_A_TIME):
-            used[entity_rows(entities[start : start + _ROWS_AT_A_TIME], num_entity_vectors)] = True
+    for start in range(0, len(entities), _ROWS_AT_A_TIME):
+        used[entity_rows(entities[start : start + _ROWS_AT_A_TIME], num_entity_vectors)] = True
     return np.flatnonzero(used).astype(np.int32)

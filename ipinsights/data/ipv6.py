@@ -32,12 +32,12 @@ __all__ = [
 _LONGEST = 100
 _LOWER_HALF = 2**64 - 1
 _MAPPED, _NAT64 = 0xFFFF, 0x64FF9B << 64
-# First bits and their number, by the reason of the refusal.
+# Networks that are refused, as address and prefix length, by the reason.
 _REFUSED = {
-    "it is link-local, and other networks have the same address": (0xFE80, 10),
-    "it is a unique local address (ULA), and other networks have the same address": (0xFC00, 7),
-    "it is reserved for documentation": (0x20010DB8, 32),
-    "it is a Teredo address, which hides where it comes from": (0x20010000, 32),
+    "it is link-local, and other networks have the same address": (0xFE80 << 112, 10),
+    "it is a unique local address (ULA), and other networks have the same address": (0xFC00 << 112, 7),
+    "it is reserved for documentation": (0x20010DB8 << 96, 32),
+    "it is a Teredo address, which hides where it comes from": (0x20010000 << 96, 32),
 }
 
 
@@ -175,9 +175,8 @@ def _parse(text: str) -> int | str:
         value = int.from_bytes(socket.inet_pton(socket.AF_INET6, text.partition("%")[0]), "big")
     except (OSError, ValueError):
         return "it is not a valid IPv6 address"
-    for reason, (bits, length) in _REFUSED.items():
-        shown = max(16, length)
-        if value >> (128 - length) == bits >> (shown - length):
+    for reason, (network, length) in _REFUSED.items():
+        if (value ^ network) >> (128 - length) == 0:
             return reason
     return value
 

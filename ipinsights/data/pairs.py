@@ -27,7 +27,7 @@ from ipinsights.data.channels import channel_files
 from ipinsights.data.csv_errors import LONGEST_FIELD, MAX_COLUMNS, TAIL, Source, fault_report
 from ipinsights.data.entity_hash import hash_entity_column
 from ipinsights.data.ipv4 import parse_ips
-from ipinsights.data.ipv6 import parse_addresses
+from ipinsights.data.ipv6 import Addresses, parse_addresses
 from ipinsights.errors import RowsError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.data.ipv6 import Addresses, Ipv6Rows
+    from ipinsights.data.ipv6 import Ipv6Rows
 
 __all__ = ["Block", "Pairs", "fingerprint", "read_blocks", "read_pairs"]
 
@@ -72,6 +72,14 @@ class Pairs:
         """Return some of the rows."""
         addresses = None if self.addresses is None else self.addresses[part]
         return Pairs(self.entities[part], self.ips[part], addresses)
+
+    @staticmethod
+    def joined(parts: Sequence[Pairs]) -> Pairs:
+        """Return the rows of some parts, or of none, one after another."""
+        entities = np.concatenate([np.empty(0, dtype=np.uint64), *(part.entities for part in parts)])
+        ips = np.concatenate([np.empty(0, dtype=np.uint32), *(part.ips for part in parts)])
+        addresses = [part.addresses for part in parts if part.addresses is not None]
+        return Pairs(entities, ips, Addresses.joined(addresses) if addresses else None)
 
     @property
     def fingerprint(self) -> str:

@@ -28,9 +28,11 @@ __all__ = [
 _PIECE_BYTES = 2**20
 # As much as readers of lines ask for: what arrives is passed on at once, and in as few blocks as possible.
 _LIVE_BYTES = 2**22
-DAMAGE = (ArithmeticError, EOFError, LookupError, OSError, RecursionError, TypeError, ValueError, tarfile.TarError,
-           zipfile.BadZipFile, lzma.LZMAError, zlib.error, NotImplementedError, RuntimeError)  # fmt: skip
-"""What damaged or forged files raise in Python's modules."""
+DAMAGE = (
+    ArithmeticError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError, tarfile.TarError,
+    zipfile.BadZipFile, lzma.LZMAError, zlib.error,
+)  # fmt: skip
+"""What damaged or forged files raise in Python's modules, which trust the numbers and the nesting of headers."""
 Decompressor: TypeAlias = bz2.BZ2Decompressor | lzma.LZMADecompressor
 """What unpacks a stream. That of zstd has the same methods."""
 
@@ -120,7 +122,8 @@ class Forward:
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._offset = 0
-        self._last = b""
+        # The last byte that was read, and bytes that were read and went back to.
+        self._end = self._last = b""
 
     def read(self, size: int) -> bytes:
         """Read on. A header is read whole, so a large piece is refused."""

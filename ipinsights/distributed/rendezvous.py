@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from io import BufferedIOBase
 
+    from typing_extensions import Self
+
     from ipinsights.distributed.cluster import Cluster
 
 __all__ = ["Link", "Rendezvous", "check_alike", "lost"]
@@ -77,7 +79,7 @@ class Rendezvous(socketserver.ThreadingTCPServer):
         except OSError as error:
             raise ClientError(f"Cannot listen on {address[0]}:{address[1]}: {error.strerror}.") from None
 
-    def __enter__(self) -> Rendezvous:  # noqa: PYI034 - Self is not in Python 3.9
+    def __enter__(self) -> Self:
         self._alarm.daemon = True
         self._alarm.start()
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
@@ -200,7 +202,7 @@ class Link:
         self._buffer = b""
         self.send(host=cluster.name)
 
-    def __enter__(self) -> Link:  # noqa: PYI034 - Self is not in Python 3.9
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

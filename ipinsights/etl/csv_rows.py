@@ -8,7 +8,7 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ipinsights.data.bounded_lines import LONG_LINE, LONG_LINE_SHOWN
+from ipinsights.data.bounded_lines import LONG_LINE_SHOWN, LONG_LINE_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,6 @@ _BATCH = 100_000
 _BATCH_CHARACTERS = 2**24
 _LONGEST_SHOWN = 200
 _MARK = "\ufeff"
-_LONG_LINE = LONG_LINE.decode(errors="surrogateescape")
 # What csv.Error says of a row that is too long to be a header.
 _TOO_LONG = ("field larger than", "a row has more than")
 _FIELDS = ("#Fields:", "#fields")
@@ -162,7 +161,7 @@ class Rows:
                 text = self._lines.last[:_LONGEST_SHOWN].rstrip("\r\n")
                 row = MalformedRow(text, is_too_long=str(error).startswith(_TOO_LONG))
             self._whole.begin_row()
-            if row == [_LONG_LINE]:
+            if row == [LONG_LINE_TEXT]:
                 row = MalformedRow(LONG_LINE_SHOWN, is_too_long=True)
             elif row and self.width not in (None, len(row)):
                 row = self._of_another_width(row)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ipinsights.data.arrow import as_text
-from ipinsights.data.bounded_lines import LONG_LINE, WholeLines
+from ipinsights.data.bounded_lines import LONG_LINE_TEXT, WholeLines
 from ipinsights.data.input_streams import warning_of
 from ipinsights.errors import ClientError
 from ipinsights.etl.csv_dialect import Dialect
@@ -35,7 +35,6 @@ __all__ = ["read_csv"]
 _SAMPLE_CHARACTERS = 2**16
 # Lines that may stand before a header: titles, comments, the name of an encoding.
 _MOST_BEFORE_HEADER = 50
-_LONG_LINE = LONG_LINE.decode(errors="surrogateescape")
 _FIELDS = ("#Fields:", "#fields\t")
 # Columns of #Fields: logs whose clock and calendar stand apart.
 _DATE, _TIME = "date", "time"
@@ -78,7 +77,7 @@ def _index_of_header(sample: Sequence[str], options: LogOptions) -> int:
             names = [name.strip() for name in next(dialect.reader(sample[index : index + 1]), [])]
             if all(any(name in names for name in alternatives) for alternatives in wanted):
                 stated = index and sample[index - 1].strip().strip('"').lower().startswith("sep=")
-                is_first = all(before.strip() in ("", _LONG_LINE) for before in sample[: index - bool(stated)])
+                is_first = all(before.strip() in ("", LONG_LINE_TEXT) for before in sample[: index - bool(stated)])
                 return 0 if is_first else index - bool(stated)
     return 0
 

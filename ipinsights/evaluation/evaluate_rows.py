@@ -10,9 +10,9 @@ from ipinsights.data.both_families import split
 from ipinsights.data.frames import read_rows
 from ipinsights.data.remote import staged
 from ipinsights.errors import InvalidValueError
-from ipinsights.evaluation import protocol
 from ipinsights.evaluation.ipv6_protocol import evaluate_ipv6
 from ipinsights.evaluation.labelled_events import as_test_set
+from ipinsights.evaluation.protocol import evaluate_ipv4
 from ipinsights.evaluation.results import HISTORY, MODEL
 from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.predictor import Predictor
@@ -126,7 +126,7 @@ def evaluate_family(
     """Evaluate a model on the rows of one address family, given the IPv4 and the IPv6 rows."""
     before, before_ipv6 = calibration or (None, None)
     if family == "IPv4":
-        return protocol.evaluate(
+        return evaluate_ipv4(
             scorers.network, train[0], test, calibration=before, ranges=ranges, seed=seed, history=scorers.history,
             main_scorer=scorers.main,
         )  # fmt: skip

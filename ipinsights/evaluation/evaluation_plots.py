@@ -9,7 +9,7 @@ import numpy as np
 
 from ipinsights.data.ip_networks import network_text
 from ipinsights.evaluation.results import AWS_RECIPE, GIVEN_ATTACKS, MODEL
-from ipinsights.reporting.plot_style import colour, new_figure, stroke
+from ipinsights.reporting.plot_style import colour, new_figure, panel_grid, stroke
 from ipinsights.runs.learning_curves import draw_runs
 
 if TYPE_CHECKING:
@@ -98,19 +98,14 @@ def draw_scores(densities: Mapping[str, NDArray[np.float32]]) -> Figure:
 def draw_rocs(curves: Mapping[str, Mapping[str, tuple[list[float], list[float]]]]) -> Figure:
     """Draw a panel for each attacker, with the model and the best of counting."""
     names = [name for name in curves if name != AWS_RECIPE]
-    num_columns = min(2, len(names))
-    num_rows = -(-len(names) // num_columns)
-    figure = new_figure(figsize=(4.6 * num_columns, 3.6 * num_rows + 0.4))
-    grid = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
-    for axes, name in zip(grid, names, strict=False):
+    figure, panels = panel_grid(len(names), width=4.6, height=3.6, legend=0.4)
+    for axes, name in zip(panels, names, strict=True):
         for position, scorer in enumerate(_CURVES):
             fpr, tpr = curves[name][scorer]
             axes.plot(fpr, tpr, color=colour(position), linestyle=stroke(position), linewidth=1.8, label=scorer)
         axes.plot(fpr, fpr, color="grey", linestyle=":", linewidth=1.2, label="chance")
         _label_roc(axes, f"{name} (victims not matched)" if name == GIVEN_ATTACKS else name)
-    for axes in grid[len(names) :]:
-        axes.remove()
-    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
     return figure
 
 

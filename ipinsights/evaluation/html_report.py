@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipinsights
 from ipinsights.data.files import write_file
-from ipinsights.errors import ClientError
+from ipinsights.errors import ClientError, missing_package_reported
 from ipinsights.evaluation.evaluation_plots import draw_all
 from ipinsights.evaluation.evaluation_tables import finding, full_sections, headline, report
 from ipinsights.evaluation.results import HEADLINE_METRIC
@@ -127,10 +127,8 @@ def _nested(told: Report) -> str:
 
 
 def _templates() -> Environment:
-    try:
+    with missing_package_reported("Reports need jinja2", "jinja2"):
         from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-    except ImportError:
-        raise ClientError("Reports need jinja2, which is not installed: pip install jinja2.") from None
     environment = Environment(
         loader=PackageLoader("ipinsights.evaluation"),
         autoescape=select_autoescape(enabled_extensions=("html.j2",)),

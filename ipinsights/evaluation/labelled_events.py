@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow.compute as pc
 
 from ipinsights.data.arrow import mask
-from ipinsights.data.both_families import in_order, split
+from ipinsights.data.both_families import split
 from ipinsights.data.channels import channel_files
 from ipinsights.data.frames import read_rows
-from ipinsights.data.pairs import read_blocks
+from ipinsights.data.pairs import Pairs, read_blocks
 from ipinsights.data.remote import staged
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.evaluation.results import TestSet
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.data.pairs import Block, Pairs
+    from ipinsights.data.pairs import Block
 
     LabelledBlock = tuple[Block, NDArray[np.bool_]]
 
@@ -77,7 +77,7 @@ def join_blocks(parts: Iterable[LabelledBlock], source: object) -> TestSet:
     """Return the events of :func:`read_labelled_blocks`. ``source`` names them in messages."""
     parts = list(parts)
     is_attack = np.concatenate([np.zeros(0, dtype=bool), *(attack for _, attack in parts)])
-    return _by_family(in_order([block for block, _ in parts]), is_attack, source)
+    return _by_family(Pairs.joined([block for block, _ in parts]), is_attack, source)
 
 
 def read_labelled_blocks(path: Path, *, ipv6: bool = False) -> Iterator[LabelledBlock]:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     Scores = Mapping[str, NDArray[np.float32]]
 
-__all__ = ["ProtocolRun", "evaluate"]
+__all__ = ["ProtocolRun", "evaluate_ipv4"]
 
 _NOT_BASELINES = (MODEL, HISTORY, HISTORY_ALONE, CONTROL)
 # With fewer ordinary events a slice says nothing at an FPR of 1 %.
@@ -52,7 +52,7 @@ _PLOTTED_FPRS = np.unique(np.concatenate([np.geomspace(1e-4, 1, 150), np.linspac
 _PLOTTED_SHARES = np.linspace(0.0005, 0.9995, 1000)
 
 
-def evaluate(
+def evaluate_ipv4(
     predictor: Predictor,
     train: Pairs,
     test: TestSet,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from ipinsights.data.ipv6 import Ipv6Pairs, Ipv6Rows
 from ipinsights.data.pairs import Pairs
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -33,10 +32,6 @@ AWS_RECIPE = "AWS's tutorial recipe"
 HEADLINE_METRIC = "TPR at FPR 1 %"
 
 
-def _no_pairs() -> Pairs:
-    return Pairs(np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint32))
-
-
 @dataclass(frozen=True)
 class TestSet:
     """Events of the test days."""
@@ -45,7 +40,7 @@ class TestSet:
 
     ordinary: Pairs  # what users did from IPv4
     ipv6: Ipv6Pairs = field(default_factory=Ipv6Rows().pairs)  # what users did from IPv6
-    attacks: Pairs = field(default_factory=_no_pairs)  # known attacks from IPv4
+    attacks: Pairs = field(default_factory=partial(Pairs.joined, ()))  # known attacks from IPv4
     attacks_ipv6: Ipv6Pairs = field(default_factory=Ipv6Rows().pairs)  # known attacks from IPv6
 
 

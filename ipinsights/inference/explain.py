@@ -182,7 +182,13 @@ def explain(
     scorer = as_scorer(model)
     if isinstance(scorer, HistoryScorer):
         return explain_by_history(scorer, entity, ip, threshold=threshold)
-    predictor, train = scorer, read_rows(train, name="train", progress=progress).pairs
+    return _explain_by_network(scorer, read_rows(train, name="train", progress=progress).pairs, entity, ip, threshold)
+
+
+def _explain_by_network(
+    predictor: Predictor, train: Pairs, entity: str, ip: str, threshold: Threshold | None
+) -> Explanation:
+    """Explain the score of an event by the networks in the training data."""
     reason = explain_ip(ip)
     if reason is not None:
         raise InvalidValueError(f"'{ip}' is no IPv4 address: {reason}.")

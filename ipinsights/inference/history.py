@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.model.pair_history import CountedPairs, FamilyRows
+    from ipinsights.data.pairs import Pairs
+    from ipinsights.model.pair_counting import CountedPairs
+    from ipinsights.model.pair_history import FamilyRows
 
 __all__ = ["History"]
 
@@ -236,7 +238,7 @@ class History:
         return pa.table(dict(zip(_COLUMNS, map(pa.array, (*columns, *further)), strict=True)))
 
 
-def _counted(pairs: Any, counts: NDArray[np.int64] | None) -> PairHistory:
+def _counted(pairs: Pairs, counts: NDArray[np.int64] | None) -> PairHistory:
     """Return the history of valid pairs with counts, or of once each."""
     if pairs.addresses is None:
         return PairHistory.from_counts((pairs.entities, pairs.ips, counts))

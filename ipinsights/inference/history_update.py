@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import fcntl
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +11,11 @@ import numpy as np
 import pyarrow.compute as pc
 
 from ipinsights.data.arrow import mask
-from ipinsights.data.both_families import by_family, in_order, split
+from ipinsights.data.both_families import by_family, split
 from ipinsights.data.channels import channel_files
 from ipinsights.data.entity_hash import hash_entities
-from ipinsights.data.pairs import fingerprint, read_blocks
+from ipinsights.data.files import locked
+from ipinsights.data.pairs import Pairs, fingerprint, read_blocks
 from ipinsights.errors import ClientError
 from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.scorers import HISTORY
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.data.pairs import Block, Pairs
+    from ipinsights.data.pairs import Block
     from ipinsights.model.artifact import Artifact
 
 __all__ = ["Updated", "merge_history", "strip_history", "update_history"]
@@ -136,17 +135,14 @@ def strip_history(path: Path) -> int:
 def _updating(path: Path) -> Iterator[tuple[Artifact, PairHistory, HistoryRecord]]:
     """Yield a model with its history, locked against a concurrent update, which would lose rows."""
     file = artifact.find(path)
-    descriptor = os.open(file.parent, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        model = artifact.load(path)
-        if model.history is None:
-            raise ClientError("This model has no history. Train it with keep_history to have one.")
-        yield model, model.history, HistoryRecord.read(model.meta)
+        with locked(file.parent, wait=False):
+            model = artifact.load(path)
+            if model.history is None:
+                raise ClientError("This model has no history. Train it with keep_history to have one.")
+            yield model, model.history, HistoryRecord.read(model.meta)
     except BlockingIOError:
         raise ClientError(f"{file} is being updated by another process. Wait for its end.") from None
-    finally:
-        os.close(descriptor)
 
 
 def _replace(path: Path, model: Artifact, history: PairHistory, record: HistoryRecord) -> PairHistory:
@@ -162,7 +158,7 @@ def _read(source: Path, *, ipv6: bool) -> tuple[Pairs, str | None]:
     files = channel_files(source)
     blocks = [block for file in files for block in read_blocks(file, num_columns=None, progress=True, ipv6=ipv6)]
     days = sorted(day for block in blocks for day in _days(block, source))
-    return by_family(in_order(blocks)), f"{days[0]} to {days[-1]}" if days else None
+    return by_family(Pairs.joined(blocks)), f"{days[0]} to {days[-1]}" if days else None
 
 
 def _days(block: Block, source: Path) -> tuple[str, ...]:

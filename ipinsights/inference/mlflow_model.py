@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipinsights.errors import ClientError
+from ipinsights.errors import missing_package_reported
 from ipinsights.inference.loaded_models import load_model
 from ipinsights.inference.score_arrow import score_arrow
 from ipinsights.inference.scorers import DOT_PRODUCT
@@ -45,7 +45,10 @@ def save_mlflow_model(model: str | Path, path: str | Path, *, scorer: str = DOT_
     >>> import ipinsights
     >>> ipinsights.save_mlflow_model("model", "mlflow-model", pip_requirements=["ipinsights"])  # doctest: +SKIP
     """
-    _import_mlflow().pyfunc.save_model(path=str(path), **_settings(Path(model), scorer), **options)
+    settings = _settings(Path(model), scorer)
+    import mlflow.pyfunc
+
+    mlflow.pyfunc.save_model(path=str(path), **settings, **options)
 
 
 def log_mlflow_model(model: str | Path, name: str, *, scorer: str = DOT_PRODUCT, **options: Any) -> Any:
@@ -65,21 +68,26 @@ def log_mlflow_model(model: str | Path, name: str, *, scorer: str = DOT_PRODUCT,
     >>> import ipinsights
     >>> ipinsights.log_mlflow_model("model", "logins", registered_model_name="logins")  # doctest: +SKIP
     """
-    return _import_mlflow().pyfunc.log_model(name=name, **_settings(Path(model), scorer), **options)
+    settings = _settings(Path(model), scorer)
+    import mlflow.pyfunc
+
+    return mlflow.pyfunc.log_model(name=name, **settings, **options)
 
 
 def _settings(model: Path, scorer: str) -> dict[str, Any]:
     """Return the options of MLflow for a model that has the scorer."""
+    with missing_package_reported("Models of MLflow need MLflow", "mlflow-skinny"):
+        from mlflow.models import ModelSignature
+        from mlflow.types import ColSpec, Schema
     loaded = load_model(model, scorer)
     loaded.scorer(scorer)
-    signature, schema = _import_mlflow().models.ModelSignature, _import_mlflow().types
-    columns = schema.Schema([schema.ColSpec("string", name, required=False) for name in ("entity", "ip")])
-    scores = schema.Schema([schema.ColSpec("float")])
+    columns = Schema([ColSpec("string", name, required=False) for name in ("entity", "ip")])
+    scores = Schema([ColSpec("float")])
     return {
         "loader_module": __name__,
         "data_path": str(loaded.reference.path),
         "model_config": {_SCORER_KEY: scorer},
-        "signature": signature(inputs=columns, outputs=scores),
+        "signature": ModelSignature(inputs=columns, outputs=scores),
     }
 
 
@@ -101,13 +109,3 @@ class _Scorer:
 def _load_pyfunc(path: str, model_config: dict[str, Any] | None = None) -> _Scorer:
     """Return the model at a path, as MLflow calls it."""
     return _Scorer(path, (model_config or {}).get(_SCORER_KEY, DOT_PRODUCT))
-
-
-def _import_mlflow() -> Any:
-    try:
-        import mlflow.models
-        import mlflow.pyfunc
-        import mlflow.types
-    except ImportError:
-        raise ClientError("Models of MLflow need MLflow, which is not installed: pip install mlflow-skinny.") from None
-    return mlflow

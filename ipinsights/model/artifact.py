@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipinsights.config.hyperparameters import Hyperparameters
+from ipinsights.data.wrapped_streams import DAMAGE
 from ipinsights.errors import ClientError
 from ipinsights.model import ndarray_archive
 from ipinsights.model.bloom import BloomFilter
@@ -40,9 +41,7 @@ from ipinsights.model.history_member import (
     with_history,
 )  # fmt: skip
 from ipinsights.model.ip_encoder import encoder_shapes
-from ipinsights.model.untar import DAMAGE as ARCHIVE_DAMAGE
 from ipinsights.model.untar import copy_member, is_tar
-from ipinsights.reporting.plain_text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +61,6 @@ __all__ = [
     "parameter_shapes",
     "prepare",
     "replace_history",
-    "summary_text",
     "write",
 ]
 
@@ -94,47 +92,6 @@ class Artifact:
         shapes = {name: list(array.shape) for name, array in self.params.items()}
         found = {**self.meta, "parameters": shapes, "num_known_entities": self.known_entities.estimate_count()}
         return found if self.history is None else {**found, HISTORY: {**self.meta[HISTORY], **sizes(self.history)}}
-
-    def describe(self) -> str:
-        """Return the summary as text for a terminal."""
-        return summary_text(self.summary())
-
-
-def summary_text(summary: Mapping[str, Any]) -> str:
-    """Return what :meth:`Artifact.summary` returns as text."""
-    training = summary["training"]
-    sections = {
-        **({"History (personal data: who was where)": _history(summary["history"])} if "history" in summary else {}),
-        "Trained on": {key: value for key, value in training.items() if key != "versions"},
-        "Trained with": training.get("versions", {}),
-        "Hyperparameters": summary["hyperparameters"],
-        "Parameters": {name: " x ".join(map(str, shape)) for name, shape in summary["parameters"].items()},
-    }
-    rows, known = summary["parameters"]["entity_weight"][0], summary["num_known_entities"]
-    head = f"IP Insights model, format {summary['format_version']}: {rows} entity vectors, some {known} entities"
-    return "\n".join([head, *(line for name, values in sections.items() for line in _section(name, values))])
-
-
-def _section(name: str, values: Mapping[str, Any]) -> list[str]:
-    shown = {one_line(key): one_line(value) for key, value in values.items()}
-    width = max(map(len, shown), default=0)
-    return ["", name, *(f"  {key:<{width}}  {value}" for key, value in shown.items())]
-
-
-def _history(found: Mapping[str, Any]) -> dict[str, str]:
-    sources = {}
-    for number, source in enumerate(found["sources"], start=1):
-        days = f" of {source['days']}" if source.get("days") else ""
-        text = f"{source['kind']}, {source['num_rows']:,} rows{days}, fingerprint {source['fingerprint']}"
-        sources[f"source {number}"] = text
-    families = "IPv4 and IPv6" if found["has_ipv6"] else "IPv4"
-    return {
-        "entities": f"{found['num_entities']:,} hashes",
-        "rows": f"{found['num_rows']:,} distinct pairs of {found['num_events']:,} events, {families}",
-        "size": f"{found['num_bytes']:,} bytes",
-        **sources,
-        "to remove": "ipinsights strip --model-dir DIR",
-    }
 
 
 def meta_data(hyperparameters: Hyperparameters, training: Mapping[str, Any]) -> dict[str, Any]:
@@ -265,7 +222,7 @@ def _load_from_tar(path: Path) -> Artifact:
         try:
             if not copy_member(path, MODEL_FILE, copy):
                 raise ClientError(f"{path} holds no {MODEL_FILE}: it is not a model of ipinsights. {_FOREIGN}")
-        except ARCHIVE_DAMAGE as error:
+        except DAMAGE as error:
             raise ClientError(f"{path} cannot be unpacked: {error}.") from None
         # The memory maps keep the file's content alive after the folder is gone.
         return _load_file(copy, path)

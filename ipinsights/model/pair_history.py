@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Addresses = NDArray[np.uint32] | NDArray[np.uint64]
-    CountedPairs = tuple[NDArray[np.uint64], Addresses, NDArray[Any] | None]
+    from ipinsights.model.pair_counting import Addresses, CountedPairs
 
 __all__ = ["FamilyRows", "PairHistory", "column_types"]
 

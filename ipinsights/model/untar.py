@@ -9,22 +9,16 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tarfile
-import zlib
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from ipinsights.data.files import unpacked
+from ipinsights.data.wrapped_streams import DAMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["DAMAGE", "copy_member", "is_tar"]
-
-DAMAGE = (
-    ArithmeticError, EOFError, LookupError, OSError, RecursionError, TypeError, ValueError, tarfile.TarError,
-    zlib.error,
-)  # fmt: skip
-"""What a damaged or forged archive raises: ``tarfile`` trusts the numbers and the nesting of its headers."""
+__all__ = ["copy_member", "is_tar"]
 
 # Trained float32 numbers shrink to nine tenths, zeros to a thousandth.
 _MAX_RATIO = 100
@@ -47,7 +41,7 @@ def copy_member(archive: Path, name: str, target: Path) -> bool:
     """Copy the first file with a name, in any folder, to a path. Return whether there is one.
 
     It is a ``tarfile.ReadError`` if it, or what lies before it, is larger than a hundred times the archive. Other
-    errors are those of :data:`DAMAGE`.
+    errors are those of :data:`ipinsights.data.wrapped_streams.DAMAGE`.
     """
     limit = _SLACK_BYTES + _MAX_RATIO * archive.stat().st_size
     with _open(archive) as stream, tarfile.open(fileobj=cast("IO[bytes]", _Bounded(stream, limit)), mode="r:") as tar:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from ipinsights.errors import ClientError
+from ipinsights.errors import missing_package_reported
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "MARKERS", "STYLES", "colour", "new_figure", "png", "stroke"]
+__all__ = ["COLOURS", "MARKERS", "STYLES", "colour", "new_figure", "panel_grid", "png", "stroke"]
 
 # Okabe and Ito's palette, for people with any colour vision. In grey the line styles distinguish lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -20,11 +21,23 @@ MARKERS = "os^Dvx+"
 
 def new_figure(**options: Any) -> Figure:
     """Return an empty figure that needs no display."""
-    try:
+    with missing_package_reported("Plots need matplotlib", "matplotlib"):
         from matplotlib.figure import Figure
-    except ImportError:
-        raise ClientError("Plots need matplotlib, which is not installed: pip install matplotlib.") from None
     return Figure(layout="constrained", **options)
+
+
+def panel_grid(num_panels: int, *, width: float, height: float, legend: float) -> tuple[Figure, list[Axes]]:
+    """Return a figure with panels in one or two columns, and the panels.
+
+    ``width`` and ``height`` of a panel, and the height of the ``legend`` below, are in inches.
+    """
+    num_columns = min(2, num_panels)
+    num_rows = -(-num_panels // num_columns)
+    figure = new_figure(figsize=(width * num_columns, height * num_rows + legend))
+    panels = figure.subplots(num_rows, num_columns, squeeze=False).ravel().tolist()
+    for axes in panels[num_panels:]:
+        axes.remove()
+    return figure, panels[:num_panels]
 
 
 def png(figure: Figure) -> bytes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ipinsights.errors import ClientError
-from ipinsights.reporting.plot_style import MARKERS, colour, new_figure, stroke
+from ipinsights.reporting.plot_style import MARKERS, colour, panel_grid, stroke
 from ipinsights.runs.criteria import METRICS
 from ipinsights.runs.run import ACCURACY, AUC, CROSS_ENTROPY, THROUGHPUT
 
@@ -34,20 +34,15 @@ def draw_runs(runs: Sequence[RunLog], labels: Sequence[str]) -> Figure:
     """Draw every metric of runs over epochs, with lines within epochs and a marker at each end."""
     tables = [table for run in runs for table in (run.per_epoch(), run.within_epochs())]
     told = {key for table in tables for key in table.dropna(axis=1, how="all")}
-    panels = [metric for metric in METRICS if metric.key in told]
-    if not panels:
+    metrics = [metric for metric in METRICS if metric.key in told]
+    if not metrics:
         raise ClientError(f"Nothing to plot: no metrics in {', '.join(labels)}.")
-    num_columns = min(2, len(panels))
-    num_rows = math.ceil(len(panels) / num_columns)
-    figure = new_figure(figsize=(5.5 * num_columns, 3.6 * num_rows + 0.3 * math.ceil(len(runs) / 2)))
-    grid = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
-    for axes, metric in zip(grid, panels, strict=False):
+    figure, panels = panel_grid(len(metrics), width=5.5, height=3.6, legend=0.3 * math.ceil(len(runs) / 2))
+    for axes, metric in zip(panels, metrics, strict=True):
         for position, run in enumerate(runs):
             _draw_run(axes, run, metric.key, position)
         _label(axes, metric.key)
-    for axes in grid[len(panels) :]:
-        axes.remove()
-    handles = [_draw_line(grid[0], [], [], position) for position in range(len(runs))]
+    handles = [_draw_line(panels[0], [], [], position) for position in range(len(runs))]
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
     return figure
 

@@ -16,7 +16,6 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from ipinsights.data.both_families import in_order
 from ipinsights.data.csv_errors import Source
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.file_kinds import GZIP_MAGIC
@@ -83,7 +82,7 @@ def _decode_csv(body: bytes, name: str, first_line: int, ipv6: bool) -> Pairs:  
         blocks = list(read_blocks(source, count_faults=False, ipv6=ipv6))
     except ClientError as error:
         raise _unreadable(str(error), reason="a row is not valid") from None
-    return in_order(blocks)
+    return Pairs.joined(blocks)
 
 
 def _split_plain_csv(body: bytes, *, ipv6: bool) -> Pairs | None:
@@ -140,7 +139,7 @@ def _parse(text: bytes, place: str) -> Any:
 def _instance_pairs(instances: Iterable[Any], *, ipv6: bool) -> Pairs:
     features = [_features(index, instance) for index, instance in enumerate(instances)]
     if not features:
-        return Pairs(np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint32))
+        return Pairs.joined([])
     entities, texts = zip(*features, strict=True)
     return _pairs(entities, texts, ipv6=ipv6)
 

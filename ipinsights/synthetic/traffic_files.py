@@ -26,6 +26,12 @@ __all__ = ["TrafficCounts", "write_traffic"]
 
 # Enough for Arrow to run at full speed, and few enough to stay far below its 2 GB of text per array.
 _ROWS_AT_A_TIME = 500_000
+_REQUEST = ' +0000] "POST /login HTTP/1.1" 200 512 "-" "'
+_AGENTS = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:63.0) Gecko/20100101 Firefox/63.0",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:60.0) Gecko/20100101 Firefox/60.0",
+    "curl/7.62.0",
+)
 
 
 @dataclass(frozen=True)
@@ -82,14 +88,6 @@ def _log_lines(events: Events) -> Iterator[memoryview]:
         columns = [format_ips(events.ip[part]), " - ", _user_texts(user), " [", *time, _REQUEST, agent, '"\n']
         # Arrow stores the texts of a column one after another, which is the layout of the file.
         yield memoryview(pc.binary_join_element_wise(*columns, "").buffers()[2])
-
-
-_REQUEST = ' +0000] "POST /login HTTP/1.1" 200 512 "-" "'
-_AGENTS = (
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:63.0) Gecko/20100101 Firefox/63.0",
-    "Mozilla/5.0 (X11; Linux x86_64; rv:60.0) Gecko/20100101 Firefox/60.0",
-    "curl/7.62.0",
-)
 
 
 def _parts(size: int) -> Iterator[slice]:

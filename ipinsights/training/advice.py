@@ -22,7 +22,6 @@ __all__ = ["ValidationWatch", "advice_on_data", "advice_on_steps"]
 # In every table of docs/explanation/automatic-sizes.md 900 steps are well behind 3,000, and 300 are far behind.
 _FEWEST_STEPS = 900
 _ENOUGH_STEPS = 3000
-_MOST_EPOCHS = 100
 # Differences of a validation AUC that are more than noise.
 _WORSE_BY = 0.005
 

@@ -183,10 +183,19 @@ class StreamedTable:
 
 def used_rows(
     hyperparameters: Hyperparameters, train: Pairs, validation: Pairs | None, partition: EntityPartition | None = None
-) -> NDArray[np.int32]:
-    """Return the ascending rows of this host's entity table that its data has, (num_used,)."""
-    columns = [train.entities, *([validation.entities] if validation else [])]
-    rows = distinct_entity_rows(hyperparameters.num_entity_vectors, *columns)
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the rows of this host's entity table that training has, and those of all data.
+
+    Both are ascending. No other row than those of training ever changes.
+    """
+    trained = _own_rows(hyperparameters, train, partition)
+    if validation is None:
+        return trained, trained
+    return trained, np.union1d(trained, _own_rows(hyperparameters, validation, partition))
+
+
+def _own_rows(hyperparameters: Hyperparameters, pairs: Pairs, partition: EntityPartition | None) -> NDArray[np.int32]:
+    rows = distinct_entity_rows(pairs.entities, hyperparameters.num_entity_vectors)
     if partition is None:
         return rows
     begin, end = np.searchsorted(rows, partition.cuts[partition.group.rank : partition.group.rank + 2])

@@ -57,7 +57,7 @@ def train_in_memory(
         gpus, store = choose_devices(hyperparameters)
         if not gpus:
             check_memory(hyperparameters, num_rows=len(train))
-        rows = used_rows(hyperparameters, train, validation)
+        _, rows = used_rows(hyperparameters, train, validation)
         learner = build_learner(hyperparameters, gpus=gpus, store=store, seed=seed, num_threads=num_threads, rows=rows)
         trainer = Trainer(hyperparameters, seed=seed, callbacks=callbacks, learner=learner, num_threads=num_threads)
         with stopped_by(trainer):

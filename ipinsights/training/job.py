@@ -8,8 +8,6 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import ipinsights
 from ipinsights.data.both_families import joined, read_families
 from ipinsights.data.pairs import fingerprint
@@ -31,6 +29,9 @@ from ipinsights.training.signals import StopSignal
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from ipinsights.config.hyperparameters import Hyperparameters
     from ipinsights.data.ipv6 import Ipv6Pairs
@@ -109,8 +110,8 @@ def _run(job: Job, host: SingleHost, stop: StopSignal, view: JobView) -> Path | 
     with _checkpoint_directory(job, host) as directory:
         inputs = _read(job, host)
         view.on_data_read(job.hyperparameters, inputs.train)
-        trainer, inputs = _build_trainer(job, (log, view), host, inputs, has_checkpoints=directory is not None)
-        early_stopping = _apply_limits(job, trainer, inputs, directory)
+        trainer, inputs, rows = _build_trainer(job, (log, view), host, inputs, has_checkpoints=directory is not None)
+        early_stopping = _apply_limits(job, trainer, inputs, rows, directory)
         stop.when_received(trainer)
         trainer.fit(inputs.train, inputs.validation)
         if early_stopping:
@@ -155,8 +156,8 @@ def _read(job: Job, host: SingleHost) -> _Inputs:
 
 def _build_trainer(
     job: Job, watchers: tuple[JobLog, JobView], host: SingleHost, inputs: _Inputs, *, has_checkpoints: bool
-) -> tuple[Trainer, _Inputs]:
-    """Return a trainer on the devices of this host, and the rows that this host trains."""
+) -> tuple[Trainer, _Inputs, NDArray[np.int32]]:
+    """Return a trainer on this host's devices, its data, and the entity table rows in training."""
     # Imported here because MXNet takes a second to load: bad hyperparameters and bad data are reported sooner.
     from ipinsights.training.learners.devices import build_learner, choose_devices, engine_name
     from ipinsights.training.trainer import Trainer
@@ -174,13 +175,13 @@ def _build_trainer(
             partition, train = EntityPartition.divide(group, inputs.train, hyperparameters, is_sharded=job.is_sharded)
             inputs = replace(inputs, train=train, validation=partition.from_first(inputs.validation))
             own, first_row = partition.local_hyperparameters(hyperparameters), partition.first
-        rows = used_rows(hyperparameters, inputs.train, inputs.validation, partition)
+        trained, used = used_rows(hyperparameters, inputs.train, inputs.validation, partition)
         if not gpus:
-            num_used = None if engine == "gluon" else len(rows)
+            num_used = None if engine == "gluon" else len(used)
             check_memory(own, num_rows=len(inputs.train), num_used=num_used)
         learner = build_learner(
             own, gpus=gpus, store=store, seed=job.seed, engine=engine, num_threads=job.num_threads,
-            group=partition.group if partition else None, first_row=first_row, rows=rows,
+            group=partition.group if partition else None, first_row=first_row, rows=used,
         )  # fmt: skip
         metrics = (MetricsFile(job.metrics_file),) if job.metrics_file and host.is_first else ()
         callbacks = (Speedometer(hyperparameters.batch_metrics_publish_interval), *watchers, *metrics)
@@ -191,7 +192,7 @@ def _build_trainer(
     if inputs.initial:
         table = inputs.initial.params["entity_weight"][first_row : first_row + own.num_entity_vectors]
         trainer.learner.set_parameters({**inputs.initial.params, "entity_weight": table})
-    return trainer, inputs
+    return trainer, inputs, trained
 
 
 def _terms(job: Job, inputs: _Inputs, store: str, engine: str, *, has_checkpoints: bool) -> dict[str, str]:
@@ -209,7 +210,7 @@ def _terms(job: Job, inputs: _Inputs, store: str, engine: str, *, has_checkpoint
 
 
 def _apply_limits(
-    job: Job, trainer: Trainer, inputs: _Inputs, directory: CheckpointDirectory | None
+    job: Job, trainer: Trainer, inputs: _Inputs, rows: NDArray[np.int32], directory: CheckpointDirectory | None
 ) -> EarlyStopping | None:
     """Add the callbacks that save the job and end it, then resume from the newest checkpoint."""
     limits, hyperparameters = job.limits, job.hyperparameters
@@ -217,7 +218,6 @@ def _apply_limits(
         trainer.callbacks += (Deadline(limits.max_seconds),)
     if directory is None and limits.early_stopping_patience is None:
         return None
-    rows = None if trainer.partition is None else np.unique(trainer.partition.local_rows(inputs.train.entities))
     identity = RunIdentity.of(
         hyperparameters, seed=job.seed, train=inputs.train, rows=rows, validation=inputs.validation,
         initial=inputs.initial,

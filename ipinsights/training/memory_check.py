@@ -28,7 +28,7 @@ _logger = logging.getLogger(__name__)
 _WORTH_TELLING = 10**9
 # Bytes of each entity vector besides its numbers: the learner's index, whether data has it, and whether it is known.
 _NOTES_BYTES = 4 + 4 + 1
-# Of the 16 bytes of a row, the ones that are not taken yet when the model is: the row's number of the entity vector.
+# Of the 16 bytes of a row of data, those that are allocated after the check: its row of the entity table.
 _ROW_NUMBER_BYTES = 4
 # Bytes of each record: two base batches, the one that is learned and the next one, and what the next one is made from.
 _RECORD_BYTES = 2 * 12 + 20

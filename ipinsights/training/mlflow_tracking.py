@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ipinsights.errors import ClientError
+from ipinsights.errors import missing_package_reported
 from ipinsights.training.epoch_records import EpochRecorder
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ class MLflowCallback(EpochRecorder):
 
     def on_train_begin(self, trainer: Trainer) -> None:
         """Start a run unless one is active, and log the hyperparameters."""
-        mlflow = _import_mlflow()
+        with missing_package_reported("Tracking needs MLflow", "mlflow-skinny"):
+            import mlflow
         self._is_own_run = mlflow.active_run() is None
         if self._is_own_run:
             mlflow.start_run(run_name=self.run_name)
@@ -46,22 +47,16 @@ class MLflowCallback(EpochRecorder):
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Log the metrics of the epoch, with its number as the step."""
+        import mlflow
+
         super().on_epoch_end(trainer)
         record = self.records.pop()
         step = int(record.pop("epoch"))
-        _import_mlflow().log_metrics(
-            {name: value for name, value in record.items() if not math.isnan(value)}, step=step
-        )
+        mlflow.log_metrics({name: value for name, value in record.items() if not math.isnan(value)}, step=step)
 
     def on_train_end(self, trainer: Trainer) -> None:  # noqa: ARG002
         """End the run that the callback started."""
-        if self._is_own_run:
-            _import_mlflow().end_run()
-
-
-def _import_mlflow() -> Any:
-    try:
         import mlflow
-    except ImportError:
-        raise ClientError("Tracking needs MLflow, which is not installed: pip install mlflow-skinny.") from None
-    return mlflow
+
+        if self._is_own_run:
+            mlflow.end_run()

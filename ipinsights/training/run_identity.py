@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import ipinsights
-from ipinsights.data.entity_hash import distinct_entity_rows
 from ipinsights.data.pairs import fingerprint
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ class RunIdentity:
 
     # Hyperparameters, seed, version and fingerprints of the data, by their names in messages.
     entries: Mapping[str, str]
-    # Ascending rows of the learner's entity table that occur in the data, (n,). No other row ever changes.
+    # Ascending rows of the learner's entity table that training has, (n,). No other row ever changes.
     rows: NDArray[np.int32]
 
     @classmethod
@@ -46,15 +45,11 @@ class RunIdentity:
         *,
         seed: int,
         train: Pairs,
-        rows: NDArray[np.int32] | None = None,
+        rows: NDArray[np.int32],
         validation: Pairs | None = None,
         initial: Artifact | None = None,
     ) -> RunIdentity:
-        """Compute the identity of a run on this host.
-
-        ``rows`` are the ascending rows of ``train`` in the learner's entity table. None where the learner has the
-        whole table.
-        """
+        """Compute the identity of a run on this host."""
         values = {name: f"'{value}'" for name, value in hyperparameters.to_strings().items() if name not in _MAY_DIFFER}
         entries = {
             **values,
@@ -66,8 +61,6 @@ class RunIdentity:
             entries["the validation data"] = _described(validation)
         if initial is not None:
             entries["the initial model"] = fingerprint(*initial.params.values())
-        if rows is None:
-            rows = distinct_entity_rows(hyperparameters.num_entity_vectors, train.entities)
         return cls(entries, rows)
 
     def across(self, group: ProcessGroup) -> RunIdentity:

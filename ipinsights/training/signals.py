@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
+    from typing_extensions import Self
+
     from ipinsights.training.trainer import Trainer
 
 __all__ = ["STOPPED_EARLY", "StopSignal", "held_back", "ignore", "stopped_by_interrupt"]
@@ -33,7 +35,7 @@ class StopSignal:
     def __init__(self) -> None:
         self._trainer: Trainer | None = None
 
-    def __enter__(self) -> StopSignal:  # noqa: PYI034 - Self is not in Python 3.9
+    def __enter__(self) -> Self:
         self._previous = signal.signal(signal.SIGTERM, self._receive)
         _let_through()
         return self
@@ -56,8 +58,8 @@ class StopSignal:
 def stopped_by_interrupt(trainer: Trainer) -> Iterator[None]:
     """Stop a trainer after the current base batch on Ctrl-C, and warn of it.
 
-    A second Ctrl-C raises KeyboardInterrupt at once. Outside of the main
-    thread, where Python handles no signals, nothing changes.
+    A second Ctrl-C raises KeyboardInterrupt at once. Outside of the main thread, where Python handles no signals,
+    nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -13,7 +13,7 @@ import numpy as np
 
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.pairs import fingerprint
-from ipinsights.errors import ClientError
+from ipinsights.errors import ClientError, missing_package_reported
 from ipinsights.training.callbacks import Callback
 
 if TYPE_CHECKING:
@@ -166,10 +166,8 @@ class _MedianWatcher(Callback):
 
 
 def _open_study(path: Path, *, stop_early: bool) -> optuna.Study:
-    try:
+    with missing_package_reported("Tuning needs optuna", "optuna"):
         import optuna
-    except ImportError:
-        raise ClientError("Tuning needs optuna, which is not installed: pip install optuna.") from None
     from sqlalchemy.exc import DatabaseError
     from sqlalchemy.pool import NullPool
 

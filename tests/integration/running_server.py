@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import re
 import socket
 import subprocess
@@ -19,21 +20,26 @@ from ipinsights.testing import save_random_model
 from .waiting import is_true_soon
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 
+CSV, JSON, JSON_LINES = "text/csv", "application/json", "application/jsonlines"
 PAIR = b"user_1,192.168.1.2\n"
 
 
 class Running:
     """A server that runs, with its log."""
 
-    def __init__(self, model: Path, log: Path, *options: str, stdout: Any = None) -> None:
+    def __init__(
+        self, model: Path, log: Path, *options: str, stdout: Any = None, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.log = log
         command = [sys.executable, "-m", "ipinsights", "serve", "--model-dir", str(model), "--port", "0", *options]
         with log.open("wb") as stream:
-            self.process = subprocess.Popen(command, stdout=stdout or stream, stderr=stream)
+            self.process = subprocess.Popen(
+                command, stdout=stdout or stream, stderr=stream, env={**os.environ, **(environment or {})}
+            )
         assert is_true_soon(lambda: "Listening at" in self.text()), self.text()
         found = re.search(r"Listening at: http://127.0.0.1:(\d+)", self.text())
         self.port = int(found[1]) if found else 0
@@ -42,16 +48,28 @@ class Running:
         """Return the log."""
         return self.log.read_text()
 
-    def ask(self, method: str = "POST", path: str = "/invocations", body: bytes | None = PAIR) -> tuple[int, str]:
-        """Send a request on a new connection, and return status and body of the response."""
+    def request(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Send a request on a new connection.
+
+        Return status, headers with names in lower case, and body of the response.
+        """
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
-            connection.request(method, path, body, {"Content-Type": "text/csv"})
+            connection.request(method, path, body, dict(headers or {}), **options)
             response = connection.getresponse()
-            return response.status, response.read().decode()
+            return response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
+
+    def invoke(self, body: Any = PAIR, content_type: str = CSV, accept: str = "") -> tuple[int, str]:
+        """Post to /invocations, and return status and body of the response."""
+        headers = {"Content-Type": content_type, **({"Accept": accept} if accept else {})}
+        status, _, answer = self.request("POST", "/invocations", body, headers)
+        return status, answer.decode()
 
     def ping(self) -> tuple[int, str]:
         """Return the response to /ping."""
-        return self.ask("GET", "/ping", None)
+        status, _, answer = self.request("GET", "/ping")
+        return status, answer.decode()
 
     def talk(self, data: bytes) -> bytes:
         """Send any bytes on a new connection.
@@ -71,14 +89,14 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(model: Path, log: Path, *options: str, stdout: Any = None) -> Iterator[Running]:
+def running(model: Path, log: Path, *options: str, stdout: Any = None, **environment: str) -> Iterator[Running]:
     """Run a server until the end of the block."""
-    server = Running(model, log, *options, stdout=stdout)
+    server = Running(model, log, *options, stdout=stdout, environment=environment)
     try:
         yield server
     finally:
         server.process.terminate()
-        server.process.wait(timeout=30)
+        server.process.wait(timeout=60)
 
 
 def make_model(folder: Path, seed: int = 0) -> Path:

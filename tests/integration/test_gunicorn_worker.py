@@ -129,7 +129,7 @@ class TestSignals:
             for number in range(5):
                 os.kill(server.workers()[number], signal.SIGKILL)
                 assert is_true_soon(lambda expected: len(server.workers()) == expected, number + 3)
-                assert server.ask()[0] == 200
+                assert server.invoke()[0] == 200
             assert server.process.poll() is None
 
     def test_sigterm_with_an_idle_connection(self, model: Path, tmp_path: Path) -> None:

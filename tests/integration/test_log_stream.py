@@ -14,14 +14,14 @@ class TestStandardOutput:
     def test_disk_full(self, model: Path, tmp_path: Path) -> None:
         """A server whose log is on a full disk answers every request."""
         with Path("/dev/full").open("wb") as full, running(model, tmp_path / "log", stdout=full) as server:
-            assert server.ask() == (200, answer_of(model))
+            assert server.invoke() == (200, answer_of(model))
 
     def test_reader_gone(self, model: Path, tmp_path: Path) -> None:
         """A server whose log has no reader any more answers every request."""
         reader, writer = os.pipe()
         with running(model, tmp_path / "log", stdout=writer) as server:
             os.close(reader)
-            assert [server.ask() for _ in range(3)] == 3 * [(200, answer_of(model))]
+            assert [server.invoke() for _ in range(3)] == 3 * [(200, answer_of(model))]
         os.close(writer)
 
     def test_reader_asleep(self, model: Path, tmp_path: Path) -> None:
@@ -29,6 +29,6 @@ class TestStandardOutput:
         reader, writer = os.pipe()
         with running(model, tmp_path / "log", "--workers", "1", stdout=writer) as server:
             # A pipe holds 64 KiB, and a request leaves some 250 bytes.
-            assert {server.ask() for _ in range(400)} == {(200, answer_of(model))}
+            assert {server.invoke() for _ in range(400)} == {(200, answer_of(model))}
         os.close(reader)
         os.close(writer)

@@ -43,14 +43,14 @@ class TestNewModel:
         """A new model is served after SIGHUP, and an invalid one is logged and not served."""
         other = make_model(tmp_path / "other", seed=1)
         with running(changing, tmp_path / "log", "--workers", "2") as server:
-            before = server.ask()
+            before = server.invoke()
             self.replace(changing, b"garbage")
             server.process.send_signal(signal.SIGHUP)
             assert is_true_soon(lambda: "The new model is not used: " in server.text())
-            assert (server.ask(), server.ping()[0]) == (before, 200)
+            assert (server.invoke(), server.ping()[0]) == (before, 200)
             self.replace(changing, other)
             server.process.send_signal(signal.SIGHUP)
-            assert is_true_soon(lambda: server.ask() == (200, answer_of(other)))
+            assert is_true_soon(lambda: server.invoke() == (200, answer_of(other)))
             assert before == (200, answer_of(make_model(tmp_path / "same")))
 
     def test_watch(self, changing: Path, tmp_path: Path) -> None:
@@ -120,11 +120,11 @@ class TestNewModel:
                 "The model file was changed in use. Rename a whole model to its place, then reload the server with "
                 "SIGHUP.\n"
             )
-            assert (server.ask(), server.ping()) == ((503, message), (503, message))
+            assert (server.invoke(), server.ping()) == ((503, message), (503, message))
             num_workers = len(server.workers())
             os.kill(server.workers()[0], signal.SIGKILL)
             assert is_true_soon(lambda: len(server.workers()) > num_workers)
-            assert {server.ask() for _ in range(10)} == {(503, message)}
+            assert {server.invoke() for _ in range(10)} == {(503, message)}
             self.replace(changing, copy)
             server.process.send_signal(signal.SIGHUP)
-            assert is_true_soon(lambda: server.ask() == (200, answer_of(copy)))
+            assert is_true_soon(lambda: server.invoke() == (200, answer_of(copy)))

@@ -11,7 +11,7 @@ import pytest
 
 from ipinsights.runs.reader import read_run
 from ipinsights.synthetic.logins import simulate
-from ipinsights.testing import ruler, save_random_model
+from ipinsights.testing import save_random_model, single_address_ranges
 
 from .log_samples import Bench
 from .training_logs import LOGS
@@ -38,8 +38,8 @@ def seed() -> int:
 
 @pytest.fixture(scope="module")
 def few(seed: int) -> Events:
-    """Three days of 20 users on a ruler of a thousand ranges."""
-    return simulate(num_users=20, num_days=3, ranges=ruler(1000), rng=np.random.default_rng(seed))
+    """Three days of 20 users with a thousand ranges of one address each."""
+    return simulate(num_users=20, num_days=3, ranges=single_address_ranges(1000), rng=np.random.default_rng(seed))
 
 
 @pytest.fixture(scope="module")

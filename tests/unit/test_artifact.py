@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.errors import ClientError
 from ipinsights.model import artifact, ndarray_archive
+from ipinsights.model.artifact_text import summary_text
 from ipinsights.model.bloom import BloomFilter
 from ipinsights.model.history_member import HistoryRecord
 from ipinsights.model.ip_encoder import octet_rows
@@ -352,7 +353,7 @@ class TestInspect:
     def test_the_description_is_for_a_terminal(self, tmp_path: Path) -> None:
         """A line for each fact, in sections, values below one another."""
         _, path = saved(tmp_path, num_layers=0, num_rows=7, versions={"numpy": "1.26"})
-        assert artifact.load(path).describe() == (
+        assert summary_text(artifact.load(path).summary()) == (
             "IP Insights model, format 1: 10 entity vectors, some 3 entities\n"
             "\n"
             "Trained on\n"

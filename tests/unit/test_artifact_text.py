@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ipinsights.model.artifact import summary_text
+from ipinsights.model.artifact_text import summary_text
 
 SUMMARY: dict[str, Any] = {
     "format_version": 1,

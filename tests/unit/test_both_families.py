@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from ipinsights.data.both_families import (
     by_family,
-    in_order,
     joined,
     read_events,
     read_families,
@@ -72,13 +71,6 @@ def test_ipv6_is_refused_unless_it_is_wanted(folder: Path) -> None:
     (folder / "b.csv").write_text("a,10.0.0.1\n")
     pairs, ipv6 = read_families(folder, ipv6=False)
     assert (len(pairs), ipv6) == (2, None)
-
-
-def test_blocks_of_nothing() -> None:
-    """No blocks are no rows, of the types of others."""
-    pairs = in_order([])
-    assert (len(pairs), pairs.addresses) == (0, None)
-    assert (pairs.entities.dtype.name, pairs.ips.dtype.name) == ("uint64", "uint32")
 
 
 def test_rows_are_collected_apart_and_joined() -> None:

@@ -34,6 +34,6 @@ class TestEntities:
     def test_the_rows_that_occur_are_each_given_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Ascending, and the same however many hashes are looked at together."""
         hashes = np.array([2**64 - 1, 25, 3, 13, 25, 40], dtype=np.uint64)
-        assert distinct_entity_rows(10, hashes).tolist() == [0, 3, 5]
+        assert distinct_entity_rows(hashes, 10).tolist() == [0, 3, 5]
         monkeypatch.setattr(entity_hash, "_ROWS_AT_A_TIME", 2)
-        assert distinct_entity_rows(10, hashes).tolist() == [0, 3, 5]
+        assert distinct_entity_rows(hashes, 10).tolist() == [0, 3, 5]

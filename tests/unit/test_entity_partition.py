@@ -88,16 +88,18 @@ def test_spans_are_in_proportion(num_pairs: list[int], size: int) -> None:
 
 
 def test_used_rows_are_those_of_training_and_validation_data_in_the_range_of_a_host() -> None:
-    """Together they are the rows of all pairs, once each, from the first row of each range."""
-    train, validation = drawn()[:150], drawn()[150:]
+    """Rows of training and rows of all pairs are there once each, from the first of a range."""
+    train, validation = drawn()[:30], drawn()[30:]
 
-    def rows(group: ProcessGroup) -> tuple[int, list[int]]:
+    def rows(group: ProcessGroup) -> list[list[int]]:
         partition, _ = EntityPartition.divide(group, train, VALUES, is_sharded=False)
-        return partition.first, used_rows(VALUES, train, validation, partition).tolist()
+        return [(found + partition.first).tolist() for found in used_rows(VALUES, train, validation, partition)]
 
-    expected = sorted({int(entity) % 40 for entity in drawn().entities})
-    assert used_rows(VALUES, train, validation).tolist() == expected
-    assert [first + row for first, found in on_hosts(3, rows) for row in found] == expected
+    expected = [sorted({int(entity) % 40 for entity in pairs.entities}) for pairs in (train, drawn())]
+    assert len(expected[0]) < len(expected[1])
+    assert [found.tolist() for found in used_rows(VALUES, train, validation)] == expected
+    assert [list(itertools.chain(*parts)) for parts in zip(*on_hosts(3, rows), strict=True)] == expected
+    assert [found.tolist() for found in used_rows(VALUES, train, None)] == [expected[0]] * 2
 
 
 class TestDivide:

@@ -13,7 +13,7 @@ from ipinsights.data.pairs import read_pairs
 from ipinsights.errors import ClientError
 from ipinsights.evaluation.evaluate import evaluate_model
 from ipinsights.evaluation.evaluation_tables import report
-from ipinsights.evaluation.protocol import evaluate
+from ipinsights.evaluation.protocol import evaluate_ipv4
 from ipinsights.evaluation.results import TestSet
 from ipinsights.inference.predictor import Predictor
 from ipinsights.testing import PlantedNetworks, save_random_model
@@ -41,7 +41,7 @@ class TestEvaluateModel:
         train, test = folder / "train.csv", folder / "test.csv"
         before = sorted(folder.rglob("*"))
         evaluate_model(model_dir=folder / "model", train=train, test=test, seed=5, echo=lines.append)
-        expected = evaluate(Predictor.load(folder / "model"), read_pairs(train), TestSet(read_pairs(test)), seed=5)
+        expected = evaluate_ipv4(Predictor.load(folder / "model"), read_pairs(train), TestSet(read_pairs(test)), seed=5)
         assert lines == [report(expected).text()]
         assert sorted(folder.rglob("*")) == before
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ipinsights.errors import ClientError
 from ipinsights.synthetic.ip_ranges import Ranges
 from ipinsights.synthetic.logins import Events, attack_test, simulate, split_days
-from ipinsights.testing import ruler
+from ipinsights.testing import single_address_ranges
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def traffic(seed: int) -> Events:
-    """Ten days of 2,000 users on a ruler of a million ranges."""
+    """Ten days of 2,000 users with a million ranges of one address each."""
     rng = np.random.default_rng(seed)
-    return simulate(num_users=2000, num_days=10, ranges=ruler(1_000_000), rng=rng)
+    return simulate(num_users=2000, num_days=10, ranges=single_address_ranges(1_000_000), rng=rng)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,8 @@ def test_activity_is_pareto(traffic: Events) -> None:
 def test_activity_grows_with_the_days(seed: int) -> None:
     """In 30 days users log in three times as often as in ten."""
     ten, thirty = (
-        simulate(num_users=50, num_days=days, ranges=ruler(9), rng=np.random.default_rng(seed)) for days in (10, 30)
+        simulate(num_users=50, num_days=days, ranges=single_address_ranges(9), rng=np.random.default_rng(seed))
+        for days in (10, 30)
     )
     assert np.bincount(thirty.user) == pytest.approx(3 * np.bincount(ten.user), abs=2)
 
@@ -169,13 +170,13 @@ def test_split_days_leaves_none_out(num_days: int) -> None:
 def test_too_small_a_simulation_is_refused(num_users: int, num_days: int, message: str) -> None:
     """Fewer than two users or three days are refused with the number given."""
     with pytest.raises(ClientError) as caught:
-        simulate(num_users=num_users, num_days=num_days, ranges=ruler(10), rng=np.random.default_rng(0))
+        simulate(num_users=num_users, num_days=num_days, ranges=single_address_ranges(10), rng=np.random.default_rng(0))
     assert str(caught.value) == message
 
 
 def test_attack_test_is_half_good_half_attacks(few: Events) -> None:
     """The attack test has as many attacks as distinct good rows of the test day, mixed."""
-    test = attack_test(few, ruler(1000), num_good=50, rng=np.random.default_rng(1))
+    test = attack_test(few, single_address_ranges(1000), num_good=50, rng=np.random.default_rng(1))
     last_day = Counter(zip(few.user[few.splits()[2]].tolist(), few.ip[few.splits()[2]].tolist(), strict=True))
     good = Counter(zip(test.user[test.label == 0].tolist(), test.ip[test.label == 0].tolist(), strict=True))
     assert len(test) == 100
@@ -186,14 +187,14 @@ def test_attack_test_is_half_good_half_attacks(few: Events) -> None:
 
 def test_attack_test_takes_all_there_are(few: Events) -> None:
     """When more good rows are asked for than there are, all are taken."""
-    test = attack_test(few, ruler(1000), num_good=10**9, rng=np.random.default_rng(1))
+    test = attack_test(few, single_address_ranges(1000), num_good=10**9, rng=np.random.default_rng(1))
     num_good = len(few.user[few.splits()[2]])
     assert Counter(test.label.tolist()) == {0: num_good, 1: num_good}
 
 
 def test_uniform_victims_are_attacked_alike(traffic: Events) -> None:
     """With the tutorial's recipe busy users are attacked no more than others."""
-    test = attack_test(traffic, ruler(1000), num_good=20_000, rng=np.random.default_rng())
+    test = attack_test(traffic, single_address_ranges(1000), num_good=20_000, rng=np.random.default_rng())
     busy = np.argsort(np.bincount(traffic.user, minlength=2000))[1000:]
     # Half of the users: 10,000 attacks, with a deviation of 71
     assert np.isin(test.user[test.label == 1], busy).sum() == pytest.approx(10_000, abs=360)
@@ -204,5 +205,5 @@ def test_attack_test_needs_log_ins_on_test_days(few: Events) -> None:
     train = few.splits()[0]
     events = Events(few.user[train], few.ip[train], few.time[train], num_users=20, num_days=3, end=few.end)
     with pytest.raises(ClientError) as caught:
-        attack_test(events, ruler(1000), rng=np.random.default_rng(0))
+        attack_test(events, single_address_ranges(1000), rng=np.random.default_rng(0))
     assert str(caught.value) == "No log-in falls on a test day: simulate more users or more days."

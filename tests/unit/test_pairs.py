@@ -15,7 +15,7 @@ from pyarrow import csv as csv_of_arrow
 
 from ipinsights.data.csv_errors import TAIL
 from ipinsights.data.entity_hash import hash_entities
-from ipinsights.data.pairs import _OPTIONS, _ArrowInput, read_blocks, read_pairs
+from ipinsights.data.pairs import _OPTIONS, Pairs, _ArrowInput, read_blocks, read_pairs
 from ipinsights.errors import ClientError
 
 from .csv_rows import fault_of, rows_of
@@ -212,3 +212,10 @@ def peak_memory_of_reading(path: Path) -> int:
     done = run_with_peak(code, path)
     assert done.returncode == 0, done.stderr
     return 1024 * int(done.stdout)
+
+
+def test_no_parts() -> None:
+    """No parts are no rows, of the types of others."""
+    pairs = Pairs.joined([])
+    assert (len(pairs), pairs.addresses) == (0, None)
+    assert (pairs.entities.dtype.name, pairs.ips.dtype.name) == ("uint64", "uint32")

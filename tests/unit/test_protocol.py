@@ -14,10 +14,10 @@ from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
 from ipinsights.evaluation.baselines import BASELINES, CONTROL
 from ipinsights.evaluation.detection import AUC, METRICS
-from ipinsights.evaluation.protocol import evaluate
+from ipinsights.evaluation.protocol import evaluate_ipv4
 from ipinsights.evaluation.results import AWS_RECIPE, GIVEN_ATTACKS, HEADLINE_METRIC, MODEL, Evaluation, TestSet
 from ipinsights.inference.predictor import Predictor
-from ipinsights.testing import ruler, save_random_model
+from ipinsights.testing import save_random_model, single_address_ranges
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,7 +68,7 @@ def case(tmp_path_factory: pytest.TempPathFactory, seed: int) -> Case:
     strangers = Pairs(np.full(30, 10**6, dtype=np.uint64), np.arange(30, dtype=np.uint32))
     test, attacks = join(draw(700, rng), strangers), draw(80, rng)
     attacks = Pairs(attacks.entities, attacks.ips ^ np.uint32(2**31))
-    evaluation = evaluate(predictor, train, TestSet(test, attacks=attacks), calibration=calibration)
+    evaluation = evaluate_ipv4(predictor, train, TestSet(test, attacks=attacks), calibration=calibration)
     return Case(predictor, train, test, attacks, calibration, evaluation)
 
 
@@ -164,7 +164,7 @@ class TestAlerts:
 
     def test_without_calibration(self, case: Case) -> None:
         """Without calibration rows there are no alerts, and without labels no attacks of the test."""
-        found = evaluate(case.predictor, case.train, TestSet(case.test))
+        found = evaluate_ipv4(case.predictor, case.train, TestSet(case.test))
         assert found.alerts.empty
         assert list(found.detection.attacker.unique()) == [*MATCHED, AWS_RECIPE]
 
@@ -193,10 +193,10 @@ class TestPlots:
 def test_a_seed_gives_the_same_evaluation(case: Case) -> None:
     """Another seed draws other attacks, and announced ranges bring an attacker of their own."""
     test = TestSet(Pairs(case.test.entities[:300], case.test.ips[:300]))
-    tables = [evaluate(case.predictor, case.train, test, seed=seed).detection for seed in (3, 3, 4)]
+    tables = [evaluate_ipv4(case.predictor, case.train, test, seed=seed).detection for seed in (3, 3, 4)]
     assert tables[0].equals(tables[1])
     assert not tables[0].equals(tables[2])
-    with_ranges = evaluate(case.predictor, case.train, test, ranges=ruler(1000))
+    with_ranges = evaluate_ipv4(case.predictor, case.train, test, ranges=single_address_ranges(1000))
     assert list(with_ranges.detection.attacker.unique())[1] == "announced ranges"
 
 
@@ -206,7 +206,7 @@ def test_too_few_events(case: Case, num_known: int) -> None:
     known = Pairs(np.full(num_known, case.train.entities[0]), np.arange(num_known, dtype=np.uint32))
     strangers = Pairs(np.full(500, 10**6, dtype=np.uint64), np.arange(500, dtype=np.uint32))
     with pytest.raises(ClientError) as caught:
-        evaluate(case.predictor, case.train, TestSet(join(known, strangers)))
+        evaluate_ipv4(case.predictor, case.train, TestSet(join(known, strangers)))
     assert str(caught.value) == (
         f"The test has {num_known} events of entities that training saw: at least 100 are needed."
     )

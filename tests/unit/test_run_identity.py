@@ -27,7 +27,9 @@ def identity(
 ) -> RunIdentity:
     """Return the identity of a small run."""
     values = Hyperparameters.parse({**BASE, **changes})
-    return RunIdentity.of(values, seed=seed, train=train or pairs("a", "b", "a"), validation=validation)
+    data = train or pairs("a", "b", "a")
+    rows = np.arange(len(data), dtype=np.int32)
+    return RunIdentity.of(values, seed=seed, train=data, rows=rows, validation=validation)
 
 
 def test_entries_name_everything_that_the_model_follows_from() -> None:
@@ -38,13 +40,6 @@ def test_entries_name_everything_that_the_model_follows_from() -> None:
     assert entries["the seed"] == "3"
     assert entries["the version of ipinsights"] == ipinsights.__version__
     assert entries["the training data"].startswith("3 rows with fingerprint ")
-
-
-def test_rows_are_those_of_the_data() -> None:
-    """Each row of the entity table once, ascending."""
-    rows = identity().rows
-    assert len(rows) == 2
-    assert rows.tolist() == sorted(set(rows.tolist()))
 
 
 @pytest.mark.parametrize(
@@ -81,9 +76,3 @@ def test_hosts_share_an_entry_per_host_and_keep_their_rows() -> None:
         assert shared[0].entries[f"the training data of host {number}"] == each.entries["the training data"]
     assert "the training data" not in shared[0].entries
     assert [each.rows.tolist() for each in shared] == [each.rows.tolist() for each in own]
-
-
-def test_the_rows_of_a_host_may_be_given() -> None:
-    """A host of several reads other rows than those that it trains."""
-    given = RunIdentity.of(Hyperparameters.parse(BASE), seed=0, train=pairs("a"), rows=np.array([3, 5], np.int32))
-    assert given.rows.tolist() == [3, 5]

@@ -16,7 +16,7 @@ from ipinsights.errors import ClientError
 from ipinsights.synthetic import traffic_files
 from ipinsights.synthetic.logins import Events, attack_test, simulate
 from ipinsights.synthetic.traffic_files import TrafficCounts, write_traffic
-from ipinsights.testing import ruler
+from ipinsights.testing import single_address_ranges
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def write_all(directory: Path, seed: int) -> TrafficCounts:
     """Simulate and write everything from one seed."""
     rng = np.random.default_rng(seed)
-    ranges = ruler(1000)
+    ranges = single_address_ranges(1000)
     events = simulate(num_users=20, num_days=3, ranges=ranges, rng=rng)
     return write_traffic(directory, events, attack_test(events, ranges, rng=rng), rng=rng)
 
@@ -64,7 +64,7 @@ def as_texts(user: NDArray[np.int32], ip: NDArray[np.uint32]) -> list[tuple[str,
 
 def test_csv_files_hold_the_splits(few: Events, tmp_path: Path) -> None:
     """train.csv has shuffled rows, validation.csv ordered rows, and test.csv labelled rows."""
-    test = attack_test(few, ruler(1000), num_good=30, rng=np.random.default_rng(1))
+    test = attack_test(few, single_address_ranges(1000), num_good=30, rng=np.random.default_rng(1))
     counts = write_traffic(tmp_path, few, test, rng=np.random.default_rng(1))
     train, validation, _ = (as_texts(few.user[part], few.ip[part]) for part in few.splits())
     assert Counter(rows_of(tmp_path / "train.csv")) == Counter(train)
@@ -85,7 +85,12 @@ COMBINED = re.compile(
 
 def test_access_log_is_in_the_combined_format(few: Events, tmp_path: Path) -> None:
     """Lines of the log are in Apache's combined format, and hold all events in order."""
-    write_traffic(tmp_path, few, attack_test(few, ruler(9), rng=np.random.default_rng(1)), rng=np.random.default_rng(1))
+    write_traffic(
+        tmp_path,
+        few,
+        attack_test(few, single_address_ranges(9), rng=np.random.default_rng(1)),
+        rng=np.random.default_rng(1),
+    )
     lines = (tmp_path / "access.log").read_text(encoding="ascii").splitlines()
     found = [match for match in map(COMBINED.fullmatch, lines) if match]
     assert len(found) == len(lines) == len(few)
@@ -96,7 +101,7 @@ def test_access_log_is_in_the_combined_format(few: Events, tmp_path: Path) -> No
 
 def test_the_access_log_can_be_left_out(few: Events, tmp_path: Path) -> None:
     """Without the log there are the three splits only, and no lines are counted."""
-    test = attack_test(few, ruler(1000), rng=np.random.default_rng(1))
+    test = attack_test(few, single_address_ranges(1000), rng=np.random.default_rng(1))
     counts = write_traffic(tmp_path, few, test, rng=np.random.default_rng(1), access_log=False)
     assert set(contents(tmp_path)) == {"train.csv", "validation.csv", "test.csv"}
     assert counts.access_log == 0
@@ -117,7 +122,7 @@ def test_many_rows_are_written_in_parts(tmp_path: Path, monkeypatch: pytest.Monk
         num_days=3,
         end=date(2018, 11, 14),
     )
-    test = attack_test(events, ruler(9), num_good=1, rng=np.random.default_rng(0))
+    test = attack_test(events, single_address_ranges(9), num_good=1, rng=np.random.default_rng(0))
     write_traffic(tmp_path, events, test, rng=np.random.default_rng(0))
     with (tmp_path / "access.log").open() as stream:
         found = [line.split(" ", 3)[2] for line in stream]
@@ -127,7 +132,7 @@ def test_many_rows_are_written_in_parts(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_directory_that_cannot_be_made_is_the_users_fault(few: Events, tmp_path: Path) -> None:
     """A file where the directory should be gives one sentence with the reason."""
     (tmp_path / "traffic").write_text("in the way")
-    test = attack_test(few, ruler(1000), rng=np.random.default_rng(1))
+    test = attack_test(few, single_address_ranges(1000), rng=np.random.default_rng(1))
     with pytest.raises(ClientError) as caught:
         write_traffic(tmp_path / "traffic", few, test, rng=np.random.default_rng(1))
     assert str(caught.value) == f"{tmp_path / 'traffic'} cannot be made: File exists."
@@ -136,7 +141,7 @@ def test_a_directory_that_cannot_be_made_is_the_users_fault(few: Events, tmp_pat
 def test_a_failed_write_leaves_no_partial_file(few: Events, tmp_path: Path) -> None:
     """When a file cannot be put in its place, the temporary file is removed."""
     (tmp_path / "access.log").mkdir()
-    test = attack_test(few, ruler(1000), rng=np.random.default_rng(1))
+    test = attack_test(few, single_address_ranges(1000), rng=np.random.default_rng(1))
     with pytest.raises(ClientError) as caught:
         write_traffic(tmp_path, few, test, rng=np.random.default_rng(1))
     assert str(caught.value) == f"{tmp_path / 'access.log'} cannot be written: Is a directory."
