@@ -87,9 +87,9 @@ def _hash(words: NDArray[np.uint64], starts: NDArray[np.intp], lengths: NDArray[
     starts, lengths, whole_words = starts[order], lengths[order], whole_words[order]
     state = np.empty((4, len(starts)), dtype=np.uint64)
     state[:] = np.array(_BEGINNINGS, dtype=np.uint64)[:, np.newaxis]
-    for word in range(whole_words[0] if len(starts) else 0):
-        going_on = int(np.searchsorted(-whole_words, -word))
-        _mix_in(state[:, :going_on], words[starts[:going_on] + _WORD * word])
+    first_words = np.arange(whole_words[0] if len(starts) else 0)
+    for word, num_left in enumerate(np.searchsorted(-whole_words, -first_words).tolist()):
+        _mix_in(state[:, :num_left], words[starts[:num_left] + _WORD * word])
     _mix_in(state, _last_words(words, starts + _WORD * whole_words, lengths))
     state[2] ^= np.uint64(0xFF)
     for _ in range(4):

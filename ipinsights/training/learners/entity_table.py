@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from ipinsights.model.initial_parameters import BLOCK_ROWS, draw_rows
 from ipinsights.training.learners.learner import aligned_zeros
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -61,8 +62,8 @@ class EntityTable:
         self._index[self._rows] = np.arange(len(self._rows), dtype=np.int32)
         self.states = aligned_zeros((len(self._rows), 3, dim))
         self._initial: Draw = partial(_drawn, dim, seed, first_row)
-        for start in range(0, num_rows, BLOCK_ROWS):
-            begin, end = np.searchsorted(self._rows, [start, start + BLOCK_ROWS])
+        starts = range(0, num_rows, BLOCK_ROWS)
+        for start, (begin, end) in zip(starts, itertools.pairwise(self._places([*starts, num_rows])), strict=True):
             if begin < end:
                 drawn = self._initial(start, min(start + BLOCK_ROWS, num_rows))
                 self.states[begin:end, 0] = drawn[self._rows[begin:end] - start]
@@ -100,10 +101,16 @@ class EntityTable:
     def __getitem__(self, part: slice) -> NDArray[np.float32]:
         """Return a slice of rows of the table."""
         start, stop, _ = part.indices(self.shape[0])
-        begin, end = np.searchsorted(self._rows, [start, stop])
+        begin, end = self._places([start, stop])
         values = np.array(self._initial(start, stop))
         values[self._rows[begin:end] - start] = self.states[begin:end, 0]
         return values
+
+    def _places(self, rows: Sequence[int]) -> list[int]:
+        """Return how many rows in memory come before each of some rows."""
+        # With numbers of another type NumPy would copy all rows to search them.
+        places: list[int] = np.searchsorted(self._rows, np.array(rows, dtype=self._rows.dtype)).tolist()
+        return places
 
 
 def _drawn(dim: int, seed: int, first_row: int, start: int, stop: int) -> NDArray[np.float32]:
