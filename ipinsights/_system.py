@@ -1,4 +1,4 @@
-"""System functions: number of processors, ordered map over threads, and memory hints."""
+"""System functions: processors, ordered map over threads, memory hints, reasons of sockets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 __all__ = [
-    "available_cpus", "group_folders", "in_order", "keep_freed_memory", "one_ahead", "release_freed_memory",
+    "address_reason", "available_cpus", "group_folders", "in_order", "keep_freed_memory", "one_ahead",
+    "release_freed_memory",
 ]  # fmt: skip
 
 Piece = TypeVar("Piece")
@@ -66,6 +67,14 @@ def _cpu_quotas(root: Path) -> Iterator[float]:
             quota, period = (int((folder / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
             if quota > 0:  # without a quota it is -1
                 yield quota / period
+
+
+def address_reason(error: OSError) -> str:
+    """Return why a socket cannot be opened at an address.
+
+    Names that cannot be resolved have negative numbers, and texts of their own.
+    """
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
 
 
 def in_order(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator[Result]:

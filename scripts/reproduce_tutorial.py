@@ -19,11 +19,13 @@ from sklearn.metrics import roc_auc_score
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.data.entity_hash import entity_rows
 from ipinsights.data.pairs import Pairs, read_blocks, read_pairs
+from ipinsights.inference.predictor import Predictor
 from ipinsights.synthetic import logins
 from ipinsights.synthetic.ip_ranges import load_ranges, synthetic_ranges
 from ipinsights.synthetic.traffic_files import write_traffic
 from ipinsights.training.callbacks import Callback
 from ipinsights.training.epoch_records import RunBar
+from ipinsights.training.in_memory import trained_model
 from ipinsights.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -203,10 +205,10 @@ def counter_rows(trainer: Trainer, record: Record, jobs: Sequence[dict[str, Any]
 
 def norm_lines(trainer: Trainer, test: Pairs) -> Iterable[str]:
     """Yield the percentiles of the embedding norms of the test's entities and addresses."""
-    entities, ips = trainer.learner.embeddings(
-        entity_rows(test.entities, trainer.hyperparameters.num_entity_vectors), test.ips
-    )
-    for name, vectors in (("entity", entities), ("address", ips)):
+    # Seed and rows go into the model's record only.
+    predictor = Predictor(trained_model(trainer, test, seed=0))
+    entities, addresses = predictor.entity_embeddings(test.entities), predictor.ip_embeddings(test.ips)
+    for name, vectors in (("entity", entities), ("address", addresses)):
         lengths = np.percentile(np.linalg.norm(vectors, axis=1), (5, 50, 95))
         yield f"- {name}: " + " / ".join(f"{length:.1f}" for length in lengths)
 

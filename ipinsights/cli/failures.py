@@ -47,17 +47,11 @@ _EXTRA_ARGUMENT = "Got unexpected extra argument"
 
 
 class _State:
-    """The command that runs, and whether it is one of SageMaker's container.
+    """The command that runs, and whether it is one of SageMaker's container."""
 
-    Attributes
-    ----------
-    context
-        Context of the command, whose options a failure report names. None before a command begins.
-    is_container
-        Whether failures are reported to SageMaker, by the words of its contract.
-    """
-
+    # Context of the command, whose options a failure report names. None before a command begins.
     context: click.Context | None = None
+    # Whether failures are reported to SageMaker, by the words of its contract.
     is_container = False
 
 

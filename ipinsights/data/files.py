@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = [
-    "drop_unwritten", "flush_output", "locked", "open_output", "peekable", "read_errors", "replacing", "unpacked",
-    "write_file", "write_files",
+    "drop_unwritten", "file_identity", "flush_output", "locked", "open_output", "peekable", "read_errors", "replacing",
+    "unpacked", "write_file", "write_files",
 ]  # fmt: skip
 
 # File systems allow 255 bytes in a name, and a character may take four.
@@ -103,6 +103,11 @@ def write_files(folder: Path, contents: Mapping[str, Iterable[bytes | memoryview
             stream = stack.enter_context(open_output(folder / name))
             stream.writelines(pieces)
             stream.flush()
+
+
+def file_identity(status: os.stat_result) -> tuple[int, int, int, int]:
+    """Return what tells whether a file was replaced or written to, from its status."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ipinsights.data.files import file_identity
 from ipinsights.errors import ClientError
 from ipinsights.inference.scorers import check_scorer, make_scorer
 from ipinsights.model import artifact
@@ -111,7 +112,6 @@ def _aligned(array: NDArray[Any]) -> NDArray[Any]:
 
 def _identity(file: Path) -> tuple[int, ...]:
     try:
-        status = file.stat()
+        return file_identity(file.stat())
     except OSError as error:
         raise ClientError(f"{file} cannot be read: {error.strerror}.") from None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

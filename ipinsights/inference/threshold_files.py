@@ -22,18 +22,10 @@ THRESHOLD_FILES = {DOT_PRODUCT: "threshold.json", HISTORY: "threshold-history.js
 
 @dataclass(frozen=True)
 class ThresholdReference:
-    """Reference to the file of a threshold, for pickles: the calibration scores take some 8 KB.
+    """Reference to the file of a threshold, for pickles: the calibration scores take some 8 KB."""
 
-    Attributes
-    ----------
-    path
-        Absolute path of the file.
-    fingerprint
-        Fingerprint of the threshold.
-    """
-
-    path: Path
-    fingerprint: str
+    path: Path  # absolute path of the file
+    fingerprint: str  # that of the threshold
 
     @classmethod
     def of(cls, threshold: Threshold, path: Path) -> ThresholdReference | None:
@@ -45,13 +37,7 @@ class ThresholdReference:
         return cls(path, threshold.fingerprint) if is_same else None
 
     def load(self) -> Threshold:
-        """Read the threshold.
-
-        Raises
-        ------
-        ClientError
-            The file is missing, or it holds another threshold now.
-        """
+        """Read the threshold. It is a ClientError if the file is missing or holds another one now."""
         threshold = Threshold.load(self.path)
         if threshold.fingerprint != self.fingerprint:
             raise ClientError(

@@ -20,6 +20,7 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from ipinsights._system import address_reason
 from ipinsights.data.files import locked
 from ipinsights.errors import ClientError
 
@@ -64,10 +65,9 @@ def start_exporter(folder: Path, host: str = "127.0.0.1", port: int = 0) -> Expo
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family)
     except OSError as error:
-        # Names that cannot be resolved have negative numbers, and texts of their own.
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise ClientError(
-            f"Metrics cannot be served at {host}:{port}: {reason}. Choose another address or port for them."
+            f"Metrics cannot be served at {host}:{port}: {address_reason(error)}. Choose another address or port "
+            "for them."
         ) from None
     with listener:
         process = subprocess.Popen(  # noqa: S603 - our own module

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
+from ipinsights._system import address_reason
 from ipinsights.errors import ClientError
 from ipinsights.log_format import ContainerFormatter, set_up_logging
 from ipinsights.serving.access_log import AccessLog
@@ -223,8 +224,7 @@ def _check_address(host: str, port: int) -> None:
         with socket.create_server((host, port)):
             pass
     except OSError as error:
-        # Names that cannot be resolved have negative numbers, and texts of their own.
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise ClientError(
-            f"The server cannot listen at {host}:{port}: {reason}. Stop what does, or choose another with `port`."
+            f"The server cannot listen at {host}:{port}: {address_reason(error)}. Stop what does, or choose another "
+            "with `port`."
         ) from None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ipinsights.data.files import file_identity
 from ipinsights.errors import ClientError
 from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.predictor import Predictor
@@ -36,8 +37,6 @@ __all__ = ["Answer", "InferenceModel", "ModelFile"]
 _SMALL_BYTES, _SMALL_DIM = 16 * 2**10, 128
 _LEAST_SMALL_BYTES = 256
 _DAMAGED = "The model file was changed in use. Rename a whole model to its place, then reload the server with SIGHUP."
-
-_Identity = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -66,22 +65,22 @@ class ModelFile:
         except OSError as error:
             raise ClientError(f"{self.path} cannot be opened: {error.strerror}.") from None
         weakref.finalize(self, os.close, self._descriptor)
-        self._opened = _identity(os.fstat(self._descriptor))
+        self._opened = file_identity(os.fstat(self._descriptor))
 
     @property
     def is_intact(self) -> bool:
         """Whether nobody wrote into the opened file."""
-        return not self._is_mapped or _identity(os.fstat(self._descriptor)) == self._opened
+        return not self._is_mapped or file_identity(os.fstat(self._descriptor)) == self._opened
 
     @property
     def is_current(self) -> bool:
         """Whether the path still leads to the opened file as it was."""
         return self.identity_at_path() == self._opened
 
-    def identity_at_path(self) -> _Identity | None:
+    def identity_at_path(self) -> tuple[int, ...] | None:
         """Return device, inode, size and modification time of the file at the path, or None."""
         try:
-            return _identity(self.path.stat())
+            return file_identity(self.path.stat())
         except OSError:
             return None
 
@@ -199,7 +198,3 @@ def _check_embeddings(pairs: Pairs, wanted: ResponseFormat) -> None:
             "IPv6 addresses have no embeddings: the network knows IPv4 only. Ask without verbose.",
             reason="embeddings of IPv6 addresses",
         )
-
-
-def _identity(status: os.stat_result) -> _Identity:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

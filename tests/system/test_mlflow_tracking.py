@@ -56,7 +56,7 @@ def test_runs_are_tracked(tmp_path: Path) -> None:
     run(*UV, "venv", "--python", sys.executable, tmp_path / "env", cwd=tmp_path)
     # MLflow's server needs gunicorn below 27, our endpoint 27. Neither is used here.
     install: tuple[str | Path, ...] = (*UV, "pip", "install", "--python", python)
-    run(*install, "mlflow>=3", "orjson", "prometheus-client", "rich", "threadpoolctl", "tqdm", cwd=tmp_path)
+    run(*install, "mlflow>=3", "numba", "orjson", "prometheus-client", "rich", "threadpoolctl", "tqdm", cwd=tmp_path)
     run(*install, "--no-deps", ROOT, cwd=tmp_path)
     (tmp_path / "track.py").write_text(PROGRAM)
     runs = json.loads(run(python, "track.py", cwd=tmp_path).splitlines()[-1])

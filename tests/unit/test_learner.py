@@ -9,6 +9,7 @@ import pytest
 
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.model import mxnet_package
+from ipinsights.model.ip_encoder import AddressEncoder, allocate_pair
 from ipinsights.model.sampling import Records
 from ipinsights.training.batches import BaseBatches
 from ipinsights.training.learners.cpu import CPULearner
@@ -91,6 +92,20 @@ def arrays(learner: Learner) -> dict[str, NDArray[np.float32]]:
     return {name: copied(array[0 : array.shape[0]]) for name, array in learner.parameters().items()}
 
 
+def embedded(learner: Learner, ips: NDArray[np.uint32]) -> NDArray[np.float32]:
+    """Return the embeddings of addresses by the encoder of NumPy, (n, vector_dim)."""
+    given = learner.hyperparameters
+    params = {name: copied(array[0:1024]) for name, array in learner.parameters().items()}
+    encoder = AddressEncoder(params, given.vector_dim, given.num_ip_encoder_layers)
+    return encoder.embed(encoder.octet_tables(), ips, *allocate_pair(len(ips), given.vector_dim))
+
+
+def take_step(learner: Learner, batch: Records) -> Any:
+    """Take one step on at most ``mini_batch_size`` records, and return the scores before it."""
+    ((_, scores),) = learner.learn(batch)
+    return scores
+
+
 def largest_difference(learner: Learner, adam: Adam) -> float:
     """Return the largest difference between a learner's parameters and the formula's."""
     return max(float(np.abs(array - adam.params[name]).max()) for name, array in arrays(learner).items())
@@ -146,7 +161,7 @@ class TestStep:
         adam = Adam(learner)
         for _ in range(5):
             batch = random_records(10, rng=rng)
-            learner.step(batch)
+            take_step(learner, batch)
             adam.step(batch)
         assert largest_difference(learner, adam) < 1e-6
 
@@ -154,9 +169,10 @@ class TestStep:
     def test_rows_beyond_2_to_the_24_keep_their_number(self, kind: type[Any]) -> None:
         """MXNet would round them to float32 if the types were left to it."""
         learner = kind(values(num_entity_vectors=2**24 + 3, vector_dim=4))
-        rows = np.array([2**24 + 1, 2**24 + 2], dtype=np.int32)
-        expected = copied(learner.parameters()["entity_weight"][2**24 + 1 : 2**24 + 3])
-        assert (learner.embeddings(rows, np.zeros(2, dtype=np.uint32))[0] == expected).all()
+        rows, ips = np.array([2**24 + 1, 2**24 + 2], dtype=np.int32), np.zeros(2, dtype=np.uint32)
+        vectors = copied(learner.parameters()["entity_weight"][2**24 + 1 : 2**24 + 3])
+        expected = (vectors * embedded(learner, ips)).sum(axis=1)
+        assert learner.score(rows, ips).tolist() == pytest.approx(expected.tolist(), abs=1e-8)
 
 
 class TestManySteps:
@@ -194,7 +210,7 @@ class TestManySteps:
         learner.set_parameters(parameters)
         gluon.set_parameters(parameters)
         for _, batch in fifty_steps(learner, rng=rng):
-            gluon.step(batch)
+            take_step(gluon, batch)
         assert share_beyond(1e-5, learner, arrays(gluon)) < 2e-3
 
     @pytest.mark.parametrize("num_layers", [1, 3])
@@ -208,15 +224,14 @@ class TestManySteps:
         rows = np.unique(np.concatenate([batch.entity_rows for batch in batches]))
         full, part, resumed = (CPULearner(given, seed=6, rows=own) for own in (None, rows, rows))
         for batch in batches[:2]:
-            assert part.step(batch).tolist() == full.step(batch).tolist()
+            assert take_step(part, batch).tolist() == take_step(full, batch).tolist()
         state = {name: np.array(array[0 : array.shape[0]]) for name, array in full.state_dict(rows).items()}
         resumed.load_state_dict(state, rows, num_steps=2)
         for batch in batches[2:]:
-            scores = full.step(batch).tolist()
-            assert part.step(batch).tolist() == resumed.step(batch).tolist() == scores
+            scores = take_step(full, batch).tolist()
+            assert take_step(part, batch).tolist() == take_step(resumed, batch).tolist() == scores
         everyone, ips = np.arange(400, dtype=np.int32), rng.integers(2**32, size=400, dtype=np.uint32)
         assert part.score(everyone, ips).tolist() == full.score(everyone, ips).tolist()
-        assert part.embeddings(everyone, ips)[0].tolist() == full.embeddings(everyone, ips)[0].tolist()
         for name, array in arrays(full).items():
             assert arrays(part)[name].tolist() == arrays(resumed)[name].tolist() == array.tolist()
 
@@ -252,15 +267,13 @@ class TestManySteps:
         assert models[0] == models[1] == models[2]
 
     def test_parameters_within_a_base_batch_are_those_of_the_steps_so_far(self, rng: np.random.Generator) -> None:
-        """Parameters and embeddings between two steps are those of the formula."""
+        """Parameters between two steps are those of the formula."""
         learner = CPULearner(values(learning_rate=0.001), seed=1)
         adam = Adam(learner)
         (records,) = base_batches(learner.hyperparameters, num_steps=3, rng=rng)
         for _, batch in zip(learner.learn(records), cut(records, 10), strict=True):
             adam.step(batch)
             assert largest_difference(learner, adam) < 1e-6
-            embeddings, _ = learner.embeddings(np.arange(40, dtype=np.int32), np.zeros(40, dtype=np.uint32))
-            assert np.abs(embeddings - adam.params["entity_weight"]).max() < 1e-6
 
     def test_a_column_that_no_place_uses_decays(self) -> None:
         """A column that no octet position uses has no gradient and decays.
@@ -273,7 +286,7 @@ class TestManySteps:
         unused = arrays(learner)["ip_octet_weight"][256:, 1]
         batch = random_records(10, rng=np.random.default_rng(3))
         for _ in range(3):
-            learner.step(batch)
+            take_step(learner, batch)
             adam.step(batch)
         assert (np.abs(arrays(learner)["ip_octet_weight"][256:, 1]) < np.abs(unused)).mean() > 0.9
         assert largest_difference(learner, adam) < 1e-6
@@ -281,9 +294,9 @@ class TestManySteps:
 
 @pytest.mark.parametrize("kind", KINDS)
 class TestScore:
-    """Scores and embeddings of the network as it is."""
+    """Scores of the network as it is."""
 
-    def test_scores_and_embeddings_do_not_depend_on_the_batch(
+    def test_scores_do_not_depend_on_the_batch(
         self, kind: type[Any], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Scores in pieces of ten and at once are the dot products of the embeddings."""
@@ -293,8 +306,8 @@ class TestScore:
         whole = learner.score(rows, ips)
         monkeypatch.setattr(f"{kind.__module__}.SCORING_BATCH", 10)
         assert learner.score(rows, ips).tolist() == pytest.approx(whole.tolist(), abs=1e-8)
-        entities, addresses = learner.embeddings(rows, ips)
-        assert (entities * addresses).sum(axis=1).tolist() == pytest.approx(whole.tolist(), abs=1e-8)
+        vectors = arrays(learner)["entity_weight"][rows]
+        assert (vectors * embedded(learner, ips)).sum(axis=1).tolist() == pytest.approx(whole.tolist(), abs=1e-8)
 
 
 def random_records(size: int, *, rng: np.random.Generator) -> Records:
@@ -388,14 +401,14 @@ class TestStateDict:
         rows = np.unique(np.concatenate([batch.entity_rows for batch in batches]))
         whole, first, second = kind(given, seed=1), kind(given, seed=1), kind(given, seed=1)
         for batch in batches:
-            whole.step(batch)
+            take_step(whole, batch)
         for batch in batches[:5]:
-            first.step(batch)
+            take_step(first, batch)
         state = {name: np.array(array[0:1024]) for name, array in first.state_dict(rows).items()}
         assert state["mean:entity_weight"].shape == (len(rows), 8)
         second.load_state_dict(state, rows, num_steps=5)
         for batch in batches[5:]:
-            second.step(batch)
+            take_step(second, batch)
         assert all((array == arrays(second)[name]).all() for name, array in arrays(whole).items())
 
     def test_parameters_can_be_set(self, kind: type[Any]) -> None:

@@ -71,11 +71,6 @@ class CPULearner:
         Ascending rows of the entity table that are trained and often scored, (num_used,). The others take no memory.
         None for all.
 
-    Attributes
-    ----------
-    hyperparameters
-        The ones given.
-
     Raises
     ------
     ClientError
@@ -128,14 +123,6 @@ class CPULearner:
             for batch in steps_of(records, self.hyperparameters, num_all=num_all):
                 yield batch.labels, self._step(batch, _padded(batch.labels, num_all))
 
-    def step(self, batch: Records) -> NDArray[np.float32]:
-        """Take one step on at most ``mini_batch_size`` records.
-
-        Return the scores before the step. The scores have shape (batch,).
-        """
-        ((_, scores),) = self.learn(batch)
-        return scores
-
     def score(self, rows: NDArray[np.int32], ips: NDArray[np.uint32]) -> NDArray[np.float32]:
         """Return the scores (n,) of rows of the entity table and addresses, (n,) each."""
         tables, scores = self._encoder.octet_tables(), np.empty(len(rows), dtype=np.float32)
@@ -145,13 +132,6 @@ class CPULearner:
             embedded_ips = self._encoder.embed(tables, ips[part], x, y)
             scores[part] = np.einsum("nd,nd->n", self._table.vectors(rows[part]), embedded_ips)
         return scores
-
-    def embeddings(
-        self, rows: NDArray[np.int32], ips: NDArray[np.uint32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return embeddings (n, vector_dim) of entity table rows and of addresses, (n,) each."""
-        pair = allocate_pair(len(ips), self.hyperparameters.vector_dim)
-        return self._table.vectors(rows), self._encoder.embed(self._encoder.octet_tables(), ips, *pair)
 
     def parameters(self) -> dict[str, Any]:
         """Return every parameter by its artifact name, as views of the learner's arrays.
@@ -299,8 +279,6 @@ def _padded(labels: NDArray[np.float32], num_all: int | None) -> NDArray[np.floa
 def num_pieces(mini_batch_size: int, vector_dim: int) -> int:
     """Return the number of pieces of a batch. It depends on the sizes alone, so that sums do.
 
-    Examples
-    --------
     >>> num_pieces(1000, 128), num_pieces(10_000, 128), num_pieces(500_000, 128)
     (1, 2, 8)
     """

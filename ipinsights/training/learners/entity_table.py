@@ -45,8 +45,6 @@ class EntityTable:
     states
         Vectors and moments of the rows in memory, (num_used, 3, dim). A row with its moments is one piece of memory.
 
-    Examples
-    --------
     >>> table = EntityTable(9000, 4, rows=np.array([3, 5000], np.int32), seed=0)
     >>> table.states[1, 0] = 1
     >>> table.index(np.array([5000])).tolist(), table[5000:5001].tolist()

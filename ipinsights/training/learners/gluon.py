@@ -75,15 +75,6 @@ class GluonLearner:
             scores[part] = self._forward(rows[part], ips[part], self._devices[0]).asnumpy()
         return scores
 
-    def embeddings(
-        self, rows: NDArray[np.int32], ips: NDArray[np.uint32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return embeddings (n, vector_dim) of entity table rows and of addresses, (n,) each."""
-        device = self._devices[0]
-        entities = self.net.entities(mx.nd.array(rows, dtype="int32", ctx=device))
-        addresses = self.net.ip_encoder(mx.nd.array(octet_rows(ips), dtype="int32", ctx=device))
-        return entities.asnumpy(), addresses.asnumpy()
-
     def parameters(self) -> dict[str, mx.nd.NDArray]:
         """Return every parameter by its name in the artifact: arrays of the first device."""
         return {name: parameter.data(self._devices[0]) for name, parameter in self.net.collect_params().items()}

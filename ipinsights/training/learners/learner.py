@@ -45,11 +45,6 @@ class Learner(Protocol):
     def score(self, rows: NDArray[np.int32], ips: NDArray[np.uint32]) -> NDArray[np.float32]:
         """Return the scores (n,) of rows of the entity table and addresses, (n,) each."""
 
-    def embeddings(
-        self, rows: NDArray[np.int32], ips: NDArray[np.uint32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return embeddings (n, vector_dim) of entity table rows and of addresses, (n,) each."""
-
     def parameters(self) -> Mapping[str, Any]:
         """Return every parameter by its name in the artifact.
 

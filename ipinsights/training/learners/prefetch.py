@@ -23,8 +23,6 @@ def prefetch(array: Any, row: int) -> None:
     The array is C-contiguous and of float32. Compiled kernels do this for a row that comes soon, while they compute
     with another one. Called from Python it does nothing.
 
-    Examples
-    --------
     >>> import numpy as np
     >>> prefetch(np.ones((2, 3), np.float32), 1)
     """
