@@ -129,11 +129,11 @@ def train(
     limits = Limits(*checkpoint_every, keep_checkpoints, early_stopping_patience, max_seconds)
     settings: dict[str, Any] = {"seed": seed, "limits": limits, "engine": engine, "num_threads": num_threads}
     if base_dir:
+        if hosts > 1 or any(options.values()):
+            raise click.UsageError(
+                "--base-dir brings its own data, hyperparameters and model directory: give nothing else."
+            )
         with container_words(), failure_reported(base_dir):
-            if hosts > 1 or any(options.values()):
-                raise click.UsageError(
-                    "--base-dir brings its own data, hyperparameters and model directory: give nothing else."
-                )
             train_in_container(Environment.read(base_dir), quiet=quiet, **settings)
     else:
         named = {"entity": options.pop("entity_names"), "ip": options.pop("ip_names")}
