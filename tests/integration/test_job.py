@@ -146,7 +146,7 @@ class TestFailures:
         assert not (base / "output" / "failure").exists()
 
     def test_options_next_to_a_tree_are_no_failure_of_the_job(self, tmp_path: Path) -> None:
-        """Options that do not go with --base-dir are an error of the command, and the tree stays as it is."""
+        """Options that contradict --base-dir are the command's error, and no failure is written."""
         base = make_container_tree(tmp_path, hyperparameters=SMALL, channels={"train": ROWS})
         done = run_command("train", "--base-dir", base, "-H", "epochs=1")
         assert done.returncode == 2

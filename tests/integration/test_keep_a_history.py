@@ -76,7 +76,10 @@ def test_the_commands_print_what_is_shown(folder: Path) -> None:
 def test_the_programs_run(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The Python program of the page has the model and scores of the commands, and prints no empty table."""
+    """The Python program of the page has the same model and scores as the commands.
+
+    No table that it prints is empty.
+    """
     train, score = (command for command, _ in typed()[:2])
     shell(train, folder)
     shell(score, folder)

@@ -146,7 +146,10 @@ def test_three_nights_under_a_running_endpoint(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_night_that_is_repeated_keeps_the_model_in_use(tmp_path: Path) -> None:
-    """The model in use is not trained again, and a night of an earlier day does not remove its own model."""
+    """The model in use is not trained again.
+
+    A night of an earlier day does not remove its own model.
+    """
     write_days(tmp_path)
     for day in (10, 11):
         assert night(tmp_path, day).returncode == 0
