@@ -64,7 +64,7 @@ __all__ = ["COMMANDS"]
     help="Batches (500) or time (90s, 10m) between checkpoints; one more at each epoch's end.",
 )
 @click.option("--keep-checkpoints", type=COUNT, default=2, show_default=True, help="Number of checkpoints to keep.")
-@click.option("--initial-model", type=MODEL, help="Model to begin with; of the same shape.")
+@click.option("--initial-model", type=MODEL, help="Model whose parameters to begin with; of the same sizes.")
 @click.option(
     "--early-stopping-patience",
     type=COUNT,

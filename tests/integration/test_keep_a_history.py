@@ -73,9 +73,7 @@ def test_the_commands_print_what_is_shown(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_programs_run(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_programs_run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The Python program of the page has the same model and scores as the commands.
 
     No table that it prints is empty.
