@@ -253,7 +253,7 @@ class TestNothingUsable:
         """The error names the filters also where most lines are of other programs."""
         bench.put("\n".join([SSHD, *[SSHD.replace("sshd", "cron")] * 3]))
         with pytest.raises(ClientError) as caught:
-            bench.extract("sshd", year=2018, filters=Filters(where=(("event", "accepted"),)))
+            bench.extract("sshd", LogOptions(year=2018), filters=Filters(where=(("event", "accepted"),)))
         assert str(caught.value) == (
             "No row was written: no record passes `path`, `status` and `where`. Choose other values."
         )
