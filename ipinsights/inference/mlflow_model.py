@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipinsights.errors import ClientError
+from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.inference.loaded_models import load_model
 from ipinsights.inference.score_arrow import score_arrow
 from ipinsights.inference.scorers import DOT_PRODUCT
@@ -45,7 +46,8 @@ def save_mlflow_model(model: str | Path, path: str | Path, *, scorer: str = DOT_
     >>> import ipinsights
     >>> ipinsights.save_mlflow_model("model", "mlflow-model", pip_requirements=["ipinsights"])  # doctest: +SKIP
     """
-    _import_mlflow().pyfunc.save_model(path=str(path), **_settings(Path(model), scorer), **options)
+    settings = _settings(model, scorer)
+    _import_mlflow().pyfunc.save_model(path=str(path), **settings, **options)
 
 
 def log_mlflow_model(model: str | Path, name: str, *, scorer: str = DOT_PRODUCT, **options: Any) -> Any:
@@ -65,14 +67,20 @@ def log_mlflow_model(model: str | Path, name: str, *, scorer: str = DOT_PRODUCT,
     >>> import ipinsights
     >>> ipinsights.log_mlflow_model("model", "logins", registered_model_name="logins")  # doctest: +SKIP
     """
-    return _import_mlflow().pyfunc.log_model(name=name, **_settings(Path(model), scorer), **options)
+    settings = _settings(model, scorer)
+    return _import_mlflow().pyfunc.log_model(name=name, **settings, **options)
 
 
-def _settings(model: Path, scorer: str) -> dict[str, Any]:
+def _settings(model: str | Path, scorer: str) -> dict[str, Any]:
     """Return the options of MLflow for a model that has the scorer."""
-    loaded = load_model(model, scorer)
-    loaded.scorer(scorer)
+    if not isinstance(model, (str, os.PathLike)):
+        raise InvalidValueError(
+            f"`model` must be the path of a saved model. Got an object of {type(model).__name__}: save it with its "
+            "method save, and give the folder."
+        )
     signature, schema = _import_mlflow().models.ModelSignature, _import_mlflow().types
+    loaded = load_model(Path(model), scorer)
+    loaded.scorer(scorer)
     columns = schema.Schema([schema.ColSpec("string", name, required=False) for name in ("entity", "ip")])
     scores = schema.Schema([schema.ColSpec("float")])
     return {
