@@ -72,7 +72,7 @@ def test_a_missing_mlflow_is_told(write: object, tmp_path: Path, monkeypatch: py
 def test_an_estimator_is_saved_first() -> None:
     """A fitted model is no path, and the error says how it becomes one."""
     with pytest.raises(InvalidValueError) as caught:
-        log_mlflow_model(IPInsights(), "logins")  # type: ignore[arg-type]
+        log_mlflow_model(IPInsights(), "logins")
     assert str(caught.value) == (
         "`model` must be the path of a saved model. Got an object of IPInsights: save it with its method save, and "
         "give the folder."
