@@ -64,7 +64,8 @@ format: $(INSTALLED) ## Format and fix
 
 docs: $(INSTALLED) ## Build the documentation into docs/_build/html; every warning is an error
 	rm -rf docs/reference/python
-	$(BIN)/sphinx-build -n -W --keep-going -q -d docs/_build/doctrees docs docs/_build/html
+	@# -E: a saved environment does not know that a help text or a docstring has changed
+	$(BIN)/sphinx-build -E -n -W --keep-going -q -d docs/_build/doctrees docs docs/_build/html
 
 check: lint types docs test-wheel ## All that a change must pass
 

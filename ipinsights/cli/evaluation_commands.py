@@ -38,7 +38,7 @@ __all__ = ["COMMANDS"]
     "tolerances",
     multiple=True,
     metavar="METRIC=VALUE",
-    help="How much worse is not worse yet: an amount (auc=0.005) or a share (throughput=20%); repeatable.",
+    help="Largest loss that is not worse: an amount (auc=0.005) or a share (throughput=20%); repeatable.",
 )
 @click.option("--ignore", "ignored", multiple=True, metavar="METRIC", help="Show a metric and do not judge it.")
 @click.option("--markdown", type=OUTPUT_FILE, help="Write the report as Markdown too.")
@@ -61,7 +61,9 @@ def compare(logs: tuple[Path, ...], json_file: Path | None, old_json: Path | Non
 @click.command(cls=CommandWithExamples)
 @MODEL_DIR
 @click.option("--train", required=True, type=PATH, help="What the model was trained on: CSV or folder.")
-@click.option("--test", required=True, type=PATH, help="Later events; a third column may say 1 for an attack, or when.")
+@click.option(
+    "--test", required=True, type=PATH, help="Later events; a third column may hold labels (1 is an attack) or times."
+)
 @click.option("--calibration", type=PATH, help="Ordinary events between the two, for thresholds and their alerts.")
 @click.option("--asn-table", type=FILE, help="Announced ranges (iptoasn.com), for attackers who come from them.")
 @click.option("--log", type=FILE, help="What training logged (ours or SageMaker's), for the report's curves.")

@@ -35,6 +35,11 @@ _CLEANING_FOR = {
     "evaluate": "`ipinsights extract --format csv --no-timestamps FILE -o CLEAN.csv` writes the rows that can be used, "
     "without their labels, and counts the others.",
 }
+# For JSON, which some commands read.
+_NAMING = "JSON is read with the names of its fields: --entity FIELD --ip FIELD."
+_CONVERTING = (
+    "`ipinsights extract --format jsonl --entity FIELD --ip FIELD FILE -o CLEAN.csv` writes rows of JSON as CSV."
+)
 # The option that a file after the name of a command is most likely meant for.
 _OPTION_OF_A_FILE = {
     "train": "--train {} --model-dir model",
@@ -105,12 +110,22 @@ def report_bug(error: Exception) -> int:
 def _advice(error: IPInsightsError) -> str | None:
     """Return what helps against an error, in options that the command has."""
     if isinstance(error, RowsError):
-        name = _State.context.command.name if _State.context else None
-        return _CLEANING_FOR.get(name or "", _CLEANING)
+        return _rows_advice(error)
     if isinstance(error, MissingSizesError):
         options = " ".join(f"-H {size}=auto" for size in error.names)
         return f"Let the data decide: {options}"
     return None
+
+
+def _rows_advice(error: RowsError) -> str:
+    """Return what makes rows that cannot be used rows that the command reads."""
+    from ipinsights.data.csv_errors import JSON_ADVICE
+
+    command = _State.context.command if _State.context else None
+    if JSON_ADVICE in str(error):
+        reads_names = command is not None and any(option.name == "entity_names" for option in command.params)
+        return _NAMING if reads_names else _CONVERTING
+    return _CLEANING_FOR.get((command and command.name) or "", _CLEANING)
 
 
 def _prefix(error: IPInsightsError) -> str:

@@ -40,7 +40,7 @@ MODEL_DIR = click.option(
     "--model-dir", required=True, type=MODEL, help="Model directory, model_algo-1 or model.tar.gz."
 )
 THRESHOLD = click.option(
-    "--threshold", "threshold_file", type=FILE, help="Judge by it; MODEL_DIR/threshold.json when not given."
+    "--threshold", "threshold_file", type=FILE, help="Threshold to judge by; the one next to the model when not given."
 )
 SCORER = click.option(
     "--scorer",

@@ -79,10 +79,12 @@ def score(
 @contextlib.contextmanager
 def _columns_explained(*, keep_columns: bool) -> Iterator[None]:
     """Name the option that accepts further columns in the error about them."""
+    from ipinsights.data.csv_errors import JSON_ADVICE
+
     try:
         yield
     except RowsError as error:
-        if keep_columns or not _TOO_MANY_COLUMNS.search(str(error)):
+        if keep_columns or JSON_ADVICE in str(error) or not _TOO_MANY_COLUMNS.search(str(error)):
             raise
         raise ClientError(f"{error}\nWith --keep-columns further columns are accepted and copied.") from None
 

@@ -41,7 +41,13 @@ class _Serve(CommandWithExamples):
     "--base-dir", type=LOCAL_FOLDER, help="A container's tree (/opt/ml): its model, and all addresses as host."
 )
 @click.option("--host", help="Address to listen at; 127.0.0.1, and 0.0.0.0 with --base-dir, when not given.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 is any free port.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="Port to listen at; 0 is any free port.",
+)
 @click.option("--workers", type=COUNT, help="Processes; one for each CPU when not given.")
 @click.option("--timeout", type=COUNT, default=60, show_default=True, help="Seconds in which a request must arrive.")
 @click.option(
@@ -81,7 +87,11 @@ def serve(model_dir: Path | None, base_dir: Path | None, host: str | None, worke
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=PATH)
 @MODEL_DIR
 @click.option(
-    "-o", "--output-dir", required=True, type=OUTPUT_FOLDER, help="Where INPUT.out goes; one that is there is kept."
+    "-o",
+    "--output-dir",
+    required=True,
+    type=OUTPUT_FOLDER,
+    help="Folder of the outputs INPUT.out; an output that exists is kept.",
 )
 @click.option("--content-type", default="text/csv", show_default=True, help="Media type of the inputs.")
 @click.option("--accept", default="application/jsonlines", show_default=True, help="Output media type.")

@@ -87,35 +87,48 @@ def _names_of_fields(_ctx: click.Context, _param: click.Parameter, value: str | 
     help=f"Log format: {', '.join(_FORMATS)}.",
 )
 @click.option("-o", "--output", type=OUTPUT_FILE, help="Where the rows go; standard output when not given.")
-@click.option("--path", metavar="REGEX", help="Only requests whose path, without its query, has this in it.")
+@click.option("--path", metavar="REGEX", help="Only requests with a match in their path, which is without the query.")
 @click.option("--status", metavar="CODE,...", default="", help="Only responses of these status codes.")
 @click.option("--where", metavar="FIELD=VALUE", multiple=True, help="Only records with this value; all must hold.")
 @click.option(
     "--entity",
     metavar="FIELD",
     multiple=True,
-    help="Field that names the entity, or a path to it; repeat for records without the field before.",
+    help="Field with the entity, or a path to it. Repeatable: the next is for records without the one before.",
 )
-@click.option("--ip", metavar="FIELD", multiple=True, help="Field that holds the address, likewise.")
-@click.option("--timestamp", metavar="FIELD", multiple=True, help="Field that holds the time, likewise.")
-@click.option("--time-format", metavar="FORMAT", help="Of times that are not read, as of strptime: %d/%m/%Y %H:%M.")
+@click.option("--ip", metavar="FIELD", multiple=True, help="Field with the address, likewise.")
+@click.option("--timestamp", metavar="FIELD", multiple=True, help="Field with the time, likewise.")
 @click.option(
-    "--log-format", "line_format", metavar="FORMAT", help="Of lines of nginx or Apache, as its configuration has it."
+    "--time-format", metavar="FORMAT", help="Format of times that are not recognised, as for strptime: %d/%m/%Y %H:%M."
+)
+@click.option(
+    "--log-format",
+    "line_format",
+    metavar="FORMAT",
+    help="Format of the lines of nginx or Apache, as in its configuration.",
 )
 @click.option(
     "--fields",
     callback=_names_of_fields,
     metavar="NAMES",
-    help="Names of the fields of flow logs or CSV without a header.",
+    help="Names of the fields of flow logs or CSV without a header, by blanks or commas.",
 )
-@click.option("--skip-lines", type=click.IntRange(min=0), default=0, help="Lines of CSV before its header.")
+@click.option(
+    "--skip-lines", type=click.IntRange(min=0), default=0, help="Number of lines to skip before the header of CSV."
+)
 @click.option("--no-timestamps", is_flag=True, help="Write entity,ip alone, to train on at once; no time is needed.")
-@click.option("--timezone", default="UTC", show_default=True, help="Of times that do not say theirs.")
-@click.option("--encoding", metavar="NAME", help="Of text that is neither UTF-8 nor UTF-16, for example cp1252.")
+@click.option(
+    "--timezone", default="UTC", show_default=True, help="Time zone of times without an offset, such as Europe/Berlin."
+)
+@click.option(
+    "--encoding", metavar="NAME", help="Encoding of text that is neither UTF-8, UTF-16 nor UTF-32, such as cp1252."
+)
 @click.option("--ipv6", is_flag=True, help="Keep IPv6 addresses, for train --keep-history --ipv6.")
 @click.option("--no-header", is_flag=True, help="The first row of CSV is a record; columns are called 1, 2, 3.")
 @click.option("--dry-run", is_flag=True, help="Show the first five rows and the counts, and write no file.")
-@click.option("--year", type=int, help="Of a file's first line, for sshd; the file's own time tells when not given.")
+@click.option(
+    "--year", type=int, help="Year of the first line of each file of sshd; from the time of the file when not given."
+)
 def extract(
     sources: tuple[Path, ...],
     log_format: str,
@@ -167,9 +180,19 @@ def extract(
 @click.argument("source", metavar="INPUT", type=PATH)
 @click.option("-o", "--output-dir", required=True, type=OUTPUT_FOLDER, help="Where train.csv, test.csv, ... go.")
 @click.option("--at", "test_from", metavar="TIME", help="Test from this date or time (UTC) on; train before it.")
-@click.option("--calibration-at", "calibration_from", metavar="TIME", help="Calibrate from here on to --at.")
-@click.option("--fraction", nargs=3, type=float, metavar="TRAIN CALIBRATION TEST", help="Shares, instead of --at.")
-@click.option("--keep-timestamps", is_flag=True, help="A third column in test.csv, for score --keep-columns.")
+@click.option(
+    "--calibration-at", "calibration_from", metavar="TIME", help="Calibrate from this date or time on, up to --at."
+)
+@click.option(
+    "--fraction",
+    nargs=3,
+    type=float,
+    metavar="TRAIN CALIBRATION TEST",
+    help="Shares of the rows by time, such as 0.7 0.1 0.2, instead of --at.",
+)
+@click.option(
+    "--keep-timestamps", is_flag=True, help="Keep times as a third column of test.csv, for score --keep-columns."
+)
 @click.option("--ipv6", is_flag=True, help="Accept IPv6 rows, for train --keep-history --ipv6.")
 @SEED
 def split(

@@ -64,7 +64,7 @@ __all__ = ["COMMANDS"]
     help="Batches (500) or time (90s, 10m) between checkpoints; one more at each epoch's end.",
 )
 @click.option("--keep-checkpoints", type=COUNT, default=2, show_default=True, help="Number of checkpoints to keep.")
-@click.option("--initial-model", type=MODEL, help="Model to begin with; of the same shape.")
+@click.option("--initial-model", type=MODEL, help="Model whose parameters to begin with; of the same sizes.")
 @click.option(
     "--early-stopping-patience",
     type=COUNT,
@@ -129,11 +129,11 @@ def train(
     limits = Limits(*checkpoint_every, keep_checkpoints, early_stopping_patience, max_seconds)
     settings: dict[str, Any] = {"seed": seed, "limits": limits, "engine": engine, "num_threads": num_threads}
     if base_dir:
+        if hosts > 1 or any(options.values()):
+            raise click.UsageError(
+                "--base-dir brings its own data, hyperparameters and model directory: give nothing else."
+            )
         with container_words(), failure_reported(base_dir):
-            if hosts > 1 or any(options.values()):
-                raise click.UsageError(
-                    "--base-dir brings its own data, hyperparameters and model directory: give nothing else."
-                )
             train_in_container(Environment.read(base_dir), quiet=quiet, **settings)
     else:
         named = {"entity": options.pop("entity_names"), "ip": options.pop("ip_names")}

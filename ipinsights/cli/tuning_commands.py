@@ -29,9 +29,25 @@ __all__ = ["COMMANDS"]
     metavar="NAME[=LOW:HIGH]",
     help="A hyperparameter to search; over its documented range when none is given. Repeatable.",
 )
-@click.option("-H", "assignments", multiple=True, metavar="NAME=VALUE", help="The same in all trials; repeatable.")
-@click.option("--keep-history", is_flag=True, help="The best map makes train keep a history (personal data).")
-@click.option("--trials", type=COUNT, default=20, show_default=True, help="Of the study in all.")
+@click.option(
+    "-H",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A hyperparameter that is the same in all trials; repeatable.",
+)
+@click.option(
+    "--keep-history",
+    is_flag=True,
+    help="Add _keep_history to the best map: train then keeps who was where (personal data).",
+)
+@click.option(
+    "--trials",
+    type=COUNT,
+    default=20,
+    show_default=True,
+    help="Number of trials of the study, those of earlier runs included.",
+)
 @click.option("--study", type=LOCAL_FILE, required=True, help="SQLite file of the trials; the same command resumes it.")
 @click.option("--stop-early", is_flag=True, help="End trials that are behind the median of those before.")
 @click.option(

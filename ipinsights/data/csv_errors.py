@@ -27,12 +27,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["LONGEST_FIELD", "MAX_COLUMNS", "TAIL", "Source", "fault_report", "rows_message", "why_invalid"]
+__all__ = [
+    "JSON_ADVICE",
+    "LONGEST_FIELD",
+    "MAX_COLUMNS",
+    "TAIL",
+    "Source",
+    "fault_report",
+    "rows_message",
+    "why_invalid",
+]
 
 LONGEST_FIELD = 131_072
 """Characters that a field may have, as in Python's csv module: more than that is a quote that nothing closes."""
 MAX_COLUMNS = 256
 """Columns that a row may have."""
+JSON_ADVICE = "It looks like JSON, and must be CSV"
+"""Advice behind the reason why the first row is invalid."""
 TAIL = "\n\r" * 8 + "\n"
 """What both readers put behind a file: blank lines, which count for nothing, unless a quote is open."""
 
@@ -136,7 +147,7 @@ def _faults(source: Source, num_columns: int | None, *, ipv6: bool) -> Iterator[
             num_rows += 1
             reason = row if isinstance(row, str) else why_invalid(row, num_columns, ipv6=ipv6)
             if reason is not None:
-                yield f"{source.name}:{source.first_line - 1 + line}", reason + _header_advice(row, num_rows)
+                yield f"{source.name}:{source.first_line - 1 + line}", reason + _first_row_advice(row, num_rows)
             if num_columns is None and reason is None:
                 num_columns = len(row)
         text.detach()
@@ -219,9 +230,13 @@ def _third_column_advice(row: list[str], num_columns: int | None) -> str:
     return ""
 
 
-def _header_advice(row: list[str] | str, num_rows: int) -> str:
-    """Return advice if the first row names an address column, such as `ip` or `sourceIPAddress`."""
-    if num_rows > 1 or isinstance(row, str) or len(row) < 2:  # noqa: PLR2004
+def _first_row_advice(row: list[str] | str, num_rows: int) -> str:
+    """Return advice if the first row is JSON, or names an address column, such as `ip` or `sourceIPAddress`."""
+    if num_rows > 1 or isinstance(row, str):
+        return ""
+    if row[0].lstrip(" \t[").startswith("{"):
+        return f". {JSON_ADVICE}"
+    if len(row) < 2:  # noqa: PLR2004
         return ""
     words = [word.lower() for word in _WORD.findall(row[1][:_LONGEST_NAME])]
     is_name = words and _ADDRESS_WORDS.issuperset(words)

@@ -167,6 +167,9 @@ class Summary:
             raise NothingUsableError(
                 f"No row was written: there is no record in {counted(self.num_files, 'file')}.", self
             )
+        if reasons[Reason.FILTERED]:
+            # A record that a filter refused shows that the format fits: lines about something else are no fault then.
+            del reasons[Reason.OTHER]
         reason = reasons.most_common(1)[0][0]
         if reason is Reason.MALFORMED and reasons.total() == reasons[reason]:
             why = f"None of the {self.num_records} records is in the format {log_format}."

@@ -89,11 +89,11 @@ class Evaluation:
     main_scorer: str = MODEL
     family: str = "IPv4"
     families: pd.DataFrame | None = None
-    curves: dict[str, dict[str, tuple[list[float], list[float]]]] = field(default_factory=dict)
-    densities: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    curves: dict[str, dict[str, tuple[list[float], list[float]]]] = field(default_factory=dict, repr=False)
+    densities: dict[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     def _repr_html_(self) -> str:
-        return str(self.detection.to_html(index=False))
+        return str(self.detection.to_html(index=False, max_rows=60))
 
     @property
     def scorers(self) -> tuple[str, ...]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipinsights.errors import missing_package_reported
+from ipinsights.errors import InvalidValueError, missing_package_reported
 from ipinsights.inference.loaded_models import load_model
 from ipinsights.inference.score_arrow import score_arrow
 from ipinsights.inference.scorers import DOT_PRODUCT
@@ -45,7 +46,7 @@ def save_mlflow_model(model: str | Path, path: str | Path, *, scorer: str = DOT_
     >>> import ipinsights
     >>> ipinsights.save_mlflow_model("model", "mlflow-model", pip_requirements=["ipinsights"])  # doctest: +SKIP
     """
-    settings = _settings(Path(model), scorer)
+    settings = _settings(model, scorer)
     import mlflow.pyfunc
 
     mlflow.pyfunc.save_model(path=str(path), **settings, **options)
@@ -68,18 +69,23 @@ def log_mlflow_model(model: str | Path, name: str, *, scorer: str = DOT_PRODUCT,
     >>> import ipinsights
     >>> ipinsights.log_mlflow_model("model", "logins", registered_model_name="logins")  # doctest: +SKIP
     """
-    settings = _settings(Path(model), scorer)
+    settings = _settings(model, scorer)
     import mlflow.pyfunc
 
     return mlflow.pyfunc.log_model(name=name, **settings, **options)
 
 
-def _settings(model: Path, scorer: str) -> dict[str, Any]:
+def _settings(model: str | Path, scorer: str) -> dict[str, Any]:
     """Return the options of MLflow for a model that has the scorer."""
+    if not isinstance(model, (str, os.PathLike)):
+        raise InvalidValueError(
+            f"`model` must be the path of a saved model. Got an object of {type(model).__name__}: save it with its "
+            "method save, and give the folder."
+        )
     with missing_package_reported("Models of MLflow need MLflow", "mlflow-skinny"):
         from mlflow.models import ModelSignature
         from mlflow.types import ColSpec, Schema
-    loaded = load_model(model, scorer)
+    loaded = load_model(Path(model), scorer)
     loaded.scorer(scorer)
     columns = Schema([ColSpec("string", name, required=False) for name in ("entity", "ip")])
     scores = Schema([ColSpec("float")])

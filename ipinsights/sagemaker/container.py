@@ -84,7 +84,12 @@ def cluster_from_environment(environment: Environment) -> Cluster:
 
 @contextlib.contextmanager
 def failure_reported(base: Path) -> Iterator[None]:
-    """Write any error to the failure file of a base folder, main sentence first, and reraise it."""
+    """Write any error to the failure file of a base folder, main sentence first, and reraise it.
+
+    The file of an earlier job is removed first: what stands there is about this job.
+    """
+    with contextlib.suppress(OSError):
+        failure_file(base).unlink()
     try:
         yield
     except IPInsightsError as error:

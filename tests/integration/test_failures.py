@@ -87,6 +87,31 @@ def test_a_missing_size_can_be_left_to_the_data(tmp_path: Path) -> None:
     ("command", "advice"),
     [
         (
+            "train --train rows.csv --model-dir trained --quiet",
+            "JSON is read with the names of its fields: --entity FIELD --ip FIELD.",
+        ),
+        ("score rows.csv --model-dir model", "JSON is read with the names of its fields: --entity FIELD --ip FIELD."),
+        (
+            "split rows.csv --at 2024-01-01 -o data",
+            "`ipinsights extract --format jsonl --entity FIELD --ip FIELD FILE -o CLEAN.csv` writes rows of JSON as "
+            "CSV.",
+        ),
+    ],
+)
+def test_advice_for_json_fits_the_command(command: str, advice: str, tmp_path: Path, model: Path) -> None:
+    """JSON is read by names, or converted for a command that takes no names."""
+    (tmp_path / "rows.csv").write_text('{"user":"ann","ip":"192.0.2.7","days":[1,2],"n":0}\n')
+    (tmp_path / "model").symlink_to(model)
+    done = run_command(*command.split(), folder=tmp_path)
+    assert done.returncode == 2
+    shown = done.stderr.splitlines()
+    assert (shown[-2].endswith(". It looks like JSON, and must be CSV."), shown[-1]) == (True, advice)
+
+
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        (
             "split rows.csv --at 2024-01-01 -o data",
             "`ipinsights extract --format csv FILE -o CLEAN.csv` writes the rows that have entity, address and time, "
             "and counts the others.",

@@ -59,7 +59,6 @@ def write_inputs(folder: Path) -> None:
     (folder / "ip2asn-v4-u32.tsv").write_text(table.read_text(encoding="utf-8"))
     (folder / "export.csv").write_text("user,address\nann,192.0.2.7\n")
     (folder / "access.log.2.gz").write_bytes(gzip.compress(LOG_LINE.encode()))
-    (folder / "rows").mkdir()
     for name, log in (("cloudwatch", "sagemaker-python3.8"), ("train", "ours")):
         text = (ROOT / "tests" / "data" / "logs" / f"{log}.log").read_text(encoding="utf-8")
         (folder / f"{name}.log").write_text(text)

@@ -136,6 +136,25 @@ class TestFailures:
         )
         assert (base / "output" / "failure").read_text() == f"ClientError: {message}\n"
 
+    def test_the_failure_file_of_an_earlier_job_goes(self, tmp_path: Path) -> None:
+        """A job that succeeds leaves no failure file, also where the job before it failed."""
+        base = make_container_tree(tmp_path, hyperparameters=SMALL, channels={"Training": ROWS})
+        refusal_of(run_command("train", "--base-dir", base))
+        (base / "input" / "data" / "Training").rename(base / "input" / "data" / "train")
+        (base / "input" / "config" / "inputdataconfig.json").unlink()
+        assert run_command("train", "--base-dir", base).returncode == 0
+        assert not (base / "output" / "failure").exists()
+
+    def test_options_next_to_a_tree_are_no_failure_of_the_job(self, tmp_path: Path) -> None:
+        """Options that contradict --base-dir are the command's error, and no failure is written."""
+        base = make_container_tree(tmp_path, hyperparameters=SMALL, channels={"train": ROWS})
+        done = run_command("train", "--base-dir", base, "-H", "epochs=1")
+        assert done.returncode == 2
+        assert done.stderr.endswith(
+            "Error: --base-dir brings its own data, hyperparameters and model directory: give nothing else.\n"
+        )
+        assert not (base / "output" / "failure").exists()
+
     @pytest.mark.parametrize(
         ("text", "message"),
         [

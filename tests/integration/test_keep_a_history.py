@@ -73,8 +73,11 @@ def test_the_commands_print_what_is_shown(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_programs_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The Python program of the page has the same model and scores as the commands."""
+def test_the_programs_run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The Python program of the page has the same model and scores as the commands.
+
+    No table that it prints is empty.
+    """
     train, score = (command for command, _ in typed()[:2])
     shell(train, folder)
     shell(score, folder)
@@ -82,6 +85,7 @@ def test_the_programs_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     names: dict[str, object] = {}
     for program in PYTHON.findall(PAGE):
         exec(program, names)  # noqa: S102 - that the page's code runs is what is tested
+    assert "Empty DataFrame" not in capsys.readouterr().out
     model = names["model"]
     assert isinstance(model, IPInsights)
     given = (folder / "model" / "model_algo-1").read_bytes()

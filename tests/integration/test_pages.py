@@ -65,6 +65,7 @@ _ROUGH = (
     Rough(r"1 in ([\d,]+) normal", factor=20),
     Rough(r"^(\d+\.\d+) %$", difference=0.3),
     Rough(r"the model catches (\d+\.\d+) %", difference=3),
+    Rough(r"The history catches (\d+) %", difference=3),
     Rough(r"the model is (\d+\.\d+) points", difference=3),
     Rough(r"points worse \[(-?\d+\.\d+)", difference=5),
     Rough(r"points worse \[#, (-?\d+\.\d+)", difference=5),

@@ -145,6 +145,26 @@ def test_three_nights_under_a_running_endpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_night_that_is_repeated_keeps_the_model_in_use(tmp_path: Path) -> None:
+    """The model in use is not trained again.
+
+    A night of an earlier day does not remove its own model.
+    """
+    write_days(tmp_path)
+    for day in (10, 11):
+        assert night(tmp_path, day).returncode == 0
+    used = (tmp_path / "current" / "model_algo-1").read_bytes()
+    give_logins_to_others(tmp_path / "logs" / "2018-11-11.log")
+    again = night(tmp_path, 11)
+    assert (again.returncode, again.stdout) == (0, "The model of 2018-11-11 is in use already.\n")
+    assert (tmp_path / "current" / "model_algo-1").read_bytes() == used
+    earlier = night(tmp_path, 9)
+    assert earlier.returncode == 0, earlier.stderr
+    assert (tmp_path / "current").readlink() == Path("models/2018-11-09")
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["2018-11-09", "2018-11-11"]
+
+
+@pytest.mark.slow
 def test_wrong_data_leaves_the_model_in_use(tmp_path: Path) -> None:
     """A log without a login ends the night with exit code 2 before anything is written."""
     (tmp_path / "logs").mkdir()

@@ -71,7 +71,7 @@ def test_the_page_runs_and_the_command_line_agrees(
 ) -> None:
     """Every block runs in order, with the model and scores of ``train`` and ``score``.
 
-    Both are equal to the byte.
+    Both are equal to the byte, and no table that the page prints is empty.
     """
     write_data(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -81,8 +81,10 @@ def test_the_page_runs_and_the_command_line_agrees(
         if number == 0:
             for name, file in (("logins", "train.csv"), ("later", "calibration.csv")):
                 names[name] = KINDS[kind](names[name], tmp_path / file)
+        printed = capsys.readouterr().out
+        assert "Empty DataFrame" not in printed
         for shown in re.findall(r"^# (row .*|\d+)$", block, re.MULTILINE):
-            assert shown in capsys.readouterr().out
+            assert shown in printed
     model = names["model"]
     assert run_command(
         "train", "--train", "train.csv", "--model-dir", "cli", "--quiet",

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ipinsights import log_mlflow_model, save_mlflow_model
-from ipinsights.errors import ClientError
+from ipinsights import IPInsights, log_mlflow_model, save_mlflow_model
+from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.inference.score_arrow import score_arrow
 from ipinsights.testing import save_random_model
 
@@ -67,3 +67,13 @@ def test_a_missing_mlflow_is_told(write: object, tmp_path: Path, monkeypatch: py
     with pytest.raises(ClientError) as caught:
         write(model, "logins")
     assert str(caught.value) == "Models of MLflow need MLflow, which is not installed: pip install mlflow-skinny."
+
+
+def test_an_estimator_is_saved_first() -> None:
+    """A fitted model is no path, and the error says how it becomes one."""
+    with pytest.raises(InvalidValueError) as caught:
+        log_mlflow_model(IPInsights(), "logins")
+    assert str(caught.value) == (
+        "`model` must be the path of a saved model. Got an object of IPInsights: save it with its method save, and "
+        "give the folder."
+    )

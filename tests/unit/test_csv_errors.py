@@ -95,6 +95,19 @@ class TestFaults:
             " It looks like a header: remove it, the file must have none."
         )
 
+    @pytest.mark.parametrize(
+        "first", ['{"user":"a","ip":"1.2.3.4","at":1}', '[{"user":"a","ip":"1.2.3.4"}]', "{", ' {"ip":"1.2.3.4"}']
+    )
+    def test_json(self, first: str) -> None:
+        """JSON in the first row is named, and not taken for a header."""
+        fault = fault_of(f"{first}\n".encode())
+        assert fault.endswith(". It looks like JSON, and must be CSV.")
+        assert "header" not in fault
+
+    def test_an_entity_may_begin_like_json(self) -> None:
+        """Rows with an address are valid, whatever their entity looks like."""
+        assert fault_of(b"{a,1.2.3.4\na,1.2.3\n").startswith("x.csv:2: '1.2.3' is no IPv4 address: ")
+
     @pytest.mark.parametrize("field", ["not-an-ip", "-", "unknown", "localhost", "alice", "1.2.3", "", "laptop7"])
     def test_a_row_that_is_not_a_header(self, field: str) -> None:
         """Any other text in the first row is no header."""

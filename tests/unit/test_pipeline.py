@@ -249,6 +249,15 @@ class TestNothingUsable:
             "No row was written: no record passes `path`, `status` and `where`. Choose other values."
         )
 
+    def test_a_filter_among_other_programs(self, bench: Bench) -> None:
+        """The error names the filters also where most lines are of other programs."""
+        bench.put("\n".join([SSHD, *[SSHD.replace("sshd", "cron")] * 3]))
+        with pytest.raises(ClientError) as caught:
+            bench.extract("sshd", LogOptions(year=2018), filters=Filters(where=(("event", "accepted"),)))
+        assert str(caught.value) == (
+            "No row was written: no record passes `path`, `status` and `where`. Choose other values."
+        )
+
     def test_other_programs(self, bench: Bench) -> None:
         """A log of something else is one without rows."""
         error = self.refused(bench, "sshd", SSHD.replace("sshd", "cron"), year=2018)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 
 from ipinsights.data.pairs import Pairs
 from ipinsights.evaluation.detection import AUC
@@ -43,3 +44,15 @@ def test_an_evaluation_needs_neither_curves_nor_alerts() -> None:
     assert made_up(curves={}, densities={}).value(AUC, attacker=NETWORKS) == 0.75
     pairs = Pairs(np.zeros(1, dtype=np.uint64), np.zeros(1, dtype=np.uint32))
     assert len(TestSet(pairs).attacks) == 0
+
+
+def test_an_evaluation_is_shown_in_few_lines() -> None:
+    """A notebook shows 60 rows at most of the table, and no points of curves."""
+    evaluation = made_up()
+    evaluation.detection = pd.concat([evaluation.detection] * 50, ignore_index=True)
+    evaluation.curves = {"random addresses": {"model": ([0.123456] * 999, [0.5] * 999)}}
+    evaluation.densities = {"ordinary": np.full(999, 0.654321, np.float32)}
+    assert evaluation._repr_html_().count("<tr") < 70
+    assert "0.123456" not in repr(evaluation)
+    assert "0.654321" not in repr(evaluation)
+    assert repr(evaluation).startswith("Evaluation(facts={")

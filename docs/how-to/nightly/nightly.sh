@@ -18,6 +18,12 @@ exec 9> lock
 flock --nonblock 9
 mkdir -p rows runs models
 
+# Only a model that is not in use is trained again.
+if [[ "$(readlink current || true)" == "models/$day" ]]; then
+    echo "The model of $day is in use already."
+    exit
+fi
+
 # The logins of the day, next to those of the days before. Older days are removed.
 ipinsights extract --format apache --path '^/login$' --status 200,302 "$log" -o "rows/$day.csv"
 find rows -name '*.csv' | sort | head --lines "-$days_kept" | xargs --no-run-if-empty rm
@@ -36,4 +42,5 @@ fi
 # Model and threshold change together: the endpoint sees the old pair or the new one.
 ln --symbolic --force --no-dereference "models/$day" next
 mv --no-target-directory next current
-find models -mindepth 1 -maxdepth 1 | sort | head --lines "-$models_kept" | xargs --no-run-if-empty rm -r
+find models -mindepth 1 -maxdepth 1 -not -path "models/$day" | sort | head --lines "-$((models_kept - 1))" \
+    | xargs --no-run-if-empty rm -r
