@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from ipinsights.data.remote import Role, Staging
 
-__all__ = ["DataPath", "Url", "invoke_on_copies"]
+__all__ = ["DataPath", "TextPath", "Url", "invoke_on_copies"]
+
+_OTHER_THAN_TEXT = (".bz2", ".gz", ".parquet", ".xlsx", ".xz", ".zip", ".zst")
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,19 @@ class DataPath(click.Path):
         if self.role is None:
             self.fail(f"'{shown_url(url)}' is a URL, and this must be a local path.", param, ctx)
         return Url(url, self.role)
+
+
+class TextPath(DataPath):
+    """Path of a text file that is written. A name that promises another kind of file is refused."""
+
+    def convert(self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a local path or a URL."""
+        ending = next(filter(str(value).lower().endswith, _OTHER_THAN_TEXT), None)
+        if ending is not None:
+            self.fail(
+                f"'{shown_url(str(value))}' would be plain text: give a name that does not end in {ending}.", param, ctx
+            )
+        return super().convert(value, param, ctx)
 
 
 def invoke_on_copies(invoke: Callable[[click.Context], Any], ctx: click.Context) -> Any:

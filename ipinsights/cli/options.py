@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ipinsights.cli.data_paths import DataPath
+from ipinsights.cli.data_paths import DataPath, TextPath
 from ipinsights.cli.option_names import with_option_names
 from ipinsights.cli.output import echo_error
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COUNT", "ENTITY", "FILE", "INPUT", "IP", "LOCAL_FILE", "LOCAL_FOLDER", "LOCAL_PATH", "MODEL", "MODEL_DIR",
-    "OUTPUT_FILE", "OUTPUT_FOLDER", "PATH", "SCORER", "SEED", "THRESHOLD", "history_hyperparameters", "pairs_of",
-    "parse_assignments", "parse_every",
+    "OUTPUT_FILE", "OUTPUT_FOLDER", "OUTPUT_TEXT", "PATH", "SCORER", "SEED", "THRESHOLD", "history_hyperparameters",
+    "pairs_of", "parse_assignments", "parse_every",
 ]  # fmt: skip
 
 COUNT = click.IntRange(min=1)
@@ -30,6 +30,7 @@ FILE = DataPath(path_type=Path, dir_okay=False)
 INPUT = DataPath(path_type=Path, allow_dash=True)
 MODEL = DataPath("model", path_type=Path)
 OUTPUT_FILE = DataPath("output", path_type=Path, dir_okay=False)
+OUTPUT_TEXT = TextPath("output", path_type=Path, dir_okay=False)
 OUTPUT_FOLDER = DataPath("output", path_type=Path, file_okay=False)
 LOCAL_FILE = DataPath(None, path_type=Path, dir_okay=False)
 LOCAL_FOLDER = DataPath(None, path_type=Path, file_okay=False)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ipinsights.cli.help_text import CommandWithExamples
-from ipinsights.cli.options import ENTITY, FILE, INPUT, IP, MODEL_DIR, OUTPUT_FILE, SCORER, THRESHOLD, pairs_of
+from ipinsights.cli.options import (
+    ENTITY, FILE, INPUT, IP, MODEL_DIR, OUTPUT_FILE, OUTPUT_TEXT, SCORER, THRESHOLD, pairs_of,
+)  # fmt: skip
 from ipinsights.errors import ClientError, RowsError
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ _TOO_MANY_COLUMNS = re.compile(r"a row must have 2 columns \(entity,ip\), this o
 @click.command(cls=CommandWithExamples)
 @click.argument("source", metavar="INPUT", type=INPUT)
 @MODEL_DIR
-@click.option("-o", "--output", type=OUTPUT_FILE, help="Where the scores go; standard output when not given.")
+@click.option("-o", "--output", type=OUTPUT_TEXT, help="Where the scores go; standard output when not given.")
 @click.option("--extended", is_flag=True, help="Add entity_known, probability and, with a threshold, p_value, verdict.")
 @THRESHOLD
 @SCORER

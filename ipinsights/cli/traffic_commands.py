@@ -9,7 +9,7 @@ import click
 
 from ipinsights.cli.help_text import CommandWithExamples
 from ipinsights.cli.option_names import with_option_names
-from ipinsights.cli.options import FILE, INPUT, OUTPUT_FILE, OUTPUT_FOLDER, PATH, SEED
+from ipinsights.cli.options import FILE, INPUT, OUTPUT_FOLDER, OUTPUT_TEXT, PATH, SEED
 from ipinsights.cli.output import echo_error
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _names_of_fields(_ctx: click.Context, _param: click.Parameter, value: str | 
     metavar="FORMAT",
     help=f"Log format: {', '.join(_FORMATS)}.",
 )
-@click.option("-o", "--output", type=OUTPUT_FILE, help="Where the rows go; standard output when not given.")
+@click.option("-o", "--output", type=OUTPUT_TEXT, help="Where the rows go; standard output when not given.")
 @click.option("--path", metavar="REGEX", help="Only requests with a match in their path, which is without the query.")
 @click.option("--status", metavar="CODE,...", default="", help="Only responses of these status codes.")
 @click.option("--where", metavar="FIELD=VALUE", multiple=True, help="Only records with this value; all must hold.")

@@ -231,7 +231,7 @@ def _third_column_advice(row: list[str], num_columns: int | None) -> str:
 
 
 def _first_row_advice(row: list[str] | str, num_rows: int) -> str:
-    """Return advice if the first row is JSON, or names an address column, such as `ip` or `sourceIPAddress`."""
+    """Return advice if the first row is JSON, or names a column of addresses such as `ip`."""
     if num_rows > 1 or isinstance(row, str):
         return ""
     if row[0].lstrip(" \t[").startswith("{"):

@@ -66,6 +66,19 @@ def test_a_local_option_refuses_a_url() -> None:
     )
 
 
+@pytest.mark.parametrize("command", [("extract", "--format", "csv", "x.csv"), ("score", "x.csv", "--model-dir", "m")])
+@pytest.mark.parametrize(("name", "ending"), [("rows.csv.GZ", ".gz"), ("s3://me:secret@b/rows.parquet", ".parquet")])
+def test_text_is_not_written_under_the_name_of_another_kind(command: tuple[str, ...], name: str, ending: str) -> None:
+    """A command that writes plain text refuses the name of a packed or of a binary file."""
+    shown = name.replace("me:secret@", "")
+    done = run_command(*command, "-o", name)
+    assert done.returncode == 2
+    assert done.stderr.endswith(
+        f"Invalid value for '-o' / '--output': '{shown}' would be plain text: give a name that does not end in "
+        f"{ending}.\n"
+    )
+
+
 def test_rows_are_scored_from_a_folder_to_a_file(store: Any, tmp_path: Path) -> None:
     """The scores are those of local files.
 
