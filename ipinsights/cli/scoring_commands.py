@@ -10,7 +10,16 @@ import click
 
 from ipinsights.cli.help_text import CommandWithExamples
 from ipinsights.cli.options import (
-    ENTITY, FILE, INPUT, IP, MODEL_DIR, OUTPUT_FILE, OUTPUT_TEXT, SCORER, THRESHOLD, pairs_of,
+    ENTITY,
+    FILE,
+    INPUT,
+    IP,
+    MODEL_DIR,
+    OUTPUT_FILE,
+    OUTPUT_TEXT,
+    SCORER,
+    THRESHOLD,
+    pairs_of,
 )  # fmt: skip
 from ipinsights.errors import ClientError, RowsError
 
