@@ -44,6 +44,27 @@ def test_a_wrong_option_on_a_terminal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("explain \udcff 192.0.2.1 --model-dir model", "ENTITY"),
+        ("update --model-dir model --forget a --forget \udcff", "--forget"),
+        ("extract --format jsonl --where \udcff x.jsonl", "--where"),
+        ("split rows.csv -o x --at \udcff", "--at"),
+    ],
+)
+def test_a_text_that_is_not_utf_8(tmp_path: Path, command: str, name: str) -> None:
+    """Bytes that are not UTF-8 are refused with the option's name, except in names of files."""
+    (tmp_path / "model").mkdir()
+    for file in ("x.jsonl", "rows.csv"):
+        (tmp_path / file).write_text("\n")
+    done = run_command(*command.split(), folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"\n\nError: Invalid value for '{name}': '\\udcff' is not UTF-8 text.\n")
+    done = run_command("score", "\udcff.csv", "--model-dir", "\udcff", folder=tmp_path)
+    assert done.stderr.startswith("ClientError: There is no model at \\udcff: ")
+
+
+@pytest.mark.parametrize(
     ("given", "meant"),
     [
         ("train data.csv", "train --train data.csv --model-dir model"),
