@@ -85,7 +85,7 @@ def draw_seed(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(_LARGEST_SEED))
 
 
-def num_threads(n_jobs: int | None) -> int | None:
+def num_threads(n_jobs: Any) -> int | None:
     """Return the number of threads that train, None for all cores available."""
     if n_jobs is None or n_jobs == -1:
         return None
