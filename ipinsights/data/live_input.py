@@ -51,6 +51,12 @@ class LiveInput:
 
     def read(self, size: int = -1) -> bytes:
         """Return at most ``size`` bytes, none at the end."""
+        try:
+            return self._read(size)
+        except OSError as error:
+            raise ClientError(f"{self.name} cannot be read: {error.strerror}.") from None
+
+    def _read(self, size: int) -> bytes:
         piece = os.read(self._descriptor, size)
         pieces, length = [piece], len(piece)
         end = time.monotonic() + _MOST_SECONDS

@@ -131,3 +131,23 @@ def test_advice_fits_the_command(command: str, advice: str, tmp_path: Path, mode
     done = run_command(*command.split(), folder=tmp_path)
     assert done.returncode == 2
     assert done.stderr.endswith(f"\n{advice}\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "score {} --model-dir {}",
+        "extract --format csv {}",
+        "split {} --at 2020-01-01 -o out",
+        "compare {} {}",
+        "train --train {} --model-dir out -H epochs=1",
+        "inspect {}",
+    ],
+)
+def test_an_input_that_cannot_be_followed(tmp_path: Path, command: str) -> None:
+    """A name that no file can have is an error about the input, and not about the output."""
+    name = "x" * 300
+    done = run_command(*command.replace("{}", name).split(), folder=tmp_path)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        2, f"ClientError: {name} cannot be read: File name too long."
+    )  # fmt: skip
