@@ -248,6 +248,7 @@ class IPInsights(OutlierMixin, Detector):
         check_scorer(self.scorer)
         parameters = self.get_params(deep=False)
         settings.check_history(parameters)
+        callbacks = settings.checked_callbacks(self.callbacks)
         train, ipv6 = self._read_training(X, "X")
         held_out = None if validation is None else self._read_training(validation, "validation")[0]
         hyperparameters = settings.choose_hyperparameters(parameters, train)
@@ -258,7 +259,7 @@ class IPInsights(OutlierMixin, Detector):
             held_out,
             seed=seed,
             num_threads=settings.num_threads(self.n_jobs),
-            callbacks=(recorder, RunBar(is_shown=self.progress), *self.callbacks),
+            callbacks=(recorder, RunBar(is_shown=self.progress), *callbacks),
             stopped_by=stopped_by_interrupt,
             ipv6=ipv6 if self.ipv6 else None,
         )

@@ -70,8 +70,9 @@ class ContainerHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no p
 
 
 def set_up_logging(level: str = "info", handler: logging.Handler | None = None) -> None:
-    """Send the package's log to a handler, by default one for standard output."""
-    handler = handler or ContainerHandler(sys.stdout)
+    """Send the package's log to a handler, by default one for standard output if that is open."""
+    if handler is None:
+        handler = logging.NullHandler() if sys.stdout is None else ContainerHandler(sys.stdout)
     logger = logging.getLogger("ipinsights")
     logger.handlers = [handler]
     logger.setLevel(level.upper())

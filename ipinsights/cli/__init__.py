@@ -22,6 +22,7 @@ from ipinsights.cli import (
 )
 from ipinsights.cli.failures import report_bug, report_failure, report_usage
 from ipinsights.cli.help_text import WorkflowGroup
+from ipinsights.cli.output import open_missing_streams
 from ipinsights.data.files import drop_unwritten, flush_output
 from ipinsights.errors import ClientError, IPInsightsError
 
@@ -55,6 +56,7 @@ for _module in (
 
 def main() -> None:
     """Run the command, and report any failure as one line and an exit code."""
+    open_missing_streams()
     try:
         if exit_code := _exit_code():
             sys.exit(exit_code)

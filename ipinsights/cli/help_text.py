@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import click
@@ -87,6 +88,8 @@ _EXIT_CODES = (
     ("141", "the reader of the output has ended, as in a pipe to head"),
 )
 _LONGEST_SUMMARY = 100
+# What Python has in place of a byte that is not UTF-8.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class CommandWithExamples(click.Command):
@@ -102,12 +105,24 @@ class CommandWithExamples(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, see :func:`ipinsights.cli.data_paths.invoke_on_copies`."""
         report_with_options_of(ctx)
+        for parameter in self.params:
+            _check_text(ctx, parameter)
         return invoke_on_copies(super().invoke, ctx)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the examples, each on lines of its own."""
         if lines := EXAMPLES.get(self.name or "", ()):
             formatter.write("\nExamples:\n" + "".join(f"  {line}\n" for line in lines))
+
+
+def _check_text(ctx: click.Context, parameter: click.Parameter) -> None:
+    """Refuse a text that is not UTF-8. Names of files may be any bytes."""
+    values = ctx.params.get(parameter.name or "")
+    if not isinstance(parameter.type, click.types.StringParamType):
+        return
+    for value in values if isinstance(values, tuple) else (values,):
+        if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
+            raise click.BadParameter(f"{value!r} is not UTF-8 text.", ctx, parameter)
 
 
 class WorkflowGroup(click.Group):

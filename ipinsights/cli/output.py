@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 
@@ -11,7 +12,9 @@ from ipinsights.data.files import open_output
 from ipinsights.data.remote_names import as_given
 from ipinsights.reporting.plain_text import printable
 
-__all__ = ["echo", "echo_error", "terminal_width"]
+__all__ = ["echo", "echo_error", "open_missing_streams", "terminal_width"]
+
+_NUM_STANDARD_STREAMS = 3
 
 
 def echo(text: str) -> None:
@@ -27,4 +30,16 @@ def echo_error(text: str) -> None:
 
 def terminal_width() -> int | None:
     """Return the columns of the terminal on standard output, None if there is no terminal."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
+
+
+def open_missing_streams() -> None:
+    """Open the null device in place of closed standard streams.
+
+    Otherwise the first files that a command opens get their descriptors, and what libraries print ends in these files.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) < _NUM_STANDARD_STREAMS:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", errors="backslashreplace")

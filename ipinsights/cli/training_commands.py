@@ -48,6 +48,7 @@ __all__ = ["COMMANDS"]
 @click.option(
     "--hyperparameters",
     metavar="FILE|MAP",
+    type=click.UNPROCESSED,  # the name of a file may be any bytes
     help="JSON file with a map of hyperparameters, or the map itself; -H takes precedence.",
 )
 @click.option("--base-dir", type=LOCAL_FOLDER, help="A container's tree (/opt/ml): everything is read from there.")

@@ -33,7 +33,7 @@ class TrainingView(JobView):
     """View of a job of ``ipinsights train``, if quiet without warnings and the summary."""
 
     def __init__(self, *, quiet: bool = False, progress: bool = True) -> None:
-        self.shows_log = not sys.stdout.isatty()
+        self.shows_log = sys.stdout is None or not sys.stdout.isatty()
         self._quiet = quiet
         self._progress = progress and sys.stderr.isatty()
         self._validation = ValidationWatch(self._warn)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ipinsights.data.file_kinds import GZIP_MAGIC, HEAD_BYTES
+from ipinsights.data.files import exists, is_file, is_folder
 from ipinsights.data.remote_names import as_given
 from ipinsights.errors import ClientError
 
@@ -59,7 +60,7 @@ def channel_files(path: Path) -> list[Path]:
     It is a ClientError if there are none, or the folder cannot be read to its end.
     """
     channel = read_channel(path)
-    if not path.is_dir():
+    if not is_folder(path):
         return [path]
     groups = {**channel.skipped, "empty files": channel.empty}
     check_filled(channel.files, groups, path)
@@ -86,9 +87,9 @@ def read_channel(path: Path) -> Channel:
 
     Linked folders are read too, and each file is read once. It is a ClientError if a link leads nowhere.
     """
-    if not path.exists():
+    if not exists(path):
         raise ClientError(f"There is no file or folder {path}.")
-    if not path.is_dir():
+    if not is_folder(path):
         return Channel((), (path,), {}) if _is_empty(path) else Channel((path,), (), {})
     skipped: dict[str, list[Path]] = defaultdict(list)
     files, empty = [], []
@@ -131,7 +132,7 @@ def _entered(path: Path, seen: set[str], links: list[Path], skipped: dict[str, l
             skipped["links to what is read already"].append(path)
             continue
         seen.add(real)
-        if not path.is_dir():
+        if not is_folder(path):
             yield path
             continue
         for entry in _entries(path):
@@ -139,7 +140,7 @@ def _entered(path: Path, seen: set[str], links: list[Path], skipped: dict[str, l
             if is_marker(entry.name):
                 skipped["markers or metadata"].append(below)
             elif entry.is_symlink():
-                if not below.exists():
+                if not exists(below):
                     target = Path(os.readlink(below))  # noqa: PTH115 - a path of os.scandir
                     raise ClientError(f"{below} cannot be read: it is a link to {target}, which does not exist.")
                 links.append(below)
@@ -168,7 +169,7 @@ def _is_manifest(file: Path) -> bool:
 
 def _is_empty(file: Path) -> bool:
     """Return whether a file has only blank lines. Only small files are read."""
-    if not file.is_file() or file.stat().st_size > _LARGEST_EMPTY:
+    if not is_file(file) or file.stat().st_size > _LARGEST_EMPTY:
         return False
     content = _head(file, _LARGEST_EMPTY)
     if content.startswith(GZIP_MAGIC):

@@ -15,7 +15,7 @@ from ipinsights.errors import InvalidValueError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["column_texts", "is_invalid_entity", "is_missing", "value_text"]
+__all__ = ["column_texts", "is_fractional", "is_invalid_entity", "is_missing", "value_text"]
 
 
 def column_texts(values: Any, name: str) -> pa.StringArray:
@@ -57,8 +57,13 @@ def is_missing(value: Any) -> bool:
     return value is None or type(value).__name__ == "NAType" or bool(value != value)  # noqa: PLR0124
 
 
+def is_fractional(value: Any) -> bool:
+    """Return whether a value is a floating-point or complex number, of Python or of NumPy."""
+    return isinstance(value, (float, complex, np.inexact))
+
+
 def _is_text(value: Any) -> bool:
-    if is_missing(value) or isinstance(value, float):
+    if is_missing(value) or is_fractional(value):
         return False
     try:
         value_text(value).encode()

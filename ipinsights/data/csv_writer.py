@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 
 __all__ = ["csv_lines", "quoted"]
 
-_SPECIAL = b'",\r\n'
+# A byte order mark at the beginning of a file is not a part of its first field, unless that is quoted.
+_SPECIAL = '",\r\n\ufeff'
+# The first byte of the mark stands for it. Few other characters have that byte.
+_SPECIAL_BYTES = b'",\r\n\xef'
 
 
 def quoted(texts: pa.StringArray) -> pa.StringArray:
     """Return texts as CSV fields, quoted where necessary, shape (n,)."""
-    if not contain_any(texts, _SPECIAL):
+    if not contain_any(texts, _SPECIAL_BYTES):
         return texts
-    special = pc.match_substring_regex(texts, f"[{_SPECIAL.decode()}]")
+    special = pc.match_substring_regex(texts, f"[{_SPECIAL}]")
     doubled = pc.replace_substring(texts, '"', '""')
     return pc.if_else(special, pc.binary_join_element_wise('"', doubled, '"', ""), texts)
 

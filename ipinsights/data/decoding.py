@@ -66,10 +66,11 @@ def decoded_stream(
 
 
 def check_encoding(name: str) -> None:
-    """Raise an error if Python knows no text encoding of this name."""
+    """Raise an error if Python has no text encoding of this name that decodes in pieces."""
     try:
-        b"a".decode(name)
-    except (LookupError, UnicodeDecodeError, ValueError):
+        codecs.BOM_UTF32_LE.decode(name, "replace")  # also a mark of UTF-16, which needs one
+        list(codecs.iterdecode([codecs.BOM_UTF32_LE], name, "backslashreplace"))
+    except (LookupError, ValueError):
         raise ClientError(f"Invalid encoding {name!r}: it must be a name such as cp1252 or utf-16.") from None
 
 
@@ -153,10 +154,16 @@ class _Decoder:
     def _in_utf8(self, head: bytes, stream: IO[bytes]) -> IO[bytes]:
         encoding = self._encoding or text_encoding(head)
         if encoding is not None:
-            return self._stream(in_utf8(stream, encoding))
+            return self._stream(self._decoded(stream, encoding))
         if head.startswith(codecs.BOM_UTF8):
             stream.read(len(codecs.BOM_UTF8))
         return stream
+
+    def _decoded(self, stream: IO[bytes], encoding: str) -> Iterator[bytes]:
+        try:
+            yield from in_utf8(stream, encoding)
+        except UnicodeError as error:
+            raise ClientError(f"{self._name} cannot be read as {encoding}: {error}.") from None
 
     def _stream(self, pieces: Iterator[bytes]) -> IO[bytes]:
         return io.BufferedReader(Pieces(pieces, self._name), buffer_size=2**16)

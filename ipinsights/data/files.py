@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = [
-    "drop_unwritten", "file_identity", "flush_output", "locked", "open_output", "peekable", "read_errors", "replacing",
-    "unpacked", "write_file", "write_files",
+    "drop_unwritten", "exists", "file_identity", "flush_output", "is_file", "is_folder", "locked", "open_output",
+    "peekable", "read_errors", "replacing", "unpacked", "write_file", "write_files",
 ]  # fmt: skip
 
 # File systems allow 255 bytes in a name, and a character may take four.
@@ -161,6 +161,33 @@ def read_errors(name: str) -> Iterator[None]:
         raise ClientError(f"{name} is a damaged gzip file: {str(error).rstrip('.')}.") from None
     except OSError as error:
         raise ClientError(f"{name} cannot be read: {error.strerror or error}.") from None
+
+
+def exists(path: Path) -> bool:
+    """Return whether a file or folder is there.
+
+    A path that cannot be followed is a ClientError: its folder must not be searched, or its name is too long.
+    """
+    return _mode(path) is not None
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a folder is there, see :func:`exists`."""
+    return stat.S_ISDIR(_mode(path) or 0)
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a regular file is there, see :func:`exists`."""
+    return stat.S_ISREG(_mode(path) or 0)
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    except OSError as error:
+        raise ClientError(f"{path} cannot be read: {error.strerror}.") from None
 
 
 def _is_stream(path: Path) -> bool:

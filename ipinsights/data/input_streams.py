@@ -59,7 +59,7 @@ def opened_stream(
 
 def _raw(path: Path) -> contextlib.AbstractContextManager[io.BufferedReader]:
     if path == STANDARD_INPUT:
-        live = LiveInput.of(sys.stdin.buffer)
+        live = LiveInput.of_standard_input()
         return contextlib.nullcontext(cast("io.BufferedReader", live or sys.stdin.buffer))
     return path.open("rb")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     from ipinsights.data.ipv6 import Addresses
 
-__all__ = ["SPECIAL_NETWORKS", "Networks", "network_text", "special_purpose"]
+__all__ = ["SPECIAL_NETWORKS", "Network", "Networks", "network_text", "special_purpose"]
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+"""A network of Python's library."""
 
 SPECIAL_NETWORKS = {
     "0.0.0.0/8": "reserved (this network)",
@@ -44,11 +47,13 @@ _HALF = 2**64 - 1
 class Networks:
     """A list of networks such as ``10.0.0.0/8``, or single addresses, kept as ``texts``.
 
-    Any other text is a ClientError.
+    ``given`` are texts or networks of ``ipaddress``, or one of them. Any other value is a ClientError.
     """
 
-    def __init__(self, texts: Sequence[str], *, ipv6: bool = False) -> None:
-        self.texts = tuple(texts)
+    def __init__(self, given: str | Network | Sequence[str | Network], *, ipv6: bool = False) -> None:
+        # A network of ``ipaddress`` is a sequence of its addresses.
+        several = [given] if isinstance(given, (str, ipaddress.IPv4Network, ipaddress.IPv6Network)) else given
+        self.texts = texts = tuple(map(str, several))
         self._ipv6 = [ipaddress.IPv6Network(text) for text in texts if ipv6 and _is_ipv6(text)]
         rest = [text for text in texts if not (ipv6 and _is_ipv6(text))]
         merged = list(ipaddress.collapse_addresses(map(_parse, rest)))

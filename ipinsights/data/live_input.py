@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import select
 import stat
+import sys
 import time
 from typing import IO
+
+from ipinsights.errors import ClientError
 
 __all__ = ["LiveInput", "is_live"]
 
@@ -21,6 +24,16 @@ class LiveInput:
     def __init__(self, descriptor: int, name: str = "standard input") -> None:
         self._descriptor = descriptor
         self.name = name
+
+    @classmethod
+    def of_standard_input(cls) -> LiveInput | None:
+        """Return the live input of standard input, see :meth:`of`.
+
+        A closed standard input is a ClientError.
+        """
+        if sys.stdin is None:
+            raise ClientError("Standard input is closed.")
+        return cls.of(sys.stdin.buffer)
 
     @classmethod
     def of(cls, stream: IO[bytes]) -> LiveInput | None:
@@ -38,6 +51,12 @@ class LiveInput:
 
     def read(self, size: int = -1) -> bytes:
         """Return at most ``size`` bytes, none at the end."""
+        try:
+            return self._read(size)
+        except OSError as error:
+            raise ClientError(f"{self.name} cannot be read: {error.strerror}.") from None
+
+    def _read(self, size: int) -> bytes:
         piece = os.read(self._descriptor, size)
         pieces, length = [piece], len(piece)
         end = time.monotonic() + _MOST_SECONDS

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from ipinsights.data.arrow import packed, text_scalar
-from ipinsights.data.column_texts import column_texts, is_invalid_entity, is_missing, value_text
+from ipinsights.data.column_texts import column_texts, is_fractional, is_invalid_entity, is_missing, value_text
 from ipinsights.data.csv_errors import LONGEST_FIELD, rows_message, why_invalid
 from ipinsights.data.entity_hash import hash_entity_column
 from ipinsights.data.ipv4 import parse_ips
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "PairBlock", "is_pandas", "pair_blocks", "pairs_of_columns", "place_of", "refuse", "refuse_rows", "scalar",
-    "why_invalid_values",
+    "PairBlock", "entity_text", "is_pandas", "pair_blocks", "pairs_of_columns", "place_of", "refuse", "refuse_rows",
+    "scalar", "why_invalid_values",
 ]  # fmt: skip
 
 # Rows whose texts are in memory at a time. An entity is hashed once for each block.
@@ -38,6 +38,7 @@ _PARSED_ROWS = 2**12
 # Memory that stays for the parser, in blocks below 128 KiB: more than it takes for the rows of one turn.
 _KEPT_BLOCKS, _BLOCK_BYTES = 16, 100_000
 _NUM_SHOWN = 5
+_LONGEST_SHOWN = 60
 _EMPTY = text_scalar("")
 
 
@@ -116,12 +117,23 @@ def why_invalid_values(entity: Any, ip: Any, *, ipv6: bool = False) -> str:
     for value, what in ((entity, "entity"), (ip, "address")):
         if is_missing(value):
             return f"the {what} is missing"
-        if isinstance(value, float):
+        if is_fractional(value):
             return f"the {what} {value!r} is a floating-point number: convert it to text"
     texts = [value_text(entity), value_text(ip)]
     if len(texts[0]) > LONGEST_FIELD:
         return f"a field is longer than {LONGEST_FIELD} characters"
     return why_invalid(texts, 2, ipv6=ipv6) or "it is not UTF-8 text"
+
+
+def entity_text(value: Any) -> str:
+    """Return an entity as text. One that no row of data can have is an InvalidValueError."""
+    column = np.empty(1, dtype=object)
+    column[0] = value
+    if is_invalid_entity(column_texts(column, "entity"))[0]:
+        shown, reason = repr(value), why_invalid_values(value, "192.0.2.1")
+        shown = shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}..."
+        raise InvalidValueError(f"Entity {shown} is not valid: {reason}.")
+    return value_text(value)
 
 
 def is_pandas(data: Any, kind: str) -> bool:

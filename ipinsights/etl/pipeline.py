@@ -113,7 +113,9 @@ def read_records(stream: IO[bytes], name: str, log_format: str, options: LogOpti
     try:
         yield from FORMATS[log_format](stream, options)
     except ClientError as error:
-        raise ClientError(f"{name}: {error}") from None
+        # What the decoder of the stream raises has the name already.
+        message = str(error)
+        raise ClientError(message if message.startswith(f"{name} ") else f"{name}: {message}") from None
 
 
 def _write(out: IO[bytes], lines: memoryview, num_left: int) -> int:

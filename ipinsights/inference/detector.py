@@ -171,12 +171,12 @@ class Detector(FittedModel):
         Raises
         ------
         InvalidValueError
-            The address is invalid, or ``train`` is missing.
+            The entity or the address is invalid, or ``train`` is missing.
         """
         scorer, train = self.scorer_, self._train if train is None else train
         if train is None and not isinstance(scorer, HistoryScorer):
             raise InvalidValueError("The model was loaded without its training data. Pass them as train.")
-        return explain(scorer, train, str(entity), str(ip), threshold=self.threshold_)
+        return explain(scorer, train, entity, str(ip), threshold=self.threshold_)
 
     def _read(self, data: Any) -> Rows:
         # A detector that is not fitted says so, whatever the data are.

@@ -15,6 +15,7 @@ from ipinsights.data.entity_hash import entity_rows, hash_entities
 from ipinsights.data.frames import read_rows
 from ipinsights.data.ip_networks import network_text, special_purpose
 from ipinsights.data.ipv4 import BLANKS, explain_ip
+from ipinsights.data.pair_columns import entity_text
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import InvalidValueError
 from ipinsights.inference.history_explanation import Judged, explain_by_history, judge
@@ -168,7 +169,7 @@ def explain(
     Raises
     ------
     ClientError
-        The address is invalid, or the threshold was made for another model.
+        The entity or the address is invalid, or the threshold was made for another model.
 
     Examples
     --------
@@ -179,7 +180,7 @@ def explain(
     >>> explanation.num_events, explanation.nearest.network
     (2, '203.0.113.0/24')
     """
-    scorer = as_scorer(model)
+    scorer, entity = as_scorer(model), entity_text(entity)
     if isinstance(scorer, HistoryScorer):
         return explain_by_history(scorer, entity, ip, threshold=threshold)
     return _explain_by_network(scorer, read_rows(train, name="train", progress=progress).pairs, entity, ip, threshold)

@@ -15,6 +15,7 @@ from ipinsights.data.both_families import by_family, split
 from ipinsights.data.channels import channel_files
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.files import locked
+from ipinsights.data.pair_columns import entity_text
 from ipinsights.data.pairs import Pairs, fingerprint, read_blocks
 from ipinsights.errors import ClientError
 from ipinsights.inference.history_scorer import HistoryScorer
@@ -93,7 +94,7 @@ def update_history(
             history = history.merge(PairHistory.from_pairs(ipv4.entities, ipv4.ips, of_ipv6))
             num_entities = len(np.unique(events.entities))
             record = _with_source(record, events.fingerprint, num_merged, num_entities, days)
-        hashes = {entity: int(hash_entities([entity])[0]) for entity in forget}
+        hashes = {entity: int(hash_entities([entity_text(entity)])[0]) for entity in forget}
         forgotten = {entity: history.num_rows_of(number) for entity, number in hashes.items()}
         for entity in forget:
             if not history.num_rows_of(hashes[entity]):

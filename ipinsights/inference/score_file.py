@@ -233,7 +233,7 @@ def _opened_input(source: Path) -> Iterator[Path | IO[bytes] | LiveInput]:
     if str(source) != "-":
         yield source
         return
-    live = LiveInput.of(sys.stdin.buffer)
+    live = LiveInput.of_standard_input()
     if live is not None:
         yield live
         return

@@ -125,8 +125,10 @@ class Threshold:
         """
         scorer = as_scorer(model)
         pairs = read_rows(calibration, name="calibration", progress=progress, ipv6=scorer.accepts_ipv6).pairs
-        if not 0 < fpr < 1:
-            raise InvalidValueError(f"The false positive rate must be more than 0 and less than 1. Got {fpr:g}.")
+        is_number = isinstance(fpr, (int, float, np.number))
+        if not (is_number and 0 < fpr < 1):
+            shown = f"{fpr:g}" if is_number else repr(fpr)
+            raise InvalidValueError(f"The false positive rate must be more than 0 and less than 1. Got {shown}.")
         if isinstance(scorer, HistoryScorer) and by_family(pairs).fingerprint in scorer.source_fingerprints:
             raise ClientError(
                 "The calibration events were merged into the history of this model, so their scores are too high. "
@@ -139,7 +141,7 @@ class Threshold:
         rank = promised_rank(fpr, len(scores))
         kept, num_below = kept_steps(scores, rank)
         return cls(
-            fpr=fpr,
+            fpr=float(fpr),
             score=float(scores[rank - 1]),
             interval=rate_interval(scores, rank),
             num_rows=len(scores),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ipinsights.data.files import is_file, is_folder
 from ipinsights.errors import ClientError
 from ipinsights.inference.scorers import DOT_PRODUCT, HISTORY
 from ipinsights.inference.threshold import Threshold
@@ -49,7 +50,7 @@ class ThresholdReference:
 
 def default_path(model: Path, scorer: str = DOT_PRODUCT) -> Path:
     """Return the default path of a threshold, which is in the model directory."""
-    if not model.is_dir():
+    if not is_folder(model):
         raise ClientError(f"{model} is no directory to store the threshold in: say where with `output`.")
     return model / THRESHOLD_FILES[scorer]
 
@@ -59,7 +60,7 @@ def find_threshold(model: Path, path: Path | None = None, scorer: str = DOT_PROD
     if path is not None:
         return Threshold.load(path)
     default = model / THRESHOLD_FILES[scorer]
-    return Threshold.load(default) if default.is_file() else None
+    return Threshold.load(default) if is_file(default) else None
 
 
 def replace_thresholds(directory: Path, scorer: Scorer, threshold: Threshold | None) -> None:

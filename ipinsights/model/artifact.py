@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipinsights.config.hyperparameters import Hyperparameters
+from ipinsights.data.files import is_file, is_folder
 from ipinsights.data.wrapped_streams import DAMAGE
 from ipinsights.errors import ClientError
 from ipinsights.model import ndarray_archive
@@ -183,15 +184,15 @@ def replace_history(
 
 def find(path: Path) -> Path:
     """Return the file that holds a model: of a directory the model itself, or the archive."""
-    if path.is_dir():
-        found = [path / name for name in (MODEL_FILE, _TAR_FILE) if (path / name).is_file()]
+    if is_folder(path):
+        found = [path / name for name in (MODEL_FILE, _TAR_FILE) if is_file(path / name)]
         if not found:
             raise ClientError(
                 f"There is no model in the folder {path}: it holds neither {MODEL_FILE}, which training writes, "
                 f"nor {_TAR_FILE}."
             )
         path = found[0]
-    if not path.is_file():
+    if not is_file(path):
         raise ClientError(f"There is no model at {path}: give a model directory, a {MODEL_FILE} file or a {_TAR_FILE}.")
     return path
 

@@ -6,12 +6,13 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from ipinsights.errors import missing_package_reported
+from ipinsights.reporting.plain_text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "MARKERS", "STYLES", "colour", "new_figure", "panel_grid", "png", "stroke"]
+__all__ = ["COLOURS", "MARKERS", "STYLES", "colour", "new_figure", "panel_grid", "plain_label", "png", "stroke"]
 
 # Okabe and Ito's palette, for people with any colour vision. In grey the line styles distinguish lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -38,6 +39,18 @@ def panel_grid(num_panels: int, *, width: float, height: float, legend: float) -
     for axes in panels[num_panels:]:
         axes.remove()
     return figure, panels[:num_panels]
+
+
+def plain_label(text: str) -> str:
+    r"""Return a text of others as a label that shows it as it is.
+
+    Matplotlib takes dollars for formulas, and leaves labels with a leading underscore out of a legend.
+
+    >>> plain_label("$a$.log")
+    '\\$a\\$.log'
+    """
+    shown = one_line(text).replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def png(figure: Figure) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ipinsights.data.files import write_file
+from ipinsights.data.files import is_folder, write_file
 from ipinsights.errors import ClientError
 from ipinsights.reporting.report import json_text
 from ipinsights.runs.comparison_report import comparison_report, history_report
@@ -39,7 +39,7 @@ def compare_logs(
     """
     allowed = parse_tolerances(tolerances)
     check_metrics(ignored)
-    if len(paths) == 2 and not any(path.is_dir() for path in paths):  # noqa: PLR2004
+    if len(paths) == 2 and not any(map(is_folder, paths)):  # noqa: PLR2004
         comparison = compare(*map(read_run, paths), tolerances=allowed, ignored=ignored)
         report, content = comparison_report(comparison), comparison.to_json()
         runs: tuple[RunLog, ...] = (comparison.baseline, comparison.candidate)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ipinsights.errors import ClientError
-from ipinsights.reporting.plot_style import MARKERS, colour, panel_grid, stroke
+from ipinsights.reporting.plot_style import MARKERS, colour, panel_grid, plain_label, stroke
 from ipinsights.runs.criteria import METRICS
 from ipinsights.runs.run import ACCURACY, AUC, CROSS_ENTROPY, THROUGHPUT
 
@@ -43,7 +43,7 @@ def draw_runs(runs: Sequence[RunLog], labels: Sequence[str]) -> Figure:
             _draw_run(axes, run, metric.key, position)
         _label(axes, metric.key)
     handles = [_draw_line(panels[0], [], [], position) for position in range(len(runs))]
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(handles, [plain_label(label) for label in labels], loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 

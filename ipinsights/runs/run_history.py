@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ipinsights.data.files import is_folder
 from ipinsights.errors import ClientError
 from ipinsights.runs.criteria import METRICS
 from ipinsights.runs.reader import read_run
@@ -57,7 +58,7 @@ def _row(run: RunLog) -> dict[str, Any]:
 
 def log_files(path: Path) -> list[Path]:
     """Return the log files of a folder by name, or the file itself."""
-    if not path.is_dir():
+    if not is_folder(path):
         return [path]
     found = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and not file.name.startswith("."))
     if not found:

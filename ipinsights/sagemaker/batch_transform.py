@@ -25,7 +25,7 @@ from tqdm import tqdm
 from ipinsights._system import keep_freed_memory
 from ipinsights.data.channels import check_filled, log_skipped, read_channel
 from ipinsights.data.csv_errors import Source
-from ipinsights.data.files import locked, open_output
+from ipinsights.data.files import exists, is_folder, locked, open_output
 from ipinsights.errors import AlgorithmError, ClientError
 from ipinsights.serving.media_types import JSON, JSON_LINES, ResponseFormat, request_media_type
 from ipinsights.serving.service import InferenceModel
@@ -75,7 +75,7 @@ class Transform:
         cannot be transformed, raise an error that names each with the record and the reason. The others are.
         """
         targets, empty = self._targets(inputs)
-        missing = {source: target for source, target in targets.items() if not target.exists()}
+        missing = {source: target for source, target in targets.items() if not exists(target)}
         request_media_type(self.content_type)
         ResponseFormat.negotiate(self.accept, default=JSON_LINES)
         self.output_dir.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ class Transform:
             log_skipped(channel.skipped, given)
             empty.update(channel.empty)
             for source in sources:
-                name = source.relative_to(given) if given.is_dir() else Path(source.name)
+                name = source.relative_to(given) if is_folder(given) else Path(source.name)
                 target = self.output_dir / name.with_name(f"{name.name}.out")
                 if target in targets.values():
                     raise ClientError(f"Two inputs would be written to {target}: give them one at a time.")

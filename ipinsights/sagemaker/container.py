@@ -16,6 +16,7 @@ from ipinsights.distributed.cluster import Cluster
 from ipinsights.distributed.launcher import require_mxnet, train
 from ipinsights.distributed.supervisor import Supervisor
 from ipinsights.errors import AlgorithmError, ClientError, IPInsightsError
+from ipinsights.reporting.plain_text import printable
 from ipinsights.sagemaker.environment import failure_file
 from ipinsights.training.job import Job
 
@@ -70,11 +71,6 @@ def _job(environment: Environment, **settings: Any) -> Job:
 def cluster_from_environment(environment: Environment) -> Cluster:
     """Return the cluster that ``resourceconfig.json`` describes."""
     hosts = environment.hosts
-    if environment.current_host not in hosts:
-        raise ClientError(
-            f"resourceconfig.json contradicts itself: current_host '{environment.current_host}' is not "
-            f"among the hosts {', '.join(hosts)}."
-        )
     rank = hosts.index(environment.current_host)
     addresses = [_resolve(host) for host in hosts]
     if environment.network_interface:
@@ -106,6 +102,8 @@ def _resolve(host: str) -> str:
     while True:
         try:
             return socket.gethostbyname(host)
+        except UnicodeError:
+            raise ClientError(f"'{host}' of resourceconfig.json is not a valid host name.") from None
         except OSError as error:
             if time.monotonic() > deadline:
                 raise ClientError(
@@ -120,7 +118,7 @@ def _interface_address(interface: str) -> str:
 
     Python's library has no other function for this.
     """
-    request = struct.pack("256s", interface.encode()[:15])
+    request = struct.pack("256s", interface.encode(errors="backslashreplace")[:15])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             answer = fcntl.ioctl(probe.fileno(), _SIOCGIFADDR, request)
@@ -136,6 +134,7 @@ def _write_failure(base: Path, text: str) -> None:
     path = failure_file(base)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n", encoding="utf-8")
+        # Names of files and hosts are not always UTF-8.
+        path.write_text(printable(text) + "\n", encoding="utf-8")
     except OSError as error:
-        _logger.exception("The failure file %s cannot be written: %s.", path, error.strerror)
+        _logger.warning("The failure file %s cannot be written: %s.", path, error.strerror)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Channel", "Environment", "failure_file", "parse_json_object", "read_json_object"]
 
 _DEFAULT_HOST = "algo-1"
+_LONGEST_SHOWN = 60
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,14 @@ class Environment:
     def read(cls, base: Path) -> Environment:
         """Read the tree below a base folder."""
         config = base / "input" / "config"
-        resources = _read_optional(config / "resourceconfig.json")
-        host = str(resources.get("current_host", _DEFAULT_HOST))
+        current_host, hosts, network_interface = _read_resources(config / "resourceconfig.json")
         return cls(
             base=base,
             hyperparameters=_read_optional(config / "hyperparameters.json"),
             channels=_read_channels(base),
-            current_host=host,
-            hosts=tuple(resources.get("hosts", [host])),
-            network_interface=resources.get("network_interface_name"),
+            current_host=current_host,
+            hosts=hosts,
+            network_interface=network_interface,
         )
 
     @property
@@ -145,14 +145,53 @@ def _without_repeats(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _read_optional(path: Path) -> dict[str, Any]:
-    return read_json_object(path) if path.exists() else {}
+    return read_json_object(path) if _is_there(path) else {}
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether a file was given.
+
+    A link to nothing, or a file in a folder that must not be read, was. Its reader reports the reason.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _read_resources(path: Path) -> tuple[str, tuple[str, ...], str | None]:
+    """Return the current host, all hosts, and their network interface or None."""
+    resources = _read_optional(path)
+    host = resources.get("current_host", _DEFAULT_HOST)
+    hosts = resources.get("hosts", [host])
+    interface = resources.get("network_interface_name")
+    if not isinstance(hosts, list) or not all(isinstance(name, str) for name in [host, *hosts, interface or ""]):
+        raise ClientError(
+            f"{path} must name hosts and network interface by strings: 'current_host' is {_shown(host)}, 'hosts' are "
+            f"{_shown(hosts)} and 'network_interface_name' is {_shown(interface)}."
+        )
+    if host not in hosts:
+        raise ClientError(
+            f"resourceconfig.json contradicts itself: current_host '{host}' is not among the hosts {', '.join(hosts)}."
+        )
+    if len(set(hosts)) < len(hosts):
+        raise ClientError(f"resourceconfig.json names a host twice: its hosts are {', '.join(hosts)}.")
+    return host, tuple(hosts), interface
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def _read_channels(base: Path) -> dict[str, Channel]:
     """Channels as configured or, without a configuration, one per folder of ``input/data``."""
     data = base / "input" / "data"
     config = base / "input" / "config" / "inputdataconfig.json"
-    if not config.exists():
+    if not _is_there(config):
         folders = sorted(folder for folder in data.glob("*") if folder.is_dir())
         return {folder.name: Channel(folder.name, folder, "") for folder in folders}
     return {name: _read_channel(name, data / name, entry) for name, entry in read_json_object(config).items()}

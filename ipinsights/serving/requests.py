@@ -119,11 +119,16 @@ def _decode_json(body: bytes, name: str, _first_line: int, ipv6: bool) -> Pairs:
 def _decode_json_lines(body: bytes, name: str, first_line: int, ipv6: bool) -> Pairs:  # noqa: FBT001
     lines = body.split(b"\n")
     numbers = [number for number, line in enumerate(lines) if line.strip(_BEHIND_OBJECT)]
-    instances = (_parse(lines[number].rstrip(_BEHIND_OBJECT), f"{name}:{first_line + number}") for number in numbers)
+    instances = (_parse(_instance_text(lines[number]), f"{name}:{first_line + number}") for number in numbers)
     try:
         return _instance_pairs(instances, ipv6=ipv6)
     except _RecordError as error:
         raise _invalid(f"{name}:{first_line + numbers[error.index]}", error) from None
+
+
+def _instance_text(line: bytes) -> bytes:
+    """Return the text of an object without what stands behind it. A list keeps its bracket."""
+    return line.rstrip(_BEHIND_OBJECT) if line.lstrip().startswith(b"{") else line
 
 
 _DECODERS = {CSV: _decode_csv, JSON: _decode_json, JSON_LINES: _decode_json_lines}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +12,17 @@ from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.model.history_settings import SCORER
 from ipinsights.training.automatic_sizes import SIZES, SizeChoice
+from ipinsights.training.callbacks import Callback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ipinsights.data.pairs import Pairs
 
-__all__ = ["HYPERPARAMETERS", "check_history", "choose_hyperparameters", "draw_seed", "invalid_value", "num_threads"]
+__all__ = [
+    "HYPERPARAMETERS", "check_history", "checked_callbacks", "choose_hyperparameters", "draw_seed", "invalid_value",
+    "num_threads",
+]  # fmt: skip
 
 HYPERPARAMETERS = (
     "num_entity_vectors", "vector_dim", "batch_metrics_publish_interval", "epochs", "learning_rate", "mini_batch_size",
@@ -80,13 +85,21 @@ def draw_seed(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(_LARGEST_SEED))
 
 
-def num_threads(n_jobs: int | None) -> int | None:
+def num_threads(n_jobs: Any) -> int | None:
     """Return the number of threads that train, None for all cores available."""
     if n_jobs is None or n_jobs == -1:
         return None
-    if n_jobs < 1:
-        raise InvalidValueError(f"n_jobs must be a positive integer, -1 or None. Got {n_jobs}.")
+    if not isinstance(n_jobs, (int, np.integer)) or n_jobs < 1:
+        raise InvalidValueError(f"n_jobs must be a positive integer, -1 or None. Got {n_jobs!r}.")
     return int(n_jobs)
+
+
+def checked_callbacks(callbacks: Any) -> tuple[Callback, ...]:
+    """Return callbacks as they are called, or raise an InvalidValueError for other objects."""
+    found = tuple(callbacks) if isinstance(callbacks, Iterable) else None
+    if found is None or not all(isinstance(callback, Callback) for callback in found):
+        raise InvalidValueError(f"callbacks must be a list of objects of ipinsights.Callback. Got {callbacks!r}.")
+    return found
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,10 @@ class Limits:
     # Epochs without a better validation AUC after which the job ends with its best model.
     early_stopping_patience: int | None = None
     max_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_seconds is not None and math.isnan(self.max_seconds):
+            raise ClientError("`max_seconds` must be a number of seconds. Got nan, which is never over.")
 
     def check_validation(self, validation: Path | None) -> None:
         """Check that early stopping has data to measure the AUC on."""

@@ -44,6 +44,27 @@ def test_a_wrong_option_on_a_terminal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("explain \udcff 192.0.2.1 --model-dir model", "ENTITY"),
+        ("update --model-dir model --forget a --forget \udcff", "--forget"),
+        ("extract --format jsonl --where \udcff x.jsonl", "--where"),
+        ("split rows.csv -o x --at \udcff", "--at"),
+    ],
+)
+def test_a_text_that_is_not_utf_8(tmp_path: Path, command: str, name: str) -> None:
+    """Bytes that are not UTF-8 are refused with the option's name, except in names of files."""
+    (tmp_path / "model").mkdir()
+    for file in ("x.jsonl", "rows.csv"):
+        (tmp_path / file).write_text("\n")
+    done = run_command(*command.split(), folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"\n\nError: Invalid value for '{name}': '\\udcff' is not UTF-8 text.\n")
+    done = run_command("score", "\udcff.csv", "--model-dir", "\udcff", folder=tmp_path)
+    assert done.stderr.startswith("ClientError: There is no model at \\udcff: ")
+
+
+@pytest.mark.parametrize(
     ("given", "meant"),
     [
         ("train data.csv", "train --train data.csv --model-dir model"),
@@ -135,3 +156,23 @@ def test_advice_fits_the_command(command: str, advice: str, tmp_path: Path, mode
     done = run_command(*command.split(), folder=tmp_path)
     assert done.returncode == 2
     assert done.stderr.endswith(f"\n{advice}\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "score {} --model-dir {}",
+        "extract --format csv {}",
+        "split {} --at 2020-01-01 -o out",
+        "compare {} {}",
+        "train --train {} --model-dir out -H epochs=1",
+        "inspect {}",
+    ],
+)
+def test_an_input_that_cannot_be_followed(tmp_path: Path, command: str) -> None:
+    """A name that no file can have is an error about the input, and not about the output."""
+    name = "x" * 300
+    done = run_command(*command.replace("{}", name).split(), folder=tmp_path)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        2, f"ClientError: {name} cannot be read: File name too long."
+    )  # fmt: skip

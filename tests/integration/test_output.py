@@ -73,6 +73,22 @@ def test_a_closed_output(folder: Path) -> None:
     assert (done.stderr, done.returncode) == ("ClientError: Standard output is closed.\n", 2)
 
 
+@pytest.mark.parametrize("command", ["score - --model-dir model", "extract --format csv --no-timestamps -"])
+def test_a_closed_input(folder: Path, command: str) -> None:
+    """A closed standard input is reported in one sentence."""
+    done = shell(folder, f"{IPINSIGHTS} {command} <&-")
+    assert (done.stdout, done.stderr, done.returncode) == ("", "ClientError: Standard input is closed.\n", 2)
+
+
+def test_closed_streams_do_not_matter_to_outputs_in_files(folder: Path) -> None:
+    """With all standard streams closed, the model and the scores are the same bytes."""
+    for closed, name in (("", "open"), ("<&- >&- 2>&-", "closed")):
+        assert shell(folder, f"{IPINSIGHTS} {TRAIN.format(name)} -H epochs=1 {closed}").returncode == 0
+        assert shell(folder, f"{IPINSIGHTS} score rows.csv --model-dir {name} -o {name}.csv {closed}").returncode == 0
+    assert (folder / "closed" / MODEL_FILE).read_bytes() == (folder / "open" / MODEL_FILE).read_bytes()
+    assert (folder / "closed.csv").read_bytes() == (folder / "open.csv").read_bytes()
+
+
 @pytest.mark.parametrize(("output", "reason"), [("> /dev/full", "No space left on device"), ("| true", "Broken pipe")])
 def test_training_continues_without_its_log(folder: Path, output: str, reason: str) -> None:
     """One line on standard error, and the model is that of a job whose log was written."""

@@ -46,6 +46,13 @@ def test_floating_point_numbers_are_refused() -> None:
     )
 
 
+@pytest.mark.parametrize("value", [7.0, np.float32(7), np.float16(7), 7 + 0j, np.complex64(7)])
+def test_floating_point_numbers_among_objects_are_null(value: Any) -> None:
+    """A floating-point number of NumPy is not taken for a text either."""
+    assert column_texts(np.array(["ann", value], dtype=object), "user").to_pylist() == ["ann", None]
+    assert column_texts(pd.Series(["ann", value]).astype("category"), "user").to_pylist() == ["ann", None]
+
+
 @pytest.mark.parametrize("value", [None, float("nan"), pd.NA, pd.NaT])
 def test_missing_values_are_null(value: Any) -> None:
     """None, NaN, NA and NaT become null."""

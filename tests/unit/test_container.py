@@ -8,7 +8,7 @@ import pytest
 
 from ipinsights.distributed.cluster import Cluster
 from ipinsights.errors import ClientError
-from ipinsights.sagemaker.container import cluster_from_environment
+from ipinsights.sagemaker.container import cluster_from_environment, failure_reported
 from ipinsights.sagemaker.environment import Environment
 from ipinsights.testing import make_container_tree
 
@@ -43,9 +43,8 @@ class TestFromEnvironment:
 
     def test_a_host_that_is_none_of_them(self, tmp_path: Path) -> None:
         """A configuration that contradicts itself is reported before any waiting."""
-        given = environment(tmp_path, hosts=("algo-1", "algo-2"), current_host="algo-3", interface=None)
         with pytest.raises(ClientError) as caught:
-            cluster_from_environment(given)
+            environment(tmp_path, hosts=("algo-1", "algo-2"), current_host="algo-3", interface=None)
         assert str(caught.value) == (
             "resourceconfig.json contradicts itself: current_host 'algo-3' is not among the hosts algo-1, algo-2."
         )
@@ -58,3 +57,21 @@ class TestFromEnvironment:
         assert str(caught.value) == (
             "network_interface_name 'nosuch0' of resourceconfig.json has no IPv4 address on this host: No such device."
         )
+
+    @pytest.mark.parametrize("name", ["x..y", "a" * 64, "\ud800"])
+    def test_a_name_that_no_host_has(self, tmp_path: Path, name: str) -> None:
+        """A text that cannot be a host name is refused without an attempt to resolve it."""
+        given = environment(tmp_path, hosts=("localhost", name), current_host="localhost", interface=None)
+        with pytest.raises(ClientError) as caught:
+            cluster_from_environment(given)
+        assert str(caught.value) == f"'{name}' of resourceconfig.json is not a valid host name."
+
+
+class TestFailureReported:
+    """The failure file."""
+
+    def test_names_that_are_not_utf_8(self, tmp_path: Path) -> None:
+        """Bytes of a file's name that are not UTF-8, and control characters, are written as escapes."""
+        with pytest.raises(ClientError), failure_reported(tmp_path):
+            raise ClientError("\udcff.csv:1: the entity is \x1b[31m.")
+        assert (tmp_path / "output" / "failure").read_text() == "ClientError: \\udcff.csv:1: the entity is \\x1b[31m.\n"

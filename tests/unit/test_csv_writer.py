@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ipinsights.data.csv_writer import csv_lines, quoted
+from ipinsights.data.entity_hash import hash_entities
+from ipinsights.data.pairs import read_pairs
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
 
@@ -29,8 +35,16 @@ class TestCsvLines:
         assert bool(text) == bool(rows)
 
     def test_quotes_only_where_they_must_be(self) -> None:
-        """A comma, a quote or a line's end needs them, a blank does not."""
-        assert quoted(pa.array(["a b", "a,b", 'a"b', "a\nb"])).to_pylist() == ["a b", '"a,b"', '"a""b"', '"a\nb"']
+        """A comma, a quote, a line's end or a byte order mark needs them, a blank does not."""
+        texts = pa.array(["a b", "a,b", 'a"b', "a\nb", "\ufeffa", "\uff41"])
+        assert quoted(texts).to_pylist() == ["a b", '"a,b"', '"a""b"', '"a\nb"', '"\ufeffa"', "\uff41"]
+
+    def test_a_mark_at_the_beginning_of_a_file_is_kept(self, tmp_path: Path) -> None:
+        """An entity that begins with a byte order mark is read back unchanged from the first row."""
+        entities = ["\ufeffann", "ann"]
+        path = tmp_path / "rows.csv"
+        path.write_bytes(csv_lines([quoted(pa.array(entities)), pa.array(["10.0.0.1", "10.0.0.2"])]))
+        assert read_pairs(path).entities.tolist() == hash_entities(entities).tolist()
 
     def test_part_of_a_column(self) -> None:
         """A slice gives its own lines only."""

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ipinsights.data import decoding
+from ipinsights.data.decoding import check_encoding
 from ipinsights.data.input_streams import opened
 from ipinsights.data.pairs import read_pairs
 from ipinsights.errors import ClientError
@@ -159,3 +160,26 @@ def test_zstd(tmp_path: Path) -> None:
     path = tmp_path / "rows"
     path.write_bytes(pa.Codec("zstd").compress(ROWS, asbytes=True))
     assert len(read_pairs(path)) == 60
+
+
+@pytest.mark.parametrize("name", ["cp1252", "utf-16", "UTF-16LE", "utf-32", "utf-8-sig", "shift_jis"])
+def test_encodings_of_text(name: str) -> None:
+    """Every encoding of text is accepted, also one that begins with a mark."""
+    check_encoding(name)
+
+
+@pytest.mark.parametrize("name", ["nonsense", "", "a\0b", "\udcff", "hex", "rot13", "idna", "undefined"])
+def test_names_that_are_no_encoding_of_text(name: str) -> None:
+    """Other codecs of Python, and those that cannot decode a file in pieces, are refused."""
+    with pytest.raises(ClientError) as caught:
+        check_encoding(name)
+    assert str(caught.value) == f"Invalid encoding {name!r}: it must be a name such as cp1252 or utf-16."
+
+
+def test_an_encoding_that_the_file_does_not_have(tmp_path: Path) -> None:
+    """UTF-16 without its mark cannot be read by that name, which the error says."""
+    path = tmp_path / "rows"
+    path.write_bytes(ROWS.decode().encode("utf-16-be"))
+    with pytest.raises(ClientError) as caught, opened(path, encoding="utf-16") as stream:
+        stream.read()
+    assert str(caught.value) == f"{path} cannot be read as utf-16: UTF-16 stream does not start with BOM."

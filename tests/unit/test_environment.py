@@ -83,6 +83,46 @@ class TestEnvironment:
         assert (environment.current_host, environment.hosts) == ("algo-2", ("algo-1", "algo-2"))
         assert environment.network_interface is None
 
+    @pytest.mark.parametrize(
+        ("content", "shown"),
+        [
+            ({"hosts": None}, "'current_host' is \"algo-1\", 'hosts' are null and 'network_interface_name' is null"),
+            ({"hosts": "x"}, "'current_host' is \"algo-1\", 'hosts' are \"x\" and 'network_interface_name' is null"),
+            (
+                {"current_host": 1, "hosts": [1, "b" * 99], "network_interface_name": 5},
+                f"'current_host' is 1, 'hosts' are [1, \"{'b' * 55}... and 'network_interface_name' is 5",
+            ),
+        ],
+    )  # fmt: skip
+    def test_names_that_are_no_strings_are_told(self, tmp_path: Path, content: object, shown: str) -> None:
+        """The names of hosts and network interface must be strings."""
+        write_json(tmp_path, "resourceconfig.json", content)
+        assert refusal_of_tree(tmp_path) == (
+            f"{tmp_path}/input/config/resourceconfig.json must name hosts and network interface by strings: {shown}."
+        )
+
+    @pytest.mark.parametrize(
+        ("hosts", "reason"),
+        [
+            (["algo-2"], "contradicts itself: current_host 'algo-1' is not among the hosts algo-2"),
+            (["algo-1", "algo-1"], "names a host twice: its hosts are algo-1, algo-1"),
+        ],
+    )
+    def test_hosts_without_one_place_for_this_host_are_told(
+        self, tmp_path: Path, hosts: list[str], reason: str
+    ) -> None:
+        """The current host must be one of the hosts, and each host must have one rank."""
+        write_json(tmp_path, "resourceconfig.json", {"current_host": "algo-1", "hosts": hosts})
+        assert refusal_of_tree(tmp_path) == f"resourceconfig.json {reason}."
+
+    @pytest.mark.parametrize("name", ["hyperparameters.json", "resourceconfig.json", "inputdataconfig.json"])
+    def test_a_link_that_leads_nowhere_is_told(self, tmp_path: Path, name: str) -> None:
+        """A file that is a link to nothing was given, so defaults do not take its place."""
+        path = tmp_path / "input" / "config" / name
+        path.parent.mkdir(parents=True)
+        path.symlink_to("gone.json")
+        assert refusal_of_tree(tmp_path) == f"{path} cannot be read: No such file or directory."
+
     @pytest.mark.parametrize("name", ["hyperparameters.json", "resourceconfig.json", "inputdataconfig.json"])
     def test_a_file_that_holds_no_object_is_told(self, tmp_path: Path, name: str) -> None:
         """Each of the three must hold a JSON object."""

@@ -148,6 +148,13 @@ def test_the_verdict_is_the_threshold_s() -> None:
     assert found.verdict == ("suspicious" if found.score < threshold.score else "normal")
 
 
+def test_no_entity() -> None:
+    """An entity that no data can have is an error, and no unknown entity."""
+    with pytest.raises(ClientError) as caught:
+        explain(predictor_of(TRAIN), pairs_of(TRAIN), "", "8.8.8.8")
+    assert str(caught.value) == "Entity '' is not valid: the entity is empty."
+
+
 def test_no_address() -> None:
     """The sentence says what it must be."""
     with pytest.raises(ClientError) as caught:

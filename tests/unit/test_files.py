@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ipinsights.data.files import locked, open_output, replacing, write_file
+from ipinsights.data.files import exists, is_file, is_folder, locked, open_output, replacing, write_file
 from ipinsights.errors import ClientError, OutputClosedError
 
 LONGEST_NAME = 255
@@ -287,3 +287,26 @@ class TestLock:
             holder.kill()
         with locked(tmp_path, wait=False):
             pass
+
+
+class TestExists:
+    """Whether something is there."""
+
+    def test_kinds(self, tmp_path: Path) -> None:
+        """A file, a folder, nothing, a path below a file, a link to nothing, and no path at all."""
+        file = tmp_path / "file"
+        file.touch()
+        (tmp_path / "link").symlink_to("nothing")
+        paths = [file, tmp_path, tmp_path / "none", file / "below", tmp_path / "link", Path("a\0b")]
+        assert [(exists(path), is_file(path), is_folder(path)) for path in paths] == [
+            (True, True, False), (True, False, True), *[(False, False, False)] * 4
+        ]  # fmt: skip
+
+    def test_paths_that_cannot_be_followed(self, tmp_path: Path) -> None:
+        """The error has the system's reason, and does not call the path missing."""
+        loop, long = tmp_path / "loop", tmp_path / ("x" * (LONGEST_NAME + 1))
+        loop.symlink_to(loop)
+        for path, reason in ((loop, "Too many levels of symbolic links"), (long, "File name too long")):
+            with pytest.raises(ClientError) as caught:
+                exists(path)
+            assert str(caught.value) == f"{path} cannot be read: {reason}."

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipinsights import InvalidValueError, IPInsights
+from ipinsights import Callback, InvalidValueError, IPInsights
 from ipinsights.data.pairs import Pairs
 from ipinsights.training.fit_settings import (
     HYPERPARAMETERS,
     check_history,
+    checked_callbacks,
     choose_hyperparameters,
     draw_seed,
     num_threads,
@@ -86,6 +87,25 @@ def test_a_negative_seed_is_refused() -> None:
 def test_threads_are_all_or_a_number() -> None:
     """None and -1 are all cores available, and 0 is refused."""
     assert [num_threads(jobs) for jobs in (None, -1, 3)] == [None, None, 3]
+
+
+@pytest.mark.parametrize("jobs", [0, -2, "2", 1.5])
+def test_invalid_numbers_of_threads_are_refused(jobs: Any) -> None:
+    """n_jobs is an integer, as scikit-learn has it, but not one that leaves out processors."""
     with pytest.raises(InvalidValueError) as caught:
-        num_threads(0)
-    assert str(caught.value) == "n_jobs must be a positive integer, -1 or None. Got 0."
+        num_threads(jobs)
+    assert str(caught.value) == f"n_jobs must be a positive integer, -1 or None. Got {jobs!r}."
+
+
+@pytest.mark.parametrize("callbacks", [None, 1, ["x"]])
+def test_callbacks_that_are_none_are_refused_before_training(callbacks: Any) -> None:
+    """Callbacks are a list of objects of one class."""
+    with pytest.raises(InvalidValueError) as caught:
+        checked_callbacks(callbacks)
+    assert str(caught.value) == f"callbacks must be a list of objects of ipinsights.Callback. Got {callbacks!r}."
+
+
+def test_callbacks_are_kept_in_their_order() -> None:
+    """The order of callbacks is that of their calls."""
+    given = [Callback(), Callback()]
+    assert checked_callbacks(iter(given)) == tuple(given)

@@ -156,6 +156,12 @@ class TestForget:
         sources = HistoryRecord.read(artifact.load(model).meta).sources
         assert [source["fingerprint"] == "removed" for source in sources] == [False, True]
 
+    def test_an_entity_that_is_not_text(self, model: Path) -> None:
+        """Bytes of the command line that are not UTF-8 are no entity, which is told in words."""
+        with pytest.raises(ClientError) as caught:
+            update_history(model, None, forget=["\udcff"])
+        assert str(caught.value) == "Entity '\\udcff' is not valid: it is not UTF-8 text."
+
     def test_an_unknown_entity(self, model: Path, tmp_path: Path) -> None:
         """To forget an unknown entity is an error, and nothing is merged either."""
         before = (model / "model_algo-1").read_bytes()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.data.ip_networks import Networks, network_text, special_purpose
+from ipinsights.data.ip_networks import Network, Networks, network_text, special_purpose
 from ipinsights.errors import ClientError
 
 networks = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 32)).map(lambda drawn: network_text(*drawn))
@@ -28,11 +28,19 @@ class TestNetworks:
         assert Networks(texts).contain(np.array(ips, dtype=np.uint32)).tolist() == expected
 
     @pytest.mark.parametrize(
+        "given", ["10.0.0.0/8", ipaddress.IPv4Network("10.0.0.0/8"), [ipaddress.IPv4Network("10.0.0.0/8")]]
+    )
+    def test_networks_of_python(self, given: str | Network | list[str | Network]) -> None:
+        """One network needs no list, and networks of ``ipaddress`` are kept as texts."""
+        assert Networks(given).texts == ("10.0.0.0/8",)
+
+    @pytest.mark.parametrize(
         ("text", "reason"),
         [
             ("10.0.0.1/8", "10.0.0.1/8 has host bits set"),
             ("10.0.0.0/33", "'33' is not a valid netmask"),
             ("office", "Expected 4 octets in 'office'"),
+            (1, "Expected 4 octets in '1'"),
         ],
     )
     def test_no_network(self, text: str, reason: str) -> None:

@@ -33,6 +33,13 @@ class TestPlots:
         assert [text.get_text() for text in figure.legends[0].get_texts()] == ["one", "two"]
         assert png(figure).startswith(PNG)
 
+    def test_names_are_shown_as_they_are(self, baseline: RunLog) -> None:
+        """Names of files are no formulas, may begin with an underscore, and need not be UTF-8."""
+        figure = draw_runs([baseline] * 3, [r"$\foo$.log", "_two.log", "\udcff.log"])
+        shown = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert shown == [r"\$\foo\$.log", " _two.log", r"\udcff.log"]
+        assert png(figure).startswith(PNG)
+
     def test_a_metric_that_no_run_has_has_no_panel(self, baseline: RunLog) -> None:
         """Three panels, and no empty fourth."""
         assert len(draw_runs([with_metric(baseline, AUC, None)], ["one"]).axes) == 3

@@ -29,3 +29,10 @@ def test_other_limits_need_nothing(limits: Limits) -> None:
 def test_patience_with_validation_is_allowed() -> None:
     """The check passes."""
     Limits(early_stopping_patience=1).check_validation(Path("validation.csv"))
+
+
+def test_a_time_that_is_no_number_is_refused() -> None:
+    """NaN seconds would never be over, so the job would have no limit."""
+    with pytest.raises(ClientError) as caught:
+        Limits(max_seconds=float("nan"))
+    assert str(caught.value) == "`max_seconds` must be a number of seconds. Got nan, which is never over."

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ipinsights.data.live_input import LiveInput, is_live
+from ipinsights.errors import ClientError
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 LINE = '192.0.2.7 - alice [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.0" 200 2 "-" "x"\n'
@@ -59,3 +60,10 @@ def test_a_row_comes_before_the_next_is_written(command: str, line: str) -> None
             assert b"alice" in process.stdout.readline()
         process.stdin.close()
         assert process.wait() == 0
+
+
+def test_an_input_that_cannot_be_read() -> None:
+    """The error is about standard input, whatever is being written."""
+    with open(os.devnull, "wb") as stream, pytest.raises(ClientError) as caught:  # noqa: PTH123 - not a path of ours
+        LiveInput(stream.fileno()).read(1)
+    assert str(caught.value) == "standard input cannot be read: Bad file descriptor."

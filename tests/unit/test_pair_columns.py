@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from ipinsights.data import pair_columns
 from ipinsights.data.csv_errors import LONGEST_FIELD
 from ipinsights.data.entity_hash import hash_entities
-from ipinsights.data.pair_columns import pair_blocks, pairs_of_columns, place_of, scalar, why_invalid_values
+from ipinsights.data.pair_columns import (
+    entity_text,
+    pair_blocks,
+    pairs_of_columns,
+    place_of,
+    scalar,
+    why_invalid_values,
+)
 from ipinsights.errors import InvalidValueError, RowsError
 
 if TYPE_CHECKING:
@@ -106,6 +113,29 @@ def test_the_first_five_rows_are_named() -> None:
         "7 rows cannot be used; the first 5:",
         *(f"  - row {row} of X: the entity is missing." for row in range(5)),
     ]
+
+
+@pytest.mark.parametrize(("value", "text"), [("ann", "ann"), (7, "7"), (b"ann", "ann"), (" ", " ")])
+def test_an_entity_is_the_text_of_a_row(value: object, text: str) -> None:
+    """One entity means what it means in a column."""
+    assert entity_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("", "Entity '' is not valid: the entity is empty."),
+        (None, "Entity None is not valid: the entity is missing."),
+        ("\udcff", "Entity '\\udcff' is not valid: it is not UTF-8 text."),
+        (1.5, "Entity 1.5 is not valid: the entity 1.5 is a floating-point number: convert it to text."),
+        ("x" * 131_073, f"Entity '{'x' * 59}... is not valid: a field is longer than 131072 characters."),
+    ],
+)
+def test_an_entity_that_no_row_has_is_refused(value: object, message: str) -> None:
+    """One entity is refused as a column with it is."""
+    with pytest.raises(InvalidValueError) as caught:
+        entity_text(value)
+    assert str(caught.value) == message
 
 
 def test_a_row_has_a_place_and_a_reason() -> None:

@@ -56,6 +56,24 @@ class TestParseLine:
         assert parse_line(line).kind is kind
 
     @pytest.mark.parametrize(
+        ("text", "kind"),
+        [
+            ("Compiled the training step in 20.4 seconds. Later runs load it from /a b/c.", Kind.NOTICE),
+            ("Training on one CPU without MXNet. MXNet is missing: install it.", Kind.NOTICE),
+            ("Training with MXNet, which is slower on a CPU. Numba is missing: install it.", Kind.NOTICE),
+            (
+                "The history of the initial model is not kept: set _keep_history to true to keep it.",
+                Kind.WARNING,
+            ),
+            ("The failure file /opt/ml/output/failure cannot be written: Not a directory.", Kind.WARNING),
+            ("a b.json:3: the line is longer than 1,048,576 bytes, and is not read.", Kind.WARNING),
+        ],
+    )
+    def test_lines_of_this_project_are_known(self, text: str, kind: Kind) -> None:
+        """A line that only this project logs is understood, too."""
+        assert parse_line(PREFIX + text).kind is kind
+
+    @pytest.mark.parametrize(
         "line",
         [
             PREFIX + "loaded entry point class algorithm.serve.server_config:config_api",

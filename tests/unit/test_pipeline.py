@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ipinsights.cli import traffic_commands
+from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.file_kinds import text_encoding
 from ipinsights.errors import ClientError
 from ipinsights.etl.filters import Filters
@@ -365,3 +367,12 @@ def test_garbage_is_counted(bench: Bench, log_format: str, content: bytes, packe
     num_lines = len(content.split(b"\n")) - content.endswith(b"\n") if content else 0
     if log_format in ("apache", "sshd", "vpcflow", "jsonl"):
         assert summary.num_records == num_lines
+
+
+def test_damage_is_told_with_the_name_once(bench: Bench) -> None:
+    """The name of a file stands once in an error, also where damage is found late."""
+    rows = "".join(f"{hash_entities([str(number)])[0]},192.0.2.7\n" for number in range(2000))
+    path = bench.put(lzma.compress(f"entity,ip\n{rows}".encode())[:-100])
+    with pytest.raises(ClientError) as caught:
+        bench.extract("csv", LogOptions(no_timestamps=True))
+    assert str(caught.value) == f"{path} is a damaged xz file: it ends too early."

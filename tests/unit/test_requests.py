@@ -201,6 +201,13 @@ class TestRefuse:
         message = refusal(b'{"features":["a","1.2.3.4"]}\n{"features":["b",\n"1.2.3.4"]}', JSON_LINES)
         assert message.startswith("the payload:2: it is no JSON: ")
 
+    def test_a_list_in_place_of_an_instance(self) -> None:
+        """A pair in brackets is valid JSON, and the message says what an instance must be."""
+        assert refusal(b'["a", "1.2.3.4"]', JSON_LINES) == (
+            'the payload:1: an instance must be {"features": [entity, ip]} or {"data": {"features": {"values": '
+            '[entity, ip]}}}, this one is ["a", "1.2.3.4"].'
+        )
+
     def test_a_body_that_is_no_json(self) -> None:
         """The body is named, and the place in it."""
         message = refusal(b'{"instances": [{"features": ["a", "1.2.3.4"}]}', JSON)

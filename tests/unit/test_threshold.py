@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -169,6 +170,13 @@ class TestRefusals:
             calibrate([1, 2, 3], fpr=fpr)
         assert str(caught.value) == f"The false positive rate must be more than 0 and less than 1. Got {fpr:g}."
 
+    @pytest.mark.parametrize("fpr", [None, "0.05"])
+    def test_a_rate_that_is_no_number(self, fpr: Any) -> None:
+        """A text is not taken for its number."""
+        with pytest.raises(ClientError) as caught:
+            calibrate([1, 2, 3], fpr=fpr)
+        assert str(caught.value) == f"The false positive rate must be more than 0 and less than 1. Got {fpr!r}."
+
 
 class TestVerdicts:
     """A word for each event."""
@@ -217,6 +225,15 @@ class TestFile:
         assert (loaded.score, loaded.interval, loaded.allow.texts) == (
             threshold.score, threshold.interval, ("10.0.0.0/8", "192.0.2.1")
         )  # fmt: skip
+
+    def test_values_of_other_libraries(self, tmp_path: Path, predictor: Predictor, pairs: Pairs) -> None:
+        """A rate of NumPy and a network of ``ipaddress`` are stored as a number and a text."""
+        path = tmp_path / "threshold.json"
+        float_of_numpy: Any = np.float32(0.25)
+        networks: Any = [ipaddress.IPv4Network("10.0.0.0/8")]
+        Threshold.calibrate(predictor, pairs, fpr=float_of_numpy, allow=networks).save(path)
+        stored = json.loads(path.read_text())
+        assert (stored["fpr"], stored["allow"]) == (0.25, ["10.0.0.0/8"])
 
     def test_another_model(self, tmp_path: Path, predictor: Predictor, pairs: Pairs) -> None:
         """A threshold is of no use to a model it was not made for."""
