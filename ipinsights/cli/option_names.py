@@ -22,6 +22,7 @@ _OPTIONS = {
     "ip": "--ip",
     "ipv6": "--ipv6",
     "fields": "--fields",
+    "force": "--force",
     "line_format": "--log-format",
     "log_format": "--format",
     "max_payload_mb": "--max-payload-mb",

@@ -24,6 +24,7 @@ __all__ = ["kept_steps", "odds_text", "promised_rank", "rate_interval"]
 # Of the calibration scores the lowest are kept one by one, and above them one in each step of 2 % of their rank.
 _NUM_KEPT = 500
 _STEP = 1.02
+_LARGEST_SHOWN = 10**12
 
 
 def odds_text(p_value: float) -> str:
@@ -42,8 +43,9 @@ def promised_rank(fpr: float, num_rows: int) -> int:
     rank = min(num_rows, math.floor(fpr * (num_rows + 1) * (1 + 1e-12)))
     if rank < 1:
         needed = math.ceil(1 / fpr * (1 - 1e-12)) - 1
+        shown = f"{needed:,}" if needed < _LARGEST_SHOWN else f"{needed:.0e}"
         raise ClientError(
-            f"A false positive rate of {fpr:g} needs at least {needed:,} calibration rows of entities that the model "
+            f"A false positive rate of {fpr:g} needs at least {shown} calibration rows of entities that the model "
             f"knows. Got {num_rows:,}. Give more rows, or ask for a higher rate."
         )
     return rank

@@ -174,7 +174,7 @@ def _days(block: Block, source: Path) -> tuple[str, ...]:
 
 def _check_not_merged(fingerprint: str, record: HistoryRecord, source: str, *, force: bool) -> None:
     if not force and fingerprint in record.fingerprints:
-        raise ClientError(f"{source} was merged into this history before. Merge it again only with force.")
+        raise ClientError(f"{source} was merged into this history before. Merge it again only with `force`.")
 
 
 def _normal(model: Artifact, path: Path, pairs: Pairs, threshold_file: Path | None) -> NDArray[np.bool_]:

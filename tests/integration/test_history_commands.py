@@ -344,7 +344,7 @@ class TestUpdate:
         before = history_bytes(model)
         text = run("update", files.train, "--model-dir", model, code=2)
         assert text == (
-            f"ClientError: {files.train} was merged into this history before. Merge it again only with force.\n"
+            f"ClientError: {files.train} was merged into this history before. Merge it again only with --force.\n"
         )
         assert history_bytes(model) == before
         run("update", files.train, "--model-dir", model, "--force")

@@ -139,7 +139,7 @@ def test_a_history_is_added_to_a_model(model: Path) -> None:
     assert History.of_model(model) == expected
     with pytest.raises(ClientError) as caught:
         new.add_to(model)
-    assert str(caught.value) == "The history was merged into this history before. Merge it again only with force."
+    assert str(caught.value) == "The history was merged into this history before. Merge it again only with `force`."
     assert History.of_model(model) == expected
     new.add_to(model, force=True)
     assert History.of_model(model) == History.merge([expected, new])

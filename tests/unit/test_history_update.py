@@ -89,7 +89,7 @@ def test_the_same_events_twice(model: Path, tmp_path: Path) -> None:
         before = content(model)
         with pytest.raises(ClientError) as caught:
             update_history(model, file)
-        assert str(caught.value) == f"{file} was merged into this history before. Merge it again only with force."
+        assert str(caught.value) == f"{file} was merged into this history before. Merge it again only with `force`."
         assert content(model) == before
     assert update_history(model, file, force=True).num_merged == 3
     assert history_of(model).num_events == 8
@@ -99,7 +99,7 @@ def test_both_families_are_recognised_in_any_mixture(tmp_path: Path) -> None:
     """The order within a family counts, and the order of the families does not."""
     model = saved(tmp_path / "model", [("a", "2a00::1"), ("b", "12.0.0.1")], ipv6=True)
     for text in ("a,2a00::1\nb,12.0.0.1\n", "b,12.0.0.1\na,2a00::1\n"):
-        with pytest.raises(ClientError, match=r"was merged into this history before\. Merge it again only with force"):
+        with pytest.raises(ClientError, match=r"was merged into this history before\. Merge it again only with `force`"):
             update_history(model, csv_file(tmp_path, text))
     update_history(model, csv_file(tmp_path, "a,2a00::2\n"))
     ipv6 = history_of(model).ipv6

@@ -163,6 +163,15 @@ class TestRefusals:
             f"knows. Got {needed - 1}. Give more rows, or ask for a higher rate."
         )
 
+    def test_far_too_few_rows(self) -> None:
+        """A number of rows that nobody has is shown by its size."""
+        with pytest.raises(ClientError) as caught:
+            calibrate([1, 2, 3], fpr=1e-300)
+        assert str(caught.value) == (
+            "A false positive rate of 1e-300 needs at least 1e+300 calibration rows of entities that the model knows. "
+            "Got 3. Give more rows, or ask for a higher rate."
+        )
+
     @pytest.mark.parametrize("fpr", [0.0, 1.0, -0.1, float("nan")])
     def test_no_rate(self, fpr: float) -> None:
         """Neither 0 nor 1 is a rate that a threshold can keep, and NaN is no number."""
