@@ -162,8 +162,11 @@ class _Decoder:
     def _decoded(self, stream: IO[bytes], encoding: str) -> Iterator[bytes]:
         try:
             yield from in_utf8(stream, encoding)
-        except UnicodeError as error:
-            raise ClientError(f"{self._name} cannot be read as {encoding}: {error}.") from None
+        except UnicodeError:
+            raise ClientError(
+                f"{self._name} cannot be read as {encoding}: it does not begin with a byte order mark. Name the order of "
+                "the bytes, as in utf-16-le or utf-16-be."
+            ) from None
 
     def _stream(self, pieces: Iterator[bytes]) -> IO[bytes]:
         return io.BufferedReader(Pieces(pieces, self._name), buffer_size=2**16)

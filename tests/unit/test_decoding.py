@@ -177,9 +177,12 @@ def test_names_that_are_no_encoding_of_text(name: str) -> None:
 
 
 def test_an_encoding_that_the_file_does_not_have(tmp_path: Path) -> None:
-    """UTF-16 without its mark cannot be read by that name, which the error says."""
+    """UTF-16 without its mark cannot be read by that name, and the error says which names have none."""
     path = tmp_path / "rows"
     path.write_bytes(ROWS.decode().encode("utf-16-be"))
     with pytest.raises(ClientError) as caught, opened(path, encoding="utf-16") as stream:
         stream.read()
-    assert str(caught.value) == f"{path} cannot be read as utf-16: UTF-16 stream does not start with BOM."
+    assert str(caught.value) == (
+        f"{path} cannot be read as utf-16: it does not begin with a byte order mark. Name the order of the bytes, as in "
+        "utf-16-le or utf-16-be."
+    )
