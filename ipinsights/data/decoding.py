@@ -164,8 +164,8 @@ class _Decoder:
             yield from in_utf8(stream, encoding)
         except UnicodeError:
             raise ClientError(
-                f"{self._name} cannot be read as {encoding}: it does not begin with a byte order mark. Name the order of "
-                "the bytes, as in utf-16-le or utf-16-be."
+                f"{self._name} cannot be read as {encoding}: it does not begin with a byte order mark. Name the order "
+                "of the bytes, as in utf-16-le or utf-16-be."
             ) from None
 
     def _stream(self, pieces: Iterator[bytes]) -> IO[bytes]:
