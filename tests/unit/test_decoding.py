@@ -183,6 +183,6 @@ def test_an_encoding_that_the_file_does_not_have(tmp_path: Path) -> None:
     with pytest.raises(ClientError) as caught, opened(path, encoding="utf-16") as stream:
         stream.read()
     assert str(caught.value) == (
-        f"{path} cannot be read as utf-16: it does not begin with a byte order mark. Name the order of the bytes, as in "
-        "utf-16-le or utf-16-be."
+        f"{path} cannot be read as utf-16: it does not begin with a byte order mark. Name the order of the bytes, as "
+        "in utf-16-le or utf-16-be."
     )
