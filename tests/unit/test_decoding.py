@@ -177,7 +177,7 @@ def test_names_that_are_no_encoding_of_text(name: str) -> None:
 
 
 def test_an_encoding_that_the_file_does_not_have(tmp_path: Path) -> None:
-    """UTF-16 without its mark cannot be read by that name, and the error says which names have none."""
+    """UTF-16 without its mark cannot be read by that name. The error says by which it can."""
     path = tmp_path / "rows"
     path.write_bytes(ROWS.decode().encode("utf-16-be"))
     with pytest.raises(ClientError) as caught, opened(path, encoding="utf-16") as stream:
