@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -14,7 +14,7 @@ from ipinsights.serving.media_types import RequestError
 from ipinsights.serving.messages import timeout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, MutableMapping
 
     from ipinsights.serving.messages import Receive, Request
 
@@ -70,7 +70,7 @@ class BodyReader:
             if request.is_complete:  # A timer takes a tenth of the time of a small request.
                 return await self._receive(request, receive)
             async with timeout(self._seconds):
-                return await self._receive(request, receive)
+                return await self._receive(request, _until(self._seconds, receive))
         except asyncio.TimeoutError:
             raise RequestError(
                 HTTPStatus.REQUEST_TIMEOUT,
@@ -98,6 +98,7 @@ class BodyReader:
         """Receive the rest of a body that nobody needs, for a short time."""
         with contextlib.suppress(asyncio.TimeoutError):
             async with timeout(_DISCARD_SECONDS):
+                receive = _until(_DISCARD_SECONDS, receive)
                 while (await receive()).get("more_body"):
                     pass
 
@@ -130,6 +131,23 @@ class BodyReader:
             reason="the payload is larger than --max-payload-mb",
             headers=_CLOSE,
         )
+
+
+def _until(seconds: float, receive: Receive) -> Receive:
+    """Return a function that receives for some seconds, and raises a TimeoutError afterwards.
+
+    A timeout alone may be lost: before Python 3.12 ``asyncio.wait_for``, by which gunicorn waits for a body, ignores a
+    cancellation in the moment in which a piece arrives.
+    """
+    time = asyncio.get_running_loop().time
+    end = time() + seconds
+
+    async def received() -> MutableMapping[str, Any]:
+        if time() > end:
+            raise asyncio.TimeoutError
+        return await receive()
+
+    return received
 
 
 def _incomplete(request: Request) -> RequestError:

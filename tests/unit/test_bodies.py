@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -98,6 +99,16 @@ class Client:
         return {"type": "http.request", "body": self._pieces.pop(0), "more_body": bool(self._pieces)}
 
 
+async def endless() -> dict[str, Any]:
+    """Return a piece of a body.
+
+    A cancellation that comes together with the piece is lost, as in ``asyncio.wait_for`` before Python 3.12.
+    """
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(0.001)
+    return {"type": "http.request", "body": b"a", "more_body": True}
+
+
 def request(**headers: str) -> Request:
     """Return a request with a body."""
     named = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
@@ -145,6 +156,12 @@ class TestRead:
         with pytest.raises(RequestError) as caught:
             read(BodyReader(1, 5))
         assert (caught.value.status, str(caught.value)) == (400, "The payload ended before its last chunk arrived.")
+
+    def test_pieces_without_end(self) -> None:
+        """A client that always sends another piece gets 408, even if a cancellation is lost."""
+        with pytest.raises(RequestError) as caught:
+            asyncio.run(BodyReader(1, 0.05).read(request(transfer_encoding="chunked"), endless))
+        assert (caught.value.status, str(caught.value)) == (408, "The payload did not arrive within 0.05 seconds.")
 
 
 class TestHeldBytes:
@@ -210,3 +227,8 @@ class TestDiscard:
             return {}
 
         asyncio.run(BodyReader(1, 5).discard(never))
+
+    def test_it_ends_in_time_whatever_comes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Another piece at any time does not prolong it, even if a cancellation is lost."""
+        monkeypatch.setattr("ipinsights.serving.bodies._DISCARD_SECONDS", 0.05)
+        asyncio.run(asyncio.wait_for(BodyReader(1, 5).discard(endless), 30))
