@@ -20,7 +20,7 @@ from ipinsights.cli.options import (
     SCORER,
     THRESHOLD,
     pairs_of,
-)  # fmt: skip
+)
 from ipinsights.errors import ClientError, RowsError
 
 if TYPE_CHECKING:

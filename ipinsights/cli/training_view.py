@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ipinsights.cli.option_names import with_option_names
-from ipinsights.cli.output import echo_error
+from ipinsights.cli.output import echo_error, terminal_width
 from ipinsights.data.remote_names import as_given
 from ipinsights.reporting.plain_text import printable
 from ipinsights.training.advice import ValidationWatch, advice_on_data, advice_on_steps
@@ -33,7 +33,7 @@ class TrainingView(JobView):
     """View of a job of ``ipinsights train``, if quiet without warnings and the summary."""
 
     def __init__(self, *, quiet: bool = False, progress: bool = True) -> None:
-        self.shows_log = sys.stdout is None or not sys.stdout.isatty()
+        self.shows_log = terminal_width() is None
         self._quiet = quiet
         self._progress = progress and sys.stderr.isatty()
         self._validation = ValidationWatch(self._warn)

@@ -18,6 +18,7 @@ from ipinsights.data.ipv4 import parse_ips
 from ipinsights.data.ipv6 import Addresses, parse_addresses
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import InvalidValueError, RowsError
+from ipinsights.reporting.plain_text import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,7 +39,6 @@ _PARSED_ROWS = 2**12
 # Memory that stays for the parser, in blocks below 128 KiB: more than it takes for the rows of one turn.
 _KEPT_BLOCKS, _BLOCK_BYTES = 16, 100_000
 _NUM_SHOWN = 5
-_LONGEST_SHOWN = 60
 _EMPTY = text_scalar("")
 
 
@@ -130,9 +130,8 @@ def entity_text(value: Any) -> str:
     column = np.empty(1, dtype=object)
     column[0] = value
     if is_invalid_entity(column_texts(column, "entity"))[0]:
-        shown, reason = repr(value), why_invalid_values(value, "192.0.2.1")
-        shown = shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}..."
-        raise InvalidValueError(f"Entity {shown} is not valid: {reason}.")
+        reason = why_invalid_values(value, "192.0.2.1")
+        raise InvalidValueError(f"Entity {shortened(repr(value))} is not valid: {reason}.")
     return value_text(value)
 
 

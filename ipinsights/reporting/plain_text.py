@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["counted", "html_text", "markdown_text", "one_line", "preformatted", "printable"]
+__all__ = ["counted", "html_text", "markdown_text", "one_line", "preformatted", "printable", "shortened"]
+
+_LONGEST_SHOWN = 60
 
 # A closing bracket makes a link only in front of one of three characters, so intervals such as [0, 1] stay readable.
 _MARKDOWN = re.compile(r"[\\|`]|\](?=[(\[:])")
@@ -43,6 +45,15 @@ def one_line(value: object) -> str:
     'a\\nb'
     """
     return printable(str(value), kept="")
+
+
+def shortened(text: str) -> str:
+    """Return a text that is shown in a message, without what is behind its first 60 characters.
+
+    >>> shortened("a" * 61) == "a" * 60 + "..."
+    True
+    """
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def markdown_text(value: object) -> str:

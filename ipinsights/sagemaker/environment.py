@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from ipinsights.errors import ClientError
+from ipinsights.reporting.plain_text import shortened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Channel", "Environment", "failure_file", "parse_json_object", "read_json_object"]
 
 _DEFAULT_HOST = "algo-1"
-_LONGEST_SHOWN = 60
 
 
 @dataclass(frozen=True)
@@ -183,8 +183,7 @@ def _read_resources(path: Path) -> tuple[str, tuple[str, ...], str | None]:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+    return shortened(json.dumps(value))
 
 
 def _read_channels(base: Path) -> dict[str, Channel]:

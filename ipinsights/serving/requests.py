@@ -23,6 +23,7 @@ from ipinsights.data.ipv4 import BLANKS, explain_ip, is_ip, parse_ips
 from ipinsights.data.ipv6 import explain_address, parse_addresses
 from ipinsights.data.pairs import Pairs, read_blocks
 from ipinsights.errors import ClientError
+from ipinsights.reporting.plain_text import shortened
 from ipinsights.serving.media_types import CSV, JSON, JSON_LINES, RequestError, request_media_type
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ _FEW = 20
 _SHAPES = '{"features": [entity, ip]} or {"data": {"features": {"values": [entity, ip]}}}'
 # The developer guide's own example of JSON Lines has commas and a bracket behind its objects.
 _BEHIND_OBJECT = b",] \t\r"
-_LONGEST_SHOWN = 60
 
 
 class _RecordError(Exception):
@@ -213,7 +213,7 @@ def _shown(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=False)
     except RecursionError:
         return f"nested too deeply ({type(value).__name__})"
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+    return shortened(text)
 
 
 def _invalid(place: str, error: _RecordError) -> RequestError:
