@@ -401,7 +401,9 @@ class TestEarlyStopping:
         )
         kept = model(tmp_path)
         assert artifact.load(tmp_path / "model").meta["training"]["validation_auc"] == max(aucs)
-        validated(tmp_path, **{**self.HASTY, "epochs": str(best + 1)})
+        again = validated(tmp_path, **{**self.HASTY, "epochs": str(best + 1)})
+        logs = [re.findall("#quality_metric.*", log) for log in (again.stdout, done.stdout)]
+        assert logs[0] == logs[1][: len(logs[0])]
         assert is_same(model(tmp_path), kept)
 
     def test_the_best_model_outlives_an_interruption(self, tmp_path: Path) -> None:

@@ -114,6 +114,12 @@ class TestPrivateFolder:
         (link := tmp_path / f"ipinsights-numba-{os.geteuid()}").symlink_to(elsewhere)
         assert compilation._private_folder() not in (link, elsewhere)
 
+    def test_a_chosen_folder_that_is_missing_is_made(self, tmp_path: Path) -> None:
+        """A cache folder that does not exist yet is the one that is used."""
+        assert compilation._is_writable(tmp_path / "new" / "cache")
+        (tmp_path / "file").touch()
+        assert not compilation._is_writable(tmp_path / "file" / "cache")
+
     def test_a_cache_that_cannot_be_written_to_is_copied(self, tmp_path: Path) -> None:
         """The kernels of a read-only cache are loaded from a copy, and nothing is compiled again."""
         (image := tmp_path / "image").mkdir()

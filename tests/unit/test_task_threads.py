@@ -16,7 +16,7 @@ from ipinsights._system import available_cpus
 from ipinsights.training.learners.task_threads import TaskThreads, one_blas_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 class TestTaskThreads:
@@ -95,6 +95,22 @@ def test_blas_is_limited_until_the_last_user_leaves() -> None:
     first.__exit__(None, None, None)
     assert blas_threads() == {1}
     second.__exit__(None, None, None)
+    assert blas_threads() == before
+
+
+def test_the_collector_may_end_a_training_while_its_thread_takes_the_limit() -> None:
+    """A learner's unfinished generator gives up the limit in a thread that has the lock already."""
+
+    def learn() -> Iterator[None]:
+        """Take the limit, as a learner does, and wait."""
+        with one_blas_thread():
+            yield
+
+    before = blas_threads()
+    unfinished = learn()
+    next(unfinished)
+    with one_blas_thread._lock:
+        del unfinished
     assert blas_threads() == before
 
 

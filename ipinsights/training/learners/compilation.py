@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
@@ -33,7 +34,7 @@ def load_kernels() -> Any:
         settings: Any = importlib.import_module("numba.core.config")
     except (ImportError, OSError) as error:
         raise ClientError(f"Numba cannot be imported: {error}. Install it: pip install --upgrade numba.") from None
-    if settings.CACHE_DIR and not os.access(settings.CACHE_DIR, os.W_OK):
+    if settings.CACHE_DIR and not _is_writable(Path(settings.CACHE_DIR)):
         settings.CACHE_DIR = str(_copied(Path(settings.CACHE_DIR)))
     start = time.perf_counter()
     try:
@@ -53,6 +54,13 @@ def _log_compilation(kernels: tuple[Any, ...], seconds: float) -> None:
     if compiled:
         path = compiled[0].cache_path
         _logger.info("Compiled the training step in %.1f seconds. Later runs load it from %s.", seconds, path)
+
+
+def _is_writable(folder: Path) -> bool:
+    """Return whether machine code can be kept in a folder, which is made if it is missing."""
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    return os.access(folder, os.W_OK)
 
 
 def _copied(folder: Path) -> Path:

@@ -7,7 +7,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,7 +73,8 @@ class _BlasLimit:
     """Limit of BLAS to one thread, for as long as somebody wants it."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        # The garbage collector may end a training that was left unfinished, while this thread has the lock.
+        self._lock = RLock()
         self._num_users = 0
         self._controller: ThreadpoolController | None = None
 
