@@ -18,9 +18,22 @@ from ipinsights.model import mxnet_package
 
 __all__ = ["mx"]
 
-# One core for Python, which makes the batches, and the others for the engine: two threads on two cores next to a busy
-# Python train a quarter slower than one does. MXNet reads the variable when it loads. A value of the user's is kept.
-os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cpus() - 1)))
+
+def _num_threads(given: str) -> str:
+    """Return the number of threads for MXNet, from the user's value of OMP_NUM_THREADS.
+
+    OpenMP allows a list such as ``4,2``. MXNet would abort the process at it, and at whatever else is no number.
+    """
+    first = given.partition(",")[0].strip()
+    if first.isascii() and first.isdigit() and first.strip("0"):
+        return first
+    # One core for Python, which makes the batches, and the others for the engine: two threads on two cores next to a
+    # busy Python train a quarter slower than one does.
+    return str(max(1, available_cpus() - 1))
+
+
+# MXNet reads the variable when it loads.
+os.environ["OMP_NUM_THREADS"] = _num_threads(os.environ.get("OMP_NUM_THREADS", ""))
 
 
 def _removed(*_arguments: object, **_options: object) -> NoReturn:

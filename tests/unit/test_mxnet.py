@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from ipinsights.model import mxnet_package
 
 if TYPE_CHECKING:
@@ -45,6 +47,12 @@ def test_mxnet_imports_without_a_warning_and_computes() -> None:
 def test_the_number_of_threads_can_be_set() -> None:
     """A value in the environment is kept."""
     assert python(ENGINE, OMP_NUM_THREADS="3") == "1.9.1 3.0 3"
+
+
+@pytest.mark.parametrize(("given", "used"), [("3,2", "3"), (" 2 ", "2"), ("many", None), ("-1", None), ("0", None)])
+def test_a_number_of_threads_that_mxnet_cannot_read_is_replaced(given: str, used: str | None) -> None:
+    """The first number of a list counts, and what is no number counts as not given."""
+    assert python(ENGINE, OMP_NUM_THREADS=given) == f"1.9.1 3.0 {used or max(1, len(os.sched_getaffinity(0)) - 1)}"
 
 
 def test_numpy_keeps_every_name_of_its_own() -> None:
