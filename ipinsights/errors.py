@@ -95,6 +95,13 @@ class MissingSizesError(InvalidValueError):
 class RowsError(InvalidValueError):
     """Rows of data are invalid. Other rows of the same data may be valid.
 
+    Attributes
+    ----------
+    is_json
+        Whether a file that must be CSV begins with JSON.
+    has_further_columns
+        Whether a row has more columns than entity and address.
+
     Examples
     --------
     >>> import ipinsights
@@ -102,6 +109,11 @@ class RowsError(InvalidValueError):
     Traceback (most recent call last):
     ipinsights.errors.RowsError: row 1 of X: the entity is empty.
     """
+
+    def __init__(self, message: str, *, is_json: bool = False, has_further_columns: bool = False) -> None:
+        super().__init__(message)
+        self.is_json = is_json
+        self.has_further_columns = has_further_columns
 
 
 class OutputClosedError(IPInsightsError):

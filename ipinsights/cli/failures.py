@@ -119,10 +119,8 @@ def _advice(error: IPInsightsError) -> str | None:
 
 def _rows_advice(error: RowsError) -> str:
     """Return what makes rows that cannot be used rows that the command reads."""
-    from ipinsights.data.csv_errors import JSON_ADVICE
-
     command = _State.context.command if _State.context else None
-    if JSON_ADVICE in str(error):
+    if error.is_json:
         reads_names = command is not None and any(option.name == "entity_names" for option in command.params)
         return _NAMING if reads_names else _CONVERTING
     return _CLEANING_FOR.get((command and command.name) or "", _CLEANING)

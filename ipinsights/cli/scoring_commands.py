@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from typing import TYPE_CHECKING
 
 import click
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["COMMANDS"]
-
-_TOO_MANY_COLUMNS = re.compile(r"a row must have 2 columns \(entity,ip\), this one has (?!1 )")
 
 
 @click.command(cls=CommandWithExamples)
@@ -90,12 +87,10 @@ def score(
 @contextlib.contextmanager
 def _columns_explained(*, keep_columns: bool) -> Iterator[None]:
     """Name the option that accepts further columns in the error about them."""
-    from ipinsights.data.csv_errors import JSON_ADVICE
-
     try:
         yield
     except RowsError as error:
-        if keep_columns or JSON_ADVICE in str(error) or not _TOO_MANY_COLUMNS.search(str(error)):
+        if keep_columns or error.is_json or not error.has_further_columns:
             raise
         raise ClientError(f"{error}\nWith --keep-columns further columns are accepted and copied.") from None
 

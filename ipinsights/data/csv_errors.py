@@ -12,7 +12,7 @@ import itertools
 import os
 import re
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
 from ipinsights.data.bounded_lines import LONG_LINE_TEXT, LONGEST_LINE, WholeLines
 from ipinsights.data.decoding import decoded_stream
@@ -21,29 +21,20 @@ from ipinsights.data.files import read_errors
 from ipinsights.data.input_streams import watched
 from ipinsights.data.ipv4 import BLANKS, explain_ip, is_ip
 from ipinsights.data.ipv6 import explain_address, is_address
-from ipinsights.errors import ClientError
+from ipinsights.errors import ClientError, RowsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = [
-    "JSON_ADVICE",
-    "LONGEST_FIELD",
-    "MAX_COLUMNS",
-    "TAIL",
-    "Source",
-    "fault_report",
-    "rows_message",
-    "why_invalid",
-]
+__all__ = ["LONGEST_FIELD", "MAX_COLUMNS", "NUM_SHOWN", "TAIL", "Source", "rows_error", "rows_message", "why_invalid"]
 
 LONGEST_FIELD = 131_072
 """Characters that a field may have, as in Python's csv module: more than that is a quote that nothing closes."""
 MAX_COLUMNS = 256
 """Columns that a row may have."""
-JSON_ADVICE = "It looks like JSON, and must be CSV"
-"""Advice behind the reason why the first row is invalid."""
+NUM_SHOWN = 5
+"""Invalid rows that an error shows. The others are counted."""
 TAIL = "\n\r" * 8 + "\n"
 """What both readers put behind a file: blank lines, which count for nothing, unless a quote is open."""
 
@@ -56,7 +47,6 @@ _WORDS = (
 )
 _ADDRESS_WORDS = frozenset(_WORDS.split(" "))
 _LONGEST_NAME = 60
-_NUM_SHOWN = 5
 _OTHER_SEPARATORS = {";": "a semicolon", "\t": "a TAB", "|": "a bar", " ": "a space"}
 _LONGEST_SHOWN = 60
 
@@ -109,35 +99,48 @@ class Source:
                 yield decoded_stream(stream, head, self.name)
 
 
-def fault_report(
+class _Fault(NamedTuple):
+    """An invalid row, or a file without rows."""
+
+    message: str
+    is_json: bool = False
+    has_further_columns: bool = False
+
+
+def rows_error(
     sources: Sequence[Source], *, num_columns: int | None, count_all: bool = True, ipv6: bool = False
-) -> str | None:
-    """Return one message about all invalid rows: the first five in full, and the total number.
+) -> RowsError | None:
+    """Return one error about all invalid rows: the first five in full, and the total number.
 
     None if all are valid. ``num_columns`` None means as many as the first row of a source has. Without ``count_all``,
     reading stops after more than five invalid rows.
     """
     faults = itertools.chain.from_iterable(_faults(source, num_columns, ipv6=ipv6) for source in sources)
-    shown = [f"{place}: {reason}." for place, reason in itertools.islice(faults, _NUM_SHOWN)]
+    shown = [*itertools.islice(faults, NUM_SHOWN)]
+    if not shown:
+        return None
     num_more = sum(1 for _ in (faults if count_all else itertools.islice(faults, 1)))
-    return rows_message(shown, num_more, is_counted=count_all)
+    return RowsError(
+        rows_message([fault.message for fault in shown], num_more, is_counted=count_all),
+        is_json=any(fault.is_json for fault in shown),
+        has_further_columns=any(fault.has_further_columns for fault in shown),
+    )
 
 
-def rows_message(shown: Sequence[str], num_more: int, *, is_counted: bool = True) -> str | None:
-    """Return one message about invalid rows, or None.
+def rows_message(shown: Sequence[str], num_more: int, *, is_counted: bool = True) -> str:
+    """Return one message about invalid rows.
 
     ``shown`` has a sentence on each of the first five rows, ``num_more`` is the number of further rows, which are all
     of them if ``is_counted``.
     """
-    if len(shown) <= 1:
-        return shown[0] if shown else None
-    number = f"{len(shown) + num_more}" if is_counted or not num_more else f"More than {_NUM_SHOWN}"
-    head = f"{number} rows cannot be used" + (f"; the first {_NUM_SHOWN}:" if num_more else ":")
+    if len(shown) == 1:
+        return shown[0]
+    number = f"{len(shown) + num_more}" if is_counted or not num_more else f"More than {NUM_SHOWN}"
+    head = f"{number} rows cannot be used" + (f"; the first {NUM_SHOWN}:" if num_more else ":")
     return "\n  - ".join([head, *shown])
 
 
-def _faults(source: Source, num_columns: int | None, *, ipv6: bool) -> Iterator[tuple[str, str]]:
-    """Yield the position and the reason of every invalid row of a source."""
+def _faults(source: Source, num_columns: int | None, *, ipv6: bool) -> Iterator[_Fault]:
     with source.open() as stream:
         # Bytes that are no UTF-8 become lone surrogates, which no text has.
         lines = WholeLines(stream)
@@ -147,12 +150,19 @@ def _faults(source: Source, num_columns: int | None, *, ipv6: bool) -> Iterator[
             num_rows += 1
             reason = row if isinstance(row, str) else why_invalid(row, num_columns, ipv6=ipv6)
             if reason is not None:
-                yield f"{source.name}:{source.first_line - 1 + line}", reason + _first_row_advice(row, num_rows)
+                fields = [] if isinstance(row, str) else row
+                is_json = num_rows == 1 and _is_json(fields)
+                advice = _first_row_advice(fields, is_json=is_json) if num_rows == 1 else ""
+                yield _Fault(
+                    f"{source.name}:{source.first_line - 1 + line}: {reason}{advice}.",
+                    is_json,
+                    has_further_columns=num_columns is not None and len(fields) > num_columns,
+                )
             if num_columns is None and reason is None:
                 num_columns = len(row)
         text.detach()
     if num_rows == 0:
-        yield source.name, "there is no row in it; it must hold at least one row of entity,ip"
+        yield _Fault(f"{source.name}: there is no row in it; it must hold at least one row of entity,ip.")
 
 
 def _rows(text: IO[str], lines: WholeLines) -> Iterator[tuple[int, list[str] | str]]:
@@ -230,12 +240,14 @@ def _third_column_advice(row: list[str], num_columns: int | None) -> str:
     return ""
 
 
-def _first_row_advice(row: list[str] | str, num_rows: int) -> str:
+def _is_json(row: list[str]) -> bool:
+    return bool(row) and row[0].lstrip(" \t[").startswith("{")
+
+
+def _first_row_advice(row: list[str], *, is_json: bool) -> str:
     """Return advice if the first row is JSON, or names a column of addresses such as `ip`."""
-    if num_rows > 1 or isinstance(row, str):
-        return ""
-    if row[0].lstrip(" \t[").startswith("{"):
-        return f". {JSON_ADVICE}"
+    if is_json:
+        return ". It looks like JSON, and must be CSV"
     if len(row) < 2:  # noqa: PLR2004
         return ""
     words = [word.lower() for word in _WORD.findall(row[1][:_LONGEST_NAME])]

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from ipinsights.data.arrow import packed, text_scalar
 from ipinsights.data.column_texts import column_texts, is_fractional, is_invalid_entity, is_missing, value_text
-from ipinsights.data.csv_errors import LONGEST_FIELD, rows_message, why_invalid
+from ipinsights.data.csv_errors import LONGEST_FIELD, NUM_SHOWN, rows_message, why_invalid
 from ipinsights.data.entity_hash import hash_entity_column
 from ipinsights.data.ipv4 import parse_ips
 from ipinsights.data.ipv6 import Addresses, parse_addresses
@@ -38,7 +38,6 @@ _BLOCK_ROWS = 2**17
 _PARSED_ROWS = 2**12
 # Memory that stays for the parser, in blocks below 128 KiB: more than it takes for the rows of one turn.
 _KEPT_BLOCKS, _BLOCK_BYTES = 16, 100_000
-_NUM_SHOWN = 5
 _EMPTY = text_scalar("")
 
 
@@ -100,7 +99,7 @@ def refuse_rows(columns: tuple[Any, Any], index: Any, name: str, faulty: Sequenc
 
 def refuse(faults: Iterator[tuple[str, str]], num_faulty: int | None = None) -> None:
     """Raise a RowsError that names the first invalid rows, given place and reason of each."""
-    shown = [f"{place}: {reason}." for place, reason in islice(faults, _NUM_SHOWN)]
+    shown = [f"{place}: {reason}." for place, reason in islice(faults, NUM_SHOWN)]
     num_more = sum(1 for _ in faults) if num_faulty is None else num_faulty - len(shown)
     raise RowsError(rows_message(shown, num_more))
 

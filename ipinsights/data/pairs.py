@@ -24,7 +24,7 @@ from pyarrow import csv
 
 from ipinsights._system import in_order, keep_freed_memory
 from ipinsights.data.channels import channel_files
-from ipinsights.data.csv_errors import LONGEST_FIELD, MAX_COLUMNS, TAIL, Source, fault_report
+from ipinsights.data.csv_errors import LONGEST_FIELD, MAX_COLUMNS, TAIL, Source, rows_error
 from ipinsights.data.entity_hash import hash_entity_column
 from ipinsights.data.ipv4 import parse_ips
 from ipinsights.data.ipv6 import Addresses, parse_addresses
@@ -154,8 +154,8 @@ def _read(
         try:
             yield from _read_fast(source, num_columns=num_columns, progress=progress, ipv6=ipv6)
         except _UnreadableError as error:
-            report = fault_report(sources[index:], num_columns=num_columns, count_all=count_faults, ipv6=ipv6)
-            raise RowsError(report or f"{source.name} cannot be read as CSV: {error}.") from None
+            known = rows_error(sources[index:], num_columns=num_columns, count_all=count_faults, ipv6=ipv6)
+            raise (known or RowsError(f"{source.name} cannot be read as CSV: {error}.")) from None
 
 
 def _read_fast(source: Source, *, num_columns: int | None, progress: bool, ipv6: bool) -> Iterator[Block]:

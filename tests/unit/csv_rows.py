@@ -8,7 +8,7 @@ import pytest
 
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.pairs import read_blocks
-from ipinsights.errors import ClientError
+from ipinsights.errors import ClientError, RowsError
 
 
 def rows_of(content: bytes) -> list[tuple[str, int]]:
@@ -24,3 +24,10 @@ def fault_of(content: bytes) -> str:
     with pytest.raises(ClientError) as caught:
         rows_of(content)
     return str(caught.value)
+
+
+def error_of(content: bytes) -> RowsError:
+    """Return the error about invalid rows."""
+    with pytest.raises(RowsError) as caught:
+        rows_of(content)
+    return caught.value

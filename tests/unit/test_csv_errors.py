@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ipinsights.errors import ClientError
 
-from .csv_rows import fault_of, rows_of
+from .csv_rows import error_of, fault_of, rows_of
 
 
 class TestFaults:
@@ -100,9 +100,28 @@ class TestFaults:
     )
     def test_json(self, first: str) -> None:
         """JSON in the first row is named, and not taken for a header."""
-        fault = fault_of(f"{first}\n".encode())
-        assert fault.endswith(". It looks like JSON, and must be CSV.")
-        assert "header" not in fault
+        error = error_of(f"{first}\n".encode())
+        assert str(error).endswith(". It looks like JSON, and must be CSV.")
+        assert "header" not in str(error)
+        assert error.is_json
+
+    @pytest.mark.parametrize(
+        ("content", "is_json", "has_further_columns"),
+        [
+            (b"a,1.2.3\n", False, False),
+            (b"a\n", False, False),
+            (b"a,1.2.3.4,5\n", False, True),
+            (b'{"user":"a","ip":"1.2.3.4","at":1}\n', True, True),
+            (b"a,1.2.3.4\n{}\n", False, False),
+            (b'a,"It looks like JSON, and must be CSV"\n', False, False),
+        ],
+    )
+    def test_an_error_has_what_advice_depends_on(
+        self, content: bytes, *, is_json: bool, has_further_columns: bool
+    ) -> None:
+        """JSON and further columns are attributes of the error, whatever the text of a row says."""
+        error = error_of(content)
+        assert (error.is_json, error.has_further_columns) == (is_json, has_further_columns)
 
     def test_an_entity_may_begin_like_json(self) -> None:
         """Rows with an address are valid, whatever their entity looks like."""
