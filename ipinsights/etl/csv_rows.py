@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ipinsights.data.bounded_lines import WholeLines
 
-__all__ = ["Lines", "MalformedRow", "Row", "Rows", "field_names"]
+__all__ = ["Lines", "MalformedRow", "Row", "Rows", "field_names", "names_fields"]
 
 _BATCH = 100_000
 # Of short fields each takes some sixty bytes.
@@ -24,14 +24,14 @@ _LONGEST_SHOWN = 200
 _MARK = "\ufeff"
 # What csv.Error says of a row that is too long to be a header.
 _TOO_LONG = ("field larger than", "a row has more than")
-_FIELDS = ("#Fields:", "#fields")
+_FIELDS = ("#Fields:", "#fields\t")
 
 
 class Lines:
     """Lines of a text. The last one is remembered, and the characters of all are counted.
 
-    ``fields`` has the names of the fields of the lines to come, [] where no line names them. At such a line the lines
-    pause.
+    ``fields`` has the names of the fields of the lines to come, [] in a table with a header of its own. Otherwise the
+    lines pause where a line names other fields.
     """
 
     def __init__(self, whole: WholeLines, *, num_skipped: int = 0) -> None:
@@ -94,18 +94,23 @@ class Lines:
         line = next(self._lines)
         if line.startswith(_MARK):  # of a file that was put behind another one
             line = line.removeprefix(_MARK)
-        while self.fields and line.startswith("#") and not line.startswith(_FIELDS):
+        while self.fields and line.startswith("#") and not names_fields(line):
             line = next(self._lines)
         self.last = line
         self.num_characters += len(line)
-        if line.startswith(_FIELDS):
-            self.fields, self.is_paused = field_names(line), True
+        if self.fields and names_fields(line):
+            self.fields, self.is_paused = field_names(line) or self.fields, True
             raise StopIteration
         return line
 
 
+def names_fields(line: str) -> bool:
+    """Return whether a line is ``#Fields:`` of IIS or CloudFront, or ``#fields`` of Zeek."""
+    return line.startswith(_FIELDS)
+
+
 def field_names(line: str) -> list[str]:
-    """Return the names in a line ``#Fields:`` of IIS, CloudFront or Zeek."""
+    """Return the names in a line that names fields."""
     names = line.rstrip("\r\n").partition("\t" if line.startswith("#fields") else ":")[2]
     return names.split("\t") if "\t" in names else names.split()
 

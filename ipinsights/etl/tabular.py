@@ -18,7 +18,7 @@ from ipinsights.data.bounded_lines import LONG_LINE_TEXT, WholeLines
 from ipinsights.data.input_streams import warning_of
 from ipinsights.errors import ClientError
 from ipinsights.etl.csv_dialect import Dialect
-from ipinsights.etl.csv_rows import Lines, MalformedRow, Rows, field_names
+from ipinsights.etl.csv_rows import Lines, MalformedRow, Rows, field_names, names_fields
 from ipinsights.etl.records import LogRecords, Reason, names_or
 from ipinsights.etl.table_records import table_records
 
@@ -35,7 +35,6 @@ __all__ = ["read_csv"]
 _SAMPLE_CHARACTERS = 2**16
 # Lines that may stand before a header: titles, comments, the name of an encoding.
 _MOST_BEFORE_HEADER = 50
-_FIELDS = ("#Fields:", "#fields\t")
 # Columns of #Fields: logs whose clock and calendar stand apart.
 _DATE, _TIME = "date", "time"
 
@@ -54,7 +53,7 @@ def read_csv(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]:
     whole = WholeLines(stream, when_long=warning_of(stream))
     text = Lines(whole, num_skipped=options.skip_lines)
     sample = text.sample(_SAMPLE_CHARACTERS)
-    named = next((index for index, line in enumerate(sample) if line.startswith(_FIELDS)), None)
+    named = next((index for index, line in enumerate(sample) if names_fields(line)), None)
     if named is not None and all(line.startswith("#") for line in sample[:named]):
         text.put_back(sample[named + 1 :])
         yield from _named_records(sample[named], text, whole, options)

@@ -87,6 +87,21 @@ def test_logs_that_name_their_fields(bench: Bench, text: str, entity: str, ip: s
     assert bench.of("csv", text, entity=entity, ip=ip, timestamp=timestamp) == (rows, {"NO_USER": 1})
 
 
+@pytest.mark.parametrize("entity", ["#Fields: user", "#Fields:", "#fields", "#fields\tx"])
+def test_an_entity_may_begin_like_names_of_fields(bench: Bench, entity: str) -> None:
+    """A row that looks like a line of names does not end a table with a header."""
+    rows = [*ROWS, [entity, "192.0.2.9"], *ROWS]
+    text = "user,ip\n" + "".join(f"{user},{ip}\n" for user, ip in rows)
+    assert bench.of("csv", text, **NAMES) == (rows, {})
+
+
+@pytest.mark.parametrize("line", ["#Fields:", "#fields_of_gold"])
+def test_a_line_without_names(bench: Bench, line: str) -> None:
+    """A line that names no field does not end a log."""
+    text = f"#Fields: user ip\nann 192.0.2.7\n{line}\nben 192.0.2.8\n"
+    assert bench.of("csv", text, **NAMES) == (ROWS, {})
+
+
 def test_field_names() -> None:
     """Names in a line of fields are separated by blanks or TABs."""
     assert field_names("#Fields: a b(c)\r\n") == ["a", "b(c)"]
