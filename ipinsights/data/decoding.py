@@ -28,6 +28,7 @@ from ipinsights.data.wrapped_streams import (
     Forward,
     Pieces,
     beginning,
+    begins_tar,
     guarded,
     in_utf8,
     inflated,
@@ -99,7 +100,7 @@ class _Decoder:
         """Return the files of an archive, or None for anything else."""
         if head.startswith(b"PK\x03\x04"):
             return self._zip_members(stream, is_file=is_file)
-        return self._tar_members(stream) if _is_tar(head) else None
+        return self._tar_members(stream) if begins_tar(head) else None
 
     def _unpacked(self, head: bytes, stream: IO[bytes]) -> IO[bytes] | None:
         """Return the content of a compressed stream, or None if it is not compressed or not known."""
@@ -176,14 +177,6 @@ def _has_data(name: str, size: int) -> bool:
     return size > 0 and not any(
         part == "__MACOSX" or is_marker(part) for part in name.split("/") if part not in (".", "..")
     )
-
-
-def _is_tar(head: bytes) -> bool:
-    try:
-        tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
-    except DAMAGE:
-        return False
-    return True
 
 
 def _zstd() -> Callable[[], Decompressor] | None:

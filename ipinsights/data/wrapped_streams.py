@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ipinsights.errors import ClientError
 
 __all__ = [
-    "DAMAGE", "Decompressor", "Forward", "Pieces", "beginning", "guarded", "in_utf8", "inflated", "joined",
-    "pieces_of",
+    "DAMAGE", "Decompressor", "Forward", "Pieces", "beginning", "begins_tar", "guarded", "in_utf8", "inflated",
+    "joined", "pieces_of",
 ]  # fmt: skip
 
 _PIECE_BYTES = 2**20
@@ -74,6 +74,15 @@ def pieces_of(stream: IO[bytes], size: int = _PIECE_BYTES) -> Iterator[bytes]:
     """Yield the bytes of a stream in pieces of at most ``size``."""
     while piece := stream.read(size):
         yield piece
+
+
+def begins_tar(head: bytes) -> bool:
+    """Return whether the first bytes of a file are those of a tar archive."""
+    try:
+        tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
+    except DAMAGE:
+        return False
+    return True
 
 
 def inflated(stream: IO[bytes], make: Callable[[], Decompressor]) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ import tarfile
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from ipinsights.data.files import unpacked
-from ipinsights.data.wrapped_streams import DAMAGE
+from ipinsights.data.wrapped_streams import DAMAGE, begins_tar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,10 +31,9 @@ def is_tar(path: Path) -> bool:
     """Return whether a file begins like a tar archive, with or without gzip compression."""
     try:
         with _open(path) as stream:
-            tarfile.TarInfo.frombuf(stream.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
+            return begins_tar(stream.read(tarfile.BLOCKSIZE))
     except DAMAGE:
         return False
-    return True
 
 
 def copy_member(archive: Path, name: str, target: Path) -> bool:
