@@ -1,4 +1,4 @@
-"""System functions: processors, ordered map over threads, memory hints, reasons of sockets."""
+"""System functions: processors, ordered map over threads, memory, reasons of sockets."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 __all__ = [
-    "address_reason", "available_cpus", "group_folders", "in_order", "keep_freed_memory", "one_ahead",
-    "release_freed_memory",
+    "address_reason", "available_cpus", "folder_in_memory", "group_folders", "in_order", "keep_freed_memory",
+    "one_ahead", "release_freed_memory",
 ]  # fmt: skip
 
 Piece = TypeVar("Piece")
@@ -106,6 +106,12 @@ def one_ahead(items: Iterator[Result]) -> Generator[Result, None, None]:
         while (item := waiting.result()) is not end:
             waiting = pool.submit(next, items, end)
             yield item
+
+
+def folder_in_memory() -> str | None:
+    """Return a folder whose files are in memory, so that no write waits for a disk, or None."""
+    folder = "/dev/shm"  # noqa: S108 - files in it must have names that nobody can guess, or be unlinked
+    return folder if os.access(folder, os.W_OK) else None
 
 
 def keep_freed_memory() -> None:

@@ -9,13 +9,12 @@ import os
 import signal
 import socket
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
-from ipinsights._system import address_reason
+from ipinsights._system import address_reason, folder_in_memory
 from ipinsights.errors import ClientError
 from ipinsights.log_format import ContainerFormatter, set_up_logging
 from ipinsights.serving.access_log import AccessLog
@@ -25,6 +24,8 @@ from ipinsights.serving.media_types import JSON, JSON_LINES, default_media_type
 from ipinsights.serving.service import InferenceModel
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ipinsights.serving.server_metrics import Exporter, ServerMetrics
 
 __all__ = ["Server"]
@@ -39,7 +40,6 @@ _GRACE_SECONDS = 8
 _KEEPALIVE_SECONDS = 75
 # Connections of a worker. With its other files it stays below 1,024, the usual limit of open files.
 _MAX_CONNECTIONS = 900
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - for heartbeats, which must not wait for a disk
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,8 @@ class Server:
             # Longer than a body may take, because gunicorn gives up a body after this time, too, without an answer.
             "timeout": max(_HEARTBEAT_SECONDS, 2 * self.timeout),
             "graceful_timeout": _GRACE_SECONDS,
-            "worker_tmp_dir": str(_SHARED_MEMORY) if os.access(_SHARED_MEMORY, os.W_OK) else None,
+            # For heartbeats, which must not wait for a disk.
+            "worker_tmp_dir": folder_in_memory(),
             # Nothing here depends on what a proxy says of its client.
             "forwarded_allow_ips": "",
             # The socket of gunicorn's own command line, which nobody asked for.

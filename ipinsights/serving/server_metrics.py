@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ipinsights._system import folder_in_memory
 from ipinsights.data.files import locked
 from ipinsights.errors import ClientError
 from ipinsights.serving.access_log import OTHER, ROUTES
@@ -28,8 +29,6 @@ __all__ = ["Exporter", "ServerMetrics", "start_exporter"]
 
 _logger = logging.getLogger(__name__)
 
-# Mapped files on a disk would be written back by the kernel all the time.
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the folder below is private
 # A request of one row takes half a millisecond, the platform allows a minute.
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 # Statuses of the server, and 499 for a client that hung up. Others count as their hundred, so that labels are bounded.
@@ -50,8 +49,8 @@ class ServerMetrics:
     """
 
     def __init__(self) -> None:
-        shared = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
-        self.folder = Path(tempfile.mkdtemp(prefix="ipinsights-metrics-", dir=shared))
+        # Mapped files on a disk would be written back by the kernel all the time.
+        self.folder = Path(tempfile.mkdtemp(prefix="ipinsights-metrics-", dir=folder_in_memory()))
         self._pid = 0
         self._is_usable = True
         self._ended: list[int] = []
