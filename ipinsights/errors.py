@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlgorithmError", "ClientError", "IPInsightsError", "InvalidValueError", "MissingSizesError", "OutputClosedError",
-    "RowsError", "missing_package_reported",
+    "RowsError", "UnreadableFileError", "missing_package_reported",
 ]  # fmt: skip
 
 
@@ -70,6 +70,10 @@ class ClientError(IPInsightsError):
 
     exit_code = 2
     prefix = "ClientError"
+
+
+class UnreadableFileError(ClientError):
+    """A file or folder cannot be read. The message names it."""
 
 
 class InvalidValueError(ClientError, ValueError):

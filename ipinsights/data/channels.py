@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ipinsights.data.file_kinds import GZIP_MAGIC, HEAD_BYTES
-from ipinsights.data.files import exists, is_file, is_folder
+from ipinsights.data.files import exists, is_file, is_folder, read_errors
 from ipinsights.data.remote_names import as_given
 from ipinsights.errors import ClientError
 
@@ -151,11 +151,8 @@ def _entered(path: Path, seen: set[str], links: list[Path], skipped: dict[str, l
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError as error:
-        raise ClientError(f"The folder {folder} cannot be read: {error.strerror}.") from None
+    with read_errors(f"The folder {folder}"), os.scandir(folder) as entries:
+        return list(entries)
 
 
 def _is_manifest(file: Path) -> bool:
@@ -181,11 +178,8 @@ def _is_empty(file: Path) -> bool:
 
 
 def _head(file: Path, size: int) -> bytes:
-    try:
-        with file.open("rb") as stream:
-            return stream.read(size)
-    except OSError as error:
-        raise ClientError(f"{file} cannot be read: {error.strerror}.") from None
+    with read_errors(str(file)), file.open("rb") as stream:
+        return stream.read(size)
 
 
 def _listed(groups: Mapping[str, Sequence[Path]], root: Path) -> str:

@@ -35,7 +35,7 @@ from ipinsights.data.wrapped_streams import (
     joined,
     pieces_of,
 )
-from ipinsights.errors import ClientError
+from ipinsights.errors import ClientError, UnreadableFileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,7 +61,7 @@ def decoded_stream(
     """Return the content of a file: UTF-8 text without a byte order mark, or Parquet unchanged.
 
     ``head`` has the first bytes, ``name`` is for messages. Without an ``encoding``, the first bytes decide. A file
-    that is damaged, of another kind, or packed by an unknown program is a ClientError.
+    that is damaged, of another kind, or packed by an unknown program is an UnreadableFileError.
     """
     return _Decoder(name, parquet=parquet, encoding=encoding).decoded(head, stream)
 
@@ -88,7 +88,7 @@ class _Decoder:
         members = self._members(head, stream, is_file=layer == 0)
         inner = None if members else self._unpacked(head, stream)
         if layer == _MOST_LAYERS and (members or inner):
-            raise ClientError(f"{self._name} cannot be read: it is packed more than {_MOST_LAYERS} times.")
+            raise UnreadableFileError(f"{self._name} cannot be read: it is packed more than {_MOST_LAYERS} times.")
         if members:
             return self._stream(joined(self.decoded(*beginning(member), layer + 1) for member in members))
         if inner:
@@ -111,12 +111,12 @@ class _Decoder:
         make = _zstd() if program == "zstd" else _DECOMPRESSORS.get(program)
         return None if make is None else self._stream(guarded(inflated(stream, make), self._damaged(program)))
 
-    def _damaged(self, program: str | None) -> Callable[[Exception], ClientError]:
+    def _damaged(self, program: str | None) -> Callable[[Exception], UnreadableFileError]:
         """Return a function that makes the error of damaged content from its reason."""
 
-        def error(reason: Exception) -> ClientError:
+        def error(reason: Exception) -> UnreadableFileError:
             text = str(reason).partition("\n")[0].rstrip(".") or type(reason).__name__
-            return ClientError(f"{self._name} is a damaged {program} file: {text}.")
+            return UnreadableFileError(f"{self._name} is a damaged {program} file: {text}.")
 
         return error
 
@@ -148,9 +148,9 @@ class _Decoder:
 
     def _check_zip(self, archive: zipfile.ZipFile) -> None:
         if _WORKBOOK in archive.NameToInfo:
-            raise ClientError(f"{self._name} cannot be read: it is a workbook. Save the table as CSV first.")
+            raise UnreadableFileError(f"{self._name} cannot be read: it is a workbook. Save the table as CSV first.")
         if any(member.flag_bits & 1 for member in archive.infolist()):
-            raise ClientError(f"{self._name} cannot be read: it has a password. Unpack it first.")
+            raise UnreadableFileError(f"{self._name} cannot be read: it has a password. Unpack it first.")
 
     def _in_utf8(self, head: bytes, stream: IO[bytes]) -> IO[bytes]:
         encoding = self._encoding or text_encoding(head)
@@ -164,7 +164,7 @@ class _Decoder:
         try:
             yield from in_utf8(stream, encoding)
         except UnicodeError:
-            raise ClientError(
+            raise UnreadableFileError(
                 f"{self._name} cannot be read as {encoding}: it does not begin with a byte order mark. Name the order "
                 "of the bytes, as in utf-16-le or utf-16-be."
             ) from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 from dataclasses import dataclass
 
-from ipinsights.errors import ClientError
+from ipinsights.errors import UnreadableFileError
 
 __all__ = ["GZIP_MAGIC", "HEAD_BYTES", "FileKind", "kind_of", "refuse_other_kinds", "text_encoding"]
 
@@ -100,7 +100,7 @@ def refuse_other_kinds(head: bytes, name: str, *, parquet: bool = False) -> None
     """
     kind = kind_of(head)
     if kind is not None and not (parquet and kind is _PARQUET):
-        raise ClientError(f"{name} cannot be read: it is {kind.name}. {kind.cure}")
+        raise UnreadableFileError(f"{name} cannot be read: it is {kind.name}. {kind.cure}")
 
 
 def text_encoding(head: bytes) -> str | None:

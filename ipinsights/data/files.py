@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from ipinsights.data.file_kinds import GZIP_MAGIC
-from ipinsights.errors import ClientError, OutputClosedError
+from ipinsights.errors import ClientError, OutputClosedError, UnreadableFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = [
-    "drop_unwritten", "exists", "file_identity", "flush_output", "is_file", "is_folder", "locked", "open_output",
-    "peekable", "read_errors", "replacing", "unpacked", "write_file", "write_files",
+    "drop_unwritten", "exists", "file_identity", "flush_output", "is_file", "is_folder", "locked", "make_folder",
+    "open_output", "peekable", "read_errors", "replacing", "unpacked", "write_file", "write_files",
 ]  # fmt: skip
 
 # File systems allow 255 bytes in a name, and a character may take four.
@@ -92,12 +92,17 @@ def write_file(path: Path, content: str | bytes) -> None:
         stream.write(content.encode() if isinstance(content, str) else content)
 
 
-def write_files(folder: Path, contents: Mapping[str, Iterable[bytes | memoryview]]) -> None:
-    """Write files into a folder, which is made. None is replaced before all are complete."""
+def make_folder(folder: Path) -> None:
+    """Make a folder and those around it, unless it exists."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ClientError(f"{folder} cannot be made: {error.strerror}.") from None
+
+
+def write_files(folder: Path, contents: Mapping[str, Iterable[bytes | memoryview]]) -> None:
+    """Write files into a folder, which is made. None is replaced before all are complete."""
+    make_folder(folder)
     with contextlib.ExitStack() as stack:
         for name, pieces in contents.items():
             stream = stack.enter_context(open_output(folder / name))
@@ -154,13 +159,13 @@ def peekable(stream: IO[bytes]) -> io.BufferedReader:
 
 @contextlib.contextmanager
 def read_errors(name: str) -> Iterator[None]:
-    """Raise what reading a file ends in as a ClientError of one sentence about the file."""
+    """Raise what reading a file ends in as an UnreadableFileError of one sentence."""
     try:
         yield
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ClientError(f"{name} is a damaged gzip file: {str(error).rstrip('.')}.") from None
+        raise UnreadableFileError(f"{name} is a damaged gzip file: {str(error).rstrip('.')}.") from None
     except OSError as error:
-        raise ClientError(f"{name} cannot be read: {error.strerror or error}.") from None
+        raise UnreadableFileError(f"{name} cannot be read: {error.strerror or error}.") from None
 
 
 def exists(path: Path) -> bool:
@@ -182,12 +187,11 @@ def is_file(path: Path) -> bool:
 
 
 def _mode(path: Path) -> int | None:
-    try:
-        return path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
-    except OSError as error:
-        raise ClientError(f"{path} cannot be read: {error.strerror}.") from None
+    with read_errors(str(path)):
+        try:
+            return path.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return None
 
 
 def _is_stream(path: Path) -> bool:

@@ -9,6 +9,7 @@ import sys
 import time
 from typing import IO
 
+from ipinsights.data.files import read_errors
 from ipinsights.errors import ClientError
 
 __all__ = ["LiveInput", "is_live"]
@@ -51,10 +52,8 @@ class LiveInput:
 
     def read(self, size: int = -1) -> bytes:
         """Return at most ``size`` bytes, none at the end."""
-        try:
+        with read_errors(self.name):
             return self._read(size)
-        except OSError as error:
-            raise ClientError(f"{self.name} cannot be read: {error.strerror}.") from None
 
     def _read(self, size: int) -> bytes:
         piece = os.read(self._descriptor, size)

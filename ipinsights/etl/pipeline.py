@@ -15,7 +15,7 @@ from ipinsights.data.decoding import check_encoding
 from ipinsights.data.files import open_output
 from ipinsights.data.input_streams import STANDARD_INPUT, opened
 from ipinsights.data.timestamps import check_zone, format_times
-from ipinsights.errors import ClientError, InvalidValueError
+from ipinsights.errors import ClientError, InvalidValueError, UnreadableFileError
 from ipinsights.etl.json_records import read_cloudtrail, read_jsonl
 from ipinsights.etl.key_values import read_logfmt
 from ipinsights.etl.parquet_records import read_parquet
@@ -108,14 +108,14 @@ def resolved(log_format: str, options: LogOptions) -> tuple[str, LogOptions]:
 def read_records(stream: IO[bytes], name: str, log_format: str, options: LogOptions) -> Iterator[LogRecords]:
     """Yield the records of a log, given the results of :func:`resolved`.
 
-    The stream is text in UTF-8, or Parquet. A ClientError begins with the ``name`` of the log.
+    The stream is text in UTF-8, or Parquet. A ClientError begins with the name of the log.
     """
     try:
         yield from FORMATS[log_format](stream, options)
+    except UnreadableFileError:
+        raise
     except ClientError as error:
-        # What the decoder of the stream raises has the name already.
-        message = str(error)
-        raise ClientError(message if message.startswith(f"{name} ") else f"{name}: {message}") from None
+        raise ClientError(f"{name}: {error}") from None
 
 
 def _write(out: IO[bytes], lines: memoryview, num_left: int) -> int:

@@ -8,7 +8,7 @@ from ipinsights.data.both_families import read_families
 from ipinsights.errors import ClientError
 from ipinsights.evaluation.evaluate_rows import Scorers, evaluate_family
 from ipinsights.evaluation.evaluation_tables import report
-from ipinsights.evaluation.html_report import make_folder, write_pages
+from ipinsights.evaluation.html_report import prepare_pages, write_pages
 from ipinsights.evaluation.labelled_events import join_blocks, read_labelled_blocks
 from ipinsights.evaluation.results import HISTORY, MODEL
 from ipinsights.evaluation.suspicious_events import suspicious_events
@@ -45,7 +45,7 @@ def evaluate_model(
 ) -> None:
     """Evaluate a model, print the results, and write the report if a folder is given."""
     if report_dir is not None:
-        make_folder(report_dir)  # before the work is done
+        prepare_pages(report_dir)  # before the work is done
     model, training = artifact.load(model_dir), None if log is None else read_run(log)
     history = HistoryScorer(model) if model.history is not None or scorer == HISTORY else None
     scorers = Scorers(Predictor(model), history, HISTORY if scorer == HISTORY else MODEL)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import ipinsights
-from ipinsights.data.files import write_file
-from ipinsights.errors import ClientError, missing_package_reported
+from ipinsights.data.files import make_folder, write_file
+from ipinsights.errors import missing_package_reported
 from ipinsights.evaluation.evaluation_plots import draw_all
 from ipinsights.evaluation.evaluation_tables import finding, full_sections, headline, report
 from ipinsights.evaluation.results import HEADLINE_METRIC
@@ -28,17 +28,14 @@ if TYPE_CHECKING:
     from ipinsights.reporting.report import Report
     from ipinsights.runs.run import RunLog
 
-__all__ = ["make_folder", "write_pages"]
+__all__ = ["prepare_pages", "write_pages"]
 
 
-def make_folder(directory: Path) -> None:
-    """Create the folder of a report if it does not exist, and check what the report needs."""
+def prepare_pages(directory: Path) -> None:
+    """Make the folder of a report, and check that the packages of the report are installed."""
     new_figure()
     _templates()
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ClientError(f"{directory} cannot be made: {error.strerror}.") from None
+    make_folder(directory)
 
 
 def write_pages(

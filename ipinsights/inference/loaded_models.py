@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipinsights.data.files import file_identity
+from ipinsights.data.files import file_identity, read_errors
 from ipinsights.errors import ClientError
 from ipinsights.inference.scorers import check_scorer, make_scorer
 from ipinsights.model import artifact
@@ -111,7 +111,5 @@ def _aligned(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _identity(file: Path) -> tuple[int, ...]:
-    try:
+    with read_errors(str(file)):
         return file_identity(file.stat())
-    except OSError as error:
-        raise ClientError(f"{file} cannot be read: {error.strerror}.") from None

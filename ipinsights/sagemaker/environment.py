@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from ipinsights.data.files import read_errors
 from ipinsights.errors import ClientError
 from ipinsights.reporting.plain_text import shortened
 
@@ -118,9 +119,8 @@ def failure_file(base: Path) -> Path:
 def read_json_object(path: Path) -> dict[str, Any]:
     """Read a JSON object from a file."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ClientError(f"{path} cannot be read: {error.strerror or error}.") from None
+        with read_errors(str(path)):
+            text = path.read_text(encoding="utf-8-sig")
     except ValueError as error:
         raise ClientError(f"{path} cannot be read as JSON: {error}.") from None
     return parse_json_object(text, name=str(path))

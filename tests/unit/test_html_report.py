@@ -16,7 +16,7 @@ import ipinsights
 from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
 from ipinsights.evaluation.evaluation_tables import finding, full_sections, headline, report
-from ipinsights.evaluation.html_report import make_folder, write_pages
+from ipinsights.evaluation.html_report import prepare_pages, write_pages
 from ipinsights.evaluation.labelled_events import read_labelled_blocks
 from ipinsights.evaluation.results import HEADLINE_METRIC
 from ipinsights.evaluation.suspicious_events import suspicious_events
@@ -168,12 +168,12 @@ class TestFolder:
     def test_it_is_made(self, tmp_path: Path) -> None:
         """Parents are made as well, and a folder that exists is used."""
         for _ in range(2):
-            make_folder(tmp_path / "a" / "b")
+            prepare_pages(tmp_path / "a" / "b")
         assert (tmp_path / "a" / "b").is_dir()
 
     def test_where_none_can_be(self, tmp_path: Path) -> None:
         """The path and the reason are named."""
         (tmp_path / "file").touch()
         with pytest.raises(ClientError) as caught:
-            make_folder(tmp_path / "file" / "report")
+            prepare_pages(tmp_path / "file" / "report")
         assert str(caught.value) == f"{tmp_path}/file/report cannot be made: Not a directory."
