@@ -43,7 +43,7 @@ def simulate(
     """
     import numpy as np
 
-    from ipinsights.synthetic import logins as traffic
+    from ipinsights.synthetic import logins
     from ipinsights.synthetic.ip_ranges import load_ranges, synthetic_ranges
     from ipinsights.synthetic.traffic_files import write_traffic
 
@@ -53,8 +53,8 @@ def simulate(
         )
     rng = np.random.default_rng(seed)
     ranges = load_ranges(asn_table) if asn_table else synthetic_ranges(rng)
-    events = traffic.simulate(num_users=users, num_days=days, ranges=ranges, rng=rng)
-    test = traffic.attack_test(events, ranges, rng=rng)
+    events = logins.simulate(num_users=users, num_days=days, ranges=ranges, rng=rng)
+    test = logins.attack_test(events, ranges, rng=rng)
     counts = write_traffic(output_dir, events, test, rng=rng, access_log=not no_access_log)
     echo_error(
         f"{output_dir}: {counts.train} rows to train, {counts.validation} to validate, {counts.test} to test"

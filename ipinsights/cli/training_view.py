@@ -32,7 +32,7 @@ _BARS_PER_SECOND = 10
 class TrainingView(JobView):
     """View of a job of ``ipinsights train``, if quiet without warnings and the summary."""
 
-    def __init__(self, *, quiet: bool = False, progress: bool = True) -> None:
+    def __init__(self, *, quiet: bool, progress: bool) -> None:
         self.shows_log = terminal_width() is None
         self._quiet = quiet
         self._progress = progress and sys.stderr.isatty()

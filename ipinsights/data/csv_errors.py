@@ -107,9 +107,7 @@ class _Fault(NamedTuple):
     has_further_columns: bool = False
 
 
-def rows_error(
-    sources: Sequence[Source], *, num_columns: int | None, count_all: bool = True, ipv6: bool = False
-) -> RowsError | None:
+def rows_error(sources: Sequence[Source], *, num_columns: int | None, count_all: bool, ipv6: bool) -> RowsError | None:
     """Return one error about all invalid rows: the first five in full, and the total number.
 
     None if all are valid. ``num_columns`` None means as many as the first row of a source has. Without ``count_all``,
@@ -187,7 +185,7 @@ def _rows(text: IO[str], lines: WholeLines) -> Iterator[tuple[int, list[str] | s
             yield line, "the closing quote of a field is missing" if row[-1].endswith(TAIL) else row
 
 
-def why_invalid(row: list[str], num_columns: int | None, *, ipv6: bool = False) -> str | None:
+def why_invalid(row: list[str], num_columns: int | None, *, ipv6: bool) -> str | None:
     """Return why the fields of a row are invalid, as the end of a sentence, or None."""
     if num_columns not in (None, len(row)) or not 2 <= len(row) <= MAX_COLUMNS:  # noqa: PLR2004
         return _wrong_columns(row, num_columns)

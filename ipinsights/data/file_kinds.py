@@ -93,7 +93,7 @@ def _is_certain(head: bytes) -> bool:
     return True
 
 
-def refuse_other_kinds(head: bytes, name: str, *, parquet: bool = False) -> None:
+def refuse_other_kinds(head: bytes, name: str, *, parquet: bool) -> None:
     """Raise an error that names a file's kind if it is neither text nor the Parquet wanted.
 
     ``head`` are its first ``HEAD_BYTES`` bytes.

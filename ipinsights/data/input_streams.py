@@ -48,9 +48,7 @@ def opened(path: Path, *, parquet: bool = False, encoding: str | None = None) ->
 
 
 @contextlib.contextmanager
-def opened_stream(
-    stream: IO[bytes], name: str, *, parquet: bool = False, encoding: str | None = None
-) -> Iterator[IO[bytes]]:
+def opened_stream(stream: IO[bytes], name: str, *, parquet: bool, encoding: str | None) -> Iterator[IO[bytes]]:
     """Yield the content of a stream, which stays open, as :func:`opened` does for a file."""
     with read_errors(name):
         head, restored = beginning(stream)

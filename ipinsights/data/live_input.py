@@ -21,10 +21,10 @@ class LiveInput:
     """A pipe or terminal. A read returns what arrives within half a second of its first byte."""
 
     is_live = True
+    name = "standard input"
 
-    def __init__(self, descriptor: int, name: str = "standard input") -> None:
+    def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self.name = name
 
     @classmethod
     def of_standard_input(cls) -> LiveInput | None:

@@ -192,11 +192,9 @@ class _Host(socketserver.StreamRequestHandler):
 class Link:
     """The connection of this host to the first one, which must listen. A context manager."""
 
-    def __init__(
-        self, cluster: Cluster, *, join_seconds: float = _JOIN_SECONDS, silence_seconds: float = SILENCE_SECONDS
-    ) -> None:
+    def __init__(self, cluster: Cluster, *, silence_seconds: float = SILENCE_SECONDS) -> None:
         self._first = cluster.hosts[0]
-        self._socket = _connect(cluster, join_seconds)
+        self._socket = _connect(cluster)
         self._silence = Silence(silence_seconds)
         self._silence_seconds = silence_seconds
         self._buffer = b""
@@ -271,10 +269,10 @@ def check_alike(agreed: Mapping[str, Mapping[str, str]]) -> None:
             )
 
 
-def _connect(cluster: Cluster, join_seconds: float) -> socket.socket:
+def _connect(cluster: Cluster) -> socket.socket:
     """Connect to the first host as soon as it listens, from this host's own address."""
     address = (cluster.first_address, cluster.rendezvous_port)
-    deadline = time.monotonic() + join_seconds
+    deadline = time.monotonic() + _JOIN_SECONDS
     while True:
         try:
             connection = socket.create_connection(address, timeout=5, source_address=(cluster.own_address, 0))

@@ -55,7 +55,7 @@ _BEAT_SECONDS = SILENCE_SECONDS / BEATS_PER_SILENCE
 class Supervisor:
     """Supervisor of one host of a job, which is the same on every host except for its data."""
 
-    def __init__(self, job: Job, cluster: Cluster, *, quiet: bool = False) -> None:
+    def __init__(self, job: Job, cluster: Cluster, *, quiet: bool) -> None:
         self._job = job
         self._cluster = cluster
         self._quiet = quiet

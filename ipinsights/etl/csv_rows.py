@@ -34,7 +34,7 @@ class Lines:
     lines pause where a line names other fields.
     """
 
-    def __init__(self, whole: WholeLines, *, num_skipped: int = 0) -> None:
+    def __init__(self, whole: WholeLines, *, num_skipped: int) -> None:
         self._whole = whole
         self.is_at_end_of_block = False
         self._lines: Iterator[str] = itertools.islice(self._read(), num_skipped, None)

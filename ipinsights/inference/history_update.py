@@ -104,7 +104,7 @@ def update_history(
     return Updated(num_merged, num_rejected, forgotten, history.num_rows, len(history.entities))
 
 
-def merge_history(path: Path, new: PairHistory, *, force: bool = False) -> Updated:
+def merge_history(path: Path, new: PairHistory, *, force: bool) -> Updated:
     """Merge a history that was built elsewhere into that of a model. The network stays as it is.
 
     ``force`` merges a history again that was merged before.

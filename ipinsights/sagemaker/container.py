@@ -35,7 +35,7 @@ _SIOCGIFADDR = 0x8915
 _logger = logging.getLogger(__name__)
 
 
-def train_in_container(environment: Environment, *, quiet: bool = False, **settings: Any) -> Path | None:
+def train_in_container(environment: Environment, *, quiet: bool, **settings: Any) -> Path | None:
     """Train the job of a container's tree, together with the other hosts if there are any.
 
     ``settings`` are further fields of the :class:`~ipinsights.training.job.Job`, such as ``seed`` and ``limits``.

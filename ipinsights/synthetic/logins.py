@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["SECONDS_PER_DAY", "AttackTest", "Events", "attack_test", "midnight", "simulate", "split_days"]
 
 SECONDS_PER_DAY = 86_400
+# First day after the simulated ones, as in the tutorial.
+_END = date(2018, 11, 14)
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,8 @@ def split_days(num_days: int) -> tuple[int, int, int]:
     return num_train, 1, num_days - num_train - 1
 
 
-def simulate(
-    *, num_users: int, num_days: int, ranges: Ranges, rng: np.random.Generator, end: date = date(2018, 11, 14)
-) -> Events:
-    """Return simulated log-ins of users with a home and a work network, before the day ``end``.
+def simulate(*, num_users: int, num_days: int, ranges: Ranges, rng: np.random.Generator) -> Events:
+    """Return simulated log-ins of users with a home and a work network.
 
     A user's activity is Pareto (a = 1, scale 50, at most 10,000 log-ins in ten days). The home network is
     anywhere in the table of ranges, the work network at most 50,000 ranges away from it. A log-in is from
@@ -84,7 +84,7 @@ def simulate(
     user = rng.permutation(np.repeat(np.arange(num_users, dtype=np.int32), users.num_events))
     seconds = np.sort(rng.integers(num_days * SECONDS_PER_DAY, size=len(user)))
     ip = ranges.draw(_draw_places(users, user, len(ranges), rng), rng=rng)
-    return Events(user, ip, midnight(end) - num_days * SECONDS_PER_DAY + seconds, num_users, num_days, end)
+    return Events(user, ip, midnight(_END) - num_days * SECONDS_PER_DAY + seconds, num_users, num_days, _END)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class JobLog(Callback):
         self._max_records = self._max_batches = self._records_before = 0
         self._store = "local"
 
-    def job_configured(self, provided: Mapping[str, Any], source: str, *, has_checkpoints: bool = False) -> None:
+    def job_configured(self, provided: Mapping[str, Any], source: str, *, has_checkpoints: bool) -> None:
         """Log what the job was given, over which defaults, and what it reads and writes."""
         given = {name: str(value) for name, value in provided.items()}
         _logger.info("Reading default configuration from ipinsights.hyperparameters: %s", default_configuration())

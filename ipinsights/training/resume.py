@@ -32,7 +32,7 @@ def resume(
     directory: CheckpointDirectory,
     identity: RunIdentity,
     *,
-    early_stopping: EarlyStopping | None = None,
+    early_stopping: EarlyStopping | None,
 ) -> None:
     """Restore a new trainer from the newest checkpoint that all hosts have, if there is one.
 

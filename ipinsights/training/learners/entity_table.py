@@ -52,7 +52,7 @@ class EntityTable:
     """
 
     def __init__(
-        self, num_rows: int, dim: int, *, rows: NDArray[np.int32] | None = None, seed: int, first_row: int = 0
+        self, num_rows: int, dim: int, *, rows: NDArray[np.int32] | None, seed: int, first_row: int = 0
     ) -> None:
         self.shape = (num_rows, dim)
         self._rows = np.arange(num_rows, dtype=np.int32) if rows is None else rows
