@@ -6,6 +6,7 @@ import errno
 import sys
 
 import pytest
+from fsspec.registry import _registry
 
 from ipinsights.data.remote import staged
 from ipinsights.data.remote_errors import remote_errors
@@ -56,7 +57,7 @@ def test_our_own_errors_stay() -> None:
 def test_a_missing_package_is_named(url: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message has the command that installs the package."""
     monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, url.partition("://")[0], raising=False)
+    monkeypatch.delitem(_registry, url.partition("://")[0], raising=False)
     assert refusal_of(url) == (
         f"{url} cannot be read: the package {package} is missing. Install it: pip install {package}."
     )
