@@ -93,7 +93,7 @@ class InferenceModel:
     # judge of the network's scores in extended answers, None if the model directory has none
     threshold: Threshold | None
     file: ModelFile | None = None  # the model's file, None if the predictor does not map one
-    history: HistoryScorer | None = None  # scorer of pairs by the history, None if the model has none
+    history_scorer: HistoryScorer | None = None  # scorer of pairs by the history, None if the model has none
     history_threshold: Threshold | None = None  # judge of the history's scores, None if the model directory has none
     scorer: str = DOT_PRODUCT  # name of the scorer of requests that name no scorer
 
@@ -108,16 +108,12 @@ class InferenceModel:
             if file.is_current:
                 break
         predictor = Predictor(model)
-        history = HistoryScorer(model) if model.history is not None or scorer == HISTORY else None
-        predictor.score(np.zeros(1, dtype=np.uint64), np.zeros(1, dtype=np.uint32))
-        if threshold is not None:
-            threshold.check(predictor)
-        if history is None:
+        history_scorer = HistoryScorer(model) if model.history is not None or scorer == HISTORY else None
+        _try_out(predictor, threshold)
+        if history_scorer is None:
             return cls(predictor, threshold, file)
-        history.score(np.zeros(1, dtype=np.uint64), np.zeros(1, dtype=np.uint32))
-        if history_threshold is not None:
-            history_threshold.check(history)
-        return cls(predictor, threshold, file, history, history_threshold, scorer)
+        _try_out(history_scorer, history_threshold)
+        return cls(predictor, threshold, file, history_scorer, history_threshold, scorer)
 
     def warm_up(self) -> None:
         """Answer a request with all columns, so that lazy imports happen before processes fork."""
@@ -174,13 +170,13 @@ class InferenceModel:
         """Return the scorer that a request asks for, with its threshold."""
         if (wanted.scorer or self.scorer) == DOT_PRODUCT:
             return self.predictor, self.threshold
-        if self.history is None:
+        if self.history_scorer is None:
             raise RequestError(
                 HTTPStatus.NOT_ACCEPTABLE,
                 "This model has no history: ask for the scorer 'dot_product', or leave the parameter out.",
                 reason="the model has no history",
             )
-        return self.history, self.history_threshold
+        return self.history_scorer, self.history_threshold
 
     def _checked(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """Yield pieces, and check the model file before and after each piece is computed."""
@@ -188,6 +184,13 @@ class InferenceModel:
             self.check_usable()
             yield piece
             self.check_usable()
+
+
+def _try_out(scorer: Scorer, threshold: Threshold | None) -> None:
+    """Score a pair, which loads what scoring needs, and check the scorer's threshold."""
+    scorer.score(np.zeros(1, dtype=np.uint64), np.zeros(1, dtype=np.uint32))
+    if threshold is not None:
+        threshold.check(scorer)
 
 
 def _check_embeddings(pairs: Pairs, wanted: ResponseFormat) -> None:
