@@ -159,13 +159,13 @@ def _build_trainer(
 ) -> tuple[Trainer, _Inputs, NDArray[np.int32]]:
     """Return a trainer on this host's devices, its data, and the entity table rows in training."""
     # Imported here because MXNet takes a second to load: bad hyperparameters and bad data are reported sooner.
-    from ipinsights.training.learners.devices import build_learner, choose_devices, engine_name
+    from ipinsights.training.learners.devices import build_learner, choose_devices, choose_engine
     from ipinsights.training.trainer import Trainer
 
     hyperparameters = job.hyperparameters
     gpus, store = choose_devices(hyperparameters, num_hosts=host.size)
     with watchers[0].initialization(len(gpus), store):
-        engine = "gluon" if engine_name(gpus, job.engine) == "MXNet" else "auto"
+        engine = choose_engine(gpus, job.engine)
         partition, own, first_row = None, hyperparameters, 0
         if host.is_distributed:
             if "async" in store:
@@ -177,7 +177,7 @@ def _build_trainer(
             own, first_row = partition.local_hyperparameters(hyperparameters), partition.first
         trained, used = used_rows(hyperparameters, inputs.train, inputs.validation, partition)
         if not gpus:
-            num_used = None if engine == "gluon" else len(used)
+            num_used = len(used) if engine == "kernels" else None
             check_memory(own, num_rows=len(inputs.train), num_used=num_used)
         learner = build_learner(
             own, gpus=gpus, store=store, seed=job.seed, engine=engine, num_threads=job.num_threads,

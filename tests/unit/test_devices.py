@@ -9,7 +9,7 @@ import pytest
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.errors import ClientError
 from ipinsights.training.learners.cpu import CPULearner
-from ipinsights.training.learners.devices import build_learner, choose_gpus, engine_name, store_type
+from ipinsights.training.learners.devices import build_learner, choose_engine, choose_gpus, store_type
 
 
 class TestChooseGpus:
@@ -87,8 +87,8 @@ class TestBuildLearner:
 
     def test_a_host_s_engine_has_a_name(self, mx: Any) -> None:
         """Hosts must have the same, because they sum the same buffer."""
-        assert engine_name([], "auto") == "compiled kernels"
-        assert engine_name([], "gluon") == engine_name([mx.cpu()], "auto") == "MXNet"
+        assert choose_engine([], "auto") == "kernels"
+        assert choose_engine([], "gluon") == choose_engine([mx.cpu()], "auto") == "gluon"
 
     def test_gluon_can_be_chosen_on_a_cpu(self, mx: Any) -> None:  # noqa: ARG002
         """The engine ``gluon`` has MXNet's learner on a CPU."""

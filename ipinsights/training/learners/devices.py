@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ipinsights.training.collectives import ProcessGroup
     from ipinsights.training.learners.learner import Learner
 
-__all__ = ["build_learner", "choose_devices", "choose_gpus", "engine_name", "store_type"]
+__all__ = ["build_learner", "choose_devices", "choose_engine", "choose_gpus", "store_type"]
 
 _logger = logging.getLogger(__name__)
 
@@ -88,10 +88,10 @@ def build_learner(
 ) -> Learner:
     """Return a learner for the devices of one host.
 
-    The ``engine`` ``auto`` takes compiled kernels on a CPU, and MXNet where Numba cannot be imported. ``gluon`` takes
-    MXNet. See :func:`choose_devices` and :class:`~ipinsights.training.learners.cpu.CPULearner` for the rest.
+    See :func:`choose_devices`, :func:`choose_engine` and :class:`~ipinsights.training.learners.cpu.CPULearner` for the
+    parameters.
     """
-    if engine_name(gpus, engine) == "MXNet":
+    if choose_engine(gpus, engine) == "gluon":
         from ipinsights.training.learners.gluon import GluonLearner
 
         of_devices = "device" if "device" in store else "local"
@@ -103,18 +103,19 @@ def build_learner(
     return CPULearner(hyperparameters, seed=seed, num_threads=num_threads, group=group, first_row=first_row, rows=rows)
 
 
-def engine_name(gpus: Sequence[mx.Context], engine: str) -> str:
-    """Return the name of what takes the steps of this host: MXNet or compiled kernels.
+def choose_engine(gpus: Sequence[mx.Context], engine: str) -> str:
+    """Return the engine of this host: ``gluon`` (MXNet) or ``kernels`` (compiled).
 
-    Log the reason if MXNet replaces the kernels on a CPU. It is a ClientError if neither can be used.
+    GPUs need ``gluon``. On a CPU ``auto`` is ``kernels``, and ``gluon`` where Numba cannot be imported, which is
+    logged with the reason. It is a ClientError if neither can be used.
     """
     if gpus or engine == "gluon":
-        return "MXNet"
+        return "gluon"
     try:
         load_kernels()
     except ClientError as error:
         if not mxnet_package.is_installed():
             raise
         _logger.info("Training with MXNet, which is slower on a CPU. %s", error)
-        return "MXNet"
-    return "compiled kernels"
+        return "gluon"
+    return "kernels"
