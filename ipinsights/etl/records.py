@@ -41,6 +41,11 @@ class Reason(enum.IntEnum):
     BAD_ADDRESS = 11
     NO_TIME = 12
 
+    @property
+    def outcome(self) -> str:
+        """Name of what became of a record, as counts have it."""
+        return "written" if self is Reason.NONE else self.name.lower()
+
 
 @dataclass(frozen=True)
 class LogRecords:

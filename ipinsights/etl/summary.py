@@ -104,7 +104,7 @@ class Summary:
     first: int | None = None
     last: int | None = None
     entities: set[int] = field(default_factory=set, repr=False)
-    OUTCOMES: ClassVar[tuple[str, ...]] = ("written", *(reason.name.lower() for reason in Reason if reason))
+    OUTCOMES: ClassVar[tuple[str, ...]] = tuple(reason.outcome for reason in Reason)
 
     def __add__(self, other: Summary) -> Summary:
         """Return the summary of the records of both."""
@@ -126,9 +126,9 @@ class Summary:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of records by what became of them: ``written``, or the name of the reason."""
-        skipped = {reason.name.lower(): number for reason, number in sorted(self.skipped.items()) if number}
-        return {"written": self.num_written, **skipped}
+        """Number of records by what became of them, see ``OUTCOMES``."""
+        skipped = {reason.outcome: number for reason, number in sorted(self.skipped.items()) if number}
+        return {Reason.NONE.outcome: self.num_written, **skipped}
 
     def count_entities(self, written: pa.StringArray) -> None:
         """Add the entities of some rows that are written."""
