@@ -43,7 +43,7 @@ class Filters:
             reason = str(error).partition(": ")[2]
             raise ClientError(f"`path` must be a regular expression (RE2). Got {path!r}: {reason}.") from None
         for text in where:
-            if "=" not in text.lstrip("="):
+            if text.find("=") < 1:
                 raise ClientError(f"`where` must be FIELD=VALUE. Got {text!r}.")
         statuses = tuple(code.strip() for code in status.split(",") if code.strip())
         for code in statuses:

@@ -34,7 +34,7 @@ class TestFilters:
             Filters.parse(path="(", status="", where=[])
         assert str(caught.value) == "`path` must be a regular expression (RE2). Got '(': missing ): (."
 
-    @pytest.mark.parametrize("text", ["status", "=200", ""])
+    @pytest.mark.parametrize("text", ["status", "=200", "=a=b", ""])
     def test_no_pair(self, text: str) -> None:
         """A field and a value are needed."""
         with pytest.raises(ClientError) as caught:
