@@ -21,7 +21,7 @@ from ipinsights.cli.options import (
     SCORER,
     SEED,
     THRESHOLD,
-    pairs_of,
+    pair_file,
 )
 from ipinsights.cli.output import echo, echo_error, terminal_width
 
@@ -72,7 +72,7 @@ def compare(logs: tuple[Path, ...], json_file: Path | None, old_json: Path | Non
 @ENTITY
 @IP
 @SEED
-def evaluate(entity_names: tuple[str, ...], ip_names: tuple[str, ...], **options: Any) -> None:
+def evaluate(**options: Any) -> None:
     """Measure how many attacks a model catches, next to counting.
 
     Attacks are simulated, or come from the third column of the test. Values have 95 % intervals.
@@ -80,13 +80,14 @@ def evaluate(entity_names: tuple[str, ...], ip_names: tuple[str, ...], **options
     from ipinsights.etl.records import KeptFields
     from ipinsights.evaluation.evaluate import evaluate_model
 
-    given, label = ("train", "calibration"), KeptFields(("label",))
+    names = {name: options.pop(name) for name in ("entity_names", "ip_names")}
     with (
-        pairs_of(*(options[name] for name in given), entity=entity_names, ip=ip_names) as paths,
-        pairs_of(options["test"], entity=entity_names, ip=ip_names, kept=label) as (test,),
+        pair_file(options["train"], **names) as train,
+        pair_file(options["calibration"], **names) as calibration,
+        pair_file(options["test"], **names, kept=KeptFields(("label",))) as test,
     ):
-        paths_by_name = {**dict(zip(given, paths, strict=True)), "test": test}
-        evaluate_model(**options | paths_by_name, width=terminal_width(), echo=echo)
+        files = {"train": train, "calibration": calibration, "test": test}
+        evaluate_model(**options | files, width=terminal_width(), echo=echo)
 
 
 @click.command(cls=CommandWithExamples)
@@ -118,8 +119,8 @@ def threshold(
     from ipinsights.inference.threshold_files import default_path
 
     path, loaded = output or default_path(model_dir, scorer), load_scorer(model_dir, scorer)
-    with pairs_of(calibration, entity=entity_names, ip=ip_names) as (events,):
-        pairs = read_events(events or calibration, ipv6=loaded.accepts_ipv6)
+    with pair_file(calibration, entity_names=entity_names, ip_names=ip_names) as file:
+        pairs = read_events(file, ipv6=loaded.accepts_ipv6)
     chosen = Threshold.calibrate(loaded, pairs, fpr=fpr, allow=allow)
     chosen.save(path)
     echo(f"{chosen.describe()}\nStored in {path}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import click
 
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 __all__ = [
     "COUNT", "ENTITY", "FILE", "INPUT", "IP", "LOCAL_FILE", "LOCAL_FOLDER", "LOCAL_PATH", "MODEL", "MODEL_DIR",
     "OUTPUT_FILE", "OUTPUT_FOLDER", "OUTPUT_TEXT", "PATH", "SCORER", "SEED", "THRESHOLD", "history_hyperparameters",
-    "pairs_of", "parse_assignments", "parse_every",
+    "pair_file", "parse_assignments", "parse_every",
 ]  # fmt: skip
+
+_Source = TypeVar("_Source", bound="Path | None")
 
 COUNT = click.IntRange(min=1)
 PATH = DataPath(path_type=Path)
@@ -63,37 +65,31 @@ IP = click.option("--ip", "ip_names", metavar="COLUMN", multiple=True, help="Col
 
 
 @contextlib.contextmanager
-def pairs_of(
-    *sources: Path | None, entity: tuple[str, ...], ip: tuple[str, ...], kept: KeptFields | None = None
-) -> Iterator[tuple[Path | None, ...]]:
-    """Yield files of pairs for sources with named columns, or the sources if no column is named.
+def pair_file(
+    source: _Source, *, entity_names: tuple[str, ...], ip_names: tuple[str, ...], kept: KeptFields | None = None
+) -> Iterator[_Source]:
+    """Yield a file of the pairs in named columns, or the source if no column is named.
 
     Columns in ``kept`` stand behind the pairs, but for those of entities and addresses.
     """
-    if not entity and not ip:
-        yield sources
+    if source is None or not (entity_names or ip_names):
+        yield source
         return
     from ipinsights.etl.named_pairs import named_pairs
     from ipinsights.etl.summary import NothingUsableError
 
-    paths: list[Path | None] = []
-    entity, ip = entity or ("entity",), ip or ("ip",)
+    entity, ip = entity_names or ("entity",), ip_names or ("ip",)
     if kept is not None:
         kept.without = (*entity, *ip)
     with contextlib.ExitStack() as stack:
-        for source in sources:
-            if source is None:
-                paths.append(None)
-                continue
-            try:
-                path, summary = stack.enter_context(named_pairs(source, entity=entity, ip=ip, kept=kept))
-            except NothingUsableError as error:
-                _echo_summary(str(error.summary))
-                raise
-            paths.append(path)
-            if summary.skipped:
-                _echo_summary(f"{source}: {summary}")
-        yield tuple(paths)
+        try:
+            path, summary = stack.enter_context(named_pairs(source, entity=entity, ip=ip, kept=kept))
+        except NothingUsableError as error:
+            _echo_summary(str(error.summary))
+            raise
+        if summary.skipped:
+            _echo_summary(f"{source}: {summary}")
+        yield cast("_Source", path)
 
 
 def _echo_summary(text: str) -> None:

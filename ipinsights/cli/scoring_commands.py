@@ -18,7 +18,7 @@ from ipinsights.cli.options import (
     OUTPUT_TEXT,
     SCORER,
     THRESHOLD,
-    pairs_of,
+    pair_file,
 )
 from ipinsights.errors import ClientError, RowsError
 
@@ -75,13 +75,11 @@ def score(
         raise click.UsageError("--only-suspicious needs a threshold: make one with `ipinsights threshold`.")
     kept = KeptFields() if options["keep_columns"] else None
     with (
-        pairs_of(source, entity=entity_names, ip=ip_names, kept=kept) as (pairs,),
+        pair_file(source, entity_names=entity_names, ip_names=ip_names, kept=kept) as pairs,
         _columns_explained(keep_columns=options["keep_columns"]),
     ):
         names = (kept and kept.names) or ()
-        score_file(
-            loaded, pairs or source, output, extended=is_extended, threshold=threshold, kept_names=names, **options
-        )
+        score_file(loaded, pairs, output, extended=is_extended, threshold=threshold, kept_names=names, **options)
 
 
 @contextlib.contextmanager

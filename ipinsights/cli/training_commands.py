@@ -24,7 +24,7 @@ from ipinsights.cli.options import (
     PATH,
     SEED,
     history_hyperparameters,
-    pairs_of,
+    pair_file,
     parse_assignments,
     parse_every,
 )
@@ -137,9 +137,10 @@ def train(
         with container_words(), failure_reported(base_dir):
             train_in_container(Environment.read(base_dir), quiet=quiet, **settings)
     else:
-        named = {"entity": options.pop("entity_names"), "ip": options.pop("ip_names")}
+        named = {name: options.pop(name) for name in ("entity_names", "ip_names")}
         with (
-            pairs_of(options["train_path"], options["validation"], **named) as (data, held_out),
+            pair_file(options["train_path"], **named) as data,
+            pair_file(options["validation"], **named) as held_out,
             closing(TrainingView(quiet=quiet, progress=not no_progress)) as view,
         ):
             options.update(train_path=data, validation=held_out)
