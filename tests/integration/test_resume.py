@@ -20,8 +20,10 @@ from ipinsights.model import artifact
 from ipinsights.model.bloom import BloomFilter
 from ipinsights.testing import Done, PlantedNetworks, make_container_tree, run_command
 
+from .small_job import given
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -40,11 +42,6 @@ def run(folder: Path, *options: object, **changes: str) -> Done:
     (folder / "validation.csv").write_text(VALIDATION)
     command = ("train", "--train", "rows.csv", "--model-dir", "model", *given({**SMALL, **changes}))
     return run_command(*command, *options, folder=folder)
-
-
-def given(values: Mapping[str, str]) -> list[str]:
-    """Return hyperparameters as options."""
-    return [word for name, value in values.items() for word in ("-H", f"{name}={value}")]
 
 
 def validated(folder: Path, *options: object, **changes: str) -> Done:

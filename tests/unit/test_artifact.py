@@ -22,31 +22,13 @@ from hypothesis import strategies as st
 from ipinsights.config.hyperparameters import Hyperparameters
 from ipinsights.errors import ClientError
 from ipinsights.model import artifact, ndarray_archive
-from ipinsights.model.artifact_text import summary_text
 from ipinsights.model.bloom import BloomFilter
-from ipinsights.model.history_member import HistoryRecord
 from ipinsights.model.ip_encoder import octet_rows
-from ipinsights.model.pair_history import PairHistory
-from ipinsights.training.learners.cpu import CPULearner
+
+from .small_model import FOREIGN, KNOWN, NUM_ROWS, members_of, refusal_of, rewritten, saved, with_meta
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-NUM_ROWS = 10
-KNOWN = np.array([2**40 + 7, 2**33, 2**63 + 12345], dtype=np.uint64)
-
-FOREIGN = "A model that AWS's container trained cannot be read: train one with ipinsights, on the same data."
-
-
-def saved(
-    folder: Path, *, seed: int = 0, num_layers: int = 2, symbol: str | None = "{}", **facts: Any
-) -> tuple[CPULearner, Path]:
-    """Save a small model; return its learner and its file."""
-    values = Hyperparameters(NUM_ROWS, 6, num_ip_encoder_layers=num_layers, learning_rate=1e-5)
-    learner = CPULearner(values, seed=seed)
-    known, meta = BloomFilter.of(KNOWN, NUM_ROWS), artifact.meta_data(values, {"seed": seed, **facts})
-    model = artifact.Artifact(values, learner.parameters(), known, meta, symbol)
-    return learner, artifact.write(folder, model)
 
 
 @cache
@@ -55,39 +37,6 @@ def small_model() -> tuple[dict[str, list[Any]], bytes]:
     with tempfile.TemporaryDirectory() as folder:
         learner, path = saved(Path(folder))
         return {name: array.tolist() for name, array in learner.parameters().items()}, path.read_bytes()
-
-
-def refusal_of(path: Path) -> str:
-    """Return the error message for an invalid path."""
-    with pytest.raises(ClientError) as caught:
-        artifact.load(path)
-    return str(caught.value)
-
-
-def members_of(path: Path) -> dict[str, bytes]:
-    """Return the members of a zip archive."""
-    with zipfile.ZipFile(path) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
-
-
-def rewritten(path: Path, **members: bytes | None) -> Path:
-    """Write the model again with changed members (``meta_json`` is meta.json).
-
-    None omits one.
-    """
-    changes = {name.replace("_json", ".json"): content for name, content in members.items()}
-    contents = {**members_of(path), **changes}
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in contents.items():
-            if content is not None:
-                archive.writestr(name, content)
-    return path
-
-
-def with_meta(path: Path, **changes: Any) -> Path:
-    """Write the model again with some of its meta data changed."""
-    meta = json.loads(members_of(path)["meta.json"])
-    return rewritten(path, meta_json=json.dumps({**meta, **changes}).encode())
 
 
 class TestSave:
@@ -334,140 +283,15 @@ class TestLoad:
             assert {name: array.tolist() for name, array in found.params.items()} == params
 
 
-class TestInspect:
-    """The summary of a model."""
-
-    def test_the_summary_is_json(self, tmp_path: Path) -> None:
-        """Meta data, shapes and the number of known entities survive JSON."""
-        _, path = saved(tmp_path, num_layers=1)
-        summary = json.loads(json.dumps(artifact.load(path).summary()))
-        assert summary["num_known_entities"] == 3
-        assert summary["parameters"] == {
-            "entity_weight": [10, 6],
-            "ip_octet_weight": [1024, 2],
-            "ip_layer0_weight": [6, 6],
-            "ip_layer0_bias": [6],
-        }
-        assert summary["hyperparameters"]["learning_rate"] == "1e-05"
-
-    def test_the_description_is_for_a_terminal(self, tmp_path: Path) -> None:
-        """A line for each fact, in sections, values below one another."""
-        _, path = saved(tmp_path, num_layers=0, num_rows=7, versions={"numpy": "1.26"})
-        assert summary_text(artifact.load(path).summary()) == (
-            "IP Insights model, format 1: 10 entity vectors, some 3 entities\n"
-            "\n"
-            "Trained on\n"
-            "  num_rows  7\n"
-            "  seed      0\n"
-            "\n"
-            "Trained with\n"
-            "  numpy  1.26\n"
-            "\n"
-            "Hyperparameters\n"
-            "  batch_metrics_publish_interval   1000\n"
-            "  epochs                           10\n"
-            "  learning_rate                    1e-05\n"
-            "  mini_batch_size                  10000\n"
-            "  num_entity_vectors               10\n"
-            "  num_ip_encoder_layers            0\n"
-            "  random_negative_sampling_rate    1\n"
-            "  shuffled_negative_sampling_rate  1\n"
-            "  vector_dim                       6\n"
-            "  weight_decay                     1e-05\n"
-            "\n"
-            "Parameters\n"
-            "  entity_weight    10 x 6\n"
-            "  ip_octet_weight  1024 x 2"
-        )
-
-
-def with_history(path: Path) -> PairHistory:
-    """Add a history to a model, and return it."""
-    entities = np.array([7, 7, 9], dtype=np.uint64)
-    history = PairHistory.from_pairs(entities, np.array([1, 2, 3], dtype=np.uint32), (entities, entities))
-    source = {"kind": "training", "num_rows": 6, "num_entities": 2, "fingerprint": "f"}
-    artifact.replace_history(path, artifact.load(path), history, HistoryRecord([source], 100))
-    return history
-
-
-class TestHistory:
-    """The members of a model that keeps its history."""
-
-    def test_what_is_written_is_read(self, tmp_path: Path) -> None:
-        """Arrays are memory maps aligned to 64 bytes, and the record is unchanged."""
-        _, path = saved(tmp_path)
-        history = with_history(path)
-        loaded = artifact.load(path)
-        assert loaded.history is not None
-        for name, array in loaded.history.arrays.items():
-            assert array.tolist() == history.arrays[name].tolist()
-            assert array.ctypes.data % 64 == 0
-            assert not array.flags.writeable
-        record = HistoryRecord.read(loaded.meta)
-        assert (record.rows_per_entity, record.fingerprints) == (100, frozenset({"f"}))
-
-    def test_removing_it_leaves_the_file_as_it_was(self, tmp_path: Path) -> None:
-        """The version is that of a model without a history again, and every byte is the same."""
-        _, path = saved(tmp_path)
-        before = path.read_bytes()
-        with_history(path)
-        assert artifact.load(path).meta["format_version"] == 2
-        artifact.replace_history(path, artifact.load(path), None)
-        assert path.read_bytes() == before
-
-    def test_python_reads_the_members(self, tmp_path: Path) -> None:
-        """The zip file is one for every other program."""
-        _, path = saved(tmp_path)
-        history = with_history(path)
-        members = members_of(path)
-        assert {name: members[f"history/{name}"] for name in history.arrays} == {
-            name: array.tobytes() for name, array in history.arrays.items()
-        }
-        with zipfile.ZipFile(path) as archive:
-            assert archive.testzip() is None
-
-    def test_an_archive_cannot_be_changed(self, tmp_path: Path) -> None:
-        """The message says what can be."""
-        _, path = saved(tmp_path)
-        archive = tmp_path / "model.tar.gz"
-        with tarfile.open(archive, "w:gz") as packed:
-            packed.add(path, "model_algo-1")
-        with pytest.raises(ClientError) as caught:
-            artifact.replace_history(archive, artifact.load(archive), None)
-        assert str(caught.value) == (
-            f"{archive} is an archive, and only a model_algo-1 can be changed. Unpack the archive first."
-        )
-
-    @pytest.mark.parametrize("name", ["entities", "ipv4_starts", "ipv4_addresses", "ipv4_counts", "ipv6_addresses"])
-    def test_a_flipped_bit(self, tmp_path: Path, name: str) -> None:
-        """The checksum of each member is checked."""
-        _, path = saved(tmp_path)
-        history = with_history(path)
-        content = bytearray(path.read_bytes())
-        found = artifact.load(path).history
-        assert found is not None
-        at = content.rindex(b"history/" + name.encode(), 0, content.index(b"PK\x01\x02"))
-        begin = -(-(at + len(f"history/{name}") + 24) // 64) * 64
-        assert bytes(content[begin : begin + history.arrays[name].nbytes]) == history.arrays[name].tobytes()
-        content[begin] ^= 1
-        path.write_bytes(bytes(content))
-        assert refusal_of(path).endswith(f": the checksum of its history/{name} is wrong.")
-
-    @pytest.mark.parametrize(
-        "history",
-        [None, [], {"has_ipv6": True}, {"has_ipv6": 1, "sources": []}, {"has_ipv6": True, "sources": [{"kind": 5}]},
-         {"has_ipv6": True, "sources": [], "rows_per_entity": 0}],
-    )  # fmt: skip
-    def test_a_description_that_is_damaged(self, tmp_path: Path, history: Any) -> None:
-        """Whatever stands in place of the description, one sentence refuses the model."""
-        _, path = saved(tmp_path)
-        with_history(path)
-        with_meta(path, history=history)
-        assert refusal_of(path).endswith(": its meta.json does not fit the history of its format.")
-
-    def test_a_missing_member(self, tmp_path: Path) -> None:
-        """The message names it."""
-        _, path = saved(tmp_path)
-        with_history(path)
-        rewritten(path, **{"history/ipv4_counts": None})
-        assert refusal_of(path).endswith(": it has no history/ipv4_counts.")
+def test_a_summary_is_json(tmp_path: Path) -> None:
+    """Meta data, shapes and the number of known entities survive JSON."""
+    _, path = saved(tmp_path, num_layers=1)
+    summary = json.loads(json.dumps(artifact.load(path).summary()))
+    assert summary["num_known_entities"] == 3
+    assert summary["parameters"] == {
+        "entity_weight": [10, 6],
+        "ip_octet_weight": [1024, 2],
+        "ip_layer0_weight": [6, 6],
+        "ip_layer0_bias": [6],
+    }
+    assert summary["hyperparameters"]["learning_rate"] == "1e-05"

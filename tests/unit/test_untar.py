@@ -12,14 +12,12 @@ import pytest
 from ipinsights.model import artifact
 
 from .peak_memory import run_with_peak
-from .small_model import VALUES, model_file, refusal_of
+from .small_model import FOREIGN, VALUES, model_file, refusal_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 MEGABYTE = 2**20
 NUM_ZEROS = 100
-
-FOREIGN = "A model that AWS's container trained cannot be read: train one with ipinsights, on the same data."
 
 
 def gzipped(path: Path, *parts: bytes) -> Path:
