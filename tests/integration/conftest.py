@@ -11,7 +11,7 @@ from ipinsights.data.entity_hash import hash_entities
 from ipinsights.inference.predictor import Predictor
 from ipinsights.testing import save_random_model
 
-from .running_server import Running, running
+from .running_server import Running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Yield a server of two workers and payloads of up to 1 MB."""
     log = tmp_path_factory.mktemp("server") / "log"
-    with running(model, log, "--workers", "2", "--max-payload-mb", "1") as served:
+    with Running(model, log, "--workers", "2", "--max-payload-mb", "1") as served:
         yield served
 
 

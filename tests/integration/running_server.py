@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.inference.predictor import Predictor
@@ -20,29 +21,41 @@ from ipinsights.testing import save_random_model
 from .waiting import is_true_soon
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from typing_extensions import Self
 
 CSV, JSON, JSON_LINES = "text/csv", "application/json", "application/jsonlines"
 PAIR = b"user_1,192.168.1.2\n"
 
 
 class Running:
-    """A server that runs, with its log."""
+    """A server that runs until the end of a block, with its log."""
 
-    def __init__(
-        self, model: Path, log: Path, *options: str, stdout: Any = None, environment: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, model: Path, log: Path, *options: str, stdout: Any = None, **environment: str) -> None:
         self.log = log
         command = [sys.executable, "-m", "ipinsights", "serve", "--model-dir", str(model), "--port", "0", *options]
         with log.open("wb") as stream:
             self.process = subprocess.Popen(
-                command, stdout=stdout or stream, stderr=stream, env={**os.environ, **(environment or {})}
+                command, stdout=stdout or stream, stderr=stream, env={**os.environ, **environment}
             )
-        assert is_true_soon(lambda: "Listening at" in self.text()), self.text()
-        found = re.search(r"Listening at: http://127.0.0.1:(\d+)", self.text())
-        self.port = int(found[1]) if found else 0
+        self.port = self.port_after("Listening at")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=60)
+
+    def port_after(self, words: str) -> int:
+        """Wait until the log names an address after some words, and return the port."""
+        pattern = rf"{words}: http://127.0.0.1:(\d+)"
+        if not is_true_soon(lambda: re.search(pattern, self.text()) is not None):
+            self.process.kill()
+            pytest.fail(self.text())
+        return int(re.findall(pattern, self.text())[0])
 
     def text(self) -> str:
         """Return the log."""
@@ -86,17 +99,6 @@ class Running:
     def workers(self) -> list[int]:
         """Return all workers that were started, oldest first."""
         return [int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", self.text())]
-
-
-@contextlib.contextmanager
-def running(model: Path, log: Path, *options: str, stdout: Any = None, **environment: str) -> Iterator[Running]:
-    """Run a server until the end of the block."""
-    server = Running(model, log, *options, stdout=stdout, environment=environment)
-    try:
-        yield server
-    finally:
-        server.process.terminate()
-        server.process.wait(timeout=60)
 
 
 def make_model(folder: Path, seed: int = 0) -> Path:

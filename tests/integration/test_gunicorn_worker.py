@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .running_server import PAIR, Running, answer_of, running
+from .running_server import PAIR, Running, answer_of
 from .waiting import is_true_soon
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ POST = b"POST /invocations HTTP/1.1\r\nHost: a\r\n"
 def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Yield a server that tests share."""
     log = tmp_path_factory.mktemp("server") / "log"
-    with running(model, log, "--workers", "2", "--timeout", "2", "--max-payload-mb", "1") as found:
+    with Running(model, log, "--workers", "2", "--timeout", "2", "--max-payload-mb", "1") as found:
         yield found
 
 
@@ -106,7 +106,7 @@ class TestLoad:
     def test_idle_connections_push_nobody_out(self, model: Path, tmp_path: Path) -> None:
         """A client that is slow to send its request is answered next to 200 idle connections."""
         request = POST + b"Connection: close\r\nContent-Length: 19\r\n\r\n" + PAIR
-        with running(model, tmp_path / "log", "--workers", "1") as server, contextlib.ExitStack() as stack:
+        with Running(model, tmp_path / "log", "--workers", "1") as server, contextlib.ExitStack() as stack:
             slow = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
             slow.sendall(request[:40])
             for _ in range(200):
@@ -124,7 +124,7 @@ class TestSignals:
 
     def test_five_kills(self, model: Path, tmp_path: Path) -> None:
         """Killed workers are replaced, and the server goes on."""
-        with running(model, tmp_path / "log", "--workers", "2") as server:
+        with Running(model, tmp_path / "log", "--workers", "2") as server:
             assert is_true_soon(lambda: len(server.workers()) == 2)
             for number in range(5):
                 os.kill(server.workers()[number], signal.SIGKILL)
@@ -134,7 +134,7 @@ class TestSignals:
 
     def test_sigterm_with_an_idle_connection(self, model: Path, tmp_path: Path) -> None:
         """A kept connection does not delay the end."""
-        with running(model, tmp_path / "log", "--workers", "2") as server:
+        with Running(model, tmp_path / "log", "--workers", "2") as server:
             connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
             connection.request("GET", "/ping")
             connection.getresponse().read()

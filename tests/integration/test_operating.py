@@ -15,17 +15,14 @@ import subprocess
 import sys
 import urllib.request
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from ipinsights.testing import save_random_model
-
+from .running_server import Running, make_model
 from .waiting import is_true_soon
 
 if TYPE_CHECKING:
@@ -35,25 +32,14 @@ FILES = Path(__file__).parents[2] / "docs" / "how-to" / "operate"
 PAIR = b"secret_name,192.168.1.2\n"
 
 
-@dataclass
-class Server:
-    """A server with metrics and an access log that runs."""
+class Server(Running):
+    """A running server of two workers, with metrics and an access log in its folder."""
 
-    process: subprocess.Popen[bytes]
-    log: Path
-    access_log: Path
-    port: int
-    metrics_port: int
-
-    def request(
-        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
-    ) -> tuple[int, dict[str, str], bytes]:
-        """Send a request, and return status, headers in lower case, and body of the answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        with contextlib.closing(connection):
-            connection.request(method, path, body, {"Content-Type": "text/csv", **(headers or {})})
-            response = connection.getresponse()
-            return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.access_log = folder / "access.log"
+        own = ("--workers", "2", "--metrics-port", "0", "--access-log", str(self.access_log))
+        super().__init__(make_model(folder / "model"), folder / "log", *own, *options)
+        self.metrics_port = self.port_after("Metrics at")
 
     def scrape(self) -> dict[str, float]:
         """Return all exported samples, by their names with labels."""
@@ -74,45 +60,18 @@ class Server:
         """Return the lines of the access log."""
         return [json.loads(line) for line in self.access_log.read_text().splitlines()]
 
-    def workers(self) -> list[int]:
-        """Return the workers that were started, oldest first."""
-        return [int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", self.log.read_text())]
-
-
-@contextlib.contextmanager
-def running(tmp_path: Path, *options: str) -> Iterator[Server]:
-    """Run a server of two workers, with more options or later values."""
-    model = save_random_model(tmp_path / "model", num_entities=100, vector_dim=8, rng=np.random.default_rng(0))
-    options = ("--metrics-port", "0", "--access-log", "access.log", *options)
-    command: list[str | Path] = [sys.executable, "-m", "ipinsights", "serve", "--model-dir", model, "--port", "0"]
-    command += ["--workers", "2"]
-    log = tmp_path / "log"
-    with log.open("wb") as stream:
-        process = subprocess.Popen([*command, *options], cwd=tmp_path, stdout=stream, stderr=subprocess.STDOUT)
-    try:
-        patterns = (r"Listening at: http://127.0.0.1:(\d+)", r"Metrics at: http://127.0.0.1:(\d+)/metrics")
-        ports = [0, 0]
-        for number, pattern in enumerate(patterns):
-            assert is_true_soon(lambda pattern: bool(re.search(pattern, log.read_text())), pattern), log.read_text()
-            found = re.search(pattern, log.read_text())
-            ports[number] = int(found[1]) if found else 0
-        yield Server(process, log, tmp_path / "access.log", *ports)
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
-
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Yield a server that tests share."""
-    with running(tmp_path_factory.mktemp("shared")) as server:
+    with Server(tmp_path_factory.mktemp("shared")) as server:
         yield server
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     """Yield a server for one test, which kills, reloads or ends it."""
-    with running(tmp_path) as server:
+    with Server(tmp_path) as server:
         yield server
 
 
@@ -128,10 +87,10 @@ def test_the_page_starts_a_server(tmp_path: Path) -> None:
     The server loads the model that the commands of a later block rename.
     """
     command, swap, _ = blocks("sh")
-    words = command.replace("--metrics-port 9090", "--metrics-port 0").split()
+    words = command.replace("9090", "0").replace(" access.log", f" {tmp_path / 'access.log'}").split()
     assert words[:4] == ["ipinsights", "serve", "--model-dir", "model"]
-    save_random_model(tmp_path / "new", num_entities=100, vector_dim=8, rng=np.random.default_rng(1))
-    with running(tmp_path, *words[4:]) as server:
+    make_model(tmp_path / "new", seed=1)
+    with Server(tmp_path, *words[4:]) as server:
         status, _, before = server.request("POST", "/invocations", PAIR)
         assert status == 200
         subprocess.run(["bash", "-ec", swap], cwd=tmp_path, check=True)

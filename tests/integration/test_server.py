@@ -13,7 +13,7 @@ import pytest
 
 from ipinsights.serving.service import ModelFile
 
-from .running_server import PAIR, answer_of, make_model, running
+from .running_server import PAIR, Running, answer_of, make_model
 from .waiting import is_true_soon
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class TestNewModel:
     def test_sighup(self, changing: Path, tmp_path: Path) -> None:
         """A new model is served after SIGHUP, and an invalid one is logged and not served."""
         other = make_model(tmp_path / "other", seed=1)
-        with running(changing, tmp_path / "log", "--workers", "2") as server:
+        with Running(changing, tmp_path / "log", "--workers", "2") as server:
             before = server.invoke()
             self.replace(changing, b"garbage")
             server.process.send_signal(signal.SIGHUP)
@@ -56,7 +56,7 @@ class TestNewModel:
     def test_watch(self, changing: Path, tmp_path: Path) -> None:
         """With --watch-model a kept connection gets the new model without signal or lost request."""
         other = make_model(tmp_path / "other", seed=1)
-        with running(changing, tmp_path / "log", "--workers", "1", "--watch-model") as server:
+        with Running(changing, tmp_path / "log", "--workers", "1", "--watch-model") as server:
             connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
 
             def ask() -> str:
@@ -71,7 +71,7 @@ class TestNewModel:
 
     def test_kept_connections_of_a_replaced_worker(self, model: Path, tmp_path: Path) -> None:
         """The old worker ends only connections that it announced to end, even amid a request."""
-        with running(model, tmp_path / "log", "--workers", "1") as server, contextlib.ExitStack() as stack:
+        with Running(model, tmp_path / "log", "--workers", "1") as server, contextlib.ExitStack() as stack:
 
             def connect() -> http.client.HTTPConnection:
                 connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
@@ -108,7 +108,7 @@ class TestNewModel:
         """
         copy = tmp_path / "copy"
         shutil.copytree(changing if changing.is_dir() else changing.parent, copy)
-        with running(changing, tmp_path / "log", "--workers", "2") as server:
+        with Running(changing, tmp_path / "log", "--workers", "2") as server:
             file = ModelFile(changing).path
             if change == "truncate":
                 os.truncate(file, 1000)

@@ -14,7 +14,7 @@ from botocore.config import Config
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.inference.predictor import Predictor
 
-from .running_server import CSV, JSON, JSON_LINES, PAIR, Running, running
+from .running_server import CSV, JSON, JSON_LINES, PAIR, Running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -185,7 +185,7 @@ class TestInvocations:
     def test_batch(self, model: Path, tmp_path: Path, score: float) -> None:
         """In a batch transform JSON Lines are the default, and the platform's limit holds."""
         environment = {"SAGEMAKER_BATCH": "true", "SAGEMAKER_MAX_PAYLOAD_IN_MB": "7"}
-        with running(model, tmp_path / "log", "--workers", "1", **environment) as served:
+        with Running(model, tmp_path / "log", "--workers", "1", **environment) as served:
             assert served.invoke(PAIR) == (200, f'{{"dot_product":{score!r}}}\n')
             assert served.invoke(PAIR, accept="*/*")[1].endswith("}\n")
             assert json.loads(served.request("GET", "/execution-parameters")[2])["MaxPayloadInMB"] == 7

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from .running_server import CSV, JSON, JSON_LINES, PAIR, Running, running
+from .running_server import CSV, JSON, JSON_LINES, PAIR, Running
 
 
 class TestConnections:
@@ -127,7 +127,7 @@ class TestRobustness:
 
         An answer that nobody reads is cut off.
         """
-        with running(model, tmp_path / "log", "--workers", "1", "--timeout", "1") as served:
+        with Running(model, tmp_path / "log", "--workers", "1", "--timeout", "1") as served:
             reader = connect(served)
             reader.sendall(self.large_request())
             client = connect(served)
@@ -152,7 +152,7 @@ class TestRobustness:
 
         One reads in the end, all of it.
         """
-        with running(model, tmp_path / "log", "--workers", "1") as served:
+        with Running(model, tmp_path / "log", "--workers", "1") as served:
             slow = [connect(served) for _ in range(2)]
             for client in slow:
                 client.sendall(self.large_request())
@@ -202,7 +202,7 @@ class TestRobustness:
     @pytest.mark.slow
     def test_killed_worker(self, model: Path, tmp_path: Path) -> None:
         """If a worker is killed under load, at most its own request is lost, and a new one starts."""
-        with running(model, tmp_path / "log", "--workers", "2") as served:
+        with Running(model, tmp_path / "log", "--workers", "2") as served:
             answered, lost, stop = [], [], threading.Event()
 
             def load() -> None:
@@ -235,7 +235,7 @@ class TestRobustness:
 
     def test_sigterm(self, model: Path, tmp_path: Path, score: float) -> None:
         """A request that is being answered is answered whole, and the server is gone, with 0."""
-        with running(model, tmp_path / "log", "--workers", "1") as served:
+        with Running(model, tmp_path / "log", "--workers", "1") as served:
             rows = 100_000
             with concurrent.futures.ThreadPoolExecutor(1) as pool:
                 future = pool.submit(served.invoke, PAIR * rows)
@@ -248,7 +248,7 @@ class TestRobustness:
 
     def test_sigterm_in_the_middle_of_a_request(self, model: Path, tmp_path: Path, score: float) -> None:
         """A request whose rest comes at once is answered still, and its connection is the last."""
-        with running(model, tmp_path / "log", "--workers", "1") as served:
+        with Running(model, tmp_path / "log", "--workers", "1") as served:
             client = socket.create_connection(("127.0.0.1", served.port), timeout=30)
             client.sendall(b"POST /invocations HTTP/1.1\r\nHost: a\r\nContent-Length: 19\r\n\r\n")
             other = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
@@ -274,7 +274,7 @@ class TestRobustness:
         There is a worker for each processor, and eight clients send without pause.
         """
         expected = f'{{"predictions": [{{"dot_product": {score!r}}}]}}'.encode()
-        with running(model, tmp_path / "log") as served:
+        with Running(model, tmp_path / "log") as served:
             answers: list[bytes] = []
 
             def load() -> None:
