@@ -12,8 +12,6 @@ from ipinsights.evaluation.html_report import prepare_pages, write_pages
 from ipinsights.evaluation.labelled_events import join_blocks, read_labelled_blocks
 from ipinsights.evaluation.results import HISTORY, MODEL
 from ipinsights.evaluation.suspicious_events import suspicious_events
-from ipinsights.inference.history_scorer import HistoryScorer
-from ipinsights.inference.predictor import Predictor
 from ipinsights.inference.scorers import DOT_PRODUCT
 from ipinsights.model import artifact
 from ipinsights.runs.reader import read_run
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
 
     from ipinsights.evaluation.results import TestSet
     from ipinsights.evaluation.suspicious_events import SuspiciousEvent
+    from ipinsights.inference.history_scorer import HistoryScorer
 
 __all__ = ["evaluate_model"]
 
@@ -47,11 +46,10 @@ def evaluate_model(
     if report_dir is not None:
         prepare_pages(report_dir)  # before the work is done
     model, training = artifact.load(model_dir), None if log is None else read_run(log)
-    history = HistoryScorer(model) if model.history is not None or scorer == HISTORY else None
-    scorers = Scorers(Predictor(model), history, HISTORY if scorer == HISTORY else MODEL)
+    scorers = Scorers.of(model, HISTORY if scorer == HISTORY else MODEL)
     ipv6 = scorers.accept_ipv6
     rows = read_families(train, ipv6=ipv6)
-    events, suspicious = _read_test(test, history, ipv6=ipv6, is_explained=report_dir is not None)
+    events, suspicious = _read_test(test, scorers.history, ipv6=ipv6, is_explained=report_dir is not None)
     before = None if calibration is None else read_families(calibration, ipv6=ipv6)
     ranges = None if asn_table is None else load_ranges(asn_table)
     evaluations = [

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ipinsights.data.ipv6 import Ipv6Pairs
     from ipinsights.data.pairs import Pairs
     from ipinsights.evaluation.results import Evaluation, TestSet
+    from ipinsights.model.artifact import Artifact
     from ipinsights.synthetic.ip_ranges import Ranges
 
 __all__ = ["Scorers", "evaluate", "evaluate_family"]
@@ -107,6 +108,12 @@ class Scorers:
     history: HistoryScorer | None
     main: str  # the scorer that the headline is about, ``model`` or ``history``
 
+    @classmethod
+    def of(cls, model: Artifact, main: str = MODEL) -> Scorers:
+        """Return the scorers of a model. A main scorer ``history`` needs a model with a history."""
+        has_history = model.history is not None or main == HISTORY
+        return cls(Predictor(model), HistoryScorer(model) if has_history else None, main)
+
     @property
     def accept_ipv6(self) -> bool:
         """Whether one of the scorers has scores of IPv6 addresses."""
@@ -142,8 +149,7 @@ def _read(data: Any, name: str, *, progress: bool, ipv6: bool) -> tuple[Pairs, I
 def _opened(model: Any) -> Scorers:
     if isinstance(model, (str, Path)):
         with staged(model, "model") as path:
-            loaded = artifact.load(path)
-        return Scorers(Predictor(loaded), None if loaded.history is None else HistoryScorer(loaded), MODEL)
+            return Scorers.of(artifact.load(path))
     scorer = as_scorer(model)
     if isinstance(scorer, HistoryScorer):
         return Scorers(scorer.predictor, scorer, HISTORY)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipinsights.data.ipv6 import Ipv6Pairs, Ipv6Rows
 from ipinsights.data.pairs import Pairs
+from ipinsights.inference.scorers import HISTORY
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 MODEL = "model"
-HISTORY, HISTORY_ALONE = "history", "history without the network"
+HISTORY_ALONE = "history without the network"
 GIVEN_ATTACKS = "attacks of the test file"
 AWS_RECIPE = "AWS's tutorial recipe"
 HEADLINE_METRIC = "TPR at FPR 1 %"

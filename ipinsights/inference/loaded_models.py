@@ -16,7 +16,7 @@ import numpy as np
 
 from ipinsights.data.files import file_identity, read_errors
 from ipinsights.errors import ClientError
-from ipinsights.inference.scorers import check_scorer, make_scorer
+from ipinsights.inference.scorers import DOT_PRODUCT, check_scorer, make_scorer
 from ipinsights.model import artifact
 from ipinsights.model.model_reference import ModelReference
 from ipinsights.model.pair_history import PairHistory
@@ -63,7 +63,7 @@ class LoadedModel:
             return self._scorers[name]
 
 
-def load_model(path: Path, scorer: str = "dot_product") -> LoadedModel:
+def load_model(path: Path, scorer: str = DOT_PRODUCT) -> LoadedModel:
     """Return the model at a path, loaded if the process has not loaded the same file before.
 
     The name of the scorer that is wanted is checked before anything is read.

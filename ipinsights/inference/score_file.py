@@ -29,6 +29,7 @@ from ipinsights.data.ipv4 import trim
 from ipinsights.data.live_input import LiveInput
 from ipinsights.data.pairs import read_blocks
 from ipinsights.errors import ClientError
+from ipinsights.inference.scorers import SCORERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["score_file"]
 
-_NUMBERS = {"dot_product", "history", "entity_known", "probability", "p_value"}
+_NUMBERS = {*SCORERS, "entity_known", "probability", "p_value"}
 
 
 def score_file(

@@ -27,6 +27,7 @@ from ipinsights.data.channels import check_filled, log_skipped, read_channel
 from ipinsights.data.csv_errors import Source
 from ipinsights.data.files import exists, is_folder, locked, open_output
 from ipinsights.errors import AlgorithmError, ClientError
+from ipinsights.inference.scorers import DOT_PRODUCT
 from ipinsights.serving.media_types import JSON, JSON_LINES, ResponseFormat, request_media_type
 from ipinsights.serving.service import InferenceModel
 
@@ -66,7 +67,7 @@ class Transform:
     accept: str = JSON_LINES
     max_payload_mb: int = 6  # mebibytes of a request
     concurrency: int = 1  # requests that are answered at a time, each in a process
-    scorer: str = "dot_product"  # name of the scorer, unless ``accept`` names one
+    scorer: str = DOT_PRODUCT  # name of the scorer, unless ``accept`` names one
 
     def run(self, inputs: Sequence[Path]) -> tuple[int, int]:
         """Transform files, and all files of folders. The output of an empty file is empty.

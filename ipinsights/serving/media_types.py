@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.request import parse_http_list
 
 from ipinsights.errors import ClientError
+from ipinsights.inference.scorers import SCORERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +27,6 @@ _REQUESTS = (CSV, JSON, JSON_LINES)
 _RESPONSES = (JSON, JSON_LINES)
 # Headers whose meaning is kept: clients send the same ones again and again.
 _HEADERS_KEPT = 64
-_SCORERS = ("dot_product", "history")
 _CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 
 
@@ -131,8 +131,8 @@ class _MediaRange:
     @property
     def scorer(self) -> str | None:
         name = self.parameters.get("scorer")
-        if name not in (None, *_SCORERS):
-            raise _not_acceptable(f"Parameter 'scorer' of Accept must be {' or '.join(_SCORERS)}. Got '{name}'.")
+        if name not in (None, *SCORERS):
+            raise _not_acceptable(f"Parameter 'scorer' of Accept must be {' or '.join(SCORERS)}. Got '{name}'.")
         return name
 
     def flag(self, name: str) -> bool:

@@ -16,6 +16,7 @@ from gunicorn.arbiter import Arbiter
 
 from ipinsights._system import address_reason, folder_in_memory
 from ipinsights.errors import ClientError
+from ipinsights.inference.scorers import DOT_PRODUCT
 from ipinsights.log_format import ContainerFormatter, set_up_logging
 from ipinsights.serving.access_log import AccessLog
 from ipinsights.serving.application import Application
@@ -55,7 +56,7 @@ class Server:
     watch_model: bool = False  # whether a model file that was replaced is loaded without SIGHUP
     metrics_port: int | None = None  # port of Prometheus metrics on the same host, 0 for any free port
     access_log: Path | None = None  # file for a JSON line about each request, or None
-    scorer: str = "dot_product"  # name of the scorer of requests that name no scorer
+    scorer: str = DOT_PRODUCT  # name of the scorer of requests that name no scorer
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
