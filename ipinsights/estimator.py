@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sklearn.base import OutlierMixin, clone
 
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.data.both_families import split
+from ipinsights.data.both_families import split_families
 from ipinsights.data.frames import read_rows
 from ipinsights.data.remote import staged
 from ipinsights.data.remote_names import is_remote
@@ -282,4 +282,5 @@ class IPInsights(OutlierMixin, Detector):
     def _read_training(self, data: Any, name: str) -> tuple[Pairs, Ipv6Pairs]:
         """Return the IPv4 rows and the IPv6 rows of data."""
         progress = self.progress is not False
-        return split(read_rows(data, name=name, can_be_empty=False, progress=progress, ipv6=bool(self.ipv6)).pairs)
+        rows = read_rows(data, name=name, can_be_empty=False, progress=progress, ipv6=bool(self.ipv6))
+        return split_families(rows.pairs)

@@ -217,7 +217,7 @@ def split(
 
     from ipinsights.etl import splitting
 
-    events = splitting.read_events(source, ipv6=ipv6)
+    events = splitting.read_timed_rows(source, ipv6=ipv6)
     if fraction:
         parts = splitting.parts_by_fraction(events, fraction)
     else:

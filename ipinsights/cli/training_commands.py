@@ -187,7 +187,7 @@ def _local_job(
     **fields: Any,
 ) -> Job:
     from ipinsights.config.hyperparameters import Hyperparameters
-    from ipinsights.data.both_families import joined, read_families
+    from ipinsights.data.both_families import join_families, read_families
     from ipinsights.distributed.launcher import has_several_processes
     from ipinsights.distributed.mpi_collectives import num_mpi_processes
     from ipinsights.training.automatic_sizes import SizeChoice
@@ -206,7 +206,7 @@ def _local_job(
     rows = None
     if choice.chosen:
         rows = read_families(train_path, ipv6=checked.ipv6)
-        train = joined(*rows)
+        train = join_families(*rows)
         provided = choice.complete(train)
         if not quiet:
             echo_error(choice.describe(provided, len(train)))

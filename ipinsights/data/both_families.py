@@ -13,7 +13,7 @@ from ipinsights.data.pairs import Pairs, read_blocks, read_pairs
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["by_family", "joined", "read_events", "read_families", "read_in_order", "split"]
+__all__ = ["by_family", "join_families", "read_events", "read_families", "read_in_order", "split_families"]
 
 
 def read_families(path: Path, *, ipv6: bool) -> tuple[Pairs, Ipv6Pairs | None]:
@@ -25,10 +25,10 @@ def read_families(path: Path, *, ipv6: bool) -> tuple[Pairs, Ipv6Pairs | None]:
 
 def read_events(path: Path, *, ipv6: bool) -> Pairs:
     """Read a channel for a scorer: IPv4 rows, then IPv6 rows if the scorer accepts them."""
-    return joined(*read_families(path, ipv6=ipv6))
+    return join_families(*read_families(path, ipv6=ipv6))
 
 
-def joined(ipv4: Pairs, ipv6: Ipv6Pairs | None) -> Pairs:
+def join_families(ipv4: Pairs, ipv6: Ipv6Pairs | None) -> Pairs:
     """Return the rows of both families, IPv4 first."""
     if ipv6 is None or not len(ipv6):
         return ipv4
@@ -47,7 +47,7 @@ def read_in_order(path: Path, *, progress: bool = False) -> Pairs:
     return Pairs.joined([Pairs(block.entities, block.ips, block.addresses) for block in blocks])
 
 
-def split(pairs: Pairs) -> tuple[Pairs, Ipv6Pairs]:
+def split_families(pairs: Pairs) -> tuple[Pairs, Ipv6Pairs]:
     """Return the IPv4 rows and the IPv6 rows of some rows of both families."""
     if pairs.addresses is None:
         return pairs, Ipv6Rows().pairs()
@@ -58,5 +58,5 @@ def split(pairs: Pairs) -> tuple[Pairs, Ipv6Pairs]:
 
 
 def by_family(pairs: Pairs) -> Pairs:
-    """Return rows of both families as :func:`joined` does: IPv4 first, each family in its order."""
-    return joined(*split(pairs))
+    """Return rows of both families with IPv4 first, each family in its order."""
+    return join_families(*split_families(pairs))

@@ -25,7 +25,7 @@ from ipinsights.errors import ClientError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Channel", "channel_files", "check_filled", "is_marker", "log_skipped", "read_channel"]
+__all__ = ["ChannelFiles", "channel_files", "check_filled", "is_marker", "log_skipped", "read_channel"]
 
 _logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ _NAMES_SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Channel:
+class ChannelFiles:
     """The files of a channel."""
 
     # Files that hold data, sorted.
@@ -82,7 +82,7 @@ def log_skipped(groups: Mapping[str, Sequence[Path]], root: Path) -> None:
         _logger.warning("Skipped in the folder %s: %s.", as_given(str(root)), listed)
 
 
-def read_channel(path: Path) -> Channel:
+def read_channel(path: Path) -> ChannelFiles:
     """Return the files of a channel and the skipped files.
 
     Linked folders are read too, and each file is read once. It is a ClientError if a link leads nowhere.
@@ -90,7 +90,7 @@ def read_channel(path: Path) -> Channel:
     if not exists(path):
         raise ClientError(f"There is no file or folder {path}.")
     if not is_folder(path):
-        return Channel((), (path,), {}) if _is_empty(path) else Channel((path,), (), {})
+        return ChannelFiles((), (path,), {}) if _is_empty(path) else ChannelFiles((path,), (), {})
     skipped: dict[str, list[Path]] = defaultdict(list)
     files, empty = [], []
     for file in sorted(_files_below(path, skipped)):
@@ -100,7 +100,7 @@ def read_channel(path: Path) -> Channel:
             empty.append(file)
         else:
             files.append(file)
-    return Channel(tuple(files), tuple(empty), skipped)
+    return ChannelFiles(tuple(files), tuple(empty), skipped)
 
 
 def is_marker(name: str) -> bool:

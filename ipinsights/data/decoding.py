@@ -29,10 +29,10 @@ from ipinsights.data.wrapped_streams import (
     Pieces,
     beginning,
     begins_tar,
+    concatenated,
     guarded,
     in_utf8,
     inflated,
-    joined,
     pieces_of,
 )
 from ipinsights.errors import ClientError, UnreadableFileError
@@ -90,7 +90,7 @@ class _Decoder:
         if layer == _MOST_LAYERS and (members or inner):
             raise UnreadableFileError(f"{self._name} cannot be read: it is packed more than {_MOST_LAYERS} times.")
         if members:
-            return self._stream(joined(self.decoded(*beginning(member), layer + 1) for member in members))
+            return self._stream(concatenated(self.decoded(*beginning(member), layer + 1) for member in members))
         if inner:
             return self.decoded(*beginning(inner), layer + 1)
         refuse_other_kinds(head, self._name, parquet=self._parquet)

@@ -21,8 +21,17 @@ if TYPE_CHECKING:
     from ipinsights.errors import ClientError
 
 __all__ = [
-    "DAMAGE", "Decompressor", "Forward", "Pieces", "beginning", "begins_tar", "guarded", "in_utf8", "inflated",
-    "joined", "pieces_of",
+    "DAMAGE",
+    "Decompressor",
+    "Forward",
+    "Pieces",
+    "beginning",
+    "begins_tar",
+    "concatenated",
+    "guarded",
+    "in_utf8",
+    "inflated",
+    "pieces_of",
 ]  # fmt: skip
 
 _PIECE_BYTES = 2**20
@@ -109,7 +118,7 @@ def guarded(pieces: Iterator[bytes], error: Callable[[Exception], ClientError]) 
         raise error(reason) from None
 
 
-def joined(streams: Iterator[IO[bytes]]) -> Iterator[bytes]:
+def concatenated(streams: Iterator[IO[bytes]]) -> Iterator[bytes]:
     """Yield the bytes of streams one after another, each of which ends a line."""
     for stream in streams:
         piece = b"\n"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ipinsights.data.bounded_lines import WholeLines
 
-__all__ = ["Lines", "MalformedRow", "Row", "Rows", "field_names", "names_fields"]
+__all__ = ["CsvRows", "Lines", "MalformedRow", "Row", "field_names", "names_fields"]
 
 _BATCH = 100_000
 # Of short fields each takes some sixty bytes.
@@ -129,7 +129,7 @@ class MalformedRow:
 Row = list[str] | MalformedRow
 
 
-class Rows:
+class CsvRows:
     """Rows of a file. Blank lines are empty rows, and an invalid row occurs once per line.
 
     A row must have ``width`` fields, None while this is not known. Empty fields behind them are dropped, and one that

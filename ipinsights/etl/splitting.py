@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
     from ipinsights.data.pairs import Block
 
-__all__ = ["Part", "TimedRows", "describe_parts", "parts_by_fraction", "parts_by_time", "read_events", "write_parts"]
+__all__ = [
+    "Part", "TimedRows", "describe_parts", "parts_by_fraction", "parts_by_time", "read_timed_rows", "write_parts",
+]  # fmt: skip
 
 # Rows enough for Arrow to run at full speed, and few enough to stay far below its 2 GB of text per array.
 _ROWS_PER_CHUNK = 500_000
@@ -85,7 +87,7 @@ def describe_parts(events: TimedRows, parts: Sequence[Part]) -> str:
     return "\n".join(lines)
 
 
-def read_events(path: Path, *, ipv6: bool = False) -> TimedRows:
+def read_timed_rows(path: Path, *, ipv6: bool = False) -> TimedRows:
     """Read rows of ``entity,ip,timestamp``, in any order and without a header, below a path."""
     parts = [part for file in channel_files(path) for part in _read_file(file, ipv6=ipv6)]
     time = np.concatenate([part.times for part in parts])

@@ -18,7 +18,7 @@ from ipinsights.data.bounded_lines import LONG_LINE_TEXT, WholeLines
 from ipinsights.data.input_streams import warning_of
 from ipinsights.errors import ClientError
 from ipinsights.etl.csv_dialect import Dialect
-from ipinsights.etl.csv_rows import Lines, MalformedRow, Rows, field_names, names_fields
+from ipinsights.etl.csv_rows import CsvRows, Lines, MalformedRow, field_names, names_fields
 from ipinsights.etl.records import LogRecords, Reason, names_or
 from ipinsights.etl.table_records import table_records
 
@@ -62,7 +62,7 @@ def read_csv(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]:
     preamble, sample = sample[:index], sample[index:]
     dialect = Dialect.of(sample)
     text.put_back(sample[dialect.num_before :])
-    yield from _csv_records(Rows(dialect.reader(text), text, whole, dialect.separator), options, preamble, sample)
+    yield from _csv_records(CsvRows(dialect.reader(text), text, whole, dialect.separator), options, preamble, sample)
 
 
 def _index_of_header(sample: Sequence[str], options: LogOptions) -> int:
@@ -88,7 +88,7 @@ def _named_records(first: str, given: Lines, whole: WholeLines, options: LogOpti
     while given.fields:
         header, given.is_paused = given.fields, False
         separator = "\t" if "\t" in given.next_line(first) else " "
-        rows = Rows(Dialect(separator, 0, has_backslashes=False).reader(given), given, whole, separator)
+        rows = CsvRows(Dialect(separator, 0, has_backslashes=False).reader(given), given, whole, separator)
         rows.width = len(header)
         iterator = iter(rows)
         while batch := rows.batch(iterator):
@@ -121,7 +121,7 @@ def _joined_clock(column: Callable[[str], pa.Array | None], header: Sequence[str
 
 
 def _csv_records(
-    rows: Rows, options: LogOptions, preamble: Sequence[str], sample: Sequence[str]
+    rows: CsvRows, options: LogOptions, preamble: Sequence[str], sample: Sequence[str]
 ) -> Iterator[LogRecords]:
     first, blank = _first_row(rows)
     # they are counted as comments are
@@ -151,7 +151,7 @@ def _csv_records(
         yield table_records(_column_reader(batch, header), options, reasons, header, time, shown, cure=cure)
 
 
-def _has_index(rows: Rows, width: int, sample: Sequence[str]) -> bool:
+def _has_index(rows: CsvRows, width: int, sample: Sequence[str]) -> bool:
     """Return whether every sample row has an extra index in front, as R writes tables."""
     reader = Dialect(rows.separator, 0, has_backslashes=False).reader(sample[1:_MOST_BEFORE_HEADER])
     try:
@@ -161,7 +161,7 @@ def _has_index(rows: Rows, width: int, sample: Sequence[str]) -> bool:
     return bool(found) and all(len(row) == width + 1 and row[0].isdecimal() and row[-1] for row in found)
 
 
-def _first_row(rows: Rows) -> tuple[list[str], Iterator[Row]]:
+def _first_row(rows: CsvRows) -> tuple[list[str], Iterator[Row]]:
     """Return the first usable row or [], and the rows before it: too long ones, then blank ones."""
     too_long: Row = []
     num_too_long = num_blank = 0
@@ -188,7 +188,7 @@ def _is_address(field: str) -> bool:
     return True
 
 
-def _shown_row(batch: Sequence[Row], rows: Rows, index: int) -> str:
+def _shown_row(batch: Sequence[Row], rows: CsvRows, index: int) -> str:
     row = batch[index]
     text = row.text if isinstance(row, MalformedRow) else rows.separator.join(row)
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipinsights.data.both_families import split
+from ipinsights.data.both_families import split_families
 from ipinsights.data.frames import read_rows
 from ipinsights.data.remote import staged
 from ipinsights.errors import InvalidValueError
@@ -143,7 +143,7 @@ def evaluate_family(
 
 
 def _read(data: Any, name: str, *, progress: bool, ipv6: bool) -> tuple[Pairs, Ipv6Pairs]:
-    return split(read_rows(data, name=name, progress=progress, ipv6=ipv6).pairs)
+    return split_families(read_rows(data, name=name, progress=progress, ipv6=ipv6).pairs)
 
 
 def _opened(model: Any) -> Scorers:

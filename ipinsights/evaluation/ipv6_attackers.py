@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ipinsights.evaluation.attackers import Draw, Pairing, everybody
-from ipinsights.model.pair_counting import mix
+from ipinsights.model.pair_counting import hash_numbers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,5 +88,5 @@ def _keys(pairs: Pairing) -> NDArray[np.uint64]:
     """
     mixed = pairs.numbers.astype(np.uint64)
     for part in pairs.ips.T:
-        mixed = mix(mixed ^ part)
+        mixed = hash_numbers(mixed ^ part)
     return mixed

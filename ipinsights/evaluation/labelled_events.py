@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from ipinsights.data.arrow import mask
-from ipinsights.data.both_families import split
+from ipinsights.data.both_families import split_families
 from ipinsights.data.channels import channel_files
 from ipinsights.data.frames import read_rows
 from ipinsights.data.pairs import Pairs, read_blocks
@@ -48,7 +48,7 @@ def as_test_set(test: Any, *, ipv6: bool = False) -> TestSet:
     rows, labels = _split_labels(test)
     pairs = read_rows(rows, name="test", ipv6=ipv6).pairs
     if labels is None:
-        return TestSet(*split(pairs))
+        return TestSet(*split_families(pairs))
     texts = [str(label.item() if hasattr(label, "item") else label) for label in labels]
     wrong = next((at for at, text in enumerate(texts) if text not in ("0", "1", "False", "True")), None)
     if wrong is not None:
@@ -99,7 +99,7 @@ def _by_family(pairs: Pairs, is_attack: NDArray[np.bool_], source: object) -> Te
         raise ClientError(
             f"{source} holds no ordinary events: give rows of entity,ip, or of entity,ip,label with label 0."
         )
-    return TestSet(*split(pairs[~is_attack]), *split(pairs[is_attack]))
+    return TestSet(*split_families(pairs[~is_attack]), *split_families(pairs[is_attack]))
 
 
 def _is_attack(block: Block, file: Path, first_row: int) -> NDArray[np.bool_]:

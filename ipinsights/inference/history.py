@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from ipinsights.data.both_families import split
+from ipinsights.data.both_families import split_families
 from ipinsights.data.pair_columns import pair_blocks, refuse_rows
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.inference.history_update import merge_history
@@ -243,7 +243,7 @@ def _counted(pairs: Pairs, counts: NDArray[np.int64] | None) -> PairHistory:
     if pairs.addresses is None:
         return PairHistory.from_counts((pairs.entities, pairs.ips, counts))
     is_ipv6 = pairs.addresses.is_ipv6
-    ipv4, ipv6 = split(pairs)
+    ipv4, ipv6 = split_families(pairs)
     of_ipv4: CountedPairs = (ipv4.entities, ipv4.ips, None if counts is None else counts[~is_ipv6])
     of_ipv6: CountedPairs = (ipv6.entities, ipv6.upper, None if counts is None else counts[is_ipv6])
     return PairHistory.from_counts(of_ipv4, of_ipv6)

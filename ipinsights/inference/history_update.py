@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from ipinsights.data.arrow import mask
-from ipinsights.data.both_families import by_family, split
+from ipinsights.data.both_families import by_family, split_families
 from ipinsights.data.channels import channel_files
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.files import locked
@@ -89,7 +89,7 @@ def update_history(
             _check_not_merged(events.fingerprint, record, str(source), force=force)
             pairs = events[_normal(model, path, events, threshold_file)] if normal_only else events
             num_merged, num_rejected = len(pairs), len(events) - len(pairs)
-            ipv4, ipv6 = split(pairs)
+            ipv4, ipv6 = split_families(pairs)
             of_ipv6 = None if history.ipv6 is None else (ipv6.entities, ipv6.upper)
             history = history.merge(PairHistory.from_pairs(ipv4.entities, ipv4.ips, of_ipv6))
             num_entities = len(np.unique(events.entities))

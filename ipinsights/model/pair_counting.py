@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     Addresses = NDArray[np.uint32] | NDArray[np.uint64]
     CountedPairs = tuple[NDArray[np.uint64], Addresses, NDArray[Any] | None]
 
-__all__ = ["concatenate", "count_rows", "mix", "numbered", "without"]
+__all__ = ["concatenate", "count_rows", "hash_numbers", "numbered", "without"]
 
 _LARGEST_COUNT = 2**32 - 1
 _LOWER_HALF = np.uint64(2**32 - 1)
@@ -95,12 +95,9 @@ def without(rows: CountedPairs, entity: int) -> CountedPairs:
     return entities[kept], addresses[kept], counts[kept]
 
 
-def mix(addresses: Addresses) -> NDArray[np.uint64]:
-    """Return the hash of each address by the finalizer of SplitMix64.
-
-    The hash reveals nothing about the prefix.
-    """
-    mixed = addresses.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+def hash_numbers(numbers: Addresses) -> NDArray[np.uint64]:
+    """Return the hash of each number by the finalizer of SplitMix64, which hides its prefix."""
+    mixed = numbers.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed ^= mixed >> np.uint64(31)

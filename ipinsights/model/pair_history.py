@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipinsights.model.pair_counting import concatenate, count_rows, mix, numbered, without
+from ipinsights.model.pair_counting import concatenate, count_rows, hash_numbers, numbered, without
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -195,7 +195,7 @@ class PairHistory:
 
     def _most_frequent(self, rows: FamilyRows, rows_per_entity: int) -> CountedPairs:
         owners = rows.owners
-        order = np.lexsort((mix(rows.addresses), -rows.counts.astype(np.int64), owners))
+        order = np.lexsort((hash_numbers(rows.addresses), -rows.counts.astype(np.int64), owners))
         rank = np.arange(len(rows)) - rows.starts.astype(np.int64)[owners]
         kept = order[rank < rows_per_entity]
         return self.entities[owners[kept]], rows.addresses[kept], rows.counts[kept]

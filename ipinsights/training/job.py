@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import ipinsights
-from ipinsights.data.both_families import joined, read_families
+from ipinsights.data.both_families import join_families, read_families
 from ipinsights.data.pairs import fingerprint
 from ipinsights.log_format import logging_to
 from ipinsights.model import artifact
@@ -147,7 +147,7 @@ def _read(job: Job, host: SingleHost) -> _Inputs:
     accepts_ipv6 = job.hyperparameters.ipv6
     pairs, ipv6 = job.rows or read_families(job.train, ipv6=accepts_ipv6)
     is_divided = job.hyperparameters.keep_history and host.size > 1 and not job.is_sharded
-    whole_fingerprint = joined(pairs, ipv6).fingerprint if is_divided else None
+    whole_fingerprint = join_families(pairs, ipv6).fingerprint if is_divided else None
     if ipv6 is not None and not job.is_sharded:
         ipv6 = ipv6[host.rank :: host.size]
     validation = read_families(job.validation, ipv6=accepts_ipv6)[0] if job.validation and host.is_first else None

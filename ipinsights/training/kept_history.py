@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ipinsights.data.both_families import joined
+from ipinsights.data.both_families import join_families
 from ipinsights.model.history_member import HistoryRecord
 from ipinsights.model.pair_history import PairHistory
 
@@ -59,7 +59,7 @@ class KeptHistory:
         facts = {
             "num_rows": len(train) + (0 if ipv6 is None else len(ipv6)),
             "num_entities": len(own.entities),
-            "fingerprint": joined(train, ipv6).fingerprint,
+            "fingerprint": join_families(train, ipv6).fingerprint,
         }
         gathered, history = group.gather(facts), _across(group, own)
         sources = [{"kind": "training", **each} for each in _joined(gathered, history, whole_fingerprint)]

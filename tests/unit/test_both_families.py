@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from ipinsights.data.both_families import (
     by_family,
-    joined,
+    join_families,
     read_events,
     read_families,
     read_in_order,
-    split,
+    split_families,
 )
 from ipinsights.data.entity_hash import hash_entities
 from ipinsights.data.ipv6 import Ipv6Rows, parse_addresses
@@ -78,13 +78,14 @@ def test_rows_are_collected_apart_and_joined() -> None:
     rows, entities = Ipv6Rows(), np.array([1, 2, 3], dtype=np.uint64)
     rows.append(entities, parse_addresses(pa.array(["10.0.0.1", "2a00::1", "2a00::2"])))
     ipv4 = Pairs(entities[:1], np.array([0x0A000001], dtype=np.uint32))
-    both = joined(ipv4, rows.pairs())
+    both = join_families(ipv4, rows.pairs())
     assert both.addresses is not None
     assert both.addresses.is_ipv6.tolist() == [False, True, True]
     assert both.addresses.lower.tolist() == [0, 1, 2]
     assert both[1:].entities.tolist() == [2, 3]
-    assert joined(ipv4, Ipv6Rows().pairs()).fingerprint == joined(ipv4, None).fingerprint == ipv4.fingerprint
-    assert joined(ipv4, rows.pairs()).fingerprint == both.fingerprint != ipv4.fingerprint
+    for nothing in (Ipv6Rows().pairs(), None):
+        assert join_families(ipv4, nothing).fingerprint == ipv4.fingerprint
+    assert join_families(ipv4, rows.pairs()).fingerprint == both.fingerprint != ipv4.fingerprint
 
 
 @given(ROWS)
@@ -94,17 +95,17 @@ def test_splitting_keeps_the_order_of_each_family(rows: list[tuple[int, str]]) -
     The fingerprint is the same for any mixture of the families.
     """
     is_ipv6 = [text.startswith("2a00") for _, text in rows]
-    ipv4, ipv6 = split(pairs_of(rows))
+    ipv4, ipv6 = split_families(pairs_of(rows))
     assert ipv4.entities.tolist() == [entity for (entity, _), six in zip(rows, is_ipv6, strict=True) if not six]
     assert ipv6.entities.tolist() == [entity for (entity, _), six in zip(rows, is_ipv6, strict=True) if six]
     assert ipv4.addresses is None
     sorted_rows = sorted(rows, key=lambda row: row[1].startswith("2a00"))
     assert by_family(pairs_of(rows)).fingerprint == by_family(pairs_of(sorted_rows)).fingerprint
-    assert by_family(pairs_of(rows)).fingerprint == joined(ipv4, ipv6).fingerprint
+    assert by_family(pairs_of(rows)).fingerprint == join_families(ipv4, ipv6).fingerprint
 
 
 def test_rows_without_addresses_are_ipv4() -> None:
     """Rows without addresses of both families are split and sorted without a copy."""
     pairs = Pairs(np.array([1], dtype=np.uint64), np.array([2], dtype=np.uint32))
-    assert split(pairs)[0] is by_family(pairs) is pairs
-    assert len(split(pairs)[1]) == 0
+    assert split_families(pairs)[0] is by_family(pairs) is pairs
+    assert len(split_families(pairs)[1]) == 0

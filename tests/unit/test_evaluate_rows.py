@@ -10,7 +10,7 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 from ipinsights import IPInsights, evaluate
-from ipinsights.data.both_families import split
+from ipinsights.data.both_families import split_families
 from ipinsights.data.frames import read_rows
 from ipinsights.evaluation.ipv6_protocol import GIVEN_FAMILIES, evaluate_ipv6
 from ipinsights.evaluation.results import (
@@ -83,7 +83,7 @@ def test_ipv6_is_evaluated_by_its_protocol(model: IPInsights, tmp_path: Path) ->
     There are attackers that change the family, and the calibration rows make the thresholds.
     """
     assert isinstance(model.scorer_, HistoryScorer)
-    (_, train), (ipv4, test), (_, before) = (split(read_rows(each, ipv6=True).pairs)
+    (_, train), (ipv4, test), (_, before) = (split_families(read_rows(each, ipv6=True).pairs)
                                              for each in (TRAIN, TEST, CALIBRATION))  # fmt: skip
     expected = evaluate_ipv6(model.scorer_, train, TestSet(ipv4, test), calibration=before, seed=5)
     files: list[Path] = []
@@ -117,7 +117,7 @@ def test_labelled_rows_of_both_families(model: IPInsights) -> None:
 
 def test_events_that_were_read_before(model: IPInsights) -> None:
     """A test set is taken as it is."""
-    ipv4, ipv6 = split(read_rows(TEST, ipv6=True).pairs)
+    ipv4, ipv6 = split_families(read_rows(TEST, ipv6=True).pairs)
     found = evaluate(model, TRAIN, TestSet(ipv4, ipv6=ipv6), family="IPv6")
     assert found.facts["test_rows"] == len(ipv6)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipinsights.config.hyperparameters import Hyperparameters
-from ipinsights.data.both_families import joined
+from ipinsights.data.both_families import join_families
 from ipinsights.data.ipv6 import Ipv6Pairs
 from ipinsights.data.pairs import Pairs
 from ipinsights.model.artifact import Artifact, meta_data
@@ -73,7 +73,7 @@ def test_one_host() -> None:
     assert kept.history is not None
     assert kept.history.num_events == 60
     assert sources(kept) == [
-        {"kind": "training", "num_rows": 60, "num_entities": 5, "fingerprint": joined(train, None).fingerprint}
+        {"kind": "training", "num_rows": 60, "num_entities": 5, "fingerprint": join_families(train, None).fingerprint}
     ]
 
 
@@ -110,7 +110,7 @@ class TestSeveralHosts:
     def test_a_channel_that_all_hosts_read(self) -> None:
         """History and record are those of one host, so that the file is recognised."""
         alone = gathered(self.whole, self.ipv6)
-        for kept in on_hosts(self.parts(), whole_fingerprint=joined(self.whole, self.ipv6).fingerprint):
+        for kept in on_hosts(self.parts(), whole_fingerprint=join_families(self.whole, self.ipv6).fingerprint):
             assert content(kept) == content(alone)
             assert sources(kept) == sources(alone)
 
@@ -120,7 +120,7 @@ class TestSeveralHosts:
             assert content(kept) == content(gathered(self.whole, self.ipv6))
             assert [source["num_rows"] for source in sources(kept)] == [24, 22, 22]
             assert [source["fingerprint"] for source in sources(kept)] == [
-                joined(*part).fingerprint for part in self.parts()
+                join_families(*part).fingerprint for part in self.parts()
             ]
 
 
@@ -143,7 +143,7 @@ class TestWarmStart:
         parts: list[tuple[Pairs, Ipv6Pairs | None]] = [
             (Pairs(train.entities[rank::2].copy(), train.ips[rank::2].copy()), None) for rank in range(2)
         ]
-        again = on_hosts(parts, initial=initial, whole_fingerprint=joined(train, None).fingerprint)
+        again = on_hosts(parts, initial=initial, whole_fingerprint=join_families(train, None).fingerprint)
         for kept in (gathered(train, initial=initial), *again):
             assert content(kept) == content(gathered(train))
             assert sources(kept) == sources(gathered(train))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.model.pair_counting import concatenate, count_rows, mix, numbered, without
+from ipinsights.model.pair_counting import concatenate, count_rows, hash_numbers, numbered, without
 
 ENTITIES = st.lists(st.integers(0, 2**64 - 1), max_size=3).flatmap(
     lambda few: st.lists(st.sampled_from([0, 2**64 - 1, *few]), max_size=20)
@@ -72,4 +72,4 @@ def test_mixing_is_that_of_splitmix64() -> None:
     The state of the generator starts at 1234567 and increases by a constant.
     """
     state = np.array([1234567], dtype=np.uint64) + np.arange(3, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    assert mix(state).tolist() == [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    assert hash_numbers(state).tolist() == [6457827717110365317, 3203168211198807973, 9817491932198370423]

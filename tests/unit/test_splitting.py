@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ipinsights.data.pairs import read_pairs
 from ipinsights.errors import ClientError
-from ipinsights.etl.splitting import Part, TimedRows, parts_by_fraction, parts_by_time, read_events, write_parts
+from ipinsights.etl.splitting import Part, TimedRows, parts_by_fraction, parts_by_time, read_timed_rows, write_parts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ def events(tmp_path: Path) -> TimedRows:
     """Return five events of four days from an unsorted file."""
     path = tmp_path / "rows.csv"
     path.write_text(ROWS)
-    return read_events(path)
+    return read_timed_rows(path)
 
 
 def sizes(parts: list[Part]) -> dict[str, int]:
@@ -53,14 +53,14 @@ class TestReadEvents:
         """All files of a folder are one; their entities need not be the same."""
         (tmp_path / "a.csv").write_text("z,192.0.2.1,2018-11-12\ny,192.0.2.2,2018-11-14\n")
         (tmp_path / "b.csv").write_bytes(gzip.compress(b"y,192.0.2.3,2018-11-13\nx,192.0.2.4,2018-11-11\n"))
-        assert read_events(tmp_path).entities.to_pylist() == ["x", "z", "y", "y"]
+        assert read_timed_rows(tmp_path).entities.to_pylist() == ["x", "z", "y", "y"]
 
     def test_a_time_that_cannot_be_read(self, tmp_path: Path) -> None:
         """The message names file, row and text."""
         path = tmp_path / "rows.csv"
         path.write_text(ROWS.replace("1541800000", "noon"))
         with pytest.raises(ClientError) as caught:
-            read_events(path)
+            read_timed_rows(path)
         assert str(caught.value) == (
             f"{path}: the timestamp of row 4 must be ISO 8601, such as 2018-11-11T09:30:00Z, or seconds since 1970. "
             "Got 'noon'."
@@ -76,7 +76,7 @@ class TestIPv6:
         path.write_text(
             "d,2606:4700::0:2,2018-11-14\nc,192.0.2.9,2018-11-13\nb,2606:4700:0:0:1::AB,2018-11-12\na,192.0.2.1,2018-11-11\n"
         )
-        events = read_events(path, ipv6=True)
+        events = read_timed_rows(path, ipv6=True)
         parts = parts_by_time(events, test_from="2018-11-13", calibration_from="2018-11-12")
         write_parts(tmp_path, events, parts, rng=rng)
         found = {part.name: (tmp_path / f"{part.name}.csv").read_text() for part in parts}
@@ -91,7 +91,7 @@ class TestIPv6:
         path = tmp_path / "rows.csv"
         path.write_text("b,2001:db8::1,2018-11-12\n")
         with pytest.raises(ClientError) as caught:
-            read_events(path)
+            read_timed_rows(path)
         assert str(caught.value) == (
             f"{path}:1: '2001:db8::1' is no IPv4 address: it looks like IPv6; leave such rows out."
         )
@@ -192,7 +192,7 @@ class TestWriteParts:
         rows = [f"u{number},10.0.{number // 256}.{number % 256}" for number in range(2000)]
         source = tmp_path / "rows.csv"
         source.write_text("".join(f"{row},{1541800000 + number}\n" for number, row in enumerate(rows)))
-        events = read_events(source)
+        events = read_timed_rows(source)
         parts = parts_by_fraction(events, (0.5, 0, 0.5))
         write_parts(tmp_path / "a", events, parts, rng=rng)
         write_parts(tmp_path / "b", events, parts, rng=rng)

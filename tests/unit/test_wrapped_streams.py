@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipinsights.data.wrapped_streams import Forward, Pieces, in_utf8, joined
+from ipinsights.data.wrapped_streams import Forward, Pieces, concatenated, in_utf8
 
 
 @given(st.lists(st.binary(max_size=9), max_size=5), st.integers(1, 20))
 def test_joined_streams_end_their_lines(contents: list[bytes], size: int) -> None:
     """Each stream begins a line, whatever the size of the buffer."""
-    stream = io.BufferedReader(Pieces(joined(iter(map(io.BytesIO, contents))), "joined"), buffer_size=size)
+    stream = io.BufferedReader(Pieces(concatenated(iter(map(io.BytesIO, contents))), "joined"), buffer_size=size)
     lines = (content if content.endswith(b"\n") or not content else content + b"\n" for content in contents)
     assert stream.read() == b"".join(lines)
 
