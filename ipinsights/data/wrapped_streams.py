@@ -7,6 +7,7 @@ import codecs
 import io
 import itertools
 import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -39,7 +40,7 @@ _PIECE_BYTES = 2**20
 _LIVE_BYTES = 2**22
 DAMAGE = (
     ArithmeticError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError, tarfile.TarError,
-    zipfile.BadZipFile, lzma.LZMAError, zlib.error,
+    zipfile.BadZipFile, lzma.LZMAError, struct.error, zlib.error,
 )  # fmt: skip
 """What damaged or forged files raise in Python's modules, which trust the numbers and the nesting of headers."""
 Decompressor: TypeAlias = bz2.BZ2Decompressor | lzma.LZMADecompressor

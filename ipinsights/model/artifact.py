@@ -242,7 +242,7 @@ def _load_file(path: Path, shown_as: Path) -> Artifact:
             history = map_history(path, archive, meta)
             has_symbol = _SYMBOL_FILE in archive.namelist()
             symbol = ndarray_archive.read_member(archive, _SYMBOL_FILE, _MAX_META_BYTES) if has_symbol else None
-    except ndarray_archive.DAMAGE as error:
+    except DAMAGE as error:
         if ndarray_archive.is_unreadable(error):
             reason = getattr(error, "strerror", None) or error
             raise ClientError(f"{shown_as} cannot be read: {reason}.") from None
@@ -265,6 +265,6 @@ def _is_foreign(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return "meta.json" not in archive.namelist()
-    except ndarray_archive.DAMAGE:
+    except DAMAGE:
         with path.open("rb") as stream:
             return stream.read(len(_ZIP_MAGIC)) not in (_ZIP_MAGIC, b"")

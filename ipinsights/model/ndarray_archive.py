@@ -26,13 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["DAMAGE", "is_unreadable", "map_arrays", "map_columns", "read_member", "write"]
-
-DAMAGE = (
-    zipfile.BadZipFile, ArithmeticError, EOFError, IndexError, OSError, RuntimeError, TypeError, ValueError,
-    struct.error, zlib.error,
-)  # fmt: skip
-"""What reading a damaged file can end in: zip's own error, or a size, an offset or a flag that cannot be."""
+__all__ = ["is_unreadable", "map_arrays", "map_columns", "read_member", "write"]
 
 # MXNet's NDArray list file: magic and reserved word, then each array, then the names (src/ndarray/ndarray.cc).
 _LIST_HEADER = struct.Struct("<QQQ")

@@ -23,6 +23,7 @@ import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ipinsights.data.wrapped_streams import DAMAGE
 from ipinsights.errors import ClientError
 from ipinsights.model import ndarray_archive
 
@@ -157,7 +158,7 @@ class CheckpointDirectory:
         for path in reversed(paths):
             try:
                 yield path, _read(path)
-            except (*ndarray_archive.DAMAGE, KeyError) as error:
+            except DAMAGE as error:
                 if ndarray_archive.is_unreadable(error):
                     raise self._unreadable(path, error) from None
                 _logger.warning("Checkpoint %s is damaged and passed over for the one before: %s.", path, error)
