@@ -99,9 +99,6 @@ class _Ipv6Run(ProtocolRun):
                 rates = {metric: float(curve.tpr_at(fpr)) for metric, fpr in TPR_FPRS.items()}
                 yield {"attacker": name, "attacks": int(chosen.sum()), **rates}
 
-    def _ips(self, rows: Ipv6Pairs) -> NDArray[Any]:
-        return np.column_stack([rows.upper, rows.lower])
-
     def _model_scores(self, entities: NDArray[np.uint64], ips: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
         return {HISTORY: self._scorer.log_ratios(entities, ips)}
 

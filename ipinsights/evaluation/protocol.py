@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from ipinsights.data.pairs import Pairs
 from ipinsights.errors import ClientError
 from ipinsights.evaluation.attackers import Pairing, draw_attacks
 from ipinsights.evaluation.baselines import BASELINES, CONTROL, TrainingCounts, baseline_scores
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ipinsights.data.pairs import Pairs
+    from ipinsights.data.ipv6 import Ipv6Pairs
     from ipinsights.evaluation.attackers import Attack
     from ipinsights.evaluation.results import TestSet
     from ipinsights.inference.history_scorer import HistoryScorer
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from ipinsights.synthetic.ip_ranges import Ranges
 
     Scores = Mapping[str, NDArray[np.float32]]
+    Rows = Pairs | Ipv6Pairs
 
 __all__ = ["ProtocolRun", "evaluate_ipv4"]
 
@@ -101,7 +103,7 @@ class ProtocolRun:
         self._curves: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
         self._densities: dict[str, NDArray[np.float32]] = {}
 
-    def measure(self, test: Any, calibration: Any, attacks: Any) -> Evaluation:
+    def measure(self, test: Rows, calibration: Rows | None, attacks: Rows) -> Evaluation:
         """Return everything that is measured on ordinary events of the test and of the calibration.
 
         ``attacks`` are those that the test has itself.
@@ -139,16 +141,13 @@ class ProtocolRun:
             densities=self._densities,
         )
 
-    def _known(self, rows: Any) -> Pairing:
+    def _known(self, rows: Rows) -> Pairing:
         """Return the pairs of entities that occur in training, sorted for fast look-up."""
         numbers = self._history.numbers(rows.entities)
         known = numbers >= 0
-        pairs = Pairing(numbers[known], self._ips(rows)[known])
+        ips = rows.ips if isinstance(rows, Pairs) else np.column_stack([rows.upper, rows.lower])
+        pairs = Pairing(numbers[known], ips[known])
         return pairs[np.lexsort((pairs.upper, pairs.numbers))]
-
-    def _ips(self, rows: Any) -> NDArray[Any]:
-        ips: NDArray[Any] = rows.ips
-        return ips
 
     def _scores(self, pairs: Pairing) -> Scores:
         seen = TrainingCounts.look_up(self._history, pairs.numbers, pairs.upper)
@@ -229,7 +228,7 @@ class ProtocolRun:
             self._densities[attacker] = _quantiles(scores[self._main_scorer])
         self._differences.append({"attacker": attacker, "slice": slice_name, **_difference(found, self._main_scorer)})
 
-    def _alerts(self, calibration: Any, ready: Mapping[str, _Ordinary]) -> Iterator[dict[str, Any]]:
+    def _alerts(self, calibration: Rows | None, ready: Mapping[str, _Ordinary]) -> Iterator[dict[str, Any]]:
         """Yield the alerts per 1,000 ordinary test events at thresholds from the calibration rows."""
         if calibration is None:
             return
