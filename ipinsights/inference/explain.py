@@ -5,7 +5,6 @@ The model has no reasons for its scores. The explanation has the facts that a pe
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +12,11 @@ import numpy as np
 
 from ipinsights.data.entity_hash import entity_rows, hash_entities
 from ipinsights.data.frames import read_rows
-from ipinsights.data.ip_networks import network_text, special_purpose
-from ipinsights.data.ipv4 import BLANKS, explain_ip
+from ipinsights.data.ip_networks import network_text
+from ipinsights.data.ipv4 import BLANKS
 from ipinsights.data.pair_columns import entity_text
 from ipinsights.data.pairs import Pairs
-from ipinsights.errors import InvalidValueError
-from ipinsights.inference.history_explanation import Judged, explain_by_history, judge
+from ipinsights.inference.history_explanation import Judged, address_flags, explain_by_history, judge, parse_ip
 from ipinsights.inference.history_scorer import HistoryScorer
 from ipinsights.inference.scorers import as_scorer
 from ipinsights.reporting.plain_text import counted, preformatted
@@ -190,10 +188,7 @@ def _explain_by_network(
     predictor: Predictor, train: Pairs, entity: str, ip: str, threshold: Threshold | None
 ) -> Explanation:
     """Explain the score of an event by the networks in the training data."""
-    reason = explain_ip(ip)
-    if reason is not None:
-        raise InvalidValueError(f"'{ip}' is no IPv4 address: {reason}.")
-    event = Pairs(hash_entities([entity]), np.array([int(ipaddress.IPv4Address(ip.strip(BLANKS)))], dtype=np.uint32))
+    event = Pairs(hash_entities([entity]), parse_ip(predictor, ip).ips)
     own = train.ips[train.entities == event.entities[0]]
     networks = _networks(predictor, event, own)
     score = predictor.score(event.entities, event.ips)
@@ -264,6 +259,4 @@ def _flags(predictor: Predictor, train: Pairs, event: Pairs, own: NDArray[np.uin
     if len(own) and (own == event.ips[0]).any():
         times = int(np.count_nonzero(own == event.ips[0]))
         yield f"the entity came from this very address before, {counted(times, 'time')}."
-    purpose = special_purpose(int(event.ips[0]))
-    if purpose:
-        yield f"the address is no ordinary public one: {purpose}."
+    yield from address_flags(int(event.ips[0]))

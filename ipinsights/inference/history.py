@@ -14,6 +14,7 @@ from ipinsights.data.pair_columns import pair_blocks, refuse_rows
 from ipinsights.errors import ClientError, InvalidValueError
 from ipinsights.inference.history_update import merge_history
 from ipinsights.model import artifact
+from ipinsights.model.pair_counting import LARGEST_COUNT
 from ipinsights.model.pair_history import PairHistory
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ __all__ = ["History"]
 
 _COLUMNS = ("entity", "family", "address", "count")
 _FAMILIES = (4, 6)
-# Larger counts are kept as this one. Sums of them do not overflow.
-_LARGEST_COUNT = 2**32 - 1
 _LARGEST_IPV4 = 2**32 - 1
 
 
@@ -264,7 +263,7 @@ def _counts(values: Any, size: int) -> NDArray[np.int64]:
     numbers = _integers(values, "count", size)
     if (numbers < 1).any():
         raise InvalidValueError(f"The counts of a history must be at least 1. Got {numbers.min()}.")
-    return np.minimum(numbers, _LARGEST_COUNT)
+    return np.minimum(numbers, LARGEST_COUNT)  # sums of these do not overflow
 
 
 def _integers(values: Any, name: str, size: int | None = None) -> NDArray[np.int64]:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from ipinsights.inference.scorers import Scorer
     from ipinsights.inference.threshold import Threshold
 
-__all__ = ["HistoryExplanation", "Judged", "PrefixEvidence", "explain_by_history", "judge"]
+__all__ = [
+    "HistoryExplanation", "Judged", "PrefixEvidence", "address_flags", "explain_by_history", "judge", "parse_ip",
+]  # fmt: skip
 
 _NUM_ATTACKERS = 3
 
@@ -164,11 +166,18 @@ def judge(scorer: Scorer, event: Pairs, threshold: Threshold | None) -> tuple[fl
     return None if np.isnan(p_values[0]) else float(p_values[0]), str(verdicts[0])
 
 
+def address_flags(ip: int) -> Iterator[str]:
+    """Yield what to keep in mind about an IPv4 address."""
+    purpose = special_purpose(ip)
+    if purpose:
+        yield f"the address is no ordinary public one: {purpose}."
+
+
 def explain_by_history(
     scorer: HistoryScorer, entity: str, ip: str, *, threshold: Threshold | None = None
 ) -> HistoryExplanation:
     """Explain the score of an event by the history, and judge the event if there is a threshold."""
-    address = _parsed(scorer, ip)
+    address = parse_ip(scorer, ip)
     event = Pairs(hash_entities([entity]), address.ips, address)
     is_ipv6 = bool(address.is_ipv6[0])
     evidence = scorer.tables.evidence(scorer.history.numbers(event.entities), address.upper if is_ipv6 else address.ips)
@@ -201,7 +210,8 @@ def explain_by_history(
     )
 
 
-def _parsed(scorer: HistoryScorer, ip: str) -> Addresses:
+def parse_ip(scorer: Scorer, ip: str) -> Addresses:
+    """Return an address that a scorer accepts. Any other text is an InvalidValueError."""
     reason = explain_address(ip) if scorer.accepts_ipv6 else explain_ip(ip)
     if reason is not None:
         kind = "not an address that can be used" if scorer.accepts_ipv6 else "no IPv4 address"
@@ -240,6 +250,5 @@ def _attackers(densities: Densities) -> dict[str, float]:
 def _flags(address: Addresses, *, is_known: bool) -> Iterator[str]:
     if not is_known:
         yield "unknown entity: the history has no event of this entity."
-    purpose = None if address.is_ipv6[0] else special_purpose(int(address.ips[0]))
-    if purpose:
-        yield f"the address is no ordinary public one: {purpose}."
+    if not address.is_ipv6[0]:
+        yield from address_flags(int(address.ips[0]))

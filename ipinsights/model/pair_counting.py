@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     Addresses = NDArray[np.uint32] | NDArray[np.uint64]
     CountedPairs = tuple[NDArray[np.uint64], Addresses, NDArray[Any] | None]
 
-__all__ = ["concatenate", "count_rows", "hash_numbers", "numbered", "without"]
+__all__ = ["LARGEST_COUNT", "concatenate", "count_rows", "hash_numbers", "numbered", "without"]
 
-_LARGEST_COUNT = 2**32 - 1
+LARGEST_COUNT = 2**32 - 1
+"""Larger counts are kept as this one."""
 _LOWER_HALF = np.uint64(2**32 - 1)
 _UPPER_HALF = np.uint64(32)
 
@@ -44,7 +45,7 @@ def count_rows(
     return (
         np.searchsorted(keys, first_keys).astype(np.uint32),
         lower.astype(np.uint32) if distinct is None else distinct[lower.astype(np.int64)],
-        np.minimum(sums, _LARGEST_COUNT).astype(np.uint32),
+        np.minimum(sums, LARGEST_COUNT).astype(np.uint32),
     )
 
 
