@@ -50,9 +50,14 @@ _BETWEEN = re.compile(r"[ \t\r,]*")
 
 @dataclass(frozen=True)
 class Malformed:
-    """A line that is not JSON."""
+    """A line that holds no record."""
 
     line: str
+
+    @classmethod
+    def of(cls, line: bytes) -> Malformed:
+        """Return the beginning of a line as text."""
+        return cls(line[:_LONGEST_SHOWN].decode("utf-8", errors="backslashreplace"))
 
 
 def batches_of_records(
@@ -166,7 +171,7 @@ class _Reader:
         line = lines[index].lstrip(b"\x1e \t")
         line = line.removeprefix(b"data:").lstrip()
         if line[:1] not in (b"{", b"[") or self._num_wasted > _MOST_WASTE * self._num_bytes:
-            found.append(_malformed(lines[index]))
+            found.append(Malformed.of(lines[index]))
             return index + 1
         num_lines = 1
         while True:
@@ -188,7 +193,7 @@ class _Reader:
         elif _ends_line(text, end):
             return index + text.count("\n", 0, end) + 1
         index += text.count("\n", 0, end)
-        found.append(_malformed(lines[index]))
+        found.append(Malformed.of(lines[index]))
         return index + 1
 
 
@@ -219,10 +224,6 @@ def _ends_line(text: str, offset: int) -> bool:
     """Return whether only blanks and commas follow a position in its line."""
     behind = _next_offset(text, offset)
     return text[behind : behind + 1] in ("", "\n")
-
-
-def _malformed(line: bytes) -> Malformed:
-    return Malformed(line[:_LONGEST_SHOWN].decode("utf-8", errors="backslashreplace"))
 
 
 def _unwrapped(document: Any, paths: Sequence[Path]) -> list[Any]:

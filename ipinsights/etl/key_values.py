@@ -28,7 +28,6 @@ _TIME = re.compile(
     r"|\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})"
 )
 _TIMES = ("timestamp", "time", "ts", "@timestamp")
-_LONGEST_SHOWN = 1000
 
 
 def read_logfmt(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]:
@@ -60,9 +59,9 @@ def _record(raw: bytes) -> Any:
     line = raw.decode("utf-8", errors="backslashreplace")
     if not line.strip():
         return BLANK
-    pairs: dict[str, str] = pairs_of(line)
+    pairs = pairs_of(line)
     if not pairs:
-        return Malformed(line[:_LONGEST_SHOWN])
+        return Malformed.of(raw)
     if found := _TIME.match(line):
         pairs.setdefault("timestamp", found[1])
     return pairs
