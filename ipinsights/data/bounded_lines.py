@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = [
-    "LONGEST_LINE", "LONGEST_ROW", "LONG_LINE", "LONG_LINE_SHOWN", "LONG_LINE_TEXT", "WholeLines", "whole_lines",
+    "LONGEST_LINE", "LONGEST_ROW", "LONG_LINE", "LONG_LINE_SHOWN", "LONG_LINE_TEXT", "LongRowError", "WholeLines",
+    "whole_lines",
 ]  # fmt: skip
 
 LONGEST_LINE = 2**20
@@ -31,6 +32,10 @@ LONG_LINE_SHOWN = f"(a line of more than {LONGEST_LINE:,} bytes)"
 """What people are shown in its place."""
 
 _BLOCK_BYTES = 4 * 2**20
+
+
+class LongRowError(csv.Error):
+    """A row of CSV over many lines has more than :data:`LONGEST_ROW` bytes."""
 
 
 def whole_lines(
@@ -65,8 +70,8 @@ class WholeLines(io.RawIOBase):
     """A stream of :func:`whole_lines`, for Python's readers of text and CSV.
 
     A row of CSV may go over many lines. A reader of rows calls :meth:`begin_row` after each of them, unless
-    ``has_rows`` is False, and a row of more than :data:`LONGEST_ROW` bytes ends in ``csv.Error``. Lines of old
-    spreadsheets may end in a carriage return.
+    ``has_rows`` is False, and a row of more than :data:`LONGEST_ROW` bytes ends in a :class:`LongRowError`. Lines of
+    old spreadsheets may end in a carriage return.
     """
 
     def __init__(
@@ -90,7 +95,7 @@ class WholeLines(io.RawIOBase):
         """Return the next block, empty at the end."""
         if self._row_bytes > LONGEST_ROW:
             self._row_bytes = 0
-            raise csv.Error(f"a row has more than {LONGEST_ROW:,} bytes (a closing quote may be missing)")
+            raise LongRowError(f"a row has more than {LONGEST_ROW:,} bytes (a closing quote may be missing)")
         block = next(self._blocks, b"")
         self._row_bytes += len(block) if self._has_rows else 0
         return block

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
-from ipinsights.data.bounded_lines import LONG_LINE_TEXT, LONGEST_LINE, WholeLines
+from ipinsights.data.bounded_lines import LONG_LINE_TEXT, LONGEST_LINE, LongRowError, WholeLines
 from ipinsights.data.decoding import decoded_stream
 from ipinsights.data.file_kinds import HEAD_BYTES
 from ipinsights.data.files import read_errors
@@ -172,10 +172,11 @@ def _rows(text: IO[str], lines: WholeLines) -> Iterator[tuple[int, list[str] | s
         lines.begin_row()
         try:
             row = next(reader, None)
-        except csv.Error as error:
-            is_field = "field" in str(error)
-            reason = f"a field is longer than {LONGEST_FIELD} characters (a closing quote may be missing)"
-            yield line, reason if is_field else str(error)
+        except LongRowError as error:
+            yield line, str(error)
+            continue
+        except csv.Error:
+            yield line, f"a field is longer than {LONGEST_FIELD} characters (a closing quote may be missing)"
             continue
         if row is None:
             return

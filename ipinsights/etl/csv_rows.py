@@ -8,7 +8,7 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ipinsights.data.bounded_lines import LONG_LINE_SHOWN, LONG_LINE_TEXT
+from ipinsights.data.bounded_lines import LONG_LINE_SHOWN, LONG_LINE_TEXT, LongRowError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +22,8 @@ _BATCH = 100_000
 _BATCH_CHARACTERS = 2**24
 _LONGEST_SHOWN = 200
 _MARK = "\ufeff"
-# What csv.Error says of a row that is too long to be a header.
-_TOO_LONG = ("field larger than", "a row has more than")
+# What Python's reader says of a field above its limit.
+_LONG_FIELD = "field larger than"
 _FIELDS = ("#Fields:", "#fields\t")
 
 
@@ -164,7 +164,8 @@ class CsvRows:
                 return
             except csv.Error as error:
                 text = self._lines.last[:_LONGEST_SHOWN].rstrip("\r\n")
-                row = MalformedRow(text, is_too_long=str(error).startswith(_TOO_LONG))
+                is_too_long = isinstance(error, LongRowError) or str(error).startswith(_LONG_FIELD)
+                row = MalformedRow(text, is_too_long=is_too_long)
             self._whole.begin_row()
             if row == [LONG_LINE_TEXT]:
                 row = MalformedRow(LONG_LINE_SHOWN, is_too_long=True)
