@@ -22,12 +22,14 @@ from ipinsights.serving.access_log import AccessLog
 from ipinsights.serving.application import Application
 from ipinsights.serving.log_stream import LogStream
 from ipinsights.serving.media_types import JSON, JSON_LINES, default_media_type
+from ipinsights.serving.metrics_exporter import start_exporter
 from ipinsights.serving.service import InferenceModel
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ipinsights.serving.server_metrics import Exporter, ServerMetrics
+    from ipinsights.serving.metrics_exporter import Exporter
+    from ipinsights.serving.server_metrics import ServerMetrics
 
 __all__ = ["Server"]
 
@@ -90,7 +92,7 @@ class Server:
         if self.metrics_port is None:
             return None, None
         # prometheus_client decides at its import how it counts.
-        from ipinsights.serving.server_metrics import ServerMetrics, start_exporter
+        from ipinsights.serving.server_metrics import ServerMetrics
 
         metrics = ServerMetrics()
         exporter = start_exporter(metrics.folder, self.host, self.metrics_port)

@@ -18,14 +18,13 @@ from ipinsights._system import folder_in_memory
 from ipinsights.data.files import locked
 from ipinsights.errors import ClientError
 from ipinsights.serving.access_log import OTHER, ROUTES
-from ipinsights.serving.metrics_exporter import Exporter, start_exporter
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from ipinsights.serving.access_log import RequestRecord
 
-__all__ = ["Exporter", "ServerMetrics", "start_exporter"]
+__all__ = ["ServerMetrics"]
 
 _logger = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ import sys
 from typing import NoReturn
 
 from ipinsights.serving.access_log import RequestRecord
-from ipinsights.serving.server_metrics import ServerMetrics, start_exporter
+from ipinsights.serving.metrics_exporter import start_exporter
+from ipinsights.serving.server_metrics import ServerMetrics
 
 
 def answer(metrics: ServerMetrics, words: list[str]) -> None:
