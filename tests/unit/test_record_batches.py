@@ -120,6 +120,16 @@ def test_a_damaged_log_is_named() -> None:
         batches_of(gzip.compress(COMBINED.encode() * 99)[:-20], "apache", name="log.gz")
 
 
+def test_an_error_begins_with_the_name_of_the_log() -> None:
+    """The name is put in front of a sentence that begins with the same word, too."""
+    with pytest.raises(ClientError) as caught:
+        list(extract_batches(io.BytesIO(b"user,ip\nann,192.0.2.7\n"), "csv", name="There", no_timestamps=True))
+    assert str(caught.value) == (
+        "There: There is no column 'entity': name one with `entity`, or use `no_header` if the first row is not a "
+        "header. The columns are user, ip."
+    )
+
+
 def test_nothing_usable_is_no_error() -> None:
     """Unlike for `extract`: other files may have rows."""
     rows, summary = batches_of(b"nonsense\n", "apache")
