@@ -29,15 +29,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "Done",
-    "PlantedNetworks",
-    "csv_text",
-    "logger_restored",
-    "make_container_tree",
-    "run_command",
-    "save_random_model",
-    "single_address_ranges",
-]
+    "Done", "PlantedNetworks", "csv_text", "logger_restored", "make_container_tree", "run_command",
+    "save_random_model", "single_address_ranges",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "AWS_RECIPE",
-    "GIVEN_ATTACKS",
-    "HEADLINE_METRIC",
-    "HISTORY",
-    "HISTORY_ALONE",
-    "MODEL",
-    "Evaluation",
-    "TestSet",
-]
+    "AWS_RECIPE", "GIVEN_ATTACKS", "HEADLINE_METRIC", "HISTORY", "HISTORY_ALONE", "MODEL", "Evaluation", "TestSet",
+]  # fmt: skip
 
 MODEL = "model"
 HISTORY_ALONE = "history without the network"

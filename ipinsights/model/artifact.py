@@ -53,17 +53,9 @@ if TYPE_CHECKING:
     from ipinsights.model.pair_history import PairHistory
 
 __all__ = [
-    "FORMAT_VERSION",
-    "MODEL_FILE",
-    "Artifact",
-    "check_meta",
-    "load",
-    "meta_data",
-    "parameter_shapes",
-    "prepare",
-    "replace_history",
-    "write",
-]
+    "FORMAT_VERSION", "MODEL_FILE", "Artifact", "check_meta", "load", "meta_data", "parameter_shapes", "prepare",
+    "replace_history", "write",
+]  # fmt: skip
 
 MODEL_FILE = "model_algo-1"
 

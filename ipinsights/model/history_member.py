@@ -22,17 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "FORMAT_VERSION",
-    "HISTORY",
-    "HISTORY_FORMAT_VERSION",
-    "HistoryRecord",
-    "check_version",
-    "history_columns",
-    "history_options",
-    "map_history",
-    "sizes",
-    "with_history",
-]
+    "FORMAT_VERSION", "HISTORY", "HISTORY_FORMAT_VERSION", "HistoryRecord", "check_version", "history_columns",
+    "history_options", "map_history", "sizes", "with_history",
+]  # fmt: skip
 
 FORMAT_VERSION = 1
 HISTORY_FORMAT_VERSION = 2

@@ -9,18 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
-    "DISCOUNTS",
-    "EXTRA_COUNT",
-    "EXTRA_LOST",
-    "IPV4_LEVELS",
-    "IPV4_WEIGHTS",
-    "IPV6_LEVELS",
-    "IPV6_WEIGHTS",
-    "LEAST_ESCAPE",
-    "NETWORK_WEIGHT",
-    "SCORER",
-    "settings",
-]
+    "DISCOUNTS", "EXTRA_COUNT", "EXTRA_LOST", "IPV4_LEVELS", "IPV4_WEIGHTS", "IPV6_LEVELS", "IPV6_WEIGHTS",
+    "LEAST_ESCAPE", "NETWORK_WEIGHT", "SCORER", "settings",
+]  # fmt: skip
 
 SCORER = "history"
 """Name of the scorer in options, columns and thresholds."""

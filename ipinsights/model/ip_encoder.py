@@ -18,14 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "NUM_OCTET_ROWS",
-    "AddressEncoder",
-    "allocate_pair",
-    "encoder_shapes",
-    "octet_rows",
-    "place_columns",
-    "take_rows",
-]
+    "NUM_OCTET_ROWS", "AddressEncoder", "allocate_pair", "encoder_shapes", "octet_rows", "place_columns", "take_rows",
+]  # fmt: skip
 
 NUM_OCTET_ROWS = 4 * 256
 """Rows of the octet table: 256 values at each of the four places."""

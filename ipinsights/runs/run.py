@@ -11,18 +11,9 @@ if TYPE_CHECKING:
     from ipinsights.runs.parse_line import Kind
 
 __all__ = [
-    "ACCURACY",
-    "AUC",
-    "COUNTERS",
-    "CROSS_ENTROPY",
-    "SPEED",
-    "THROUGHPUT",
-    "TIME_COST",
-    "TIMINGS",
-    "UPDATE_TIME",
-    "Note",
-    "RunLog",
-]
+    "ACCURACY", "AUC", "COUNTERS", "CROSS_ENTROPY", "SPEED", "THROUGHPUT", "TIME_COST", "TIMINGS", "UPDATE_TIME",
+    "Note", "RunLog",
+]  # fmt: skip
 
 ACCURACY = "train:binary_classification_accuracy"
 CROSS_ENTROPY = "train:binary_classification_cross_entropy"

@@ -23,18 +23,9 @@ from numba import njit
 from ipinsights.training.learners.prefetch import prefetch
 
 __all__ = [
-    "KERNELS",
-    "adam",
-    "differentiate",
-    "embed",
-    "find_octets",
-    "group",
-    "learn",
-    "learn_embedded",
-    "spread",
-    "tabulate",
-    "update",
-]
+    "KERNELS", "adam", "differentiate", "embed", "find_octets", "group", "learn", "learn_embedded", "spread",
+    "tabulate", "update",
+]  # fmt: skip
 
 # Sums may be reassociated when they are compiled. Infinities and NaN are kept, because a run that diverges shows them.
 _OPTIONS: dict[str, Any] = {
