@@ -33,7 +33,8 @@ _TIMES = ("timestamp", "time", "ts", "@timestamp")
 def read_logfmt(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]:
     """Yield the records of lines of ``key=value`` pairs.
 
-    The fields are entity, ip and timestamp. Without a timestamp, the time at the beginning of the line is used.
+    The fields are entity, ip and timestamp. Without a timestamp, the time at the beginning of the line is used, or the
+    fields date, time and tz of firewalls together.
     """
     time, options = options.time_column(), replace(options, timestamp=names_or(options.timestamp, _TIMES))
     for block in line_blocks(stream):
@@ -64,4 +65,6 @@ def _record(raw: bytes) -> Any:
         return Malformed.of(raw)
     if found := _TIME.match(line):
         pairs.setdefault("timestamp", found[1])
+    elif "date" in pairs and "time" in pairs:
+        pairs.setdefault("timestamp", f"{pairs['date']}T{pairs['time']}{pairs.get('tz', '')}")
     return pairs

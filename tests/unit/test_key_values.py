@@ -46,6 +46,14 @@ def test_logfmt(bench: Bench) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(("zone", "clock"), [("", "08:30"), (' tz="+0100"', "07:30"), (' tz="-0530"', "14:00")])
+def test_fortigate(bench: Bench, zone: str, clock: str) -> None:
+    """The fields date, time and tz of FortiGate are one time."""
+    log = f'date=2026-10-31 time=08:30:44 devname="fw1" user="ann" remip=192.0.2.7{zone}\n'
+    rows, _ = bench.of("logfmt", log, entity="user", ip="remip")
+    assert rows == [["ann", "192.0.2.7", f"2026-10-31T{clock}:44Z"]]
+
+
 @pytest.mark.parametrize("part", ["a", "a=", 'a="', "a='", "a.", '\\"', 'a="\\"', "=", "a b"])
 def test_time(part: str) -> None:
     """The time to parse grows linearly with the length of a line."""
