@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["BLANK", "Malformed", "Path", "batches_of_records", "inner_record"]
+__all__ = ["BLANK", "Malformed", "Path", "batches_of_records", "inner_record", "scalar_text"]
 
 _logger = logging.getLogger(__name__)
 
@@ -88,6 +88,13 @@ def inner_record(record: dict[str, Any]) -> Any:
         if isinstance(value, dict):
             return value
     return None
+
+
+def scalar_text(value: Any) -> str | None:
+    """Return a scalar as text, None for anything else."""
+    if isinstance(value, str):
+        return value
+    return orjson.dumps(value).decode() if isinstance(value, (int, float)) else None
 
 
 class Path:

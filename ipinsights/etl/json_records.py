@@ -13,7 +13,7 @@ import orjson
 import pyarrow as pa
 
 from ipinsights.etl.field_values import NOTHING
-from ipinsights.etl.json_documents import BLANK, Malformed, Path, batches_of_records, inner_record
+from ipinsights.etl.json_documents import BLANK, Malformed, Path, batches_of_records, inner_record, scalar_text
 from ipinsights.etl.presets import Preset
 from ipinsights.etl.records import LogRecords, Reason, names_or
 
@@ -69,7 +69,7 @@ def records_of(records: list[Any], options: LogOptions, time: TimeColumn) -> Log
     def field(name: str) -> pa.StringArray:
         """Return the values of a field as text, null where a record lacks the field."""
         path = Path(name)
-        return pa.array([_text(path.value(record)) for record in records], pa.string())
+        return pa.array([scalar_text(path.value(record)) for record in records], pa.string())
 
     def shown(index: int) -> str:
         """Return a record as JSON, or the line of an invalid record."""
@@ -97,10 +97,10 @@ def records_of(records: list[Any], options: LogOptions, time: TimeColumn) -> Log
 def _texts(records: list[Any], names: tuple[str, ...]) -> list[str | None]:
     """Return for each record the first value at some paths."""
     first, *others = map(Path, names)
-    texts = [_text(first.value(record)) for record in records]
+    texts = [scalar_text(first.value(record)) for record in records]
     missing = [index for index, text in enumerate(texts) if text is None or text in NOTHING] if others else []
     for index in missing:
-        found = (_text(path.value(records[index])) for path in others)
+        found = (scalar_text(path.value(records[index])) for path in others)
         texts[index] = next((text for text in found if text is not None and text not in NOTHING), texts[index])
     return texts
 
@@ -116,16 +116,9 @@ def _address_texts(records: list[Any], names: tuple[str, ...]) -> list[str | Non
     return texts
 
 
-def _text(value: Any) -> str | None:
-    """Return a scalar as text, None for anything else."""
-    if isinstance(value, str):
-        return value
-    return orjson.dumps(value).decode() if isinstance(value, (int, float)) else None
-
-
 def _address_text(value: Any) -> str | None:
     """Return an address, or a list of them, as text."""
-    return _as_json(value) if isinstance(value, list) else _text(value)
+    return _as_json(value) if isinstance(value, list) else scalar_text(value)
 
 
 def _known_fields(names: Sequence[str]) -> str:

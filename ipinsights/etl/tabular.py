@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,6 +20,7 @@ from ipinsights.data.input_streams import warning_of
 from ipinsights.errors import ClientError
 from ipinsights.etl.csv_dialect import Dialect
 from ipinsights.etl.csv_rows import CsvRows, Lines, MalformedRow, field_names, names_fields
+from ipinsights.etl.json_documents import Path, scalar_text
 from ipinsights.etl.records import LogRecords, Reason, names_or
 from ipinsights.etl.table_records import table_records
 
@@ -209,11 +211,15 @@ def _csv_reasons(rows: Sequence[Row], header: list[str]) -> NDArray[np.uint8]:
 
 
 def _column_reader(rows: Sequence[Row], header: Sequence[str]) -> Callable[[str], pa.Array | None]:
-    """Return a function that returns the column of a name, or None if it is missing."""
+    """Return a function that returns the column of a name, or None if it is missing.
+
+    A name may also be a path into a column of JSON, such as ``AuditData.ClientIP``.
+    """
 
     def column(name: str) -> pa.Array | None:
         if name not in header:
-            return None
+            outer, _, path = name.partition(".")
+            return _inside_json(rows, header.index(outer), path) if path and outer in header else None
         index = header.index(name)
         values = [row[index] if row else None for row in rows]  # type: ignore[index]  # a malformed row is false
         try:
@@ -223,3 +229,17 @@ def _column_reader(rows: Sequence[Row], header: Sequence[str]) -> Callable[[str]
             return pa.array(raw, pa.binary())
 
     return column
+
+
+def _inside_json(rows: Sequence[Row], index: int, path: str) -> pa.StringArray:
+    """Return the texts at a path in a column of JSON objects, null where a row has none."""
+    inner = Path(path)
+
+    def text(row: Row) -> str | None:
+        """Return the text at the path in a row."""
+        try:
+            return scalar_text(inner.value(orjson.loads(row[index]))) if row else None  # type: ignore[index]
+        except ValueError:
+            return None
+
+    return pa.array(map(text, rows), pa.string())

@@ -43,6 +43,26 @@ class TestTables:
         bench.extract(log_format, LogOptions(**NAMES), Filters.parse(path=None, status="", where=["ok=yes"]))
         assert bench.rows() == TABLE_ROWS[:1]
 
+    def test_paths_into_a_column_of_json(self, bench: Bench) -> None:
+        """The audit log that Microsoft Purview exports as CSV has its records as JSON in a column."""
+        details = [
+            '{"Operation":"UserLoggedIn","ClientIP":"192.0.2.7:443","ErrorNumber":0}',
+            '{"Operation":"UserLoginFailed","ClientIP":"192.0.2.8","ErrorNumber":50126}',
+            '{"Operation":"FileAccessed"}',
+            "cut {",
+        ]
+        table = [
+            {"CreationDate": "2026-10-31T05:53:45.0000000Z", "UserId": "ann", "AuditData": text} for text in details
+        ]
+        names = {"entity": "UserId", "ip": "AuditData.ClientIP", "timestamp": "CreationDate"}
+        row = ["ann", "192.0.2.7", "2026-10-31T05:53:45Z"]
+        assert bench.of("csv", as_csv(table), **names) == (
+            [row, ["ann", "192.0.2.8", row[2]]], {"NO_ADDRESS": 2}
+        )  # fmt: skip
+        filters = Filters.parse(path=None, status="", where=["AuditData.ErrorNumber=0"])
+        bench.extract("csv", LogOptions(**names), filters)
+        assert bench.rows() == [row]
+
     @pytest.mark.parametrize(("log_format", "word"), [("csv", "column"), ("parquet", "column")])
     def test_a_column_that_there_is_not(self, bench: Bench, log_format: str, word: str) -> None:
         """The message names the file, the column, the option and the columns there are."""
