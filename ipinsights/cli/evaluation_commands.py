@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from ipinsights.cli.options import (
     THRESHOLD,
     pair_file,
 )
-from ipinsights.cli.output import echo, echo_error, terminal_width
+from ipinsights.cli.output import echo, echo_error, echo_hint, neighbour, terminal_width
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,6 +125,14 @@ def threshold(
     chosen = Threshold.calibrate(loaded, pairs, fpr=fpr, allow=allow)
     chosen.save(path)
     echo(f"{chosen.describe()}\nStored in {path}.")
+    command = ["ipinsights", "score", neighbour(calibration, "test.csv"), "--model-dir", shlex.quote(str(model_dir))]
+    options = [
+        *(("--entity", name) for name in entity_names), *(("--ip", name) for name in ip_names),
+        *([] if output is None else [("--threshold", str(output))]),
+        *([] if scorer == "dot_product" else [("--scorer", scorer)]),
+    ]  # fmt: skip
+    command += [shlex.join(option) for option in options]
+    echo_hint(f"Next: {' '.join(command)} --only-suspicious --keep-columns")
 
 
 @click.command(cls=CommandWithExamples)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +14,10 @@ from ipinsights.data.files import open_output
 from ipinsights.data.remote_names import as_given
 from ipinsights.reporting.plain_text import printable
 
-__all__ = ["echo", "echo_error", "open_missing_streams", "terminal_width"]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["echo", "echo_error", "echo_hint", "neighbour", "open_missing_streams", "terminal_width"]
 
 _NUM_STANDARD_STREAMS = 3
 
@@ -26,6 +31,18 @@ def echo(text: str) -> None:
 def echo_error(text: str) -> None:
     """Write a text and the end of a line to standard error, with control characters as escapes."""
     click.echo(printable(as_given(text)), err=True)
+
+
+def echo_hint(text: str) -> None:
+    """Write a hint for a person: only if standard error is a terminal."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        echo_error(text)
+
+
+def neighbour(path: Path | None, name: str) -> str:
+    """Return a file next to another one as a word of the shell, or FILE if there is none."""
+    found = path and path.parent / name
+    return shlex.quote(str(found)) if found and found.is_file() else "FILE"
 
 
 def terminal_width() -> int | None:

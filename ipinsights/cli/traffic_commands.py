@@ -10,7 +10,7 @@ import click
 from ipinsights.cli.help_text import CommandWithExamples
 from ipinsights.cli.option_names import with_option_names
 from ipinsights.cli.options import FILE, INPUT, OUTPUT_FOLDER, OUTPUT_TEXT, PATH, SEED
-from ipinsights.cli.output import echo_error
+from ipinsights.cli.output import echo_error, echo_hint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,6 +69,19 @@ _FORMATS = [
 
 
 _ROWS_SHOWN = 5
+# Filters that keep log-ins in which the entity was proven.
+_SUCCESSES = {
+    "apache": "--status 200,302",
+    "nginx": "--status 200,302",
+    "sshd": "--where event=Accepted",
+    "cloudtrail": "--where responseElements.ConsoleLogin=Success",
+    "auth0": "--where type=s",
+    "entra": "--where status.errorCode=0",
+    "google-workspace": "--where events[0].name=login_success",
+    "keycloak": "--where type=LOGIN",
+    "m365": "--where Operation=UserLoggedIn",
+    "okta": "--where outcome.result=SUCCESS",
+}
 
 
 def _names_of_fields(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -167,12 +180,17 @@ def extract(
         echo_error(with_option_names(str(error.summary)))
         raise
     echo_error(with_option_names(str(summary)))
+    if log_format in _SUCCESSES and not (status or where):
+        echo_hint(
+            "Note: failed log-ins are among the rows, and a model that is trained on them takes attackers for normal. "
+            f"Leave them out with {_SUCCESSES[log_format]}."
+        )
     if output and not dry_run:
         rows = shlex.quote(str(output))
         echo_error(
             f"Next: ipinsights train --train {rows} --model-dir model"
             if options["no_timestamps"]
-            else f"Next: ipinsights split {rows} --fraction 0.7 0.1 0.2 -o data"
+            else f"Next: ipinsights split {rows} --fraction 0.7 0.1 0.2 --keep-timestamps -o data"
         )
 
 

@@ -141,7 +141,7 @@ def train(
         with (
             pair_file(options["train_path"], **named) as data,
             pair_file(options["validation"], **named) as held_out,
-            closing(TrainingView(quiet=quiet, progress=not no_progress)) as view,
+            closing(TrainingView(options["train_path"], quiet=quiet, progress=not no_progress)) as view,
         ):
             options.update(train_path=data, validation=held_out)
             job = _local_job(num_hosts=hosts, quiet=quiet, **settings, **options)

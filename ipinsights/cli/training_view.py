@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ipinsights.cli.option_names import with_option_names
-from ipinsights.cli.output import echo_error, terminal_width
+from ipinsights.cli.output import echo_error, neighbour, terminal_width
 from ipinsights.data.remote_names import as_given
 from ipinsights.reporting.plain_text import printable
 from ipinsights.training.advice import ValidationWatch, advice_on_data, advice_on_steps
@@ -30,9 +30,13 @@ _BARS_PER_SECOND = 10
 
 
 class TrainingView(JobView):
-    """View of a job of ``ipinsights train``, if quiet without warnings and the summary."""
+    """View of a job of ``ipinsights train``, if quiet without warnings and the summary.
 
-    def __init__(self, *, quiet: bool, progress: bool) -> None:
+    The training file is that of the command: the summary names the calibration file that ``split`` wrote next to it.
+    """
+
+    def __init__(self, train: Path | None, *, quiet: bool, progress: bool) -> None:
+        self._train = train
         self.shows_log = terminal_width() is None
         self._quiet = quiet
         self._progress = progress and sys.stderr.isatty()
@@ -98,7 +102,7 @@ class TrainingView(JobView):
             console.print(
                 f"{name:<12}{value}", markup=False, highlight=False, style="bold" if name == "Model" else None
             )
-        console.print(f"\nNext: {_next_command(path)}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"\nNext: {_next_command(path, self._train)}", markup=False, highlight=False, soft_wrap=True)
 
     def _training_facts(self, trainer: Trainer) -> list[tuple[str, str]]:
         state, seconds = trainer.state, time.perf_counter() - self._start
@@ -142,6 +146,7 @@ def _progress_bar() -> Progress:
     )
 
 
-def _next_command(path: Path) -> str:
+def _next_command(path: Path, train: Path | None) -> str:
     folder = shlex.quote(printable(as_given(str(path.parent))))
-    return f"ipinsights threshold --model-dir {folder} --calibration FILE --fpr 0.01"
+    calibration = printable(neighbour(train, "calibration.csv"))
+    return f"ipinsights threshold --model-dir {folder} --calibration {calibration} --fpr 0.01"

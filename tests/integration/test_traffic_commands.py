@@ -110,7 +110,9 @@ def test_extract_names_the_next_command(tmp_path: Path) -> None:
     (tmp_path / "a.log").write_text(LOG)
     rows = tmp_path / "my rows.csv"
     timed = run_command("extract", "--format", "nginx", tmp_path / "a.log", "-o", rows)
-    assert timed.stderr.endswith(f"\nNext: ipinsights split '{rows}' --fraction 0.7 0.1 0.2 -o data\n")
+    assert timed.stderr.endswith(
+        f"\nNext: ipinsights split '{rows}' --fraction 0.7 0.1 0.2 --keep-timestamps -o data\n"
+    )
     untimed = run_command("extract", "--format", "nginx", "--no-timestamps", tmp_path / "a.log", "-o", rows)
     assert untimed.stderr.endswith(
         f"Written: 100 rows of 7 entities.\nNext: ipinsights train --train '{rows}' --model-dir model\n"

@@ -31,9 +31,12 @@ on_terminal 0 80 "$(next_command)"
 says '^Sizes chosen from [0-9,]+ rows: -H num_entity_vectors=480 -H vector_dim=128 ' '^Rows +[0-9,]+ of 60 entities$' \
     '^Accuracy +0\.[0-9]+' '^Duration +[0-9.]+ s' '^Model +model/model_algo-1$' 'epoch 10/10 .* 100%'
 says_nothing_of '#metrics|hyperparameter|INFO'
-says '^Next: ipinsights threshold --model-dir model --calibration FILE --fpr 0.01$'
-step 0 bash -c "$(next_command | sed 's#FILE#data/calibration.csv#')"
+says '^Next: ipinsights threshold --model-dir model --calibration data/calibration.csv --fpr 0.01$'
+on_terminal 0 200 "$(next_command)"
 says '^Suspicious: score < ' 'Stored in model/threshold.json'
+says '^Next: ipinsights score data/test.csv --model-dir model --only-suspicious --keep-columns$'
+step 0 bash -c "$(next_command)"
+says '^entity,ip,dot_product,entity_known,probability,p_value,verdict,column_3$' ',suspicious,2018-11-1'
 
 # Sizes: one alone, and batches that are too large for so few rows.
 step 2 ipinsights train --train data/train.csv --model-dir other -H vector_dim=16
