@@ -22,7 +22,19 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "from-your-logs.md"
 LINES = re.findall(r"^\| ([^|]+) \| `(ipinsights [^`]+)` \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
 TIME, CLF = "2024-05-01T08:15:01Z", "[01/May/2024:08:15:01 +0000]"
 RESULT = "Accepted publickey for ann from 192.0.2.7 port 50022 ssh2: RSA SHA256:abc"
-TRAIL = {"userIdentity": {"arn": "ann"}, "sourceIPAddress": "192.0.2.7", "eventTime": TIME, "eventName": "ConsoleLogin"}
+TRAIL = {
+    "userIdentity": {"arn": "ann"},
+    "sourceIPAddress": "192.0.2.7",
+    "eventTime": TIME,
+    "responseElements": {"ConsoleLogin": "Success"},
+}
+AUDIT = {
+    "UserId": "ann",
+    "ClientIP": "[192.0.2.7]:443",
+    "CreationTime": "2024-05-01T08:15:01",
+    "Operation": "UserLoggedIn",
+}
+QUOTED = json.dumps(AUDIT).replace('"', '""')
 SAMPLES: dict[str, Any] = {
     "access.log": f'192.0.2.7 - ann {CLF} "GET / HTTP/1.1" 200 2 "-" "x"',
     "own.log": f'10.0.0.1 - ann {CLF} "GET / HTTP/1.1" 200 "192.0.2.7, 10.0.0.2"',
@@ -39,18 +51,40 @@ SAMPLES: dict[str, Any] = {
         "ann", "eni-0a1b"
     ),
     "fields.log": "eni-0a1b 192.0.2.7 1714551301 ann",
-    "signins.json": {"value": [{"userPrincipalName": "ann", "ipAddress": "192.0.2.7", "createdDateTime": TIME}]},
-    "audit.json": {"UserId": "ann", "ClientIP": "[192.0.2.7]:443", "CreationTime": "2024-05-01T08:15:01"},
-    "okta.json": [{"actor": {"alternateId": "ann"}, "client": {"ipAddress": "192.0.2.7"}, "published": TIME}],
-    "workspace.json": {"items": [{"id": {"time": TIME}, "actor": {"email": "ann"}, "ipAddress": "192.0.2.7"}]},
+    "signins.json": {
+        "value": [
+            {"userPrincipalName": "ann", "ipAddress": "192.0.2.7", "createdDateTime": TIME, "status": {"errorCode": 0}}
+        ]
+    },
+    "audit.json": AUDIT,
+    "audit.csv": f'CreationDate,Operation,UserId,AuditData\n{TIME},UserLoggedIn,ann,"{QUOTED}"',
+    "okta.json": [
+        {
+            "actor": {"alternateId": "ann"},
+            "client": {"ipAddress": "192.0.2.7"},
+            "published": TIME,
+            "outcome": {"result": "SUCCESS"},
+        }
+    ],
+    "workspace.json": {
+        "items": [
+            {
+                "id": {"time": TIME},
+                "actor": {"email": "ann"},
+                "ipAddress": "192.0.2.7",
+                "events": [{"name": "login_success"}],
+            }
+        ]
+    },
     "github.json": [{"@timestamp": 1714551301000, "actor": "ann", "actor_ip": "192.0.2.7"}],
-    "auth0.json": {"date": TIME, "user_name": "ann", "ip": "192.0.2.7"},
+    "auth0.json": {"date": TIME, "type": "s", "user_name": "ann", "ip": "192.0.2.7"},
     "keycloak.log": '2024-05-01 08:15:01 type="LOGIN", userId="x", username="ann", ipAddress="192.0.2.7"',
     "nextcloud.log": {"user": "ann", "remoteAddr": "192.0.2.7", "time": "2024-05-01T08:15:01+00:00"},
     "hits.json": {
         "hits": {"hits": [{"_source": {"user": {"name": "ann"}, "source": {"ip": "192.0.2.7"}, "@timestamp": TIME}}]}
     },
     "events.json": {"user": {"email": None, "id": "ann"}, "client": {"ip": "192.0.2.7"}, "at": 1714551301},
+    "vpn.log": 'date=2024-05-01 time=08:15:01 tz="+0000" action="tunnel-up" user="ann" remip=192.0.2.7',
     "app.log": f"time={TIME} user=ann remote=192.0.2.7:443",
     "export.csv": "When;User;Address\n01/05/2024 08:15;ann;192.0.2.7",
 }
