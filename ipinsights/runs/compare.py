@@ -35,7 +35,7 @@ def compare_logs(
 ) -> bool:
     """Show two logs side by side, or many as a table, and write what is wanted.
 
-    Return whether the second of two is worse than the first.
+    Return whether the second of two is worse than the first. Two runs without a comparable metric are a ClientError.
     """
     allowed = parse_tolerances(tolerances)
     check_metrics(ignored)
@@ -43,11 +43,11 @@ def compare_logs(
         comparison = compare(*map(read_run, paths), tolerances=allowed, ignored=ignored)
         report, content = comparison_report(comparison), comparison.to_json()
         runs: tuple[RunLog, ...] = (comparison.baseline, comparison.candidate)
-        is_regression = bool(comparison.regressions)
+        is_regression, is_judged = bool(comparison.regressions), comparison.is_judged
     else:
         history = read_history([file for path in paths for file in log_files(path)])
         report, content = history_report(history), history.to_json()
-        runs, is_regression = history.runs, False
+        runs, is_regression, is_judged = history.runs, False, True
     echo(report.text(width))
     if markdown:
         write_file(markdown, report.markdown())
@@ -58,6 +58,11 @@ def compare_logs(
         from ipinsights.runs.learning_curves import draw_runs
 
         write_file(plot, png(draw_runs(runs, [run.name for run in runs])))
+    if not is_regression and not is_judged:
+        raise ClientError(
+            "There is nothing to judge: the runs have no comparable metric. Give both runs validation data or the same "
+            "sampling rates."
+        )
     return is_regression
 
 

@@ -28,6 +28,8 @@ _MOST_NOTES = 3
 
 def verdict_line(comparison: RunComparison) -> str:
     """Return the verdict as a sentence."""
+    if not comparison.regressions and not comparison.is_judged:
+        return f"NOT JUDGED: {comparison.candidate.name} and {comparison.baseline.name} have no comparable metric."
     if not comparison.regressions:
         return f"OK: {comparison.candidate.name} is not worse than {comparison.baseline.name}."
     names = ", ".join(judgement.name for judgement in comparison.regressions)

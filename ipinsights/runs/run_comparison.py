@@ -77,6 +77,14 @@ class RunComparison:
         """Judgements that the candidate fails."""
         return tuple(judgement for judgement in self.judgements if judgement.verdict.is_regression)
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether a metric was judged. Metrics that the user ignores do not count as missing."""
+        metrics = [judgement for judgement in self.judgements if judgement.name != "epochs"]
+        return not any(judgement.reason for judgement in metrics) or any(
+            judgement.verdict is not Verdict.NOT_JUDGED for judgement in metrics
+        )
+
     def configuration(self) -> pd.DataFrame:
         """Return the hyperparameters that differ, by name. A missing one is None."""
         ours, theirs = self.baseline.configuration, self.candidate.configuration

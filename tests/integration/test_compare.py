@@ -99,6 +99,21 @@ class TestCompareCommand:
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.splitlines()[-1] == "OK: good.log is not worse than good.log."
 
+    def test_runs_without_a_comparable_metric_are_not_judged(self, trained: Path, tmp_path: Path) -> None:
+        """Exit code 2: a gate does not open when nothing was compared."""
+        log = (trained / "good.log").read_text(encoding="utf-8")
+        (tmp_path / "a.log").write_text(re.sub(r".*discriminator_auc.*\n", "", log), encoding="utf-8")
+        (tmp_path / "b.log").write_text(
+            log.replace("'shuffled_negative_sampling_rate': '1'", "'shuffled_negative_sampling_rate': '2'")
+        )
+        done = compare("a.log", "b.log", folder=tmp_path)
+        assert done.returncode == 2
+        assert done.stdout.splitlines()[-1] == "NOT JUDGED: b.log and a.log have no comparable metric."
+        assert done.stderr == (
+            "ClientError: There is nothing to judge: the runs have no comparable metric. Give both runs validation "
+            "data or the same sampling rates.\n"
+        )
+
     def test_a_run_that_learned_less_is_a_regression(self, trained: Path, tmp_path: Path) -> None:
         """Exit code 1, and everything that was asked for is written."""
         done = compare("good.log", "slow.log", "--markdown", tmp_path / "x.md", "--json-file", tmp_path / "x.json",

@@ -29,6 +29,18 @@ class TestReports:
         assert report.markdown().startswith(f"# {report.headline}\n")
         assert "| auc | 0.953125 | 0.500000 | -0.453125 | 0.002000 | WORSE |" in report.markdown()
 
+    def test_runs_without_a_comparable_metric_are_not_ok(self, baseline: RunLog) -> None:
+        """Other sampling rates and no validation leave nothing to judge, unless all metrics are ignored."""
+        epochs = baseline.epochs.drop(columns=[AUC])
+        rates = {**baseline.configuration, "random_negative_sampling_rate": "7"}
+        other = replace(baseline, name="b.log", configuration=rates)
+        comparison = compare(replace(baseline, epochs=epochs), other)
+        assert not comparison.is_judged
+        assert comparison_report(comparison).headline == (
+            f"NOT JUDGED: b.log and {baseline.name} have no comparable metric."
+        )
+        assert compare(baseline, baseline, ignored=("accuracy", "cross_entropy", "auc")).is_judged
+
     def test_notes_tell_what_a_number_does_not(self, baseline: RunLog) -> None:
         """Other data, several starts and hosts, errors, lines not understood."""
         other = replace(
