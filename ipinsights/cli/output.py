@@ -40,7 +40,7 @@ def echo_hint(text: str) -> None:
 
 
 def neighbour(path: Path | None, name: str) -> str:
-    """Return a file next to another one as a word of the shell, or FILE if there is none."""
+    """Return a file next to another one as a word of the shell, or FILE if it is missing."""
     found = path and path.parent / name
     return shlex.quote(str(found)) if found and found.is_file() else "FILE"
 

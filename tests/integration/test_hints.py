@@ -24,7 +24,7 @@ NOTE = (
 
 
 def test_extract_warns_of_failed_log_ins(tmp_path: Path) -> None:
-    """Without a filter the note names one. With a filter, and in a pipe, there is none."""
+    """Without a filter the note names one. A filter or a pipe hides the note."""
     (tmp_path / "auth.log").write_text(SSHD.format("Accepted") + SSHD.format("Failed"))
     command = ("extract", "--format", "sshd", "auth.log", "-o", "rows.csv")
     assert on_terminal(*command, folder=tmp_path).lines[-3:] == [

@@ -30,7 +30,7 @@ class TestReports:
         assert "| auc | 0.953125 | 0.500000 | -0.453125 | 0.002000 | WORSE |" in report.markdown()
 
     def test_runs_without_a_comparable_metric_are_not_ok(self, baseline: RunLog) -> None:
-        """Other sampling rates and no validation leave nothing to judge, unless all metrics are ignored."""
+        """Runs with other sampling rates and no validation have nothing to judge."""
         epochs = baseline.epochs.drop(columns=[AUC])
         rates = {**baseline.configuration, "random_negative_sampling_rate": "7"}
         other = replace(baseline, name="b.log", configuration=rates)

@@ -44,7 +44,7 @@ class TestTables:
         assert bench.rows() == TABLE_ROWS[:1]
 
     def test_paths_into_a_column_of_json(self, bench: Bench) -> None:
-        """The audit log that Microsoft Purview exports as CSV has its records as JSON in a column."""
+        """Microsoft Purview exports CSV with the records as JSON in a column."""
         details = [
             '{"Operation":"UserLoggedIn","ClientIP":"192.0.2.7:443","ErrorNumber":0}',
             '{"Operation":"UserLoginFailed","ClientIP":"192.0.2.8","ErrorNumber":50126}',
