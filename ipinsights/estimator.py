@@ -40,11 +40,11 @@ _HISTORY = ("keep_history", "history_rows_per_entity", "ipv6")
 class IPInsights(OutlierMixin, Detector):
     """Detector of unusual pairs of an entity and an IP address.
 
-    IPv6 addresses require a model that keeps a history.
+    The detector learns which addresses are normal for an entity, such as a user, and scores pairs that it never saw.
+    Higher scores are more normal. IPv6 addresses require a model that keeps a history.
 
-    It learns which addresses are normal for an entity, such as a user, and scores pairs that it never saw. Data are
-    DataFrames with two columns, or with columns ``entity`` and ``ip`` among others, arrays of shape (n, 2), lists of
-    pairs, or paths of CSV files. Results for a DataFrame are Series with its index.
+    Data are DataFrames with two columns, or with columns ``entity`` and ``ip`` among others, arrays of shape (n, 2),
+    lists of pairs, or paths of CSV files. Results for a DataFrame are Series with its index.
 
     Parameters
     ----------

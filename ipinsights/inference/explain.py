@@ -106,6 +106,9 @@ class Explanation(Judged):
         """Return the explanation as values for JSON."""
         return asdict(self)
 
+    def __str__(self) -> str:
+        return self.text()
+
     def text(self) -> str:
         """Return the explanation as text for a terminal."""
         head = f"{self.entity} from {self.ip}: score {self.score:.2f} (higher is more normal)"

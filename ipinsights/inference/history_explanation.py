@@ -123,6 +123,9 @@ class HistoryExplanation(Judged):
         """Return the explanation as JSON can hold it."""
         return {"scorer": "history", **asdict(self)}
 
+    def __str__(self) -> str:
+        return self.text()
+
     def text(self) -> str:
         """Return the explanation for a terminal."""
         head = f"{self.entity} from {self.ip}: score {self.score:.2f} (history; higher is more normal)"

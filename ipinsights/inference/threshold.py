@@ -235,6 +235,9 @@ class Threshold:
     def _repr_html_(self) -> str:
         return preformatted(self.describe())
 
+    def __str__(self) -> str:
+        return self.describe()
+
     def describe(self) -> str:
         """Return a text for a terminal on the threshold, its guarantee and its assumptions."""
         low, high = (f"{100 * rate:.3g} %" for rate in self.interval)

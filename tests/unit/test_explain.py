@@ -73,7 +73,7 @@ def test_the_text_says_all_of_it() -> None:
     """The text has every line of the explanation."""
     predictor = predictor_of(TRAIN)
     scores = [score_of(predictor, "ann", ip) for ip in ("20.1.2.3", "198.51.7.10")]
-    assert explain(predictor, pairs_of(TRAIN), "ann", " 20.1.2.3 ").text() == (
+    assert str(explain(predictor, pairs_of(TRAIN), "ann", " 20.1.2.3 ")) == (
         f"ann from 20.1.2.3: score {scores[0]:.2f} (higher is more normal)\n"
         "\n"
         "Where it usually comes from: 10 events in 2 /24\n"

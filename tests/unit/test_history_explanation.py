@@ -76,7 +76,7 @@ def test_networks_of_ipv6(scorer: HistoryScorer) -> None:
 def test_the_text(scorer: HistoryScorer) -> None:
     """Score, sum, networks and attackers, a line each."""
     found = explain_by_history(scorer, "alice", "11.0.0.1")
-    lines = found.text().splitlines()
+    lines = str(found).splitlines()
     assert lines[0] == f"alice from 11.0.0.1: score {found.score:.2f} (history; higher is more normal)"
     assert lines[2:6] == [
         "The score is the sum of",
