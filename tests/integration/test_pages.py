@@ -197,13 +197,17 @@ def test_the_first_page_of_all_does_what_it_says(tmp_path: Path, rng: np.random.
     (tmp_path / "export.csv").write_text(f"user;address\n{rows}mallory;2001:db8::1\nalice;203.0.113.7\n")
     readme = (ROOT / "README.md").read_text("utf-8")
     blocks = re.findall(r"^```(?:sh|console)\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
-    extract, train, score = (block for block in blocks if ".venv/bin/ipinsights" in block)
+    extract, train, score, oddest = (block for block in blocks if ".venv/bin/ipinsights" in block)
     score, shown = score.removeprefix("$ ").split("\n", 1)
-    typed = [Command(text, "") for text in (extract, train, score)]
-    extracted, _, scored = type_all(typed, tmp_path)
+    typed = [Command(text, "") for text in (extract, train, score, oddest)]
+    (tmp_path / "new.csv").write_text(rows.replace(";", ","))
+    extracted, _, scored, lowest = type_all(typed, tmp_path)
     assert extracted == (
         "3,002 records in 1 file: 3,001 written, 1 skipped.\n"
         "               1  IPv6, set aside\n"
         "Written: 3,001 rows of 51 entities.\n"
     )
     assert re.sub(r"-?\d+\.[\d.e-]+", "#", scored) == re.sub(r"-?\d+\.[\d.e-]+", "#", shown)
+    found = [float(line.split(",")[2]) for line in lowest.splitlines()]
+    assert len(found) == 10
+    assert found == sorted(found, reverse=True)
