@@ -17,7 +17,7 @@ HEAD = """# Hyperparameters
 
 All arrive as strings, as SageMaker sends them: `-H name=value`, a JSON file or the map itself with `--hyperparameters`,
 or a container's `hyperparameters.json`. A JSON number or a text in JSON's quotes will do, and so will scientific
-notation. NaN and infinity are no numbers. Every fault of a map is told at once.
+notation. NaN and infinity are not valid numbers. All errors of a map are reported at once.
 
 | name | value | default | tuning range | what it does |
 | --- | --- | --- | --- | --- |
