@@ -31,16 +31,18 @@ HOME = "/var/lib/ipinsights"
 LOGIN = "user_1,192.0.2.1\n"
 
 
-def night(home: Path, day: int) -> subprocess.CompletedProcess[str]:
-    """Run the script for a day of November 2018."""
+def night(home: Path, day: int, log: str | Path | None = None, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run the script for a day of November 2018, in the folder of its logs."""
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "IPINSIGHTS_HOME": str(home),
         "MODELS_KEPT": "2",
+        **settings,
     }
-    command: list[str | Path] = ["bash", SCRIPT, home / "logs" / f"2018-11-{day:02}.log", f"2018-11-{day:02}"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    name = f"2018-11-{day:02}"
+    command: list[str | Path] = ["bash", SCRIPT, log or home / "logs" / f"{name}.log", name]
+    return subprocess.run(command, cwd=home / "logs", env=environment, capture_output=True, text=True, check=False)
 
 
 def blocks() -> list[str]:
@@ -173,6 +175,20 @@ def test_wrong_data_leaves_the_model_in_use(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "ClientError: None of the 1 records is in the format apache." in done.stderr
     assert list((tmp_path / "rows").iterdir()) == list((tmp_path / "models").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_quiet_days_are_held_out_together(tmp_path: Path) -> None:
+    """A day with few logins has a threshold by the days before it. The name of a log may be relative."""
+    write_days(tmp_path)
+    log = tmp_path / "logs" / "2018-11-10.log"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:20]))
+    alone = night(tmp_path, 10, log.name)
+    assert alone.returncode == 2
+    assert "needs at least 99 calibration rows" in alone.stderr
+    together = night(tmp_path, 10, log.name, DAYS_HELD_OUT="2")
+    assert together.returncode == 0, together.stderr
+    assert re.search(r"^test\.csv: .* from 2018-11-09T.* 2 days$", together.stderr, re.MULTILINE)
 
 
 def test_the_script_is_valid() -> None:

@@ -9,8 +9,10 @@ set -euo pipefail
 log=${1:-/var/log/nginx/access.log.1}
 day=${2:-$(date --utc --date yesterday +%F)}
 days_kept=${DAYS_KEPT:-30}
+days_held_out=${DAYS_HELD_OUT:-1}
 models_kept=${MODELS_KEPT:-7}
 false_alarms=${FALSE_ALARMS:-0.01}
+[[ $log == /* || $log == *://* ]] || log=$PWD/$log
 cd "${IPINSIGHTS_HOME:-/var/lib/ipinsights}"
 
 # One run at a time.
@@ -28,8 +30,8 @@ fi
 ipinsights extract --format apache --path '^/login$' --status 200,302 "$log" -o "rows/$day.csv"
 find rows -name '*.csv' | sort | head --lines "-$days_kept" | xargs --no-run-if-empty rm
 
-# The day itself measures the model and sets the threshold. Everything before it is trained on.
-ipinsights split rows --at "$day" -o work
+# The last days measure the model and set the threshold. Everything before them is trained on.
+ipinsights split rows --at "$(date --utc --date "$day - $((days_held_out - 1)) days" +%F)" -o work
 ipinsights train --train work/train.csv --validation work/test.csv --model-dir "models/$day" > "runs/$day.log"
 ipinsights threshold --model-dir "models/$day" --calibration work/test.csv --fpr "$false_alarms"
 
