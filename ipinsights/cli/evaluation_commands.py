@@ -80,6 +80,7 @@ def evaluate(**options: Any) -> None:
     """
     from ipinsights.etl.records import KeptFields
     from ipinsights.evaluation.evaluate import evaluate_model
+    from ipinsights.model import artifact
 
     names = {name: options.pop(name) for name in ("entity_names", "ip_names")}
     with (
@@ -89,6 +90,11 @@ def evaluate(**options: Any) -> None:
     ):
         files = {"train": train, "calibration": calibration, "test": test}
         evaluate_model(**options | files, width=terminal_width(), echo=echo)
+    if artifact.load(options["model_dir"]).history is None:
+        echo_hint(
+            "Next: train with --keep-history and evaluate with --scorer history. A model with a history counts, too, "
+            "and holds personal data."
+        )
 
 
 @click.command(cls=CommandWithExamples)

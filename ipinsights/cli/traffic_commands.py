@@ -164,7 +164,7 @@ def extract(
         raise click.UsageError("Give either --timestamp or --no-timestamps.")
     from ipinsights.etl.filters import Filters
     from ipinsights.etl.pipeline import extract
-    from ipinsights.etl.records import LogOptions
+    from ipinsights.etl.records import LogOptions, Reason
     from ipinsights.etl.summary import NothingUsableError
 
     try:
@@ -185,6 +185,8 @@ def extract(
             "Note: failed log-ins are among the rows, and a model that is trained on them takes attackers for normal. "
             f"Leave them out with {_SUCCESSES[log_format]}."
         )
+    if summary.skipped[Reason.IPV6]:
+        echo_hint("Note: the network knows IPv4 only. --ipv6 keeps IPv6 rows, for train --keep-history --ipv6.")
     if output and not dry_run:
         rows = shlex.quote(str(output))
         echo_error(

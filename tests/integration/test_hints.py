@@ -34,6 +34,15 @@ def test_extract_warns_of_failed_log_ins(tmp_path: Path) -> None:
     assert NOTE not in run_command(*command, folder=tmp_path).stderr
 
 
+def test_extract_names_the_option_that_keeps_ipv6(tmp_path: Path) -> None:
+    """The note comes with rows that were set aside."""
+    (tmp_path / "rows.csv").write_text("entity,ip\nann,192.0.2.7\nann,2001:4860::1\n")
+    shown = on_terminal("extract", "--format", "csv", "--no-timestamps", "rows.csv", folder=tmp_path)
+    assert shown.lines[-2:] == [
+        "Note: the network knows IPv4 only. --ipv6 keeps IPv6 rows, for train --keep-history --ipv6.", "",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -57,3 +66,8 @@ def test_train_and_threshold_name_the_files_of_split(tmp_path: Path, options: tu
     found = on_terminal(*shlex.split(following)[2:], *options, folder=tmp_path, width=200)
     assert (found.code, found.lines[-2]) == (0, f"Next: {expected}")
     assert run_command(*shlex.split(expected)[1:], folder=tmp_path).returncode == 0
+    evaluate = ("evaluate", "--model-dir", "model", "--train", "data/train.csv", "--test", "data/test.csv")
+    assert on_terminal(*evaluate, folder=tmp_path, width=200).lines[-2] == (
+        "Next: train with --keep-history and evaluate with --scorer history. A model with a history counts, too, and "
+        "holds personal data."
+    )

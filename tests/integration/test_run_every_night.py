@@ -179,7 +179,10 @@ def test_wrong_data_leaves_the_model_in_use(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_quiet_days_are_held_out_together(tmp_path: Path) -> None:
-    """A day with few logins has a threshold by the days before it. The name of a log may be relative."""
+    """A day with few logins shares a threshold with the days before it.
+
+    The name of a log may be relative.
+    """
     write_days(tmp_path)
     log = tmp_path / "logs" / "2018-11-10.log"
     log.write_text("".join(log.read_text().splitlines(keepends=True)[:20]))
