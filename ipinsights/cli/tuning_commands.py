@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING
 
 import click
 
 from ipinsights.cli.help_text import CommandWithExamples
 from ipinsights.cli.options import COUNT, LOCAL_FILE, OUTPUT_FILE, PATH, SEED, parse_assignments
-from ipinsights.cli.output import echo_error
+from ipinsights.cli.output import echo_error, echo_hint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,6 +101,9 @@ def tune(
         write_file(plot, png(draw_search(tuner.outcomes(), searched)))
     with open_output(output) as stream:
         stream.write(f"{json.dumps(tuner.best(), indent=2)}\n".encode())
+    if output:
+        files = ("--train", str(train_path), "--model-dir", "model", "--hyperparameters", str(output))
+        echo_hint(f"Next: ipinsights train {shlex.join(files)}")
 
 
 def _in_a_line(outcome: Outcome) -> str:

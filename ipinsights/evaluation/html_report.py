@@ -33,8 +33,8 @@ __all__ = ["prepare_pages", "write_pages"]
 
 def prepare_pages(directory: Path) -> None:
     """Make the folder of a report, and check that the packages of the report are installed."""
-    new_figure()
     _templates()
+    new_figure()
     make_folder(directory)
 
 
@@ -124,7 +124,7 @@ def _nested(told: Report) -> str:
 
 
 def _templates() -> Environment:
-    with missing_package_reported("Reports need jinja2", "jinja2"):
+    with missing_package_reported("Reports need jinja2", "jinja2 matplotlib"):
         from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
     environment = Environment(
         loader=PackageLoader("ipinsights.evaluation"),

@@ -11,6 +11,8 @@ import pytest
 from ipinsights.model import artifact
 from ipinsights.testing import PlantedNetworks, run_command
 
+from .terminal import on_terminal
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -38,6 +40,10 @@ def test_search_in_two_sittings(tmp_path: Path, rng: np.random.Generator) -> Non
     assert second.returncode == 0, second.stderr
     trials = [line.split(":")[0] for line in (first.stderr + second.stderr).splitlines() if line.startswith("trial")]
     assert trials == ["trial 1", "trial 2", "trial 3"]
+    shown = on_terminal(*search, "--trials", "3", "-o", "best.json", folder=tmp_path, width=120)
+    assert shown.lines == [
+        "Next: ipinsights train --train train.csv --model-dir model --hyperparameters best.json", "",
+    ]  # fmt: skip
     assert (tmp_path / "search.png").read_bytes().startswith(b"\x89PNG")
     best = json.loads((tmp_path / "best.json").read_text())
     assert list(best) == ["num_entity_vectors", "vector_dim", "mini_batch_size", "epochs", "learning_rate"]
