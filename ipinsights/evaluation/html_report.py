@@ -91,6 +91,7 @@ def _page(
     return _rendered(
         "report.html.j2",
         report=report(first),
+        main_scorer=first.main_scorer,
         others={other.family: report(other) for other in others},
         suspicious=suspicious,
         figures=figures,
@@ -101,7 +102,8 @@ def _page(
 
 def _card(first: Evaluation, others: Sequence[Evaluation], model: Artifact) -> str:
     """Return the text of ``model_card.md``."""
-    training = {name: value for name, value in model.meta.get("training", {}).items() if name != "versions"}
+    facts = model.meta.get("training", {})
+    training = {name: value for name, value in facts.items() if name != "versions" and value is not None}
     # Source of the headings: Mitchell et al., Model Cards for Model Reporting, 2019.
     return _rendered(
         "model_card.md.j2",

@@ -93,6 +93,7 @@ def test_no_text_becomes_markup(files: Path) -> None:
     """Names of attackers and events may hold any characters."""
     text = (files / "report.html").read_text(encoding="utf-8")
     assert "<b>" not in text
+    assert '<tr class="main"><td>model</td>' in text
     assert "&lt;b&gt;no&lt;/b&gt; &amp; co" in text
     card = (files / "model_card.md").read_text(encoding="utf-8")
     assert "<b>" not in card
