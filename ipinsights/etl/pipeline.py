@@ -71,6 +71,7 @@ def extract(
     them. The sources are files, folders or ``-`` for standard input, in one of :data:`FORMATS` or of the presets. All
     records are counted, though only ``num_shown`` rows are written. Without any row it is a NothingUsableError.
     """
+    name = log_format
     log_format, options = resolved(log_format, options)
     summary = Summary()
     num_left = sys.maxsize if num_shown is None else num_shown
@@ -83,7 +84,7 @@ def extract(
                 num_left -= _write(out, _lines(rows, [] if kept is None else kept.columns(records)), num_left)
                 if file == STANDARD_INPUT:  # somebody may be waiting behind a pipe
                     out.flush()
-        summary.check(log_format, is_fixed=_is_fixed(log_format, options))
+        summary.check(log_format, is_fixed=_is_fixed(log_format, options), name=name)
     return summary
 
 

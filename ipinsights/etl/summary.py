@@ -158,8 +158,11 @@ class Summary:
             if reason not in (Reason.NONE, Reason.BLANK) and reason not in self.examples:
                 self.examples[reason] = f"{name}: {_escaped(shown(int(np.argmax(reasons == reason))))}"
 
-    def check(self, log_format: str, *, is_fixed: bool) -> None:
-        """Raise an error if no row was written, with the most frequent reason and what would help."""
+    def check(self, log_format: str, *, is_fixed: bool, name: str = "") -> None:
+        """Raise an error if no row was written, with the most frequent reason and what would help.
+
+        ``name`` is that of the preset that the user chose, if the format comes from one.
+        """
         if self.num_written:
             return
         reasons = Counter({reason: number for reason, number in self.skipped.items() if reason is not Reason.BLANK})
@@ -172,7 +175,7 @@ class Summary:
             del reasons[Reason.OTHER]
         reason = reasons.most_common(1)[0][0]
         if reason is Reason.MALFORMED and reasons.total() == reasons[reason]:
-            why = f"None of the {self.num_records} records is in the format {log_format}."
+            why = f"None of the {self.num_records} records is in the format {name or log_format}."
             raise NothingUsableError(f"{why} {_FORMAT_CURES.get(log_format, _FORMAT_CURE)}", self)
         fields = self.known_fields
         further = f": {fields[0].lower()}{fields[1:]}" if fields else "."
@@ -276,7 +279,7 @@ _FORMAT_CURES = {
     **dict.fromkeys(
         WEB_FORMATS, "Name the fields of another format with `line_format`. See `log_format` for other formats."
     ),
-    "jsonl": "Lines of key=value are logfmt. See `log_format` for other formats.",
+    "jsonl": "Tables are csv, and lines of key=value are logfmt. See `log_format` for other formats.",
     "csv": "Each row must have as many fields as the first. See `log_format` for other formats.",
 }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ipinsights.errors import ClientError
 from ipinsights.etl.pipeline import FORMATS
 from ipinsights.etl.presets import PRESETS
 
@@ -42,6 +43,16 @@ def test_samples(bench: Bench, name: str) -> None:
     names = {"entity": "user_agent"} if name in ("alb", "elb") else {}
     text = sample if isinstance(sample, str) else json.dumps(sample)
     assert bench.of(name, text, **names) == ([["ann", "192.0.2.7", TIME]], {})
+
+
+def test_another_format(bench: Bench) -> None:
+    """The message names the preset, and what the log may be instead."""
+    with pytest.raises(ClientError) as caught:
+        bench.of("m365", "UserId,ClientIP\nann,192.0.2.7\n")
+    assert str(caught.value) == (
+        "None of the 2 records is in the format m365. Tables are csv, and lines of key=value are logfmt. See "
+        "`log_format` for other formats."
+    )
 
 
 def test_presets_use_formats() -> None:
