@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
@@ -54,7 +54,7 @@ class TestTables:
         table = [
             {"CreationDate": "2026-10-31T05:53:45.0000000Z", "UserId": "ann", "AuditData": text} for text in details
         ]
-        names = {"entity": "UserId", "ip": "AuditData.ClientIP", "timestamp": "CreationDate"}
+        names: dict[str, Any] = {"entity": "UserId", "ip": "AuditData.ClientIP", "timestamp": "CreationDate"}
         row = ["ann", "192.0.2.7", "2026-10-31T05:53:45Z"]
         assert bench.of("csv", as_csv(table), **names) == (
             [row, ["ann", "192.0.2.8", row[2]]], {"NO_ADDRESS": 2}
