@@ -92,8 +92,8 @@ def evaluate(**options: Any) -> None:
         evaluate_model(**options | files, width=terminal_width(), echo=echo)
     if artifact.load(options["model_dir"]).history is None:
         echo_hint(
-            "Next: train with --keep-history and evaluate with --scorer history. A model with a history counts, too, "
-            "and holds personal data."
+            "A model with a history counts, too. It holds personal data.\n"
+            "Next: train with --keep-history, and evaluate with --scorer history"
         )
 
 
