@@ -42,7 +42,17 @@ _ENVELOPES = (
 )  # fmt: skip
 # A record as text inside of another one.
 _INNER = ("CloudTrailEvent", "message", "@message", "AuditData", "log", "_raw", "_source", "detail", "properties")
-_decoder = json.JSONDecoder()
+_LONGEST_INTEGER = len("18446744073709551615")
+_FIRST_ROUNDED = 2**64
+
+
+def _integer(text: str) -> int | float:
+    """Return an integer as orjson does, which makes a float of more than 64 bits."""
+    number = int(text) if len(text) <= _LONGEST_INTEGER else 2**64
+    return number if -(2**63) <= number < 2**64 else float(text)
+
+
+_decoder = json.JSONDecoder(parse_int=_integer)
 _INDEX = re.compile(r"\[(\d{0,6})\]")
 # What may stand between two documents of a line, and behind the last one.
 _BETWEEN = re.compile(r"[ \t\r,]*")
@@ -91,9 +101,14 @@ def inner_record(record: dict[str, Any]) -> Any:
 
 
 def scalar_text(value: Any) -> str | None:
-    """Return a scalar as text, None for anything else."""
+    """Return a scalar as text, None for anything else.
+
+    Numbers of more than 64 bits lost digits when they were read, and different ones would have the same text.
+    """
     if isinstance(value, str):
         return value
+    if isinstance(value, float) and abs(value) >= _FIRST_ROUNDED:
+        return None
     return orjson.dumps(value).decode() if isinstance(value, (int, float)) else None
 
 

@@ -5,6 +5,7 @@ Source: "CloudTrail record contents" and "CloudTrail userIdentity element" of th
 
 from __future__ import annotations
 
+import json
 import re
 from typing import IO, TYPE_CHECKING, Any
 
@@ -69,7 +70,7 @@ def records_of(records: list[Any], options: LogOptions, time: TimeColumn) -> Log
     def field(name: str) -> pa.StringArray:
         """Return the values of a field as text, null where a record lacks the field."""
         path = Path(name)
-        return pa.array([scalar_text(path.value(record)) for record in records], pa.string())
+        return _column([scalar_text(path.value(record)) for record in records])
 
     def shown(index: int) -> str:
         """Return a record as JSON, or the line of an invalid record."""
@@ -83,9 +84,9 @@ def records_of(records: list[Any], options: LogOptions, time: TimeColumn) -> Log
     ]
     names = tuple(_field_names(next((record for record in records if isinstance(record, dict)), {})))
     return LogRecords(
-        pa.array(entity_texts, pa.string()),
-        pa.array(ip_texts, pa.string()),
-        *time.parse(pa.array(stamps, pa.string())),
+        _column(entity_texts),
+        _column(ip_texts),
+        *time.parse(_column(stamps)),
         np.array(reasons, dtype=np.uint8),
         _known_fields(names),
         field,
@@ -116,6 +117,14 @@ def _address_texts(records: list[Any], names: tuple[str, ...]) -> list[str | Non
     return texts
 
 
+def _column(texts: list[str | None]) -> pa.StringArray:
+    """Return texts (n,) as a column. Halves of surrogate pairs, which are not Unicode, stand there escaped."""
+    try:
+        return pa.array(texts, pa.string())
+    except UnicodeEncodeError:
+        return pa.array([text and text.encode("utf-8", "backslashreplace").decode() for text in texts], pa.string())
+
+
 def _address_text(value: Any) -> str | None:
     """Return an address, or a list of them, as text."""
     return _as_json(value) if isinstance(value, list) else scalar_text(value)
@@ -139,5 +148,8 @@ def _field_names(record: dict[str, Any], prefix: str = "") -> Iterator[str]:
 def _as_json(value: Any) -> str:
     try:
         return orjson.dumps(value).decode()
-    except orjson.JSONEncodeError:  # orjson reads values that are nested more deeply than it writes
-        return "a value that is nested too deeply to be shown"
+    except orjson.JSONEncodeError:  # halves of surrogate pairs, or more levels than orjson writes
+        try:
+            return json.dumps(value)
+        except RecursionError:
+            return "a value that is nested too deeply to be shown"

@@ -71,3 +71,39 @@ class TestCloudTrail:
         where = ["errorCode=", "userIdentity.sessionContext.attributes.mfaAuthenticated=true"]
         summary = bench.extract("cloudtrail", filters=Filters.parse(path=None, status="", where=where))
         assert (summary.num_written, summary.skipped) == (1, {Reason.FILTERED: 1})
+
+ROW = {"entity": "ann", "ip": "192.0.2.7", "timestamp": "2018-11-11T09:30:05Z"}
+
+
+@pytest.mark.parametrize("tail", ["", ", "], ids=["line", "documents in a line"])
+class TestUnusualValues:
+    """Values that JSON allows and that few programs write."""
+
+    def test_half_of_a_surrogate_pair(self, bench: Bench, tail: str) -> None:
+        """A name with half a pair is an entity as the file spells the half."""
+        log = rf'{{"entity": "an\ud83d", "ip": "192.0.2.7", "timestamp": "2018-11-11T09:30:05Z"}}{tail}'
+        rows, skipped = bench.of("jsonl", f"{log}\n{json.dumps(ROW)}")
+        assert [row[0] for row in rows] == [r"an\ud83d", "ann"]
+        assert skipped == {}
+
+    @pytest.mark.parametrize("digits", ["123456789012345678901", "9" * 300, "1" * 5000])
+    def test_numbers_of_more_than_64_bits(self, bench: Bench, tail: str, digits: str) -> None:
+        """Such a number is not an entity, because digits are lost, and stands in other fields unharmed."""
+        log = json.dumps({**ROW, "entity": 0, "size": 1}).replace(": 0", f": {digits}") + tail
+        other = json.dumps({**ROW, "size": 0}).replace(": 0", f": {digits}") + tail
+        rows, skipped = bench.of("jsonl", f"{log}\n{other}")
+        assert [row[0] for row in rows] == ["ann"]
+        assert skipped == {"NO_USER": 1}
+
+    def test_numbers_of_64_bits(self, bench: Bench, tail: str) -> None:
+        """Identifiers of 64 bits keep all digits."""
+        names = [2**64 - 1, 2**63 + 1, -(2**63), 1234567890123456789]
+        log = "\n".join(json.dumps({**ROW, "entity": name}) + tail for name in names)
+        assert [row[0] for row in bench.of("jsonl", log)[0]] == list(map(str, names))
+
+
+def test_an_unusual_record_is_shown(bench: Bench) -> None:
+    """An example of a skipped record with half a surrogate pair shows the record."""
+    bench.put('{"entity": "\\ud83d", "ip": "192.0.2.256"} \n' + json.dumps(ROW))
+    summary = bench.extract("jsonl")
+    assert r'{"entity": "\ud83d", "ip": "192.0.2.256"}'.replace("\\", "\\\\") in repr(summary.examples)
