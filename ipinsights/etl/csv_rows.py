@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from ipinsights.data.bounded_lines import WholeLines
 
-__all__ = ["CsvRows", "Lines", "MalformedRow", "Row", "field_names", "names_fields"]
+__all__ = ["CsvRows", "Lines", "MalformedRow", "NamedRows", "Row", "field_names", "names_fields"]
 
 _BATCH = 100_000
 # Of short fields each takes some sixty bytes.
@@ -25,6 +26,7 @@ _MARK = "\ufeff"
 # What Python's reader says of a field above its limit.
 _LONG_FIELD = "field larger than"
 _FIELDS = ("#Fields:", "#fields\t")
+_ZEROS = re.compile("^\0+", re.MULTILINE)
 
 
 class Lines:
@@ -47,6 +49,8 @@ class Lines:
         while block := self._whole.read():
             # bytes that are not UTF-8 become lone surrogates, which no text has
             text = block.decode("utf-8", "surrogateescape").removeprefix(_MARK)
+            if "\0" in text:  # a machine that stopped left them where it had not written yet
+                text = _ZEROS.sub("", text) or "\n"
             lines = list(io.StringIO(text, newline=""))
             self.is_at_end_of_block = False
             yield from lines[:-1]
@@ -111,8 +115,36 @@ def names_fields(line: str) -> bool:
 
 def field_names(line: str) -> list[str]:
     """Return the names in a line that names fields."""
-    names = line.rstrip("\r\n").partition("\t" if line.startswith("#fields") else ":")[2]
+    names = line.partition("\t" if line.startswith("#fields") else ":")[2].strip()
     return names.split("\t") if "\t" in names else names.split()
+
+
+class NamedRows:
+    """Reader of the rows behind ``#Fields:``, one a line of ``width`` fields.
+
+    A quote is a character like others for IIS, CloudFront and Zeek. Others quote fields with blanks.
+    """
+
+    def __init__(self, lines: Lines, separator: str, width: int) -> None:
+        self._lines = lines
+        self._separator = separator
+        self._width = width
+        self.line_num = 0
+
+    def __next__(self) -> list[str]:
+        line = next(self._lines).rstrip("\r\n")
+        self.line_num += 1
+        fields = line.split(self._separator) if line else []
+        if self._separator == "\t" or '"' not in line:
+            return fields if self._separator == "\t" else line.split()
+        if len(fields) == self._width:
+            return [_unquoted(field) for field in fields]
+        return next(csv.reader([line], delimiter=self._separator, skipinitialspace=True, strict=True), [])
+
+
+def _unquoted(field: str) -> str:
+    is_quoted = len(field) > 1 and field[0] == field[-1] == '"'
+    return field[1:-1].replace('""', '"') if is_quoted else field
 
 
 @dataclass(frozen=True)
@@ -167,6 +199,8 @@ class CsvRows:
                 is_too_long = isinstance(error, LongRowError) or str(error).startswith(_LONG_FIELD)
                 row = MalformedRow(text, is_too_long=is_too_long)
             self._whole.begin_row()
+            if self.separator == "|" and isinstance(row, list):  # blanks align what databases print
+                row = [field.rstrip(" ") for field in row]
             if row == [LONG_LINE_TEXT]:
                 row = MalformedRow(LONG_LINE_SHOWN, is_too_long=True)
             elif row and self.width not in (None, len(row)):

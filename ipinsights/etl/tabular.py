@@ -19,7 +19,7 @@ from ipinsights.data.bounded_lines import LONG_LINE_TEXT, WholeLines
 from ipinsights.data.input_streams import warning_of
 from ipinsights.errors import ClientError
 from ipinsights.etl.csv_dialect import Dialect
-from ipinsights.etl.csv_rows import CsvRows, Lines, MalformedRow, field_names, names_fields
+from ipinsights.etl.csv_rows import CsvRows, Lines, MalformedRow, NamedRows, field_names, names_fields
 from ipinsights.etl.json_documents import Path, scalar_text
 from ipinsights.etl.records import LogRecords, Reason, names_or
 from ipinsights.etl.table_records import table_records
@@ -90,7 +90,7 @@ def _named_records(first: str, given: Lines, whole: WholeLines, options: LogOpti
     while given.fields:
         header, given.is_paused = given.fields, False
         separator = "\t" if "\t" in given.next_line(first) else " "
-        rows = CsvRows(Dialect(separator, 0, has_backslashes=False).reader(given), given, whole, separator)
+        rows = CsvRows(NamedRows(given, separator, len(header)), given, whole, separator)
         rows.width = len(header)
         iterator = iter(rows)
         while batch := rows.batch(iterator):

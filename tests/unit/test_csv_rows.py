@@ -106,3 +106,37 @@ def test_field_names() -> None:
     """Names in a line of fields are separated by blanks or TABs."""
     assert field_names("#Fields: a b(c)\r\n") == ["a", "b(c)"]
     assert field_names("#fields\ta\tb c\n") == ["a", "b c"]
+
+
+@pytest.mark.parametrize("separator", ["\t", " "])
+def test_quotes_in_lines_that_name_their_fields(bench: Bench, separator: str) -> None:
+    """A quote of a client is a character like others, and no row behind it is lost."""
+    rows = [
+        'ann 192.0.2.7 2024-05-01T10:00:00Z "Moz',
+        '"bob 192.0.2.8 2024-05-01T10:00:00Z say"',
+        "eve 192.0.2.9 2024-05-01T10:00:00Z -",
+    ]
+    log = "\n".join(["#Fields: user ip timestamp agent", *rows]).replace(" ", separator)
+    found, skipped = bench.of("csv", log, entity="user")
+    assert [row[:2] for row in found] == [["ann", "192.0.2.7"], ['"bob', "192.0.2.8"], ["eve", "192.0.2.9"]]
+    assert skipped == {}
+
+
+def test_quoted_fields_with_blanks_in_lines_that_name_their_fields(bench: Bench) -> None:
+    """Where blanks separate fields, those with blanks stand in quotes."""
+    log = '#Fields: timestamp user ip agent\n2024-05-01T10:00:00Z "ann" 192.0.2.7 "Mozilla/5.0 (X11)"\n'
+    log += '2024-05-01T10:00:00Z "a ""b"" c" 192.0.2.8 -\n2024-05-01T10:00:00Z "x""y" 192.0.2.9 -\n'
+    assert [row[0] for row in bench.of("csv", log, entity="user")[0]] == ["ann", 'a "b" c', 'x"y']
+
+
+def test_blanks_that_align_a_table(bench: Bench) -> None:
+    """A name in what psql prints ends before the blanks."""
+    log = " entity |    ip     |      timestamp\n--------+-----------+---------------------\n"
+    log += " ann    | 192.0.2.7 | 2024-05-01 10:00:00\n(1 row)\n"
+    assert bench.of("csv", log) == ([["ann", "192.0.2.7", "2024-05-01T10:00:00Z"]], {"MALFORMED": 2})
+
+
+def test_zeros_where_a_machine_stopped(bench: Bench) -> None:
+    """Zero bytes in front of a row, as a crash leaves them, are not part of a name."""
+    log = "entity,ip,timestamp\n" + "\0" * 500 + "ann,192.0.2.7,2024-05-01T10:00:00Z\n" + "\0" * 500
+    assert bench.of("csv", log) == ([["ann", "192.0.2.7", "2024-05-01T10:00:00Z"]], {})
