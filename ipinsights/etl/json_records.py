@@ -5,6 +5,7 @@ Source: "CloudTrail record contents" and "CloudTrail userIdentity element" of th
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import IO, TYPE_CHECKING, Any
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["read_cloudtrail", "read_jsonl", "records_of"]
 
 _MOST_FIELDS_SHOWN = 30
-_HAS_ADDRESS = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]").search
+_HAS_ADDRESS = re.compile(
+    r"""[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]"""
+    r"""|^[\["' ]*[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]*(?![^%\]"' ,;/])"""
+).search
 _DEEPEST_SHOWN = 8
 _CLOUDTRAIL = Preset(
     "jsonl",
@@ -118,7 +122,7 @@ def _address_texts(records: list[Any], names: tuple[str, ...]) -> list[str | Non
 
 
 def _column(texts: list[str | None]) -> pa.StringArray:
-    """Return texts (n,) as a column. Halves of surrogate pairs, which are not Unicode, stand there escaped."""
+    """Return texts (n,) as a column, with escapes for halves of surrogate pairs."""
     try:
         return pa.array(texts, pa.string())
     except UnicodeEncodeError:
@@ -148,8 +152,8 @@ def _field_names(record: dict[str, Any], prefix: str = "") -> Iterator[str]:
 def _as_json(value: Any) -> str:
     try:
         return orjson.dumps(value).decode()
-    except orjson.JSONEncodeError:  # halves of surrogate pairs, or more levels than orjson writes
-        try:
-            return json.dumps(value)
-        except RecursionError:
-            return "a value that is nested too deeply to be shown"
+    except orjson.JSONEncodeError as error:
+        with contextlib.suppress(RecursionError):
+            if "surrogates" in str(error):
+                return json.dumps(value)
+        return "a value that is nested too deeply to be shown"  # orjson reads more levels than it writes

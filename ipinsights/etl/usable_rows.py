@@ -13,7 +13,7 @@ from ipinsights.data.arrow import decoded, packed
 from ipinsights.data.ipv4 import parse_ips
 from ipinsights.data.ipv6 import format_addresses, parse_addresses
 from ipinsights.data.numeric_times import are_plausible
-from ipinsights.etl.field_values import address_reasons, bare_addresses, stand_for_nothing
+from ipinsights.etl.field_values import address_reasons, bare_addresses, bare_ipv6, stand_for_nothing
 from ipinsights.etl.records import Reason
 
 if TYPE_CHECKING:
@@ -69,5 +69,5 @@ def _addresses(texts: pa.StringArray, *, ipv6: bool) -> tuple[pa.StringArray, ND
     ip = bare_addresses(texts)
     if not ipv6:
         return ip, parse_ips(ip)[1]
-    found = parse_addresses(ip)
+    found = parse_addresses(bare_ipv6(ip))
     return pc.if_else(packed(found.is_valid), format_addresses(found), ip), found.is_valid

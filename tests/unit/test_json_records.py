@@ -72,6 +72,7 @@ class TestCloudTrail:
         summary = bench.extract("cloudtrail", filters=Filters.parse(path=None, status="", where=where))
         assert (summary.num_written, summary.skipped) == (1, {Reason.FILTERED: 1})
 
+
 ROW = {"entity": "ann", "ip": "192.0.2.7", "timestamp": "2018-11-11T09:30:05Z"}
 
 
@@ -88,7 +89,7 @@ class TestUnusualValues:
 
     @pytest.mark.parametrize("digits", ["123456789012345678901", "9" * 300, "1" * 5000])
     def test_numbers_of_more_than_64_bits(self, bench: Bench, tail: str, digits: str) -> None:
-        """Such a number is not an entity, because digits are lost, and stands in other fields unharmed."""
+        """Such a number has lost digits and is not an entity. It may stand in other fields."""
         log = json.dumps({**ROW, "entity": 0, "size": 1}).replace(": 0", f": {digits}") + tail
         other = json.dumps({**ROW, "size": 0}).replace(": 0", f": {digits}") + tail
         rows, skipped = bench.of("jsonl", f"{log}\n{other}")
@@ -106,4 +107,16 @@ def test_an_unusual_record_is_shown(bench: Bench) -> None:
     """An example of a skipped record with half a surrogate pair shows the record."""
     bench.put('{"entity": "\\ud83d", "ip": "192.0.2.256"} \n' + json.dumps(ROW))
     summary = bench.extract("jsonl")
-    assert r'{"entity": "\ud83d", "ip": "192.0.2.256"}'.replace("\\", "\\\\") in repr(summary.examples)
+    assert list(summary.examples.values()) == [
+        rf"""{bench.logs / "log"}: '{{"entity": "\\ud83d", "ip": "192.0.2.256"}}'"""
+    ]
+
+
+@pytest.mark.parametrize("ip", ["2a00:1::2", "[2a00:1::2]:443", ["2a00:1::2", "192.0.2.9"]])
+def test_ipv6_is_not_replaced_by_another_address(bench: Bench, ip: str | list[str]) -> None:
+    """A record whose first field is an IPv6 address is set aside, or kept with that address."""
+    log = json.dumps({**ROW, "ip": ip, "proxy": "192.0.2.9"}) + "\n" + json.dumps(ROW)
+    rows, skipped = bench.of("jsonl", log, ip=("ip", "proxy"))
+    assert ([row[1] for row in rows], skipped) == (["192.0.2.7"], {"SEVERAL" if isinstance(ip, list) else "IPV6": 1})
+    rows, skipped = bench.of("jsonl", log, ip=("ip", "proxy"), ipv6=True)
+    assert ([row[1] for row in rows], skipped) == (["2a00:1::2", "192.0.2.7"], {})
