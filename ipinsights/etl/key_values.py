@@ -1,10 +1,15 @@
-"""Lines of ``key=value`` pairs: logfmt, Keycloak's events and similar logs with a time."""
+"""Lines of ``key=value`` pairs: logfmt, Keycloak's events and similar logs with a time.
+
+A line may be an object of JSON with such a message, as Keycloak and containers write it. Its fields are fields, too.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
+
+import orjson
 
 from ipinsights.data.bounded_lines import LONG_LINE
 from ipinsights.data.input_streams import line_blocks
@@ -20,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["pairs_of", "read_logfmt"]
 
 # A key begins where no key can stand before it, so that a long word is looked at once.
-_PAIR = re.compile(r"""(?<![\w.@-])([A-Za-z_@][\w.@-]*)=(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s,;]*))""")
+_PAIR = re.compile(r"""(?<![\w.@-])([A-Za-z_@][\w.@-]*)=(?:"((?:[^"\\]|\\.)*)(?:"|\\?$)|'([^']*)'|([^\s,;]*))""")
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 _TIME = re.compile(
@@ -28,6 +33,7 @@ _TIME = re.compile(
     r"|\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})"
 )
 _TIMES = ("timestamp", "time", "ts", "@timestamp")
+_MESSAGES = ("message", "msg", "log", "MESSAGE")
 
 
 def read_logfmt(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]:
@@ -54,9 +60,21 @@ def pairs_of(line: str) -> dict[str, str]:
     return pairs
 
 
+def _object(raw: bytes) -> dict[str, Any] | None:
+    """Return the fields of a line of JSON and the pairs of its message, or None for other lines."""
+    try:
+        record = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    message = next((record[name] for name in _MESSAGES if isinstance(record.get(name), str)), "")
+    return {**pairs_of(message), **record}
+
+
 def _record(raw: bytes) -> Any:
     if raw == LONG_LINE:
         return Malformed("(a long line)")
+    if raw.lstrip().startswith(b"{") and (record := _object(raw)) is not None:
+        return record
     line = raw.decode("utf-8", errors="backslashreplace")
     if not line.strip():
         return BLANK

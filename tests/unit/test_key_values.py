@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,6 +53,26 @@ def test_fortigate(bench: Bench, zone: str, clock: str) -> None:
     log = f'date=2026-10-31 time=08:30:44 devname="fw1" user="ann" remip=192.0.2.7{zone}\n'
     rows, _ = bench.of("logfmt", log, entity="user", ip="remip")
     assert rows == [["ann", "192.0.2.7", f"2026-10-31T{clock}:44Z"]]
+
+
+def test_messages_in_json(bench: Bench) -> None:
+    """Keycloak's lines of JSON are read by their message, and fields of JSON go first."""
+    message = KEYCLOAK.partition(") ")[2]
+    lines = [{"timestamp": "2024-10-17T10:43:38.199Z", "message": message}, {"message": "Keycloak started", "level": 1}]
+    assert bench.of("keycloak", "\n".join(map(json.dumps, lines))) == (
+        [["ann", "192.0.2.7", "2024-10-17T10:43:38.199000Z"]], {"NO_USER": 1}
+    )  # fmt: skip
+
+
+def test_json_without_pairs(bench: Bench) -> None:
+    """No text inside of a JSON object is taken for a pair but that of its message."""
+    log = json.dumps({"ip": "192.0.2.7", "user": "ann", "ts": "2024-01-02T03:04:05Z", "url": "/?user=eve&ip=192.0.2.9"})
+    assert bench.of("logfmt", log, entity="user") == ([["ann", "192.0.2.7", "2024-01-02T03:04:05Z"]], {})
+
+
+def test_a_line_that_ends_inside_of_quotes() -> None:
+    """All that follows an open quote is in quotes."""
+    assert pairs_of('ts=1 agent="x user=eve ip=192.0.2.9') == {"ts": "1", "agent": "x user=eve ip=192.0.2.9"}
 
 
 @pytest.mark.parametrize("part", ["a", "a=", 'a="', "a='", "a.", '\\"', 'a="\\"', "=", "a b"])
