@@ -7,10 +7,10 @@ NODATA and SKIPDATA tell of no flow.
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING
+import itertools
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,6 +18,7 @@ from ipinsights.data.arrow import as_text, mask
 from ipinsights.data.input_streams import line_blocks
 from ipinsights.errors import ClientError
 from ipinsights.etl.field_values import first_addresses, first_values
+from ipinsights.etl.json_documents import BLANK, Malformed, batches_of_records
 from ipinsights.etl.records import LogRecords, Reason, blank_or_none, line_text, names_or, timeless
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ _DEFAULT_LINE = (
     r"^[0-9]+ (?:[0-9]+|unknown|-) (?:eni-[0-9a-z]+|-) (?:[^ ]+ ){7}(?:[0-9]+|-) (?:[0-9]+|-) (?:ACCEPT|REJECT|-) "
     "(?:OK|NODATA|SKIPDATA)$"
 )
+# `aws logs tail` and exports to S3 put the time, and perhaps the name of the stream, in front of a line.
+_CLOUDWATCH_TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(?:Z|[+-][0-9:]+)? (?:eni-[0-9a-z]+-[a-z]+ )?"
 
 
 def read_vpcflow(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]:
@@ -48,25 +51,34 @@ def read_vpcflow(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]
     """
     names: Sequence[str] = options.fields
     time = options.time_column()
-    for block in line_blocks(stream):
-        for lines, found in _segments(_split_by_blanks(_messages(block)), names):
+    for block in _flow_lines(stream):
+        for lines, found in _segments(_split_by_blanks(block), names):
             names = found
             if len(lines):
                 yield _records(lines, names or _DEFAULT, options, time, is_default=not names)
 
 
-def _messages(lines: pa.BinaryArray) -> pa.BinaryArray:
-    """Return lines without the JSON of CloudWatch subscriptions: the text of ``message``."""
-    if not pc.any(pc.starts_with(lines, b"{")).as_py():
-        return lines
-    return pa.array(map(_message, lines.to_pylist()), pa.binary())
+def _flow_lines(stream: IO[bytes]) -> Iterator[pa.BinaryArray]:
+    """Yield the lines of a flow log, (n,) a block, without what CloudWatch adds to them."""
+    blocks = line_blocks(stream)
+    first = next(blocks, None)
+    if first is None:
+        return
+    head = next((line for line in first.to_pylist() if line.strip()), b"").lstrip()
+    again = itertools.chain([first], blocks)
+    if head.startswith((b"{", b"[{")) or head == b"[":  # subscriptions, and `aws logs filter-log-events`
+        for records in batches_of_records(stream, blocks=again):
+            yield pa.array(map(_message, records), pa.binary())
+        return
+    for lines in again:
+        yield pc.replace_substring_regex(lines, pattern=_CLOUDWATCH_TIME, replacement="")
 
 
-def _message(line: bytes) -> bytes:
-    try:
-        return str(orjson.loads(line)["message"]).encode()
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return line
+def _message(record: Any) -> bytes:
+    if record is BLANK:
+        return b""
+    message = record.get("message", record) if isinstance(record, dict) else record
+    return (record.line if isinstance(record, Malformed) else str(message)).encode("utf-8", "backslashreplace")
 
 
 def _split_by_blanks(lines: pa.BinaryArray) -> pa.BinaryArray:

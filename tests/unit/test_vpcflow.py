@@ -97,6 +97,20 @@ class TestVpcFlow:
         rows, skipped = bench.of("vpcflow", "\n".join(lines))
         assert (rows, skipped) == ([["eni-0a1b", "192.0.2.7", "2014-12-14T04:06:50Z"]], {"OTHER": 1, "MALFORMED": 2})
 
+    @pytest.mark.parametrize(
+        "log",
+        [
+            json.dumps({"messageType": "DATA_MESSAGE", "logEvents": [{"id": "1", "message": FLOW}]}),
+            json.dumps({"events": [{"timestamp": 1, "message": FLOW}]}, indent=4),
+            f"2014-12-14T04:06:50.000Z {FLOW}",
+            f"2014-12-14T04:06:50.000000+00:00 eni-0a1b-all {FLOW}",
+        ],
+        ids=["subscription", "aws logs filter-log-events", "export to S3", "aws logs tail"],
+    )
+    def test_what_cloudwatch_writes(self, bench: Bench, log: str) -> None:
+        """Flows are read inside of what CloudWatch puts around them."""
+        assert bench.of("vpcflow", log) == ([["eni-0a1b", "192.0.2.7", "2014-12-14T04:06:50Z"]], {})
+
     def test_aligned_fields(self, bench: Bench) -> None:
         """TABs and several blanks separate fields, too."""
         row = ["eni-0a1b", "192.0.2.7", "2014-12-14T04:06:50Z"]
