@@ -24,8 +24,11 @@ __all__ = ["syslog_blocks"]
 
 _MESSAGE = ("MESSAGE", "message", "@message", "log", "msg")
 _TIME = ("@timestamp", "timestamp", "time", "ts")
-_HOST = ("_HOSTNAME", "hostname", "host")
-_PROGRAM = ("SYSLOG_IDENTIFIER", "_COMM", "ident", "program")
+_HOST = ("_HOSTNAME", "hostname", "host", "HOST", "host.name")
+_PROGRAM = (
+    "SYSLOG_IDENTIFIER", "_COMM", "ident", "program", "PROGRAM", "programname", "syslogtag", "appname", "app_name",
+    "application_name", "process.name", "syslog.appname",
+)  # fmt: skip
 _VERBOSE = re.compile(rb"[A-Z][a-z]{2} \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{1,6} [A-Z0-9+:-]{1,10} \[s=")
 _MICROS = 1_000_000
 
@@ -58,15 +61,22 @@ def _line(record: Any) -> bytes:
     micros = record.get("__REALTIME_TIMESTAMP") or record.get("_SOURCE_REALTIME_TIMESTAMP")
     time = _clock(str(micros)) if micros else _first(record, _TIME)
     host, program = _first(record, _HOST), _first(record, _PROGRAM)
-    front = f"{time} {host or '-'} {program}: " if program and time else f"{time} " if time else ""
+    front = f"{time} {host or '-'} {program.rstrip(':')}: " if program and time else f"{time} " if time else ""
     return f"{front}{message}".replace("\n", " ").replace("\r", " ").encode("utf-8", "backslashreplace").strip()
 
 
 def _first(record: dict[str, Any], names: tuple[str, ...]) -> str:
-    value = next((record[name] for name in names if record.get(name)), "")
+    value = next((found for name in names if (found := record.get(name) or _at(record, name))), "")
     if isinstance(value, list) and all(isinstance(byte, int) and 0 <= byte < 256 for byte in value):  # noqa: PLR2004
         return bytes(value).decode("utf-8", "backslashreplace")  # text that is not UTF-8
     return value if isinstance(value, str) else ""
+
+
+def _at(record: dict[str, Any], name: str) -> Any:
+    """Return the value at a path of two names, or None."""
+    outer, _, inner = name.partition(".")
+    value = record.get(outer) if inner else None
+    return value.get(inner) if isinstance(value, dict) else None
 
 
 def _clock(micros: str) -> str:

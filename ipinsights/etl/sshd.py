@@ -37,9 +37,10 @@ _WEEKDAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) "
 _CONTAINER = rf"(?:[\w.-]+ *\| )?(?:{_NEW_TIME} (?:(?:stdout|stderr) [FP] )?)?"
 _EPOCH = r"[0-9]{9,10}(?:\.[0-9]{1,9})?"
 _LINE = (
-    rf"^{_CONTAINER}(?:<[0-9]{{1,3}}>(?:1 )?)?(?:{_WEEKDAY})?(?P<time>{_OLD_TIME}|{_NEW_TIME}|{_EPOCH}) "
+    rf"^{_CONTAINER}(?:<[0-9]{{1,3}}>(?:1 )?)?(?:{_WEEKDAY})?(?P<time>{_OLD_TIME}|{_NEW_TIME}|{_EPOCH}) {{1,2}}"
     r"(?:<[a-z0-9.]+> )?(?P<host>[^ ]+) "
-    r"(?P<program>[^ :\[]+)(?:\[[0-9]+\])?(?:: | (?:[0-9]+|-) (?:[^ ]+) (?:-|\[.*?\]) )?(?P<message>(?s:.*))$"
+    r"(?P<program>[^ :\[]+)(?:\[[0-9]+\])?(?:: | (?:[0-9]+|-) (?:[^ ]+) (?:-|\[.*?\]) (?:\xef\xbb\xbf)?)?"
+    r"(?P<message>(?s:.*))$"
 )
 # A supervisor or a container puts nothing but a time before what the server prints.
 _BARE = (
@@ -67,7 +68,7 @@ _ANY_ADDRESS = r" from [^ ]+ port [0-9]+"
 _LONGEST_FAILURE = 900
 _FIELDS = ("event", "method", "host", "invalid_user")
 # A result in a line whose front is not known, which must not be lost among the lines about something else.
-_MISSED = r" sshd[^ ]*: (?:.* )?(?:Accepted|Failed) [^ ]+ for .* from [^ ]+ port [0-9]+"
+_MISSED = r"[ /]sshd[^ ]*: (?:.* )?(?:Accepted|Failed) [^ ]+ for .* from [^ ]+ port [0-9]+"
 _CLOCK_SPAN, _FRACTION_SPAN = (0, 15), (16, 22)
 _LONGEST_WITHOUT_LEAP_YEAR = 9
 _KNOWN_FIELDS = f"The fields are {', '.join(_FIELDS)}."

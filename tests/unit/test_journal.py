@@ -68,3 +68,16 @@ def test_times_that_are_none(bench: Bench, time: str) -> None:
     record = {**RECORD, "__REALTIME_TIMESTAMP": time}
     lines = f"{json.dumps(record)}\n{json.dumps(RECORD)}"
     assert bench.of("sshd", lines)[0] == [["ann", "192.0.2.7", EXACT]]
+
+
+@pytest.mark.parametrize("name", ["PROGRAM", "programname", "syslogtag", "appname", "process.name"])
+def test_other_programs_are_not_believed(bench: Bench, name: str) -> None:
+    """A record of JSON says by any of these names which program wrote it."""
+
+    def line(program: str) -> str:
+        named = {"process": {"name": program}} if "." in name else {name: program}
+        message = f"Accepted password for {program} from 192.0.2.7 port 1 ssh2"
+        return json.dumps({"@timestamp": "2024-05-01T10:00:00Z", "message": message, **named})
+
+    log = "\n".join([line("sshd"), line("evil")])
+    assert bench.of("sshd", log) == ([["sshd", "192.0.2.7", "2024-05-01T10:00:00Z"]], {"OTHER": 1})

@@ -73,6 +73,14 @@ class TestSshd:
         line = f"2018-10-09T08:15:01Z gate sshd[1]: {message}"
         assert bench.of("sshd", line) == ([[user, "192.0.2.7", "2018-10-09T08:15:01Z"]], {})
 
+    @pytest.mark.parametrize("front", [
+        "<38>1 2018-10-09T08:15:01Z gate sshd 4711 - - \ufeff", "2018-10-09 08:15:01.000000+0000  localhost sshd[1]: ",
+    ], ids=["RFC 5424", "macOS"])  # fmt: skip
+    def test_fronts(self, bench: Bench, front: str) -> None:
+        """The mark of UTF-8 in front of a message and a second blank hide no log-in."""
+        line = f"{front}Accepted password for alice from 192.0.2.7 port 1 ssh2"
+        assert bench.of("sshd", line) == ([ALICE], {})
+
     def test_why_lines_are_skipped(self, bench: Bench) -> None:
         """Other programs and messages, no name, IPv6, host names, no log at all."""
         lines = [
@@ -95,7 +103,7 @@ class TestSshd:
 
     @pytest.mark.parametrize("front", [
         "2018-10-09 08:15:01 CEST gate sshd[1]:", "Oct  9 08:15:01 gate sshd[1]: [audit 7]",
-        "Oct  9 08:15:01 proxy gate sshd-session[1]:",
+        "Oct  9 08:15:01 proxy gate sshd-session[1]:", "Oct  9 08:15:01 gate /usr/sbin/sshd[1]:",
     ])  # fmt: skip
     def test_results_behind_an_unknown_front(self, bench: Bench, front: str) -> None:
         """A result after an unknown prefix is malformed, and is shown."""
