@@ -137,7 +137,13 @@ def _two_columns(data: Any, name: str) -> tuple[tuple[Any, Any], Any]:
     if isinstance(data, dict) or getattr(getattr(data, "dtype", None), "names", None):
         import pandas as pd
 
-        return _two_columns(pd.DataFrame(data), name)[0], None
+        try:
+            table = pd.DataFrame(data)
+        except ValueError as error:
+            raise InvalidValueError(
+                f"{name} must be a dictionary of columns, 'entity' and 'ip', of equal length: {error}."
+            ) from None
+        return _two_columns(table, name)[0], None
     return _array_columns(data, name), None
 
 
@@ -160,7 +166,7 @@ def _array_columns(data: Any, name: str) -> tuple[Any, Any]:
         raise InvalidValueError(f"{name} must be a DataFrame, an array, a list of pairs or a path. Got {type(data)}.")
     if not is_array:
         return _list_columns(list(data), name)
-    array = np.asarray(data)
+    array = _with_gaps(np.asanyarray(data))
     if array.ndim != 2:  # noqa: PLR2004
         raise InvalidValueError(
             f"{name} must have two dimensions, rows and the columns entity and ip. Got an array of shape {array.shape}."
@@ -174,6 +180,15 @@ def _array_columns(data: Any, name: str) -> tuple[Any, Any]:
             f" with {array.shape[1]} feature(s) (shape={array.shape}) while a minimum of 2 is required."
         )
     return array[:, 0], array[:, 1]
+
+
+def _with_gaps(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array in which masked values are missing."""
+    if not isinstance(array, np.ma.MaskedArray):
+        return np.asarray(array)
+    values = np.array(array, dtype=object)
+    values[np.ma.getmaskarray(array)] = None  # type: ignore[no-untyped-call]
+    return values
 
 
 def _list_columns(rows: list[Any], name: str) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
@@ -202,7 +217,7 @@ def _one_column(data: Any) -> Any:
     if is_pandas(data, "Series") or isinstance(data, (pa.ChunkedArray, pa.Array)):
         return data
     if isinstance(data, np.ndarray):
-        return data if data.ndim == 1 and data.dtype.names is None else None
+        return _with_gaps(data) if data.ndim == 1 and data.dtype.names is None else None
     if not isinstance(data, (list, tuple, set)) or any(
         isinstance(value, dict) or (hasattr(value, "__len__") and not isinstance(value, (str, bytes))) for value in data
     ):

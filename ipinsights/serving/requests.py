@@ -59,7 +59,13 @@ def decode(
     instance is ``{"features": [entity, ip]}`` or ``{"data": {"features": {"values": [entity, ip]}}}``. An empty
     ``content_type`` means CSV. ``name`` and ``first_line`` are what messages call the body and its first line.
     """
-    pairs = _DECODERS[request_media_type(content_type)](body, name, first_line, ipv6)
+    decoder = _DECODERS[request_media_type(content_type)]
+    if body.startswith(GZIP_MAGIC):
+        # What is small packed can be huge unpacked.
+        raise _unreadable(
+            "The payload is packed with gzip: send it unpacked.", reason="the payload is packed with gzip"
+        )
+    pairs = decoder(body, name, first_line, ipv6)
     if len(pairs) == 0:
         raise _unreadable(
             "The payload holds no record: send at least one pair of entity and IPv4 address.",
@@ -69,11 +75,6 @@ def decode(
 
 
 def _decode_csv(body: bytes, name: str, first_line: int, ipv6: bool) -> Pairs:  # noqa: FBT001
-    if body.startswith(GZIP_MAGIC):
-        # What is small packed can be huge unpacked.
-        raise _unreadable(
-            "The payload is packed with gzip: send it unpacked.", reason="the payload is packed with gzip"
-        )
     pairs = _split_plain_csv(body, ipv6=ipv6) if len(body) <= _SMALL else None
     if pairs is not None:
         return pairs
@@ -138,7 +139,17 @@ def _parse(text: bytes, place: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
+        if not _is_utf8(text):
+            raise _unreadable(f"{place}: it is not UTF-8 text.", reason="the payload is not UTF-8 text") from None
         raise _unreadable(f"{place}: it is no JSON: {error}.", reason="the payload is not valid JSON") from None
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _instance_pairs(instances: Iterable[Any], *, ipv6: bool) -> Pairs:

@@ -90,6 +90,8 @@ def test_results_keep_an_index() -> None:
     [
         ([("a", "192.0.2")], f"row 0 of X: '192.0.2' {NO_IP}"),
         ([("a", "192.0.2.1"), ("", "192.0.2.1")], "row 1 of X: the entity is empty."),
+        (np.ma.masked_array([["a", "192.0.2.1"]], mask=[[1, 0]]), "row 0 of X: the entity is missing."),
+        (np.ma.masked_array([["a", "192.0.2.1"]], mask=[[0, 1]]), "row 0 of X: the address is missing."),
         ([("192.0.2.1", "a")], "row 0 of X: the address stands first: it must be the second column."),
         ([("a\udc80", "192.0.2.1")], "row 0 of X: it is not UTF-8 text."),
         ([("a" * 131_073, "192.0.2.1")], "row 0 of X: a field is longer than 131072 characters."),
@@ -121,6 +123,10 @@ def test_invalid_rows_are_named_with_rule_and_value(data: Any, message: str) -> 
          "while a minimum of 2 is required."),
         (np.zeros((2, 2)), "Column 'entity' holds floating-point numbers: convert them to text, or to integers, "
          "which a column with missing values loses."),
+        ({"ann": "192.0.2.1"}, "X must be a dictionary of columns, 'entity' and 'ip', of equal length: If using all "
+         "scalar values, you must pass an index."),
+        ({"entity": ["a"], "ip": ["192.0.2.1"] * 2}, "X must be a dictionary of columns, 'entity' and 'ip', of equal "
+         "length: All arrays must be of the same length."),
         (FRAME["user"], "X must be a DataFrame, an array, a list of pairs or a path. Got <class 'pandas.Series'>."),
         (None, "X must be a DataFrame, an array, a list of pairs or a path. Got <class 'NoneType'>."),
         ([], "X is empty: 0 sample(s), and at least one row of entity and ip is required."),

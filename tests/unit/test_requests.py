@@ -149,6 +149,11 @@ class TestRefuse:
                 json.dumps(json.dumps({"instances": [{"features": ["a", "192.0.2.1"]}]})).encode(),
                 "The payload is a JSON string: it was encoded twice. Send the object itself.",
             ),
+            (
+                '{"instances": [{"features": ["é", "192.0.2.1"]}]}'.encode("latin-1"),
+                "the payload: it is not UTF-8 text.",
+            ),
+            (gzip.compress(b"{}", mtime=0), "The payload is packed with gzip: send it unpacked."),
             (b"[]", f'The payload must be {{"instances": [...]}}, each of them {SHAPES}.'),
             (
                 b'{"instances": [{"features": ["a", "1.2.3.4"]}, 5]}',
