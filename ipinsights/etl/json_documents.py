@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["BLANK", "Malformed", "Path", "batches_of_records", "inner_record", "scalar_text"]
+__all__ = ["BLANK", "Malformed", "Path", "as_dots", "batches_of_records", "inner_record", "scalar_text"]
 
 _logger = logging.getLogger(__name__)
 
@@ -112,6 +112,15 @@ def scalar_text(value: Any) -> str | None:
     return orjson.dumps(value).decode() if isinstance(value, (int, float)) else None
 
 
+def as_dots(path: str) -> str:
+    """Return a path with numbers between dots for indices in brackets.
+
+    >>> as_dots("request.ipChain[0].ip")
+    'request.ipChain.0.ip'
+    """
+    return _INDEX.sub(lambda found: f".{found[1] or 0}", path).removeprefix(".")
+
+
 class Path:
     """A path to a value. A key that has the very name of the path, dots and all, goes first.
 
@@ -123,7 +132,7 @@ class Path:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._names = _INDEX.sub(lambda found: f".{found[1] or 0}", text).removeprefix(".").split(".")
+        self._names = as_dots(text).split(".")
 
     def value(self, record: Any) -> Any:
         """Return the value at the path, or None."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from ipinsights.errors import ClientError
+from ipinsights.etl.json_documents import as_dots
 from ipinsights.etl.table_records import table_records
 
 if TYPE_CHECKING:
@@ -42,14 +44,16 @@ def read_parquet(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]
 def _shown_group(column: Callable[[str], pa.Array | None], names: Sequence[str], index: int) -> str:
     try:
         columns = [(name, column(name)) for name in names[:_COLUMNS_SHOWN]]
-        return ", ".join(
-            f"{name}: {_shown_value(values[index].as_py())}" for name, values in columns if values is not None
-        )
+        return ", ".join(f"{name}: {_shown_value(values[index])}" for name, values in columns if values is not None)
     except (pa.ArrowException, OSError, UnicodeDecodeError):
         return "a damaged record"
 
 
-def _shown_value(value: Any) -> str:
+def _shown_value(scalar: pa.Scalar) -> str:
+    try:
+        value = scalar.as_py()
+    except (OverflowError, ValueError):  # a time in a year that Python does not know
+        return "out of range"
     return value.decode("utf-8", errors="backslashreplace") if isinstance(value, bytes) else str(value)
 
 
@@ -70,6 +74,8 @@ def _arrow_file(stream: IO[bytes]) -> pa.NativeFile:
 
 def _group_reader(file: parquet.ParquetFile, group: int) -> Callable[[str], pa.Array | None]:
     """Return a function that reads the column of a name, or returns None if it is missing."""
+    schema = file.schema
+    uuids = {leaf.path for leaf in map(schema.column, range(len(schema))) if leaf.logical_type.type == "UUID"}
 
     def column(name: str) -> pa.Array | None:
         path = _path(file.schema_arrow, name)
@@ -80,7 +86,7 @@ def _group_reader(file: parquet.ParquetFile, group: int) -> Callable[[str], pa.A
             raise pa.ArrowInvalid(f"the column {name!r} has another number of rows than its group says")
         for step in path[1:]:
             values = _inside(values, step)
-        return _unchecked_text(values)
+        return _uuid_texts(values) if ".".join(path) in uuids else _unchecked_text(values)
 
     return column
 
@@ -89,6 +95,7 @@ def _path(schema: pa.Schema, name: str) -> list[str] | None:
     """Return the path to a column or to a field within a column by its name, or None."""
     if name in schema.names:
         return [name]
+    name = as_dots(name)
     top = max((column for column in schema.names if name.startswith(f"{column}.")), key=len, default=None)
     if top is None:
         return None
@@ -123,6 +130,12 @@ def _leaves(fields: Iterable[pa.Field], prefix: str = "") -> Iterator[str]:
             yield from _leaves(field.type, f"{prefix}{field.name}.")
         else:
             yield f"{prefix}{field.name}"
+
+
+def _uuid_texts(values: pa.Array) -> pa.StringArray:
+    """Return UUIDs of 16 bytes as people write them."""
+    storage = values.storage if isinstance(values, pa.ExtensionArray) else values
+    return pa.array((value and str(UUID(bytes=value)) for value in storage.to_pylist()), pa.string())
 
 
 def _unchecked_text(values: pa.Array) -> pa.Array:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ipinsights.data.arrow import as_text, mask
 from ipinsights.data.timestamps import localized
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["table_records"]
 
 _LONGEST_SHOWN = 200
+_LARGEST_TIME, _DIGITS, _DECIMALS = 1e19, 38, 9
 
 
 def table_records(
@@ -47,18 +50,28 @@ def table_records(
 
     def needed(option: str, wanted: tuple[str, ...]) -> list[pa.Array]:
         """Return the columns of the wanted names, at least one of which must exist."""
-        found = [values for name in wanted if (values := column(name)) is not None]
+        found = {name: values for name in wanted if (values := column(name)) is not None}
         if not found:
             otherwise = ", or leave times out with `no_timestamps`" if option == "timestamp" else ""
             header = f",{cure}" if cure else ""
             raise ClientError(
                 f"There is no column {wanted[0]!r}: name one with `{option}`{otherwise}{header}. {known_fields}"
             )
-        return found
+        for name, values in found.items():
+            if pa.types.is_nested(values.type):
+                raise ClientError(
+                    f"Column {name!r} holds {values.type}: name with `{option}` what is inside, such as {name}[0] of "
+                    f"lists or {name}.NAME of structures."
+                )
+        return list(found.values())
 
     def field(name: str) -> pa.StringArray | None:
+        """Return a column as text, (n,), or None. Nested values become JSON."""
         values = column(name)
-        return None if values is None else as_text(values)
+        if values is None or not pa.types.is_nested(values.type):
+            return None if values is None else as_text(values)
+        texts = (value if value is None else json.dumps(value, default=str) for value in values.to_pylist())
+        return pa.array(texts, pa.string())
 
     entities = needed("entity", names_or(options.entity, ("entity",)))
     ips = needed("ip", names_or(options.ip, ("ip",)))
@@ -74,7 +87,10 @@ def table_records(
 
 
 def _times(column: pa.Array, zone: str, time: TimeColumn) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    if not pa.types.is_temporal(column.type):
+    if pa.types.is_floating(column.type):  # as pandas makes of numbers with gaps
+        is_possible = pc.less(pc.abs(column), _LARGEST_TIME)
+        column = pc.if_else(is_possible, column, None).cast(pa.decimal128(_DIGITS, _DECIMALS), safe=False)
+    if not pa.types.is_temporal(column.type) or pa.types.is_time(column.type) or pa.types.is_duration(column.type):
         return time.parse(as_text(column))
     times = column.cast(pa.timestamp("us", column.type.tz if pa.types.is_timestamp(column.type) else None), safe=False)
     readings = times.cast(pa.int64()).fill_null(0).to_numpy()
