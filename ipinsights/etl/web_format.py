@@ -34,6 +34,12 @@ _NAMED = {
 _NGINX = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _APACHE = re.compile(r"%[<>]?(?:!?\d{3}(?:,\d{3})*)?((?:\{[^}]*\})?\^?[A-Za-z]{1,2}|%)")
 _LONGEST_FORMAT = 10_000
+# A directive of a configuration, or its quoted parts alone.
+_PARTS = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*\"""")
+_COPIED = re.compile(
+    r"""\s*(?:log_format\s+\w+\s+(?:escape=\w+\s+)?|LogFormat\s+)?"""
+    r"""(?P<parts>'[^']*'(?:\s*'[^']*')*|"(?:[^"\\]|\\.)*")(?:\s*;|\s+\w+)?\s*"""
+)
 CLF_TIME = r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4}"
 _ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.,]+(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
@@ -60,7 +66,7 @@ class WebFormat:
     """A format of lines in the notation of nginx or Apache, or a name of Apache's for one."""
 
     def __init__(self, text: str) -> None:
-        notation = _NAMED.get(text, text).replace('\\"', '"')
+        notation = _NAMED.get(text) or _notation(text)
         variables = _NGINX if "$" in notation else _APACHE
         # Names of variables, None for literal text, each with the pattern of what stands there.
         self._parts: list[tuple[str | None, str]] = []
@@ -100,6 +106,13 @@ class WebFormat:
             group = f"({kind if is_wanted else '?:'}{pattern})"
             whole += rf"\[{group}\]" if variable == "t" else group
         return rf"^{whole}(?: (?s:.*))?[ \t]*$"
+
+
+def _notation(text: str) -> str:
+    """Return the format in what a user copied from a configuration, without quotes."""
+    copied = _COPIED.fullmatch(text)
+    parts = "".join(part[1:-1] for part in _PARTS.findall(copied["parts"])) if copied else text
+    return parts.replace('\\"', '"').replace("\\t", "\t")
 
 
 def _escaped(literal: str) -> str:

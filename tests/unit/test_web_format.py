@@ -81,3 +81,26 @@ def test_what_is_missing(bench: Bench) -> None:
     with pytest.raises(ClientError) as caught:
         WebFormat("oops")
     assert str(caught.value) == "`line_format` must have variables of nginx ($remote_addr) or Apache (%h). Got 'oops'."
+
+
+@pytest.mark.parametrize(
+    "log_format",
+    [
+        "'$remote_addr - $remote_user [$time_local] '\n    '\"$request\"'",
+        "log_format  main  '$remote_addr - $remote_user [$time_local] '\n                  '\"$request\"';",
+        "log_format main escape=json '$remote_addr - $remote_user [$time_local] \"$request\"';",
+        r'LogFormat "%h %l %u %t \"%r\"" common',
+        r'"%h %l %u %t \"%r\""',
+    ],
+)
+def test_formats_as_a_configuration_has_them(bench: Bench, log_format: str) -> None:
+    """What a user copied from a configuration is read with its quotes and directives."""
+    assert bench.of("nginx", LINE, line_format=log_format) == ([["ann", "192.0.2.7", TIME]], {})
+
+
+def test_tabs_of_a_format(bench: Bench) -> None:
+    """A TAB stands in a configuration as an escape."""
+    line = "192.0.2.7\tann\t10/Oct/2000:13:55:36 -0700"
+    assert bench.of("nginx", line, line_format=r"$remote_addr\t$remote_user\t$time_local")[0] == [
+        ["ann", "192.0.2.7", TIME]
+    ]
