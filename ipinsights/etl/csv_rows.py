@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,6 @@ _MARK = "\ufeff"
 # What Python's reader says of a field above its limit.
 _LONG_FIELD = "field larger than"
 _FIELDS = ("#Fields:", "#fields\t")
-_ZEROS = re.compile("^\0+", re.MULTILINE)
 
 
 class Lines:
@@ -49,8 +47,6 @@ class Lines:
         while block := self._whole.read():
             # bytes that are not UTF-8 become lone surrogates, which no text has
             text = block.decode("utf-8", "surrogateescape").removeprefix(_MARK)
-            if "\0" in text:  # a machine that stopped left them where it had not written yet
-                text = _ZEROS.sub("", text) or "\n"
             lines = list(io.StringIO(text, newline=""))
             self.is_at_end_of_block = False
             yield from lines[:-1]

@@ -6,7 +6,7 @@ import itertools
 import sys
 from dataclasses import replace
 from datetime import date
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from ipinsights.data.arrow import packed
 from ipinsights.data.channels import channel_files
@@ -15,6 +15,7 @@ from ipinsights.data.decoding import check_encoding
 from ipinsights.data.files import open_output
 from ipinsights.data.input_streams import STANDARD_INPUT, opened
 from ipinsights.data.timestamps import check_zone, format_times
+from ipinsights.data.zero_bytes import WithoutZeros
 from ipinsights.errors import ClientError, InvalidValueError, UnreadableFileError
 from ipinsights.etl.json_records import read_cloudtrail, read_jsonl
 from ipinsights.etl.key_values import read_logfmt
@@ -112,7 +113,8 @@ def read_records(stream: IO[bytes], name: str, log_format: str, options: LogOpti
     The stream is text in UTF-8, or Parquet. A ClientError begins with the name of the log.
     """
     try:
-        yield from FORMATS[log_format](stream, options)
+        text = stream if log_format == "parquet" else cast("IO[bytes]", WithoutZeros(stream))
+        yield from FORMATS[log_format](text, options)
     except UnreadableFileError:
         raise
     except ClientError as error:
