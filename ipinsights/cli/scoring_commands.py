@@ -63,11 +63,13 @@ def score(
     the score) and, if `ipinsights threshold` stored one, p_value (share of ordinary events that look this odd) and
     verdict (normal, suspicious, unknown_entity or allowed). --threshold means --extended.
     """
+    from ipinsights.data.channels import check_outputs
     from ipinsights.etl.records import KeptFields
     from ipinsights.inference.score_file import score_file
     from ipinsights.inference.scorers import load_scorer
     from ipinsights.inference.threshold_files import find_threshold
 
+    check_outputs([output], [source])
     loaded = load_scorer(model_dir, scorer)
     is_extended = extended or options["only_suspicious"] or threshold_file is not None
     threshold = find_threshold(model_dir, threshold_file, scorer) if is_extended else None
@@ -103,12 +105,14 @@ def embeddings(model_dir: Path, entities: Path | None, ips: Path | None, output:
 
     A score is the dot product of one embedding of each.
     """
+    from ipinsights.data.channels import check_outputs
     from ipinsights.inference.export_embeddings import export_embeddings
     from ipinsights.inference.predictor import Predictor
 
     source = entities or ips
     if source is None or (entities and ips):
         raise click.UsageError("Give --entities or --ips.")
+    check_outputs([output], [source])
     export_embeddings(Predictor.load(model_dir), source, output, ips=ips is not None)
 
 

@@ -162,11 +162,13 @@ def extract(
     """
     if options["timestamp"] and options["no_timestamps"]:
         raise click.UsageError("Give either --timestamp or --no-timestamps.")
+    from ipinsights.data.channels import check_outputs
     from ipinsights.etl.filters import Filters
     from ipinsights.etl.pipeline import extract
     from ipinsights.etl.records import LogOptions, Reason
     from ipinsights.etl.summary import NothingUsableError
 
+    check_outputs([None if dry_run else output], sources)
     try:
         summary = extract(
             sources,
@@ -235,8 +237,10 @@ def split(
         raise click.UsageError("Give either --at, perhaps with --calibration-at, or --fraction.")
     import numpy as np
 
+    from ipinsights.data.channels import check_outputs
     from ipinsights.etl import splitting
 
+    check_outputs((output_dir / f"{name}.csv" for name in splitting.PARTS), [source])
     events = splitting.read_timed_rows(source, ipv6=ipv6)
     if fraction:
         parts = splitting.parts_by_fraction(events, fraction)

@@ -122,6 +122,7 @@ def train(
     Without sizes (num_entity_vectors, vector_dim) all sizes that are not given are chosen from the data.
     """
     from ipinsights.cli.training_view import TrainingView
+    from ipinsights.data.channels import check_outputs
     from ipinsights.distributed import launcher
     from ipinsights.sagemaker.container import failure_reported, train_in_container
     from ipinsights.sagemaker.environment import Environment
@@ -137,6 +138,7 @@ def train(
         with container_words(), failure_reported(base_dir):
             train_in_container(Environment.read(base_dir), quiet=quiet, **settings)
     else:
+        check_outputs([options["log_file"], options["metrics_file"]], [options["train_path"], options["validation"]])
         named = {name: options.pop(name) for name in ("entity_names", "ip_names")}
         with (
             pair_file(options["train_path"], **named) as data,

@@ -23,9 +23,11 @@ from ipinsights.data.remote_names import as_given
 from ipinsights.errors import ClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["ChannelFiles", "channel_files", "check_filled", "is_marker", "log_skipped", "read_channel"]
+__all__ = [
+    "ChannelFiles", "channel_files", "check_filled", "check_outputs", "is_marker", "log_skipped", "read_channel",
+]  # fmt: skip
 
 _logger = logging.getLogger(__name__)
 
@@ -74,6 +76,19 @@ def check_filled(files: Sequence[Path], skipped: Mapping[str, Sequence[Path]], r
         listed = _listed(skipped, root)
         others = f": skipped are {listed}" if listed else ""
         raise ClientError(f"The folder {root} holds no file with data{others}. It must hold at least one such file.")
+
+
+def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
+    """Raise an error if an output would replace one of the files that are read.
+
+    The inputs are files and folders. ``-`` and None are not looked at.
+    """
+    existing = [output for output in outputs if output is not None and is_file(output)]
+    for source in inputs if existing else ():
+        files = () if source is None or source == Path("-") else read_channel(source).files
+        for output in existing:
+            if any(output.samefile(file) for file in files):
+                raise ClientError(f"{output} is an input, and would be replaced by the output. Name another output.")
 
 
 def log_skipped(groups: Mapping[str, Sequence[Path]], root: Path) -> None:

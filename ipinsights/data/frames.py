@@ -187,7 +187,7 @@ def _with_gaps(array: NDArray[Any]) -> NDArray[Any]:
     if not isinstance(array, np.ma.MaskedArray):
         return np.asarray(array)
     values = np.array(array, dtype=object)
-    values[np.ma.getmaskarray(array)] = None  # type: ignore[no-untyped-call]
+    values[np.broadcast_to(array.mask, array.shape)] = None
     return values
 
 

@@ -36,8 +36,12 @@ if TYPE_CHECKING:
     from ipinsights.data.pairs import Block
 
 __all__ = [
-    "Part", "TimedRows", "describe_parts", "parts_by_fraction", "parts_by_time", "read_timed_rows", "write_parts",
+    "PARTS", "Part", "TimedRows", "describe_parts", "parts_by_fraction", "parts_by_time", "read_timed_rows",
+    "write_parts",
 ]  # fmt: skip
+
+PARTS = ("train", "calibration", "test")
+"""Names of the parts, each of which is a file with the ending ``.csv``."""
 
 # Rows enough for Arrow to run at full speed, and few enough to stay far below its 2 GB of text per array.
 _ROWS_PER_CHUNK = 500_000
@@ -136,7 +140,7 @@ def parts_by_time(events: TimedRows, *, test_from: str, calibration_from: str | 
                 f"`calibration_from` must be before `test_from`, for what is tested comes last. Got "
                 f"{calibration_from} and {test_from}."
             )
-        names, starts = ["train", "calibration", "test"], [calibration, test]
+        names, starts = [*PARTS], [calibration, test]
     return _parts(events, names, np.searchsorted(events.times, starts).tolist())
 
 
@@ -164,7 +168,7 @@ def parts_by_fraction(events: TimedRows, fractions: Sequence[float]) -> list[Par
     ends = [round(len(events) * train), round(len(events) * (train + calibration))]
     if calibration == 0:
         return _parts(events, ["train", "test"], ends[:1])
-    return _parts(events, ["train", "calibration", "test"], ends)
+    return _parts(events, PARTS, ends)
 
 
 def _parts(events: TimedRows, names: Sequence[str], ends: Sequence[int]) -> list[Part]:

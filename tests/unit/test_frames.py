@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+MASKED: Any = np.ma.masked_array
+
 PAIRS = [("alice", "192.0.2.1"), ("7", " 192.0.2.2"), ("Zoë", "8.8.8.8")]
 FRAME = pd.DataFrame(PAIRS, columns=["user", "address"], index=[5, 3, 9])
 NAMED = FRAME.rename(columns={"user": "entity", "address": "ip"}).assign(time=0)[["time", "ip", "entity"]]
@@ -90,8 +92,8 @@ def test_results_keep_an_index() -> None:
     [
         ([("a", "192.0.2")], f"row 0 of X: '192.0.2' {NO_IP}"),
         ([("a", "192.0.2.1"), ("", "192.0.2.1")], "row 1 of X: the entity is empty."),
-        (np.ma.masked_array([["a", "192.0.2.1"]], mask=[[1, 0]]), "row 0 of X: the entity is missing."),
-        (np.ma.masked_array([["a", "192.0.2.1"]], mask=[[0, 1]]), "row 0 of X: the address is missing."),
+        (MASKED([["a", "192.0.2.1"]], mask=[[1, 0]]), "row 0 of X: the entity is missing."),
+        (MASKED([["a", "192.0.2.1"]], mask=[[0, 1]]), "row 0 of X: the address is missing."),
         ([("192.0.2.1", "a")], "row 0 of X: the address stands first: it must be the second column."),
         ([("a\udc80", "192.0.2.1")], "row 0 of X: it is not UTF-8 text."),
         ([("a" * 131_073, "192.0.2.1")], "row 0 of X: a field is longer than 131072 characters."),
