@@ -27,7 +27,9 @@ NOTHING = frozenset(
         "n/a", "NULL", "Null", "null", "<NULL>", "<null>", "(NULL)", "(null)", r"\N", "NIL", "nil", "<nil>", "NONE",
         "None", "none", "(none)", "<none>", "NaN", "nan", "NAN", "-nan", "-NaN", "false", "False", "undefined",
         "Undefined", "UNDEFINED", "(undefined)", "(unknown)", "<unknown>", "(empty)", "<empty>", "(blank)", "(not set)",
-        "Not Available", "[]", "{}", "[null]", "NaT", "<NA>", "Nil", "?", "??", ".",
+        # Microsoft 365; CloudTrail for names that do not exist, and for requests without one
+        "Not Available", "HIDDEN_DUE_TO_SECURITY_REASONS", "ANONYMOUS_PRINCIPAL",
+        "[]", "{}", "[null]", "NaT", "<NA>", "Nil", "?", "??", ".",
     ]
 )  # fmt: skip
 """Texts that mean that there is no value."""

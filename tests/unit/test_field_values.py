@@ -16,7 +16,7 @@ from ipinsights.etl.field_values import (
 from ipinsights.etl.records import Reason
 
 
-@pytest.mark.parametrize("text", ["", " ", "-", "--", "NULL", r"\N", "nan", "None", "(not set)", None])
+@pytest.mark.parametrize("text", ["", " ", "-", "--", "NULL", r"\N", "nan", "None", "(not set)", "Not Available", None])
 def test_words_for_nothing(text: str | None) -> None:
     """Each means that there is no value, with blanks around it, too."""
     padded = None if text is None else f" {text} "

@@ -56,6 +56,13 @@ class TestCloudTrail:
         assert rows == [CALLER]
         assert skipped == {"HOST_NAME": 2, "NO_USER": 2, "IPV6": 1, "NO_TIME": 1, "MALFORMED": 1}
 
+    def test_callers_that_are_nobody(self, bench: Bench) -> None:
+        """Names that do not exist are hidden under one text, and are not one caller."""
+        hidden = {"type": "IAMUser", "accountId": "1", "userName": "HIDDEN_DUE_TO_SECURITY_REASONS"}
+        anonymous = {"type": "AWSAccount", "principalId": "ANONYMOUS_PRINCIPAL"}
+        records = [TRAIL, *({**TRAIL, "userIdentity": identity} for identity in (hidden, anonymous))]
+        assert bench.of("cloudtrail", json.dumps({"Records": records})) == ([CALLER], {"NO_USER": 2})
+
     def test_lines_that_are_no_json(self, bench: Bench) -> None:
         """Invalid lines are counted one by one, wherever they stand."""
         line = json.dumps(TRAIL)
