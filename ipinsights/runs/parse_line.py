@@ -105,6 +105,9 @@ def _configuration(text: str) -> dict[str, str]:
 def _metrics(text: str) -> tuple[Kind, dict[str, Any]]:
     """Read the JSON of a ``#metrics`` line. A sum is the value, since all counts are 1."""
     content = json.loads(text)
+    json.dumps(
+        content, ensure_ascii=False
+    ).encode()  # a half of a surrogate pair, which is damage, is a ValueError here
     dimensions = content["Dimensions"]
     if dimensions["Operation"] != "training":
         return Kind.SERVING, {}

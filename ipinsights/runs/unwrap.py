@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LogLine", "read_lines", "unwrap"]
 
+# No number of an event is looked at, and Python refuses integers of thousands of digits.
+_decoder = json.JSONDecoder(parse_int=float)
+
 # Python's objects take up to 30 times as much memory as their JSON.
 _LONGEST_ITEM = 2**23
 _LARGEST_NOTEBOOK = 2**25
@@ -190,21 +193,26 @@ def _json_event(line: str) -> tuple[str | None, str] | None:
     if not line.startswith("{"):
         return None
     try:
-        return _message(json.loads(line))
+        return _message(_decoder.decode(line))
     except (ValueError, RecursionError):
         return None
 
 
 def _message(event: Any) -> tuple[str | None, str] | None:
     if isinstance(event, str):
-        return None, event
+        return None, _unicode(event)
     if isinstance(event, list):  # the fields of a query's result, {"field": name, "value": value} each
         event = {pair.get("field"): pair.get("value") for pair in event if isinstance(pair, dict)}
     if not isinstance(event, dict):
         return None
     texts = [event[name] for name in _MESSAGE_FIELDS if isinstance(event.get(name), str)]
     streams = [event[name] for name in _STREAM_FIELDS if "algo-" in str(event.get(name))]
-    return (str(streams[0]) if streams else None, texts[0]) if texts else None
+    return (_unicode(str(streams[0])) if streams else None, _unicode(texts[0])) if texts else None
+
+
+def _unicode(text: str) -> str:
+    """Return a text with escapes for halves of surrogate pairs, which JSON may have."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _csv_download(stream: IO[bytes], path: Path) -> Iterator[tuple[int, str | None, str]]:
@@ -254,7 +262,6 @@ def _json_dump(stream: IO[str]) -> Iterator[tuple[int, str | None, str]]:
 
 
 def _list_items(stream: IO[str]) -> Iterator[Any]:
-    decoder = json.JSONDecoder()
     waiting, inside = stream.read(_CHUNK), False
     while waiting:
         if not inside:
@@ -264,7 +271,7 @@ def _list_items(stream: IO[str]) -> Iterator[Any]:
         while inside:
             start = cast("re.Match[str]", _BETWEEN_ITEMS.match(waiting, end)).end()
             try:
-                item, end = decoder.raw_decode(waiting, start)
+                item, end = _decoder.raw_decode(waiting, start)
             except (ValueError, RecursionError):
                 waiting = waiting[start:]
                 inside = not waiting.startswith("]") and len(waiting) < _LONGEST_ITEM

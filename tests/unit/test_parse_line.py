@@ -33,6 +33,13 @@ class TestParseLine:
         """A piece cut out or put in makes a line unknown at worst."""
         assert isinstance(parse_line(line[:start] + text + line[start + length :]).kind, Kind)
 
+    @pytest.mark.parametrize("name", ["Host", "Operation"])
+    def test_halves_of_surrogate_pairs(self, name: str) -> None:
+        """Metrics with half of a surrogate pair, which no table can show, are unknown."""
+        line = '#metrics {"StartTime": 1, "Dimensions": {"Operation": "training", "Host": "algo-1"}, "Metrics": {}}'
+        assert parse_line(line).kind == Kind.METRICS
+        assert parse_line(line.replace(f'"{name}": "', f'"{name}": "\\ud800')).kind != Kind.METRICS
+
     @pytest.mark.parametrize(
         ("line", "kind"),
         [

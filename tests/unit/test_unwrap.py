@@ -116,6 +116,9 @@ WRAPPINGS: dict[str, Callable[[], str | bytes]] = {
     "JSON, pages one after another": lambda: "\n".join(
         json.dumps({"events": EVENTS[start : start + 20], "nextForwardToken": "]"}) for start in range(0, 100, 20)
     ),
+    "JSON with numbers of many digits": lambda: json.dumps({"events": EVENTS}).replace(
+        '"ingestionTime": 1', '"ingestionTime": ' + "1" * 5000
+    ),
     "JSON list": lambda: json.dumps(EVENTS, indent=2),
     "JSON Lines": lambda: "\n".join(map(json.dumps, EVENTS)),
     "Docker's JSON": lambda: "\n".join(json.dumps({"log": f"{line}\n", "stream": "stdout"}) for line in LINES),
@@ -203,3 +206,11 @@ class TestWrappings:
         assert list(read_lines(path)) == [
             LogLine(1, None, "one"), LogLine(2, None, ".."), LogLine(2, None, "#metrics {}"),
         ]  # fmt: skip
+
+
+def test_halves_of_surrogate_pairs(tmp_path: Path) -> None:
+    """Messages and names of streams have escapes for them."""
+    path = tmp_path / "log"
+    path.write_text(json.dumps({"message": "a\ud800", "logStreamName": "algo-\udfff"}))
+    (line,) = read_lines(path)
+    assert (line.stream, line.text) == (r"algo-\udfff", r"a\ud800")
