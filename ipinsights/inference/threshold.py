@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["ALLOWED", "NORMAL", "SUSPICIOUS", "UNKNOWN_ENTITY", "Threshold"]
 
 FORMAT_VERSION = 1
+# Numbers of rows are 64-bit integers.
+_TOO_MANY_ROWS = 2**63
 
 NORMAL, SUSPICIOUS, UNKNOWN_ENTITY, ALLOWED = "normal", "suspicious", "unknown_entity", "allowed"
 
@@ -169,7 +171,7 @@ class Threshold:
             return cls._from_json(content)
         except OSError as error:
             raise ClientError(f"The threshold cannot be read from {path}: {error.strerror}.") from None
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             raise ClientError(f"{path} is no threshold: make one with `Threshold.calibrate`.") from None
 
     def save(self, path: str | Path) -> None:
@@ -286,7 +288,7 @@ class Threshold:
             and np.isfinite(self.scores).all()
             and self.probe.shape == _PROBE_IPS.shape
             and all((np.diff(values) > 0).all() for values in (self.scores, self.num_below))
-            and 0 <= self.num_below[0] <= self.num_below[-1] < self.num_rows
+            and 0 <= self.num_below[0] <= self.num_below[-1] < self.num_rows < _TOO_MANY_ROWS
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -265,6 +266,7 @@ class TestFile:
         [
             {"format_version": 2}, {"fpr": 0}, {"fpr": None}, {"score": float("nan")}, {"interval": [1]}, {"allow": 7},
             {"scores": [3, 2], "num_below": [0, 1]}, {"scores": [], "num_below": []}, {"num_below": [0]}, {"probe": []},
+            {"num_rows": 10**30}, {"num_rows": math.inf}, {"num_allowed": math.inf},
         ],
     )  # fmt: skip
     def test_damaged(self, tmp_path: Path, predictor: Predictor, pairs: Pairs, damage: dict[str, object]) -> None:
