@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import itertools
 import logging
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import io
     from collections.abc import Callable, Iterator
 
-__all__ = ["STANDARD_INPUT", "line_blocks", "opened", "opened_stream", "warning_of", "watched"]
+__all__ = ["STANDARD_INPUT", "line_blocks", "opened", "opened_stream", "warning_of", "watched", "with_first_line"]
 
 STANDARD_INPUT = Path("-")
 
@@ -77,6 +78,17 @@ def line_blocks(stream: IO[bytes], *, longest: int = LONGEST_LINE) -> Iterator[p
     """
     for block in whole_lines(stream, longest=longest, when_long=warning_of(stream, longest=longest)):
         yield _lines(block)
+
+
+def with_first_line(blocks: Iterator[pa.BinaryArray]) -> tuple[bytes, Iterator[pa.BinaryArray]]:
+    """Return the first line that is not blank, or no bytes, and all blocks again."""
+    read: list[pa.BinaryArray] = []
+    for block in blocks:
+        read.append(block)
+        line: bytes = next((line for line in block.to_pylist() if line.strip()), b"")
+        if line:
+            return line, itertools.chain(read, blocks)
+    return b"", iter(read)
 
 
 def warning_of(stream: IO[bytes], *, longest: int = LONGEST_LINE) -> Callable[[int], None]:

@@ -47,6 +47,8 @@ class Lines:
         while block := self._whole.read():
             # bytes that are not UTF-8 become lone surrogates, which no text has
             text = block.decode("utf-8", "surrogateescape").removeprefix(_MARK)
+            if _MARK in text:  # of a file that was put behind another one
+                text = text.replace(f"\n{_MARK}", "\n")
             lines = list(io.StringIO(text, newline=""))
             self.is_at_end_of_block = False
             yield from lines[:-1]
@@ -92,8 +94,6 @@ class Lines:
         if self.is_paused:
             raise StopIteration
         line = next(self._lines)
-        if line.startswith(_MARK):  # of a file that was put behind another one
-            line = line.removeprefix(_MARK)
         while self.fields and line.startswith("#") and not names_fields(line):
             line = next(self._lines)
         self.last = line

@@ -7,14 +7,13 @@ Source: "Journal Export Formats" of systemd.
 
 from __future__ import annotations
 
-import itertools
 import re
 from datetime import datetime, timezone
 from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ipinsights.data.input_streams import line_blocks
+from ipinsights.data.input_streams import line_blocks, with_first_line
 from ipinsights.etl.json_documents import BLANK, Malformed, batches_of_records
 
 if TYPE_CHECKING:
@@ -35,12 +34,8 @@ _MICROS = 1_000_000
 
 def syslog_blocks(stream: IO[bytes]) -> Iterator[pa.BinaryArray]:
     """Yield the lines of a log, (n,) a block, with records of other layouts as lines of syslog."""
-    blocks = line_blocks(stream)
-    first = next(blocks, None)
-    if first is None:
-        return
-    head = next((line for line in first.to_pylist() if line.strip()), b"").lstrip(b"\x1e \t")
-    again = itertools.chain([first], blocks)
+    line, again = with_first_line(line_blocks(stream))
+    head = line.lstrip(b"\x1e \t")
     if head.startswith((b"{", b"data:", b"[")):
         for records in batches_of_records(stream, blocks=again):
             yield pa.array(map(_line, records), pa.binary())

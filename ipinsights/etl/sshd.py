@@ -88,7 +88,7 @@ def _records(lines: pa.BinaryArray, clock: _Clock) -> LogRecords:
     is_unread, is_unknown = line.is_null(), pc.invert(is_ours)
     bare = pc.extract_regex(lines.filter(is_unknown), _BARE)
     if bare.null_count < len(bare):
-        bare_time, bare_message = (_scattered(bare.field(name), is_unknown) for name in ("time", "message"))
+        bare_time, bare_message = (_scattered(values, is_unknown) for values in bare.flatten())
         is_bare = bare_message.is_valid()
         time, message = pc.if_else(is_bare, bare_time, time), pc.if_else(is_bare, bare_message, message)
         is_ours, is_unread = pc.or_(is_ours, is_bare), pc.and_(is_unread, pc.invert(is_bare))

@@ -77,6 +77,8 @@ def _index_of_header(sample: Sequence[str], options: LogOptions) -> int:
             dialect = Dialect.of(sample[index:])
             names = [name.strip() for name in next(dialect.reader(sample[index : index + 1]), [])]
             if all(any(name in names for name in alternatives) for alternatives in wanted):
+                if any(map(functools.partial(_is_row, dialect, len(names)), sample[:index])):
+                    return 0
                 stated = index and sample[index - 1].strip().strip('"').lower().startswith("sep=")
                 is_first = all(before.strip() in ("", LONG_LINE_TEXT) for before in sample[: index - bool(stated)])
                 return 0 if is_first else index - bool(stated)
@@ -180,6 +182,15 @@ def _first_row(rows: CsvRows) -> tuple[list[str], Iterator[Row]]:
             num_blank += 1
     kinds: tuple[tuple[Row, int], ...] = ((too_long, num_too_long), ([], num_blank))
     return first, itertools.chain.from_iterable(itertools.repeat(kind, number) for kind, number in kinds)
+
+
+def _is_row(dialect: Dialect, width: int, line: str) -> bool:
+    """Return whether a line has as many fields as the header, and an address among them."""
+    try:
+        row: list[str] = next(dialect.reader([line]), [])
+    except csv.Error:
+        return False
+    return len(row) == width and any(map(_is_address, row))
 
 
 def _is_address(field: str) -> bool:

@@ -7,7 +7,6 @@ NODATA and SKIPDATA tell of no flow.
 
 from __future__ import annotations
 
-import itertools
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ipinsights.data.arrow import as_text, mask
-from ipinsights.data.input_streams import line_blocks
+from ipinsights.data.input_streams import line_blocks, with_first_line
 from ipinsights.errors import ClientError
 from ipinsights.etl.field_values import first_addresses, first_values
 from ipinsights.etl.json_documents import BLANK, Malformed, batches_of_records
@@ -60,12 +59,8 @@ def read_vpcflow(stream: IO[bytes], options: LogOptions) -> Iterator[LogRecords]
 
 def _flow_lines(stream: IO[bytes]) -> Iterator[pa.BinaryArray]:
     """Yield the lines of a flow log, (n,) a block, without what CloudWatch adds to them."""
-    blocks = line_blocks(stream)
-    first = next(blocks, None)
-    if first is None:
-        return
-    head = next((line for line in first.to_pylist() if line.strip()), b"").lstrip()
-    again = itertools.chain([first], blocks)
+    line, again = with_first_line(line_blocks(stream))
+    head = line.strip()
     if head.startswith((b"{", b"[{")) or head == b"[":  # subscriptions, and `aws logs filter-log-events`
         for records in batches_of_records(stream, blocks=again):
             yield pa.array(map(_message, records), pa.binary())

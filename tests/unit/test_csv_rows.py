@@ -140,3 +140,12 @@ def test_zeros_where_a_machine_stopped(bench: Bench) -> None:
     """Zero bytes in front of a row, as a crash leaves them, are not part of a name."""
     log = "entity,ip,timestamp\n" + "\0" * 500 + "ann,192.0.2.7,2024-05-01T10:00:00Z\n" + "\0" * 500
     assert bench.of("csv", log) == ([["ann", "192.0.2.7", "2024-05-01T10:00:00Z"]], {})
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_rows_before_a_header_are_rows(bench: Bench, mark: str) -> None:
+    """A file with a header that was put behind rows without one does not make them a preamble."""
+    log = f"ann,192.0.2.7,2024-05-01T10:00:00Z\n{mark}entity,ip,timestamp\nben,192.0.2.8,2024-05-01T10:00:00Z\n"
+    rows, skipped = bench.of("csv", log)
+    assert [row[0] for row in rows] == ["ann", "ben"]
+    assert skipped == {"HOST_NAME": 1}

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ipinsights.data import bounded_lines
+
 if TYPE_CHECKING:
     from .log_samples import Bench
 
@@ -81,3 +83,12 @@ def test_other_programs_are_not_believed(bench: Bench, name: str) -> None:
 
     log = "\n".join([line("sshd"), line("evil")])
     assert bench.of("sshd", log) == ([["sshd", "192.0.2.7", "2024-05-01T10:00:00Z"]], {"OTHER": 1})
+
+
+@pytest.mark.parametrize("size", [8, 4 * 2**20])
+def test_blank_lines_in_front(bench: Bench, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """The layout is known by the first line that is not blank, in whichever block it comes."""
+    monkeypatch.setattr(bounded_lines, "_BLOCK_BYTES", size)
+    message = "Accepted password for ann from 192.0.2.7 port 1 ssh2"
+    log = "\n" * 40 + json.dumps({"@timestamp": "2024-05-01T10:00:00Z", "program": "sshd", "message": message})
+    assert bench.of("sshd", log) == ([["ann", "192.0.2.7", "2024-05-01T10:00:00Z"]], {"BLANK": 40})

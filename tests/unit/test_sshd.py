@@ -81,6 +81,11 @@ class TestSshd:
         line = f"{front}Accepted password for alice from 192.0.2.7 port 1 ssh2"
         assert bench.of("sshd", line) == ([ALICE], {})
 
+    def test_a_line_of_no_log_among_lines_without_a_host(self, bench: Bench) -> None:
+        """A line that is not of a log is malformed, whatever the other lines look like."""
+        bare = "2018-10-09T08:15:01Z Accepted password for alice from 192.0.2.7 port 1 ssh2"
+        assert bench.of("sshd", f"{bare}\nx\n{bare}\n") == ([ALICE] * 2, {"MALFORMED": 1})
+
     def test_why_lines_are_skipped(self, bench: Bench) -> None:
         """Other programs and messages, no name, IPv6, host names, no log at all."""
         lines = [
