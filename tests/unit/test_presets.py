@@ -67,6 +67,6 @@ def test_a_preset_is_named_in_errors(bench: Bench) -> None:
     with pytest.raises(ClientError) as caught:
         bench.extract("entra")
     assert str(caught.value) == (
-        "None of the 2 records is in the format entra. Use logfmt as `log_format` for lines of key=value, or csv for "
-        "tables."
+        "None of the 2 records is in the format entra. Tables are csv, and lines of key=value are logfmt. See "
+        "`log_format` for other formats."
     )
