@@ -59,14 +59,3 @@ def test_presets_use_formats() -> None:
     """Each is read by another format, and none takes the name of one."""
     assert {preset.reader for preset in PRESETS.values()} <= set(FORMATS)
     assert not set(PRESETS) & set(FORMATS)
-
-
-def test_a_preset_is_named_in_errors(bench: Bench) -> None:
-    """The message for another layout has the name of the format that was asked for."""
-    bench.put("User,IP address\nann,192.0.2.7\n")
-    with pytest.raises(ClientError) as caught:
-        bench.extract("entra")
-    assert str(caught.value) == (
-        "None of the 2 records is in the format entra. Tables are csv, and lines of key=value are logfmt. See "
-        "`log_format` for other formats."
-    )
