@@ -31,7 +31,6 @@ from ipinsights.etl.filters import Filters
 from ipinsights.etl.pipeline import extract
 from ipinsights.etl.records import LogOptions
 from ipinsights.inference.predictor import Predictor
-from ipinsights.inference.score_file import score_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,17 +77,26 @@ class Engine:
 
     def start(self, command: str, *words: str | Path, loads: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command of the example, and return its end."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
         local = {"PYSPARK_PYTHON": str(self.python), "SPARK_LOCAL_IP": "127.0.0.1", "RAY_USAGE_STATS_ENABLED": "0"}
         counting = {} if loads is None else {"PYTHONPATH": str(loads / "hook"), "LOADS": str(loads)}
         return subprocess.run(
             [self.python, EXAMPLES / f"on_{self.name}.py", command, *words],
             cwd=self.python.parents[2],
-            env={**kept, **local, **counting},
+            env={**_without_python(), **local, **counting},
             capture_output=True,
             text=True,
             check=False,
         )
+
+    def score(self, rows: Path, model: Path, output: Path) -> None:
+        """Score a file by `ipinsights score`, next to the engine's NumPy, whose BLAS may have other kernels."""
+        words: list[str | Path] = [rows, "--model-dir", model, "--output", output]
+        subprocess.run([self.python, "-m", "ipinsights", "score", *words], check=True, env=_without_python())
+
+
+def _without_python() -> dict[str, str]:
+    """Return the variables of the environment but those of the Python of the tests."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
 
 
 # Ray and Spark take minutes to install and to start.
@@ -152,11 +160,11 @@ def drawn(size: int, *, rng: np.random.Generator) -> tuple[pa.Table, NDArray[np.
     return pa.table([*columns, pa.array(range(size))], ["entity", "ip", "row"]), is_odd
 
 
-def scores_of_the_command(model: Path, rows: pa.Table, folder: Path) -> bytes:
+def scores_of_the_command(engine: Engine, model: Path, rows: pa.Table, folder: Path) -> bytes:
     """Return the scores that `ipinsights score` writes, as bytes of float32."""
     options = pa.csv.WriteOptions(include_header=False, quoting_style="none")
     pa.csv.write_csv(rows.select(["entity", "ip"]), folder / "rows.csv", options)
-    score_file(Predictor.load(model), folder / "rows.csv", folder / "expected.csv")
+    engine.score(folder / "rows.csv", model, folder / "expected.csv")
     return pd.read_csv(folder / "expected.csv")["dot_product"].to_numpy(np.float32).tobytes()
 
 
@@ -170,7 +178,7 @@ def test_scores_are_those_of_the_command(
     """
     rows, is_odd = drawn(NUM_ROWS, rng=rng)
     write_parts(tmp_path / "pairs", rows, num_parts)
-    expected = scores_of_the_command(model, rows.filter(pa.array(~is_odd)), tmp_path)
+    expected = scores_of_the_command(engine, model, rows.filter(pa.array(~is_odd)), tmp_path)
 
     loads = tmp_path / "loads"
     (loads / "hook").mkdir(parents=True)
@@ -208,7 +216,7 @@ def test_a_pool_of_all_processors_is_refused(
     )
     if num_cpus > 1:
         engine.run("score", model, tmp_path / "pairs", tmp_path / "scores", str(num_cpus - 1))
-        expected = scores_of_the_command(model, rows.filter(pa.array(~is_odd)), tmp_path)
+        expected = scores_of_the_command(engine, model, rows.filter(pa.array(~is_odd)), tmp_path)
         check_scores(tmp_path / "scores", expected, is_odd)
 
 
