@@ -279,11 +279,11 @@ class TestIPv6:
         assert "  2a00:10::/32 " in text
 
     def test_extraction(self, tmp_path: Path) -> None:
-        """IPv6 rows are set aside, unless they are asked for."""
+        """IPv6 rows are set aside, unless they are asked for. Mapped IPv4 addresses are IPv4."""
         log = tmp_path / "rows.csv"
         log.write_text("a,10.0.0.1\nb,2A00::0001\nc,fe80::1\nd,::ffff:a00:1\n", encoding="utf-8")
         options = ("extract", log, "--format", "csv", "--no-header", "--no-timestamps", "--entity", "1", "--ip", "2")
-        assert run(*options) == "a,10.0.0.1\n"
+        assert run(*options) == "a,10.0.0.1\nd,10.0.0.1\n"
         assert run(*options, "--ipv6") == "a,10.0.0.1\nb,2a00::1\nd,10.0.0.1\n"
 
 

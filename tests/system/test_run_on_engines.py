@@ -89,7 +89,10 @@ class Engine:
         )
 
     def score(self, rows: Path, model: Path, output: Path) -> None:
-        """Score a file by `ipinsights score`, next to the engine's NumPy, whose BLAS may have other kernels."""
+        """Score a file by `ipinsights score`, next to the engine's NumPy.
+
+        The BLAS of another NumPy may have other kernels.
+        """
         words: list[str | Path] = [rows, "--model-dir", model, "--output", output]
         subprocess.run([self.python, "-m", "ipinsights", "score", *words], check=True, env=_without_python())
 
