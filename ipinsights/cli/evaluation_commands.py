@@ -80,7 +80,6 @@ def evaluate(**options: Any) -> None:
     """
     from ipinsights.etl.records import KeptFields
     from ipinsights.evaluation.evaluate import evaluate_model
-    from ipinsights.model import artifact
 
     names = {name: options.pop(name) for name in ("entity_names", "ip_names")}
     with (
@@ -89,8 +88,8 @@ def evaluate(**options: Any) -> None:
         pair_file(options["test"], **names, kept=KeptFields(("label",))) as test,
     ):
         files = {"train": train, "calibration": calibration, "test": test}
-        evaluate_model(**options | files, width=terminal_width(), echo=echo)
-    if artifact.load(options["model_dir"]).history is None:
+        model = evaluate_model(**options | files, width=terminal_width(), echo=echo)
+    if model.history is None:
         echo_hint(
             "A model with a history counts, too. It holds personal data.\n"
             "Next: train with --keep-history, and evaluate with --scorer history"

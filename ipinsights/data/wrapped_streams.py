@@ -22,17 +22,8 @@ if TYPE_CHECKING:
     from ipinsights.errors import ClientError
 
 __all__ = [
-    "DAMAGE",
-    "Decompressor",
-    "Forward",
-    "Pieces",
-    "beginning",
-    "begins_tar",
-    "concatenated",
-    "guarded",
-    "in_utf8",
-    "inflated",
-    "pieces_of",
+    "DAMAGE", "Decompressor", "Forward", "Pieces", "beginning", "begins_tar", "concatenated", "guarded", "in_utf8",
+    "inflated", "pieces_of",
 ]  # fmt: skip
 
 _PIECE_BYTES = 2**20

@@ -130,9 +130,11 @@ class NamedRows:
     def __next__(self) -> list[str]:
         line = next(self._lines).rstrip("\r\n")
         self.line_num += 1
-        fields = line.split(self._separator) if line else []
-        if self._separator == "\t" or '"' not in line:
-            return fields if self._separator == "\t" else line.split()
+        if self._separator == "\t":
+            return line.split("\t") if line else []
+        if '"' not in line:
+            return line.split()
+        fields = line.split(self._separator)
         if len(fields) == self._width:
             return [_unquoted(field) for field in fields]
         return next(csv.reader([line], delimiter=self._separator, skipinitialspace=True, strict=True), [])

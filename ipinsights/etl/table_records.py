@@ -68,8 +68,10 @@ def table_records(
     def field(name: str) -> pa.StringArray | None:
         """Return a column as text, (n,), or None. Nested values become JSON."""
         values = column(name)
-        if values is None or not pa.types.is_nested(values.type):
-            return None if values is None else as_text(values)
+        if values is None:
+            return None
+        if not pa.types.is_nested(values.type):
+            return as_text(values)
         texts = (value if value is None else json.dumps(value, default=str) for value in values.to_pylist())
         return pa.array(texts, pa.string())
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ipinsights.evaluation.results import TestSet
     from ipinsights.evaluation.suspicious_events import SuspiciousEvent
     from ipinsights.inference.history_scorer import HistoryScorer
+    from ipinsights.model.artifact import Artifact
 
 __all__ = ["evaluate_model"]
 
@@ -41,8 +42,11 @@ def evaluate_model(
     scorer: str = DOT_PRODUCT,
     width: int | None = None,
     echo: Callable[[str], object] = print,
-) -> None:
-    """Evaluate a model, print the results, and write the report if a folder is given."""
+) -> Artifact:
+    """Evaluate a model, print the results, and return the model.
+
+    The report is written if a folder is given.
+    """
     if report_dir is not None:
         prepare_pages(report_dir)  # before the work is done
     model, training = artifact.load(model_dir), None if log is None else read_run(log)
@@ -68,6 +72,7 @@ def evaluate_model(
     if report_dir is not None:
         write_pages(report_dir, evaluations, model=model, train=rows[0], training=training, suspicious=suspicious)
         echo(f"Written: {report_dir / 'report.html'}, report.json and model_card.md.")
+    return model
 
 
 def _read_test(

@@ -19,18 +19,12 @@ from ipinsights.model import artifact
 from ipinsights.model.bloom import BloomFilter
 from ipinsights.testing import PlantedNetworks, csv_text
 
+from .namespaces import HYPERPARAMETERS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 pytestmark = pytest.mark.slow
-
-HYPERPARAMETERS = {
-    "num_entity_vectors": "200",
-    "vector_dim": "16",
-    "mini_batch_size": "100",
-    "epochs": "4",
-    "learning_rate": "0.01",
-}
 
 
 @pytest.fixture
